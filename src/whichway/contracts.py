@@ -1,0 +1,155 @@
+"""The protocols an extender implements: `Metric`, `Backend` (with `Session`), `Way`. A new one of each is one new file.
+
+A module can satisfy `Way`; ours do. Files in `ways/`, `backends/` and `tasks/metrics/` are found by their names; other
+packages register theirs under the entry-point groups `whichway.ways`, `whichway.backends`, `whichway.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from whichway.nouns import (
+    Adapter,
+    Candidate,
+    Example,
+    Kind,
+    Practice,
+    Prompt,
+    Record,
+    Reply,
+    Request,
+    Score,
+    TrainJob,
+    Weights,
+)
+
+
+class Metric(Protocol):
+    """Judges one answer. `aggregate` says how rows become one number: their mean, or macro-F1 over labels."""
+
+    name: str
+    aggregate: Literal["mean", "macro_f1"]
+    closed: bool  # whether it wants a closed label set (then labels are scored rather than generated)
+
+    def __call__(self, example: Example, text: str) -> Score:
+        """Score one answer; `Score(None, why)` when no answer can be read from `text`."""
+        ...
+
+    def normal(self, text: str) -> str:
+        """The form in which answers are compared (for rows side by side, and for macro-F1)."""
+        ...
+
+
+class Session(Protocol):
+    """A model with its weights loaded. Calls are batched; concurrency lives inside."""
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Write an answer to each request."""
+        ...
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer each request with one of its `labels`, by scoring all of them."""
+        ...
+
+
+class Backend(Protocol):
+    """A door to models. `name` and `version` enter every digest."""
+
+    name: str
+    version: str
+
+    def weights(self, base: str) -> Weights:
+        """The base weights behind a user's word, with their revision.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be used.
+        """
+        ...
+
+    def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
+        """Load weights; `adapter` is the folder of `weights.adapter`.
+
+        Raises:
+            AdapterNotLive: the adapter changes nothing.
+        """
+        ...
+
+    def trains(self) -> frozenset[str]:
+        """The kinds of `TrainJob` this backend can do; empty: prompting only."""
+        ...
+
+    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+        """Train; yield one `Adapter` per checkpoint, saved as `folder/<digest>/` before it is yielded.
+
+        Continues from the state it left in `folder` when it was killed there before.
+
+        Raises:
+            WayFailed: it diverged, or did not fit into memory.
+        """
+        ...
+
+
+class Bench(Protocol):
+    """What a way works at: metered, cached, and blind to the test split."""
+
+    base: Weights  # the model under trial
+    seeds: tuple[int, ...]  # a random way yields a candidate for each
+
+    def has(self, kind: str) -> bool:
+        """Whether the model under trial can be trained in this way."""
+        ...
+
+    def weights(self, backend: str, base: str) -> Weights:
+        """Base weights of another backend (the baselines use this)."""
+        ...
+
+    def score(self, candidate: Candidate, examples: Sequence[Example]) -> list[Record]:
+        """Answers to train or dev rows, judged; same order as `examples`.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        ...
+
+    def value(self, candidate: Candidate) -> float:
+        """The metric on the whole dev split, by the task's own aggregate."""
+        ...
+
+    def train(
+        self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
+    ) -> Iterator[Adapter]:
+        """Train on examples rendered under `prompt`, the same rendering that `score` uses. One adapter per checkpoint.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+            WayFailed: the training failed.
+        """
+        ...
+
+    def say(self, message: str) -> None:
+        """A line of progress."""
+        ...
+
+
+@runtime_checkable
+class Way(Protocol):
+    """Something we try. `adapt` yields a candidate whenever it has something shippable; the house selects on dev."""
+
+    KIND: Kind
+    RANDOM: bool  # whether seeds matter
+    Options: type  # a frozen dataclass; each field's metadata["help"] is its help text
+
+    def adapt(self, task: Practice, bench: Bench, options: Any) -> Iterator[Candidate]:
+        """Turn prompts and weights into candidates."""
+        ...
+
+
+class Listener(Protocol):
+    """Follows a contest: the command line draws bars from it, the live page streams it."""
+
+    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+        """`event` is one of: plan, way, say, score, train, candidate, failed, test, verdict, warning."""
+        ...

@@ -1,0 +1,70 @@
+"""One tree of errors. Each message says what happened, where, and what to do next.
+
+    WhichwayError                 anything we raise on purpose
+    ├── UserError                 the user's input; exit code 2, no traceback
+    │   ├── DataError             a data file or task file: names file, line, column
+    │   ├── OptionError           an unknown or unfit option, way, metric, backend ("did you mean")
+    │   ├── ModelError            a folder that is no model, a pickle-only checkpoint, a missing tokenizer
+    │   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
+    │   └── DiskError             the disk is full or a folder cannot be written
+    ├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
+    ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
+    └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WhichwayError(Exception):
+    """Anything we raise on purpose."""
+
+
+class UserError(WhichwayError):
+    """The user's input is at fault. Shown without a traceback; exit code 2."""
+
+
+class DataError(UserError):
+    """A data file or task file is at fault; the message names file, line and column."""
+
+
+class OptionError(UserError):
+    """An option, way, metric or backend is unknown or unfit."""
+
+
+class ModelError(UserError):
+    """A model cannot be used as it is."""
+
+
+class PlanMismatch(UserError):
+    """The run folder was made by another plan."""
+
+
+class DiskError(UserError):
+    """The disk is full, or a folder cannot be written."""
+
+
+class BudgetSpent(WhichwayError):
+    """The purse of a way is empty."""
+
+
+class WayFailed(WhichwayError):
+    """A way cannot give a candidate; the message is the reason that the report shows."""
+
+
+class AdapterNotLive(WhichwayError):
+    """An adapter was loaded but the model answers as without it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for a near miss, else the known words.
+
+    Args:
+        word: what the user wrote.
+        known: what would have been right.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(known)}."

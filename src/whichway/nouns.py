@@ -1,0 +1,363 @@
+"""The nouns of the house: frozen, JSON-able, no I/O. This file and `contracts.py` are all an extender must read.
+
+A `Candidate` is a prompt and a set of weights. Prompt engineering moves along one axis, fine-tuning along the other;
+everything downstream (measuring, deciding, shipping, serving) sees only candidates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Split = Literal["train", "dev", "test"]
+Kind = Literal["baseline", "prompt", "fine-tune", "both"]
+Outcome = Literal["ok", "unparsed", "error"]
+Role = Literal["system", "user", "assistant"]
+
+
+def to_json(noun: Any) -> Any:
+    """Plain JSON types for a noun, field by field, tuples as lists."""
+    if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
+        return {f.name: to_json(getattr(noun, f.name)) for f in dataclasses.fields(noun)}
+    if isinstance(noun, Mapping):
+        return {str(k): to_json(v) for k, v in noun.items()}
+    if isinstance(noun, list | tuple | frozenset):
+        return [to_json(v) for v in noun]
+    return noun
+
+
+def canonical(value: Any) -> str:
+    """The one JSON spelling of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any, size: int = 16) -> str:
+    """Hex digest of a value's content, `size` characters."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:size]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row: input fields, the wanted answer, and the group (customer, document) that it must not be split from."""
+
+    input: Mapping[str, str]
+    target: str
+    group: str | None = None
+    origin: str = ""  # "tickets.csv:57", for messages; not part of the id
+
+    @property
+    def id(self) -> str:
+        """Digest of content (input, target, group), never a position."""
+        return digest([dict(self.input), self.target, self.group])
+
+    @property
+    def text(self) -> str:
+        """The input as one text: the value of a single field, else "name: value" lines."""
+        if len(self.input) == 1:
+            return next(iter(self.input.values()))
+        return "\n".join(f"{name}: {value}" for name, value in self.input.items())
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A metric by name with its options, as the task file gives it."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked, the examples in three splits, and how an answer is judged."""
+
+    name: str
+    ask: str
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    metric: MetricSpec
+    labels: tuple[str, ...] = ()  # closed label set; empty for free text
+    model: str = "embedded"
+    volume: float = 1000.0  # requests a day the winner will serve
+    margin: float = 0.01  # δ: a difference below it does not matter, in units of the metric (0.01 = one point)
+    budget: Budget | None = None
+    ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
+
+    def practice(self) -> Practice:
+        """What a way may see."""
+        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What a way sees of a task. There is no `test` attribute: the leak cannot be spelled."""
+
+    name: str
+    ask: str
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    metric: MetricSpec
+    labels: tuple[str, ...] = ()
+    margin: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A worked example inside a prompt: the input as text, and the answer."""
+
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
+
+    The row's text enters by substitution after rendering; it is never read as a template.
+    """
+
+    objective: str = ""  # what is asked, one or two sentences
+    role: str = ""
+    context: str = ""
+    instructions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # listed allowed answers
+    output_format: str = ""
+    shots: tuple[Shot, ...] = ()
+    reminder: str = ""  # after the input
+    layout: Literal["system", "user"] = "system"  # where instructions stand: a system message, or before the first input
+    protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Which weights answer: a backend's base model at a revision, with or without an adapter."""
+
+    backend: str  # "local", "classical", "fake", ...
+    base: str  # the user's word for the base: "embedded", a folder, a hub name, "tfidf"
+    revision: str = ""  # digest of weights, tokenizer and chat template
+    adapter: str | None = None  # digest of the trained part
+    kind: str = "none"  # what the adapter is: "lora", "full", "probe", "tfidf", "majority", ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How an answer is read off the model."""
+
+    mode: Literal["choose", "generate"] = "choose"  # score the closed labels, or write text
+    max_tokens: int = 64
+    temperature: float = 0.0
+    bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A prompt and a set of weights (and how the answer is read off): all that can be measured, shipped, served."""
+
+    prompt: Prompt
+    weights: Weights
+    decoding: Decoding
+    way: str = ""  # who made it; not part of the id
+    seed: int = 0  # not part of the id
+    note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
+
+    @property
+    def id(self) -> str:
+        """Digest of content: prompt, weights, decoding."""
+        return digest([self.prompt, self.weights, self.decoding])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a session: rendered messages; with `labels`, the answer is one of them."""
+
+    messages: tuple[Message, ...]
+    decoding: Decoding
+    labels: tuple[str, ...] = ()
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a session answers. Tokens are counted, not estimated; seconds are this row's share of its batch."""
+
+    text: str
+    tokens_in: int = 0  # prompt tokens computed for this row
+    tokens_cached: int = 0  # prompt tokens reused from a shared prefix
+    tokens_out: int = 0
+    seconds: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)  # label -> log-probability (length-normalised), when choosing
+    finish: Literal["stop", "length", "error"] = "stop"
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric's word on one answer: a value in 0..1, or None with the reason (no answer could be read)."""
+
+    value: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row: what one candidate did on one example, once. Every number anyone sees comes from records."""
+
+    candidate: str
+    example: str
+    split: Split
+    repeat: int
+    outcome: Outcome
+    score: float | None
+    text: str
+    why: str
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+    seconds: float
+    usd: float  # list price
+    cached: bool = False  # answered from the cache when this line was written
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRow:
+    """One row as the trainer and the evaluator both see it: rendered messages and the answer that follows."""
+
+    messages: tuple[Message, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """A training: what to train, on which rows, with which numbers. Its digest is the cache key."""
+
+    kind: str  # "lora", "full", "probe", "tfidf", "majority"
+    weights: Weights  # the start
+    rows: tuple[TrainRow, ...]
+    labels: tuple[str, ...]
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)  # rate, epochs, rank, ...; each kind refuses unknown ones
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A checkpoint that a training gives: weights that can answer, and what they cost so far."""
+
+    weights: Weights
+    step: int
+    epoch: float
+    loss: float | None  # mean training loss since the last checkpoint, nats per trained token
+    seconds: float  # since the start of the training
+    tokens: int  # trained and read so far
+    bytes: int  # size of the trained part on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One purse per way, the same for each; whichever ends first. None: no limit."""
+
+    usd: float | None = None
+    seconds: float | None = None
+    calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything fixed before the first call. A rerun with another plan refuses and shows the difference."""
+
+    task: str
+    ask: str
+    metric: MetricSpec
+    labels: tuple[str, ...]
+    splits: Mapping[str, str]  # split -> digest of its example ids
+    rows: Mapping[str, int]  # split -> number of rows
+    model: str
+    revision: str
+    ways: Mapping[str, Mapping[str, Any]]  # way -> all options, defaults filled in
+    seeds: tuple[int, ...]
+    budget: Budget
+    volume: float
+    margin: float
+    confidence: float
+    price_per_hour: float  # usd, of this machine
+    versions: Mapping[str, str]
+    smallest_gap: float | None  # what the test split can show with 80 % power
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One way in the verdict: its finalists over seeds, on test."""
+
+    way: str
+    kind: Kind
+    status: Literal["ok", "failed"]
+    reason: str  # why it failed, or ""
+    candidates: tuple[str, ...]  # finalist ids, one per seed
+    note: str
+    seeds: int
+    rows: int
+    score: float | None  # mean over seeds and rows
+    low: float | None
+    high: float | None
+    seed_sd: float | None  # between seeds; None with one seed
+    dev_score: float | None  # what selection saw
+    unparsed: float  # share of rows
+    seconds_fit: float  # all seconds this way spent before test, list
+    seconds_per_row: float
+    tokens_in: float  # per row
+    tokens_cached: float
+    tokens_out: float
+    usd_fit: float
+    usd_per_1000: float
+    usd_total: float  # fit + 30 days at the task's volume
+    gap: float | None  # score minus the best way's, paired
+    gap_low: float | None
+    gap_high: float | None
+    not_worse: bool  # in the set not shown worse than the best
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A paired difference between two ways on the same test rows: second minus first."""
+
+    first: str
+    second: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None  # two-sided
+    p_holm: float | None
+    wins: int  # rows where second is right and first is not (mean over seeds higher)
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision, with the numbers behind each sentence."""
+
+    answer: Literal["prompt", "fine-tune", "both", "baseline is enough", "equivalent, take the cheaper", "undecided"]
+    choice: str | None  # the way to take; when undecided, the one to use until it is decided
+    candidate: str | None  # the choice's finalist that is shipped (best on dev)
+    headline: str
+    reasons: tuple[str, ...]
+    dissent: tuple[str, ...]
+    would_decide: tuple[str, ...]
+    standings: tuple[Standing, ...]  # best score first
+    pairs: tuple[Pair, ...]
+    margin: float
+    confidence: float
+    volume: float
+    rows: int
+    warnings: tuple[str, ...] = ()

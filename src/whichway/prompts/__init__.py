@@ -1,0 +1,1 @@
+"""The prompt as an object: rendering, frameworks, shots, lint."""
