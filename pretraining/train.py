@@ -29,14 +29,14 @@ SKIP = {"math", "sql"}  # tasks that a model of this size cannot learn anything 
 class Recipe:
     """All that decides the weights. Sizes in tokens."""
 
-    hidden: int = 256
-    layers: int = 6
-    heads: int = 4
-    intermediate: int = 768
+    hidden: int = 192
+    layers: int = 4
+    heads: int = 3
+    intermediate: int = 512
     context: int = 1024
-    batch: int = 6
-    tokens: float = 12e6
-    warmup_steps: int = 60
+    batch: int = 4
+    tokens: float = 10e6
+    warmup_steps: int = 80
     decay_share: float = 0.35
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3

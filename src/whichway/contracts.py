@@ -106,6 +106,14 @@ class Bench(Protocol):
         """Base weights of another backend (the baselines use this)."""
         ...
 
+    def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
+        """Raw answers with label scores, unjudged: targets play no part (calibration, proposers).
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        ...
+
     def score(self, candidate: Candidate, examples: Sequence[Example]) -> list[Record]:
         """Answers to train or dev rows, judged; same order as `examples`.
 

@@ -150,6 +150,11 @@ class Weights:
     adapter: str | None = None  # digest of the trained part
     kind: str = "none"  # what the adapter is: "lora", "full", "probe", "tfidf", "majority", ...
 
+    @property
+    def key(self) -> tuple[str, str, str | None, str]:
+        """What tells these weights from others: content only, so that a moved model folder stays the same model."""
+        return (self.backend, self.revision, self.adapter, self.kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
@@ -175,7 +180,7 @@ class Candidate:
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt, self.weights, self.decoding])
+        return digest([self.prompt, self.weights.key, self.decoding])
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,11 @@ class TrainJob:
     labels: tuple[str, ...]
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)  # rate, epochs, rank, ...; each kind refuses unknown ones
+
+    @property
+    def id(self) -> str:
+        """Digest of content."""
+        return digest([self.kind, self.weights.key, self.rows, self.labels, self.seed, self.options], 32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,203 @@
+"""Door to the classical baselines: the majority answer, and TF-IDF with logistic regression (scikit-learn).
+
+They answer the same requests as a language model does: the text of the last message is the row. Trained parts are
+saved as JSON and safetensors, so that loading one never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from whichway.contracts import Session
+from whichway.errors import ModelError, OptionError, did_you_mean
+from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
+
+KINDS = ("majority", "tfidf")
+
+
+def backend() -> ClassicalBackend:
+    """The backend of this file."""
+    return ClassicalBackend()
+
+
+class ClassicalBackend:
+    """Majority and TF-IDF behind the contract of a model."""
+
+    name = "classical"
+
+    @property
+    def version(self) -> str:
+        """Ours and scikit-learn's."""
+        from importlib.metadata import version
+
+        return f"classical 1, scikit-learn {version('scikit-learn')}"
+
+    def weights(self, base: str) -> Weights:
+        """`majority` or `tfidf`, untrained."""
+        if base not in KINDS:
+            raise ModelError(f"there is no classical model '{base}'.{did_you_mean(base, KINDS)}")
+        return Weights(self.name, base, revision=base)
+
+    def trains(self) -> frozenset[str]:
+        """Both kinds."""
+        return frozenset(KINDS)
+
+    def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
+        """Load a trained baseline.
+
+        Raises:
+            ModelError: it was never trained.
+        """
+        if adapter is None:
+            raise ModelError(f"the classical model '{weights.base}' answers only after it was trained")
+        return nullcontext(Majority(adapter) if weights.kind == "majority" else TfIdf(adapter))
+
+    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+        """Fit; one checkpoint."""
+        if job.options:
+            raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
+        start = time.perf_counter()
+        name = digest(["classical", job.id])
+        goal, temporary = folder / name, folder / f"{name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        texts = [row.messages[-1].content for row in job.rows]
+        answers = [row.answer for row in job.rows]
+        (_fit_majority if job.kind == "majority" else _fit_tfidf)(temporary, texts, answers, job.labels)
+        if not goal.exists():
+            os.replace(temporary, goal)
+        size = sum(f.stat().st_size for f in goal.iterdir())
+        seconds = time.perf_counter() - start
+        yield Adapter(Weights(self.name, job.weights.base, job.weights.revision, name, job.kind), 1, 1.0, None, seconds, 0, size)
+
+
+def _fit_majority(folder: Path, texts: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> None:
+    counts = Counter(answers)
+    top = min(counts, key=lambda answer: (-counts[answer], answer))
+    shares = {label: (counts[label] + 1) / (len(answers) + len(labels)) for label in labels}
+    (folder / "majority.json").write_text(json.dumps({"answer": top, "shares": shares}), encoding="utf-8")
+
+
+class Majority:
+    """Says the same thing to everyone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data = json.loads((folder / "majority.json").read_text(encoding="utf-8"))
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """The majority label, with the labels' shares as scores."""
+        import math
+
+        shares = {label: math.log(share) for label, share in self._data["shares"].items()}
+        return [Reply(self._data["answer"], scores=shares) for _ in requests]
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """The most frequent answer."""
+        return [Reply(self._data["answer"]) for _ in requests]
+
+
+def _vectorizer(words: dict[str, int] | None = None, characters: dict[str, int] | None = None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+
+    return FeatureUnion(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, vocabulary=words)),
+            (
+                "characters",
+                TfidfVectorizer(
+                    analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=50_000, vocabulary=characters
+                ),
+            ),
+        ]
+    )
+
+
+def _fit_tfidf(folder: Path, texts: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    vectorizer = _vectorizer()
+    matrix = vectorizer.fit_transform(texts)
+    parts = dict(vectorizer.transformer_list)
+    tensors = {f"idf_{name}": part.idf_ for name, part in parts.items()}
+    facts: dict[str, Any] = {name: {k: int(v) for k, v in part.vocabulary_.items()} for name, part in parts.items()}
+    if labels:
+        head = fit_head(matrix, answers)
+        tensors |= {"weight": head[0], "bias": head[1]}
+        facts["answers"] = head[2]
+    else:
+        coo = matrix.tocsr()
+        tensors |= {"data": coo.data, "indices": coo.indices, "indptr": coo.indptr, "shape": np.array(coo.shape)}
+        facts["answers"] = list(answers)
+    (folder / "tfidf.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "tfidf.safetensors")
+
+
+def fit_head(matrix: Any, answers: Sequence[str]) -> tuple[Any, Any, list[str]]:
+    """Logistic regression with C chosen by cross-validation: weight (labels, features), bias (labels,), label names."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    smallest = min(Counter(answers).values())
+    best = 10.0
+    if smallest >= 3:
+        folds = StratifiedKFold(3, shuffle=True, random_state=0)
+        fits = {c: cross_val_score(LogisticRegression(C=c, max_iter=300), matrix, answers, cv=folds) for c in (1.0, 10.0, 100.0)}
+        best = max(fits, key=lambda c: float(fits[c].mean()))
+    model = LogisticRegression(C=best, max_iter=300).fit(matrix, answers)
+    weight, bias = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two labels
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias, [str(c) for c in model.classes_]
+
+
+class TfIdf:
+    """The fitted vectors, with a head for closed labels or the training rows themselves for free text."""
+
+    def __init__(self, folder: Path) -> None:
+        from safetensors.numpy import load_file
+
+        self._facts = json.loads((folder / "tfidf.json").read_text(encoding="utf-8"))
+        self._tensors = load_file(folder / "tfidf.safetensors")
+        self._vectorizer = _vectorizer(self._facts["words"], self._facts["characters"])
+        for name, part in self._vectorizer.transformer_list:
+            part.idf_ = self._tensors[f"idf_{name}"]
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """The label with the highest probability."""
+        import numpy as np
+        from scipy.special import log_softmax
+
+        start = time.perf_counter()
+        scores = log_softmax(self._matrix(requests) @ self._tensors["weight"].T + self._tensors["bias"], axis=1)
+        names = self._facts["answers"]
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        return [
+            Reply(names[int(np.argmax(row))], seconds=seconds, scores={n: float(s) for n, s in zip(names, row, strict=True)})
+            for row in scores
+        ]
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """The answer of the most similar training row."""
+        import numpy as np
+        from scipy.sparse import csr_matrix
+
+        start = time.perf_counter()
+        t = self._tensors
+        rows = csr_matrix((t["data"], t["indices"], t["indptr"]), shape=tuple(t["shape"]))
+        nearest = np.asarray((self._matrix(requests) @ rows.T).argmax(axis=1)).ravel()
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        return [Reply(self._facts["answers"][int(i)], seconds=seconds) for i in nearest]
+
+    def _matrix(self, requests: Sequence[Request]) -> Any:
+        return self._vectorizer.transform([r.messages[-1].content for r in requests])

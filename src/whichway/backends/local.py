@@ -1,0 +1,125 @@
+"""Models on this machine: a folder, a hub name, or the embedded one, through the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.errors import ModelError, WayFailed
+from whichway.nouns import Adapter, TrainJob, Weights
+
+if TYPE_CHECKING:
+    from whichway.contracts import Session
+    from whichway.engine.answer import Answerer
+    from whichway.engine.load import Model
+
+_KINDS = frozenset({"lora", "full", "probe"})
+
+
+class LocalBackend:
+    """Keeps the last base model in memory, and the last trained part put on it."""
+
+    name = "local"
+    version = "1"  # enters every digest: raise it when the same request may be answered differently
+
+    def __init__(self) -> None:
+        self._model: Model | None = None
+        self._last: tuple[tuple[str, str], Answerer] | None = None
+
+    def weights(self, base: str) -> Weights:
+        """The base behind "embedded", a folder, or a hub name, with the digest of its files.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be used.
+        """
+        from whichway.engine import load
+
+        return Weights(self.name, base, load.revision(_find(base)))
+
+    @contextmanager
+    def open(self, weights: Weights, adapter: Path | None) -> Iterator[Session]:
+        """A session on the base, or on the base with a trained part; what is open leaves no trace on the base.
+
+        Raises:
+            ModelError: the base cannot be used, or is not the revision that `weights` names.
+            AdapterNotLive: the trained part changes nothing.
+        """
+        yield self._session(weights, adapter)
+
+    def trains(self) -> frozenset[str]:
+        """LoRA adapters, all weights, probes."""
+        return _KINDS
+
+    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+        """Train on this machine; one `Adapter` per checkpoint.
+
+        Raises:
+            WayFailed: it diverged, or did not fit into memory.
+            OptionError: an unknown option.
+        """
+        if job.kind not in _KINDS:
+            raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
+        yield from train_here(self._base(job.weights), job, folder, adapter)
+
+    def _session(self, weights: Weights, adapter: Path | None) -> Answerer:
+        model = self._base(weights)
+        key = (model.revision, str(adapter.resolve()) if adapter else "")
+        if self._last is None or self._last[0] != key:
+            self._last = None  # its memory is free before the next one is loaded
+            self._last = (key, _attach(model, weights, adapter))
+        return self._last[1]
+
+    def _base(self, weights: Weights) -> Model:
+        from whichway.engine import load
+
+        folder = _find(weights.base)
+        mark = load.revision(folder)
+        if weights.revision and weights.revision != mark:
+            raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
+        if self._model is None or self._model.revision != mark:
+            self._model = self._last = None
+            self._model = load.load(folder)
+        return self._model
+
+
+def _find(base: str) -> Path:
+    from whichway import embedded
+    from whichway.engine import load
+
+    return embedded.path() if base == "embedded" else load.find(base)
+
+
+def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
+    from whichway.engine import attach, live, probe
+    from whichway.engine.answer import Answerer
+
+    if adapter is None:
+        if weights.adapter is not None:
+            raise ModelError(f"The folder of the trained part {weights.adapter} was not given.")
+        return Answerer(model, model.module)
+    if not adapter.is_dir():
+        raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
+    if weights.kind == "probe":
+        return probe.open_head(model, adapter)
+    module = (attach.full if weights.kind == "full" else attach.lora)(model.module, adapter)
+    live.check(adapter, model, module)
+    return Answerer(model, module)
+
+
+def train_here(model: Model, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+    """Train in this process; the one place to put a child process instead."""
+    from whichway.engine import learn, probe
+
+    if job.kind == "probe":
+        return probe.train(model, job, folder)
+    return learn.train(model, job, folder, adapter)
+
+
+def backend() -> LocalBackend:
+    """A new door to local models."""
+    return LocalBackend()
+
+
+BACKEND = LocalBackend

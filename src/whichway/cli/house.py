@@ -1,0 +1,161 @@
+"""Build the house a contest is handed: ways, backends and metric found by name, the user's options read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichway.cli.discover import Found
+from whichway.cli.flags import ContestFlags
+from whichway.errors import OptionError
+from whichway.nouns import Budget, Task, Weights
+
+if TYPE_CHECKING:
+    from whichway.contest import House, Settings
+    from whichway.contracts import Backend
+
+DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
+FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
+SMALL = 50_000_000  # parameters
+
+
+class Backends(Found):
+    """The backends, each made once, when first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("whichway.backends", "whichway.backends")
+        self._made: dict[str, Backend] = {}
+
+    def __getitem__(self, name: str) -> Backend:
+        if name not in self._made:
+            found = super().__getitem__(name)
+            self._made[name] = getattr(found, "backend", found)()
+        return self._made[name]
+
+
+def backends() -> Backends:
+    """Doors to models: `backends/*.py`, each with a function `backend()`, and the entry points."""
+    return Backends()
+
+
+def ways() -> Found:
+    """What can be tried: `ways/*.py` and the entry points."""
+    return Found("whichway.ways", "whichway.ways")
+
+
+def base_of(word: str, doors: Backends | None = None) -> Weights:
+    """The weights behind `--model`: a backend's name, `backend:base`, or a base of the local backend.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    doors = doors or backends()
+    name, colon, base = word.partition(":")
+    if name in doors and not Path(word).exists():
+        return doors[name].weights(base if colon else word)
+    return doors["local"].weights(word)
+
+
+def build(task: Task, warnings: Sequence[str]) -> House:
+    """The house for a task.
+
+    Raises:
+        ModelError: the task's model cannot be used.
+        OptionError: the metric is unknown.
+    """
+    from whichway.contest import House
+    from whichway.tasks import metrics
+
+    doors = backends()
+    return House(doors, ways(), metrics.find(task.metric), base_of(task.model, doors), tuple(warnings))
+
+
+def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:
+    """The settings of a contest: flags before the task file, the task file before the defaults.
+
+    Raises:
+        OptionError: an unknown way, or a `--set` that fits none.
+    """
+    from whichway.contest import Settings
+
+    given = {
+        "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
+        "confidence": flags.confidence,
+        "price_per_hour": flags.price_per_hour,
+    }
+    return Settings(
+        ways=chosen_ways(task, flags, base),
+        cache=flags.cache or folder.parent / ".cache",
+        budget=_budget(task, flags),
+        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+    )
+
+
+def _budget(task: Task, flags: ContestFlags) -> Budget:
+    given = {"usd": flags.budget_usd, "seconds": flags.budget_seconds, "calls": flags.budget_calls}
+    return dataclasses.replace(task.budget or Budget(), **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+
+
+def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dict[str, Any]]:
+    """Way -> options that differ from its defaults.
+
+    Raises:
+        OptionError: an unknown way or option ("did you mean").
+    """
+    known = ways()
+    if flags.ways is not None:
+        names = [name.strip() for name in flags.ways.split(",") if name.strip()]
+    else:
+        names = list(task.ways) or default_ways(base)
+    for name in names:
+        known.need(name)
+    chosen = {name: dict(task.ways.get(name, {})) for name in names}
+    for way, option, value in settings_of(flags.set_ or ()):
+        if way not in chosen:
+            known.need(way)
+            raise OptionError(
+                f"--set {way}.{option}: way '{way}' is not tried. Add it to --ways {','.join(names)},{way}"
+            )
+        chosen[way][option] = value
+    return chosen
+
+
+def default_ways(base: Weights) -> list[str]:
+    """The ways that are tried when none is named."""
+    from whichway.tasks import metrics  # noqa: F401
+
+    return [*DEFAULT_WAYS, *([FULL] if _is_small(base) else [])]
+
+
+def _is_small(base: Weights) -> bool:
+    raise NotImplementedError
+
+
+def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """`way.option=value` -> way, option, value.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    for word in words:
+        name, equals, text = word.partition("=")
+        way, dot, option = name.strip().partition(".")
+        if not (equals and dot and way and option):
+            raise OptionError(f"--set {word}: write it as way.option=value, such as --set tune_lora.rank=8")
+        yield way, option, value_of(text.strip())
+
+
+def value_of(text: str) -> Any:
+    """A number, true, false, none, a list with commas, or the text itself."""
+    if "," in text:
+        return [value_of(part.strip()) for part in text.strip("[]()").split(",") if part.strip()]
+    words: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

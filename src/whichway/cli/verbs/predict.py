@@ -1,0 +1,155 @@
+"""Answer new rows with a run's winner, or with any other candidate of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+from typer import Argument, Option
+
+from whichway.errors import DataError
+from whichway.nouns import Example, Reply, Request
+
+if TYPE_CHECKING:
+    from whichway.contracts import Session
+    from whichway.ship import Source
+
+BATCH = 256  # rows answered before the first of them is written
+
+
+def predict(
+    run: Annotated[Path, Argument(help="A finished run folder.")],
+    file: Annotated[
+        str, Argument(help="Rows in any format that `run` reads; '-': standard input, text or JSON lines.")
+    ] = "-",
+    candidate: Annotated[
+        str | None, Option(help="A candidate's id, or the start of it, instead of the winner.")
+    ] = None,
+    way: Annotated[str | None, Option(help="A way's best candidate instead of the winner.")] = None,
+    out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
+) -> None:
+    """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
+    from whichway.cli.house import backends
+    from whichway.ship import pick
+
+    source = pick(run, candidate, way)
+    rows = standard_input(sys.stdin, source.fields) if file == "-" else from_file(Path(file), source.fields)
+    weights = source.candidate.weights
+    with backends().need(weights.backend).open(weights, source.adapter) as session:
+        lines = (json.dumps(line, ensure_ascii=False) for line in answers(session, source, rows))
+        _write(lines, out)
+
+
+def answers(session: Session, source: Source, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
+    """One line for each row, batch by batch."""
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        requests = [ask(source, row) for row in batch]
+        answer = session.choose if source.candidate.decoding.mode == "choose" else session.generate
+        for row, reply in zip(batch, answer(requests), strict=True):
+            yield told(row, reply)
+
+
+def ask(source: Source, row: Example) -> Request:
+    """The question exactly as the contest asked it."""
+    from whichway.prompts.template import messages
+
+    decoding = source.candidate.decoding
+    labels = source.labels if decoding.mode == "choose" else ()
+    return Request(messages(source.candidate.prompt, row.text), decoding, labels)
+
+
+def told(row: Example, reply: Reply) -> dict[str, Any]:
+    """A row and its answer; `answer` is null, with the reason, when there is none."""
+    if reply.finish == "error":
+        return {"input": dict(row.input), "answer": None, "error": reply.error}
+    scores = {label: round(score, 6) for label, score in reply.scores.items()}
+    return {"input": dict(row.input), "answer": reply.text, **({"scores": scores} if scores else {})}
+
+
+def from_file(path: Path, fields: Sequence[str]) -> list[Example]:
+    """Rows of a data file that has the run's input columns; a `.txt` file holds one text a line.
+
+    Raises:
+        DataError: a column is missing, or the file is broken.
+    """
+    from whichway.tasks.columns import inputs_of
+    from whichway.tasks.read import decode, read
+
+    if path.suffix.lower() == ".txt" and path.is_file():
+        return text_lines(decode(path).splitlines(), str(path), fields)
+    table = read(path)
+    columns = inputs_of(table, fields)
+    return [
+        Example({field: row.fields.get(column, "") for field, column in zip(fields, columns, strict=True)}, "")
+        for row in table.rows
+    ]
+
+
+def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:
+    """Lines of text, or JSON objects when the first line is one.
+
+    Raises:
+        DataError: not UTF-8, or a line that does not fit; names the line.
+    """
+    try:
+        lines = stream.read().splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"standard input is not UTF-8 (byte {error.start}). Convert it first: iconv -t UTF-8"
+        ) from error
+    first = next((line for line in lines if line.strip()), "")
+    if _is_object(first):
+        return [_json_row(line, n, fields) for n, line in enumerate(lines, 1) if line.strip()]
+    return text_lines(lines, "standard input", fields)
+
+
+def text_lines(lines: Sequence[str], where: str, fields: Sequence[str]) -> list[Example]:
+    """One row for each line that is not blank.
+
+    Raises:
+        DataError: the run has several input fields, which plain text cannot tell apart.
+    """
+    if len(fields) > 1:
+        names = ", ".join(fields)
+        raise DataError(f"{where}: this run has the input fields {names}; give JSON lines or CSV with these columns.")
+    return [Example({fields[0]: line}, "") for line in lines if line.strip()]
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _json_row(line: str, number: int, fields: Sequence[str]) -> Example:
+    where = f"standard input:{number}"
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: broken JSON: {error}. Each line must be one JSON object.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: no JSON object. Each line must be one, as the first is.")
+    return Example({field: _field(found, field, where) for field in fields}, "")
+
+
+def _field(found: Mapping[str, Any], field: str, where: str) -> str:
+    if field not in found:
+        raise DataError(f"{where}: the field '{field}' is missing; there is {', '.join(found) or 'nothing'}.")
+    value = found[field]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _write(lines: Iterator[str], out: Path | None) -> None:
+    if out is None:
+        for line in lines:
+            print(line)
+        return
+    temporary = out.with_name(out.name + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+    temporary.replace(out)

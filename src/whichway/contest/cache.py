@@ -1,0 +1,82 @@
+"""One content-addressed cache for replies and trainings, shared by all runs of a place.
+
+The key holds everything that decides an answer: backend and version, base revision, adapter, rendered messages, labels,
+decoding, repeat. Failures are never cached. A hit returns the original tokens and seconds; who paid for an entry is
+kept beside it, so that a run killed between the answer and its ledger line still knows the spending as its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from whichway.errors import DiskError
+from whichway.nouns import Adapter, Reply, Request, Weights, digest, to_json
+
+
+def reply_key(version: str, weights: Weights, request: Request) -> str:
+    """Key of one reply."""
+    return digest([version, weights.key, request], 32)
+
+
+class Cache:
+    """Replies in a SQLite file, trainings in folders.
+
+    Args:
+        folder: the cache's place; None keeps replies in memory (simulations), and then nothing can be trained.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(folder / "replies.sqlite" if folder else ":memory:", timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, payer TEXT, reply TEXT)")
+        except (OSError, sqlite3.Error) as error:
+            raise DiskError(f"the cache {folder} cannot be used: {error}. Give another place with --cache.") from error
+
+    def get(self, keys: Sequence[str]) -> dict[str, tuple[Reply, str]]:
+        """Found entries: key -> (reply, payer)."""
+        found: dict[str, tuple[Reply, str]] = {}
+        for start in range(0, len(keys), 500):
+            part = keys[start : start + 500]
+            marks = ",".join("?" * len(part))
+            for key, payer, text in self._db.execute(f"SELECT key, payer, reply FROM replies WHERE key IN ({marks})", part):
+                found[key] = (Reply(**json.loads(text)), payer)
+        return found
+
+    def put(self, entries: Iterable[tuple[str, Reply]], payer: str) -> None:
+        """Keep replies, all or none of them. Those that failed are left out.
+
+        Raises:
+            DiskError: the disk is full.
+        """
+        rows = [(key, payer, json.dumps(to_json(reply))) for key, reply in entries if reply.finish != "error"]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            raise DiskError(f"cannot write to the cache {self.folder}: {error}. Free some space and run again.") from error
+
+    def training(self, key: str) -> Path:
+        """The folder of one training."""
+        if self.folder is None:
+            raise DiskError("a cache in memory cannot hold trainings.")
+        path = self.folder / "trainings" / key
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def adapter_of(data: dict[str, Any]) -> Adapter:
+    """An adapter from its JSON."""
+    return Adapter(**{**data, "weights": Weights(**data["weights"])})

@@ -1,0 +1,206 @@
+"""The run folder is the truth: what is written where, and how it is read back.
+
+Files appear by write-then-rename, or grow by whole lines; a line that a kill cut short is dropped on the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from whichway.contest.plan import differences
+from whichway.errors import DiskError, PlanMismatch, UserError
+from whichway.nouns import (
+    Candidate,
+    Decoding,
+    Example,
+    Pair,
+    Plan,
+    Prompt,
+    Record,
+    Shot,
+    Standing,
+    Task,
+    Verdict,
+    Weights,
+    to_json,
+)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write, sync, rename: readers see the old file or the new one, never half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of a noun or JSON value: sorted keys, two spaces."""
+    write_text(path, json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class Lines:
+    """An append-only JSON-lines file. One line is one write; the broken tail of a killed writer is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._mend()
+        self._out = path.open("a", encoding="utf-8")
+
+    def _mend(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+    def append(self, values: list[Any]) -> None:
+        """Add lines and hand them to the operating system at once."""
+        text = "".join(json.dumps(to_json(v), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for v in values)
+        self._out.write(text)
+        self._out.flush()
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """All lines so far."""
+        yield from read_lines(self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._out.close()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines of a JSON-lines file; none when it does not exist."""
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+
+def prepare(folder: Path, plan: Plan, task: Task) -> None:
+    """Write plan and rows first; refuse a folder that another plan made.
+
+    Raises:
+        PlanMismatch: with the difference, line by line.
+        DiskError: the folder cannot be made or written.
+    """
+    written = {"format": 1, **to_json(plan)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "plan.json").exists():
+            lines = list(differences(_read_json(folder / "plan.json"), written))
+            if lines:
+                raise PlanMismatch(
+                    f"{folder} was made by another plan; nothing was changed there.\n" + "\n".join(lines) + "\n"
+                    "Give another folder with --out, or the old options again."
+                )
+        elif any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty and is no run folder; give another one with --out.")
+        else:
+            rows = [_row(e, split) for split in ("dev", "test") for e in getattr(task, split)]
+            write_text(folder / "rows.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+            write_json(folder / "plan.json", written)
+    except NotADirectoryError as error:
+        raise DiskError(f"{folder} cannot be a run folder: a part of the path is a file.") from error
+    except FileExistsError as error:
+        raise DiskError(f"{folder} cannot be a run folder: it is a file.") from error
+
+
+def _row(example: Example, split: str) -> dict[str, Any]:
+    fields = {"id": example.id, "split": split, "input": dict(example.input), "text": example.text}
+    return {**fields, "target": example.target, "group": example.group, "origin": example.origin}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {path.parent} is no finished run folder. Run `whichway run` first.") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno}: {error.msg}. The run folder is damaged; run it again.") from error
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The plan as JSON.
+
+    Raises:
+        UserError: the folder holds no run.
+    """
+    plan: dict[str, Any] = _read_json(folder / "plan.json")
+    return plan
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Dev and test rows: id, split, input, text, target, group, origin."""
+    return list(read_lines(folder / "rows.jsonl"))
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All records, in the order in which they were made."""
+    return [Record(**line) for line in read_lines(folder / "records.jsonl")]
+
+
+def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]:
+    """Candidate id -> (candidate, facts: dev_score, finalist, seconds_fit, usd_fit)."""
+    found = {}
+    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
+        for line in read_lines(path):
+            found.setdefault(line["id"], (candidate_of(line.pop("candidate")), line))
+    return found
+
+
+def candidate_of(data: Mapping[str, Any]) -> Candidate:
+    """A candidate from its JSON."""
+    prompt, decoding = dict(data["prompt"]), dict(data["decoding"])
+    shots = tuple(Shot(**s) for s in prompt.pop("shots"))
+    slots = {k: tuple(v) if isinstance(v, list) else v for k, v in prompt.items()}
+    bias = tuple((label, value) for label, value in decoding.pop("bias"))
+    return Candidate(
+        prompt=Prompt(shots=shots, **slots),
+        weights=Weights(**data["weights"]),
+        decoding=Decoding(bias=bias, **decoding),
+        way=data["way"],
+        seed=data["seed"],
+        note=data["note"],
+    )
+
+
+def read_verdict(folder: Path) -> Verdict:
+    """The verdict of a finished run.
+
+    Raises:
+        UserError: the run is not finished.
+    """
+    data = _read_json(folder / "verdict.json")
+    standings = tuple(Standing(**{**s, "candidates": tuple(s["candidates"])}) for s in data.pop("standings"))
+    pairs = tuple(Pair(**p) for p in data.pop("pairs"))
+    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return Verdict(standings=standings, pairs=pairs, **rest)
+
+
+def adapter_folder(folder: Path, way: str, digest: str) -> Path:
+    """Where the run keeps the trained part of a candidate."""
+    return folder / "ways" / way / "adapters" / digest
+
+
+def keep_adapter(folder: Path, way: str, digest: str, source: Path) -> None:
+    """Copy a finalist's trained part into the run folder, whole or not at all."""
+    goal = adapter_folder(folder, way, digest)
+    if goal.exists():
+        return
+    temporary = goal.with_name(goal.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    os.replace(temporary, goal)

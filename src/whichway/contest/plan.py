@@ -1,0 +1,124 @@
+"""Everything that is fixed before the first call, and the comparison that guards a run folder against another plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import whichway
+from whichway.contracts import Backend, Metric, Way
+from whichway.errors import OptionError, did_you_mean
+from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
+from whichway.verdict.stats import smallest_gap
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a contest is handed: doors to models, ways to try, the ruler, and the model under trial."""
+
+    backends: Mapping[str, Backend]
+    ways: Mapping[str, Way]
+    metric: Metric
+    base: Weights
+    warnings: tuple[str, ...] = ()  # what the checks of the task found
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The user's choices about the contest itself."""
+
+    ways: Mapping[str, Mapping[str, Any]]  # way -> options that differ from the defaults
+    cache: Path
+    seeds: tuple[int, ...] = (0, 1, 2)
+    budget: Budget = field(default_factory=Budget)
+    confidence: float = 0.95
+    price_per_hour: float = 0.10
+
+
+def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
+    """The way's options with defaults filled in.
+
+    Raises:
+        OptionError: an option that the way does not have, or a value of another type than its default.
+    """
+    fields = {f.name: f for f in dataclasses.fields(way.Options)}
+    values = {}
+    for key, value in given.items():
+        if key not in fields:
+            raise OptionError(f"way '{name}' has no option '{key}'.{did_you_mean(key, fields)}")
+        values[key] = _fit(f"{name}.{key}", value, fields[key])
+    try:
+        return way.Options(**values)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"options of way '{name}': {error}") from error
+
+
+def _fit(name: str, value: Any, option: dataclasses.Field[Any]) -> Any:
+    """Lists become tuples and whole numbers become floats where the default is one; anything else must match."""
+    default = option.default if option.default is not dataclasses.MISSING else None
+    if isinstance(default, tuple):
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if default is not None and value is not None and type(value) is not type(default):
+        wanted, got = type(default).__name__, type(value).__name__
+        raise OptionError(f"option '{name}' wants {wanted} (default {default!r}), got {got} {value!r}")
+    return value
+
+
+def make_plan(task: Task, house: House, settings: Settings) -> Plan:
+    """Fix everything.
+
+    Raises:
+        OptionError: an unknown way or option.
+    """
+    ways = {}
+    for name, given in settings.ways.items():
+        if name not in house.ways:
+            raise OptionError(f"there is no way '{name}'.{did_you_mean(name, house.ways)}")
+        ways[name] = to_json(fill_options(name, house.ways[name], given))
+    splits = {"train": task.train, "dev": task.dev, "test": task.test}
+    return Plan(
+        task=task.name,
+        ask=task.ask,
+        metric=task.metric,
+        labels=task.labels,
+        splits={name: digest([e.id for e in examples]) for name, examples in splits.items()},
+        rows={name: len(examples) for name, examples in splits.items()},
+        model=house.base.base,
+        revision=house.base.revision,
+        ways=ways,
+        seeds=settings.seeds,
+        budget=settings.budget,
+        volume=task.volume,
+        margin=task.margin,
+        confidence=settings.confidence,
+        price_per_hour=settings.price_per_hour,
+        versions=_versions(house, ways),
+        smallest_gap=smallest_gap(len(task.test)),
+        warnings=house.warnings,
+    )
+
+
+def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
+    used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    versions = {name: b.version for name, b in house.backends.items() if name in used}
+    return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
+
+
+def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Lines "where: old -> new" for each leaf that differs between two JSON values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield f"  {where}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "(absent)" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,227 @@
+"""One contest: every way on the same locked protocol, each finalist across the test split once, then the verdict.
+
+Resume is rerun: the ways run again from the start, and all that was answered or trained before comes from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+
+from whichway.contest.bench import HouseBench, Till, stamped, total
+from whichway.contest.cache import Cache
+from whichway.contest.folder import Lines, prepare, write_json, write_text
+from whichway.contest.plan import House, Settings, fill_options, make_plan
+from whichway.contracts import Listener, Way
+from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
+from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, digest, to_json
+from whichway.verdict.decide import Arm, decide, sanity
+
+ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a contest leaves: the verdict, what this very call paid, and where the run lies."""
+
+    verdict: Verdict
+    paid_usd: float
+    paid_seconds: float
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of one way before the test split was opened."""
+
+    way: str
+    kind: str
+    random: bool
+    bench: HouseBench
+    finalists: tuple[tuple[Candidate, float], ...]  # (candidate, dev score), one per seed
+    reason: str = ""  # why it failed; "" when it did not
+    zero_shot: float | None = None
+
+
+def _quiet(event: str, facts: Mapping[str, Any]) -> None:
+    """Follow nothing."""
+
+
+def run(task: Task, house: House, *, folder: Path, settings: Settings, listener: Listener | None = None) -> Outcome:
+    """Try every way of the settings on the task, decide, and write the run folder.
+
+    Raises:
+        PlanMismatch: the folder belongs to another plan.
+        OptionError: an unknown way or option, or no way at all.
+        DiskError: the folder or the cache cannot be written.
+    """
+    listener = listener or _quiet
+    if not settings.ways:
+        raise OptionError("no way to try: name at least one with --ways.")
+    plan = make_plan(task, house, settings)
+    prepare(folder, plan, task)
+    listener("plan", {"plan": plan, "folder": folder})
+    with _till(folder, house, settings, plan, listener) as till:
+        tried = _try_all(task, till)
+        arms = [_cross(task, t, till) for t in tried]
+        verdict = decide(
+            arms,
+            margin=task.margin,
+            confidence=settings.confidence,
+            volume=task.volume,
+            warnings=plan.warnings,
+        )
+        write_json(folder / "verdict.json", verdict)
+        listener("verdict", {"verdict": verdict})
+        return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
+
+
+@contextmanager
+def _till(folder: Path, house: House, settings: Settings, plan: Plan, listener: Listener) -> Iterator[Till]:
+    """Open the books of a run, and close them whatever happens."""
+    records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
+    cache = Cache(settings.cache)
+    till = Till(
+        folder=folder,
+        house=house,
+        settings=settings,
+        cache=cache,
+        payer=f"{folder.name}/{digest(to_json(plan))}",
+        records=records,
+        ledger=ledger,
+        listener=listener,
+        seen={(r["candidate"], r["example"], r["split"], r["repeat"]) for r in records.read()},
+        booked={line["key"] for line in ledger.read()},
+    )
+    try:
+        yield till
+    finally:
+        records.close()
+        ledger.close()
+        cache.close()
+
+
+def _try_all(task: Task, till: Till) -> list[Tried]:
+    """Run the ways in the plan's order, zero-shot first: the sanity gate of the others needs it."""
+    names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
+    zero_shot, tried = None, {}
+    for index, name in enumerate(names):
+        till.listener("way", {"way": name, "index": index, "of": len(names)})
+        tried[name] = _try(task, name, till, zero_shot)
+        if name == ZERO_SHOT and tried[name].finalists:
+            zero_shot = tried[name].finalists[0][1]
+    return [tried[name] for name in till.settings.ways]
+
+
+def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
+    """One way: follow its candidates, keep the best on dev for each seed, write what it left."""
+    way, practice = till.house.ways[name], task.practice()
+    bench = HouseBench(till, name, practice)
+    options = fill_options(name, way, till.settings.ways[name])
+    seen: dict[str, tuple[Candidate, float]] = {}
+    costs: dict[str, tuple[float, float]] = {}
+    reason = ""
+    try:
+        for candidate in way.adapt(practice, bench, options):
+            candidate = stamped(candidate, name)
+            value = bench.value(candidate)
+            seen.setdefault(f"{candidate.seed}/{candidate.id}", (candidate, value))
+            costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
+            till.listener("candidate", {"way": name, "note": candidate.note, "dev": value, "seed": candidate.seed})
+    except BudgetSpent as spent:
+        bench.say(str(spent))
+        reason = "" if seen else f"{spent}, before there was a first candidate"
+    except (WayFailed, AdapterNotLive) as error:
+        reason = str(error)
+    finalists = () if reason else _best_by_seed(list(seen.values()))
+    if finalists and name != ZERO_SHOT and zero_shot is not None and way.KIND != "baseline":
+        reason = sanity(max(v for _, v in finalists), zero_shot, len(task.dev), task.margin, way.KIND)
+    if not finalists and not reason:
+        reason = "it gave no candidate"
+    tried = Tried(name, way.KIND, way.RANDOM, bench, finalists, reason, zero_shot)
+    _write_way(tried, seen, costs)
+    if reason:
+        till.listener("failed", {"way": name, "reason": reason})
+    return tried
+
+
+def _best_by_seed(seen: Sequence[tuple[Candidate, float]]) -> tuple[tuple[Candidate, float], ...]:
+    """The candidate with the best dev score of each seed; the earlier one when equal."""
+    best: dict[int, tuple[Candidate, float]] = {}
+    for candidate, value in seen:
+        if candidate.seed not in best or value > best[candidate.seed][1]:
+            best[candidate.seed] = (candidate, value)
+    return tuple(best[seed] for seed in sorted(best))
+
+
+def _write_way(
+    tried: Tried, seen: Mapping[str, tuple[Candidate, float]], costs: Mapping[str, tuple[float, float]]
+) -> None:
+    folder = tried.bench._till.folder / "ways" / tried.way
+    finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
+    lines = []
+    for key, (candidate, value) in seen.items():
+        seconds, usd = costs[candidate.id]
+        facts = {"id": candidate.id, "dev_score": value, "seconds_fit": seconds, "usd_fit": usd}
+        lines.append(canonical({**facts, "finalist": key in finalists, "candidate": to_json(candidate)}) + "\n")
+    for candidate, _ in tried.finalists:
+        tried.bench.keep(candidate)
+    write_text(folder / "candidates.jsonl", "".join(lines))
+    status = "failed" if tried.reason else "ok"
+    write_json(folder / "status.json", {"status": status, "reason": tried.reason, "kind": tried.kind})
+
+
+def _cross(task: Task, tried: Tried, till: Till) -> Arm:
+    """Finalists over the test split, once each; a way that failed does not get there."""
+    spent = tried.bench.purse.seconds, tried.bench.purse.usd
+    runs = [] if tried.reason else [tried.bench.cross(c, task.test) for c, _ in tried.finalists]
+    till.listener("test", {"way": tried.way, "finalists": len(runs)})
+    rows = [r for records in runs for r in records]
+    metric = till.house.metric
+    gold, said = _codes(task, runs, till)
+    devs = [value for _, value in tried.finalists]
+    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
+    return Arm(
+        way=tried.way,
+        kind=tried.kind,  # type: ignore[arg-type]
+        random=tried.random,
+        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(len(runs), -1),
+        targets=gold if metric.aggregate == "macro_f1" else None,
+        answers=said if metric.aggregate == "macro_f1" else None,
+        groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,
+        aggregate=metric.aggregate,
+        candidates=tuple(c.id for c, _ in tried.finalists),
+        dev_scores=tuple(devs),
+        note=tried.finalists[best][0].note if devs else "",
+        unparsed=_mean([float(r.outcome != "ok") for r in rows]),
+        seconds_fit=spent[0],
+        usd_fit=spent[1],
+        seconds_per_row=_mean([r.seconds for r in rows]),
+        usd_per_1000=1000 * _mean([r.usd for r in rows]),
+        tokens_in=_mean([r.tokens_in for r in rows]),
+        tokens_cached=_mean([r.tokens_cached for r in rows]),
+        tokens_out=_mean([r.tokens_out for r in rows]),
+        status="failed" if tried.reason else "ok",
+        reason=tried.reason,
+    )
+
+
+def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[Any, Any]:
+    """Targets (n,) and answers (S, n) as integer codes; -1 for an answer that could not be read or is no target."""
+    normal = till.house.metric.normal
+    gold = [normal(e.target) for e in task.test]
+    code = {label: i for i, label in enumerate(sorted(set(gold)))}
+    said = [[code.get(normal(r.text), -1) if r.outcome == "ok" else -1 for r in records] for records in runs]
+    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), -1)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+__all__ = ["Outcome", "Way", "run", "total"]

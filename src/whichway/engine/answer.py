@@ -1,0 +1,315 @@
+"""How a model answers: closed labels are scored, free text is written, and the shared prefix is computed once.
+
+**Score of a label**: the log-probability of its tokens, turn end included, where at each token the model may only choose
+among tokens that lead to some label. It is what constrained decoding would give, a distribution over the labels. Tokens
+without an alternative cost nothing, so long labels are not punished for their length; and where labels part, the
+probabilities are the model's own. (A mean over tokens is no distribution: with p("billing") = 0.6 on one token and
+p("technical_support") = 0.3 on four, it prefers the second, -0.30 to -0.51, and so undoes what training learned.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whichway.engine import pack
+from whichway.engine.load import Model
+from whichway.engine.pack import KeyValue, Tree
+from whichway.errors import WayFailed
+from whichway.nouns import Reply, Request, digest
+
+T = TypeVar("T")
+_ROWS = {"cpu": 32, "cuda": 256}  # decoded together
+_TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A place in the trie where labels part."""
+
+    node: int  # index into the tree; -1: right behind the prompt
+    children: tuple[tuple[int, ...], ...]  # the token ids that count as each child (several for the turn end)
+    labels: tuple[int, ...]  # the labels that pass here
+    turns: tuple[int, ...]  # which child each of them takes
+
+
+@dataclass(frozen=True, slots=True)
+class Trie:
+    """A label set as a tree of tokens, cut down to what must be computed to tell the labels apart."""
+
+    tree: Tree
+    branches: tuple[Branch, ...]
+    sizes: tuple[int, ...]  # tokens of each label, turn end included
+
+
+def grow(labels: Sequence[Sequence[int]], closing: frozenset[int]) -> Trie:
+    """Build the trie of labels given as token ids, each with its turn end; `closing` ids count as any turn end."""
+    at: dict[tuple[int, ...], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for number, ids in enumerate(labels):
+        for depth, token in enumerate(ids):
+            at[tuple(ids[:depth])][token].append(number)
+    parts = sorted((path for path, children in at.items() if len(children) > 1), key=lambda path: (len(path), path))
+    fed = sorted({path[:n] for path in parts for n in range(1, len(path) + 1)}, key=lambda path: (len(path), path))
+    index = {(): -1, **{path: n for n, path in enumerate(fed)}}
+    tree = Tree(tuple(path[-1] for path in fed), tuple(index[path[:-1]] for path in fed))
+    return Trie(tree, tuple(_branch(index[path], at[path], closing) for path in parts), tuple(len(ids) for ids in labels))
+
+
+def _branch(node: int, children: dict[int, list[int]], closing: frozenset[int]) -> Branch:
+    tokens = list(children)
+    groups = tuple(tuple(sorted(closing - set(tokens) | {t})) if t in closing else (t,) for t in tokens)
+    pairs = sorted((label, turn) for turn, token in enumerate(tokens) for label in children[token])
+    return Branch(node, groups, tuple(label for label, _ in pairs), tuple(turn for _, turn in pairs))
+
+
+@dataclass(slots=True)
+class Prefix:
+    """The shared prefix's ids, with its keys and values."""
+
+    ids: list[int]
+    layers: list[KeyValue] | None
+
+
+@dataclass(slots=True)
+class Row:
+    """A request on its way to its reply."""
+
+    number: int
+    request: Request
+    ids: list[int]  # the prompt behind the shared prefix
+    seconds: float = 0.0
+
+
+class Answerer:
+    """A session: one set of weights, answering. Keeps the last shared prefix between calls."""
+
+    def __init__(self, model: Model, module: Any) -> None:
+        """`module`: the base's own or a fork of it with trained parts."""
+        self.model = model
+        self.module = module
+        self._prefix = Prefix([], None)
+
+    @torch.no_grad()
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer each request with one of its labels; equal scores go to the first."""
+        return self._answer(requests, self._choose)
+
+    @torch.no_grad()
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Write an answer to each request; greedy at temperature 0, else drawn from a seed of the request's content."""
+        return self._answer(requests, self._generate)
+
+    def _answer(self, requests: Sequence[Request], work: Callable[[list[Row], int], list[Reply]]) -> list[Reply]:
+        prompts = self.model.renderer.prompt_ids([r.messages for r in requests])
+        replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
+        open_ = [i for i, reply in enumerate(replies) if reply is None]
+        if not open_:
+            return [reply for reply in replies if reply]
+        start = time.perf_counter()
+        fresh = self._share([prompts[i] for i in open_])
+        size = len(self._prefix.ids)
+        each = (time.perf_counter() - start) / len(open_)
+        rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
+        for row, reply in zip(rows, work(rows, fresh), strict=True):
+            replies[row.number] = reply
+        return [reply for reply in replies if reply]
+
+    def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
+        room = self.model.context - len(prompt)
+        need = max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
+        if room >= need:
+            return None
+        return Reply("", finish="error", error=f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}")
+
+    def _share(self, prompts: list[list[int]]) -> int:
+        """Have the prompts' common prefix ready; return how many of its tokens were computed now."""
+        size = pack.common(prompts)
+        ids, known = prompts[0][:size], self._prefix
+        same = next((n for n, (a, b) in enumerate(zip(ids, known.ids, strict=False)) if a != b), min(size, len(known.ids)))
+        if known.layers is not None and same >= size / 2:
+            self._prefix = Prefix(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
+            return 0
+        self._prefix = Prefix(ids, pack.run_prefix(self.module, ids, self.model.device))
+        return size
+
+    def _counts(self, row: Row, fresh: int, first: bool) -> dict[str, int]:
+        """The row that had the prefix computed pays for it; the others found it ready."""
+        size, paid = len(self._prefix.ids), fresh if first else 0
+        return {"tokens_in": len(row.ids) + paid, "tokens_cached": size - paid}
+
+    # Closed labels
+
+    def _choose(self, rows: list[Row], fresh: int) -> list[Reply]:
+        groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        for row in rows:
+            groups[row.request.labels].append(row)
+        replies: dict[int, Reply] = {}
+        for labels, group in groups.items():
+            trie = grow([self.model.renderer.answer_ids(label) for label in labels], self.model.renderer.closing)
+            for batch in self._batches(group, len(trie.tree.ids)):
+                scores = halving(lambda part, trie=trie: self._timed(part, lambda: self._scores(part, trie)), batch)
+                for row, numbers in zip(batch, scores, strict=True):
+                    counts = self._counts(row, fresh, row is rows[0])
+                    replies[row.number] = _pick(row, numbers, trie, counts)
+        return [replies[row.number] for row in rows]
+
+    def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
+        """Each row's score of each label; one forward pass."""
+        if not trie.branches:
+            return [[0.0] * len(trie.sizes) for _ in rows]
+        extra, device = len(trie.tree.ids), self.model.device
+        lengths = [len(row.ids) for row in rows]
+        layout = pack.lay(lengths, len(self._prefix.ids), device, tree=trie.tree, prefix=self._prefix.layers)
+        ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
+        ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
+        nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
+        logits = pack.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
+        return score(logits.view(len(rows), len(nodes), -1), trie)
+
+    def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
+        """Rows of similar length together, as many as fit."""
+        limit, batches = _TOKENS[self.model.device.type], [[]]  # type: tuple[int, list[list[Row]]]
+        total = 0
+        for row in sorted(rows, key=lambda row: len(row.ids)):
+            size = len(row.ids) + extra
+            if batches[-1] and total + size > limit:
+                batches.append([])
+                total = 0
+            batches[-1].append(row)
+            total += size
+        return batches
+
+    def _timed(self, rows: list[Row], work: Callable[[], list[T]]) -> list[T]:
+        """Run and charge each row its share of the time, by tokens."""
+        start = time.perf_counter()
+        done = work()
+        rate = (time.perf_counter() - start) / sum(len(row.ids) for row in rows)
+        for row in rows:
+            row.seconds += rate * len(row.ids)
+        return done
+
+    # Free text
+
+    def _generate(self, rows: list[Row], fresh: int) -> list[Reply]:
+        replies: dict[int, Reply] = {}
+        ordered = sorted(rows, key=lambda row: len(row.ids))
+        size = _ROWS[self.model.device.type]
+        for batch in (ordered[i : i + size] for i in range(0, len(ordered), size)):
+            written = halving(lambda part: self._timed(part, lambda: self._write(part)), batch)
+            for row, ids in zip(batch, written, strict=True):
+                counts = self._counts(row, fresh, row is rows[0])
+                replies[row.number] = self._read(row, ids, counts)
+        return [replies[row.number] for row in rows]
+
+    def _read(self, row: Row, ids: list[int], counts: dict[str, int]) -> Reply:
+        stopped = bool(ids) and (ids[-1] in self.model.renderer.ends or self.model.renderer.broken(ids))
+        finish = "stop" if stopped else "length"
+        return Reply(self.model.renderer.text(ids), **counts, tokens_out=len(ids), seconds=row.seconds, finish=finish)
+
+    def _room(self, row: Row) -> int:
+        """How many tokens this row may still get."""
+        return min(row.request.decoding.max_tokens, self.model.context - len(self._prefix.ids) - len(row.ids))
+
+    def _write(self, rows: list[Row]) -> list[list[int]]:
+        """Decode a batch; rows leave it when they end, so the last ones do not drag the others along."""
+        logits, cache = self._prefill(rows)
+        lengths = torch.tensor([len(row.ids) for row in rows], device=self.model.device)
+        draws = [_Draw(row.request, self._prefix.ids + row.ids) for row in rows]
+        written: list[list[int]] = [[] for _ in rows]
+        alive = list(range(len(rows)))
+        while True:
+            for n, token in zip(alive, _next(logits, [draws[n] for n in alive]), strict=True):
+                written[n].append(token)
+            going = [k for k, n in enumerate(alive) if not self._over(rows[n], written[n])]
+            if not going:
+                return written
+            if len(going) < len(alive):
+                keep = torch.tensor(going, device=self.model.device)
+                cache, lengths = [(k[:, keep], v[:, keep]) for k, v in cache], lengths[keep]
+                alive = [alive[k] for k in going]
+            step = pack.Step(cache, lengths, len(self._prefix.ids), self._prefix.layers)
+            ids = torch.tensor([written[n][-1] for n in alive], device=self.model.device)
+            logits = pack.logits(self.module, ids, step, torch.arange(len(ids), device=ids.device))
+            lengths = lengths + 1
+
+    def _prefill(self, rows: list[Row]) -> tuple[Tensor, list[KeyValue]]:
+        """First logits of each row, and keys and values `[N, B, C, D]` with room for what is to be written."""
+        device = self.model.device
+        lengths = [len(row.ids) for row in rows]
+        layout = pack.lay(lengths, len(self._prefix.ids), device, prefix=self._prefix.layers, keep=True)
+        ids = torch.tensor([i for row in rows for i in row.ids], device=device)
+        logits = pack.logits(self.module, ids, layout, torch.tensor(lengths, device=device).cumsum(0) - 1)
+        room = max(self._room(row) for row in rows)
+        kept = layout.kept or {}
+        pairs = [(layout.rows(kept[n][0]), layout.rows(kept[n][1])) for n in sorted(kept)]
+        pad = torch.nn.functional.pad
+        return logits, [(pad(k, (0, 0, 0, room)), pad(v, (0, 0, 0, room))) for k, v in pairs]
+
+    def _over(self, row: Row, ids: list[int]) -> bool:
+        renderer = self.model.renderer
+        return ids[-1] in renderer.ends or len(ids) >= self._room(row) or renderer.broken(ids)
+
+
+def score(logits: Tensor, trie: Trie) -> list[list[float]]:
+    """Label scores from logits `[B, branches, V]` at the trie's branches."""
+    total = torch.zeros(len(logits), len(trie.sizes), device=logits.device)
+    for branch, here in zip(trie.branches, logits.unbind(1), strict=True):
+        of = torch.stack([here[:, list(ids)].logsumexp(-1) for ids in branch.children], dim=-1).log_softmax(-1)
+        total[:, list(branch.labels)] += of[:, list(branch.turns)]
+    numbers: list[list[float]] = total.tolist()
+    return numbers
+
+
+def _pick(row: Row, numbers: list[float], trie: Trie, counts: dict[str, int]) -> Reply:
+    bias = dict(row.request.decoding.bias)
+    scores = {label: n + bias.get(label, 0.0) for label, n in zip(row.request.labels, numbers, strict=True)}
+    best = int(np.argmax(list(scores.values())))  # the first of equals
+    text = list(scores)[best]
+    size = trie.sizes[row.request.labels.index(text)]
+    return Reply(text, **counts, tokens_out=size, seconds=row.seconds, scores=scores)
+
+
+class _Draw:
+    """Chooses a row's next token; its random numbers depend on the request alone, not on its batch."""
+
+    def __init__(self, request: Request, ids: list[int]) -> None:
+        self.temperature = request.decoding.temperature
+        self.generator: torch.Generator | None = None
+        if self.temperature > 0:
+            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
+            self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, logits: Tensor) -> int:
+        chances = (logits.float().cpu() / self.temperature).softmax(-1)
+        return int(torch.multinomial(chances, 1, generator=self.generator))
+
+
+def _next(logits: Tensor, draws: Sequence[_Draw]) -> list[int]:
+    greedy: list[int] = logits.argmax(-1).tolist()
+    return [draw(row) if draw.generator else token for row, token, draw in zip(logits, greedy, draws, strict=True)]
+
+
+def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:
+    """Run `work`; when memory runs out, run it on each half."""
+    try:
+        return work(rows)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        if len(rows) == 1:
+            raise WayFailed(f"One prompt of {len(rows[0].ids)} tokens does not fit into memory.") from error
+    middle = len(rows) // 2
+    return halving(work, rows[:middle]) + halving(work, rows[middle:])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in told or "can't allocate" in told

@@ -1,0 +1,68 @@
+"""Put a trained part on a base model: always on a fork, so the base stays as it was and several can be open at once."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from whichway.engine.load import fork
+from whichway.errors import ModelError
+
+
+def lora(base: Any, folder: Path) -> Any:
+    """A fork of `base` with the PEFT adapter in `folder`.
+
+    In float32 it is merged, which answers at the base's speed; in a shorter format merging would round the adapter away,
+    so there it stays a part of its own.
+    """
+    wrapped = peft_model(base, folder, trainable=False)
+    if next(base.parameters()).dtype == torch.float32:
+        # safe_merge works on copies: the memory shared with the base is left alone.
+        return wrapped.merge_and_unload(safe_merge=True).requires_grad_(False).eval()
+    return wrapped.get_base_model().eval()
+
+
+def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
+    """A fork of `base` wrapped by PEFT, with the adapter in `folder` as parts of their own."""
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            wrapped = PeftModel.from_pretrained(fork(base), str(folder), is_trainable=trainable, local_files_only=True)
+    except Exception as error:  # not an adapter, another base's adapter, broken files
+        raise ModelError(f"The adapter in {folder} cannot be put on this model: {str(error).splitlines()[0]}") from error
+    missing = [str(w.message) for w in told if "missing adapter keys" in str(w.message)]
+    if missing:
+        raise ModelError(f"The adapter in {folder} lacks weights for this model: {missing[0][:200]}")
+    return wrapped
+
+
+def full(base: Any, folder: Path) -> Any:
+    """A fork of `base` whose weights are those in `folder`."""
+    from safetensors.torch import load_file
+
+    module = fork(base)
+    found: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found |= load_file(file)
+    for name, parameter in module.named_parameters():
+        if name not in found or found[name].shape != parameter.shape:
+            raise ModelError(f"The weights in {folder} do not fit the base model: {name} is missing or has another shape.")
+        parameter.data = found[name].to(parameter)
+    return module
+
+
+def own_float32(base: Any) -> Any:
+    """A fork of `base` with float32 weights of its own, to be trained as a whole."""
+    module = fork(base, own=[name for name, _ in base.named_parameters()])
+    for parameter in module.parameters():
+        parameter.data = parameter.data.float()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module

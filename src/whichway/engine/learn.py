@@ -1,0 +1,424 @@
+"""How a model learns: LoRA or all weights, on rows packed behind their shared prompt, with a loss on answer tokens only.
+
+A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give the
+same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed and the
+step's number, so that a training killed at any moment continues bit for bit (on a processor).
+
+Rates: unless told, `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without
+a check on models this small) and a tenth of it for all weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from whichway.engine import attach, live, pack
+from whichway.engine.answer import out_of_memory
+from whichway.engine.live import Encoded
+from whichway.engine.load import Model, fork
+from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
+from whichway.nouns import Adapter, TrainJob, Weights, digest
+
+STATE_SECONDS = 20.0  # between saved states: what a kill can cost
+_MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
+_FACTS = "adapter.json"
+_VERSION = 1  # enters digests: raise it when the same job gives other weights
+
+O = TypeVar("O")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FullOptions:
+    """What can be set when all weights are trained."""
+
+    rate: float | None = None  # peak learning rate; None: by the model's width
+    epochs: float = 3
+    batch: int = 16  # rows per step
+    max_steps: int | None = None
+    schedule: str = "linear"  # decay after warm-up: "linear" or "cosine"
+    warmup: float = 0.06  # share of the steps
+    checkpoints: int | None = None  # over the whole run; None: one per epoch
+
+
+@dataclass(frozen=True, slots=True)
+class LoraOptions(FullOptions):
+    """What can be set when a LoRA adapter is trained."""
+
+    rank: int = 16
+    alpha: float | None = None  # None: twice the rank
+    dropout: float = 0.0
+
+
+def options(kind: type[O], given: Mapping[str, Any]) -> O:
+    """A job's options, checked.
+
+    Raises:
+        OptionError: an unknown one, or a value that makes no sense.
+    """
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise OptionError(f"Training has no option '{name}'.{did_you_mean(name, known)}")
+    for name, value in given.items():
+        if value is not None and name != "schedule" and not _positive(name, value):
+            raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
+    if given.get("schedule", "linear") not in ("linear", "cosine"):
+        raise OptionError(f"Training option schedule = {given['schedule']!r} must be 'linear' or 'cosine'.")
+    return kind(**given)
+
+
+def _positive(name: str, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return number and (value > 0 or (name in ("warmup", "dropout") and value == 0))
+
+
+@dataclass(slots=True)
+class Trainee:
+    """What is trained: a module to run, its trained tensors by name, and how they are saved."""
+
+    kind: str
+    module: Any
+    tensors: dict[str, nn.Parameter]
+    outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
+    base: str
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Write the trained part as PEFT, or as a model folder, would be found."""
+        if self.kind == "full":
+            self.outer.save_pretrained(folder, safe_serialization=True)
+            tokenizer.save_pretrained(folder)
+            return
+        for config in self.outer.peft_config.values():
+            config.base_model_name_or_path = self.base
+        self.outer.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+
+
+def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
+    """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
+    if start is not None and job.weights.kind != job.kind:
+        raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
+    base = job.weights.base
+    if isinstance(given, LoraOptions):
+        wrapped = _lora(model, given, job.seed, start)
+        return Trainee("lora", wrapped.get_base_model(), _trained(wrapped), wrapped, base)
+    module = attach.own_float32(model.module if start is None else attach.full(model.module, start))
+    module.requires_grad_(True)
+    return Trainee("full", module, _trained(module), module, base)
+
+
+def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    if start is not None:
+        wrapped = attach.peft_model(model.module, start, trainable=True)
+    else:
+        alpha = 2 * given.rank if given.alpha is None else given.alpha
+        config = LoraConfig(
+            r=given.rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]
+            lora_dropout=given.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            fan_in_fan_out=model.module.config.model_type == "gpt2",
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(fork(model.module), config)
+    # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
+    wrapped.eval()
+    for name, part in wrapped.named_modules():
+        if "lora_dropout" in name:
+            part.train()
+    return wrapped
+
+
+def _trained(module: Any) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training stands; saved with the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    loss: float = 0.0  # summed over trained tokens since the last checkpoint
+    trained: int = 0  # those tokens
+    done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
+
+
+def train(model: Model, job: TrainJob, folder: Path, start: Path | None) -> Iterator[Adapter]:
+    """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
+
+    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there.
+
+    Raises:
+        WayFailed: it diverged, or no row fits the model.
+        OptionError: an unknown option.
+    """
+    given = options(LoraOptions if job.kind == "lora" else FullOptions, job.options)
+    run = Run(model, job, given, folder, start)
+    yield from run.steps()
+
+
+class Run:
+    """One training from its rows to its last checkpoint."""
+
+    def __init__(self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None) -> None:
+        self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
+        self.key = digest(["learn", _VERSION, job])
+        self.rows = _fitting(encode(model, job), model.context)
+        self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
+        self.per_epoch = math.ceil(len(self.rows) / given.batch)
+        self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
+        self.rate = given.rate if given.rate is not None else default_rate(model, job.kind)
+        self.stops = self._stops()
+        self.limit = _MICRO[model.device.type]
+
+    def steps(self) -> Iterator[Adapter]:
+        """Train to the end, from where it stopped."""
+        finished = self._finished()
+        if finished is not None:
+            yield from finished
+            return
+        self.who = trainee(self.model, self.job, self.given, self.start)
+        self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
+        self.at = self._resume() or Progress()
+        yield from [self._adapter(name) for name in self.at.done]
+        began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
+        while self.at.step < self.total:
+            self._step()
+            self.at.seconds = time.perf_counter() - began
+            if self.at.step in self.stops:
+                name = self._checkpoint()
+                self._save_state()
+                away = time.perf_counter()
+                yield self._adapter(name)
+                saved = time.perf_counter()
+                began += saved - away  # the caller's time is not ours
+            elif time.perf_counter() - saved >= STATE_SECONDS:
+                self._save_state()
+                saved = time.perf_counter()
+        self._finish()
+
+    def _stops(self) -> set[int]:
+        """The steps after which a checkpoint is saved; the last one always is."""
+        count = self.given.checkpoints
+        if count is not None:
+            return {max(1, round(self.total * n / count)) for n in range(1, count + 1)}
+        return {*range(self.per_epoch, self.total, self.per_epoch), self.total}
+
+    def _batch(self, step: int) -> list[Encoded]:
+        """The rows of a step; the order is drawn anew for each epoch."""
+        epoch, place = divmod(step, self.per_epoch)
+        order = list(range(len(self.rows)))
+        random.Random(f"{self.job.seed}/{epoch}").shuffle(order)
+        return [self.rows[i] for i in order[place * self.given.batch : (place + 1) * self.given.batch]]
+
+    def _step(self) -> None:
+        """One optimiser step."""
+        batch = self._batch(self.at.step)
+        trained = sum(len(row.answer) for row in batch)
+        loss = self._backward(batch, trained)
+        self.at.step += 1
+        norm = float(nn.utils.clip_grad_norm_(self.who.tensors.values(), 1.0))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise WayFailed(f"The training diverged at step {self.at.step}, rate {self.rate:g}; lower the rate.")
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * self._factor(self.at.step)
+        self.adam.step()
+        self.at.loss += loss * trained
+        self.at.trained += trained
+        self.at.tokens += sum(len(r.prompt) + len(r.answer) - 1 - len(self.prefix) for r in batch) + len(self.prefix)
+
+    def _factor(self, step: int) -> float:
+        """Warm-up, then decay to nothing behind the last step."""
+        warm = max(1, round(self.total * self.given.warmup))
+        if step <= warm:
+            return step / warm
+        left = (self.total - step + 1) / (self.total - warm + 1)
+        return left if self.given.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+    def _backward(self, batch: Sequence[Encoded], trained: int) -> float:
+        """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
+        while True:
+            self.adam.zero_grad(set_to_none=True)
+            try:
+                with self._drawn():
+                    return sum(self._piece(piece, trained) for piece in self._pieces(batch))
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if self.limit < 2 * max(len(row.prompt) + len(row.answer) for row in batch):
+                    raise WayFailed("One training row does not fit into memory; use shorter rows or a smaller model.") from error
+                self.limit //= 2
+
+    @contextmanager
+    def _drawn(self) -> Iterator[None]:
+        """Dropout drawn from the seed and the step alone; nothing else is random here."""
+        if getattr(self.given, "dropout", 0.0) == 0:
+            yield
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(int(digest([self.job.seed, self.at.step], 8), 16))
+            yield
+
+    def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
+        loss = row_losses(self.who.module, rows, self.prefix).sum() / trained
+        loss.backward()
+        return float(loss.detach())
+
+    def _pieces(self, batch: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+        """The batch in pieces that fit one backward pass."""
+        piece: list[Encoded] = []
+        size = 0
+        for row in batch:
+            more = len(row.prompt) - len(self.prefix) + len(row.answer)
+            if piece and size + more > self.limit:
+                yield piece
+                piece, size = [], 0
+            piece.append(row)
+            size += more
+        yield piece
+
+    # What is on disk
+
+    def _checkpoint(self) -> str:
+        """Save the trained part by write-then-rename; return its digest."""
+        name = digest([self.key, self.at.step])
+        place, temporary = self.folder / name, self.folder / f".{name}.tmp"
+        if not place.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            self.who.save(temporary, self.model.tokenizer)
+            few = self.rows[:: max(1, len(self.rows) // 4)][:4]
+            live.write(temporary, self.who.module, few)
+            facts = {
+                "kind": self.job.kind,
+                "step": self.at.step,
+                "epoch": self.at.step / self.per_epoch,
+                "loss": self.at.loss / self.at.trained,
+                "seconds": self.at.seconds,
+                "tokens": self.at.tokens,
+                "bytes": sum(f.stat().st_size for f in temporary.glob("*.safetensors")),
+            }
+            (temporary / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+            os.replace(temporary, place)
+        self.at.loss, self.at.trained = 0.0, 0
+        self.at.done.append(name)
+        return name
+
+    def _adapter(self, name: str) -> Adapter:
+        return read_adapter(self.folder / name, self.job.weights)
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state" / f"{self.key}.safetensors"
+
+    def _save_state(self) -> None:
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        for name, p in self.who.tensors.items():
+            moments = self.adam.state[p]
+            tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._state.with_suffix(".tmp")
+        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit})
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
+        os.replace(temporary, self._state)
+
+    def _resume(self) -> Progress | None:
+        """Take up the saved state, if there is one and its checkpoints still stand."""
+        from safetensors import safe_open
+
+        if not self._state.exists():
+            return None
+        with safe_open(self._state, "pt") as file:
+            facts = json.loads(file.metadata()["progress"])
+            self.limit = facts.pop("limit")
+            at = Progress(**facts)
+            if not all((self.folder / name).exists() for name in at.done):
+                return None
+            for name, p in self.who.tensors.items():
+                p.data.copy_(file.get_tensor(f"w/{name}"))
+                m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
+                self.adam.state[p] = {"step": torch.tensor(float(at.step), device=p.device), "exp_avg": m, "exp_avg_sq": v}
+        return at
+
+    def _finish(self) -> None:
+        """Mark the job as done; its state is of no more use."""
+        done = self._state.with_suffix(".json")
+        temporary = done.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(self.at.done), encoding="utf-8")
+        os.replace(temporary, done)
+        self._state.unlink(missing_ok=True)
+
+    def _finished(self) -> list[Adapter] | None:
+        done = self._state.with_suffix(".json")
+        if not done.exists():
+            return None
+        names = json.loads(done.read_text(encoding="utf-8"))
+        return [self._adapter(n) for n in names] if all((self.folder / n).exists() for n in names) else None
+
+
+def row_losses(module: Any, rows: Sequence[Encoded], prefix: Sequence[int]) -> Tensor:
+    """Negative log-probability of every answer token of all rows, with the shared prefix run once."""
+    shared = pack.run_prefix(module, prefix, module.device)
+    return -pack.answer_logprobs(module, [(r.prompt, r.answer) for r in rows], shared, len(prefix))
+
+
+def encode(model: Model, job: TrainJob) -> list[Encoded]:
+    """A job's rows as token ids.
+
+    Raises:
+        DataError: there are no rows, or one has nothing to train on.
+    """
+    if not job.rows:
+        raise DataError("There are no rows to train on.")
+    rows = live.encode(model.renderer, [(row.messages, row.answer) for row in job.rows])
+    for number, row in enumerate(rows):
+        if not row.answer or not row.prompt:
+            raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
+    return rows
+
+
+def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
+    """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
+    fitting = [row for row in rows if len(row.prompt) + len(row.answer) - 1 <= context]
+    if not fitting:
+        raise WayFailed(f"No training row fits the model: the shortest has more than {context} tokens.")
+    if len(fitting) < len(rows):
+        log.warning("%d of %d training rows are longer than %d tokens; left out.", len(rows) - len(fitting), len(rows), context)
+    return fitting
+
+
+def default_rate(model: Model, kind: str) -> float:
+    """The learning rate that suits the model's width."""
+    rate: float = 5e-4 * (2000 / model.hidden) ** 0.78
+    return rate if kind == "lora" else rate / 10
+
+
+def read_adapter(place: Path, start: Weights) -> Adapter:
+    """The checkpoint in `place`, as the noun."""
+    facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
+    kind = facts.pop("kind")
+    return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)

@@ -1,0 +1,290 @@
+"""Open a model: a folder or a hub name to weights, tokenizer and renderer, or a `ModelError` that says what is missing."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from whichway.engine import pack
+from whichway.engine.render import Renderer
+from whichway.errors import ModelError
+from whichway.nouns import digest
+
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+_KEPT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_LAYERS = {"full_attention", "sliding_attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A base model in memory. `module` is never changed: whoever changes weights works on a `fork`."""
+
+    folder: Path
+    revision: str
+    module: Any  # a transformers causal language model, in eval mode, no gradients
+    tokenizer: Any
+    renderer: Renderer
+    context: int  # positions it can tell apart
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return torch.device(self.module.device)
+
+    @property
+    def hidden(self) -> int:
+        """Width of the hidden states."""
+        return int(self.module.config.get_text_config().hidden_size)
+
+
+def find(word: str) -> Path:
+    """The folder behind a user's word: a folder, or a hub name (downloaded once, then found on disk).
+
+    Raises:
+        ModelError: neither, or the hub cannot be reached.
+    """
+    folder = Path(word).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(f"{word} is a file; a model is a folder with config.json, *.safetensors and a tokenizer.")
+    if not _HUB_NAME.fullmatch(word):
+        raise ModelError(f"There is no folder {word}.")
+    return _from_hub(word)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_KEPT), local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_KEPT)))
+    except GatedRepoError as error:
+        raise ModelError(f"The hub asks for permission to download {name}; accept its terms and log in first.") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"There is no folder {name}, and no such model on the hub.") from error
+    except Exception as error:  # whatever the network does
+        raise ModelError(
+            f"There is no folder {name}, and the hub cannot be reached ({type(error).__name__}). "
+            "Give the path of a model folder, or use --model embedded."
+        ) from error
+
+
+def revision(folder: Path) -> str:
+    """Digest of weights, configuration, tokenizer and chat template.
+
+    Raises:
+        ModelError: the folder holds no usable model.
+    """
+    check(folder)
+    names = {file.name for pattern in _KEPT for file in folder.glob(pattern) if file.is_file()}
+    return digest([[name, _hash(folder / name)] for name in sorted(names)])
+
+
+def _hash(file: Path) -> str:
+    facts = file.stat()
+    return _hash_once(str(file.resolve()), facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _hash_once(path: str, size: int, mtime: int) -> str:  # noqa: ARG001 - size and mtime are the key
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check(folder: Path) -> None:
+    """Look at a model folder without opening the weights.
+
+    Raises:
+        ModelError: no model, pickle only, no tokenizer, or a model that needs its own code.
+    """
+    config = _config(folder)
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        if pickles:
+            raise ModelError(
+                f"{folder} has its weights only as pickle ({pickles[0]}), which can run code when it is opened. "
+                "Convert it first: load it where you trust it and call save_pretrained, which writes safetensors."
+            )
+        raise ModelError(f"{folder} has a config.json but no weights (*.safetensors).")
+    if not any((folder / name).exists() for name in _TOKENIZER):
+        raise ModelError(f"{folder} has no tokenizer (none of {', '.join(_TOKENIZER)}); save it next to the weights.")
+    _check_known(folder, config)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.exists():
+        if (folder / "adapter_config.json").exists():
+            raise ModelError(f"{folder} is an adapter, not a model; give the folder of its base model.")
+        raise ModelError(f"{folder} is not a model folder: it has no config.json.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{file} is not a model configuration.")
+    return config
+
+
+def _check_known(folder: Path, config: dict[str, Any]) -> None:
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        why = "needs its own code, which is never run" if "auto_map" in config else "is unknown to this transformers"
+        raise ModelError(f"{folder} is a model of type {kind!r}, which {why}.")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{folder} is a model of type {kind!r}, which does not write text; a causal language model is needed.")
+
+
+def load(folder: Path) -> Model:
+    """Open a model folder and prove that the engine computes what the model computes.
+
+    Raises:
+        ModelError: it cannot be opened, or its architecture does not fit the engine.
+    """
+    mark = revision(folder)
+    tokenizer = _tokenizer(folder)
+    module = _module(folder)
+    config = module.config.get_text_config()
+    others = set(getattr(config, "layer_types", None) or []) - _LAYERS
+    if others:
+        raise ModelError(f"{folder} has layers of type {', '.join(sorted(others))}; only attention layers are supported yet.")
+    prove(folder, module)
+    renderer = Renderer(tokenizer, _eos(module))
+    return Model(folder, mark, module, tokenizer, renderer, int(getattr(config, "max_position_embeddings", None) or 2048))
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # a tokenizer folder can be broken in many ways
+        raise ModelError(f"The tokenizer in {folder} cannot be read: {_first_line(error)}") from error
+
+
+def _module(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        module, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype(device()),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
+        raise ModelError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    if report["missing_keys"]:
+        names = sorted(report["missing_keys"])
+        raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; the download may be incomplete.")
+    return module.requires_grad_(False).eval().to(device())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _eos(module: Any) -> list[int]:
+    """What the model's configurations call an end of text."""
+    found: list[int] = []
+    for config in (module.config.get_text_config(), module.generation_config):
+        eos = getattr(config, "eos_token_id", None)
+        found += eos if isinstance(eos, list) else [eos] if eos is not None else []
+    return list(dict.fromkeys(found))
+
+
+def prove(folder: Path, module: Any) -> None:
+    """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
+
+    Raises:
+        ModelError: they do not, so this architecture cannot be run by the engine.
+    """
+    pack.register()
+    ids = torch.arange(1, 12, device=module.device) * 7 % min(module.config.get_text_config().vocab_size, 250)
+    rows = [torch.cat([ids[:4], ids[4:7]]), torch.cat([ids[:4], ids[7:]])]
+    try:
+        with torch.no_grad():
+            module.set_attn_implementation("eager")
+            wanted = torch.cat([module(row[None]).logits[0, 4:] for row in rows])
+            module.set_attn_implementation(pack.ATTENTION)
+            prefix = pack.run_prefix(module, ids[:4].tolist(), module.device)
+            layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
+            found = pack.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
+        gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    except Exception as error:  # foreign model code meets our attention
+        raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {_first_line(error)}") from error
+    if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
+        raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
+
+
+def _name(module: Any) -> str:
+    return type(module).__name__
+
+
+def fork(module: Any, own: Iterable[str] = ()) -> Any:
+    """A second model over the same memory: replacing or wrapping its parts leaves `module` as it is.
+
+    Args:
+        module: the base.
+        own: names of parameters that get memory of their own, to be changed in place.
+    """
+    own = set(own)
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(p.data.clone() if name in own else p.data, requires_grad=False)
+        for name, p in module.named_parameters()
+    }
+    memo |= {id(buffer): buffer for buffer in module.buffers()}
+    return copy.deepcopy(module, memo)
+
+
+def device() -> torch.device:
+    """The accelerator if there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@functools.lru_cache(maxsize=4)
+def dtype(where: torch.device) -> torch.dtype:
+    """The format of frozen weights: bfloat16 where it is measured to be much faster, else float32."""
+    if where.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if _seconds(torch.bfloat16) * 1.5 < _seconds(torch.float32) else torch.float32
+
+
+def _seconds(kind: torch.dtype) -> float:
+    """Fastest of a few products of the size that a small model makes."""
+    left, right = torch.ones(256, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return best

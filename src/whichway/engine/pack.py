@@ -1,0 +1,370 @@
+"""Rows packed behind one shared prefix: the layout of their tokens, and the attention that follows it.
+
+Tokens of all rows lie in one sequence `[1, R]` without padding, so linear layers do no wasted work. Attention alone sees
+rows: each token attends to the shared prefix (keys and values computed once) and to its own row, causally, or along a tree
+of answer tokens behind the row. Position ids continue from the prefix. The result equals running each row alone.
+
+Shapes: R packed tokens, B rows, S the longest row, C keys of a row, P the prefix, H query heads, N key/value heads,
+G = H / N, D the size of a head, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+ATTENTION = "whichway"  # the name under which transformers finds our attention
+LONG = 768  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+
+KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Answer tokens that every row is continued with at once; each sees its ancestors, not its siblings."""
+
+    ids: tuple[int, ...]
+    parents: tuple[int, ...]  # index into `ids`; -1: the row's last token
+
+    @property
+    def depths(self) -> list[int]:
+        """0 for tokens that follow the row directly."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        return depths
+
+    def seen(self) -> Tensor:
+        """`[T, T]` bool: token i sees token j when j is i or an ancestor of i."""
+        seen = torch.eye(len(self.ids), dtype=torch.bool)
+        for i, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[i] |= seen[parent]
+        return seen
+
+
+class Layout(Protocol):
+    """How attention is to be computed in one forward pass."""
+
+    positions: Tensor
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """`[H, R, D]` and `[N, R, D]` in, `[R, H, D]` out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What a layer asks of its attention: scale, sliding window, cap on scores."""
+
+    scaling: float
+    window: int | None = None
+    softcap: float | None = None
+
+
+@dataclass(slots=True)
+class Rows:
+    """Layout of packed rows. Build it with `lay`."""
+
+    positions: Tensor  # [R]
+    shape: tuple[int, int]  # B, S
+    slots: Tensor | None  # [B * S] packed index of each padded slot; None: rows are equally long
+    home: Tensor | None  # [R] slot of each packed token
+    seen: Tensor | None  # [B, S, S] bool; None: plain causal
+    prefix: Sequence[KeyValue] | None = None
+    kept: dict[int, KeyValue] | None = None  # filled with this pass's keys and values, `[N, R, D]`, when not None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """Attention of each token over the prefix and its row."""
+        if self.kept is not None:
+            self.kept[layer] = (key, value)
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        q = self.rows(query).unflatten(0, (heads, groups)).transpose(1, 2)  # [N, B, G, S, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        flat = out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)  # [B * S, H, D]
+        return flat if self.home is None else flat.index_select(0, self.home)
+
+    def rows(self, packed: Tensor) -> Tensor:
+        """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
+        if self.slots is not None:
+            packed = packed.transpose(0, 1).index_select(0, self.slots).transpose(0, 1)
+        return packed.unflatten(1, self.shape)
+
+    def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor | None, Tensor | None]:
+        """Masks over the row and over the prefix, with a sliding window applied where it bites."""
+        if window is None or int(self.positions.max()) < window:
+            return self.seen, None
+        at = (self.positions if self.slots is None else self.positions[self.slots]).view(self.shape)
+        seen = causal(self.shape[1], at.device)[None] if self.seen is None else self.seen
+        seen = seen & (at[:, :, None] - at[:, None, :] < window)
+        if prefix is None:
+            return seen, None
+        return seen, at[:, :, None] - torch.arange(prefix[0].shape[1], device=at.device) < window
+
+
+@dataclass(slots=True)
+class Step:
+    """Layout of one decoding step: one new token per row, with the keys and values of the row so far."""
+
+    cache: list[KeyValue]  # per layer `[N, B, C, D]`, with room for the tokens to come
+    lengths: Tensor  # [B] own tokens so far, without the new one
+    start: int  # length of the prefix
+    prefix: Sequence[KeyValue] | None
+    positions: Tensor = field(init=False)
+    used: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.positions = self.lengths + self.start
+        self.used = int(self.lengths.max()) + 1
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """Write the new keys and values, then attend to prefix and row."""
+        keys, values = self.cache[layer]
+        each = torch.arange(len(self.lengths), device=key.device)
+        keys[:, each, self.lengths], values[:, each, self.lengths] = key, value
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        q = query.unflatten(0, (heads, groups)).transpose(1, 2)[:, :, :, None]  # [N, B, G, 1, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
+        return out[:, :, :, 0].transpose(0, 1).flatten(1, 2)
+
+    def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor, Tensor | None]:
+        slots = torch.arange(self.used, device=self.lengths.device)
+        seen = slots[None] <= self.lengths[:, None]
+        if window is None or int(self.positions.max()) < window:
+            return seen[:, None], None
+        seen = seen & (self.lengths[:, None] - slots[None] < window)
+        if prefix is None:
+            return seen[:, None], None
+        far = self.positions[:, None] - torch.arange(prefix[0].shape[1], device=seen.device) < window
+        return seen[:, None], far[:, None]
+
+
+def mix(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor | None, far: Tensor | None, how: How
+) -> Tensor:
+    """Attention over a shared prefix and each row's own keys, in one softmax.
+
+    Args:
+        q: `[N, B, G, S, D]`.
+        k: `[N, B, C, D]`, and `v` likewise.
+        prefix: keys and values that all rows share; never copied per row by the plain path.
+        seen: `[B or 1, S, C]` bool, which of its row's keys a token sees; None: causal.
+        far: `[B, S, P]` bool, which prefix keys a token sees; None: all.
+        how: scale, cap.
+
+    Returns:
+        `[N, B, G, S, D]`.
+    """
+    if prefix is None and seen is None and how.softcap is None:
+        return _causal(q, k, v, how.scaling)
+    if seen is None:
+        seen = causal(k.shape[2], q.device)[None]
+    long = k.shape[2] + (prefix[0].shape[1] if prefix else 0) > LONG
+    if long and how.softcap is None:
+        return _fused(q, k, v, prefix, seen, far, how.scaling)
+    return _plain(q, k, v, prefix, seen, far, how)
+
+
+def causal(size: int, device: torch.device) -> Tensor:
+    """`[size, size]` bool lower triangle."""
+    return torch.ones(size, size, dtype=torch.bool, device=device).tril_()
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
+    groups = q.shape[2]
+    q, shape = q.flatten(0, 1), q.shape
+    k, v = (t.flatten(0, 1)[:, None].expand(-1, groups, -1, -1) for t in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling).view(shape)
+
+
+def _fused(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, scaling: float
+) -> Tensor:
+    heads, rows, groups, size, _ = q.shape
+    if prefix is not None:
+        k, v = (
+            torch.cat([shared[:, None].expand(-1, rows, -1, -1), own], dim=2)
+            for shared, own in zip(prefix, (k, v), strict=True)
+        )
+        if far is None:
+            far = seen.new_ones(1, 1, prefix[0].shape[1])
+        ahead = far.expand(seen.shape[0] if far.shape[0] == 1 else far.shape[0], size, -1)
+        seen = torch.cat([ahead, seen.expand(ahead.shape[0], -1, -1)], dim=2)
+    mask = seen[:, None].expand(-1, groups, -1, -1).flatten(1, 2)[None]  # [1, B, G * S, P + C]
+    out = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=mask, scale=scaling)
+    return out.view(heads, rows, groups, size, -1)
+
+
+def _plain(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
+) -> Tensor:
+    heads, rows, groups, size, depth = q.shape
+    q = (q * how.scaling).reshape(heads, rows * groups * size, depth)
+    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.transpose(2, 3))
+    own = own.view(heads, rows, groups, size, -1)
+    hidden, low = ~seen[:, None], torch.finfo(q.dtype).min
+    if prefix is None:
+        weights = _soften(own, how).masked_fill(hidden, low).softmax(-1)
+        return torch.matmul(weights.flatten(2, 3), v).view(heads, rows, groups, size, -1)
+    shared = torch.bmm(q, prefix[0].transpose(1, 2)).view(heads, rows, groups, size, -1)
+    own, shared = _soften(own, how).masked_fill(hidden, low), _soften(shared, how)
+    if far is not None:
+        shared = shared.masked_fill(~far[:, None], low)
+    weights = torch.cat([shared, own], dim=-1).softmax(-1)
+    of_shared, of_own = weights.split([shared.shape[-1], own.shape[-1]], dim=-1)
+    out = torch.bmm(of_shared.reshape(heads, rows * groups * size, -1), prefix[1]).view(heads, rows, -1, depth)
+    return (out + torch.matmul(of_own.flatten(2, 3), v)).view(heads, rows, groups, size, depth)
+
+
+def _soften(scores: Tensor, how: How) -> Tensor:
+    return scores if how.softcap is None else torch.tanh(scores / how.softcap) * how.softcap
+
+
+def lay(
+    lengths: Sequence[int],
+    start: int,
+    device: torch.device,
+    *,
+    tree: Tree | None = None,
+    prefix: Sequence[KeyValue] | None = None,
+    keep: bool = False,
+) -> Rows:
+    """Lay out rows of `lengths` tokens, each followed by the tree's tokens, behind a prefix of `start` tokens.
+
+    Args:
+        lengths: tokens of each row, without the tree's.
+        start: position of each row's first token.
+        device: where the masks live.
+        tree: answer tokens that follow every row.
+        prefix: the shared prefix's keys and values, one pair per layer.
+        keep: record this pass's keys and values in `kept`.
+    """
+    extra = len(tree.ids) if tree else 0
+    sizes = torch.tensor(lengths) + extra
+    rows, longest = len(lengths), int(sizes.max())
+    slots = home = None
+    if rows > 1 and int(sizes.min()) != longest:
+        real = torch.arange(longest)[None] < sizes[:, None]
+        home = real.flatten().nonzero()[:, 0].to(device)
+        slots = torch.zeros(rows * longest, dtype=torch.long, device=device)
+        slots[home] = torch.arange(len(home), device=device)
+    after = torch.tensor(tree.depths, dtype=torch.long) if tree else torch.empty(0, dtype=torch.long)
+    positions = torch.cat([torch.cat([torch.arange(n), n + after]) for n in lengths]) + start
+    seen = _branches(lengths, longest, tree).to(device) if tree and extra else None
+    return Rows(positions.to(device), (rows, longest), slots, home, seen, prefix, {} if keep else None)
+
+
+def _branches(lengths: Sequence[int], longest: int, tree: Tree) -> Tensor:
+    """`[B, S, S]`: causal within the row, ancestors only within the tree behind it."""
+    seen = causal(longest, torch.device("cpu")).repeat(len(lengths), 1, 1)
+    branch, size = tree.seen(), len(tree.ids)
+    for row, n in zip(seen, lengths, strict=True):
+        row[n : n + size, n : n + size] = branch
+    return seen
+
+
+def register() -> None:
+    """Make our attention known to transformers, under the name `ATTENTION`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    layout: Layout | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it: `[1, heads, R, D]` in, `[1, R, H, D]` out; without a layout, ordinary sdpa."""
+    if layout is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        out: Tensor = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )[0]
+        return out, None
+    how = How(query.shape[-1] ** -0.5 if scaling is None else scaling, others.get("sliding_window"), others.get("softcap"))
+    return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
+
+
+def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
+    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else."""
+    out = module(**_inputs(ids, layout), logits_to_keep=keep)
+    return torch.as_tensor(out.logits[0])
+
+
+def states(module: Any, ids: Tensor, layout: Layout) -> Tensor:
+    """Hidden states `[R, hidden]` behind the last layer and its norm."""
+    return torch.as_tensor(module.base_model(**_inputs(ids, layout)).last_hidden_state[0])
+
+
+def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
+    # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
+    mask = torch.zeros(1, 1, 1, 1, device=ids.device)
+    positions = layout.positions[None]
+    return {"input_ids": ids[None], "position_ids": positions, "attention_mask": mask, "use_cache": False, "layout": layout}
+
+
+def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
+    """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
+
+    Outside `torch.no_grad` they carry gradients, so that all rows train what the prefix runs through.
+    """
+    if not ids:
+        return None
+    layout = lay([len(ids)], 0, device, keep=True)
+    states(module, torch.tensor(ids, device=device), layout)
+    assert layout.kept is not None
+    return [layout.kept[layer] for layer in sorted(layout.kept)]
+
+
+def common(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the longest prefix that all sequences share and that leaves each at least one token."""
+    first, last = min(sequences), max(sequences)
+    limit = min(len(s) for s in sequences) - 1
+    for i in range(max(limit, 0)):
+        if first[i] != last[i]:
+            return i
+    return max(limit, 0)
+
+
+def answer_logprobs(
+    module: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[KeyValue] | None, start: int
+) -> Tensor:
+    """Log-probability of every answer token, rows one after the other.
+
+    Args:
+        module: the model.
+        rows: (prompt, answer) token ids; the last answer token is predicted, never fed.
+        prefix: keys and values of the first `start` prompt tokens of all rows.
+        start: length of the prefix.
+    """
+    device = module.device
+    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
+    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix)
+    keep: list[int] = []
+    end = 0
+    for (_, answer), ids in zip(rows, fed, strict=True):
+        end += len(ids)
+        keep.extend(range(end - len(answer), end))
+    ids = torch.tensor([i for row in fed for i in row], device=device)
+    wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
+    out = logits(module, ids, layout, torch.tensor(keep, device=device)).float()
+    return -F.cross_entropy(out, wanted, reduction="none")

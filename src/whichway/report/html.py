@@ -1,0 +1,157 @@
+"""One self-contained page about a finished run: no network, no clock, byte-equal when rebuilt."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from whichway.errors import DiskError
+from whichway.nouns import Pair, Standing, canonical
+from whichway.report import plot, prompt, words
+from whichway.report.read import Run, read
+from whichway.report.rows import Line, binary, confusions, side_by_side
+
+STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
+PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
+
+
+def write(folder: Path) -> Path:
+    """Write `folder/report.html` from the other files of the run folder.
+
+    Returns:
+        the page's path.
+
+    Raises:
+        UserError: the folder holds no finished run.
+        DiskError: the page cannot be written.
+    """
+    page = render(read(folder))
+    path = folder / "report.html"
+    temporary = folder / "report.html.tmp"
+    try:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DiskError(f"{path} cannot be written ({error.strerror}). Make room or change its rights.") from error
+    return path
+
+
+def render(run: Run) -> str:
+    """The page as text."""
+    environment = _environment()
+    source = environment.loader.get_source if environment.loader else None
+    assert source is not None
+    script, style = (source(environment, name)[0] for name in ("page.js", "page.css"))
+    lines = side_by_side(run)
+    shipped = run.candidates.get(run.verdict.candidate or "")
+    return environment.get_template("page.html.j2").render(
+        run=run,
+        plan=run.plan,
+        verdict=run.verdict,
+        choice=run.choice,
+        script=Markup(script),  # noqa: S704  (our own file)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup(style),  # noqa: S704
+        kinds={s.way: s.kind for s in run.verdict.standings},
+        scale=_score_scale(run.verdict.standings),
+        plots=[(name, plot.quality_against_cost(run.verdict.standings, *size)) for name, *size in PLOTS],
+        contrasts=_contrasts(run.verdict.pairs, run.verdict.choice),
+        pair_scale=_pair_scale(run),
+        optimist=_optimist(run.verdict.standings),
+        candidate=shipped,
+        sent=prompt.sent(shipped.prompt) if shipped else None,
+        confusions=confusions(run),
+        lines=lines,
+        static=lines[:STATIC],
+        rows_json=_data(lines, run),
+        binary=binary(run),
+        warnings=list(dict.fromkeys((*run.plan.warnings, *run.verdict.warnings))),
+        crossings=len({candidate for candidate, _ in run.records}),
+        title=words.ANSWERS[run.verdict.answer],
+        headline=words.headline(run.verdict),
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("whichway", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for name in ("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"):
+        environment.filters[name] = getattr(words, name)
+    environment.filters["weights"] = prompt.weights
+    environment.filters["canonical"] = canonical
+    return environment
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A pair turned so that the choice, or else the better way, stands first: first minus second."""
+
+    first: str
+    second: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_holm: float | None
+    wins: int
+    losses: int
+
+
+def _turn(pair: Pair, forward: bool) -> Contrast:
+    """A pair as second minus first (forward, as stored) or as first minus second."""
+    if forward:
+        found = (pair.second, pair.first, pair.difference, pair.low, pair.high)
+        return Contrast(*found, pair.p_holm, pair.wins, pair.losses)
+    low, high = (None if value is None else 0.0 - value for value in (pair.high, pair.low))
+    difference = None if pair.difference is None else 0.0 - pair.difference
+    return Contrast(pair.first, pair.second, difference, low, high, pair.p_holm, pair.losses, pair.wins)
+
+
+def _contrasts(pairs: Sequence[Pair], choice: str | None) -> tuple[list[Contrast], list[Contrast]]:
+    """The choice against each other way, and all other pairs with the better way first."""
+    with_choice = [_turn(p, p.second == choice) for p in pairs if choice in (p.first, p.second)]
+    others = [_turn(p, (p.difference or 0.0) > 0) for p in pairs if choice not in (p.first, p.second)]
+    with_choice.sort(key=lambda c: (c.difference is None, c.difference or 0.0, c.second))
+    others.sort(key=lambda c: (c.difference is None, -(c.difference or 0.0), c.first, c.second))
+    return with_choice, others
+
+
+def _score_scale(standings: Sequence[Standing]) -> plot.Scale:
+    return plot.scale(value for s in standings for value in (s.score, s.low, s.high))
+
+
+def _pair_scale(run: Run) -> plot.Scale:
+    contrasts = [c for group in _contrasts(run.verdict.pairs, run.verdict.choice) for c in group]
+    values = [value for c in contrasts for value in (c.difference, c.low, c.high)]
+    return plot.scale(values, around=(-run.verdict.margin, run.verdict.margin))
+
+
+def _optimist(standings: Sequence[Standing]) -> tuple[Standing, float] | None:
+    """The way whose dev score flatters it most, and by how much."""
+    found = [(s, s.dev_score - s.score) for s in standings if s.dev_score is not None and s.score is not None]
+    best = max(found, key=lambda pair: (pair[1], pair[0].way), default=None)
+    return best if best and best[1] > 0 else None
+
+
+def _data(lines: Sequence[Line], run: Run) -> Markup:
+    """All rows for the script, as JSON in which nothing can end the element that holds it."""
+    ways = [[s.way, s.kind] for s in run.verdict.standings]
+    data: dict[str, Any] = {"ways": ways, "choice": run.verdict.choice, "rows": [line.data() for line in lines]}
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for raw in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(raw, f"\\u{ord(raw):04x}")
+    return Markup(text)  # noqa: S704  (escaped above)

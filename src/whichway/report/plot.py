@@ -1,0 +1,186 @@
+"""Geometry of the plots: axes, whiskers, and labels that do not overlap. The template draws what is placed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from whichway.nouns import Standing
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+LETTER = 7.3  # width of a letter at 12.5 px, on the wide side
+LINE = 15.0  # height of a label
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps values to 0..100 percent of a row's width; shared by all rows of a table."""
+
+    low: float
+    high: float
+
+    def __call__(self, value: float) -> float:
+        """Percent from the left edge."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+    def ticks(self) -> list[Tick]:
+        """Round values inside the scale, in points."""
+        return [Tick(self(value), f"{100 * value:g}".replace("-", "−")) for value in steps(self.low, self.high, 4)]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A way in the plot, in pixels."""
+
+    standing: Standing
+    x: float
+    y: float
+    top: float
+    bottom: float
+    text_x: float
+    text_y: float
+    anchor: str
+    leader: bool  # the label stands apart and wants a line
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Quality against cost, in pixels."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    points: list[Point]
+
+
+def scale(values: Iterable[float | None], *, around: Sequence[float] = (), room: float = 0.06) -> Scale:
+    """The scale that shows all values, and the values of `around`."""
+    known = [v for v in values if v is not None] + list(around)
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    spare = max((high - low) * room, 0.005)
+    return Scale(low - spare, high + spare)
+
+
+def steps(low: float, high: float, most: int) -> list[float]:
+    """At most `most` + 1 round values in an interval."""
+    raw = (high - low) / most
+    unit: float = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 10) + 0.0 for k in range(first, last + 1)]
+
+
+def quality_against_cost(standings: Sequence[Standing], width: float, height: float) -> Plot | None:
+    """Place every way that has a score: price of 30 days on a logarithmic axis, score with whiskers. None: no scores."""
+    shown = [s for s in standings if s.score is not None]
+    if not shown:
+        return None
+    left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
+    to_x, x_ticks = _cost_axis([s.usd_total for s in shown], left, right)
+    quality = scale([v for s in shown for v in (s.score, s.low, s.high)])
+    quality = Scale(max(quality.low, -0.02), min(quality.high, 1.02))
+
+    def to_y(value: float) -> float:
+        return round(bottom - (bottom - top) * quality(value) / 100, 1)
+
+    y_ticks = [Tick(to_y(v), f"{100 * v:g}") for v in steps(quality.low, quality.high, 6) if 0 <= v <= 1]
+    places = [_place(s, to_x, to_y) for s in shown]
+    points = _label(places, (left, top, right, bottom))
+    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points)
+
+
+def _place(standing: Standing, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Point:
+    score = standing.score or 0.0
+    high, low = (score if v is None else v for v in (standing.high, standing.low))
+    x = to_x(standing.usd_total)
+    return Point(standing, x, to_y(score), to_y(high), to_y(low), 0.0, 0.0, "start", False)
+
+
+def _cost_axis(costs: Sequence[float], left: float, right: float) -> tuple[Callable[[float], float], list[Tick]]:
+    """Logarithmic; what costs nothing stands at the left edge, under its own tick."""
+    paid = [c for c in costs if c > 0]
+    low, high = (math.log10(min(paid)), math.log10(max(paid))) if paid else (0.0, 0.0)
+    spare = max(0.12 * (high - low), 0.2)
+    low, high = low - spare, high + spare
+    start = left + 60 if len(paid) < len(costs) else left
+
+    def to_x(cost: float) -> float:
+        if cost <= 0:
+            return left + 24
+        return round(start + (right - start) * (math.log10(cost) - low) / (high - low), 1)
+
+    ticks = [Tick(to_x(v), _price(v)) for v in _decades(low, high, (right - start) / 80)] if paid else []
+    return to_x, ([Tick(left + 24, "$0")] if start > left else []) + ticks
+
+
+def _price(value: float) -> str:
+    """A round price without needless zeros."""
+    return f"${value:,.0f}" if value >= 1 else f"${value:.12f}".rstrip("0")
+
+
+def _decades(low: float, high: float, most: float) -> list[float]:
+    """Round values between two powers of ten, no more than `most`."""
+    for parts in ((1, 2, 5), (1, 3), (1,)):
+        values = [p * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for p in parts]
+        values = [v for v in values if low <= math.log10(v) <= high]
+        if len(values) <= most:
+            return values
+    return values[:: math.ceil(len(values) / most)]
+
+
+def _label(points: Sequence[Point], frame: Box) -> list[Point]:
+    """Put each name where it covers no mark, no whisker and no other name."""
+    taken = [box for p in points for box in ((p.x - 8, p.y - 8, p.x + 8, p.y + 8), (p.x - 3, p.top, p.x + 3, p.bottom))]
+    placed = []
+    for point in sorted(points, key=lambda p: (p.x, p.y)):
+        best = min(_positions(point), key=lambda p: _badness(_box(p), taken, frame))
+        taken.append(_box(best))
+        placed.append(best)
+    return placed
+
+
+def _positions(point: Point) -> list[Point]:
+    """Where a name can stand, best first; the far ones need a line to the mark."""
+    found = []
+    for far in (0, 18, 36, 56, 80):
+        for up in (0.0, -14.0 - far, 14.0 + far) if far == 0 else (-14.0 - far, 14.0 + far):
+            for side, anchor in ((12.0, "start"), (-12.0, "end")):
+                found.append(_named(point, point.x + side, point.y + 4 + up, anchor, far > 0))
+    return found
+
+
+def _named(p: Point, x: float, y: float, anchor: str, leader: bool) -> Point:
+    return Point(p.standing, p.x, p.y, p.top, p.bottom, round(x, 1), round(y, 1), anchor, leader)
+
+
+def _box(point: Point) -> Box:
+    wide = LETTER * len(point.standing.way)
+    left = point.text_x if point.anchor == "start" else point.text_x - wide
+    return (left - 2, point.text_y - LINE + 3, left + wide + 2, point.text_y + 4)
+
+
+def _badness(box: Box, taken: Sequence[Box], frame: Box) -> float:
+    """Covered area, and much more for leaving the frame."""
+    covered = sum(_overlap(box, other) for other in taken)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return covered + 10 * (area - _overlap(box, frame))
+
+
+def _overlap(a: Box, b: Box) -> float:
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, wide) * max(0.0, high)

@@ -1,0 +1,173 @@
+"""Read a finished run folder: plan, rows, records, candidates, ledger, verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from whichway.errors import UserError
+from whichway.nouns import Candidate, Plan, Record, Standing, Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One dev or test row."""
+
+    id: str
+    split: str
+    text: str
+    target: str
+    group: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What one who spent on one thing, at list price."""
+
+    who: str
+    what: str
+    calls: int
+    seconds: float
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run folder in memory."""
+
+    plan: Plan
+    verdict: Verdict
+    test: tuple[Row, ...]
+    records: Mapping[tuple[str, str], tuple[Record, ...]]  # (candidate, example) -> test records by repeat
+    candidates: Mapping[str, Candidate]
+    dev_scores: Mapping[str, float | None]
+    spends: tuple[Spend, ...]
+
+    @property
+    def choice(self) -> Standing | None:
+        """The way the verdict takes."""
+        return next((s for s in self.verdict.standings if s.way == self.verdict.choice), None)
+
+    def answers(self, way: Standing, example: str) -> list[Record]:
+        """All answers of a way's finalists to one test row, by seed, then repeat."""
+        return [record for candidate in way.candidates for record in self.records.get((candidate, example), ())]
+
+
+def read(folder: Path) -> Run:
+    """Read a finished run folder.
+
+    Raises:
+        UserError: the folder holds no finished run, or a file in it is damaged.
+    """
+    plan, verdict = noun(Plan, _json(folder / "plan.json")), noun(Verdict, _json(folder / "verdict.json"))
+    rows = [noun(Row, line) for line in _lines(folder / "rows.jsonl")]
+    found = _candidates(folder)
+    return Run(
+        plan=plan,
+        verdict=verdict,
+        test=tuple(row for row in rows if row.split == "test"),
+        records=_records(folder),
+        candidates={key: candidate for key, (candidate, _) in found.items()},
+        dev_scores={key: dev_score for key, (_, dev_score) in found.items()},
+        spends=_spends(folder, [s.way for s in verdict.standings]),
+    )
+
+
+def noun(kind: type[T], data: Mapping[str, Any]) -> T:
+    """Build a dataclass from its JSON; fields that it does not have are left out."""
+    hints = get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in names})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if value is None:
+        return None
+    if origin in (Union, types.UnionType):
+        return _value(next(arg for arg in inner if arg is not type(None)), value)
+    if origin is tuple:
+        kinds = [inner[0]] * len(value) if inner[-1] is ... else inner
+        return tuple(_value(kind, item) for kind, item in zip(kinds, value, strict=True))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return noun(hint, value)
+    return value
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path} is missing: {path.parent} is no finished run. Run `whichway run` first.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}). Run the same `whichway run` command again.") from error
+    return value
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):  # a killed writer's last line
+                return
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                hint = "Run the same `whichway run` command in a new folder."
+                raise UserError(f"{path}:{number} is damaged ({error}). {hint}") from error
+
+
+def _records(folder: Path) -> dict[tuple[str, str], tuple[Record, ...]]:
+    # A dictionary by key and a sort: the page must not depend on the order in which a resumed run wrote its lines.
+    unique: dict[tuple[str, str, int], Record] = {}
+    for line in _lines(folder / "records.jsonl"):
+        record = noun(Record, line)
+        if record.split == "test":
+            unique.setdefault((record.candidate, record.example, record.repeat), record)
+    grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
+    for candidate, example, repeat in sorted(unique):
+        grouped[candidate, example] = (*grouped.get((candidate, example), ()), unique[candidate, example, repeat])
+    return grouped
+
+
+def _candidates(folder: Path) -> dict[str, tuple[Candidate, float | None]]:
+    found: dict[str, tuple[Candidate, float | None]] = {}
+    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
+        for line in _lines(path):
+            found.setdefault(line["id"], (noun(Candidate, line["candidate"]), line.get("dev_score")))
+    return found
+
+
+def _spends(folder: Path, ways: list[str]) -> tuple[Spend, ...]:
+    """The ledger, summed by who and what at list price; what was paid is left out, so that a warm cache changes nothing."""
+    totals: dict[tuple[str, str], list[list[float]]] = {}
+    seen: set[tuple[str, str, str]] = set()
+    for line in _lines(folder / "ledger.jsonl"):
+        key = (line["who"], line["what"], line["key"])
+        if key not in seen:
+            seen.add(key)
+            totals.setdefault(key[:2], []).append([line["calls"], line["seconds"], line["usd"]])
+    place = {way: number for number, way in enumerate(ways)}
+    order = sorted(totals, key=lambda pair: (place.get(pair[0], len(ways)), pair))
+    return tuple(_total(*pair, totals[pair]) for pair in order)
+
+
+def _total(who: str, what: str, lines: list[list[float]]) -> Spend:
+    # Sorted before adding: floating-point sums depend on order.
+    calls, seconds, usd = (sum(sorted(column)) for column in zip(*lines, strict=True))
+    return Spend(who, what, int(calls), seconds, usd)
+
+
+def paid(folder: Path) -> tuple[float, float]:
+    """Dollars and seconds that were really spent, cache hits left out."""
+    lines = list(_lines(folder / "ledger.jsonl"))
+    return sum(line["paid_usd"] for line in lines), sum(line["paid_seconds"] for line in lines)

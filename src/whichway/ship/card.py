@@ -1,0 +1,123 @@
+"""The model card: what was shipped, on what evidence, and how to use it."""
+
+from __future__ import annotations
+
+from whichway.nouns import Standing
+from whichway.ship.prompts import placeholder, turns
+from whichway.ship.source import Source
+
+
+def card(source: Source) -> str:
+    """README.md of the shipped folder."""
+    parts = [_front(source), _what(source), _results(source), _prompt(source), _use(source), _data(source)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front(source: Source) -> str:
+    weights = source.candidate.weights
+    library = "peft" if weights.kind == "lora" else "transformers"
+    lines = ["---", "tags: [whichway]"]
+    if weights.backend == "local":
+        lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
+    return "\n".join([*lines, "---"])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _what(source: Source) -> str:
+    candidate, verdict = source.candidate, source.verdict
+    weights, decoding = candidate.weights, candidate.decoding
+    trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
+    reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
+    winner = candidate.id == verdict.candidate
+    return "\n".join(
+        [
+            f"# {source.plan['task']}: {candidate.way}",
+            "",
+            f"> {source.plan['ask']}" if source.plan["ask"] else "",
+            "",
+            f"{'The choice' if winner else 'A candidate'} of a whichway run. Verdict: **{verdict.answer}**. {verdict.headline}",
+            "",
+            f"- candidate: `{candidate.id}` ({candidate.note or candidate.way}, seed {candidate.seed})",
+            f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
+            f"- trained part: {trained}",
+            f"- answer: {reads}",
+        ]
+    )
+
+
+def _results(source: Source) -> str:
+    percent = f"{100 * source.verdict.confidence:g} %"
+    metric = source.plan["metric"]["name"]
+    lines = [
+        "## Results",
+        "",
+        f"{metric} on {source.verdict.rows} test rows that no way saw, with {percent} intervals.",
+        "",
+        "| way | kind | score | interval | seconds per row | to fit, seconds |",
+        "|---|---|---|---|---|---|",
+        *(_row(s, s.way == source.candidate.way) for s in source.verdict.standings),
+    ]
+    return "\n".join([*lines, "", *(f"- {reason}" for reason in source.verdict.reasons)]).rstrip()
+
+
+def _row(standing: Standing, shipped: bool) -> str:
+    name = f"**{standing.way}**" if shipped else standing.way
+    if standing.score is None:
+        return f"| {name} | {standing.kind} | {standing.status} | {_cell(standing.reason)} | | |"
+    low, high = _number(standing.low), _number(standing.high)
+    seconds = f"{standing.seconds_per_row:.3g} | {standing.seconds_fit:.0f}"
+    return f"| {name} | {standing.kind} | {standing.score:.3f} | {low} to {high} | {seconds} |"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _prompt(source: Source) -> str:
+    if not source.asks:
+        return ""
+    prompt = source.candidate.prompt
+    lines = [
+        "## The exact prompt",
+        "",
+        f"`{placeholder(prompt)}` is the place of the row's text: {_fields(source)}.",
+        "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
+    ]
+    for turn in turns(prompt):
+        lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
+    return "\n".join(lines)
+
+
+def _fields(source: Source) -> str:
+    if len(source.fields) == 1:
+        return f"the value of `{source.fields[0]}`"
+    return "one line `name: value` for each of " + ", ".join(f"`{name}`" for name in source.fields)
+
+
+def _use(source: Source) -> str:
+    lines = ["## Use", ""]
+    if source.stands_alone:
+        lines += [
+            "`use.py` needs `transformers` (and `peft` for an adapter), not whichway; one row a line in, one answer a line out:",
+            "",
+            "```",
+            "python use.py < rows.txt",
+            "```",
+            "",
+        ]
+    lines += ["With whichway and the run folder:", "", "```"]
+    lines += [f"whichway predict RUN rows.csv --candidate {source.candidate.id}", "```"]
+    return "\n".join(lines)
+
+
+def _data(source: Source) -> str:
+    rows, splits = source.plan["rows"], source.plan["splits"]
+    lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
+    return "\n".join([*lines, f"- plan: sha256 `{source.plan_sha256}`"])

@@ -1,0 +1,165 @@
+"""Write the shipped folder: made beside its place, renamed when whole; equal bytes for an equal run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import whichway
+from whichway.errors import DiskError, UserError
+from whichway.nouns import Candidate, to_json
+from whichway.ship.card import card
+from whichway.ship.prompts import placeholder, prompt_files
+from whichway.ship.source import Source, pick
+
+MADE_BY = "whichway ship"
+PLACES = {"lora": "adapter", "full": "model", "probe": "probe"}  # kind of trained part -> its folder; others: classical
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What was written."""
+
+    folder: Path
+    candidate: Candidate
+    files: tuple[str, ...]
+
+
+def ship(run: Path, out: Path, candidate: str | None = None, way: str | None = None) -> Shipped:
+    """Write a candidate of a finished run, by default the winner, as a folder.
+
+    Args:
+        run: the run folder.
+        out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
+        candidate: a candidate's id instead of the winner.
+        way: a way's best candidate instead of the winner.
+
+    Raises:
+        UserError: no finished run, no such candidate, or `out` is not ours to replace.
+        DiskError: `out` cannot be written.
+    """
+    source = pick(run, candidate, way)
+    refuse_foreign(out)
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _fill(temporary, source)
+        _swap(temporary, out)
+    except OSError as error:
+        raise DiskError(
+            f"{out} cannot be written: {error}. Free some space, or give another folder with --out."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    files = tuple(sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()))
+    return Shipped(out, source.candidate, files)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Check that a folder may be replaced: absent, empty, or wholly made by `ship`.
+
+    Raises:
+        UserError: it is not.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out} is no folder; nothing was written. Give another place with --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    ours = _listed(out)
+    foreign = sorted(
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if not path.is_dir() and path.relative_to(out).as_posix() not in ours
+    )
+    if foreign:
+        raise UserError(
+            f"{out} holds '{foreign[0]}', which `whichway ship` did not write; nothing was changed. "
+            "Give another folder with --out, or move that file away."
+        )
+
+
+def _listed(out: Path) -> set[str]:
+    """The files that an earlier `ship` wrote there, by its manifest; none when there is no manifest of ours."""
+    try:
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        return {"manifest.json", *manifest["files"]} if manifest["made_by"] == MADE_BY else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def trained_place(kind: str) -> str:
+    """The folder inside the shipped one where a trained part of this kind lies."""
+    return PLACES.get(kind, "classical")
+
+
+def _fill(folder: Path, source: Source) -> None:
+    candidate = source.candidate
+    if source.asks:
+        for name, content in prompt_files(candidate.prompt).items():
+            _write(folder / name, content)
+    if source.stands_alone:
+        _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
+    if source.adapter is not None:
+        place = folder / trained_place(candidate.weights.kind)
+        shutil.copytree(source.adapter, place, copy_function=shutil.copyfile)
+    _write(folder / "README.md", card(source))
+    _write(folder / "manifest.json", manifest(source, _digests(folder)))
+
+
+def _write(path: Path, content: Any) -> None:
+    text = (
+        content
+        if isinstance(content, str)
+        else json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    )
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(text)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def manifest(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
+    """What the folder is, where it comes from, and the digest of each file."""
+    candidate, verdict = source.candidate, source.verdict
+    return {
+        "made_by": MADE_BY,
+        "format": 1,
+        "version": whichway.__version__,
+        "candidate": candidate.id,
+        "way": candidate.way,
+        "seed": candidate.seed,
+        "weights": to_json(candidate.weights),
+        "decoding": to_json(candidate.decoding),
+        "labels": list(source.labels),
+        "fields": list(source.fields),
+        "placeholder": placeholder(candidate.prompt),
+        "task": source.plan["task"],
+        "plan_sha256": source.plan_sha256,
+        "splits": source.plan["splits"],
+        "verdict": {"answer": verdict.answer, "choice": verdict.choice, "candidate": verdict.candidate},
+        "files": dict(files),
+    }
+
+
+def _swap(temporary: Path, out: Path) -> None:
+    """Put the new folder in place; the old one is away only between two renames."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.replace(old)
+    temporary.replace(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,32 @@
+"""The prompt as files: plain text, chat messages, slots. The row's place in them is a placeholder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whichway.nouns import Message, Prompt, canonical, to_json
+from whichway.prompts import template
+
+
+def placeholder(prompt: Prompt) -> str:
+    """`{{input}}`, or the first numbered variant that the prompt's own words do not contain."""
+    words, mark, number = canonical(prompt), "{{input}}", 1
+    while mark in words:
+        number += 1
+        mark = f"{{{{input_{number}}}}}"
+    return mark
+
+
+def turns(prompt: Prompt) -> tuple[Message, ...]:
+    """The chat messages, with the placeholder where the row's text goes."""
+    return template.messages(prompt, placeholder(prompt))
+
+
+def prompt_files(prompt: Prompt) -> dict[str, Any]:
+    """File name -> content: text for `.txt`, JSON values for `.json`."""
+    messages = turns(prompt)
+    return {
+        "prompt.txt": template.plain(messages),
+        "messages.json": {"placeholder": placeholder(prompt), "messages": to_json(messages)},
+        "prompt.json": to_json(prompt),
+    }

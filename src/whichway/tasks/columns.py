@@ -1,0 +1,189 @@
+"""Which columns are input, target, group, id and split: as the user says, or found by name when that is unambiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from whichway.errors import DataError, did_you_mean
+from whichway.tasks.read import SPLIT_WORDS, Table
+from whichway.tasks.shapes import SYSTEM
+
+PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
+    (("input",), "target"),
+    (("input",), "output"),
+    (("input",), "label"),
+    (("text",), "label"),
+    (("text",), "label_text"),
+    (("text",), "target"),
+    (("question",), "answer"),
+    (("context", "question"), "answer"),
+    (("prompt",), "completion"),
+    (("prompt",), "response"),
+    (("instruction",), "output"),
+    (("instruction", "input"), "output"),
+    (("instruction",), "response"),
+    (("premise", "hypothesis"), "label"),
+    (("sentence1", "sentence2"), "label"),
+    (("sentence",), "label"),
+)
+INPUTS = frozenset((
+    "input", "inputs", "text", "question", "prompt", "sentence", "query", "utterance", "message", "document", "content",
+    "body", "instruction", "article", "review", "tweet", "source", "ticket", "email", "request", "comment",
+))  # fmt: skip
+TARGETS = frozenset((
+    "target", "targets", "label", "labels", "label_text", "answer", "completion", "output", "response", "category",
+    "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment",
+))  # fmt: skip
+GROUPS = ("group", "group_id")
+ASKS = (SYSTEM, "instruction")  # columns that say what is asked when they are the same in all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The part each column plays; `spare` plays none."""
+
+    input: tuple[str, ...]
+    target: str
+    group: str | None
+    id: str | None
+    split: str | None
+    ask: str  # what a constant column asks, or ""
+    spare: tuple[str, ...]
+
+
+def find(
+    table: Table,
+    *,
+    input: str | Sequence[str] | None = None,  # noqa: A002 - the task file's own word
+    target: str | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002
+    split: str | None = None,
+) -> Columns:
+    """The columns by the user's words, the missing ones by their names.
+
+    Raises:
+        DataError: a named column is not there ("did you mean"), or input or target is not clear.
+    """
+    inputs = (input,) if isinstance(input, str) else tuple(input or ())
+    _exist(table, {"input": inputs, "target": (target,), "group": (group,), "id": (id,), "split": (split,)})
+    if target is not None and target in inputs:
+        raise DataError(f"{table.path}: '{target}' is both input and target.")
+    named = {*inputs, target, group, id, split}
+    free = [name for name in table.columns if name not in named]
+    split = split or _one(free, ["split"], lambda name: _is_split(table, name))
+    group = group or _one(free, GROUPS)
+    unique = id or _one(free, ["id"])
+    free = [name for name in free if name not in (split, group, unique)]
+    ask = "" if inputs else _ask(table, free)
+    usable = [name for name in free if not (ask and name in ASKS and _constant(table, name) == ask)]
+    inputs, target = _input_and_target(table, usable, inputs, target)
+    if SYSTEM in usable and inputs == ("input",) and input is None:  # rows with system messages of their own
+        inputs = (SYSTEM, *inputs)
+    spare = tuple(name for name in usable if name not in (*inputs, target))
+    return Columns(inputs, target, group, unique, split, ask, spare)
+
+
+def inputs_of(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The input columns of rows without targets: the wanted ones, or the single column of the file.
+
+    Raises:
+        DataError: a wanted column is missing.
+    """
+    if len(wanted) == 1 and wanted[0] not in table.columns and len(table.columns) == 1:
+        return table.columns
+    _exist(table, {"input": wanted})
+    return tuple(wanted)
+
+
+def _exist(table: Table, parts: dict[str, Sequence[str | None]]) -> None:
+    for part, names in parts.items():
+        for name in names:
+            if name is not None and name not in table.columns:
+                raise DataError(
+                    f"{table.path}: {part} column '{name}' is not there.{did_you_mean(name, table.columns)} "
+                    f"Columns: {', '.join(table.columns)}."
+                )
+
+
+def _one(free: Iterable[str], names: Iterable[str], fits: Callable[[str], bool] = bool) -> str | None:
+    found = [name for name in free if name.casefold() in names and fits(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_split(table: Table, name: str) -> bool:
+    return all(row.fields.get(name, "").casefold() in SPLIT_WORDS for row in table.rows)
+
+
+def _constant(table: Table, name: str) -> str:
+    values = {row.fields.get(name, "") for row in table.rows}
+    return values.pop() if len(values) == 1 else ""
+
+
+def _ask(table: Table, free: Sequence[str]) -> str:
+    """What a system message or instruction that is the same in all rows asks."""
+    if len(free) < 3:  # input and target must remain
+        return ""
+    return next((text for name in ASKS if name in free and (text := _constant(table, name))), "")
+
+
+def _input_and_target(
+    table: Table, free: Sequence[str], inputs: tuple[str, ...], target: str | None
+) -> tuple[tuple[str, ...], str]:
+    if not inputs and target is None:
+        pair = _pair(free)
+        if pair:
+            return pair
+    if target is None:
+        target = _target([name for name in free if name not in inputs], exact=bool(inputs))
+    if not inputs and target is not None:
+        rest = [name for name in free if name != target]
+        known = _known(rest, INPUTS)
+        inputs = (known[0],) if len(known) == 1 else tuple(rest) if len(rest) == 1 else ()
+    if not inputs or target is None:
+        raise _unclear(table, free, "input" if not inputs else "target")
+    return inputs, target
+
+
+def _pair(free: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """The one known pair whose columns are all there; more inputs before fewer, a label's text before its number."""
+    names = {name.casefold(): name for name in free}
+    found = [(inputs, target) for inputs, target in PAIRS if {*inputs, target} <= names.keys()]
+    most = max((len(inputs) for inputs, _ in found), default=0)
+    best = [pair for pair in found if len(pair[0]) == most]
+    if len(best) == 2 and {target for _, target in best} == {"label", "label_text"}:
+        best = [pair for pair in best if pair[1] == "label_text"]
+    if len(best) != 1:
+        return None
+    inputs, target = best[0]
+    return tuple(names[name] for name in inputs), names[target]
+
+
+def _known(free: Iterable[str], words: frozenset[str]) -> list[str]:
+    return [name for name in free if name.casefold() in words]
+
+
+def _target(free: Sequence[str], *, exact: bool) -> str | None:
+    known = _known(free, TARGETS)
+    if len(known) == 1:
+        return known[0]
+    if len(free) == 1 and exact:
+        return free[0]
+    if len(free) == 2 and not known:
+        others = [name for name in free if name not in _known(free, INPUTS)]
+        return others[0] if len(others) == 1 else None
+    return None
+
+
+def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
+    shown = ", ".join(table.columns)
+    if not _known(free, INPUTS | TARGETS) and table.path.suffix.lower() in (".csv", ".tsv"):
+        return DataError(
+            f"{table.path}:1: no column has a known name. Columns, from the first line: {shown[:200]}. "
+            "If the file has no header, add one (such as text,label); else say input and target."
+        )
+    return DataError(
+        f"{table.path}: it is not clear which column is the {part}. Columns: {shown}. "
+        "Say it: --input COLUMN --target COLUMN, or input: and target: in the task file."
+    )

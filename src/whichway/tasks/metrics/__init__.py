@@ -1,0 +1,75 @@
+"""Metrics, one file each, found by file name; other packages add theirs under the entry point `whichway.metrics`.
+
+A metric file holds `Options`, a frozen dataclass whose fields carry their help in `metadata["help"]`, and `Metric`, a
+class made from `Options` that satisfies `contracts.Metric`. An entry point names a module (or object) with the same two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from whichway import contracts
+from whichway.errors import OptionError, did_you_mean
+from whichway.nouns import MetricSpec
+
+GROUP = "whichway.metrics"
+
+
+def names() -> list[str]:
+    """The names of all metrics, ours and those of installed packages."""
+    return sorted({*_files(), *_plugins()})
+
+
+def load(spec: MetricSpec) -> contracts.Metric:
+    """The metric that a spec names, with its options.
+
+    Raises:
+        OptionError: the metric or an option is unknown ("did you mean"), or a value does not fit.
+    """
+    module = _module(spec.name)
+    metric: contracts.Metric = module.Metric(_options(spec, module.Options))
+    return metric
+
+
+def options(name: str) -> dict[str, str]:
+    """Each option of a metric with its help text."""
+    return {field.name: field.metadata.get("help", "") for field in dataclasses.fields(_module(name).Options)}
+
+
+def _files() -> list[str]:
+    return [found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")]
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _module(name: str) -> Any:
+    if name in _files():
+        return importlib.import_module(f"{__name__}.{name}")
+    plugins = _plugins()
+    if name not in plugins:
+        raise OptionError(f"unknown metric '{name}'.{did_you_mean(name, names())}")
+    return plugins[name].load()
+
+
+def _options(spec: MetricSpec, kind: type) -> Any:
+    """The options as the metric's own dataclass, every value checked."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in spec.options:
+        if key not in known:
+            hint = did_you_mean(key, known) if known else " It has no options."
+            raise OptionError(f"metric {spec.name}: unknown option '{key}'.{hint}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(spec.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        reason = "is missing" if first["type"] == "missing" else first["msg"]
+        raise OptionError(f"metric {spec.name}: option '{at}': {reason}.") from None

@@ -1,0 +1,34 @@
+"""What metrics share: the form in which answers are compared, and the base class."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+_SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")  # CJK has no spaces: by character
+_WRAPPERS = ("\"'`*", "“”‘’«»")
+
+
+def plain(text: str) -> str:
+    """Text without outer quotes, emphasis and trailing punctuation, case-folded, with single spaces."""
+    folded = _SPACE.sub(" ", text.casefold()).strip()
+    bare = folded.strip("".join(_WRAPPERS) + " ").rstrip(".,;:!? ").strip("".join(_WRAPPERS) + " ")
+    return bare or folded
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, case-folded, without punctuation."""
+    return _WORD.findall(text.casefold())
+
+
+class Base:
+    """A metric whose rows are averaged and whose answers are free text."""
+
+    name: str = ""
+    aggregate: Literal["mean", "macro_f1"] = "mean"
+    closed: bool = False
+
+    def normal(self, text: str) -> str:
+        """The form in which answers are compared."""
+        return plain(text)

@@ -1,0 +1,256 @@
+"""Arms on the same test rows: the interval of each, and the paired difference of any two.
+
+One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterthwaite's degrees of freedom.
+
+* rows: the clustered standard error of the row scores averaged over seeds (mean metrics), or the spread of a paired
+  bootstrap over rows or clusters (macro-F1).
+* seeds: `V/S`, V the variance of the seeds' own test values. V holds some row noise as well (`seed_variance` takes it
+  off). It is left in: with three seeds the corrected τ² is often cut at 0 by chance, and intervals are then too narrow.
+* 0/1 scores, or no spread at all: `1/C²` is added for one more discordant row (or cluster, of C), which is what the
+  half row in each cell of Agresti & Min 2005 (Statistics in Medicine 24:729) adds. Two arms that agree on all of 50
+  rows are not known to be equal.
+
+P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
+Macro-F1 takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000 resamples are too
+coarse for Holm's smallest levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from whichway.nouns import Kind
+from whichway.verdict import stats
+from whichway.verdict.stats import FloatArray, IntArray, Interval
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Arm:
+    """One way in the comparison: its finalists' scores on the test rows, one per seed, and what they cost."""
+
+    way: str
+    kind: Kind
+    scores: FloatArray  # (S seeds, n rows); an answer that could not be read counts 0. (0, 0) when never tested
+    random: bool = False  # whether seeds matter
+    targets: IntArray | None = None  # (n,) or (S, n) label codes, for macro-F1
+    answers: IntArray | None = None  # (S, n) label codes; negative: not read
+    groups: tuple[str, ...] | None = None  # group of each row; rows of one group are not independent
+    aggregate: Literal["mean", "macro_f1"] = "mean"
+    candidates: tuple[str, ...] = ()  # finalist ids, one per seed
+    dev_scores: tuple[float, ...] = ()  # one per seed; the best ships, ties the lowest seed
+    dev_score: float | None = None  # what selection saw; None: the mean of dev_scores
+    unparsed: float = 0.0  # share of rows
+    note: str = ""
+    seconds_fit: float = 0.0
+    seconds_per_row: float = 0.0
+    tokens_in: float = 0.0  # per row
+    tokens_cached: float = 0.0
+    tokens_out: float = 0.0
+    usd_fit: float = 0.0
+    usd_per_1000: float = 0.0
+    usd_total: float | None = None  # None: fit + 30 days at the volume
+    status: Literal["ok", "failed"] = "ok"
+    reason: str = ""  # why it failed
+
+    @property
+    def competes(self) -> bool:
+        """Whether it has test scores and did not fail."""
+        return self.status == "ok" and self.scores.size > 0
+
+    @property
+    def dev(self) -> float | None:
+        """What selection saw."""
+        if self.dev_score is not None or not self.dev_scores:
+            return self.dev_score
+        return sum(self.dev_scores) / len(self.dev_scores)
+
+    @property
+    def shipped(self) -> str | None:
+        """The finalist that ships: best on dev, ties the lowest seed."""
+        if not self.candidates:
+            return None
+        best = int(np.argmax(self.dev_scores)) if len(self.dev_scores) == len(self.candidates) else 0
+        return self.candidates[best]
+
+    def total(self, volume: float) -> float:
+        """Cost of fitting and of 30 days at `volume` requests a day, usd."""
+        return self.usd_fit + 30 * volume * self.usd_per_1000 / 1000 if self.usd_total is None else self.usd_total
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A paired difference, second minus first. Interval and p are None with too few rows."""
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None  # two-sided
+    row_variance: float | None  # of the difference: the part that shrinks with rows
+    seed_variance: float  # the part that shrinks with seeds
+    wins: int
+    losses: int
+
+    def turned(self) -> Comparison:
+        """The same comparison, first minus second."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return Comparison(
+            -self.value, low, high, self.p, self.row_variance, self.seed_variance, self.losses, self.wins
+        )  # fmt: skip
+
+
+class Table:
+    """Competing arms on the same rows; answers what each scores and how any two differ.
+
+    Args:
+        arms: with scores of one shape (S_k, n).
+        confidence: of all intervals.
+
+    Raises:
+        ValueError: the arms do not have the same rows, or a score is not a number.
+    """
+
+    def __init__(self, arms: Sequence[Arm], confidence: float) -> None:
+        check(arms)
+        self.arms = tuple(arms)
+        self.confidence = confidence
+        self.n = arms[0].scores.shape[1] if arms else 0
+        self.groups = arms[0].groups if arms else None
+        self.codes = stats.clusters(self.n, self.groups)
+        self.clusters = int(self.codes.max(initial=-1)) + 1
+        self.macro = bool(arms) and arms[0].aggregate == "macro_f1"
+        self.rows = [arm.scores.mean(axis=0) for arm in self.arms]  # (n,) each, averaged over seeds
+        self.seeds = [seed_values(arm) for arm in self.arms]  # (S,) each
+        self.binary = [bool(((arm.scores == 0) | (arm.scores == 1)).all()) for arm in self.arms]
+        self.found: dict[tuple[int, int], Comparison] = {}
+
+    @cached_property
+    def draws(self) -> list[FloatArray]:
+        """Bootstrap values of each arm's macro-F1 over the same drawn rows, (RESAMPLES,) each."""
+        parts: list[list[FloatArray]] = [[] for _ in self.arms]
+        for weights in stats.row_weights(self.n, self.groups, resamples=RESAMPLES):
+            for k, arm in enumerate(self.arms):
+                parts[k].append(seed_values(arm, weights).mean(axis=0))
+        return [np.concatenate(part) for part in parts]
+
+    def value(self, k: int) -> float:
+        """The arm's score: mean over seeds of each seed's value."""
+        return float(self.seeds[k].mean())
+
+    def seed_sd(self, k: int) -> float | None:
+        """Spread of the arm's test values between seeds; None with one seed."""
+        return float(self.seeds[k].std(ddof=1)) if len(self.seeds[k]) > 1 else None
+
+    def seed_part(self, k: int) -> float:
+        """Seed noise in the variance of the arm's score: V/S; 0 where it is not measured."""
+        sd = self.seed_sd(k)
+        return 0.0 if sd is None else sd**2 / len(self.seeds[k])
+
+    def combine(self, row_variance: float, *arms: int) -> tuple[float, float]:
+        """Standard error and degrees of freedom of row noise and the seed noise of some arms together."""
+        noisy = [k for k in arms if len(self.seeds[k]) > 1]
+        return stats.satterthwaite(
+            [(row_variance, self.clusters - 1), *((self.seed_part(k), len(self.seeds[k]) - 1) for k in noisy)]
+        )
+
+    def interval(self, k: int) -> Interval | None:
+        """Interval of one arm's score.
+
+        Wilson's for 0/1 scores; with groups or seeds, Wilson's at the number of independent rows with the same variance
+        and t quantile (Korn & Graubard 1998). Otherwise t, cut at 0 and 1.
+        """
+        if self.clusters < 2:
+            return None
+        value = self.value(k)
+        if self.binary[k] and not self.macro:
+            return stats.wilson(value * self.effective(k), self.effective(k), self.confidence)
+        variance = self.row_variance(self.draws[k] if self.macro else self.rows[k])
+        found = stats.estimate(value, *self.combine(variance, k), self.confidence)
+        return max(0.0, found.low), min(1.0, found.high)
+
+    def effective(self, k: int) -> float:
+        """Independent rows that would give a 0/1 arm the variance it has."""
+        if len(self.seeds[k]) == 1 and self.clusters == self.n:
+            return float(self.n)
+        value = self.value(k)
+        se, df = self.combine(self.row_variance(self.rows[k]), k)
+        if se == 0 or value * (1 - value) == 0:
+            return float(self.clusters)
+        ratio = stats.z_value(self.confidence) / stats.t_value(self.confidence, df)
+        return value * (1 - value) / se**2 * ratio**2
+
+    def row_variance(self, x: FloatArray) -> float:
+        """Variance of an aggregate from its rows (mean metrics) or its bootstrap draws (macro-F1)."""
+        if self.macro:
+            return float(x.var(ddof=1))
+        se = stats.clustered_se(x, self.codes if self.clusters < self.n else None)
+        return 0.0 if se is None else se**2
+
+    def compare(self, first: int, second: int) -> Comparison:
+        """The paired difference of two arms, second minus first; of an arm to itself, 0."""
+        if first == second:
+            return Comparison(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0, 0)
+        if first > second:
+            return self.compare(second, first).turned()
+        if (first, second) not in self.found:
+            self.found[first, second] = self.difference(first, second)
+        return self.found[first, second]
+
+    def difference(self, first: int, second: int) -> Comparison:
+        """Work out the paired difference of two arms."""
+        d = self.rows[second] - self.rows[first]
+        wins, losses = int((d > 0).sum()), int((d < 0).sum())
+        value = self.value(second) - self.value(first)
+        seeds = self.seed_part(first) + self.seed_part(second)
+        if self.clusters < 2:
+            return Comparison(value, None, None, None, None, seeds, wins, losses)
+        rows = self.row_variance(self.draws[second] - self.draws[first] if self.macro else d)
+        if rows == 0 or (self.binary[first] and self.binary[second]):
+            rows += 1 / self.clusters**2
+        se, df = self.combine(rows, first, second)
+        found = stats.estimate(value, se, df, self.confidence)
+        p = stats.mcnemar(wins, losses, mid=True) if self.single(first, second) else stats.t_test(value, se, df)
+        return Comparison(value, max(-1.0, found.low), min(1.0, found.high), p, rows, seeds, wins, losses)
+
+    def single(self, *arms: int) -> bool:
+        """Whether McNemar's test fits: one seed each, 0/1 scores, their mean, rows independent."""
+        return (
+            not self.macro
+            and self.clusters == self.n
+            and all(self.binary[k] and len(self.seeds[k]) == 1 for k in arms)
+        )  # fmt: skip
+
+
+def seed_values(arm: Arm, weights: FloatArray | None = None) -> FloatArray:
+    """Each seed's own test value (S,), or (S, B) over weighted resamples for macro-F1."""
+    if arm.aggregate == "mean":
+        means: FloatArray = arm.scores.mean(axis=1)
+        return means
+    if arm.targets is None or arm.answers is None:
+        raise ValueError(f"{arm.way}: macro-F1 needs targets and answers as label codes")
+    targets, answers = np.broadcast_arrays(np.atleast_2d(arm.targets), np.atleast_2d(arm.answers))
+    values = np.array([stats.macro_f1(t, a, weights) for t, a in zip(targets, answers, strict=True)])
+    return values[:, 0] if weights is None else values
+
+
+def check(arms: Sequence[Arm]) -> None:
+    """Refuse arms that were not measured on the same rows."""
+    for arm in arms:
+        if arm.scores.ndim != 2 or arm.scores.shape[1] != arms[0].scores.shape[1]:
+            raise ValueError(
+                f"{arm.way} has scores of shape {arm.scores.shape}, {arms[0].way} of {arms[0].scores.shape}; "
+                "give every arm the same test rows in the same order, as (seeds, rows)"
+            )
+        if not np.isfinite(arm.scores).all():
+            raise ValueError(
+                f"{arm.way} has a score that is no number; count an unread answer as 0, and its rate in `unparsed`"
+            )
+        if arm.groups != arms[0].groups or arm.aggregate != arms[0].aggregate:
+            raise ValueError(f"{arm.way} and {arms[0].way} differ in groups or aggregate; both belong to the task")

@@ -1,0 +1,390 @@
+"""Statistics for comparing arms on the same rows. Pure arithmetic on arrays.
+
+Scores are in 0..1. What cannot be estimated (fewer than two rows, one cluster, one seed) is None, "not enough data";
+it is never 0, because a zero would read as certainty.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Interval = tuple[float, float]
+Groups = Sequence[Any] | NDArray[Any]
+
+OMEGA2 = 0.21  # row variance of a paired 0/1 difference at 70 % right and correlation .5: 2·p·(1−p)·(1−ρ)
+BLOCK = 500  # resamples held in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its standard error, degrees of freedom and t interval."""
+
+    value: float
+    se: float
+    df: float
+    low: float
+    high: float
+
+
+def z_value(confidence: float) -> float:
+    """The normal quantile of a two-sided interval: 1.96 at 0.95."""
+    return float(special.ndtri((1 + confidence) / 2))
+
+
+def t_value(confidence: float, df: float) -> float:
+    """Student's quantile of a two-sided interval."""
+    return float(special.stdtrit(df, (1 + confidence) / 2))
+
+
+def t_test(value: float, se: float, df: float) -> float:
+    """Two-sided p of Student's t test that the true value is 0; without any spread, 1 at 0 and else 0."""
+    if se == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * special.stdtr(df, -abs(value) / se))
+
+
+def estimate(value: float, se: float, df: float, confidence: float) -> Estimate:
+    """A t interval around a value."""
+    half = t_value(confidence, df) * se
+    return Estimate(value, se, df, value - half, value + half)
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval | None:
+    """Wilson's score interval of one proportion (Wilson 1927).
+
+    The normal approximation is too narrow under a few hundred rows (arXiv 2503.01747).
+
+    Args:
+        successes: rows that are right; may be fractional with an effective `n`.
+        n: rows, or the effective number of rows when they are clustered or averaged over seeds.
+        confidence: of the two-sided interval.
+
+    Returns:
+        The interval, or None without rows.
+    """
+    if n <= 0:
+        return None
+    p, z = successes / n, z_value(confidence)
+    centre = p + z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def newcombe(first: float, n_first: float, second: float, n_second: float, confidence: float = 0.95) -> Interval | None:
+    """Newcombe's interval of the difference of two independent proportions, second minus first.
+
+    Method 10 of Newcombe 1998 (Statistics in Medicine 17:873): the two Wilson intervals squared and added.
+
+    Args:
+        first: rows right in the first sample.
+        n_first: rows of the first sample.
+        second: rows right in the second sample.
+        n_second: rows of the second sample.
+        confidence: of the two-sided interval.
+    """
+    one, two = wilson(first, n_first, confidence), wilson(second, n_second, confidence)
+    if one is None or two is None:
+        return None
+    a, b = first / n_first, second / n_second
+    low = (b - a) - math.hypot(b - two[0], one[1] - a)
+    high = (b - a) + math.hypot(two[1] - b, a - one[0])
+    return low, high
+
+
+def clusters(n: int, groups: Groups | None) -> IntArray:
+    """Cluster number of each row, 0..C−1; each row on its own without groups."""
+    if groups is None:
+        return np.arange(n, dtype=np.int64)
+    if len(groups) != n:
+        raise ValueError(f"{len(groups)} groups for {n} rows; give one group for each row")
+    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+
+
+def clustered_se(values: ArrayLike, groups: Groups | None = None) -> float | None:
+    """Standard error of a mean whose rows come in groups: `(1/n)·√(Σ_c(Σ_{i∈c}(s_i − s̄))²)·√(C/(C−1))`.
+
+    Miller 2024 (arXiv 2411.00640), with the finite-cluster factor `√(C/(C−1))` that the paper leaves out. When every
+    row is its own group it is the plain standard error.
+
+    Returns:
+        The standard error, or None with fewer than two groups.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    codes = clusters(len(x), groups)
+    count = int(codes.max(initial=-1)) + 1
+    if count < 2:
+        return None
+    sums = np.bincount(codes, weights=x - x.mean(), minlength=count)
+    return float(math.sqrt(float(sums @ sums) * count / (count - 1)) / len(x))
+
+
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, confidence: float = 0.95, groups: Groups | None = None
+) -> Estimate | None:
+    """Mean of second minus first on the same rows, with `SE = √(Σ(d_i−d̄)²/(n(n−1)))` and its t interval.
+
+    With `groups`, the clustered standard error and C−1 degrees of freedom.
+
+    Returns:
+        The estimate, or None with fewer than two rows (or groups).
+    """
+    d = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    se = clustered_se(d, groups)
+    if se is None:
+        return None
+    return estimate(float(d.mean()), se, float(clusters(len(d), groups).max()), confidence)
+
+
+def mcnemar(wins: int, losses: int, mid: bool = False) -> float:
+    """Two-sided exact McNemar p: `min(1, 2·Σ_{k≤min(b,c)} C(b+c,k)·2^{−(b+c)})`.
+
+    Args:
+        wins: rows that only the second arm has right (b).
+        losses: rows that only the first arm has right (c).
+        mid: the mid-p variant (Fagerland, Lydersen & Laake 2013), which counts half of the observed outcome's own
+            probability: nearly exact, and less wasteful.
+    """
+    total, fewer = wins + losses, min(wins, losses)
+    if total == 0:
+        return 1.0
+    p = 2 * float(special.bdtr(fewer, total, 0.5))
+    if mid:
+        own = p - (2 * float(special.bdtr(fewer - 1, total, 0.5)) if fewer else 0.0)
+        p -= own / 2
+        return 1.0 if wins == losses else min(1.0, p)
+    return min(1.0, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given. The tests need not be independent."""
+    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for step, k in enumerate(order):
+        largest = max(largest, min(1.0, p_values[k] * (len(p_values) - step)))
+        adjusted[k] = largest
+    return adjusted
+
+
+def satterthwaite(parts: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of independent variance estimates (Satterthwaite 1946).
+
+    Args:
+        parts: (variance, degrees of freedom) of each estimate.
+    """
+    pairs = list(parts)
+    total = sum(variance for variance, _ in pairs)
+    if total == 0:
+        return 0.0, max(df for _, df in pairs)
+    return math.sqrt(total), total**2 / sum(variance**2 / df for variance, df in pairs)
+
+
+def seed_variance(scores: ArrayLike) -> float | None:
+    """τ²: variance between seeds beyond what disagreement on single rows gives.
+
+    In `s_ki = μ + a_k + b_i + e_ki` the seed means vary by `τ² + σ²/n`; the two-way residual estimates σ². Rows do not
+    shrink τ².
+
+    Args:
+        scores: (S seeds, n rows).
+
+    Returns:
+        τ², at least 0, or None with fewer than two seeds or rows.
+    """
+    x = np.asarray(scores, dtype=np.float64)
+    seeds, n = x.shape
+    if seeds < 2 or n < 2:
+        return None
+    residual = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0, keepdims=True) + x.mean()
+    sigma2 = float((residual**2).sum()) / ((seeds - 1) * (n - 1))
+    return max(0.0, float(x.mean(axis=1).var(ddof=1)) - sigma2 / float(n))
+
+
+def rows_needed(
+    gap: float,
+    omega2: float = OMEGA2,
+    sigma2: float = 0.0,
+    seed_part: float = 0.0,
+    power: float = 0.8,
+    confidence: float = 0.95,
+) -> int | None:
+    """Test rows that show a true paired gap: `n = (z_{α/2}+z_β)²·(ω²+σ²)/(δ² − (z_{α/2}+z_β)²·τ²/S)`.
+
+    Miller 2024 (arXiv 2411.00640), section 5. Departure: seed noise, which rows do not shrink, is taken off δ².
+
+    Args:
+        gap: δ, in units of the metric.
+        omega2: ω², row variance of the paired difference.
+        sigma2: decoding noise per row, `σ_A²/K_A + σ_B²/K_B`.
+        seed_part: `τ_A²/S_A + τ_B²/S_B`.
+        power: chance to show it.
+        confidence: two-sided.
+
+    Returns:
+        Rows, or None when no number of rows is enough (the gap is 0, or below what the seeds alone blur).
+    """
+    z2 = (z_value(confidence) + float(special.ndtri(power))) ** 2
+    left = gap * gap - z2 * seed_part
+    if left <= 0:
+        return None
+    return max(2, math.ceil(z2 * (omega2 + sigma2) / left))
+
+
+def smallest_gap(
+    n: int,
+    omega2: float = OMEGA2,
+    sigma2: float = 0.0,
+    seed_part: float = 0.0,
+    power: float = 0.8,
+    confidence: float = 0.95,
+) -> float | None:
+    """The smallest true paired gap that `n` test rows can show: `rows_needed` inverted.
+
+    Returns:
+        The gap in units of the metric, or None with fewer than two rows.
+    """
+    if n < 2:
+        return None
+    z = z_value(confidence) + float(special.ndtri(power))
+    return z * math.sqrt((omega2 + sigma2) / n + seed_part)
+
+
+def bootstrap(
+    statistic: Callable[..., Any],
+    *columns: ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval | None:
+    """BCa interval (Efron 1987) of a statistic over rows; the columns are resampled together, row by row.
+
+    For what is not a mean: F1, a cost ratio. Where BCa is not defined (no spread), the percentile interval stands in.
+
+    Args:
+        statistic: takes the columns, and `axis` where it is vectorised; gives a number.
+        columns: arrays of n rows.
+        confidence: of the two-sided interval.
+        resamples: bootstrap resamples.
+        seed: of the generator.
+
+    Returns:
+        The interval, or None with fewer than two rows.
+    """
+    from scipy import stats
+
+    data = [np.asarray(column) for column in columns]
+    if len(data[0]) < 2:
+        return None
+    for method in ("BCa", "percentile"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = stats.bootstrap(
+                data, statistic, paired=True, n_resamples=resamples, confidence_level=confidence,
+                method=method, rng=np.random.default_rng(seed),
+            ).confidence_interval  # fmt: skip
+        if np.isfinite(found.low) and np.isfinite(found.high):
+            return float(found.low), float(found.high)
+    return None
+
+
+def row_weights(
+    n: int, groups: Groups | None = None, *, resamples: int, seed: int = 0, within: bool = False
+) -> Iterator[FloatArray]:
+    """How often each row is drawn in each bootstrap resample, in blocks of (resamples of the block, n rows).
+
+    Args:
+        n: rows.
+        groups: clusters are drawn whole; without, rows.
+        resamples: in all.
+        seed: of the generator.
+        within: draw rows again inside each drawn cluster. It counts the noise inside clusters twice (Davison & Hinkley
+            1997, section 3.8), so that intervals err on the wide side.
+    """
+    rng = np.random.default_rng(seed)
+    codes = clusters(n, groups)
+    count = int(codes.max()) + 1
+    for start in range(0, resamples, BLOCK):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(BLOCK, resamples - start))
+        weights = drawn[:, codes]
+        if within and count < n:
+            for c in range(count):
+                members = np.flatnonzero(codes == c)
+                even = np.full(len(members), 1 / len(members))
+                weights[:, members] = rng.multinomial(drawn[:, c] * len(members), even)
+        yield weights.astype(np.float64)
+
+
+def hierarchical_bootstrap(
+    scores: ArrayLike,
+    minus: ArrayLike | None = None,
+    groups: Groups | None = None,
+    *,
+    resamples: int = 10_000,
+    seed: int = 0,
+    within: bool = True,
+) -> FloatArray | None:
+    """Bootstrap replicates of a mean score, or of a paired difference of two: seeds, then clusters, then rows.
+
+    Two arms share the drawn rows (they are paired) and draw their seeds apart (they were trained apart). With S seeds
+    the resampled seed noise is (S−1)/S of the true one; the decision therefore adds seed noise by formula instead.
+
+    Args:
+        scores: (S seeds, n rows).
+        minus: the arm to subtract, (S', n).
+        groups: cluster of each row.
+        resamples: replicates.
+        seed: of the generator.
+        within: see `row_weights`.
+
+    Returns:
+        (resamples,) replicates, or None with fewer than two rows.
+    """
+    given = (scores,) if minus is None else (scores, minus)
+    arms = [np.atleast_2d(np.asarray(arm, dtype=np.float64)) for arm in given]
+    n = arms[0].shape[1]
+    if n < 2:
+        return None
+    rng = np.random.default_rng([seed, 1])
+    blocks = []
+    for weights in row_weights(n, groups, resamples=resamples, seed=seed, within=within):
+        weights /= weights.sum(axis=1, keepdims=True)
+        means = []
+        for arm in arms:
+            seeds = len(arm)
+            drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights)) / seeds
+            means.append(((weights @ arm.T) * drawn).sum(axis=1))
+        blocks.append(means[0] if minus is None else means[0] - means[1])
+    return np.concatenate(blocks)
+
+
+def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None = None) -> FloatArray:
+    """Macro-F1 of coded answers: the plain mean of each label's F1 over labels that occur as target or answer.
+
+    Args:
+        targets: (n,) codes, 0 and up.
+        answers: (n,) codes; negative where no answer could be read, which is wrong for the target and is no label.
+        weights: (B, n) how often each row counts in each of B resamples; None: once.
+
+    Returns:
+        (B,) values; (1,) without weights. A resample without any label scores 0.
+    """
+    t, a = np.asarray(targets, dtype=np.int64), np.asarray(answers, dtype=np.int64)
+    codes = np.arange(max(int(t.max(initial=0)), int(a.max(initial=0))) + 1)
+    wanted, given = (t[:, None] == codes).astype(np.float64), (a[:, None] == codes).astype(np.float64)
+    w = np.ones((1, len(t))) if weights is None else weights
+    right, seen = w @ (wanted * given), w @ (wanted + given)
+    f1 = np.divide(2 * right, seen, out=np.zeros_like(right), where=seen > 0)
+    present = (seen > 0).sum(axis=1)
+    result: FloatArray = f1.sum(axis=1) / np.maximum(present, 1)
+    return result

@@ -1,0 +1,25 @@
+"""The most frequent answer of the training rows, whatever the input: what every other way has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from whichway.contracts import Bench
+from whichway.nouns import Candidate, Decoding, Practice, Prompt
+
+KIND = "baseline"
+RANDOM = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """None."""
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate."""
+    base = bench.weights("classical", "majority")
+    mode = "choose" if task.labels else "generate"
+    for adapter in bench.train("majority", base, Prompt(), task.train, seed=0):
+        yield Candidate(Prompt(), adapter.weights, Decoding(mode=mode), note="most frequent answer")

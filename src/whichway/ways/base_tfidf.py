@@ -1,0 +1,29 @@
+"""Word and character TF-IDF with logistic regression: does the task need a language model at all?
+
+Without a closed label set it answers with the target of the most similar training row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from whichway.contracts import Bench
+from whichway.nouns import Candidate, Decoding, Practice, Prompt
+
+KIND = "baseline"
+RANDOM = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """None: the regularisation is chosen by cross-validation on the training rows."""
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate."""
+    base = bench.weights("classical", "tfidf")
+    mode = "choose" if task.labels else "generate"
+    note = "word and character TF-IDF, logistic regression" if task.labels else "answer of the most similar row"
+    for adapter in bench.train("tfidf", base, Prompt(), task.train, seed=0):
+        yield Candidate(Prompt(), adapter.weights, Decoding(mode=mode), note=note)

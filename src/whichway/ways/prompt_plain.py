@@ -1,0 +1,48 @@
+"""Zero-shot: the ask, the allowed answers, the row. Tried with the instructions in the system message and before the row.
+
+Closed labels are scored, once as they come and once with batch calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from whichway.contracts import Bench
+from whichway.nouns import Candidate, Decoding, Practice
+from whichway.prompts.calibrate import batch_bias
+from whichway.prompts.plain import first_prompt
+
+KIND = "prompt"
+RANDOM = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the plain prompt is asked."""
+
+    layouts: tuple[str, ...] = field(
+        default=("system", "user"), metadata={"help": "where the instructions stand: system message, or before the row"}
+    )
+    calibrate: int = field(
+        default=64, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
+    )
+    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield each layout as it is, then calibrated."""
+    for layout in options.layouts:
+        prompt = replace(first_prompt(task), layout=layout)
+        decoding = Decoding(mode="choose" if task.labels else "generate", max_tokens=options.max_tokens)
+        candidate = Candidate(prompt, bench.base, decoding, note=f"instructions in the {layout} message")
+        yield candidate
+        if task.labels and options.calibrate:
+            replies = bench.ask(candidate, task.train[: options.calibrate])
+            scores = [reply.scores for reply in replies if reply.scores]
+            if scores:
+                yield replace(
+                    candidate,
+                    decoding=replace(decoding, bias=batch_bias(scores)),
+                    note=f"{candidate.note}, calibrated",
+                )

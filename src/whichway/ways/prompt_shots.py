@@ -1,0 +1,76 @@
+"""Few-shot: worked examples as earlier turns. For each seed several draws of each size; the house keeps the best on dev.
+
+Order and choice of shots move accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds
+shows. Long training rows are left out of the draw, so that the shared prompt stays within reach of a small context.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from whichway.contracts import Bench
+from whichway.errors import WayFailed
+from whichway.nouns import Candidate, Decoding, Example, Practice
+from whichway.prompts.calibrate import batch_bias
+from whichway.prompts.plain import first_prompt
+from whichway.prompts.shots import balanced_shots, random_shots
+
+KIND = "prompt"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How shots are drawn."""
+
+    counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try"})
+    draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
+    kinds: tuple[str, ...] = field(
+        default=("balanced", "random"), metadata={"help": "balanced over the answers, or random"}
+    )
+    calibrate: int = field(
+        default=32, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
+    )
+    longest: int = field(default=240, metadata={"help": "rows with more characters are not drawn as shots"})
+    layout: str = field(default="system", metadata={"help": "where the instructions stand: system or user"})
+    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield candidates seed by seed."""
+    rows = [e for e in task.train if len(e.text) + len(e.target) <= options.longest]
+    if not rows:
+        raise WayFailed(f"every training row is longer than {options.longest} characters; raise prompt_shots.longest")
+    for seed in bench.seeds:
+        rng = random.Random(f"{seed}/{task.name}")
+        for count in options.counts:
+            for kind in options.kinds if task.labels else ("random",):
+                for _ in range(options.draws):
+                    yield _candidate(task, bench, options, rows, kind, count, rng, seed)
+
+
+def _candidate(
+    task: Practice,
+    bench: Bench,
+    options: Options,
+    rows: list[Example],
+    kind: str,
+    count: int,
+    rng: random.Random,
+    seed: int,
+) -> Candidate:
+    draw = {"balanced": balanced_shots, "random": random_shots}[kind]
+    shots = draw(rows, count, rng)
+    prompt = replace(first_prompt(task), shots=shots, layout=options.layout)
+    decoding = Decoding(mode="choose" if task.labels else "generate", max_tokens=options.max_tokens)
+    candidate = Candidate(prompt, bench.base, decoding, seed=seed, note=f"{len(shots)} shots, {kind}")
+    if not (task.labels and options.calibrate):
+        return candidate
+    shown = {shot.text for shot in shots}
+    inputs = [e for e in task.train if e.text not in shown][: options.calibrate]
+    scores = [reply.scores for reply in bench.ask(candidate, inputs) if reply.scores]
+    if not scores:
+        return candidate
+    return replace(candidate, decoding=replace(decoding, bias=batch_bias(scores)), note=f"{candidate.note}, calibrated")

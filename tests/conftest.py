@@ -1,0 +1,94 @@
+"""Tiny random models of each architecture, built once per session, only when a test asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+WITH_BOS = "{{ bos_token }}" + CHATML
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + WITH_BOS
+SENTENCES = [
+    "Where is my parcel? It was sent two weeks ago.",
+    "Please refund the second payment, I was billed twice for the billing period.",
+    "The app crashes when I open the settings page on my phone.",
+    "Which team should handle this message? Answer with one of: billing, bill, shipping, technical support.",
+]
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma", "gpt2")
+
+
+def _tokenizer(template: str | None) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        SENTENCES, trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<|bos|>",
+        eos_token="<|eos|>",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def _model(kind: str, vocab: int) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    wide = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    sizes: dict[str, Any] = {
+        "llama": {**wide, "num_key_value_heads": 2, "max_position_embeddings": 512},
+        "qwen2": {**wide, "num_key_value_heads": 2, "max_position_embeddings": 512},
+        "qwen3": {**wide, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512},
+        "gemma": {**wide, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+    }
+    config = AutoConfig.for_model(kind, vocab_size=vocab, bos_token_id=0, eos_token_id=1, pad_token_id=1, **sizes[kind])
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = AutoModelForCausalLM.from_config(config)
+        for name, parameter in model.named_parameters():
+            # Larger than the usual start, so that attention and answers depend on what is read.
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.15 if "embed" not in name and "wte" not in name else 0.3)
+            elif "bias" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`tiny("llama")` is the folder of a random Llama; also "base" (no chat template), "nosystem", "bos" (Llamas)."""
+    root, made = tmp_path_factory.mktemp("models"), {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            template = {"base": None, "nosystem": NO_SYSTEM, "bos": WITH_BOS}.get(kind, CHATML)
+            tokenizer = _tokenizer(template)
+            model = _model(kind if kind in ARCHITECTURES else "llama", len(tokenizer))
+            model.save_pretrained(root / kind)
+            tokenizer.save_pretrained(root / kind)
+            made[kind] = root / kind
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def folder(request: pytest.FixtureRequest, tiny: Callable[[str], Path]) -> Path:
+    """A model folder of each architecture in turn."""
+    return tiny(request.param)

@@ -1,0 +1,160 @@
+"""Answers: tries equal full scoring, shared prefixes and batches change nothing, decoding equals transformers' own."""
+
+import pytest
+import torch
+
+from whichway.engine import answer, load, pack
+from whichway.nouns import Decoding, Message, Request
+
+LABELS = ("bill", "billing", "billing period", "shipping", "technical support")
+HEAD = Message("system", "Which team should handle this message? Answer with one of: billing, shipping.")
+TEXTS = ["Where is my parcel?", "I was billed twice", "The app crashes when I open the settings page on my phone.", "Hi"]
+
+
+def requests(texts=TEXTS, labels=LABELS, **decoding):
+    return [Request((HEAD, Message("user", text)), Decoding(**decoding), labels) for text in texts]
+
+
+def session(folder):
+    model = load.load(folder)
+    return answer.Answerer(model, model.module)
+
+
+def reference(s, request):
+    """Each label alone through transformers' eager attention; at each token only what leads to a label may follow."""
+    module, renderer = s.model.module, s.model.renderer
+    prompt = renderer.prompt_ids([request.messages])[0]
+    paths = {label: renderer.answer_ids(label) for label in request.labels}
+    scores = {}
+    module.set_attn_implementation("eager")
+    for label, ids in paths.items():
+        with torch.no_grad():
+            logits = module(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 :]
+        total = 0.0
+        for n, token in enumerate(ids):
+            others = {p[n] for p in paths.values() if p[:n] == ids[:n] and len(p) > n}
+            groups = {t: logits[n, sorted(renderer.closing if t in renderer.closing else {t})].logsumexp(-1) for t in others}
+            total += float(groups[token] - torch.stack(list(groups.values())).logsumexp(-1))
+        scores[label] = total
+    module.set_attn_implementation(pack.ATTENTION)
+    return scores
+
+
+def same(a, b, tolerance=1e-4):
+    return all(abs(a.scores[k] - b.scores[k]) < tolerance for k in a.scores)
+
+
+def test_trie_scores_equal_each_label_alone(folder):
+    s = session(folder)
+    for request, reply in zip(requests(), s.choose(requests()), strict=True):
+        wanted = reference(s, request)
+        assert reply.scores == pytest.approx(wanted, abs=1e-4)
+        assert reply.text == max(wanted, key=wanted.get)
+        assert sum(torch.tensor(list(reply.scores.values())).exp()) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_base_model_without_template(tiny):
+    s = session(tiny("base"))
+    reply = s.choose(requests())[0]
+    assert reply.scores == pytest.approx(reference(s, requests()[0]), abs=1e-4)
+
+
+def test_a_batch_of_32_equals_batches_of_one(folder):
+    many = requests([f"{text} {n}" for n in range(8) for text in TEXTS])
+    together = session(folder).choose(many)
+    alone = [session_.choose([request])[0] for session_ in [session(folder)] for request in many]
+    assert all(same(a, b) for a, b in zip(together, alone, strict=True))
+    assert [r.text for r in together] == [r.text for r in alone]
+
+
+def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(tiny):
+    reply = session(tiny("llama")).choose(requests(labels=(" billing", "billing ")))[0]
+    assert reply.text == " billing"
+    assert reply.scores[" billing"] == reply.scores["billing "]
+
+
+def test_bias_moves_the_choice(tiny):
+    reply = session(tiny("llama")).choose(requests(bias=(("shipping", 50.0),)))[0]
+    assert reply.text == "shipping"
+
+
+def test_tokens_are_counted_once(tiny):
+    s = session(tiny("llama"))
+    prompts = s.model.renderer.prompt_ids([r.messages for r in requests()])
+    shared = pack.common(prompts)
+    assert shared > 10
+    first, *rest = s.choose(requests())
+    assert (first.tokens_in, first.tokens_cached) == (len(prompts[0]), 0)
+    assert [(r.tokens_in, r.tokens_cached) for r in rest] == [(len(p) - shared, shared) for p in prompts[1:]]
+    again = s.choose(requests())
+    assert again[0].tokens_cached == shared
+    assert all(r.tokens_in + r.tokens_cached == len(p) for r, p in zip(again, prompts, strict=True))
+    assert all(r.seconds > 0 for r in again)
+
+
+def test_another_prefix_is_not_mistaken_for_the_last(tiny):
+    s = session(tiny("llama"))
+    s.choose(requests())
+    other = [Request((Message("system", "Which tone?"), *r.messages[1:]), r.decoding, r.labels) for r in requests()]
+    assert all(same(a, b) for a, b in zip(s.choose(other), session(tiny("llama")).choose(other), strict=True))
+
+
+def test_generate_equals_transformers(folder):
+    s = session(folder)
+    replies = s.generate(requests(mode="generate", max_tokens=20))
+    module = s.model.module
+    module.set_attn_implementation("eager")
+    for request, reply in zip(requests(), replies, strict=True):
+        prompt = s.model.renderer.prompt_ids([request.messages])[0]
+        out = module.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=20, do_sample=False,
+            eos_token_id=sorted(s.model.renderer.ends), pad_token_id=0,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+        assert reply.text == s.model.renderer.text(out)
+        assert reply.tokens_out == len(out)
+        assert reply.finish == ("stop" if out[-1] in s.model.renderer.ends else "length")
+
+
+def test_rows_that_end_leave_the_batch(tiny, monkeypatch):
+    s = session(tiny("llama"))
+    free = s.generate(requests(mode="generate", max_tokens=20))
+    ids = s._write([answer.Row(0, requests()[0], s.model.renderer.prompt_ids([requests()[0].messages])[0][len(s._prefix.ids) :])])[0]
+    monkeypatch.setattr(s.model.renderer, "ends", s.model.renderer.ends | {ids[5]})
+    cut = s.generate(requests(mode="generate", max_tokens=20))
+    assert cut[0].finish == "stop"
+    assert cut[0].tokens_out <= 6
+    for before, after in zip(free, cut, strict=True):
+        assert after.finish == "stop" or after.text == before.text
+
+
+def test_sampling_depends_on_the_request_not_on_the_batch(tiny):
+    s = session(tiny("llama"))
+    hot = requests(mode="generate", max_tokens=12, temperature=1.0)
+    together = [r.text for r in s.generate(hot)]
+    assert together == [s.generate([request])[0].text for request in hot]
+    repeated = Request(hot[0].messages, hot[0].decoding, hot[0].labels, repeat=1)
+    assert s.generate([repeated])[0].text != together[0]
+
+
+def test_a_prompt_longer_than_the_context_is_a_row(tiny):
+    s = session(tiny("llama"))
+    replies = s.choose(requests(["Hi", "parcel " * 600, "Where?"]))
+    assert [r.finish for r in replies] == ["stop", "error", "stop"]
+    assert "512" in replies[1].error
+    assert [r.finish for r in s.generate(requests(["parcel " * 600], mode="generate"))] == ["error"]
+
+
+def test_memory_that_runs_out_halves_the_batch(tiny, monkeypatch):
+    s = session(tiny("llama"))
+    wanted = s.choose(requests())
+    honest, sizes = s._scores, []
+
+    def greedy(rows, trie):
+        sizes.append(len(rows))
+        if len(rows) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(rows, trie)
+
+    monkeypatch.setattr(answer.Answerer, "_scores", lambda self, rows, trie: greedy(rows, trie))
+    assert all(same(a, b) for a, b in zip(s.choose(requests()), wanted, strict=True))
+    assert sizes == [4, 2, 1, 1, 2, 1, 1]
