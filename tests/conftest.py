@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,15 @@ def _model(kind: str, vocab: int) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def one_thread() -> None:
+    """Tiny products on several threads cost more than they give, above all beside other processes."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`tiny("llama")` is the folder of a random Llama; also "base" (no chat template), "nosystem", "bos" (Llamas)."""
     root, made = tmp_path_factory.mktemp("models"), {}
 
@@ -86,6 +95,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[kind]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def opened(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
+    """`opened("llama")` is the tiny Llama as the engine loads it, once per session; leave it as it is."""
+    from whichway.engine import load
+
+    return functools.cache(lambda kind: load.load(tiny(kind)))
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def model(request: pytest.FixtureRequest, opened: Callable[[str], Any]) -> Any:
+    """A loaded model of each architecture in turn; leave it as it is."""
+    return opened(request.param)
 
 
 @pytest.fixture(params=ARCHITECTURES)

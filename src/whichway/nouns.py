@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 Split = Literal["train", "dev", "test"]
@@ -21,13 +22,29 @@ Role = Literal["system", "user", "assistant"]
 
 def to_json(noun: Any) -> Any:
     """Plain JSON types for a noun, field by field, tuples as lists."""
-    if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
-        return {f.name: to_json(getattr(noun, f.name)) for f in dataclasses.fields(noun)}
+    kind = type(noun)
+    if kind in _PLAIN:
+        return noun
+    if kind is tuple or kind is list:
+        return [to_json(v) for v in noun]
+    if dataclasses.is_dataclass(kind):
+        return {name: to_json(getattr(noun, name)) for name in _field_names(kind)}
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
-    if isinstance(noun, list | tuple | frozenset):
-        return [to_json(v) for v in noun]
     return noun
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+@lru_cache(maxsize=None)
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
+
+
+@lru_cache(maxsize=100_000)
+def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None) -> str:
+    return digest([dict(items), target, group])
 
 
 def canonical(value: Any) -> str:
@@ -52,7 +69,7 @@ class Example:
     @property
     def id(self) -> str:
         """Digest of content (input, target, group), never a position."""
-        return digest([dict(self.input), self.target, self.group])
+        return _example_id(tuple(self.input.items()), self.target, self.group)
 
     @property
     def text(self) -> str:

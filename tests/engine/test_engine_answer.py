@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from whichway.engine import answer, load, pack
+from whichway.engine import answer, pack
 from whichway.nouns import Decoding, Message, Request
 
 LABELS = ("bill", "billing", "billing period", "shipping", "technical support")
@@ -15,8 +15,7 @@ def requests(texts=TEXTS, labels=LABELS, **decoding):
     return [Request((HEAD, Message("user", text)), Decoding(**decoding), labels) for text in texts]
 
 
-def session(folder):
-    model = load.load(folder)
+def session(model):
     return answer.Answerer(model, model.module)
 
 
@@ -44,8 +43,8 @@ def same(a, b, tolerance=1e-4):
     return all(abs(a.scores[k] - b.scores[k]) < tolerance for k in a.scores)
 
 
-def test_trie_scores_equal_each_label_alone(folder):
-    s = session(folder)
+def test_trie_scores_equal_each_label_alone(model):
+    s = session(model)
     for request, reply in zip(requests(), s.choose(requests()), strict=True):
         wanted = reference(s, request)
         assert reply.scores == pytest.approx(wanted, abs=1e-4)
@@ -53,33 +52,33 @@ def test_trie_scores_equal_each_label_alone(folder):
         assert sum(torch.tensor(list(reply.scores.values())).exp()) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_base_model_without_template(tiny):
-    s = session(tiny("base"))
+def test_base_model_without_template(opened):
+    s = session(opened("base"))
     reply = s.choose(requests())[0]
     assert reply.scores == pytest.approx(reference(s, requests()[0]), abs=1e-4)
 
 
-def test_a_batch_of_32_equals_batches_of_one(folder):
+def test_a_batch_of_32_equals_batches_of_one(model):
     many = requests([f"{text} {n}" for n in range(8) for text in TEXTS])
-    together = session(folder).choose(many)
-    alone = [session_.choose([request])[0] for session_ in [session(folder)] for request in many]
+    together = session(model).choose(many)
+    alone = [session_.choose([request])[0] for session_ in [session(model)] for request in many]
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
     assert [r.text for r in together] == [r.text for r in alone]
 
 
-def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(tiny):
-    reply = session(tiny("llama")).choose(requests(labels=(" billing", "billing ")))[0]
+def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(opened):
+    reply = session(opened("llama")).choose(requests(labels=(" billing", "billing ")))[0]
     assert reply.text == " billing"
     assert reply.scores[" billing"] == reply.scores["billing "]
 
 
-def test_bias_moves_the_choice(tiny):
-    reply = session(tiny("llama")).choose(requests(bias=(("shipping", 50.0),)))[0]
+def test_bias_moves_the_choice(opened):
+    reply = session(opened("llama")).choose(requests(bias=(("shipping", 50.0),)))[0]
     assert reply.text == "shipping"
 
 
-def test_tokens_are_counted_once(tiny):
-    s = session(tiny("llama"))
+def test_tokens_are_counted_once(opened):
+    s = session(opened("llama"))
     prompts = s.model.renderer.prompt_ids([r.messages for r in requests()])
     shared = pack.common(prompts)
     assert shared > 10
@@ -92,15 +91,15 @@ def test_tokens_are_counted_once(tiny):
     assert all(r.seconds > 0 for r in again)
 
 
-def test_another_prefix_is_not_mistaken_for_the_last(tiny):
-    s = session(tiny("llama"))
+def test_another_prefix_is_not_mistaken_for_the_last(opened):
+    s = session(opened("llama"))
     s.choose(requests())
     other = [Request((Message("system", "Which tone?"), *r.messages[1:]), r.decoding, r.labels) for r in requests()]
-    assert all(same(a, b) for a, b in zip(s.choose(other), session(tiny("llama")).choose(other), strict=True))
+    assert all(same(a, b) for a, b in zip(s.choose(other), session(opened("llama")).choose(other), strict=True))
 
 
-def test_generate_equals_transformers(folder):
-    s = session(folder)
+def test_generate_equals_transformers(model):
+    s = session(model)
     replies = s.generate(requests(mode="generate", max_tokens=20))
     module = s.model.module
     module.set_attn_implementation("eager")
@@ -115,8 +114,8 @@ def test_generate_equals_transformers(folder):
         assert reply.finish == ("stop" if out[-1] in s.model.renderer.ends else "length")
 
 
-def test_rows_that_end_leave_the_batch(tiny, monkeypatch):
-    s = session(tiny("llama"))
+def test_rows_that_end_leave_the_batch(opened, monkeypatch):
+    s = session(opened("llama"))
     free = s.generate(requests(mode="generate", max_tokens=20))
     ids = s._write([answer.Row(0, requests()[0], s.model.renderer.prompt_ids([requests()[0].messages])[0][len(s._prefix.ids) :])])[0]
     monkeypatch.setattr(s.model.renderer, "ends", s.model.renderer.ends | {ids[5]})
@@ -127,8 +126,8 @@ def test_rows_that_end_leave_the_batch(tiny, monkeypatch):
         assert after.finish == "stop" or after.text == before.text
 
 
-def test_sampling_depends_on_the_request_not_on_the_batch(tiny):
-    s = session(tiny("llama"))
+def test_sampling_depends_on_the_request_not_on_the_batch(opened):
+    s = session(opened("llama"))
     hot = requests(mode="generate", max_tokens=12, temperature=1.0)
     together = [r.text for r in s.generate(hot)]
     assert together == [s.generate([request])[0].text for request in hot]
@@ -136,16 +135,16 @@ def test_sampling_depends_on_the_request_not_on_the_batch(tiny):
     assert s.generate([repeated])[0].text != together[0]
 
 
-def test_a_prompt_longer_than_the_context_is_a_row(tiny):
-    s = session(tiny("llama"))
+def test_a_prompt_longer_than_the_context_is_a_row(opened):
+    s = session(opened("llama"))
     replies = s.choose(requests(["Hi", "parcel " * 600, "Where?"]))
     assert [r.finish for r in replies] == ["stop", "error", "stop"]
     assert "512" in replies[1].error
     assert [r.finish for r in s.generate(requests(["parcel " * 600], mode="generate"))] == ["error"]
 
 
-def test_memory_that_runs_out_halves_the_batch(tiny, monkeypatch):
-    s = session(tiny("llama"))
+def test_memory_that_runs_out_halves_the_batch(opened, monkeypatch):
+    s = session(opened("llama"))
     wanted = s.choose(requests())
     honest, sizes = s._scores, []
 

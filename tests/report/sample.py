@@ -31,22 +31,22 @@ from whichway.verdict.compare import Arm
 from whichway.verdict.decide import decide
 
 PHRASES: Mapping[str, Sequence[str]] = {
-    "account": ("I can't log in since the update", "please change the email on my profile", "my account got locked again"),
-    "billing": ("there are two charges on my card for March", "why is the invoice higher than the offer?", "VAT is wrong"),
+    "account": ("can't log in since the update", "please change the email on my profile", "my account is locked again"),
+    "billing": ("there are two charges on my card for March", "why is the invoice so high?", "VAT is wrong"),
     "cancellation": ("I want to end my subscription", "pls stop the plan before it renews", "how do I quit?"),
-    "complaint": ("third time I write, nobody answers", "this is the worst service I ever had", "your chat hung up on me"),
+    "complaint": ("third time I write, nobody answers", "worst service I ever had", "your chat hung up on me"),
     "delivery": ("parcel says delivered but it is not here", "when will it arrive??", "courier left it in the rain"),
     "hardware": ("the left hinge is broken", "battery swells after two weeks", "screen flickers when it is warm"),
     "order": ("can I still add a cable to order 5521", "I ordered the wrong size", "where do I see my order"),
     "praise": ("just wanted to say thanks to Mira", "great support yesterday", "works like a charm now"),
     "privacy": ("delete all data you have about me", "who did you share my address with", "GDPR request attached"),
-    "refund": ("still no money back after 3 weeks", "I returned it, where is my refund", "refund the shipping too please"),
+    "refund": ("still no money back after 3 weeks", "I returned it, where is my refund", "refund the shipping too"),
     "software": ("the app crashes when I open settings", "sync is stuck at 43 %", "export gives an empty file"),
-    "warranty": ("is this covered, bought it 14 months ago", "how do I claim the guarantee", "warranty number not found"),
+    "warranty": ("is this covered after 14 months", "how do I claim the guarantee", "warranty number not found"),
 }
 ENDINGS = (
     "", " Thanks.", " This is urgent, I have a presentation at 3.", " Regards, J. Weber", " (see screenshot)",
-    " I already tried turning it off and on.", " Sent from my phone", "\nOrder no. 77-1203, bought in the Leipzig shop.",
+    " I already tried turning it off and on.", " Sent from my phone", "\nOrder no. 77-1203, Leipzig shop.",
     " To be honest I also have a question about the bill, but this comes first.",
 )  # fmt: skip
 LABELS = tuple(PHRASES)
@@ -146,10 +146,7 @@ def _way(
         for split, examples in (("dev", dev), ("test", test))
         for e in examples
     ]
-    scores = {
-        split: np.array([[r.score or 0.0 for r in records if r.candidate == c.id and r.split == split] for c in candidates])
-        for split in ("dev", "test")
-    }
+    scores = {split: np.array([_scores(records, c, split) for c in candidates]) for split in ("dev", "test")}
     dev_scores = tuple(float(s) for s in scores["dev"].mean(axis=1)) if candidates else ()
     fit = way.seconds_fit
     _write(
@@ -184,10 +181,16 @@ def _way(
     return arm, records, _ledger(way, candidates, len(dev) + len(test))
 
 
+def _scores(records: Sequence[Record], candidate: Candidate, split: str) -> list[float]:
+    return [r.score or 0.0 for r in records if (r.candidate, r.split) == (candidate.id, split)]
+
+
 def _candidate(way: Made, seed: int) -> Candidate:
     ask = "Which team should handle this message?"
     shots = [Shot(phrases[seed % 3] + ".", label) for label, phrases in PHRASES.items()]
+    both = Prompt(objective=ask, shots=tuple(shots[:3]))
     prompt = {
+        "both_shots_lora": both,
         "prompt_plain": Prompt(objective=ask, labels=LABELS),
         "prompt_shots": Prompt(
             role="You sort messages for the support desk of an electronics shop.",
@@ -200,8 +203,8 @@ def _candidate(way: Made, seed: int) -> Candidate:
         ),
         "tune_lora": Prompt(objective=ask),
     }.get(way.name, Prompt())
-    trained = {"tune_probe": "probe", "tune_lora": "lora", "base_tfidf": "tfidf", "base_majority": "majority"}
-    kind = trained.get(way.name, "none")
+    trained = {"tune_probe": "probe", "base_tfidf": "tfidf", "base_majority": "majority"}
+    kind = trained.get(way.name, "lora" if way.kind in ("fine-tune", "both") else "none")
     weights = Weights(
         backend="classical" if way.kind == "baseline" else "local",
         base=kind if way.kind == "baseline" else "/home/somebody/models/small-llama",
@@ -222,7 +225,8 @@ def _record(way: Made, c: Candidate, e: Example, split: Any, hard: float, free: 
     said = e.target if right else near if way.skill else "delivery"
     score: float | None = 1.0 if right else 0.0
     if free:
-        said = f"We are sorry to hear that. The {near} team will look into it soon, {('regards', 'best', 'yours')[c.seed]}."
+        greeting = ("regards", "best", "yours")[c.seed]
+        said = f"We are sorry to hear that. The {near} team will look into it soon, {greeting}."
         score = round(min(1.0, max(0.0, talent - hard + 0.6)), 3)
     return Record(
         candidate=c.id, example=e.id, split=split, repeat=0,
@@ -244,7 +248,10 @@ def _ledger(way: Made, candidates: Sequence[Candidate], rows: int) -> list[dict[
 
 
 def _plan(dev: list[Example], test: list[Example], ways: Sequence[Made], free: bool) -> Plan:
-    options = {"fine-tune": {"rate": 0.0005, "epochs": 6, "rank": 8}, "prompt": {"shots": [4, 8, 12], "balanced": True}}
+    options: dict[str, dict[str, Any]] = {
+        "fine-tune": {"rate": 0.0005, "epochs": 6, "rank": 8},
+        "prompt": {"shots": [4, 8, 12], "balanced": True},
+    }
     return Plan(
         task="support",
         ask="Answer the customer in one sentence." if free else "Which team should handle this message?",

@@ -46,10 +46,10 @@ TFIDF = candidate("base_tfidf", "tfidf", "cccc", backend="classical")
 
 def standing(one: Candidate, kind: str, *more: Candidate) -> Standing:
     return Standing(
-        way=one.way, kind=kind, status="ok", reason="", candidates=(one.id, *(m.id for m in more)), note=one.note, seeds=1,
-        rows=50, score=0.8, low=0.7, high=0.9, seed_sd=None, dev_score=0.82, unparsed=0.0, seconds_fit=3.0,
-        seconds_per_row=0.01, tokens_in=10, tokens_cached=5, tokens_out=1, usd_fit=0.0, usd_per_1000=0.01, usd_total=1.0,
-        gap=None, gap_low=None, gap_high=None, not_worse=True,
+        way=one.way, kind=kind, status="ok", reason="", candidates=(one.id, *(m.id for m in more)),
+        note=one.note, seeds=1, rows=50, score=0.8, low=0.7, high=0.9, seed_sd=None, dev_score=0.82, unparsed=0.0,
+        seconds_fit=3.0, seconds_per_row=0.01, tokens_in=10, tokens_cached=5, tokens_out=1, usd_fit=0.0,
+        usd_per_1000=0.01, usd_total=1.0, gap=None, gap_low=None, gap_high=None, not_worse=True,
     )  # fmt: skip
 
 
@@ -57,8 +57,8 @@ def make_run(folder: Path, winner: Candidate | None = LORA, fields: tuple[str, .
     plan = Plan(
         task="support", ask="Which team?", metric=MetricSpec("accuracy"), labels=LABELS,
         splits={"train": "1", "dev": "2", "test": "3"}, rows={"train": 9, "dev": 5, "test": 50}, model="embedded",
-        revision="r1", ways={"tune_lora": {}}, seeds=(0, 1), budget=Budget(), volume=1000.0, margin=0.01, confidence=0.95,
-        price_per_hour=0.1, versions={}, smallest_gap=0.1,
+        revision="r1", ways={"tune_lora": {}}, seeds=(0, 1), budget=Budget(), volume=1000.0, margin=0.01,
+        confidence=0.95, price_per_hour=0.1, versions={}, smallest_gap=0.1,
     )  # fmt: skip
     write_json(folder / "plan.json", {"format": 1, **to_json(plan)})
     row = {
@@ -84,7 +84,8 @@ def make_run(folder: Path, winner: Candidate | None = LORA, fields: tuple[str, .
     verdict = Verdict(
         answer="fine-tune" if winner else "undecided", choice=winner.way if winner else None,
         candidate=winner.id if winner else None, headline="Fine-tune: better by 9 points.", reasons=("It is better.",),
-        dissent=(), would_decide=(), standings=standings, pairs=(), margin=0.01, confidence=0.95, volume=1000.0, rows=50,
+        dissent=(), would_decide=(), standings=standings, pairs=(), margin=0.01, confidence=0.95, volume=1000.0,
+        rows=50,
     )  # fmt: skip
     write_json(folder / "verdict.json", verdict)
     return folder

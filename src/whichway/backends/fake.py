@@ -55,13 +55,20 @@ class World:
     seed_sd: float = 0.0
     number: int = 0
 
+    def row(self, request: Request) -> str:
+        """The row's text: the last message, or what follows the instructions in it."""
+        content = request.messages[-1].content
+        while content not in self.gold and "\n\n" in content:
+            content = content.split("\n\n", 1)[1]
+        return content
+
     def right(self, weights: Weights, request: Request) -> bool:
         """Whether the candidate gets this row right."""
         kind = weights.kind if weights.adapter else ("shots" if len(request.messages) > 2 else "zero")
         prompt = digest([m.content for m in request.messages[:-1]])
         who = f"{self.number}/{weights.adapter}/{kind}/{prompt}"
         skill = self.skill[kind] + self.seed_sd * normal(f"skill/{who}")
-        text = request.messages[-1].content
+        text = self.row(request)
         shared, own = normal(f"{self.number}/{text}"), normal(f"{who}/{text}")
         latent = math.sqrt(self.correlation) * shared + math.sqrt(1 - self.correlation) * own
         return latent < NormalDist().inv_cdf(min(0.999, max(0.001, skill)))
@@ -157,7 +164,7 @@ class FakeSession:
     learned: tuple[tuple[str, str], ...]
     options: Mapping[str, float]
     world: World | None = None
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    tables: dict[tuple[tuple[str, str], ...], Mapping[str, tuple[Counter[str], int]]] = field(default_factory=dict)
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Naive Bayes over what was seen, and words shared with the label's name."""
@@ -182,40 +189,31 @@ class FakeSession:
 
     def _choose(self, request: Request) -> tuple[str, dict[str, float]]:
         if self.world:
-            gold = self.world.gold[request.messages[-1].content]
+            row = self.world.row(request)
+            gold = self.world.gold[row]
             others = [label for label in request.labels if label != gold]
-            pick = int(uniform(f"wrong/{request.messages[-1].content}/{self.weights.adapter}") * len(others))
+            pick = int(uniform(f"wrong/{row}/{self.weights.adapter}") * len(others))
             answer = gold if self.world.right(self.weights, request) or not others else others[pick]
             return answer, {label: 0.0 if label == answer else -5.0 for label in request.labels}
-        seen, text = self._counts(request), request.messages[-1].content
+        seen, text = self._tables(request), request.messages[-1].content
         words = _words(text)
-        scores = {label: self._label(label, words, seen, len(request.labels)) for label in request.labels}
+        rows = sum(size for _, size in seen.values())
+        scores = {label: _log_chance(label, words, seen, rows, len(request.labels)) for label in request.labels}
         top = max(scores.values())
         whole = top + math.log(sum(math.exp(s - top) for s in scores.values()))
-        biased = {label: score - whole for label, score in scores.items()}
+        scores = {label: score - whole for label, score in scores.items()}
         bias = dict(request.decoding.bias)
-        answer = max(request.labels, key=lambda label: biased[label] + bias.get(label, 0.0))
-        return answer, biased
+        return max(request.labels, key=lambda label: scores[label] + bias.get(label, 0.0)), scores
 
-    def _label(self, label: str, words: Sequence[str], seen: Mapping[str, Counter[str]], labels: int) -> float:
-        counts = seen.get(label, Counter())
-        size, rows = sum(counts.values()), sum(sum(c.values()) for c in seen.values())
-        score = math.log((size + 1) / (rows + labels))
-        score += sum(math.log((counts[w] + 0.2) / (size + 100)) - math.log(0.2 / 100) for w in words)
-        return score + 2.0 * len(set(words) & set(_words(label))) + 0.01 * uniform(f"{label}/{' '.join(words)}")
-
-    def _counts(self, request: Request) -> Mapping[str, Counter[str]]:
-        """Word counts by answer, over the training rows (counted once) and the shots of this request."""
-        if not self.counts:
-            for text, answer in self.learned:
-                self.counts.setdefault(answer, Counter()).update(_words(text))
-        shots = _shots(request)
-        if not shots:
-            return self.counts
-        merged = {answer: Counter(c) for answer, c in self.counts.items()}
-        for text, answer in shots:
-            merged.setdefault(answer, Counter()).update(_words(text))
-        return merged
+    def _tables(self, request: Request) -> Mapping[str, tuple[Counter[str], int]]:
+        """Word counts and their sum by answer, over the training rows (counted once) and the shots of a prompt."""
+        shots = tuple(_shots(request))
+        if shots not in self.tables:
+            counts: dict[str, Counter[str]] = {}
+            for text, answer in (*self.learned, *shots):
+                counts.setdefault(answer, Counter()).update(_words(text))
+            self.tables[shots] = {answer: (c, sum(c.values())) for answer, c in counts.items()}
+        return self.tables[shots]
 
     def _write(self, request: Request) -> str:
         text = request.messages[-1].content
@@ -226,6 +224,16 @@ class FakeSession:
             return " ".join(text.split()[:8])
         words = set(_words(text))
         return max(seen, key=lambda row: (len(words & set(_words(row[0]))), row))[1]
+
+
+def _log_chance(
+    label: str, words: Sequence[str], seen: Mapping[str, tuple[Counter[str], int]], rows: int, labels: int
+) -> float:
+    """Naive Bayes, words shared with the label's name, and a tie-break that depends on the text alone."""
+    counts, size = seen.get(label, (Counter(), 0))
+    score = math.log((size + 1) / (rows + labels)) - len(words) * math.log((size + 100) / 100)
+    score += sum(math.log(1 + counts[w] / 0.2) for w in words if w in counts)
+    return score + 2.0 * len(set(words).intersection(_words(label))) + 0.01 * uniform(f"{label}/{' '.join(words)}")
 
 
 def _shots(request: Request) -> list[tuple[str, str]]:

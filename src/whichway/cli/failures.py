@@ -79,7 +79,7 @@ def _usage(error: Exception) -> int:
 def _ours(error: Exception, debug: bool) -> int:
     where = "Run it again with --debug to see where." if debug else f"The traceback is in {_keep(error)}."
     return _tell(
-        f"internal error: {type(error).__name__}: {error}\n{where} This is a fault in whichway: please report it with that text.",
+        f"internal error: {type(error).__name__}: {error}\n{where} This is a fault in whichway: please report it so.",
         OURS,
     )
 

@@ -70,7 +70,7 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
     hints = get_type_hints(verb, include_extras=True)
     bundles = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
     own = [
-        p.replace(annotation=hints[p.name])
+        p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY)
         for p in inspect.signature(verb).parameters.values()
         if p.name not in bundles
     ]
@@ -84,7 +84,7 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
     parameters = [p for part in parts.values() for p in part] + own
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
-    del called.__wrapped__  # type: ignore[attr-defined]
+    del called.__wrapped__
     return called
 
 

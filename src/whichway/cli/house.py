@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
+LOCAL = "local"
 
 
 class Backends(Found):
@@ -47,16 +48,14 @@ def ways() -> Found:
 
 
 def base_of(word: str, doors: Backends | None = None) -> Weights:
-    """The weights behind `--model`: a backend's name, `backend:base`, or a base of the local backend.
+    """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
 
     Raises:
         ModelError: there is no such model.
     """
     doors = doors or backends()
-    name, colon, base = word.partition(":")
-    if name in doors and not Path(word).exists():
-        return doors[name].weights(base if colon else word)
-    return doors["local"].weights(word)
+    name = word.partition(":")[0]
+    return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
 
 def build(task: Task, warnings: Sequence[str]) -> House:
@@ -70,7 +69,7 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     from whichway.tasks import metrics
 
     doors = backends()
-    return House(doors, ways(), metrics.find(task.metric), base_of(task.model, doors), tuple(warnings))
+    return House(doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings))
 
 
 def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:
@@ -125,13 +124,24 @@ def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dic
 
 def default_ways(base: Weights) -> list[str]:
     """The ways that are tried when none is named."""
-    from whichway.tasks import metrics  # noqa: F401
-
-    return [*DEFAULT_WAYS, *([FULL] if _is_small(base) else [])]
+    return [*DEFAULT_WAYS, *([FULL] if base.backend == LOCAL and parameters(base.base) < SMALL else [])]
 
 
-def _is_small(base: Weights) -> bool:
-    raise NotImplementedError
+def parameters(base: str) -> int:
+    """How many numbers the weights of a local model hold, counted from the files' headers."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    from whichway import embedded
+    from whichway.engine.load import find
+
+    folder = embedded.path() if base == "embedded" else find(base)
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "np") as weights:
+            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return total
 
 
 def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

@@ -235,11 +235,11 @@ class HouseBench:
         self, candidate: Candidate, examples: Sequence[Example], splits: Sequence[Split], what: str
     ) -> list[Record]:
         metric, per_second = self._till.house.metric, self._till.settings.price_per_hour / 3600
-        records = []
-        answers = self._answers(candidate, examples, what)
+        records: list[Record] = []
+        name, answers = candidate.id, self._answers(candidate, examples, what)
         for example, split, (request, reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
-            records.append(judge(metric, candidate.id, example, split, request, reply, usd, cached))
+            records.append(judge(metric, name, example, split, request, reply, usd, cached))
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)

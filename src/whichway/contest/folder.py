@@ -106,12 +106,13 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
                     f"{folder} was made by another plan; nothing was changed there.\n" + "\n".join(lines) + "\n"
                     "Give another folder with --out, or the old options again."
                 )
-        elif any(folder.iterdir()):
+        elif any(path.suffix != ".tmp" for path in folder.iterdir()):
             raise UserError(f"{folder} is not empty and is no run folder; give another one with --out.")
         else:
+            write_json(folder / "plan.json", written)
+        if not (folder / "rows.jsonl").exists():
             rows = [_row(e, split) for split in ("dev", "test") for e in getattr(task, split)]
             write_text(folder / "rows.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
-            write_json(folder / "plan.json", written)
     except NotADirectoryError as error:
         raise DiskError(f"{folder} cannot be a run folder: a part of the path is a file.") from error
     except FileExistsError as error:

@@ -190,7 +190,7 @@ def _cross(task: Task, tried: Tried, till: Till) -> Arm:
         way=tried.way,
         kind=tried.kind,  # type: ignore[arg-type]
         random=tried.random,
-        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(len(runs), -1),
+        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(len(runs), len(task.test)),
         targets=gold if metric.aggregate == "macro_f1" else None,
         answers=said if metric.aggregate == "macro_f1" else None,
         groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,
@@ -217,7 +217,7 @@ def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[An
     gold = [normal(e.target) for e in task.test]
     code = {label: i for i, label in enumerate(sorted(set(gold)))}
     said = [[code.get(normal(r.text), -1) if r.outcome == "ok" else -1 for r in records] for records in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), -1)
+    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(task.test))
 
 
 def _mean(values: Sequence[float]) -> float:

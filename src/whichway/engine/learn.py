@@ -247,7 +247,7 @@ class Run:
         self.adam.step()
         self.at.loss += loss * trained
         self.at.trained += trained
-        self.at.tokens += sum(len(r.prompt) + len(r.answer) - 1 - len(self.prefix) for r in batch) + len(self.prefix)
+        self.at.tokens += self._size(batch) + len(self.prefix)
 
     def _factor(self, step: int) -> float:
         """Warm-up, then decay to nothing behind the last step."""
@@ -261,15 +261,16 @@ class Run:
         """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
         while True:
             self.adam.zero_grad(set_to_none=True)
+            pieces = list(self._pieces(batch))
             try:
                 with self._drawn():
-                    return sum(self._piece(piece, trained) for piece in self._pieces(batch))
+                    return sum(self._piece(piece, trained) for piece in pieces)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                if self.limit < 2 * max(len(row.prompt) + len(row.answer) for row in batch):
+                if max(len(piece) for piece in pieces) == 1:
                     raise WayFailed("One training row does not fit into memory; use shorter rows or a smaller model.") from error
-                self.limit //= 2
+                self.limit = max(self._size(piece) for piece in pieces) // 2
 
     @contextmanager
     def _drawn(self) -> Iterator[None]:
@@ -291,13 +292,17 @@ class Run:
         piece: list[Encoded] = []
         size = 0
         for row in batch:
-            more = len(row.prompt) - len(self.prefix) + len(row.answer)
+            more = self._size([row])
             if piece and size + more > self.limit:
                 yield piece
                 piece, size = [], 0
             piece.append(row)
             size += more
         yield piece
+
+    def _size(self, rows: Sequence[Encoded]) -> int:
+        """Tokens run for these rows, behind the shared prefix; the last answer token is never fed."""
+        return sum(len(row.prompt) + len(row.answer) - 1 - len(self.prefix) for row in rows)
 
     # What is on disk
 

@@ -38,7 +38,7 @@ _CHECKED = 4  # rows kept to prove that a loaded head answers as the saved one
 class Options:
     """What can be set for a probe."""
 
-    C: float | None = None  # inverse strength of regularisation; None: by cross-validation  # noqa: N815
+    C: float | None = None  # inverse strength of regularisation; None: by cross-validation
 
 
 @dataclass(frozen=True, slots=True)

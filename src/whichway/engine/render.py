@@ -52,6 +52,7 @@ class Renderer:
 
     def answer_ids(self, answer: str) -> tuple[int, ...]:
         """Token ids that follow any prompt when the answer is `answer`; the last one ends the turn."""
+        answer = answer.strip()
         if answer not in self._answers:
             self._answers[answer] = self._find_answer(answer)
         return self._answers[answer]
@@ -117,7 +118,7 @@ class Renderer:
         turns = [{"role": "system", "content": "Mark41"}, {"role": "user", "content": "x"}]
         try:
             return "Mark41" in self._apply(turns, ask=True)
-        except Exception:  # noqa: BLE001
+        except Exception:
             return False
 
     def _bos(self) -> list[int]:

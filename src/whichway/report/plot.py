@@ -86,12 +86,13 @@ def steps(low: float, high: float, most: int) -> list[float]:
 
 
 def quality_against_cost(standings: Sequence[Standing], width: float, height: float) -> Plot | None:
-    """Place every way that has a score: price of 30 days on a logarithmic axis, score with whiskers. None: no scores."""
+    """Place every way that has a score: score with whiskers over the cost of 30 days. None: no scores."""
     shown = [s for s in standings if s.score is not None]
     if not shown:
         return None
     left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
-    to_x, x_ticks = _cost_axis([s.usd_total for s in shown], left, right)
+    names = min(LETTER * max(len(s.way) for s in shown), width / 9)  # room for names right of the dearest ways
+    to_x, x_ticks = _cost_axis([s.usd_total for s in shown], left, right - names)
     quality = scale([v for s in shown for v in (s.score, s.low, s.high)])
     quality = Scale(max(quality.low, -0.02), min(quality.high, 1.02))
 
@@ -145,7 +146,7 @@ def _decades(low: float, high: float, most: float) -> list[float]:
 
 def _label(points: Sequence[Point], frame: Box) -> list[Point]:
     """Put each name where it covers no mark, no whisker and no other name."""
-    taken = [box for p in points for box in ((p.x - 8, p.y - 8, p.x + 8, p.y + 8), (p.x - 3, p.top, p.x + 3, p.bottom))]
+    taken = [box for p in points for box in ((p.x - 8, p.y - 8, p.x + 8, p.y + 8), (p.x - 5, p.top - 2, p.x + 5, p.bottom + 2))]
     placed = []
     for point in sorted(points, key=lambda p: (p.x, p.y)):
         best = min(_positions(point), key=lambda p: _badness(_box(p), taken, frame))

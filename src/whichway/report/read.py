@@ -148,7 +148,10 @@ def _candidates(folder: Path) -> dict[str, tuple[Candidate, float | None]]:
 
 
 def _spends(folder: Path, ways: list[str]) -> tuple[Spend, ...]:
-    """The ledger, summed by who and what at list price; what was paid is left out, so that a warm cache changes nothing."""
+    """The ledger, summed by who and what at list price.
+
+    What was paid is left out: a warm cache must not change the page. A line that a resumed run wrote again counts once.
+    """
     totals: dict[tuple[str, str], list[list[float]]] = {}
     seen: set[tuple[str, str, str]] = set()
     for line in _lines(folder / "ledger.jsonl"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from whichway.nouns import Record, Standing
 from whichway.report import words
 from whichway.report.read import Row, Run
 
 State = Literal["right", "partly", "wrong", "unread", "missing"]
+STATES: tuple[State, ...] = get_args(State)
 
 LONGEST = 2000  # characters of a row's text, or of an answer, on the page
 HALF = 0.5  # with a graded metric, a score below it counts as wrong, and scores so far apart as disagreement
@@ -113,11 +114,13 @@ def _sayings(voices: Sequence[Voice], choice: str | None) -> tuple[Saying, ...]:
     groups: dict[tuple[str, State], list[Voice]] = {}
     for voice in voices:
         groups.setdefault((_normal(voice.text), voice.state), []).append(voice)
-    order: list[State] = ["right", "partly", "wrong", "unread", "missing"]
+
+    def rank(saying: Saying) -> tuple[int, float, bool, int]:
+        chosen = choice in [voice.way for voice in saying.voices]
+        return (STATES.index(saying.state), -saying.voices[0].score, not chosen, -len(saying.voices))
+
     sayings = [Saying(group[0].text, state, tuple(group)) for (_, state), group in groups.items()]
-    return tuple(
-        sorted(sayings, key=lambda s: (order.index(s.state), -s.voices[0].score, choice not in [v.way for v in s.voices], -len(s.voices)))
-    )
+    return tuple(sorted(sayings, key=rank))
 
 
 def _normal(text: str) -> str:

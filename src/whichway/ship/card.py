@@ -38,7 +38,7 @@ def _what(source: Source) -> str:
             "",
             f"> {source.plan['ask']}" if source.plan["ask"] else "",
             "",
-            f"{'The choice' if winner else 'A candidate'} of a whichway run. Verdict: **{verdict.answer}**. {verdict.headline}",
+            f"{'The choice' if winner else 'A candidate'} of a whichway run. The verdict: {verdict.headline}",
             "",
             f"- candidate: `{candidate.id}` ({candidate.note or candidate.way}, seed {candidate.seed})",
             f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
@@ -105,7 +105,8 @@ def _use(source: Source) -> str:
     lines = ["## Use", ""]
     if source.stands_alone:
         lines += [
-            "`use.py` needs `transformers` (and `peft` for an adapter), not whichway; one row a line in, one answer a line out:",
+            "`use.py` needs `transformers` (and `peft` for an adapter), not whichway.",
+            "One row a line in, one answer a line out:",
             "",
             "```",
             "python use.py < rows.txt",

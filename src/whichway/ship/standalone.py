@@ -30,12 +30,13 @@ class Winner:
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
         self.turns, self.mark = asked["messages"], asked["placeholder"]
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
-        self.tokenizer = AutoTokenizer.from_pretrained(place)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
         if (HERE / "adapter").is_dir():
             from peft import PeftModel
 
-            self.model = PeftModel.from_pretrained(self.model, str(HERE / "adapter")).eval()
+            self.model = PeftModel.from_pretrained(self.model, str(HERE / "adapter"))
+        self.model.eval()
         self.chat = bool(self.tokenizer.chat_template)
         self.system = self.chat and self._takes_system()
         self.bos = [] if self.chat else self._bos()

@@ -256,7 +256,7 @@ def _loads(line: str, path: Path, number: int) -> Any:
 def _object(value: Any, path: Path, line: int) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DataError(
-            f"{path}:{line}: a row must be a JSON object like {{\"input\": ..., \"target\": ...}}, "
+            f'{path}:{line}: a row must be a JSON object like {{"input": ..., "target": ...}}, '
             f"this is: {json.dumps(value)[:60]}"
         )
     return value
@@ -293,7 +293,7 @@ def _array_start(whole: Any, text: str, path: Path) -> int:
                 return start + 1
         if len(whole) > 1 and all(isinstance(v, str | int | float | bool) for v in whole.values()):
             raise DataError(f"{path}: one row only. A data file needs at least a dozen.")
-    raise DataError(f"{path}:1: expected an array of rows, or an object with the rows under \"data\".")
+    raise DataError(f'{path}:1: expected an array of rows, or an object with the rows under "data".')
 
 
 def _members(text: str) -> Iterator[tuple[str, int, Any]]:

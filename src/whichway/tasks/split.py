@@ -27,6 +27,7 @@ Splits that the data bring are kept. A missing dev or test split is carved from 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,7 @@ def _thresholds(points: Sequence[float], shares: Mapping[Split, float], floors: 
 def _after(ranked: Sequence[float], rows: int) -> float:
     """A threshold just above the point of rank `rows`; the whole family at it is below."""
     at = ranked[min(max(rows, 1), len(ranked)) - 1]
-    return at + 2**-56
+    return math.nextafter(at, 1)
 
 
 def _promotions(

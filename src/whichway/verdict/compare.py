@@ -129,6 +129,8 @@ class Table:
         self.rows = [arm.scores.mean(axis=0) for arm in self.arms]  # (n,) each, averaged over seeds
         self.seeds = [seed_values(arm) for arm in self.arms]  # (S,) each
         self.binary = [bool(((arm.scores == 0) | (arm.scores == 1)).all()) for arm in self.arms]
+        self.values = [float(values.mean()) for values in self.seeds]
+        self.sds = [float(values.std(ddof=1)) if len(values) > 1 else None for values in self.seeds]
         self.found: dict[tuple[int, int], Comparison] = {}
 
     @cached_property
@@ -142,11 +144,11 @@ class Table:
 
     def value(self, k: int) -> float:
         """The arm's score: mean over seeds of each seed's value."""
-        return float(self.seeds[k].mean())
+        return self.values[k]
 
     def seed_sd(self, k: int) -> float | None:
         """Spread of the arm's test values between seeds; None with one seed."""
-        return float(self.seeds[k].std(ddof=1)) if len(self.seeds[k]) > 1 else None
+        return self.sds[k]
 
     def seed_part(self, k: int) -> float:
         """Seed noise in the variance of the arm's score: V/S; 0 where it is not measured."""
@@ -236,8 +238,10 @@ def seed_values(arm: Arm, weights: FloatArray | None = None) -> FloatArray:
     if arm.targets is None or arm.answers is None:
         raise ValueError(f"{arm.way}: macro-F1 needs targets and answers as label codes")
     targets, answers = np.broadcast_arrays(np.atleast_2d(arm.targets), np.atleast_2d(arm.answers))
-    values = np.array([stats.macro_f1(t, a, weights) for t, a in zip(targets, answers, strict=True)])
-    return values[:, 0] if weights is None else values
+    rows = zip(targets, answers, strict=True)
+    if weights is None:
+        return np.array([stats.macro_f1(t, a) for t, a in rows])
+    return np.array([stats.macro_f1(t, a, weights) for t, a in rows])
 
 
 def check(arms: Sequence[Arm]) -> None:

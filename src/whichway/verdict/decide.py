@@ -11,6 +11,8 @@ from whichway.verdict import stats, words
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.rule import Ruling, answer, order, rule
 
+__all__ = ["Arm", "decide", "sanity"]
+
 
 def sanity(dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt") -> str:
     """The sanity gate: why a way counts as failed, or "" when it passes.

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,11 +121,14 @@ def clustered_se(values: ArrayLike, groups: Groups | None = None) -> float | Non
         The standard error, or None with fewer than two groups.
     """
     x = np.asarray(values, dtype=np.float64)
-    codes = clusters(len(x), groups)
-    count = int(codes.max(initial=-1)) + 1
+    if len(x) < 2:
+        return None
+    sums = x - x.mean()
+    if groups is not None:
+        sums = np.bincount(clusters(len(x), groups), weights=sums)
+    count = len(sums)
     if count < 2:
         return None
-    sums = np.bincount(codes, weights=x - x.mean(), minlength=count)
     return float(math.sqrt(float(sums @ sums) * count / (count - 1)) / len(x))
 
 
@@ -203,12 +206,12 @@ def seed_variance(scores: ArrayLike) -> float | None:
         τ², at least 0, or None with fewer than two seeds or rows.
     """
     x = np.asarray(scores, dtype=np.float64)
-    seeds, n = x.shape
+    seeds, n = len(x), int(x.shape[1])
     if seeds < 2 or n < 2:
         return None
     residual = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0, keepdims=True) + x.mean()
     sigma2 = float((residual**2).sum()) / ((seeds - 1) * (n - 1))
-    return max(0.0, float(x.mean(axis=1).var(ddof=1)) - sigma2 / float(n))
+    return max(0.0, float(x.mean(axis=1).var(ddof=1)) - sigma2 / n)
 
 
 def rows_needed(
@@ -368,7 +371,11 @@ def hierarchical_bootstrap(
     return np.concatenate(blocks)
 
 
-def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None = None) -> FloatArray:
+@overload
+def macro_f1(targets: ArrayLike, answers: ArrayLike) -> float: ...
+@overload
+def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray) -> FloatArray: ...
+def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None = None) -> float | FloatArray:
     """Macro-F1 of coded answers: the plain mean of each label's F1 over labels that occur as target or answer.
 
     Args:
@@ -377,7 +384,7 @@ def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None 
         weights: (B, n) how often each row counts in each of B resamples; None: once.
 
     Returns:
-        (B,) values; (1,) without weights. A resample without any label scores 0.
+        One value, or (B,) with weights. A resample without any label scores 0.
     """
     t, a = np.asarray(targets, dtype=np.int64), np.asarray(answers, dtype=np.int64)
     codes = np.arange(max(int(t.max(initial=0)), int(a.max(initial=0))) + 1)
@@ -386,5 +393,5 @@ def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None 
     right, seen = w @ (wanted * given), w @ (wanted + given)
     f1 = np.divide(2 * right, seen, out=np.zeros_like(right), where=seen > 0)
     present = (seen > 0).sum(axis=1)
-    result: FloatArray = f1.sum(axis=1) / np.maximum(present, 1)
-    return result
+    values: FloatArray = f1.sum(axis=1) / np.maximum(present, 1)
+    return float(values[0]) if weights is None else values

@@ -101,7 +101,7 @@ def scored(line: Standing) -> str:
 
 def gap(found: Comparison) -> str:
     """A paired difference with its interval and rows: "+2.5 points (−1.0 to +6.0; ahead on 40 rows, behind on 30)"."""
-    rows = f"ahead on {found.wins} rows, behind on {found.losses}"
+    rows = f"ahead on {found.wins} row{'s' * (found.wins != 1)}, behind on {found.losses}"
     if found.low is None or found.high is None:
         return f"{signed(found.value)} points ({rows})"
     return f"{signed(found.value)} points ({signed(found.low)} to {signed(found.high)}; {rows})"
@@ -113,6 +113,11 @@ def usd(x: float) -> str:
         return f"${x:,.2f}" if x else "$0"
     digits = 1 - math.floor(math.log10(x))
     return f"${x:.{digits}f}"
+
+
+def seconds(x: float) -> str:
+    """A time: "0.4 s", "3,120 s"."""
+    return f"{x:,.0f} s" if x >= 10 else f"{x:.1f} s"
 
 
 def count(x: float) -> str:
@@ -137,14 +142,30 @@ def headline(facts: Facts, answer: Answer) -> str:
     if ruling is None:
         return "Undecided: no way gave a result on the test rows."
     if answer == "undecided":
-        return f"Undecided: {undecided(facts, ruling)}"
+        return f"Undecided: {undecided(facts, ruling)}{between_kinds(facts, ruling)}"
     choice = facts.line(ruling.choice)
     start = f"{LABELS[answer]}: take {choice.way}, {scored(choice)}."
     if answer == "equivalent, take the cheaper":
         names = listed([facts.way(j) for j in ruling.equal])
         verb = "is" if len(ruling.equal) == 1 else "are"
         return f"{start} {names} {verb} within ±{points(facts.margin)} of it and cheaper in no case."
-    return f"{start} {grounds(facts, ruling)}"
+    return f"{start} {grounds(facts, ruling)}{between_kinds(facts, ruling)}"
+
+
+def between_kinds(facts: Facts, ruling: Ruling) -> str:
+    """A last sentence where a baseline is taken but prompt or fine-tune was asked: which of them is ahead."""
+    best = facts.champions()
+    if best is None or facts.line(ruling.choice).kind != "baseline":
+        return ""
+    return f" Of prompting and fine-tuning, {leader(facts, *best)}."
+
+
+def leader(facts: Facts, prompt: int, tuned: int) -> str:
+    """Which of the best prompt and the best fine-tune is shown ahead; one comparison, so at the full level."""
+    found = facts.ahead(tuned, prompt)
+    if found.p is None or found.p > 1 - facts.table.confidence or found.value == 0:
+        return "neither is shown ahead"
+    return "fine-tuning is ahead" if found.value > 0 else "prompting is ahead"
 
 
 def grounds(facts: Facts, ruling: Ruling) -> str:
@@ -152,10 +173,11 @@ def grounds(facts: Facts, ruling: Ruling) -> str:
     parts = []
     if ruling.choice > 0:
         parts.append("every cheaper way is shown worse")
-    kind = facts.line(ruling.choice).kind
-    dearer = [j for j in range(ruling.choice + 1, len(facts.table.arms)) if facts.line(j).kind != kind]
-    if dearer:
-        parts.append(f"no dearer way of another kind is better by {points(facts.margin)} or more")
+    kinds = [arm.kind for arm in facts.table.arms]
+    same = len(set(kinds)) == 1
+    if any(same or kind != kinds[ruling.choice] for kind in kinds[ruling.choice + 1 :]):
+        other = "" if same else " of another kind"
+        parts.append(f"no dearer way{other} is better by {points(facts.margin)} or more")
     text = " and ".join(parts) or "no other way is better by more than the margin"
     return f"{text[0].upper()}{text[1:]}."
 
@@ -235,22 +257,18 @@ def prompt_or_tune(facts: Facts) -> Iterator[str]:
         return
     prompt, tuned = best
     found = facts.ahead(tuned, prompt)
-    alpha = 1 - facts.table.confidence
-    if found.p is not None and found.p <= alpha and found.value != 0:
-        says = "fine-tuning is ahead" if found.value > 0 else "prompting is ahead"
-    else:
-        says = "neither is shown ahead"
     a, b = facts.line(prompt), facts.line(tuned)
+    chosen = "on dev" if None not in (a.dev_score, b.dev_score) else "by score"
     yield (
-        f"Prompt or fine-tune? The best of each on dev, on test: {a.way} {scored(a)}, {b.way} {scored(b)}; "
-        f"{says}, {b.way} − {a.way} = {gap(found)}."
+        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(a)}, {b.way} {scored(b)}; "
+        f"{leader(facts, prompt, tuned)}, {b.way} − {a.way} = {gap(found)}."
     )
 
 
 def no_model(facts: Facts, ruling: Ruling) -> Iterator[str]:
     """Whether a language model is needed at all."""
     line = facts.line(ruling.choice)
-    if line.kind != "baseline":
+    if line.kind != "baseline" or len(facts.table.arms) == 1:
         return
     name = PLAIN_NAMES.get(line.way, f"a baseline ({line.way})")
     if ruling.decided:
@@ -264,8 +282,8 @@ def costs(facts: Facts, ruling: Ruling) -> Iterator[str]:
     for k in sorted({ruling.choice, ruling.best, *(facts.champions() or ())}):
         line = facts.line(k)
         yield (
-            f"{line.way} costs {usd(line.usd_per_1000)} per 1,000 requests after {line.seconds_fit:,.0f} s of fitting "
-            f"({usd(line.usd_fit)}): {usd(line.usd_total)} with 30 days at {facts.volume:,.0f} requests a day."
+            f"{line.way} costs {usd(line.usd_per_1000)} per 1,000 requests after {seconds(line.seconds_fit)} of "
+            f"fitting ({usd(line.usd_fit)}): {usd(line.usd_total)} with 30 days at {facts.volume:,.0f} requests a day."
         )
 
 

@@ -17,7 +17,7 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """None: the regularisation is chosen by cross-validation on the training rows."""
+    """None."""
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:

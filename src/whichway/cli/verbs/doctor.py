@@ -159,6 +159,4 @@ def _embedded() -> Finding:
     try:
         return Finding("embedded model", f"revision {base_of('embedded').revision}")
     except (ModelError, WhichwayError, ImportError) as error:
-        return Finding(
-            "embedded model", "missing", "bad", f"{error} Install whichway again, or name a model with --model."
-        )
+        return Finding("embedded model", "missing", "bad", str(error))

@@ -34,9 +34,10 @@ def predict(
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
     from whichway.cli.house import backends
     from whichway.ship import pick
+    from whichway.tasks import read_inputs
 
     source = pick(run, candidate, way)
-    rows = standard_input(sys.stdin, source.fields) if file == "-" else from_file(Path(file), source.fields)
+    rows = standard_input(sys.stdin, source.fields) if file == "-" else read_inputs(Path(file), source.fields)
     weights = source.candidate.weights
     with backends().need(weights.backend).open(weights, source.adapter) as session:
         lines = (json.dumps(line, ensure_ascii=False) for line in answers(session, source, rows))
@@ -68,25 +69,6 @@ def told(row: Example, reply: Reply) -> dict[str, Any]:
         return {"input": dict(row.input), "answer": None, "error": reply.error}
     scores = {label: round(score, 6) for label, score in reply.scores.items()}
     return {"input": dict(row.input), "answer": reply.text, **({"scores": scores} if scores else {})}
-
-
-def from_file(path: Path, fields: Sequence[str]) -> list[Example]:
-    """Rows of a data file that has the run's input columns; a `.txt` file holds one text a line.
-
-    Raises:
-        DataError: a column is missing, or the file is broken.
-    """
-    from whichway.tasks.columns import inputs_of
-    from whichway.tasks.read import decode, read
-
-    if path.suffix.lower() == ".txt" and path.is_file():
-        return text_lines(decode(path).splitlines(), str(path), fields)
-    table = read(path)
-    columns = inputs_of(table, fields)
-    return [
-        Example({field: row.fields.get(column, "") for field, column in zip(fields, columns, strict=True)}, "")
-        for row in table.rows
-    ]
 
 
 def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:

@@ -10,6 +10,6 @@ from typer import Argument
 
 def report(run: Annotated[Path, Argument(help="A finished run folder.")]) -> None:
     """Rebuild report.html from the run folder and show the verdict."""
-    from whichway.cli.screen import show
+    from whichway.cli.screen import finish
 
-    show(run)
+    finish(run, show=True)

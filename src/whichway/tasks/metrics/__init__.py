@@ -1,7 +1,7 @@
 """Metrics, one file each, found by file name; other packages add theirs under the entry point `whichway.metrics`.
 
 A metric file holds `Options`, a frozen dataclass whose fields carry their help in `metadata["help"]`, and `Metric`, a
-class made from `Options` that satisfies `contracts.Metric`. An entry point names a module (or object) with the same two.
+class made from `Options` that satisfies `contracts.Metric`. An entry point names a module (any object) with these two.
 """
 
 from __future__ import annotations

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
 from whichway.nouns import Example, Score
 from whichway.tasks.metrics._text import Base
 
-_NUMBER = re.compile(
-    r"(?<![\w.])[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
-)
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +45,10 @@ class Metric(Base):
 def number(text: str) -> float | None:
     """The last number in a text: signs, decimals, exponents and thousands commas are read; None without one."""
     found = _NUMBER.findall(text)
-    return float(found[-1].replace(",", "").replace("−", "-")) if found else None
+    value = float(found[-1].replace(",", "").replace("−", "-")) if found else math.inf
+    return value if math.isfinite(value) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one number and nothing else."""
+    return _NUMBER.fullmatch(text.strip()) is not None and number(text) is not None

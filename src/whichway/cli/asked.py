@@ -1,0 +1,40 @@
+"""From the command line to a task: flags in the user's spelling become the keys of a task file."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from whichway.cli.flags import TaskFlags
+from whichway.errors import OptionError
+
+if TYPE_CHECKING:
+    from whichway.tasks import Examined
+
+SHARES = re.compile(r"\d+(\.\d+)?(/\d+(\.\d+)?){2}")
+
+
+def asked(flags: TaskFlags) -> Examined:
+    """The task with its findings.
+
+    Raises:
+        UserError: the task file, the data or a flag is at fault.
+    """
+    from whichway.tasks import examine, from_flags
+
+    keys = ("data", "target", "ask", "name", "metric", "model", "group", "id", "volume", "margin")
+    said: dict[str, Any] = {key: getattr(flags, key) for key in keys}
+    said["input"] = flags.input and tuple(flags.input)
+    said["labels"] = None if flags.labels is None else tuple(w.strip() for w in flags.labels.split(",") if w.strip())
+    said["split"] = None if flags.split is None else _split(flags.split)
+    return examine(from_flags(flags.task, **said))
+
+
+def _split(text: str) -> str | dict[str, float]:
+    """`60/20/20` as shares of train, dev and test; anything else is a column."""
+    if not SHARES.fullmatch(text):
+        return text
+    parts = [float(part) for part in text.split("/")]
+    if min(parts) <= 0:
+        raise OptionError(f"--split {text}: each share must be above 0.")
+    return dict(zip(("train", "dev", "test"), (part / sum(parts) for part in parts), strict=True))

@@ -1,0 +1,102 @@
+"""From flags to a finished contest: what `run`, `demo` and `plan` share."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.nouns import to_json
+
+if TYPE_CHECKING:
+    from whichway.contest import House, Outcome, Settings
+    from whichway.nouns import Plan, Task
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A contest before its first call."""
+
+    task: Task
+    house: House
+    settings: Settings
+    folder: Path
+
+    @property
+    def plan(self) -> Plan:
+        """Everything that is fixed."""
+        from whichway.contest import make_plan
+
+        return make_plan(self.task, self.house, self.settings)
+
+
+def prepare(task_flags: TaskFlags, flags: ContestFlags) -> Ready:
+    """Read the task, check it, find the model and the ways. Nothing is written.
+
+    Raises:
+        UserError: anything about the user's input.
+    """
+    from whichway.cli.asked import asked
+    from whichway.cli.house import build, settle
+
+    examined = asked(task_flags)
+    task = examined.task
+    house = build(task, examined.findings.warnings)
+    folder = flags.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
+    return Ready(task, house, settle(task, flags, house.base, folder), folder)
+
+
+def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
+    """Run the contest with its progress on standard error, then report on standard output.
+
+    Args:
+        ready: the contest.
+        bars: show progress.
+        as_json: print one JSON object on standard output, and nothing else there.
+    """
+    from whichway import contest
+    from whichway.cli.screen import finish, follow
+    from whichway.cli.told import told
+
+    with follow(bars) as listener:
+        outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener)
+    page = finish(outcome.folder, show=not as_json)
+    out = sys.stderr if as_json else sys.stdout
+    print(f"Paid now: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
+    if as_json:
+        print(f"Report: {page}", file=sys.stderr)
+        facts = told(outcome.folder, outcome.verdict, ready.house.metric)
+        print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+    return outcome
+
+
+def lines_of(ready: Ready) -> list[str]:
+    """The plan for a reader: data, model, ways with their options, limits, and what the test split can show."""
+    plan = ready.plan
+    given = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
+    limits = [f"{limit:g} {name}" for name, limit in given.items()]
+    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points (80 % power)"
+    lines = [
+        f"task        {plan.task}: {plan.ask}",
+        f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
+        f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
+        f"model       {plan.model}, revision {plan.revision or 'none'}",
+        f"seeds       {', '.join(map(str, plan.seeds))}",
+        f"budget      {' or '.join(limits) + ' for each way' if limits else 'no limit'}; ${plan.price_per_hour:g} an hour",
+        f"can show    a difference of {gap}",
+        f"run folder  {ready.folder}",
+        "ways",
+    ]
+    for way, options in plan.ways.items():
+        lines.append(f"  {way:<14}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
+    return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

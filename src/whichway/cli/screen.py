@@ -1,0 +1,139 @@
+"""What a person sees while a contest runs and when it is over. Progress goes to standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress, TaskID
+
+    from whichway.contracts import Listener
+
+WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
+
+
+class Quiet(AbstractContextManager["Listener"]):
+    """Follows nothing."""
+
+    def __enter__(self) -> Listener:
+        return lambda event, facts: None  # noqa: ARG005
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to close."""
+
+
+class Screen(AbstractContextManager["Listener"]):
+    """A bar with an ETA for each way on a terminal; plain lines elsewhere, such as in a log file."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, highlight=False)
+        self._bars: Progress = Progress(
+            TextColumn("{task.fields[way]:<14}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._of: dict[str, TaskID] = {}
+        self._epochs: dict[str, float] = {}
+
+    def __enter__(self) -> Listener:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bars as they stand."""
+        self._bars.stop()
+
+    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Show one event of the contest; events that are not known are passed over."""
+        show: Callable[[Mapping[str, Any]], None] | None = getattr(self, f"_{event}", None)
+        if show is not None and event in EVENTS:
+            show(facts)
+
+    def _plan(self, facts: Mapping[str, Any]) -> None:
+        plan = facts["plan"]
+        self._epochs = {way: float(options.get("epochs") or 0) for way, options in plan.ways.items()}
+        rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
+        self._line(f"{plan.task}: {rows}; model {plan.model}; {len(plan.ways)} ways; run folder {facts['folder']}")
+        for warning in plan.warnings:
+            self._line(f"warning: {warning}")
+
+    def _way(self, facts: Mapping[str, Any]) -> None:
+        way = facts["way"]
+        if not self._console.is_terminal:
+            self._line(f"[{facts['index'] + 1}/{facts['of']}] {way}")
+        self._of[way] = self._bars.add_task("starting", total=None, way=way)
+
+    def _say(self, facts: Mapping[str, Any]) -> None:
+        self._line(f"  {facts['way']}: {facts['message']}")
+
+    def _score(self, facts: Mapping[str, Any]) -> None:
+        what = WORDS.get(facts["what"], facts["what"])
+        self._move(facts["way"], f"{what} {facts['done']}/{facts['of']}", facts["done"], facts["of"])
+
+    def _train(self, facts: Mapping[str, Any]) -> None:
+        loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
+        epochs = self._epochs.get(facts["way"]) or None
+        self._move(facts["way"], f"training, epoch {facts['epoch']:.1f}{loss}", facts["epoch"], epochs)
+
+    def _candidate(self, facts: Mapping[str, Any]) -> None:
+        note = f" ({facts['note']})" if facts["note"] else ""
+        self._line(f"  {facts['way']}: dev {facts['dev']:.3f}{note}, seed {facts['seed']}")
+
+    def _failed(self, facts: Mapping[str, Any]) -> None:
+        self._line(f"  {facts['way']}: failed: {facts['reason']}")
+        self._move(facts["way"], "failed", 1, 1)
+
+    def _test(self, facts: Mapping[str, Any]) -> None:
+        if facts["finalists"]:
+            self._move(facts["way"], f"done, {facts['finalists']} on test", 1, 1)
+
+    def _warning(self, facts: Mapping[str, Any]) -> None:
+        self._line(f"warning: {facts.get('message', facts)}")
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def _move(self, way: str, text: str, done: float, of: float | None) -> None:
+        if way in self._of:
+            self._bars.update(self._of[way], description=text, completed=done, total=of)
+
+
+EVENTS = ("plan", "way", "say", "score", "train", "candidate", "failed", "test", "warning")
+
+
+def follow(bars: bool) -> AbstractContextManager[Listener]:
+    """A listener that shows progress, or one that does not."""
+    return Screen() if bars else Quiet()
+
+
+def finish(run: Path, *, show: bool) -> Path:
+    """Write report.html; show the verdict on the terminal.
+
+    Returns:
+        the report's path.
+    """
+    from rich.console import Console
+
+    from whichway.report import html, terminal
+
+    page = html.write(run)
+    if show:
+        terminal.show(run, Console(highlight=False))
+    return page

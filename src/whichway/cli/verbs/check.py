@@ -1,0 +1,52 @@
+"""Check a task before anything is spent: splits, labels, lengths, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from whichway.cli.flags import TaskFlags, spread
+from whichway.nouns import Split
+
+if TYPE_CHECKING:
+    from whichway.tasks import Findings
+
+SIDES: tuple[Split, ...] = ("train", "dev", "test")
+MOST = 40  # labels shown
+
+
+@spread
+def check(task: TaskFlags) -> None:
+    """Check a task: its splits, labels and lengths, what was decided for you, and what weakens it."""
+    from whichway.cli.asked import asked
+
+    print("\n".join(lines(asked(task).findings)))
+
+
+def lines(findings: Findings) -> Iterator[str]:
+    """The findings for a reader."""
+    yield f"task      {findings.task}: {findings.ask}"
+    yield f"metric    {findings.metric}"
+    yield f"rows      {', '.join(f'{findings.rows.get(side, 0)} {side}' for side in SIDES)}"
+    for name, found in findings.lengths.items():
+        yield (
+            f"{name:<10}{found.characters_median:.0f} characters in the middle, {found.characters_p95:.0f} at 95 %, "
+            f"{found.characters_max} at most ({found.longest})"
+        )
+    yield from _labels(findings)
+    yield from (f"note: {note}" for note in findings.notes)
+    yield from (f"warning: {warning}" for warning in findings.warnings)
+    if not findings.warnings:
+        yield "no warnings"
+
+
+def _labels(findings: Findings) -> Iterator[str]:
+    if not findings.labels:
+        return
+    width = min(40, max(len(label) for label in findings.labels))
+    yield f"labels    {len(findings.labels)}"
+    yield f"  {'':<{width}}{''.join(f'{side:>8}' for side in SIDES)}"
+    for label, counts in list(findings.labels.items())[:MOST]:
+        yield f"  {label:<{width}}{''.join(f'{counts.get(side, 0):>8}' for side in SIDES)}"
+    if len(findings.labels) > MOST:
+        yield f"  and {len(findings.labels) - MOST} more"

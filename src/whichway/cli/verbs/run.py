@@ -1,0 +1,31 @@
+"""Try every way on your data, decide, and write a report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from whichway.cli.flags import ContestFlags, TaskFlags, spread
+
+
+@spread
+def run(
+    task: TaskFlags,
+    contest: ContestFlags,
+    json: Annotated[
+        bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
+    ] = False,
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Say what would run, as `whichway plan` does, and stop.")
+    ] = False,
+) -> None:
+    """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
+    from whichway.cli.contest import hold, lines_of, prepare
+
+    ready = prepare(task, contest)
+    if dry_run:
+        print("\n".join(lines_of(ready)))
+    else:
+        hold(ready, bars=not no_progress, as_json=json)

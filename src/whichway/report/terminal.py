@@ -1,0 +1,106 @@
+"""The verdict in a terminal: a table of ways, and a panel that says what to do and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from whichway.nouns import Standing, Verdict
+from whichway.report import words
+from whichway.report.read import Run, paid, read
+
+WIDE = 104  # columns from which notes have a place of their own
+STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
+
+
+def show(folder: Path, console: Console) -> None:
+    """Print the table of ways and the verdict of a finished run.
+
+    Args:
+        folder: the run folder.
+        console: where to; colour is decoration only.
+
+    Raises:
+        UserError: the folder holds no finished run.
+    """
+    run = read(folder)
+    wide = console.width >= WIDE
+    console.print()
+    console.print(_table(run, wide))
+    console.print()
+    console.print(_panel(run.verdict))
+    usd, seconds = paid(folder)
+    report = folder / "report.html"
+    console.print(Text(f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing in this run.", style="dim"))
+    # A path is no prose: no wrapping, so that it can be clicked and copied.
+    place = f"Report: {report}" if report.exists() else f"Run: {folder}"
+    console.print(Text(place), soft_wrap=True)
+
+
+def _table(run: Run, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
+    table.add_column("Way", overflow="fold")
+    table.add_column("Kind")
+    confidence = f"{100 * run.verdict.confidence:g} %"
+    table.add_column(f"{words.metric(run.plan)} ({confidence})", no_wrap=True)
+    for title in ("Dev", "To make", "Per row", "Per 1000"):
+        table.add_column(title, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("Note")
+    for standing in run.verdict.standings:
+        chosen = standing.way == run.verdict.choice
+        style = "bold" if chosen else "dim" if standing.status == "failed" else ""
+        table.add_row(*_cells(standing, chosen, wide), style=style)
+    return table
+
+
+def _cells(s: Standing, chosen: bool, wide: bool) -> list[Text]:
+    cells = [
+        Text(("> " if chosen else "  ") + s.way),
+        Text(s.kind, style=STYLES[s.kind]),
+        Text("failed" if s.score is None else _score(s)),
+        Text(words.points(s.dev_score)),
+        Text(words.seconds(s.seconds_fit)),
+        Text(words.NOTHING if s.score is None else words.seconds(s.seconds_per_row)),
+        Text(words.NOTHING if s.score is None else words.usd(s.usd_per_1000)),
+    ]
+    return [*cells, Text(_note(s))] if wide else cells
+
+
+def _score(s: Standing) -> str:
+    if s.low is None or s.high is None:
+        return f"{words.points(s.score):>5}"
+    return f"{words.points(s.score):>5}  {words.points(s.low)}–{words.points(s.high)}"
+
+
+def _note(s: Standing) -> str:
+    parts = [
+        f"failed: {s.reason}" if s.status == "failed" else s.note,
+        f"{words.share(s.unparsed)} unparsed" if s.unparsed else "",
+        f"seeds ±{words.points(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _panel(verdict: Verdict) -> Panel:
+    parts = [Text(words.headline(verdict)), *_list("Why", verdict.reasons)]
+    parts += _list("On the other hand", verdict.dissent)
+    title = "What would decide it" if verdict.answer == "undecided" else "What would change it"
+    parts += _list(title, verdict.would_decide)
+    parts += _list("Keep in mind", verdict.warnings)
+    heading = Text(words.ANSWERS[verdict.answer].rstrip("."), style="bold")
+    return Panel(Group(*parts), title=heading, title_align="left", box=box.ROUNDED, padding=(1, 2))
+
+
+def _list(title: str, sentences: tuple[str, ...]) -> list[Table | Text]:
+    if not sentences:
+        return []
+    grid = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        grid.add_row(Text("-"), Text(sentence))
+    return [Text(), Text(title, style="bold"), grid]

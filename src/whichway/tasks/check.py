@@ -1,0 +1,206 @@
+"""Checks before anything is spent: what makes a contest senseless is refused, what makes it weaker is a warning."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from whichway.errors import DataError
+from whichway.nouns import Example, Split, Task
+
+LEAST_ROWS = 12
+LEAST: Mapping[Split, int] = {"train": 4, "dev": 2, "test": 4}
+RARE = 5  # train rows
+FEW_TEST_ROWS = 100
+LONG_INPUT = 4000  # characters, about 1000 tokens
+IMBALANCE = 0.8
+LEAK = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Lengths of a text column, without a tokenizer."""
+
+    characters_median: float
+    characters_p95: float
+    characters_max: int
+    words_median: float
+    longest: str  # where the longest is
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What `whichway check` prints about a task."""
+
+    task: str
+    ask: str
+    metric: str
+    rows: Mapping[Split, int]
+    labels: Mapping[str, Mapping[Split, int]]  # rows per label and split; empty for free text
+    lengths: Mapping[str, Lengths]  # "input", "target"
+    notes: tuple[str, ...]  # what was decided for the user
+    warnings: tuple[str, ...]
+
+
+def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] = ()) -> Findings:
+    """Counts, lengths and warnings of a task; `notes` and `warnings` are those from reading it."""
+    splits = _splits(task)
+    examples = [example for found in splits.values() for example in found]
+    counts = {split: Counter(e.target for e in found) for split, found in splits.items()}
+    return Findings(
+        task=task.name,
+        ask=task.ask,
+        metric=task.metric.name,
+        rows={split: len(found) for split, found in splits.items()},
+        labels={label: {split: count[label] for split, count in counts.items()} for label in task.labels},
+        lengths={
+            "input": _lengths((e.text, e.origin) for e in examples),
+            "target": _lengths((e.target, e.origin) for e in examples),
+        },
+        notes=tuple(notes),
+        warnings=(*warnings, *warn(task)),
+    )
+
+
+def warn(task: Task) -> list[str]:
+    """What weakens a contest on this task."""
+    examples = [*task.train, *task.dev, *task.test]
+    found = [*conflicts(examples), *_rare(task), *_imbalance(task, examples), *_leak(examples), *_long(examples)]
+    if len(task.test) < FEW_TEST_ROWS:
+        found.append(f"The test split has {len(task.test)} rows: only large differences can be shown.")
+    return found
+
+
+def refuse_small(rows: int, where: str) -> None:
+    """Refuse a data set on which nothing can be decided.
+
+    Raises:
+        DataError: fewer than a dozen rows.
+    """
+    if rows < LEAST_ROWS:
+        raise DataError(
+            f"{where}: {rows} rows. At least {LEAST_ROWS} are needed to train, choose and test; "
+            "a verdict usually needs a few hundred."
+        )
+
+
+def refuse_constant(targets: Iterable[str], where: str, column: str) -> None:
+    """Refuse targets that are all the same.
+
+    Raises:
+        DataError: there is one class only.
+    """
+    distinct = set(targets)
+    if len(distinct) == 1:
+        raise DataError(
+            f"{where}: one class only: every row has '{distinct.pop()[:60]}' in column '{column}'. "
+            "Nothing can be learned; is it the right column?"
+        )
+
+
+def refuse_splits(task: Task, where: str) -> None:
+    """Refuse splits that are too small, or a train split with one class.
+
+    Raises:
+        DataError: a split has too few rows; says which.
+    """
+    for split, found in _splits(task).items():
+        if len(found) < LEAST[split]:
+            raise DataError(
+                f"{where}: the {split} split has {len(found)} rows, at least {LEAST[split]} are needed. "
+                "Add rows, or set other shares (split:); rows of one group are never divided."
+            )
+    if task.labels:
+        refuse_constant((e.target for e in task.train), f"{where}: train split", "target")
+        refuse_constant((e.target for e in task.test), f"{where}: test split", "target")
+
+
+def conflicts(examples: Iterable[Example]) -> list[str]:
+    """A warning when the same input has different targets."""
+    by_text: dict[str, dict[str, Example]] = defaultdict(dict)
+    for example in examples:
+        by_text[example.text].setdefault(example.target, example)
+    torn = [list(found.values()) for found in by_text.values() if len(found) > 1]
+    if not torn:
+        return []
+    first, second = torn[0][:2]
+    return [
+        f"{len(torn)} inputs occur with different targets, first: "
+        f"{first.origin} ({first.target[:30]}) and {second.origin} ({second.target[:30]})."
+    ]
+
+
+def _splits(task: Task) -> dict[Split, tuple[Example, ...]]:
+    return {"train": task.train, "dev": task.dev, "test": task.test}
+
+
+def _lengths(texts: Iterable[tuple[str, str]]) -> Lengths:
+    pairs = list(texts)
+    sizes = sorted(len(text) for text, _ in pairs)
+    longest = max(pairs, key=lambda pair: len(pair[0]))
+    return Lengths(
+        characters_median=statistics.median(sizes),
+        characters_p95=sizes[int(0.95 * (len(sizes) - 1))],
+        characters_max=sizes[-1],
+        words_median=statistics.median(len(text.split()) for text, _ in pairs),
+        longest=longest[1],
+    )
+
+
+def _rare(task: Task) -> list[str]:
+    """Labels that are hard to learn, or not measured."""
+    found = []
+    train, test = Counter(e.target for e in task.train), Counter(e.target for e in task.test)
+    rare = [label for label in task.labels if train[label] < RARE]
+    if rare:
+        found.append(f"{len(rare)} labels have fewer than {RARE} train rows: {_some(rare)}.")
+    unmeasured = [label for label in task.labels if not test[label]]
+    if unmeasured:
+        found.append(f"{len(unmeasured)} labels have no test row, so they are not measured: {_some(unmeasured)}.")
+    return found
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
+
+
+def _imbalance(task: Task, examples: Sequence[Example]) -> list[str]:
+    if not task.labels:
+        return []
+    label, count = Counter(e.target for e in examples).most_common(1)[0]
+    share = count / len(examples)
+    if share < IMBALANCE:
+        return []
+    hint = "" if task.metric.name == "macro_f1" else " Consider metric: macro_f1."
+    return [f"{share:.0%} of rows have the label '{label}', so always answering it is right that often.{hint}"]
+
+
+def _leak(examples: Sequence[Example]) -> list[str]:
+    """The target stands in the input of nearly all rows. In many it may: questions quote, topics are named."""
+    inside = [e for e in examples if _contains(e.text, e.target)]
+    if len(inside) <= LEAK * len(examples):
+        return []
+    return [
+        f"The target stands inside the input of {len(inside) / len(examples):.0%} of rows (first: {inside[0].origin}). "
+        "If that is not the task, it is a leak."
+    ]
+
+
+def _contains(text: str, target: str) -> bool:
+    if target.casefold() not in text.casefold():
+        return False
+    return re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _long(examples: Sequence[Example]) -> list[str]:
+    long = [e for e in examples if len(e.text) > LONG_INPUT]
+    if not long:
+        return []
+    longest = max(long, key=lambda e: len(e.text))
+    return [
+        f"{len(long)} inputs are longer than {LONG_INPUT} characters, the longest has {len(longest.text)} "
+        f"({longest.origin}). Check that they fit the model's context."
+    ]

@@ -1,0 +1,257 @@
+"""What the user says about a task: `task.yaml`, or the same keys as flags. Checked once, here, with file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from whichway.errors import DataError, OptionError, did_you_mean
+from whichway.nouns import Budget, MetricSpec
+from whichway.tasks import metrics
+from whichway.tasks.read import SPLIT_WORDS, decode
+
+TASK_FILE = "task.yaml"
+Marks = dict[tuple[str | int, ...], int]  # key path -> line
+
+
+class Purse(BaseModel):
+    """The budget of one way; the same keys as `nouns.Budget`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    usd: float | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0)
+    calls: int | None = Field(None, gt=0)
+
+    def budget(self) -> Budget:
+        """As a noun."""
+        return Budget(self.usd, self.seconds, self.calls)
+
+
+class Spec(BaseModel):
+    """All that a task file may say. Paths are as they can be opened from here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    name: str | None = Field(None, description="name of the task; default: the name of the data or its folder")
+    ask: str | None = Field(None, description="what is asked of the model, one line")
+    data: Path | None = Field(None, description="file or folder with the rows")
+    input: tuple[str, ...] | None = Field(None, description="input column or columns")
+    target: str | None = Field(None, description="column of the wanted answer")
+    labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
+    metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
+    model: str = Field("embedded", description="model under trial")
+    split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
+    group: str | None = Field(None, description="column whose equal values stay in one split")
+    id: str | None = Field(None, description="column that must be unique")
+    volume: float = Field(1000.0, gt=0, description="requests a day the winner will serve")
+    margin: float = Field(0.01, ge=0, le=0.5, description="a difference below it does not matter")
+    budget: Purse | None = Field(None, description="limit for each way")
+    ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """YAML's true and false, as labels, are words."""
+        many = isinstance(value, list | tuple)
+        return [str(v).lower() if isinstance(v, bool) else v for v in value] if many else value
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _metric(cls, value: Any) -> Any:
+        if value is None or isinstance(value, MetricSpec):
+            return value
+        spec = _metric_spec(value)
+        if spec.name not in metrics.names():
+            raise ValueError(f"unknown metric '{spec.name}'.{did_you_mean(spec.name, metrics.names())}")
+        return spec
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _canonical_split(value) if isinstance(value, dict) else value
+
+    @field_validator("ways", mode="before")
+    @classmethod
+    def _ways(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return {str(name): {} for name in value}
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a task file, or the task.yaml of a folder. Its relative paths are relative to it.
+
+    Raises:
+        DataError: it is missing or broken, or a key is unknown; names file and line.
+    """
+    path = path / TASK_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
+    values, marks = _yaml(path)
+    try:
+        spec = Spec.model_validate(values)
+    except ValidationError as error:
+        at, message = _explain(error)
+        line = next((marks[at[:n]] for n in range(len(at), -1, -1) if at[:n] in marks), 1)
+        raise DataError(f"{path}:{line}: {message}") from None
+    return _rebase(spec, path.parent)
+
+
+def from_flags(task: Path | None = None, **flags: Any) -> Spec:
+    """The same from keyword arguments; None means not said. With a task file, flags go before its keys.
+
+    Args:
+        task: a task file or its folder.
+        flags: the keys of a task file; paths are relative to the working folder.
+
+    Raises:
+        OptionError: a key is unknown or a value does not fit.
+        DataError: the task file is at fault.
+    """
+    try:
+        said = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise OptionError(f"--{_explain(error)[1]}") from None
+    said = _rebase(said, Path())
+    if task is None:
+        return said
+    return read_spec(task).model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+
+
+def _metric_spec(value: Any) -> MetricSpec:
+    """A metric from a name, "file.py:function", or a mapping with a name and options beside it or under "options"."""
+    if isinstance(value, str):
+        return MetricSpec("python_function", {"function": value}) if ".py:" in value else MetricSpec(value)
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ValueError("write a name, or {name: ..., options: {...}}")
+    options = dict(value.get("options") or {})
+    options |= {str(k): v for k, v in value.items() if k not in ("name", "options")}
+    spec = _metric_spec(value["name"])
+    return MetricSpec(spec.name, {**spec.options, **options})
+
+
+def _canonical_split(value: Mapping[Any, Any]) -> dict[str, float] | dict[str, Path]:
+    """Shares or files by split."""
+    unknown = [key for key in value if key not in SPLIT_WORDS]
+    if unknown:
+        raise ValueError(f"unknown split '{unknown[0]}'.{did_you_mean(str(unknown[0]), ('train', 'dev', 'test'))}")
+    parts: dict[str, Any] = {str(SPLIT_WORDS[key]): part for key, part in value.items()}
+    if parts and all(isinstance(part, int | float) for part in parts.values()):
+        return _shares(parts)
+    if not all(isinstance(part, str | Path) for part in parts.values()):
+        raise ValueError("give a share for each split, or a file for each")
+    if "train" not in parts:
+        raise ValueError("no train file")
+    return {key: Path(part) for key, part in parts.items()}
+
+
+def _shares(parts: Mapping[str, float]) -> dict[str, float]:
+    """Shares that sum to one. A missing train or dev share is what remains; if nothing does, dev takes a fifth."""
+    if any(not 0 < part < 1 for part in parts.values()):
+        raise ValueError("shares must lie between 0 and 1, such as {train: 0.6, dev: 0.15, test: 0.25}")
+    if "test" not in parts:
+        raise ValueError("say the share of test; without a test split there is no verdict")
+    rest = 1 - sum(parts.values())
+    if rest < -1e-6 or (rest > 1e-6 and len(parts) == 3) or (rest < 1e-6 and "train" not in parts):
+        raise ValueError("the shares of train, dev and test must sum to 1")
+    test, dev = parts["test"], parts.get("dev")
+    if dev is None:
+        dev = rest if rest > 1e-6 and "train" in parts else (1 - test) / 5
+    return {"train": 1 - test - dev, "dev": dev, "test": test}
+
+
+def _rebase(spec: Spec, folder: Path) -> Spec:
+    """Join relative paths to the folder they are relative to. A model is a path when it exists there."""
+    update: dict[str, Any] = {}
+    if spec.data is not None:
+        update["data"] = folder / spec.data.expanduser()
+    if isinstance(spec.split, dict):
+        update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
+    if spec.model != "embedded" and (folder / spec.model).exists():
+        update["model"] = str(folder / spec.model)
+    if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
+        file = (folder / str(spec.metric.options["function"])).absolute()
+        update["metric"] = MetricSpec(spec.metric.name, {**spec.metric.options, "function": str(file)})
+    return spec.model_copy(update={key: value for key, value in update.items() if key in spec.model_fields_set})
+
+
+def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """Where a value is wrong, and a sentence about it."""
+    first = error.errors()[0]
+    at = first["loc"]
+    key = ".".join(str(part) for part in at if part in Spec.model_fields or part in Purse.model_fields) or "task"
+    if first["type"] == "extra_forbidden":
+        known = Purse.model_fields if len(at) > 1 else Spec.model_fields
+        inside = f" in {at[0]}" if len(at) > 1 else ""
+        return at, f"unknown key '{at[-1]}'{inside}.{did_you_mean(str(at[-1]), known)}"
+    if first["type"] == "model_type":
+        return at, "a task file holds keys and values, such as `data: tickets.csv`."
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return at, f"{key}: {reason}" + ("" if first["type"] == "value_error" else f", not {first['input']!r:.60}.")
+
+
+# YAML by the 1.2 core schema: `yes`, `no`, `on`, dates and 12:30 are words (labels often are), and 1e-3 is a number.
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own interface
+        first: [(tag, form) for tag, form in pairs if tag.endswith((":null", ":merge"))]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$")
+_FLOAT = re.compile(r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def _yaml(path: Path) -> tuple[Any, Marks]:
+    """The values of a YAML file, and the line of each key.
+
+    Raises:
+        DataError: it is no YAML, or a key stands twice.
+    """
+    loader = _Loader(decode(path))
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise DataError(f"{path}: the file is empty. A task file needs at least `data: FILE`.")
+        marks = _marks(node, path, ())
+        return loader.construct_document(node), marks
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise DataError(f"{path}{at}: not valid YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not valid YAML: {error}.") from None
+    finally:
+        loader.dispose()
+
+
+def _marks(node: yaml.Node, path: Path, at: tuple[str | int, ...]) -> Marks:
+    marks: Marks = {at: node.start_mark.line + 1}
+    if isinstance(node, yaml.SequenceNode):
+        for number, inner in enumerate(node.value):
+            marks |= _marks(inner, path, (*at, number))
+    if isinstance(node, yaml.MappingNode):
+        for key, inner in node.value:
+            here = (*at, str(key.value))
+            if here in marks:
+                raise DataError(f"{path}:{key.start_mark.line + 1}: the key '{key.value}' stands twice.")
+            marks |= _marks(inner, path, here)
+            marks[here] = key.start_mark.line + 1
+    return marks

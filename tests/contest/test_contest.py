@@ -1,0 +1,210 @@
+"""A whole contest on the test double: what is written, what is paid, what a rerun may and may not change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contest_kit import ALL_WAYS, make_house, settings_for, small_task
+
+from whichway.contest import Outcome, run
+from whichway.contest.bench import HouseBench
+from whichway.contest.cache import Cache, reply_key
+from whichway.contest.folder import Lines, read_candidates, read_records, read_verdict
+from whichway.errors import OptionError, PlanMismatch, UserError
+from whichway.nouns import Budget, Decoding, Message, MetricSpec, Practice, Reply, Request, Weights
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    place = tmp_path_factory.mktemp("runs")
+    task = small_task()
+    return place, run(task, make_house(task), folder=place / "a", settings=settings_for(place))
+
+
+def test_every_way_is_in_the_verdict_and_learning_beats_guessing(finished):
+    place, outcome = finished
+    by_way = {s.way: s for s in outcome.verdict.standings}
+    assert set(by_way) == set(ALL_WAYS)
+    assert by_way["tune_lora"].seeds == 3
+    assert by_way["tune_lora"].score > by_way["base_majority"].score + 0.1
+    assert read_verdict(place / "a") == outcome.verdict
+    assert outcome.paid_seconds > 0
+
+
+def test_records_cover_each_finalist_on_each_test_row_once(finished):
+    place, outcome = finished
+    test = [r for r in read_records(place / "a") if r.split == "test"]
+    finalists = {c for s in outcome.verdict.standings for c in s.candidates}
+    rows = outcome.verdict.rows
+    assert len(test) == len({(r.candidate, r.example) for r in test}) == len(finalists) * rows
+
+
+def test_second_run_pays_nothing_and_changes_no_byte(finished):
+    place, _ = finished
+    files = ("plan.json", "records.jsonl", "ledger.jsonl", "verdict.json", "rows.jsonl")
+    before = {name: (place / "a" / name).read_bytes() for name in files}
+    task = small_task()
+    again = run(task, make_house(task), folder=place / "a", settings=settings_for(place))
+    assert (again.paid_seconds, again.paid_usd) == (0, 0)
+    assert {name: (place / "a" / name).read_bytes() for name in files} == before
+
+
+def test_another_folder_with_the_same_cache_pays_nothing_but_lists_the_same(finished):
+    place, outcome = finished
+    task = small_task()
+    other = run(task, make_house(task), folder=place / "b", settings=settings_for(place))
+    assert other.paid_seconds == 0
+    assert other.verdict == outcome.verdict
+    assert all(r.cached for r in read_records(place / "b"))
+    ledger = [json.loads(line) for line in (place / "b" / "ledger.jsonl").open()]
+    assert sum(line["seconds"] for line in ledger) > 0
+    assert sum(line["paid_seconds"] for line in ledger) == 0
+
+
+def test_another_plan_is_refused_with_the_difference(finished):
+    place, _ = finished
+    task = small_task()
+    before = (place / "a" / "plan.json").read_bytes()
+    with pytest.raises(PlanMismatch, match=r"margin: 0.01 -> 0.2"):
+        run(replace(task, margin=0.2), make_house(task), folder=place / "a", settings=settings_for(place))
+    assert (place / "a" / "plan.json").read_bytes() == before
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    task = small_task()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(UserError, match="not empty"):
+        run(task, make_house(task), folder=tmp_path / "mine", settings=settings_for(tmp_path))
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_finalists_adapters_are_kept_in_the_run_folder(finished):
+    place, outcome = finished
+    candidates = read_candidates(place / "a")
+    for standing in outcome.verdict.standings:
+        for name in standing.candidates:
+            candidate, facts = candidates[name]
+            assert facts["finalist"]
+            if candidate.weights.adapter:
+                assert any((place / "a/ways" / standing.way / "adapters" / candidate.weights.adapter).iterdir())
+
+
+def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(tmp_path):
+    task = small_task()
+    ways = {"prompt_plain": {"calibrate": 0}, "prompt_shots": {"calibrate": 0}}
+    settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=3 * len(task.dev)))
+    cold = run(task, make_house(task), folder=tmp_path / "cold", settings=settings)
+    warm = run(task, make_house(task), folder=tmp_path / "warm", settings=settings)
+    shots = next(s for s in cold.verdict.standings if s.way == "prompt_shots")
+    assert shots.seeds == 1  # three candidates of the first seed, then the purse was empty
+    assert "empty" in (tmp_path / "cold/ways/prompt_shots/log").read_text()
+    assert warm.verdict == cold.verdict
+
+
+def test_a_way_that_fails_says_why_and_has_no_score(tmp_path):
+    task = small_task()
+    ways = {"prompt_plain": {}, "tune_lora": {"rates": (5.0,)}}
+    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    failed = next(s for s in verdict.standings if s.way == "tune_lora")
+    assert (failed.status, failed.score, failed.candidates) == ("failed", None, ())
+    assert "diverged" in failed.reason
+
+
+def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
+    task = small_task()
+    skill = {"zero": 0.9, "lora": 0.3}
+    ways = {"prompt_plain": {"calibrate": 0}, "tune_lora": {"rates": (1e-3,)}}
+    house = make_house(task, skill=skill)
+    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    failed = next(s for s in verdict.standings if s.way == "tune_lora")
+    assert failed.status == "failed"
+    assert "zero-shot" in failed.reason
+    tuned = {c for c, (made, _) in read_candidates(tmp_path / "r").items() if made.way == "tune_lora"}
+    assert not any(r.split == "test" and r.candidate in tuned for r in read_records(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    ("ways", "message"),
+    [
+        ({"tune_lorra": {}}, "Did you mean 'tune_lora'"),
+        ({"tune_lora": {"rnk": 4}}, "Did you mean 'rank'"),
+        ({"tune_lora": {"rank": "four"}}, "wants int"),
+        ({}, "no way to try"),
+    ],
+)
+def test_unknown_ways_and_options_are_refused_before_anything_is_written(tmp_path, ways, message):
+    task = small_task()
+    with pytest.raises(OptionError, match=message):
+        run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    assert not (tmp_path / "r").exists()
+
+
+def test_macro_f1_goes_through_dev_selection_and_verdict(tmp_path):
+    task = replace(small_task(), metric=MetricSpec("macro_f1"))
+    ways = {name: {} for name in ("base_majority", "prompt_plain", "tune_probe")}
+    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    by_way = {s.way: s for s in verdict.standings}
+    assert by_way["base_majority"].score < 0.06  # one of twelve labels right: F1 is far below accuracy
+    assert by_way["tune_probe"].score > by_way["base_majority"].score
+
+
+def test_free_text_is_generated_and_scored(tmp_path):
+    task = replace(small_task(), labels=(), metric=MetricSpec("token_f1"))
+    ways = {name: {} for name in ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe")}
+    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    by_way = {s.way: s for s in verdict.standings}
+    assert by_way["base_tfidf"].score > 0.1
+    assert "closed set" in by_way["tune_probe"].reason
+
+
+def test_a_way_cannot_spell_the_test_split(tmp_path):
+    task = small_task()
+    assert not hasattr(task.practice(), "test")
+    assert "test" not in Practice.__dataclass_fields__
+
+    class Peeking:
+        KIND, RANDOM = "prompt", False
+        Options = make_house(task).ways["base_majority"].Options
+
+        def adapt(self, practice, bench: HouseBench, options):
+            bench.score(None, task.test)  # type: ignore[arg-type]
+            yield None
+
+    house = replace(make_house(task), ways={"peeking": Peeking()})
+    with pytest.raises(KeyError):
+        run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"peeking": {}}))
+
+
+def test_reply_key_tells_apart_all_that_decides_an_answer():
+    weights = Weights("local", "m", "rev", None, "none")
+    request = Request((Message("user", "hello"),), Decoding(), ("a", "b"))
+    others = [
+        ("v", replace(weights, adapter="x", kind="lora"), request),
+        ("v", replace(weights, revision="other"), request),
+        ("w", weights, request),
+        ("v", weights, replace(request, repeat=1)),
+        ("v", weights, replace(request, labels=("b", "a"))),
+        ("v", weights, replace(request, decoding=Decoding(bias=(("a", 1.0),)))),
+        ("v", weights, replace(request, messages=(Message("system", "hello"),))),
+    ]
+    keys = {reply_key("v", weights, request), *(reply_key(*other) for other in others)}
+    assert len(keys) == len(others) + 1
+    assert reply_key("v", replace(weights, base="moved"), request) == reply_key("v", weights, request)
+
+
+def test_failures_are_not_cached(tmp_path):
+    cache = Cache(tmp_path)
+    cache.put([("good", Reply("x")), ("bad", Reply("", finish="error", error="too long"))], "me")
+    assert set(cache.get(["good", "bad"])) == {"good"}
+
+
+def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2')
+    lines = Lines(path)
+    lines.append([{"a": 3}])
+    assert [line["a"] for line in lines.read()] == [1, 3]

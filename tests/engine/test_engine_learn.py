@@ -1,0 +1,265 @@
+"""Learning: gradients, resumption, checkpoints, refusals; PEFT loads what we save."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from whichway.engine import answer, attach, learn, live
+from whichway.errors import AdapterNotLive, DataError, OptionError, WayFailed
+from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
+
+HEAD = Message("system", "Which team should handle this message?")
+LABELS = ("billing", "bill", "shipping")
+WORDS = {"billing": "refund payment", "bill": "billed twice", "shipping": "parcel sent weeks"}
+
+
+def rows(count=18):
+    pick = random.Random(3)
+    made = []
+    for n in range(count):
+        label = LABELS[n % 3]
+        text = " ".join(pick.choices(WORDS[label].split(), k=pick.randint(1, 6)))
+        made.append(TrainRow((HEAD, Message("user", text)), label))
+    return tuple(made)
+
+
+def job(kind="lora", seed=0, count=18, **options):
+    return TrainJob(kind, Weights("local", "base"), rows(count), LABELS, seed, {"batch": 6, "epochs": 2, **options})
+
+
+def tensors(folder, kind="lora"):
+    return load_file(folder / ("adapter_model.safetensors" if kind == "lora" else "model.safetensors"))
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def choose(model, module):
+    return answer.Answerer(model, module).choose([Request(r.messages, Decoding(), LABELS) for r in rows()])
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_it_learns_and_leaves_the_base_alone(model, tmp_path, kind):
+    before = {name: p.clone() for name, p in model.module.named_parameters()}
+    base = choose(model, model.module)
+    made = list(learn.train(model, job(kind, epochs=10, rate=0.02 if kind == "lora" else 0.005), tmp_path, None))
+    assert len(made) == 10
+    assert made[-1].loss < 0.5 * made[0].loss
+    assert (made[-1].step, made[-1].epoch, made[-1].weights.kind) == (30, 10.0, kind)
+    assert made[-1].tokens > 0
+    assert made[-1].bytes > 0
+    place = tmp_path / made[-1].weights.adapter
+    module = (attach.lora if kind == "lora" else attach.full)(model.module, place)
+    live.check(place, model, module)
+    tuned = choose(model, module)
+    right = [reply.text == row.answer for reply, row in zip(tuned, rows(), strict=True)]
+    assert sum(right) >= 16
+    assert equal(before, dict(model.module.named_parameters()))
+    assert [r.scores for r in choose(model, model.module)] == [r.scores for r in base]
+
+
+def test_peft_loads_the_adapter_and_gives_our_logits(model, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    made = list(learn.train(model, job(rate=0.01), tmp_path, None))
+    place = tmp_path / made[-1].weights.adapter
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), place).eval()
+    ids = torch.arange(5, 40)[None]
+    with torch.no_grad():
+        ours = attach.lora(model.module, place)(ids).logits
+        gap = (theirs(ids).logits - ours).abs().max()
+        moved = (theirs(ids).logits - model.module(ids).logits).abs().max()
+    assert gap < 1e-4 < moved
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kind):
+    model = opened("llama")
+    whole = list(learn.train(model, job(kind, max_steps=3), tmp_path / "whole", None))
+    monkeypatch.setitem(learn._MICRO, "cpu", 1)  # every row alone
+    pieces = list(learn.train(model, job(kind, max_steps=3), tmp_path / "pieces", None))
+    assert whole[-1].loss == pytest.approx(pieces[-1].loss, rel=1e-5)
+    a, b = (tensors(tmp_path / d / x[-1].weights.adapter, kind) for d, x in (("whole", whole), ("pieces", pieces)))
+    # Adam divides by the gradient's own size, so what rounding leaves of a zero gradient becomes a step.
+    assert all(float((a[k] - b[k]).abs().mean()) < 2e-5 for k in a)
+
+
+def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
+    model = opened("llama")
+    whole = list(learn.train(model, job(max_steps=2), tmp_path / "whole", None))
+    honest = learn.row_losses
+
+    def greedy(module, rows, prefix):
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(module, rows, prefix)
+
+    monkeypatch.setattr(learn, "row_losses", greedy)
+    small = list(learn.train(model, job(max_steps=2), tmp_path / "small", None))
+    assert small[-1].loss == pytest.approx(whole[-1].loss, rel=1e-5)
+
+
+def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monkeypatch):
+    def greedy(module, rows, prefix):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(learn, "row_losses", greedy)
+    with pytest.raises(WayFailed, match="memory"):
+        list(learn.train(opened("llama"), job(), tmp_path, None))
+
+
+def test_same_seed_same_weights_other_seed_others(opened, tmp_path):
+    model = opened("llama")
+    runs = [(n, seed, list(learn.train(model, job(seed=seed, dropout=0.1), tmp_path / n, None))) for n, seed in zip("abc", (0, 0, 1))]
+    a, b, c = (tensors(tmp_path / n / made[-1].weights.adapter) for n, _, made in runs)
+    assert equal(a, b)
+    assert not equal(a, c)
+    assert runs[0][2][-1].weights.adapter != runs[2][2][-1].weights.adapter
+
+
+KILLED = """
+import json, sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+import test_engine_learn as t
+from whichway.engine import learn, load
+learn.STATE_SECONDS = 0.0
+job = t.job(sys.argv[4], epochs=8, **json.loads(sys.argv[5]))
+print("go", flush=True)
+for made in learn.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), None):
+    print(made.step, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("kind", "more"), [("lora", {"dropout": 0.1}), pytest.param("full", {}, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, kind, more):
+    model = opened("llama")
+    wanted = list(learn.train(model, job(kind, epochs=8, **more), tmp_path / "whole", None))
+    broken = tmp_path / "broken"
+    arguments = [str(tiny("llama")), str(broken), os.path.dirname(__file__), kind, json.dumps(more)]
+    process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "go\n"
+    deadline = time.monotonic() + 60
+    while not list(broken.glob("state/*.safetensors")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(random.random() * 0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = list(learn.train(model, job(kind, epochs=8, **more), broken, None))
+    assert [a.step for a in again] == [w.step for w in wanted]
+    assert [a.loss for a in again] == [w.loss for w in wanted]
+    assert [a.weights for a in again] == [w.weights for w in wanted]
+    for one in wanted:
+        name = one.weights.adapter
+        assert equal(tensors(tmp_path / "whole" / name, kind), tensors(broken / name, kind))
+
+
+def test_left_in_the_middle_it_continues(opened, tmp_path):
+    model = opened("llama")
+    wanted = list(learn.train(model, job(), tmp_path / "whole", None))
+    stopped = learn.train(model, job(), tmp_path / "parts", None)
+    first = next(stopped)
+    stopped.close()
+    rest = list(learn.train(model, job(), tmp_path / "parts", None))
+    assert rest[0] == first
+    name = wanted[-1].weights.adapter
+    assert equal(tensors(tmp_path / "whole" / name), tensors(tmp_path / "parts" / name))
+
+
+def test_a_finished_job_yields_what_is_there(opened, tmp_path, monkeypatch):
+    model = opened("llama")
+    made = list(learn.train(model, job(), tmp_path, None))
+    assert not list(tmp_path.glob("state/*.safetensors"))
+    monkeypatch.setattr(learn.Run, "_step", lambda self: pytest.fail("trained again"))
+    assert list(learn.train(model, job(), tmp_path, None)) == made
+
+
+def test_checkpoints_are_spread_over_the_run(opened, tmp_path):
+    made = list(learn.train(opened("llama"), job(epochs=4, checkpoints=3), tmp_path, None))
+    assert [a.step for a in made] == [4, 8, 12]
+
+
+def test_it_goes_on_from_an_adapter(opened, tmp_path):
+    model = opened("llama")
+    first = list(learn.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]
+    more = dataclasses.replace(job(epochs=1, rate=0.001), weights=first.weights)
+    second = list(learn.train(model, more, tmp_path, tmp_path / first.weights.adapter))[-1]
+    assert second.loss < first.loss * 1.5
+    assert second.weights.adapter != first.weights.adapter
+    with pytest.raises(WayFailed, match="cannot start from"):
+        list(learn.train(model, dataclasses.replace(more, kind="full"), tmp_path, tmp_path / first.weights.adapter))
+
+
+def test_divergence_is_a_failed_way(opened, tmp_path, monkeypatch):
+    honest = learn.row_losses
+    monkeypatch.setattr(learn, "row_losses", lambda *a: honest(*a) * float("nan"))
+    with pytest.raises(WayFailed, match="diverged at step 1, rate 0.5; lower the rate"):
+        list(learn.train(opened("llama"), job(rate=0.5), tmp_path, None))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"rte": 1e-3}, "Did you mean 'rate'"), ({"rate": -1}, "positive"), ({"schedule": "cosin"}, "'linear' or 'cosine'")],
+)
+def test_unfit_options_are_refused(opened, tmp_path, options, told):
+    with pytest.raises(OptionError, match=told):
+        list(learn.train(opened("llama"), job(**options), tmp_path, None))
+
+
+def test_rows_without_anything_to_train_are_named(opened, monkeypatch):
+    model = opened("llama")
+    monkeypatch.setattr(model.renderer, "answer_ids", lambda text: () if text == "bill" else (5, 1))
+    with pytest.raises(DataError, match="row 2 \\('bill'\\)"):
+        learn.encode(model, job())
+    with pytest.raises(DataError, match="no rows"):
+        learn.encode(model, job(count=0))
+
+
+def test_too_long_rows_are_left_out_with_a_word(opened, tmp_path, caplog):
+    model = opened("llama")
+    long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
+    made = list(learn.train(model, dataclasses.replace(job(), rows=(*rows(), long)), tmp_path, None))
+    assert made
+    assert "1 of 19 training rows" in caplog.text
+    with pytest.raises(WayFailed, match="No training row fits"):
+        list(learn.train(model, dataclasses.replace(job(), rows=(long,)), tmp_path, None))
+
+
+def test_an_adapter_without_effect_is_not_live(opened, tmp_path):
+    from safetensors.torch import save_file
+
+    model = opened("llama")
+    place = tmp_path / list(learn.train(model, job(), tmp_path, None))[-1].weights.adapter
+    found = tensors(place)
+    save_file({k: torch.zeros_like(t) for k, t in found.items()}, place / "adapter_model.safetensors")
+    with pytest.raises(AdapterNotLive, match="changes nothing"):
+        live.check(place, model, attach.lora(model.module, place))
+    save_file({k: 3 * t for k, t in found.items()}, place / "adapter_model.safetensors")
+    (place / live.FILE).write_text(json.dumps([{"prompt": [5, 6, 7], "answer": [8, 1], "logprob": -0.001}]))
+    with pytest.raises(AdapterNotLive, match="does not answer as when"):
+        live.check(place, model, attach.lora(model.module, place))
+
+
+def test_an_adapter_of_other_names_is_refused(opened, tmp_path):
+    from safetensors.torch import save_file
+
+    from whichway.errors import ModelError
+
+    model = opened("llama")
+    place = tmp_path / list(learn.train(model, job(), tmp_path, None))[-1].weights.adapter
+    save_file({k.replace("layers", "blocks"): t for k, t in tensors(place).items()}, place / "adapter_model.safetensors")
+    with pytest.raises((ModelError, AdapterNotLive)):
+        live.check(place, model, attach.lora(model.module, place))
