@@ -14,7 +14,7 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 WITH_BOS = "{{ bos_token }}" + CHATML
-NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + WITH_BOS
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + WITH_BOS
 SENTENCES = [
     "Where is my parcel? It was sent two weeks ago.",
     "Please refund the second payment, I was billed twice for the billing period.",
@@ -33,9 +33,10 @@ def _tokenizer(template: str | None) -> Any:
     core.decoder = decoders.ByteLevel()
     special = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(
-        SENTENCES, trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
+    core.train_from_iterator(SENTENCES, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<|bos|>",

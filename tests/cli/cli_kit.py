@@ -13,7 +13,7 @@ TEAMS = {
     "delivery": ("parcel late", "where is my package", "courier lost it"),
     "account": ("cannot log in", "reset password", "change email"),
 }
-WORDS = ["amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac", "maple", "nettle", "oak", "pine"]
+WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 QUICK = ("--model", "fake", "--no-progress")
 TWO_WAYS = ("--ways", "base_majority,prompt_plain")
 

@@ -8,7 +8,7 @@ from whichway.nouns import Decoding, Message, Request
 
 LABELS = ("bill", "billing", "billing period", "shipping", "technical support")
 HEAD = Message("system", "Which team should handle this message? Answer with one of: billing, shipping.")
-TEXTS = ["Where is my parcel?", "I was billed twice", "The app crashes when I open the settings page on my phone.", "Hi"]
+TEXTS = ["Where is my parcel?", "I was billed twice", "The app crashes when I open the page on my phone.", "Hi"]
 
 
 def requests(texts=TEXTS, labels=LABELS, **decoding):
@@ -32,7 +32,8 @@ def reference(s, request):
         total = 0.0
         for n, token in enumerate(ids):
             others = {p[n] for p in paths.values() if p[:n] == ids[:n] and len(p) > n}
-            groups = {t: logits[n, sorted(renderer.closing if t in renderer.closing else {t})].logsumexp(-1) for t in others}
+            counted = {t: sorted(renderer.closing if t in renderer.closing else {t}) for t in others}
+            groups = {t: logits[n, tokens].logsumexp(-1) for t, tokens in counted.items()}
             total += float(groups[token] - torch.stack(list(groups.values())).logsumexp(-1))
         scores[label] = total
     module.set_attn_implementation(pack.ATTENTION)
@@ -112,12 +113,14 @@ def test_generate_equals_transformers(model):
         assert reply.text == s.model.renderer.text(out)
         assert reply.tokens_out == len(out)
         assert reply.finish == ("stop" if out[-1] in s.model.renderer.ends else "length")
+    module.set_attn_implementation(pack.ATTENTION)
 
 
 def test_rows_that_end_leave_the_batch(opened, monkeypatch):
     s = session(opened("llama"))
     free = s.generate(requests(mode="generate", max_tokens=20))
-    ids = s._write([answer.Row(0, requests()[0], s.model.renderer.prompt_ids([requests()[0].messages])[0][len(s._prefix.ids) :])])[0]
+    prompt = s.model.renderer.prompt_ids([requests()[0].messages])[0][len(s._prefix.ids) :]
+    ids = s._write([answer.Row(0, requests()[0], prompt)])[0]
     monkeypatch.setattr(s.model.renderer, "ends", s.model.renderer.ends | {ids[5]})
     cut = s.generate(requests(mode="generate", max_tokens=20))
     assert cut[0].finish == "stop"

@@ -59,7 +59,7 @@ def test_refusals(opened, tmp_path):
     model = opened("llama")
     with pytest.raises(WayFailed, match="two labels"):
         list(probe.train(model, job(rows(("billing",))), tmp_path))
-    with pytest.raises(OptionError, match="Did you mean 'C'|Known: C"):
+    with pytest.raises(OptionError, match=r"no option 'c'"):
         list(probe.train(model, job(c=1.0), tmp_path))
     (made,) = probe.train(model, job(C=0.1), tmp_path)
     with pytest.raises(WayFailed, match="cannot write"):

@@ -46,7 +46,8 @@ def test_bos_of_a_base_model_is_added_once(tiny):
     from tokenizers.processors import TemplateProcessing
 
     tokenizer = AutoTokenizer.from_pretrained(tiny("base"))
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", 0)])
+    lead = TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", 0)])
+    tokenizer.backend_tokenizer.post_processor = lead
     ids = Renderer(tokenizer).prompt_ids([ASK])[0]
     assert ids[0] == 0
     assert ids.count(0) == 1
@@ -102,11 +103,17 @@ def test_training_and_answering_render_alike(tiny, kind, monkeypatch):
     from whichway.nouns import Decoding, Request
 
     model = load.load(tiny(kind))
-    trained = learn.encode(model, TrainJob("lora", Weights("local", "x"), (TrainRow(ASK, "bill"),), ("bill", "billing"), 0))
+    job = TrainJob("lora", Weights("local", "x"), (TrainRow(ASK, "bill"),), ("bill", "billing"), 0)
+    trained = learn.encode(model, job)
     fed = []
     session = answer.Answerer(model, model.module)
     forward = type(model.module).forward
-    monkeypatch.setattr(type(model.module), "forward", lambda self, input_ids, **k: fed.append(input_ids) or forward(self, input_ids, **k))
+
+    def watched(self, input_ids, **others):
+        fed.append(input_ids)
+        return forward(self, input_ids, **others)
+
+    monkeypatch.setattr(type(model.module), "forward", watched)
     session.choose([Request(ASK, Decoding(), ("bill", "billing"))])
     ids = [*session._prefix.ids, *fed[0][0].tolist()]
     assert ids[: len(trained[0].prompt)] == trained[0].prompt

@@ -12,6 +12,7 @@ from whichway.nouns import (
     Budget,
     Candidate,
     Decoding,
+    Kind,
     MetricSpec,
     Plan,
     Prompt,
@@ -44,7 +45,7 @@ LORA_2 = candidate("tune_lora", "lora", "bbbb", seed=1)
 TFIDF = candidate("base_tfidf", "tfidf", "cccc", backend="classical")
 
 
-def standing(one: Candidate, kind: str, *more: Candidate) -> Standing:
+def standing(one: Candidate, kind: Kind, *more: Candidate) -> Standing:
     return Standing(
         way=one.way, kind=kind, status="ok", reason="", candidates=(one.id, *(m.id for m in more)),
         note=one.note, seeds=1, rows=50, score=0.8, low=0.7, high=0.9, seed_sd=None, dev_score=0.82, unparsed=0.0,

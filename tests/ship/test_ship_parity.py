@@ -14,10 +14,13 @@ import pytest
 from whichway.cli import main
 from whichway.contest.folder import read_records, read_rows
 
-WORDS = ["amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac", "maple", "nettle", "oak", "pine"]
+WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
-SMALL = ("--seeds", "1", "--no-progress", "--set", "prompt_plain.layouts=system,user")
-TUNED = ("--set", "tune_lora.epochs=1", "--set", "tune_lora.rates=0.01", "--set", "tune_lora.rank=4")
+SMALL = ("--seeds", "1", "--no-progress")
+TUNED = {
+    "tune_lora": ("--set", "tune_lora.epochs=1", "--set", "tune_lora.rates=0.01", "--set", "tune_lora.rank=4"),
+    "tune_full": ("--set", "tune_full.epochs=1", "--set", "tune_full.rates=0.003"),
+}
 
 
 def data(folder: Path) -> Path:
@@ -44,22 +47,38 @@ def recorded(run: Path, candidate: str) -> dict[str, str]:
     return {texts[r.example]: r.text for r in read_records(run) if r.candidate == candidate and r.split == "test"}
 
 
-@pytest.mark.parametrize("kind", ["llama", "base", "nosystem"])
-def test_shipped_program_repeats_the_records(kind: str, tiny: Callable[[str], Path], tmp_path: Path) -> None:
-    run, model = tmp_path / "run", tiny(kind)
-    ways = ["prompt_plain", "tune_lora"] + (["tune_full"] if kind == "llama" else [])
-    words = ["run", "--data", data(tmp_path), "--model", model, "--out", run, "--ways", ",".join(ways), *SMALL, *TUNED]
-    if "tune_full" in ways:
-        words += ["--set", "tune_full.epochs=1", "--set", "tune_full.rates=0.01"]
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("llama", "tune_full"), ("llama", "tune_lora"), ("base", "tune_lora"), ("nosystem", "prompt_plain")],
+)
+def test_shipped_program_answers_as_measured(
+    kind: str, way: str, tiny: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny(kind), "--out", run, "--ways", way, *SMALL]
+    words += TUNED.get(way, ())
     assert main([str(word) for word in words]) == 0
-    for way in ways:
-        assert main(["ship", str(run), "--way", way, "--out", str(tmp_path / way)]) == 0
-        manifest = json.loads((tmp_path / way / "manifest.json").read_text())
-        answers = recorded(run, manifest["candidate"])
-        assert answers, f"{way} was not measured"
-        winner = standalone(tmp_path / way)
-        same = sum(winner(text) == answer for text, answer in answers.items())
-        assert same >= 0.9 * len(answers)  # all of them in float32; bf16 may turn a tie
+    assert main(["ship", str(run), "--way", way, "--out", str(winner)]) == 0
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    answers, use = recorded(run, key), standalone(winner)
+    assert len(answers) >= 4
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)  # bf16 may turn a tie
+    assert close(run, key, use, list(answers), capsys)
+
+
+def close(run: Path, key: str, use: Any, texts: list[str], capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether the shipped program gives labels the scores that `predict` gives them, to rounding."""
+    rows = run.parent / "texts.txt"
+    rows.write_text("\n".join(texts))
+    capsys.readouterr()
+    assert main(["predict", str(run), str(rows), "--candidate", key]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    gaps = [
+        abs(score - line["scores"][label])
+        for line in lines
+        for label, score in use.scores(use.prompt(line["input"]["text"])).items()
+    ]
+    return max(gaps) < 0.1
 
 
 def test_adapter_is_a_peft_folder(tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -69,7 +88,8 @@ def test_adapter_is_a_peft_folder(tiny: Callable[[str], Path], tmp_path: Path) -
     from transformers import AutoModelForCausalLM
 
     run, model = tmp_path / "run", tiny("llama")
-    words = ["run", "--data", data(tmp_path), "--model", model, "--out", run, "--ways", "tune_lora", *SMALL, *TUNED]
+    words = ["run", "--data", data(tmp_path), "--model", model, "--out", run, "--ways", "tune_lora", *SMALL]
+    words += TUNED["tune_lora"]
     assert main([str(word) for word in words]) == 0
     assert main(["ship", str(run), "--way", "tune_lora", "--out", str(tmp_path / "winner")]) == 0
     ids = torch.arange(4, 24)[None]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+
 from whichway.verdict import stats
 
 counts = st.integers(0, 60)
@@ -20,6 +21,7 @@ def test_wilson_gives_the_values_of_newcombe_1998(successes, n, low, high):
     assert stats.wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(max_examples=50, deadline=None)
 @given(counts, st.integers(1, 60))
 def test_wilson_agrees_with_scipy(k, more):
     found = binomtest(k, k + more).proportion_ci(method="wilson")
@@ -39,6 +41,7 @@ def test_newcombe_gives_the_values_of_method_10(a, m, b, n, low, high):
     assert stats.newcombe(b, n, a, m) == pytest.approx((low, high), abs=1e-4)
 
 
+@settings(max_examples=50, deadline=None)
 @given(counts, counts)
 def test_mcnemar_is_the_exact_binomial_test(wins, losses):
     exact = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
@@ -57,6 +60,7 @@ def test_rows_needed_gives_the_number_of_the_paper():
     assert stats.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-5)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(10, 5000), st.floats(0.01, 0.3), st.floats(0, 1e-5))
 def test_smallest_gap_inverts_rows_needed(n, omega2, seed_part):
     gap = stats.smallest_gap(n, omega2, seed_part=seed_part)
@@ -68,6 +72,7 @@ def test_rows_do_not_shrink_seed_noise():
     assert stats.smallest_gap(10**9, seed_part=0.01**2) == pytest.approx(0.028, abs=1e-3)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
 def test_clustered_equals_plain_when_every_row_is_its_own_group(values):
     x = np.array(values)
@@ -98,6 +103,7 @@ def test_holm_gives_the_textbook_values_and_keeps_the_order():
     assert stats.holm([]) == []
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_lies_between_raw_and_bonferroni(p):
     for raw, adjusted in zip(p, stats.holm(p), strict=True):
@@ -193,7 +199,7 @@ def test_an_unread_answer_is_wrong_but_no_label():
     assert stats.macro_f1([0, 1], [-1, -1]) == 0.0
 
 
-@settings(max_examples=30)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6))
 def test_macro_f1_over_resamples_is_that_of_the_drawn_rows(seed):
     rng = np.random.default_rng(seed)

@@ -43,14 +43,14 @@ def dispatch(words: list[str]) -> int:
     if words[0] in ("--version", "-V", "version"):
         print(f"whichway {__version__}")
         return 0
-    known = verbs()
+    known = listing()
     if words[0] not in known:
         what = "option" if words[0].startswith("-") else "verb"
         raise OptionError(f"there is no {what} '{words[0]}'.{did_you_mean(words[0], known)} See: whichway --help")
     return _call(words[0], words[1:])
 
 
-def verbs() -> dict[str, str]:
+def listing() -> dict[str, str]:
     """Verb -> first line of its docstring, read from the files."""
     names = sorted(name[:-3] for name in os.listdir(VERBS) if name.endswith(".py") and not name.startswith("_"))  # noqa: PTH208
     return {name: _first_line(os.path.join(VERBS, f"{name}.py")) for name in names}  # noqa: PTH118
@@ -63,7 +63,7 @@ def _first_line(path: str) -> str:
 
 def overview() -> str:
     """The text of `whichway --help`."""
-    lines = [f"  {name:<10}{text}" for name, text in verbs().items()]
+    lines = [f"  {name:<10}{text}" for name, text in listing().items()]
     return "\n".join(
         [
             "Usage: whichway VERB [OPTIONS]",

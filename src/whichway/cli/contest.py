@@ -81,6 +81,7 @@ def lines_of(ready: Ready) -> list[str]:
     plan = ready.plan
     given = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
     limits = [f"{limit:g} {name}" for name, limit in given.items()]
+    purse = " or ".join(limits) + " for each way" if limits else "no limit"
     gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points (80 % power)"
     lines = [
         f"task        {plan.task}: {plan.ask}",
@@ -88,7 +89,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
         f"model       {plan.model}, revision {plan.revision or 'none'}",
         f"seeds       {', '.join(map(str, plan.seeds))}",
-        f"budget      {' or '.join(limits) + ' for each way' if limits else 'no limit'}; ${plan.price_per_hour:g} an hour",
+        f"budget      {purse}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
         f"run folder  {ready.folder}",
         "ways",

@@ -97,8 +97,8 @@ def measure(
         aggregate=metric.aggregate,
     )
     table = Table([arm], confidence)
-    low, high = table.interval(0) or (None, None)
-    return table.value(0), low, high
+    value, found = table.value(0), table.interval(0)
+    return (value, None, None) if found is None else (value, min(found[0], value), max(found[1], value))
 
 
 def _codes(records: Sequence[Record], rows: Rows, metric: Metric) -> tuple[list[int], list[int]]:

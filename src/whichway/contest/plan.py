@@ -6,6 +6,7 @@ import dataclasses
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,11 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
 
 
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
+    """Ours, and those of the libraries that can change an answer."""
     used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
     versions = {name: b.version for name, b in house.backends.items() if name in used}
+    if house.base.backend == "local":
+        versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
 
 

@@ -16,6 +16,6 @@ def path() -> Path:
     folder = Path(__file__).parent / "model"
     if not (folder / "model.safetensors").exists():
         raise ModelError(
-            f"The embedded model is missing in {folder}. Install the package again, or give a model folder with --model."
+            f"The embedded model is missing in {folder}. Install the package again, or give a folder with --model."
         )
     return folder

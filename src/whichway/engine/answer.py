@@ -1,14 +1,15 @@
 """How a model answers: closed labels are scored, free text is written, and the shared prefix is computed once.
 
-**Score of a label**: the log-probability of its tokens, turn end included, where at each token the model may only choose
-among tokens that lead to some label. It is what constrained decoding would give, a distribution over the labels. Tokens
-without an alternative cost nothing, so long labels are not punished for their length; and where labels part, the
-probabilities are the model's own. (A mean over tokens is no distribution: with p("billing") = 0.6 on one token and
+**Score of a label**: the log-probability of its tokens, turn end included, where at each token the model may only
+choose among tokens that lead to some label. It is what constrained decoding would give, a distribution over the labels.
+Tokens without an alternative cost nothing, so long labels are not punished for their length; and where labels part,
+the probabilities are the model's own. (A mean over tokens is no distribution: with p("billing") = 0.6 on one token and
 p("technical_support") = 0.3 on four, it prefers the second, -0.30 to -0.51, and so undoes what training learned.)
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -59,7 +60,8 @@ def grow(labels: Sequence[Sequence[int]], closing: frozenset[int]) -> Trie:
     fed = sorted({path[:n] for path in parts for n in range(1, len(path) + 1)}, key=lambda path: (len(path), path))
     index = {(): -1, **{path: n for n, path in enumerate(fed)}}
     tree = Tree(tuple(path[-1] for path in fed), tuple(index[path[:-1]] for path in fed))
-    return Trie(tree, tuple(_branch(index[path], at[path], closing) for path in parts), tuple(len(ids) for ids in labels))
+    branches = tuple(_branch(index[path], at[path], closing) for path in parts)
+    return Trie(tree, branches, tuple(len(ids) for ids in labels))
 
 
 def _branch(node: int, children: dict[int, list[int]], closing: frozenset[int]) -> Branch:
@@ -126,23 +128,24 @@ class Answerer:
         need = max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
         if room >= need:
             return None
-        return Reply("", finish="error", error=f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}")
+        told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
+        return Reply("", finish="error", error=told)
 
     def _share(self, prompts: list[list[int]]) -> int:
         """Have the prompts' common prefix ready; return how many of its tokens were computed now."""
         size = pack.common(prompts)
         ids, known = prompts[0][:size], self._prefix
-        same = next((n for n, (a, b) in enumerate(zip(ids, known.ids, strict=False)) if a != b), min(size, len(known.ids)))
+        same = pack.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
             self._prefix = Prefix(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
             return 0
         self._prefix = Prefix(ids, pack.run_prefix(self.module, ids, self.model.device))
         return size
 
-    def _counts(self, row: Row, fresh: int, first: bool) -> dict[str, int]:
-        """The row that had the prefix computed pays for it; the others found it ready."""
+    def _counts(self, row: Row, fresh: int, first: bool) -> tuple[int, int]:
+        """Tokens computed and reused: the row that had the prefix computed pays for it, the others found it ready."""
         size, paid = len(self._prefix.ids), fresh if first else 0
-        return {"tokens_in": len(row.ids) + paid, "tokens_cached": size - paid}
+        return len(row.ids) + paid, size - paid
 
     # Closed labels
 
@@ -154,10 +157,10 @@ class Answerer:
         for labels, group in groups.items():
             trie = grow([self.model.renderer.answer_ids(label) for label in labels], self.model.renderer.closing)
             for batch in self._batches(group, len(trie.tree.ids)):
-                scores = halving(lambda part, trie=trie: self._timed(part, lambda: self._scores(part, trie)), batch)
+                work = functools.partial(self._scores, trie=trie)
+                scores = halving(functools.partial(self._timed, work=work), batch)
                 for row, numbers in zip(batch, scores, strict=True):
-                    counts = self._counts(row, fresh, row is rows[0])
-                    replies[row.number] = _pick(row, numbers, trie, counts)
+                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, fresh, row is rows[0]))
         return [replies[row.number] for row in rows]
 
     def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
@@ -186,10 +189,10 @@ class Answerer:
             total += size
         return batches
 
-    def _timed(self, rows: list[Row], work: Callable[[], list[T]]) -> list[T]:
+    def _timed(self, rows: list[Row], work: Callable[[list[Row]], list[T]]) -> list[T]:
         """Run and charge each row its share of the time, by tokens."""
         start = time.perf_counter()
-        done = work()
+        done = work(rows)
         rate = (time.perf_counter() - start) / sum(len(row.ids) for row in rows)
         for row in rows:
             row.seconds += rate * len(row.ids)
@@ -202,16 +205,15 @@ class Answerer:
         ordered = sorted(rows, key=lambda row: len(row.ids))
         size = _ROWS[self.model.device.type]
         for batch in (ordered[i : i + size] for i in range(0, len(ordered), size)):
-            written = halving(lambda part: self._timed(part, lambda: self._write(part)), batch)
+            written = halving(functools.partial(self._timed, work=self._write), batch)
             for row, ids in zip(batch, written, strict=True):
-                counts = self._counts(row, fresh, row is rows[0])
-                replies[row.number] = self._read(row, ids, counts)
+                replies[row.number] = self._read(row, ids, self._counts(row, fresh, row is rows[0]))
         return [replies[row.number] for row in rows]
 
-    def _read(self, row: Row, ids: list[int], counts: dict[str, int]) -> Reply:
-        stopped = bool(ids) and (ids[-1] in self.model.renderer.ends or self.model.renderer.broken(ids))
-        finish = "stop" if stopped else "length"
-        return Reply(self.model.renderer.text(ids), **counts, tokens_out=len(ids), seconds=row.seconds, finish=finish)
+    def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
+        renderer = self.model.renderer
+        stopped = ids[-1] in renderer.ends or renderer.broken(ids)
+        return Reply(renderer.text(ids), *counts, len(ids), row.seconds, finish="stop" if stopped else "length")
 
     def _room(self, row: Row) -> int:
         """How many tokens this row may still get."""
@@ -267,13 +269,13 @@ def score(logits: Tensor, trie: Trie) -> list[list[float]]:
     return numbers
 
 
-def _pick(row: Row, numbers: list[float], trie: Trie, counts: dict[str, int]) -> Reply:
+def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -> Reply:
     bias = dict(row.request.decoding.bias)
     scores = {label: n + bias.get(label, 0.0) for label, n in zip(row.request.labels, numbers, strict=True)}
     best = int(np.argmax(list(scores.values())))  # the first of equals
     text = list(scores)[best]
     size = trie.sizes[row.request.labels.index(text)]
-    return Reply(text, **counts, tokens_out=size, seconds=row.seconds, scores=scores)
+    return Reply(text, *counts, size, row.seconds, scores)
 
 
 class _Draw:
@@ -311,5 +313,6 @@ def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on any device."""
-    told = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in told or "can't allocate" in told
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(told in str(error).lower() for told in ("not enough memory", "can't allocate"))

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from whichway.engine.load import fork
+from whichway.engine.load import first_line, fork
 from whichway.errors import ModelError
 
 
 def lora(base: Any, folder: Path) -> Any:
     """A fork of `base` with the PEFT adapter in `folder`.
 
-    In float32 it is merged, which answers at the base's speed; in a shorter format merging would round the adapter away,
-    so there it stays a part of its own.
+    In float32 it is merged, which answers at the base's speed; in a shorter format merging would round the adapter
+    away, so there it stays a part of its own.
     """
     wrapped = peft_model(base, folder, trainable=False)
     if next(base.parameters()).dtype == torch.float32:
@@ -35,7 +35,7 @@ def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
             warnings.simplefilter("always")
             wrapped = PeftModel.from_pretrained(fork(base), str(folder), is_trainable=trainable, local_files_only=True)
     except Exception as error:  # not an adapter, another base's adapter, broken files
-        raise ModelError(f"The adapter in {folder} cannot be put on this model: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"The adapter in {folder} cannot be put on this model: {first_line(error)}") from error
     missing = [str(w.message) for w in told if "missing adapter keys" in str(w.message)]
     if missing:
         raise ModelError(f"The adapter in {folder} lacks weights for this model: {missing[0][:200]}")
@@ -52,7 +52,7 @@ def full(base: Any, folder: Path) -> Any:
         found |= load_file(file)
     for name, parameter in module.named_parameters():
         if name not in found or found[name].shape != parameter.shape:
-            raise ModelError(f"The weights in {folder} do not fit the base model: {name} is missing or has another shape.")
+            raise ModelError(f"The weights in {folder} do not fit the base: {name} is missing or has another shape.")
         parameter.data = found[name].to(parameter)
     return module
 

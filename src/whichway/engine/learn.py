@@ -1,11 +1,11 @@
-"""How a model learns: LoRA or all weights, on rows packed behind their shared prompt, with a loss on answer tokens only.
+"""How a model learns: LoRA or all weights, on rows packed behind their shared prompt; loss on answer tokens only.
 
-A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give the
-same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed and the
-step's number, so that a training killed at any moment continues bit for bit (on a processor).
+A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
+the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
+and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
 
-Rates: unless told, `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without
-a check on models this small) and a tenth of it for all weights.
+Rates: unless told, `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted
+without a check on models this small) and a tenth of it for all weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import random
 import shutil
 import time
@@ -39,7 +38,7 @@ _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
 _VERSION = 1  # enters digests: raise it when the same job gives other weights
 
-O = TypeVar("O")
+Given = TypeVar("Given")
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +64,7 @@ class LoraOptions(FullOptions):
     dropout: float = 0.0
 
 
-def options(kind: type[O], given: Mapping[str, Any]) -> O:
+def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
     """A job's options, checked.
 
     Raises:
@@ -269,7 +268,8 @@ class Run:
                 if not out_of_memory(error):
                     raise
                 if max(len(piece) for piece in pieces) == 1:
-                    raise WayFailed("One training row does not fit into memory; use shorter rows or a smaller model.") from error
+                    told = "One training row does not fit into memory; use shorter rows or a smaller model."
+                    raise WayFailed(told) from error
                 self.limit = max(self._size(piece) for piece in pieces) // 2
 
     @contextmanager
@@ -284,7 +284,7 @@ class Run:
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
         loss = row_losses(self.who.module, rows, self.prefix).sum() / trained
-        loss.backward()
+        torch.autograd.backward(loss)
         return float(loss.detach())
 
     def _pieces(self, batch: Sequence[Encoded]) -> Iterator[list[Encoded]]:
@@ -326,7 +326,7 @@ class Run:
                 "bytes": sum(f.stat().st_size for f in temporary.glob("*.safetensors")),
             }
             (temporary / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-            os.replace(temporary, place)
+            temporary.replace(place)
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
         return name
@@ -349,7 +349,7 @@ class Run:
         temporary = self._state.with_suffix(".tmp")
         facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit})
         save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
-        os.replace(temporary, self._state)
+        temporary.replace(self._state)
 
     def _resume(self) -> Progress | None:
         """Take up the saved state, if there is one and its checkpoints still stand."""
@@ -366,7 +366,8 @@ class Run:
             for name, p in self.who.tensors.items():
                 p.data.copy_(file.get_tensor(f"w/{name}"))
                 m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
-                self.adam.state[p] = {"step": torch.tensor(float(at.step), device=p.device), "exp_avg": m, "exp_avg_sq": v}
+                step = torch.tensor(float(at.step), device=p.device)
+                self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
         return at
 
     def _finish(self) -> None:
@@ -374,7 +375,7 @@ class Run:
         done = self._state.with_suffix(".json")
         temporary = done.with_suffix(".json.tmp")
         temporary.write_text(json.dumps(self.at.done), encoding="utf-8")
-        os.replace(temporary, done)
+        temporary.replace(done)
         self._state.unlink(missing_ok=True)
 
     def _finished(self) -> list[Adapter] | None:
@@ -411,8 +412,9 @@ def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
     fitting = [row for row in rows if len(row.prompt) + len(row.answer) - 1 <= context]
     if not fitting:
         raise WayFailed(f"No training row fits the model: the shortest has more than {context} tokens.")
-    if len(fitting) < len(rows):
-        log.warning("%d of %d training rows are longer than %d tokens; left out.", len(rows) - len(fitting), len(rows), context)
+    left = len(rows) - len(fitting)
+    if left:
+        log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(rows), context)
     return fitting
 
 

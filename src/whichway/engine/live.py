@@ -1,7 +1,7 @@
 """Proof that a trained part is live: loaded, it must change the answers, and answer as it did when it was saved.
 
-Adapters have been served that changed nothing, and nobody noticed: names that matched no layer, a path that was ignored.
-So every saved part carries a few training rows with the log-probabilities it gave them.
+Adapters have been served that changed nothing, and nobody noticed: names that matched no layer, a path that was
+ignored. So every saved part carries a few training rows with the log-probabilities it gave them.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
     """Mean log-probability per answer token of each row, in nats."""
     total = pack.answer_logprobs(module, [(row.prompt, row.answer) for row in rows], None, 0)
     sizes = [len(row.answer) for row in rows]
-    return [float(part.mean()) for part in total.split(sizes)]
+    return [float(part.mean()) for part in torch.split(total, sizes)]
 
 
 def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
     """Store rows and what `module` gives them, next to its trained part."""
-    kept = [{"prompt": r.prompt, "answer": r.answer, "logprob": n} for r, n in zip(rows, measure(module, rows), strict=True)]
+    given = zip(rows, measure(module, rows), strict=True)
+    kept = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in given]
     (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
 
 
@@ -63,7 +64,7 @@ def check(folder: Path, model: Model, module: Any) -> None:
     base, now = measure(model.module, rows), measure(module, rows)
     gap = max(abs(a - b) for a, b in zip(base, now, strict=True))
     if not gap > _MOVED:
-        raise AdapterNotLive(f"The trained part in {folder} was loaded but changes nothing: the base model would answer.")
+        raise AdapterNotLive(f"The trained part in {folder} was loaded but changes nothing: the base would answer.")
     if stored is None:
         return
     room = 0.02 if next(model.module.parameters()).dtype == torch.float32 else 0.2

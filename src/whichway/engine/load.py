@@ -1,4 +1,4 @@
-"""Open a model: a folder or a hub name to weights, tokenizer and renderer, or a `ModelError` that says what is missing."""
+"""Open a model: a folder or a hub name to weights, tokenizer, renderer, or a `ModelError` that says what is missing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_KEPT)))
     except GatedRepoError as error:
-        raise ModelError(f"The hub asks for permission to download {name}; accept its terms and log in first.") from error
+        raise ModelError(f"The hub asks for permission to download {name}: accept its terms and log in.") from error
     except RepositoryNotFoundError as error:
         raise ModelError(f"There is no folder {name}, and no such model on the hub.") from error
     except Exception as error:  # whatever the network does
@@ -180,17 +180,18 @@ def _tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # a tokenizer folder can be broken in many ways
-        raise ModelError(f"The tokenizer in {folder} cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
 def _module(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
-        module, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype(device()),
             local_files_only=True,
@@ -199,17 +200,19 @@ def _module(folder: Path) -> Any:
             output_loading_info=True,
         )
     except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
-        raise ModelError(f"The weights in {folder} cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"The weights in {folder} cannot be read: {first_line(error)}") from error
     finally:
-        if bars:
-            logging.enable_progress_bar()
+        if shown:
+            bars.enable_progress_bar()
+    module, report = loaded
     if report["missing_keys"]:
         names = sorted(report["missing_keys"])
         raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; the download may be incomplete.")
     return module.requires_grad_(False).eval().to(device())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of foreign code says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -241,7 +244,7 @@ def prove(folder: Path, module: Any) -> None:
             found = pack.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
         gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
     except Exception as error:  # foreign model code meets our attention
-        raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {_first_line(error)}") from error
+        raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {first_line(error)}") from error
     if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
         raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
 

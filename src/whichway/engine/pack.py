@@ -1,8 +1,9 @@
 """Rows packed behind one shared prefix: the layout of their tokens, and the attention that follows it.
 
-Tokens of all rows lie in one sequence `[1, R]` without padding, so linear layers do no wasted work. Attention alone sees
-rows: each token attends to the shared prefix (keys and values computed once) and to its own row, causally, or along a tree
-of answer tokens behind the row. Position ids continue from the prefix. The result equals running each row alone.
+Tokens of all rows lie in one sequence `[1, R]` without padding, so linear layers do no wasted work. Attention alone
+sees rows: each token attends to the shared prefix (keys and values computed once) and to its own row, causally, or
+along a tree of answer tokens behind the row. Position ids continue from the prefix. The result equals running each row
+alone.
 
 Shapes: R packed tokens, B rows, S the longest row, C keys of a row, P the prefix, H query heads, N key/value heads,
 G = H / N, D the size of a head, V the vocabulary.
@@ -84,7 +85,8 @@ class Rows:
         if self.kept is not None:
             self.kept[layer] = (key, value)
         heads, groups = key.shape[0], query.shape[0] // key.shape[0]
-        q = self.rows(query).unflatten(0, (heads, groups)).transpose(1, 2)  # [N, B, G, S, D]
+        rows = self.rows(query)
+        q = rows.reshape(heads, groups, *rows.shape[1:]).transpose(1, 2)  # [N, B, G, S, D]
         prefix = self.prefix[layer] if self.prefix else None
         seen, far = self._windows(how.window, prefix)
         out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
@@ -95,7 +97,7 @@ class Rows:
         """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
         if self.slots is not None:
             packed = packed.transpose(0, 1).index_select(0, self.slots).transpose(0, 1)
-        return packed.unflatten(1, self.shape)
+        return packed.reshape(packed.shape[0], *self.shape, packed.shape[2])
 
     def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor | None, Tensor | None]:
         """Masks over the row and over the prefix, with a sliding window applied where it bites."""
@@ -130,7 +132,7 @@ class Step:
         each = torch.arange(len(self.lengths), device=key.device)
         keys[:, each, self.lengths], values[:, each, self.lengths] = key, value
         heads, groups = key.shape[0], query.shape[0] // key.shape[0]
-        q = query.unflatten(0, (heads, groups)).transpose(1, 2)[:, :, :, None]  # [N, B, G, 1, D]
+        q = query.reshape(heads, groups, *query.shape[1:]).transpose(1, 2)[:, :, :, None]  # [N, B, G, 1, D]
         prefix = self.prefix[layer] if self.prefix else None
         seen, far = self._windows(how.window, prefix)
         out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
@@ -155,7 +157,8 @@ def mix(
 
     Args:
         q: `[N, B, G, S, D]`.
-        k: `[N, B, C, D]`, and `v` likewise.
+        k: `[N, B, C, D]`.
+        v: `[N, B, C, D]`.
         prefix: keys and values that all rows share; never copied per row by the plain path.
         seen: `[B or 1, S, C]` bool, which of its row's keys a token sees; None: causal.
         far: `[B, S, P]` bool, which prefix keys a token sees; None: all.
@@ -220,7 +223,7 @@ def _plain(
     if far is not None:
         shared = shared.masked_fill(~far[:, None], low)
     weights = torch.cat([shared, own], dim=-1).softmax(-1)
-    of_shared, of_own = weights.split([shared.shape[-1], own.shape[-1]], dim=-1)
+    of_shared, of_own = torch.split(weights, [shared.shape[-1], own.shape[-1]], dim=-1)
     out = torch.bmm(of_shared.reshape(heads, rows * groups * size, -1), prefix[1]).view(heads, rows, -1, depth)
     return (out + torch.matmul(of_own.flatten(2, 3), v)).view(heads, rows, groups, size, depth)
 
@@ -292,7 +295,7 @@ def _attention(
     dropout: float = 0.0,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it: `[1, heads, R, D]` in, `[1, R, H, D]` out; without a layout, ordinary sdpa."""
+    """Attention as transformers calls it: `[1, heads, R, D]` in, `[1, R, H, D]` out; plain sdpa without a layout."""
     if layout is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -300,7 +303,8 @@ def _attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )[0]
         return out, None
-    how = How(query.shape[-1] ** -0.5 if scaling is None else scaling, others.get("sliding_window"), others.get("softcap"))
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    how = How(scaling, others.get("sliding_window"), others.get("softcap"))
     return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
 
 
@@ -318,8 +322,8 @@ def states(module: Any, ids: Tensor, layout: Layout) -> Tensor:
 def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
     # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
     mask = torch.zeros(1, 1, 1, 1, device=ids.device)
-    positions = layout.positions[None]
-    return {"input_ids": ids[None], "position_ids": positions, "attention_mask": mask, "use_cache": False, "layout": layout}
+    fed = {"input_ids": ids[None], "position_ids": layout.positions[None], "attention_mask": mask}
+    return {**fed, "use_cache": False, "layout": layout}
 
 
 def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
@@ -335,14 +339,15 @@ def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[Ke
     return [layout.kept[layer] for layer in sorted(layout.kept)]
 
 
-def common(sequences: Sequence[Sequence[int]]) -> int:
+def common(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share and that leaves each at least one token."""
-    first, last = min(sequences), max(sequences)
-    limit = min(len(s) for s in sequences) - 1
-    for i in range(max(limit, 0)):
-        if first[i] != last[i]:
-            return i
-    return max(limit, 0)
+    return max(0, min(agree(sequences), min(len(s) for s in sequences) - 1))
+
+
+def agree(sequences: Sequence[list[int]]) -> int:
+    """Length of the longest prefix that all sequences share."""
+    first, last = min(sequences), max(sequences)  # in order of content: what these two share, all share
+    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def answer_logprobs(
@@ -364,7 +369,7 @@ def answer_logprobs(
     for (_, answer), ids in zip(rows, fed, strict=True):
         end += len(ids)
         keep.extend(range(end - len(answer), end))
-    ids = torch.tensor([i for row in fed for i in row], device=device)
+    tokens = torch.tensor([i for row in fed for i in row], device=device)
     wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
-    out = logits(module, ids, layout, torch.tensor(keep, device=device)).float()
+    out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
     return -F.cross_entropy(out, wanted, reduction="none")

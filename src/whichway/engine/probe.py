@@ -1,13 +1,14 @@
 """A linear probe: a logistic head on the frozen model's hidden states. One pass over the data, then seconds.
 
-Features of a row: the last token's state, which has read everything, beside the mean over the row's own tokens (the shared
-prompt, the same for all rows, is left out). Standardised; the strength of regularisation is chosen by cross-validation.
+Features of a row: the last token's state, which has read everything, beside the mean over the row's own tokens (the
+shared prompt, the same for all rows, is left out). Standardised; the strength of regularisation is chosen by
+cross-validation.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -76,20 +77,20 @@ class Prober(Answerer):
 
         def work(rows: list[Row], fresh: int) -> list[Reply]:
             for batch in self._batches(rows, 0):
-                states = halving(lambda part: self._timed(part, lambda: list(self._states(part))), batch)
+                states = halving(functools.partial(self._timed, work=self._states), batch)
                 found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
-            return [Reply("", **self._counts(row, fresh, row is rows[0]), seconds=row.seconds) for row in rows]
+            return [Reply("", *self._counts(row, fresh, row is rows[0]), 0, row.seconds) for row in rows]
 
         replies = self._answer(requests, work)
         width = 2 * self.model.hidden
         return np.stack([found.get(i, np.zeros(width, np.float32)) for i in range(len(requests))]), replies
 
-    def _states(self, rows: Sequence[Row]) -> Tensor:
+    def _states(self, rows: list[Row]) -> list[Tensor]:
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        each = pack.states(self.module, ids, layout).float().cpu().split(lengths)
-        return torch.stack([torch.cat([state[-1], state.mean(0)]) for state in each])
+        each = torch.split(pack.states(self.module, ids, layout).float().cpu(), lengths)
+        return [torch.cat([state[-1], state.mean(0)]) for state in each]
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer each request with one of its labels, scored by the head."""
@@ -170,13 +171,12 @@ def _choose_c(inputs: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], seed: 
     if min(Counter(wanted.tolist()).values()) < 3:
         return 0.01
     folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(inputs, wanted))
-    right = {
-        c: np.mean([
-            (LogisticRegression(C=c, max_iter=200, tol=1e-2).fit(inputs[a], wanted[a]).predict(inputs[b]) == wanted[b]).mean()
-            for a, b in folds
-        ])
-        for c in _GRID
-    }  # fmt: skip
+
+    def right_share(c: float) -> float:
+        heads = [(LogisticRegression(C=c, max_iter=200, tol=1e-2).fit(inputs[a], wanted[a]), b) for a, b in folds]
+        return float(np.mean([head.score(inputs[b], wanted[b]) for head, b in heads]))
+
+    right = {c: right_share(c) for c in _GRID}
     return max(_GRID, key=lambda c: (right[c], -c))
 
 
@@ -195,7 +195,7 @@ def _save(
     (temporary / "head.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
     facts = facts | {"bytes": (temporary / "head.safetensors").stat().st_size}
     (temporary / "adapter.json").write_text(json.dumps(facts), encoding="utf-8")
-    os.replace(temporary, place)
+    temporary.replace(place)
 
 
 def open_head(model: Model, folder: Path) -> Prober:

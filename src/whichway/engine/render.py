@@ -1,7 +1,7 @@
 """Messages to token ids, through the model's own chat template or as plain text for base models.
 
-One rendering serves training, evaluation and serving: a row is `prompt_ids(messages) + answer_ids(answer)`. The ids of an
-answer do not depend on the row, so what is trained is, by construction, what is asked and scored later.
+One rendering serves training, evaluation and serving: a row is `prompt_ids(messages) + answer_ids(answer)`. The ids of
+an answer do not depend on the row, so what is trained is, by construction, what is asked and scored later.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Renderer:
         try:
             return self._apply(turns, ask=ask)
         except Exception as error:  # a template is foreign code: jinja, type and key errors alike
-            raise ModelError(f"The model's chat template cannot render {[t['role'] for t in turns]}: {error}") from error
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise ModelError(f"The model's chat template cannot render the turns {roles}: {error}") from error
 
     def _apply(self, turns: list[dict[str, str]], *, ask: bool) -> str:
         return str(

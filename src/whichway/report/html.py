@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,7 @@ def write(folder: Path) -> Path:
 def render(run: Run) -> str:
     """The page as text."""
     environment = _environment()
-    source = environment.loader.get_source if environment.loader else None
-    assert source is not None
-    script, style = (source(environment, name)[0] for name in ("page.js", "page.css"))
+    script, style = (files("whichway.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     lines = side_by_side(run)
     shipped = run.candidates.get(run.verdict.candidate or "")
     return environment.get_template("page.html.j2").render(

@@ -146,7 +146,8 @@ def _decades(low: float, high: float, most: float) -> list[float]:
 
 def _label(points: Sequence[Point], frame: Box) -> list[Point]:
     """Put each name where it covers no mark, no whisker and no other name."""
-    taken = [box for p in points for box in ((p.x - 8, p.y - 8, p.x + 8, p.y + 8), (p.x - 5, p.top - 2, p.x + 5, p.bottom + 2))]
+    taken = [(p.x - 8, p.y - 8, p.x + 8, p.y + 8) for p in points]
+    taken += [(p.x - 5, p.top - 2, p.x + 5, p.bottom + 2) for p in points]
     placed = []
     for point in sorted(points, key=lambda p: (p.x, p.y)):
         best = min(_positions(point), key=lambda p: _badness(_box(p), taken, frame))

@@ -7,6 +7,7 @@ import json
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -83,9 +84,14 @@ def read(folder: Path) -> Run:
 
 def noun(kind: type[T], data: Mapping[str, Any]) -> T:
     """Build a dataclass from its JSON; fields that it does not have are left out."""
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
+    return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in hints})
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in names})
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _value(hint: Any, value: Any) -> Any:
@@ -130,8 +136,8 @@ def _records(folder: Path) -> dict[tuple[str, str], tuple[Record, ...]]:
     # A dictionary by key and a sort: the page must not depend on the order in which a resumed run wrote its lines.
     unique: dict[tuple[str, str, int], Record] = {}
     for line in _lines(folder / "records.jsonl"):
-        record = noun(Record, line)
-        if record.split == "test":
+        if line["split"] == "test":
+            record = Record(**line)  # flat, and many: no `noun`
             unique.setdefault((record.candidate, record.example, record.repeat), record)
     grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
     for candidate, example, repeat in sorted(unique):

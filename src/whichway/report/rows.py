@@ -63,7 +63,8 @@ def binary(run: Run) -> bool:
 
 def side_by_side(run: Run) -> list[Line]:
     """All test rows: rows the choice gets wrong first, then rows on which the ways disagree."""
-    ways = [s for s in run.verdict.standings if s.candidates]
+    crossed = {candidate for candidate, _ in run.records}
+    ways = [s for s in run.verdict.standings if crossed.intersection(s.candidates)]
     plain = binary(run)
     contenders = {s.way for s in ways if s.kind != "baseline" and s.status == "ok"}
     lines = [_line(run, ways, contenders, number, row, plain) for number, row in enumerate(run.test, start=1)]
@@ -156,7 +157,7 @@ def confusions(run: Run, most: int = 8) -> list[Confusion]:
     """Top confused label pairs of the choice, the best prompt and the best fine-tune; empty for free text."""
     if not run.plan.labels:
         return []
-    sound = [s for s in run.verdict.standings if s.status == "ok" and s.candidates]
+    sound = [s for s in run.verdict.standings if s.status == "ok" and s.score is not None]
     picked: dict[str, tuple[str, Standing]] = {}
     if run.choice is not None and run.choice in sound:
         picked[run.choice.way] = ("The choice", run.choice)

@@ -47,12 +47,16 @@ class Winner:
 
     def __call__(self, text: str) -> str:
         """The answer to one row."""
-        turns = [{**turn, "content": turn["content"].replace(self.mark, text)} for turn in self.turns]
-        prompt = self.bos + self._ids(self._ask(turns))
+        prompt = self.prompt(text)
         if self.facts["decoding"]["mode"] == "choose":
             scores = self.scores(prompt)
             return max(scores, key=lambda label: scores[label])
         return self.write(prompt)
+
+    def prompt(self, text: str) -> list[int]:
+        """Token ids of the prompt for one row."""
+        turns = [{**turn, "content": turn["content"].replace(self.mark, text)} for turn in self.turns]
+        return self.bos + self._ids(self._ask(turns))
 
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:

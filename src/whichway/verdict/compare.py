@@ -6,9 +6,9 @@ One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterth
   bootstrap over rows or clusters (macro-F1).
 * seeds: `V/S`, V the variance of the seeds' own test values. V holds some row noise as well (`seed_variance` takes it
   off). It is left in: with three seeds the corrected τ² is often cut at 0 by chance, and intervals are then too narrow.
-* 0/1 scores, or no spread at all: `1/C²` is added for one more discordant row (or cluster, of C), which is what the
-  half row in each cell of Agresti & Min 2005 (Statistics in Medicine 24:729) adds. Two arms that agree on all of 50
-  rows are not known to be equal.
+* 0/1 scores: `1/n²` is added for one more discordant row, which is what the half row in each cell of Agresti & Min 2005
+  (Statistics in Medicine 24:729) adds. No spread at all: `1/C²`, one more discordant cluster (or row) of C.
+  Two arms that agree on all of 50 rows are not known to be equal.
 
 P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
 Macro-F1 takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000 resamples are too
@@ -214,8 +214,10 @@ class Table:
         if self.clusters < 2:
             return Comparison(value, None, None, None, None, seeds, wins, losses)
         rows = self.row_variance(self.draws[second] - self.draws[first] if self.macro else d)
-        if rows == 0 or (self.binary[first] and self.binary[second]):
-            rows += 1 / self.clusters**2
+        if rows == 0:
+            rows = 1 / self.clusters**2
+        elif self.binary[first] and self.binary[second]:
+            rows += 1 / self.n**2
         se, df = self.combine(rows, first, second)
         found = stats.estimate(value, se, df, self.confidence)
         p = stats.mcnemar(wins, losses, mid=True) if self.single(first, second) else stats.t_test(value, se, df)

@@ -125,7 +125,7 @@ def count(x: float) -> str:
     if x < 1:
         return f"{x:.2g}"
     step = 10 ** max(0, math.floor(math.log10(x)) - 1)
-    return f"{math.ceil(x / step) * step:,}"
+    return f"{math.ceil(x / step - 1e-9) * step:,}"
 
 
 def listed(names: list[str]) -> str:

@@ -1,0 +1,141 @@
+"""Contract tests: every way, backend and metric that can be found is run, also those that are written tomorrow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import whichway
+from whichway.cli import house as front
+from whichway.contest import House, Settings, run
+from whichway.contest.folder import candidate_of, read_candidates
+from whichway.contracts import Way
+from whichway.errors import ModelError, OptionError, WhichwayError
+from whichway.nouns import Decoding, Example, Message, MetricSpec, Prompt, Request, Score, Task, TrainJob, TrainRow, to_json
+from whichway.tasks import metrics
+
+WAYS = sorted(front.ways())
+BACKENDS = sorted(front.backends())
+
+
+def tiny_task(labels: bool = True) -> Task:
+    words = {"billing": "charged card invoice", "delivery": "parcel late courier"}
+    rows = [
+        Example({"text": f"{word} number {i}"}, label)
+        for i in range(15)
+        for label, said in words.items()
+        for word in said.split()[: 1 + i % 3]
+    ]
+    spec = MetricSpec("accuracy" if labels else "token_f1")
+    return Task("tiny", "Which?", tuple(rows[:30]), tuple(rows[30:45]), tuple(rows[45:]), spec, ("billing", "delivery") if labels else ())
+
+
+def test_the_listing_is_the_registry():
+    files = {p.stem for p in (Path(whichway.__file__).parent / "ways").glob("[a-z]*.py")}
+    assert files <= set(WAYS)
+    assert {"local", "fake", "classical"} <= set(BACKENDS)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_way_keeps_the_contract(name):
+    way = front.ways()[name]
+    assert isinstance(way, Way)
+    assert way.KIND in ("baseline", "prompt", "fine-tune", "both")
+    assert isinstance(way.RANDOM, bool)
+    for option in dataclasses.fields(way.Options):
+        assert option.metadata["help"], f"{name}.{option.name} has no help text"
+    assert dataclasses.is_dataclass(way.Options)
+    assert way.Options() == way.Options()
+    assert way.Options.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
+    task = tiny_task(labels)
+    backends = front.backends()
+    house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    outcomes = []
+    for folder in ("a", "b"):  # two caches: the way itself has to repeat
+        settings = Settings({name: {}}, tmp_path / folder / ".cache", seeds=(0, 1))
+        outcomes.append(run(task, house, folder=tmp_path / folder / "run", settings=settings).verdict)
+    standing = outcomes[0].standings[0]
+    if standing.status == "failed":
+        assert not labels
+        assert len(standing.reason) > 10
+        return
+    assert standing.candidates == outcomes[1].standings[0].candidates
+    assert standing.score == outcomes[1].standings[0].score
+    assert standing.seeds == (2 if front.ways()[name].RANDOM else 1)
+    for name_, (candidate, facts) in read_candidates(tmp_path / "a" / "run").items():
+        assert candidate.id == name_
+        assert candidate_of(json.loads(json.dumps(to_json(candidate)))) == candidate
+        assert 0 <= facts["dev_score"] <= 1
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_refuses_an_unknown_base_with_advice(name):
+    backend = front.backends()[name]
+    assert backend.name == name
+    assert backend.version
+    with pytest.raises((ModelError, OptionError)) as error:
+        backend.weights("/no/such/model/anywhere")
+    assert len(str(error.value)) > 20
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, request):
+    backend = front.backends()[name]
+    base = {"fake": "fake", "classical": "tfidf"}.get(name) or str(request.getfixturevalue("tiny")("llama"))
+    rows = [TrainRow((Message("user", f"{w} {i}"),), label) for i in range(6) for w, label in (("late parcel", "b"), ("card", "a"))]
+    for kind in sorted(backend.trains()):
+        options = {} if name == "classical" or kind == "probe" else {"epochs": 1.0, "checkpoints": 1, "rate": 1e-2}
+        start = backend.weights(kind if name == "classical" else base)
+        adapters = list(backend.train(TrainJob(kind, start, tuple(rows), ("a", "b"), 0, options), tmp_path / kind, None))
+        assert adapters, kind
+        last = adapters[-1].weights
+        assert last.kind == kind
+        assert (tmp_path / kind / str(last.adapter)).is_dir()
+        asked = [Request((Message("user", text),), Decoding(), ("a", "b")) for text in ("late parcel 1", "card 9", "card 2")]
+        with backend.open(last, tmp_path / kind / str(last.adapter)) as session:
+            replies = session.choose(asked)
+            for reply, one in zip(replies, asked, strict=True):
+                assert session.choose([one])[0].scores == pytest.approx(reply.scores, abs=1e-4), kind
+        assert all(r.text in ("a", "b") and r.seconds >= 0 for r in replies)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_refuses_unknown_training_options(name, tmp_path, request):
+    backend = front.backends()[name]
+    kind = sorted(backend.trains())[0]
+    base = {"fake": "fake", "classical": "majority"}.get(name) or str(request.getfixturevalue("tiny")("llama"))
+    rows = tuple(TrainRow((Message("user", f"x {i}"),), "ab"[i % 2]) for i in range(4))
+    job = TrainJob(kind, backend.weights(base), rows, ("a", "b"), 0, {"learning_rat": 1.0})
+    with pytest.raises(OptionError):
+        list(backend.train(job, tmp_path, None))
+
+
+@pytest.mark.parametrize("name", sorted(metrics.names()))
+def test_a_metric_gives_one_to_the_answer_itself_and_no_more_to_another(name, tmp_path):
+    if name == "python_function":
+        (tmp_path / "mine.py").write_text("def right(prediction, target):\n    return prediction == target\n")
+        metric, good, bad = metrics.load(MetricSpec(name, {"function": f"{tmp_path}/mine.py:right"})), "yes", "no"
+    else:
+        metric = metrics.load(MetricSpec(name, {"labels": ["yes", "no"]} if name in ("accuracy", "macro_f1") else {}))
+        good, bad = {"json_fields": ('{"a": 1}', '{"a": 2}'), "numeric": ("7", "8")}.get(name, ("yes", "no"))
+    example = Example({"text": "?"}, good)
+    right, wrong = metric(example, good), metric(example, bad)
+    assert isinstance(right, Score)
+    assert right.value == pytest.approx(1.0)
+    assert wrong.value is not None
+    assert wrong.value < 1.0
+    assert metric.aggregate in ("mean", "macro_f1")
+    assert metric.normal(good) == metric.normal(f" {good} ".strip())
+
+
+def test_errors_have_one_root():
+    assert issubclass(OptionError, WhichwayError)
+    assert Prompt().protected == ("labels",)
