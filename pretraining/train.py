@@ -35,7 +35,7 @@ class Recipe:
     intermediate: int = 512
     context: int = 1024
     batch: int = 4
-    tokens: float = 3e6
+    tokens: float = 2.3e6
     warmup_steps: int = 80
     decay_share: float = 0.35
     muon_rate: float = 4e-3

@@ -234,3 +234,23 @@ def test_values_of_set() -> None:
     found = {option: value for _, option, value in settings_of(words)}
     assert found == {"b": 1, "c": 1e-4, "d": True, "e": "x y", "f": [1, 2.5], "g": None, "h": "p=q"}
     assert value_of("[1,2]") == [1, 2]
+
+
+def test_bars_follow_a_contest(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from whichway.cli.screen import Screen
+
+    shown = io.StringIO()
+    plain = Console(file=shown, force_terminal=True, color_system=None, width=120)
+    monkeypatch.setattr("rich.console.Console", lambda **_: plain)
+    with Screen() as follow:
+        follow("way", {"way": "tune_lora", "index": 0, "of": 1})
+        follow("train", {"way": "tune_lora", "kind": "lora", "epoch": 0.5, "loss": 1.25})
+        follow("score", {"way": "tune_lora", "what": "score", "done": 64, "of": 100})
+        follow("candidate", {"way": "tune_lora", "note": "rate [1]", "dev": 0.5, "seed": 0})
+        follow("failed", {"way": "tune_lora", "reason": "diverged"})
+        follow("unheard", {})
+    told = shown.getvalue()
+    assert "tune_lora: dev 0.500 (rate [1]), seed 0" in told
+    assert "failed: diverged" in told

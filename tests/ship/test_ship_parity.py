@@ -78,7 +78,7 @@ def close(run: Path, key: str, use: Any, texts: list[str], capsys: pytest.Captur
         for line in lines
         for label, score in use.scores(use.prompt(line["input"]["text"])).items()
     ]
-    return max(gaps) < 0.1
+    return bool(max(gaps) < 0.1)
 
 
 def test_adapter_is_a_peft_folder(tiny: Callable[[str], Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,14 +35,14 @@ class Screen(AbstractContextManager["Listener"]):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = Console(stderr=True, highlight=False)
         self._bars: Progress = Progress(
             TextColumn("{task.fields[way]:<14}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[spent]:>6}"),
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
             console=self._console,
@@ -49,6 +50,8 @@ class Screen(AbstractContextManager["Listener"]):
         )
         self._of: dict[str, TaskID] = {}
         self._epochs: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+        self._at: dict[str, str] = {}
 
     def __enter__(self) -> Listener:
         self._bars.start()
@@ -78,19 +81,20 @@ class Screen(AbstractContextManager["Listener"]):
         way = facts["way"]
         if not self._console.is_terminal:
             self._line(f"[{facts['index'] + 1}/{facts['of']}] {way}")
-        self._of[way] = self._bars.add_task("starting", total=None, way=way)
+        self._of[way] = self._bars.add_task("starting", total=None, way=way, spent="")
+        self._since[way] = time.monotonic()
 
     def _say(self, facts: Mapping[str, Any]) -> None:
         self._line(f"  {facts['way']}: {facts['message']}")
 
     def _score(self, facts: Mapping[str, Any]) -> None:
         what = WORDS.get(facts["what"], facts["what"])
-        self._move(facts["way"], f"{what} {facts['done']}/{facts['of']}", facts["done"], facts["of"])
+        self._move(facts["way"], what, f"{what} {facts['done']}/{facts['of']}", facts["done"], facts["of"])
 
     def _train(self, facts: Mapping[str, Any]) -> None:
         loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
         epochs = self._epochs.get(facts["way"]) or None
-        self._move(facts["way"], f"training, epoch {facts['epoch']:.1f}{loss}", facts["epoch"], epochs)
+        self._move(facts["way"], "training", f"training, epoch {facts['epoch']:.1f}{loss}", facts["epoch"], epochs)
 
     def _candidate(self, facts: Mapping[str, Any]) -> None:
         note = f" ({facts['note']})" if facts["note"] else ""
@@ -98,11 +102,11 @@ class Screen(AbstractContextManager["Listener"]):
 
     def _failed(self, facts: Mapping[str, Any]) -> None:
         self._line(f"  {facts['way']}: failed: {facts['reason']}")
-        self._move(facts["way"], "failed", 1, 1)
+        self._move(facts["way"], "end", "failed", 1, 1)
 
     def _test(self, facts: Mapping[str, Any]) -> None:
         if facts["finalists"]:
-            self._move(facts["way"], f"done, {facts['finalists']} on test", 1, 1)
+            self._move(facts["way"], "end", f"done, {facts['finalists']} on test", 1, 1)
 
     def _warning(self, facts: Mapping[str, Any]) -> None:
         self._line(f"warning: {facts.get('message', facts)}")
@@ -110,9 +114,17 @@ class Screen(AbstractContextManager["Listener"]):
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def _move(self, way: str, text: str, done: float, of: float | None) -> None:
-        if way in self._of:
-            self._bars.update(self._of[way], description=text, completed=done, total=of)
+    def _move(self, way: str, what: str, text: str, done: float, of: float | None) -> None:
+        """Move a way's bar; each activity (`what`) has its own, so that its ETA is not the last one's."""
+        if way not in self._of:
+            return
+        if what != self._at.get(way) or done < self._bars.tasks[self._of[way]].completed:
+            self._at[way] = what
+            self._bars.reset(self._of[way], total=of, completed=0)
+        minutes, seconds = divmod(int(time.monotonic() - self._since[way]), 60)
+        self._bars.update(
+            self._of[way], description=text, completed=done, total=of, spent=f"{minutes}:{seconds:02d}"
+        )  # fmt: skip
 
 
 EVENTS = ("plan", "way", "say", "score", "train", "candidate", "failed", "test", "warning")

@@ -121,4 +121,7 @@ def _use(source: Source) -> str:
 def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
-    return "\n".join([*lines, f"- plan: sha256 `{source.plan_sha256}`"])
+    lines.append(f"- plan: sha256 `{source.plan_sha256}`")
+    if source.adapter is not None:
+        lines += ["", "The trained part may hold training rows, such as the few that prove it live when it is loaded."]
+    return "\n".join(lines)
