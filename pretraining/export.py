@@ -1,6 +1,6 @@
 """Turn a checkpoint into the packaged model: Hugging Face Llama format, weights stored in bfloat16, loaded in float32.
 
-    python pretraining/export.py --work pretraining/work --out src/whichway/embedded/model
+python pretraining/export.py --work pretraining/work --out src/whichway/embedded/model
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import torch
-from train import Recipe, build
 from transformers import AutoTokenizer, GenerationConfig
+
+from train import Recipe, build
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from shards import read_shard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from shards import read_shard
 
 SPECIAL = ["<|endoftext|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 

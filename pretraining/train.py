@@ -1,6 +1,6 @@
-"""Pretrain the embedded model from scratch, resumably: plain text and chat mixed, then chat alone while the rate decays.
+"""Pretrain the embedded model, resumably: plain text and chat mixed, then chat alone while the rate decays.
 
-    python pretraining/train.py --corpus CORPUS --work pretraining/work --tokens 16e6
+    python pretraining/train.py --corpus CORPUS --work pretraining/work
 
 Run it again after an interruption and it goes on from the newest checkpoint. In the stable phase of the schedule
 (warm-up, stable, decay) a smaller or larger `--tokens` may be given on a rerun; from the decay on it is fixed.
@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from shards import Packed, encode_chat, encode_text, pack, read_shard
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from shards import Packed, encode_chat, encode_text, pack, read_shard
 
 SKIP = {"math", "sql"}  # tasks that a model of this size cannot learn anything from
 
@@ -71,7 +72,8 @@ def prepare(corpus: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[P
         path = work / f"{name}-{recipe.context}.npz"
         if not path.exists():
             need = recipe.tokens * 1.5 if name == "chat" else recipe.tokens * recipe.text_share * 1.2
-            packed = pack(_until(need, _documents(name, corpus, recipe, tokenizer)), recipe.context, tokenizer.pad_token_id)
+            documents = _until(need, _documents(name, corpus, recipe, tokenizer))
+            packed = pack(documents, recipe.context, tokenizer.pad_token_id)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, ids=packed.ids, target=packed.target, document=packed.document)
             temporary.rename(path)
@@ -223,7 +225,8 @@ def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optim
 def save(path: Path, step: int, model: torch.nn.Module, optimizers_: list[torch.optim.Optimizer]) -> None:
     """Write then rename: a kill leaves the older checkpoint whole."""
     temporary = path.with_suffix(".tmp")
-    torch.save({"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers_]}, temporary)
+    optimizer_states = [o.state_dict() for o in optimizers_]
+    torch.save({"step": step, "model": model.state_dict(), "optimizers": optimizer_states}, temporary)
     os.replace(temporary, path)
 
 
@@ -266,8 +269,8 @@ def main() -> None:
             seconds = time.monotonic() - began
             rate = (step - start + 1) * recipe.batch * recipe.context / seconds
             with log.open("a") as out:
-                line = {"step": step, "of": recipe.steps, "loss": round(loss.item(), 4), "tokens_per_second": round(rate)}
-                out.write(json.dumps(line) + "\n")
+                facts = {"step": step, "of": recipe.steps, "loss": round(loss.item(), 4)}
+                out.write(json.dumps({**facts, "tokens_per_second": round(rate)}) + "\n")
         if time.monotonic() - saved > 120:
             save(checkpoint, step + 1, model, optims)
             saved = time.monotonic()

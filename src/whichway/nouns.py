@@ -11,13 +11,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
+Layout = Literal["system", "user"]
+Mode = Literal["choose", "generate"]
 
 
 def to_json(noun: Any) -> Any:
@@ -37,7 +39,7 @@ def to_json(noun: Any) -> Any:
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind))
 
@@ -121,6 +123,11 @@ class Practice:
     labels: tuple[str, ...] = ()
     margin: float = 0.01
 
+    @property
+    def mode(self) -> Mode:
+        """How answers are read: closed labels are scored, free text is written."""
+        return "choose" if self.labels else "generate"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -153,7 +160,7 @@ class Prompt:
     output_format: str = ""
     shots: tuple[Shot, ...] = ()
     reminder: str = ""  # after the input
-    layout: Literal["system", "user"] = "system"  # where instructions stand: a system message, or before the first input
+    layout: Layout = "system"  # where instructions stand: a system message, or before the first input
     protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
 
 
@@ -177,7 +184,7 @@ class Weights:
 class Decoding:
     """How an answer is read off the model."""
 
-    mode: Literal["choose", "generate"] = "choose"  # score the closed labels, or write text
+    mode: Mode = "choose"  # score the closed labels, or write text
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
@@ -219,7 +226,9 @@ class Reply:
     tokens_cached: int = 0  # prompt tokens reused from a shared prefix
     tokens_out: int = 0
     seconds: float = 0.0
-    scores: Mapping[str, float] = field(default_factory=dict)  # label -> log-probability (length-normalised), when choosing
+    scores: Mapping[str, float] = field(
+        default_factory=dict
+    )  # label -> log-probability (length-normalised), when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
 

@@ -132,7 +132,7 @@ def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
     [
         ({"tune_lorra": {}}, "Did you mean 'tune_lora'"),
         ({"tune_lora": {"rnk": 4}}, "Did you mean 'rank'"),
-        ({"tune_lora": {"rank": "four"}}, "wants int"),
+        ({"tune_lora": {"rank": "four"}}, "tune_lora.rank.*valid integer"),
         ({}, "no way to try"),
     ],
 )

@@ -11,10 +11,23 @@ import pytest
 import whichway
 from whichway.cli import house as front
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import candidate_of, read_candidates
+from whichway.contest.folder import noun, read_candidates
 from whichway.contracts import Way
 from whichway.errors import ModelError, OptionError, WhichwayError
-from whichway.nouns import Decoding, Example, Message, MetricSpec, Prompt, Request, Score, Task, TrainJob, TrainRow, to_json
+from whichway.nouns import (
+    Candidate,
+    Decoding,
+    Example,
+    Message,
+    MetricSpec,
+    Prompt,
+    Request,
+    Score,
+    Task,
+    TrainJob,
+    TrainRow,
+    to_json,
+)
 from whichway.tasks import metrics
 
 WAYS = sorted(front.ways())
@@ -30,7 +43,15 @@ def tiny_task(labels: bool = True) -> Task:
         for word in said.split()[: 1 + i % 3]
     ]
     spec = MetricSpec("accuracy" if labels else "token_f1")
-    return Task("tiny", "Which?", tuple(rows[:30]), tuple(rows[30:45]), tuple(rows[45:]), spec, ("billing", "delivery") if labels else ())
+    return Task(
+        "tiny",
+        "Which?",
+        tuple(rows[:30]),
+        tuple(rows[30:45]),
+        tuple(rows[45:]),
+        spec,
+        ("billing", "delivery") if labels else (),
+    )
 
 
 def test_the_listing_is_the_registry():
@@ -72,7 +93,7 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
     assert standing.seeds == (2 if front.ways()[name].RANDOM else 1)
     for name_, (candidate, facts) in read_candidates(tmp_path / "a" / "run").items():
         assert candidate.id == name_
-        assert candidate_of(json.loads(json.dumps(to_json(candidate)))) == candidate
+        assert noun(Candidate, json.loads(json.dumps(to_json(candidate)))) == candidate
         assert 0 <= facts["dev_score"] <= 1
 
 
@@ -90,16 +111,24 @@ def test_a_backend_refuses_an_unknown_base_with_advice(name):
 def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, request):
     backend = front.backends()[name]
     base = {"fake": "fake", "classical": "tfidf"}.get(name) or str(request.getfixturevalue("tiny")("llama"))
-    rows = [TrainRow((Message("user", f"{w} {i}"),), label) for i in range(6) for w, label in (("late parcel", "b"), ("card", "a"))]
+    rows = [
+        TrainRow((Message("user", f"{w} {i}"),), label)
+        for i in range(6)
+        for w, label in (("late parcel", "b"), ("card", "a"))
+    ]
     for kind in sorted(backend.trains()):
         options = {} if name == "classical" or kind == "probe" else {"epochs": 1.0, "checkpoints": 1, "rate": 1e-2}
         start = backend.weights(kind if name == "classical" else base)
-        adapters = list(backend.train(TrainJob(kind, start, tuple(rows), ("a", "b"), 0, options), tmp_path / kind, None))
+        adapters = list(
+            backend.train(TrainJob(kind, start, tuple(rows), ("a", "b"), 0, options), tmp_path / kind, None)
+        )
         assert adapters, kind
         last = adapters[-1].weights
         assert last.kind == kind
         assert (tmp_path / kind / str(last.adapter)).is_dir()
-        asked = [Request((Message("user", text),), Decoding(), ("a", "b")) for text in ("late parcel 1", "card 9", "card 2")]
+        asked = [
+            Request((Message("user", text),), Decoding(), ("a", "b")) for text in ("late parcel 1", "card 9", "card 2")
+        ]
         with backend.open(last, tmp_path / kind / str(last.adapter)) as session:
             replies = session.choose(asked)
             for reply, one in zip(replies, asked, strict=True):

@@ -76,7 +76,9 @@ class ClassicalBackend:
             os.replace(temporary, goal)
         size = sum(f.stat().st_size for f in goal.iterdir())
         seconds = time.perf_counter() - start
-        yield Adapter(Weights(self.name, job.weights.base, job.weights.revision, name, job.kind), 1, 1.0, None, seconds, 0, size)
+        yield Adapter(
+            Weights(self.name, job.weights.base, job.weights.revision, name, job.kind), 1, 1.0, None, seconds, 0, size
+        )
 
 
 def _fit_majority(folder: Path, texts: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> None:
@@ -114,7 +116,11 @@ def _vectorizer(words: dict[str, int] | None = None, characters: dict[str, int] 
             (
                 "characters",
                 TfidfVectorizer(
-                    analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, max_features=20_000, vocabulary=characters
+                    analyzer="char_wb",
+                    ngram_range=(3, 5),
+                    sublinear_tf=True,
+                    max_features=20_000,
+                    vocabulary=characters,
                 ),
             ),
         ]
@@ -177,7 +183,11 @@ class TfIdf:
         names = self._facts["answers"]
         seconds = (time.perf_counter() - start) / max(1, len(requests))
         return [
-            Reply(names[int(np.argmax(row))], seconds=seconds, scores={n: float(s) for n, s in zip(names, row, strict=True)})
+            Reply(
+                names[int(np.argmax(row))],
+                seconds=seconds,
+                scores={n: float(s) for n, s in zip(names, row, strict=True)},
+            )
             for row in scores
         ]
 

@@ -152,7 +152,10 @@ def _options(base: str) -> dict[str, float]:
         key, _, value = part.partition("=")
         if key not in OPTIONS:
             raise OptionError(f"the fake model has no option '{key}'.{did_you_mean(key, OPTIONS)}")
-        options[key] = float(value)
+        try:
+            options[key] = float(value)
+        except ValueError:
+            raise OptionError(f"the fake model's option '{key}' wants a number, got '{value}'") from None
     return options
 
 

@@ -6,14 +6,13 @@ budget and could give another verdict. *Paid* is a column of the ledger, nothing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.cache import Cache, adapter_of, reply_key
-from whichway.contest.folder import Lines, keep_adapter, read_lines, write_json
+from whichway.contest.cache import Cache, reply_key
+from whichway.contest.folder import Lines, keep_adapter, noun, read_lines, write_json
 from whichway.contest.plan import House, Settings
 from whichway.contracts import Backend, Listener, Metric
 from whichway.errors import BudgetSpent, WayFailed
@@ -40,7 +39,14 @@ CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same
 
 
 def judge(
-    metric: Metric, candidate: str, example: Example, split: Split, request: Request, reply: Reply, usd: float, cached: bool
+    metric: Metric,
+    candidate: str,
+    example: Example,
+    split: Split,
+    request: Request,
+    reply: Reply,
+    usd: float,
+    cached: bool,
 ) -> Record:
     """Reply -> record: the one place where a record is made."""
     if reply.finish == "error":
@@ -290,12 +296,22 @@ class HouseBench:
         fresh: Mapping[int, Reply],
     ) -> None:
         replies = [fresh[i] if i in fresh else found[key][0] for i, key in enumerate(keys)]
-        mine = [r for i, (r, key) in enumerate(zip(replies, keys, strict=True)) if i in fresh or found[key][1] == self._till.payer]
+        mine = [
+            r
+            for i, (r, key) in enumerate(zip(replies, keys, strict=True))
+            if i in fresh or found[key][1] == self._till.payer
+        ]
         seconds = sum(r.seconds for r in replies)
         self.purse.add(seconds, seconds * self._till.settings.price_per_hour / 3600, len(replies))
         key = digest([self._way, what, candidate.id, list(keys)], 32)
         self._till.book(
-            self._way, what, key, len(replies), seconds, sum(r.seconds for r in mine), sum(r.seconds for r in fresh.values())
+            self._way,
+            what,
+            key,
+            len(replies),
+            seconds,
+            sum(r.seconds for r in mine),
+            sum(r.seconds for r in fresh.values()),
         )
 
     def _checkpoints(
@@ -306,7 +322,7 @@ class HouseBench:
         for line in read_lines(folder / "checkpoints.jsonl"):
             payer = line.pop("payer")
             done += 1
-            yield adapter_of(line), payer
+            yield noun(Adapter, line), payer
         if (folder / "done.json").exists():
             return
         kept = Lines(folder / "checkpoints.jsonl")
@@ -318,7 +334,9 @@ class HouseBench:
                 kept.append([{**to_json(adapter), "payer": self._till.payer}])
                 yield adapter, ""
                 self._check_purse()
-            write_json(folder / "done.json", {"job": job.id, "kind": job.kind, "seed": job.seed, "options": job.options})
+            write_json(
+                folder / "done.json", {"job": job.id, "kind": job.kind, "seed": job.seed, "options": job.options}
+            )
         finally:
             kept.close()
 

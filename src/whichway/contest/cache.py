@@ -11,10 +11,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from whichway.errors import DiskError
-from whichway.nouns import Adapter, Reply, Request, Weights, digest, to_json
+from whichway.nouns import Reply, Request, Weights, digest, to_json
 
 
 def reply_key(version: str, weights: Weights, request: Request) -> str:
@@ -47,7 +46,9 @@ class Cache:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
-            for key, payer, text in self._db.execute(f"SELECT key, payer, reply FROM replies WHERE key IN ({marks})", part):
+            for key, payer, text in self._db.execute(
+                f"SELECT key, payer, reply FROM replies WHERE key IN ({marks})", part
+            ):
                 found[key] = (Reply(**json.loads(text)), payer)
         return found
 
@@ -62,7 +63,9 @@ class Cache:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
         except sqlite3.OperationalError as error:
-            raise DiskError(f"cannot write to the cache {self.folder}: {error}. Free some space and run again.") from error
+            raise DiskError(
+                f"cannot write to the cache {self.folder}: {error}. Free some space and run again."
+            ) from error
 
     def training(self, key: str) -> Path:
         """The folder of one training."""
@@ -75,8 +78,3 @@ class Cache:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-
-def adapter_of(data: dict[str, Any]) -> Adapter:
-    """An adapter from its JSON."""
-    return Adapter(**{**data, "weights": Weights(**data["weights"])})

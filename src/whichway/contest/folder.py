@@ -8,27 +8,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from whichway.contest.plan import differences
 from whichway.errors import DiskError, PlanMismatch, UserError
-from whichway.nouns import (
-    Candidate,
-    Decoding,
-    Example,
-    Pair,
-    Plan,
-    Prompt,
-    Record,
-    Shot,
-    Standing,
-    Task,
-    Verdict,
-    Weights,
-    to_json,
-)
+from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, to_json
+
+T = TypeVar("T")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,7 +55,9 @@ class Lines:
 
     def append(self, values: list[Any]) -> None:
         """Add lines and hand them to the operating system at once."""
-        text = "".join(json.dumps(to_json(v), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for v in values)
+        text = "".join(
+            json.dumps(to_json(v), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for v in values
+        )
         self._out.write(text)
         self._out.flush()
 
@@ -128,9 +118,13 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {path.parent} is no finished run folder. Run `whichway run` first.") from None
+        raise UserError(
+            f"{path} is missing: {path.parent} is no finished run folder. Run `whichway run` first."
+        ) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno}: {error.msg}. The run folder is damaged; run it again.") from error
+        raise UserError(
+            f"{path}: line {error.lineno}: {error.msg}. The run folder is damaged; run it again."
+        ) from error
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -155,27 +149,11 @@ def read_records(folder: Path) -> list[Record]:
 
 def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]:
     """Candidate id -> (candidate, facts: dev_score, finalist, seconds_fit, usd_fit)."""
-    found = {}
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
     for path in sorted(folder.glob("ways/*/candidates.jsonl")):
         for line in read_lines(path):
-            found.setdefault(line["id"], (candidate_of(line.pop("candidate")), line))
+            found.setdefault(line["id"], (noun(Candidate, line.pop("candidate")), line))
     return found
-
-
-def candidate_of(data: Mapping[str, Any]) -> Candidate:
-    """A candidate from its JSON."""
-    prompt, decoding = dict(data["prompt"]), dict(data["decoding"])
-    shots = tuple(Shot(**s) for s in prompt.pop("shots"))
-    slots = {k: tuple(v) if isinstance(v, list) else v for k, v in prompt.items()}
-    bias = tuple((label, value) for label, value in decoding.pop("bias"))
-    return Candidate(
-        prompt=Prompt(shots=shots, **slots),
-        weights=Weights(**data["weights"]),
-        decoding=Decoding(bias=bias, **decoding),
-        way=data["way"],
-        seed=data["seed"],
-        note=data["note"],
-    )
 
 
 def read_verdict(folder: Path) -> Verdict:
@@ -184,11 +162,23 @@ def read_verdict(folder: Path) -> Verdict:
     Raises:
         UserError: the run is not finished.
     """
-    data = _read_json(folder / "verdict.json")
-    standings = tuple(Standing(**{**s, "candidates": tuple(s["candidates"])}) for s in data.pop("standings"))
-    pairs = tuple(Pair(**p) for p in data.pop("pairs"))
-    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return Verdict(standings=standings, pairs=pairs, **rest)
+    return noun(Verdict, _read_json(folder / "verdict.json"))
+
+
+def noun(kind: type[T], data: Any) -> T:
+    """A noun from its JSON, checked.
+
+    Raises:
+        UserError: the data are not what `to_json` writes for this noun.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        raise UserError(
+            f"the run folder is damaged or of another version: {error.errors()[0]}. Run it again."
+        ) from error
 
 
 def adapter_folder(folder: Path, way: str, digest: str) -> Path:

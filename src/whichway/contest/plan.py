@@ -46,29 +46,23 @@ def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
     Raises:
         OptionError: an option that the way does not have, or a value of another type than its default.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     fields = {f.name: f for f in dataclasses.fields(way.Options)}
-    values = {}
-    for key, value in given.items():
+    for key in given:
         if key not in fields:
             raise OptionError(f"way '{name}' has no option '{key}'.{did_you_mean(key, fields)}")
-        values[key] = _fit(f"{name}.{key}", value, fields[key])
+    values = {key: (v,) if isinstance(fields[key].default, tuple) and not _many(v) else v for key, v in given.items()}
     try:
-        return way.Options(**values)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"options of way '{name}': {error}") from error
+        return TypeAdapter(way.Options).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in (name, *first["loc"]))
+        raise OptionError(f"option '{where}': {first['msg']}; got {first['input']!r}") from error
 
 
-def _fit(name: str, value: Any, option: dataclasses.Field[Any]) -> Any:
-    """Lists become tuples and whole numbers become floats where the default is one; anything else must match."""
-    default = option.default if option.default is not dataclasses.MISSING else None
-    if isinstance(default, tuple):
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if default is not None and value is not None and type(value) is not type(default):
-        wanted, got = type(default).__name__, type(value).__name__
-        raise OptionError(f"option '{name}' wants {wanted} (default {default!r}), got {got} {value!r}")
-    return value
+def _many(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def make_plan(task: Task, house: House, settings: Settings) -> Plan:

@@ -5,11 +5,11 @@ Resume is rerun: the ways run again from the start, and all that was answered or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -190,7 +190,9 @@ def _cross(task: Task, tried: Tried, till: Till) -> Arm:
         way=tried.way,
         kind=tried.kind,  # type: ignore[arg-type]
         random=tried.random,
-        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(len(runs), len(task.test)),
+        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(
+            len(runs), len(task.test)
+        ),
         targets=gold if metric.aggregate == "macro_f1" else None,
         answers=said if metric.aggregate == "macro_f1" else None,
         groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,

@@ -104,7 +104,7 @@ def _hash(file: Path) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _hash_once(path: str, size: int, mtime: int) -> str:  # noqa: ARG001 - size and mtime are the key
+def _hash_once(path: str, size: int, mtime: int) -> str:
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -15,7 +15,7 @@ def random_shots(examples: Sequence[Example], count: int, rng: random.Random) ->
 
 
 def balanced_shots(examples: Sequence[Example], count: int, rng: random.Random) -> tuple[Shot, ...]:
-    """`count` rows with the answers as even as can be, in random order (Zhao et al. 2021: skew and order bias a model)."""
+    """`count` rows with the answers as even as can be, in random order (skew biases a model: Zhao et al. 2021)."""
     by_answer: dict[str, list[Example]] = {}
     for example in rng.sample(list(examples), len(examples)):
         by_answer.setdefault(example.target, []).append(example)

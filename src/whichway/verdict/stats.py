@@ -78,7 +78,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval | N
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    return max(0.0, min(p, (centre - half) / scale)), min(1.0, max(p, (centre + half) / scale))  # rounding at 0 and 1
 
 
 def newcombe(first: float, n_first: float, second: float, n_second: float, confidence: float = 0.95) -> Interval | None:

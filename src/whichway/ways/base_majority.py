@@ -20,6 +20,5 @@ class Options:
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate."""
     base = bench.weights("classical", "majority")
-    mode = "choose" if task.labels else "generate"
     for adapter in bench.train("majority", base, Prompt(), task.train, seed=0):
-        yield Candidate(Prompt(), adapter.weights, Decoding(mode=mode), note="most frequent answer")
+        yield Candidate(Prompt(), adapter.weights, Decoding(task.mode), note="most frequent answer")

@@ -23,7 +23,6 @@ class Options:
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate."""
     base = bench.weights("classical", "tfidf")
-    mode = "choose" if task.labels else "generate"
     note = "word and character TF-IDF, logistic regression" if task.labels else "answer of the most similar row"
     for adapter in bench.train("tfidf", base, Prompt(), task.train, seed=0):
-        yield Candidate(Prompt(), adapter.weights, Decoding(mode=mode), note=note)
+        yield Candidate(Prompt(), adapter.weights, Decoding(task.mode), note=note)

@@ -1,4 +1,4 @@
-"""Zero-shot: the ask, the allowed answers, the row. Tried with the instructions in the system message and before the row.
+"""Zero-shot: the ask, the allowed answers, the row; with the instructions in the system message and before the row.
 
 Closed labels are scored, once as they come and once with batch calibration.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Decoding, Practice
+from whichway.nouns import Candidate, Decoding, Layout, Practice
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.plain import first_prompt
 
@@ -21,7 +21,7 @@ RANDOM = False
 class Options:
     """How the plain prompt is asked."""
 
-    layouts: tuple[str, ...] = field(
+    layouts: tuple[Layout, ...] = field(
         default=("system", "user"), metadata={"help": "where the instructions stand: system message, or before the row"}
     )
     calibrate: int = field(
@@ -34,7 +34,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     """Yield each layout as it is, then calibrated."""
     for layout in options.layouts:
         prompt = replace(first_prompt(task), layout=layout)
-        decoding = Decoding(mode="choose" if task.labels else "generate", max_tokens=options.max_tokens)
+        decoding = Decoding(task.mode, options.max_tokens)
         candidate = Candidate(prompt, bench.base, decoding, note=f"instructions in the {layout} message")
         yield candidate
         if task.labels and options.calibrate:

@@ -1,4 +1,4 @@
-"""Few-shot: worked examples as earlier turns. For each seed several draws of each size; the house keeps the best on dev.
+"""Few-shot: worked examples as earlier turns. Several draws of each size for each seed; the best on dev is kept.
 
 Order and choice of shots move accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds
 shows. Long training rows are left out of the draw, so that the shared prompt stays within reach of a small context.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Practice
+from whichway.nouns import Candidate, Decoding, Example, Layout, Practice
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.shots import balanced_shots, random_shots
@@ -34,7 +34,7 @@ class Options:
         default=32, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
     )
     longest: int = field(default=240, metadata={"help": "rows with more characters are not drawn as shots"})
-    layout: str = field(default="system", metadata={"help": "where the instructions stand: system or user"})
+    layout: Layout = field(default="system", metadata={"help": "where the instructions stand: system or user"})
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
 
@@ -64,7 +64,7 @@ def _candidate(
     draw = {"balanced": balanced_shots, "random": random_shots}[kind]
     shots = draw(rows, count, rng)
     prompt = replace(first_prompt(task), shots=shots, layout=options.layout)
-    decoding = Decoding(mode="choose" if task.labels else "generate", max_tokens=options.max_tokens)
+    decoding = Decoding(task.mode, options.max_tokens)
     candidate = Candidate(prompt, bench.base, decoding, seed=seed, note=f"{len(shots)} shots, {kind}")
     if not (task.labels and options.calibrate):
         return candidate

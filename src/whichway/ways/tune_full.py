@@ -53,7 +53,9 @@ def _search(task: Practice, bench: Bench, options: Options, prompt: Prompt) -> f
         except WayFailed as error:
             bench.say(f"rate {rate:g}: {error}")
     if not found:
-        raise WayFailed(f"training failed at every rate ({', '.join(f'{r:g}' for r in options.rates)}); give lower ones")
+        raise WayFailed(
+            f"training failed at every rate ({', '.join(f'{r:g}' for r in options.rates)}); give lower ones"
+        )
     return max(found, key=lambda rate: found[rate])
 
 
@@ -80,8 +82,6 @@ def _train(
     )
 
 
-def _candidate(
-    task: Practice, options: Options, prompt: Prompt, adapter: Adapter, seed: int, note: str
-) -> Candidate:
-    decoding = Decoding(mode="choose" if task.labels else "generate", max_tokens=options.max_tokens)
+def _candidate(task: Practice, options: Options, prompt: Prompt, adapter: Adapter, seed: int, note: str) -> Candidate:
+    decoding = Decoding(task.mode, options.max_tokens)
     return Candidate(prompt, adapter.weights, decoding, seed=seed, note=note)
