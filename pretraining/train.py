@@ -2,8 +2,7 @@
 
     python pretraining/train.py --corpus CORPUS --work pretraining/work
 
-Run it again after an interruption and it goes on from the newest checkpoint. In the stable phase of the schedule
-(warm-up, stable, decay) a smaller or larger `--tokens` may be given on a rerun; from the decay on it is fixed.
+Run it again after an interruption and it goes on from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Recipe:
     intermediate: int = 512
     context: int = 1024
     batch: int = 4
-    tokens: float = 2.3e6
     warmup_steps: int = 80
-    decay_share: float = 0.35
+    decays: tuple[tuple[int, int], ...] = ((365, 561), (682, 1049))  # steps; the rate falls to 0, then starts again
+    pool: float = 16e6  # tokens of chat and text made ready (more than are used)
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3
     prompt_share: float = 0.3  # share of the tokens that are no assistant's that are trained on, while they count
@@ -49,20 +48,18 @@ class Recipe:
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return int(self.tokens / (self.batch * self.context))
+        return self.decays[-1][1]
 
-    @property
-    def decay_from(self) -> int:
-        """The step at which the rate starts to fall and plain text is left out."""
-        return int(self.steps * (1 - self.decay_share))
+    def decaying(self, step: int) -> bool:
+        """Whether the rate falls; then plain text is left out."""
+        return any(start <= step < end for start, end in self.decays)
 
     def rate(self, step: int) -> float:
-        """Factor on the peak learning rates."""
+        """Factor on the peak rates: warm-up, stable, decay; a next cycle goes on from a decay (WSD-S, arXiv 2410.05192)."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        if step < self.decay_from:
-            return 1.0
-        return max(0.0, (self.steps - step) / (self.steps - self.decay_from))
+        falling = [(end - step) / (end - start) for start, end in self.decays if start <= step < end]
+        return falling[0] if falling else 1.0
 
 
 def prepare(corpus: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[Packed, Packed]:
@@ -71,7 +68,7 @@ def prepare(corpus: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[P
     for name in ("text", "chat"):
         path = work / f"{name}-{recipe.context}.npz"
         if not path.exists():
-            need = recipe.tokens * 1.5 if name == "chat" else recipe.tokens * recipe.text_share * 1.2
+            need = recipe.pool * 1.5 if name == "chat" else recipe.pool * recipe.text_share * 1.2
             documents = _until(need, _documents(name, corpus, recipe, tokenizer))
             packed = pack(documents, recipe.context, tokenizer.pad_token_id)
             temporary = path.with_suffix(".tmp.npz")
@@ -100,7 +97,7 @@ def _until(tokens: float, documents: Iterator[Any]) -> Iterator[Any]:
 def batch_at(step: int, recipe: Recipe, text: Packed, chat: Packed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of one step, a pure function of the step: the data order survives a restart."""
     rng = np.random.default_rng((recipe.seed, step))
-    share = recipe.text_share if step < recipe.decay_from else 0.0
+    share = 0.0 if recipe.decaying(step) else recipe.text_share
     rows = []
     for slot in range(recipe.batch):
         pool = text if rng.random() < share else chat
@@ -135,7 +132,7 @@ def tensors(
     index = torch.arange(length).expand_as(ids)
     positions = index - torch.where(first, index, 0).cummax(dim=1).values
     rng = np.random.default_rng((recipe.seed, step, 1))
-    share = recipe.prompt_share if step < recipe.decay_from else recipe.prompt_share / 3
+    share = recipe.prompt_share / 3 if recipe.decaying(step) else recipe.prompt_share
     drawn = torch.from_numpy(rng.random((batch, length)) < share)
     wanted = ((target | drawn) & (document > 0) & ~first)[:, 1:]
     places = (torch.arange(batch)[:, None] * length + torch.arange(length - 1))[wanted]
@@ -235,12 +232,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tokens", type=float, default=Recipe.tokens)
-    parser.add_argument("--muon-rate", type=float, default=Recipe.muon_rate)
     parser.add_argument("--stop-after", type=int, default=0, help="stop at this step (0: at the end)")
     parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args()
-    recipe = Recipe(tokens=args.tokens, muon_rate=args.muon_rate)
+    recipe = Recipe()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
     text, chat = prepare(args.corpus, args.work, recipe, tokenizer)
     model = build(recipe, tokenizer)

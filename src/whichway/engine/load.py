@@ -153,7 +153,7 @@ def _check_known(folder: Path, config: dict[str, Any]) -> None:
         why = "needs its own code, which is never run" if "auto_map" in config else "is unknown to this transformers"
         raise ModelError(f"{folder} is a model of type {kind!r}, which {why}.")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ModelError(f"{folder} is a model of type {kind!r}, which does not write text; a causal language model is needed.")
+        raise ModelError(f"{folder} is of type {kind!r}, which does not write text; give a causal language model.")
 
 
 def load(folder: Path) -> Model:
@@ -168,10 +168,12 @@ def load(folder: Path) -> Model:
     config = module.config.get_text_config()
     others = set(getattr(config, "layer_types", None) or []) - _LAYERS
     if others:
-        raise ModelError(f"{folder} has layers of type {', '.join(sorted(others))}; only attention layers are supported yet.")
+        names = ", ".join(sorted(others))
+        raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
     prove(folder, module)
     renderer = Renderer(tokenizer, _eos(module))
-    return Model(folder, mark, module, tokenizer, renderer, int(getattr(config, "max_position_embeddings", None) or 2048))
+    context = int(getattr(config, "max_position_embeddings", None) or 2048)
+    return Model(folder, mark, module, tokenizer, renderer, context)
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -207,7 +209,7 @@ def _module(folder: Path) -> Any:
     module, report = loaded
     if report["missing_keys"]:
         names = sorted(report["missing_keys"])
-        raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; the download may be incomplete.")
+        raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; is the download complete?")
     return module.requires_grad_(False).eval().to(device())
 
 

@@ -31,7 +31,7 @@ from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob,
 _VERSION = 1
 _DECODING = Decoding("choose")
 _FLOOR = -20.0  # log-probability of a label that no training row had
-_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _CHECKED = 4  # rows kept to prove that a loaded head answers as the saved one
 
 
@@ -149,12 +149,14 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
     """A head for features `[B, F]`, with its mean loss on these rows in nats."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     mean, scale = features.mean(0), features.std(0) + 1e-6
     inputs, labels = (features - mean) / scale, sorted(set(answers))
     wanted = np.array([labels.index(answer) for answer in answers])
-    c = c if c is not None else _choose_c(inputs, wanted, seed)
-    model = LogisticRegression(C=c, max_iter=500, tol=1e-3).fit(inputs, wanted)
+    with threadpool_limits(1):  # products this small are ten times slower on two threads
+        c = c if c is not None else _choose_c(inputs, wanted, seed)
+        model = LogisticRegression(C=c, max_iter=500, tol=1e-3).fit(inputs, wanted)
     weight, bias = model.coef_, model.intercept_
     if len(labels) == 2:  # scikit-learn keeps one row for two labels
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -173,7 +175,7 @@ def _choose_c(inputs: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], seed: 
     folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(inputs, wanted))
 
     def right_share(c: float) -> float:
-        heads = [(LogisticRegression(C=c, max_iter=200, tol=1e-2).fit(inputs[a], wanted[a]), b) for a, b in folds]
+        heads = [(LogisticRegression(C=c, max_iter=200, tol=1e-3).fit(inputs[a], wanted[a]), b) for a, b in folds]
         return float(np.mean([head.score(inputs[b], wanted[b]) for head, b in heads]))
 
     right = {c: right_share(c) for c in _GRID}
