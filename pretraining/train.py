@@ -55,7 +55,7 @@ class Recipe:
         return any(start <= step < end for start, end in self.decays)
 
     def rate(self, step: int) -> float:
-        """Factor on the peak rates: warm-up, stable, decay; a next cycle goes on from a decay (WSD-S, arXiv 2410.05192)."""
+        """Factor on the peak rates: warm-up, stable, decay; the next cycle goes on from there (arXiv 2410.05192)."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         falling = [(end - step) / (end - start) for start, end in self.decays if start <= step < end]

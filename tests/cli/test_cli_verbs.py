@@ -96,7 +96,7 @@ def test_json_scores_are_those_of_the_records(place: Path, capsys: Streams) -> N
 
 def test_json_of_macro_f1_and_of_a_failed_way(place: Path, capsys: Streams) -> None:
     words = ["run", "--data", place / "tickets.csv", *QUICK, "--metric", "macro_f1", "--seeds", "1", "--json"]
-    words += ["--ways", "prompt_plain,tune_lora", "--set", "tune_lora.rates=5", "--out", "run"]
+    words += ["--ways", "prompt_plain,tune_lora", "--set", "tune_lora.rate=5", "--out", "run"]
     assert whichway(*words) == 0
     lines = {line["way"]: line for line in json.loads(capsys.readouterr().out)["candidates"]}
     assert lines["tune_lora"]["status"] == "failed"

@@ -107,7 +107,7 @@ def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(
 
 def test_a_way_that_fails_says_why_and_has_no_score(tmp_path):
     task = small_task()
-    ways = {"prompt_plain": {}, "tune_lora": {"rates": (5.0,)}}
+    ways = {"prompt_plain": {}, "tune_lora": {"rate": 5.0}}
     verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     failed = next(s for s in verdict.standings if s.way == "tune_lora")
     assert (failed.status, failed.score, failed.candidates) == ("failed", None, ())
@@ -117,7 +117,7 @@ def test_a_way_that_fails_says_why_and_has_no_score(tmp_path):
 def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
     task = small_task()
     skill = {"zero": 0.9, "lora": 0.3}
-    ways = {"prompt_plain": {"calibrate": 0}, "tune_lora": {"rates": (1e-3,)}}
+    ways = {"prompt_plain": {"calibrate": 0}, "tune_lora": {"rate": 1e-3}}
     house = make_house(task, skill=skill)
     verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     failed = next(s for s in verdict.standings if s.way == "tune_lora")

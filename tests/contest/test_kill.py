@@ -20,7 +20,7 @@ sys.path.insert(0, sys.argv[2])
 from contest_kit import make_house, settings_for, small_task
 from whichway.contest import run
 task = small_task(90, 40, 70)
-ways = {"prompt_plain": {}, "prompt_shots": {"counts": (4,)}, "tune_probe": {}, "tune_lora": {"rates": (1e-3, 2e-3)}}
+ways = {"prompt_plain": {}, "prompt_shots": {"counts": (4,)}, "tune_probe": {}, "tune_lora": {"factors": (0.5, 1.0)}}
 place = Path(sys.argv[1])
 print("ready", flush=True)
 run(task, make_house(task, "fake:delay=0.02"), folder=place / "r", settings=settings_for(place, ways))

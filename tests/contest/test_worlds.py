@@ -13,7 +13,7 @@ from whichway.nouns import Example, MetricSpec, Task
 WAYS = {
     "prompt_plain": {"layouts": ("system",), "calibrate": 0},
     "prompt_shots": {"counts": (4,), "kinds": ("balanced",), "calibrate": 0},
-    "tune_lora": {"rates": (1e-3,), "checkpoints": 1},
+    "tune_lora": {"rate": 1e-3, "checkpoints": 1},
 }
 CHEAPEST = "prompt_plain"
 

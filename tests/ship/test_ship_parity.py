@@ -18,8 +18,8 @@ WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
 SMALL = ("--seeds", "1", "--no-progress")
 TUNED = {
-    "tune_lora": ("--set", "tune_lora.epochs=1", "--set", "tune_lora.rates=0.01", "--set", "tune_lora.rank=4"),
-    "tune_full": ("--set", "tune_full.epochs=1", "--set", "tune_full.rates=0.003"),
+    "tune_lora": ("--set", "tune_lora.epochs=1", "--set", "tune_lora.rate=0.01", "--set", "tune_lora.rank=4"),
+    "tune_full": ("--set", "tune_full.epochs=1", "--set", "tune_full.rate=0.003"),
 }
 
 

@@ -33,7 +33,7 @@ from whichway.errors import ModelError, OptionError, WayFailed, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
 OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
-TRAINING = {"rate": 1e-3, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1}
+TRAINING = {"rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1}
 
 
 def backend() -> FakeBackend:

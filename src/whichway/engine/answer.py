@@ -97,6 +97,7 @@ class Answerer:
         self.model = model
         self.module = module
         self._prefix = Prefix([], None)
+        self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
 
     @torch.no_grad()
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
@@ -134,6 +135,7 @@ class Answerer:
     def _share(self, prompts: list[list[int]]) -> int:
         """Have the prompts' common prefix ready; return how many of its tokens were computed now."""
         size = pack.common(prompts)
+        size = size if self._longest is None else min(size, self._longest)
         ids, known = prompts[0][:size], self._prefix
         same = pack.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:

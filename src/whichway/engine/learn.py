@@ -47,6 +47,7 @@ class FullOptions:
     """What can be set when all weights are trained."""
 
     rate: float | None = None  # peak learning rate; None: by the model's width
+    factor: float = 1.0  # times the rate
     epochs: float = 3
     batch: int = 16  # rows per step
     max_steps: int | None = None
@@ -188,7 +189,7 @@ class Run:
         self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
         self.per_epoch = math.ceil(len(self.rows) / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
-        self.rate = given.rate if given.rate is not None else default_rate(model, job.kind)
+        self.rate = given.factor * (default_rate(model, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
         self.limit = _MICRO[model.device.type]
 

@@ -1,7 +1,7 @@
 """A linear probe: a logistic head on the frozen model's hidden states. One pass over the data, then seconds.
 
 Features of a row: the last token's state, which has read everything, beside the mean over the row's own tokens (the
-shared prompt, the same for all rows, is left out). Standardised; the strength of regularisation is chosen by
+prompt before it is left out). Standardised; the strength of regularisation is chosen by
 cross-validation.
 """
 
@@ -65,6 +65,7 @@ class Prober(Answerer):
     def __init__(self, model: Model, head: Head | None) -> None:
         super().__init__(model, model.module)
         self.head = head
+        self._starts: dict[tuple[Message, ...], int] = {}
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """A probe has no words of its own."""
@@ -74,10 +75,12 @@ class Prober(Answerer):
     def features(self, requests: Sequence[Request]) -> tuple[np.ndarray[Any, Any], list[Reply]]:
         """Features `[B, F]` (zeros for rows in error), and replies that hold only counts."""
         found: dict[int, np.ndarray[Any, Any]] = {}
+        starts = [self._start(request.messages) for request in requests]
+        self._longest = min(starts)
 
         def work(rows: list[Row], fresh: int) -> list[Reply]:
             for batch in self._batches(rows, 0):
-                states = halving(functools.partial(self._timed, work=self._states), batch)
+                states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
                 found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
             return [Reply("", *self._counts(row, fresh, row is rows[0]), 0, row.seconds) for row in rows]
 
@@ -85,12 +88,22 @@ class Prober(Answerer):
         width = 2 * self.model.hidden
         return np.stack([found.get(i, np.zeros(width, np.float32)) for i in range(len(requests))]), replies
 
-    def _states(self, rows: list[Row]) -> list[Tensor]:
+    def _start(self, messages: Sequence[Message]) -> int:
+        """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
+        head = tuple(messages[:-1])
+        if head not in self._starts:
+            filled = [(*head, Message(messages[-1].role, text)) for text in ("a", "7")]
+            self._starts[head] = pack.agree(self.model.renderer.prompt_ids(filled))
+        return self._starts[head]
+
+    def _states(self, rows: list[Row], starts: Sequence[int]) -> list[Tensor]:
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
         each = torch.split(pack.states(self.module, ids, layout).float().cpu(), lengths)
-        return [torch.cat([state[-1], state.mean(0)]) for state in each]
+        size = len(self._prefix.ids)
+        own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
+        return [torch.cat([state[-1], state[skip:].mean(0)]) for state, skip in zip(each, own, strict=True)]
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer each request with one of its labels, scored by the head."""
@@ -149,7 +162,7 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
     """A head for features `[B, F]`, with its mean loss on these rows in nats."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     mean, scale = features.mean(0), features.std(0) + 1e-6
     inputs, labels = (features - mean) / scale, sorted(set(answers))

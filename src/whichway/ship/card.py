@@ -122,6 +122,6 @@ def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")
-    if source.adapter is not None:
-        lines += ["", "The trained part may hold training rows, such as the few that prove it live when it is loaded."]
+    if source.adapter is not None and source.candidate.weights.kind not in ("lora", "full"):
+        lines += ["", "The trained part quotes training data: a probe four rows, a word-count model its vocabulary."]
     return "\n".join(lines)

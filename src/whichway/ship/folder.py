@@ -107,7 +107,9 @@ def _fill(folder: Path, source: Source) -> None:
         _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
     if source.adapter is not None:
         place = folder / trained_place(candidate.weights.kind)
-        shutil.copytree(source.adapter, place, copy_function=shutil.copyfile)
+        # the rows that prove an adapter live at load stay in the run folder: what is shipped should not quote the data
+        rows = shutil.ignore_patterns("live.json")
+        shutil.copytree(source.adapter, place, copy_function=shutil.copyfile, ignore=rows)
     _write(folder / "README.md", card(source))
     _write(folder / "manifest.json", manifest(source, _digests(folder)))
 

@@ -10,6 +10,8 @@ from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Candidate, Decoding, Practice, Prompt
 from whichway.prompts.plain import first_prompt
 
+Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
+
 KIND = "fine-tune"
 RANDOM = True
 
@@ -18,8 +20,9 @@ RANDOM = True
 class Options:
     """What is trained, and how long."""
 
-    rates: tuple[float, ...] = field(
-        default=(1e-4, 3e-4, 1e-3), metadata={"help": "learning rates to search; a single one is taken as it is"}
+    rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
+    factors: tuple[float, ...] = field(
+        default=(0.5, 1.0, 2.0), metadata={"help": "rates to search, times the rule of thumb for the model's width"}
     )
     epochs: int = field(default=4, metadata={"help": "passes over the training rows"})
     batch: int = field(default=16, metadata={"help": "rows per step"})
@@ -36,27 +39,32 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     rate = _search(task, bench, options, prompt)
     for seed in bench.seeds:
         for adapter in _train(task, bench, options, prompt, rate, seed, options.epochs, options.checkpoints):
-            yield _candidate(task, options, prompt, adapter, seed, f"rate {rate:g}, {adapter.epoch:.1f} epochs")
+            yield _candidate(task, options, prompt, adapter, seed, f"{_told(rate)}, {adapter.epoch:.1f} epochs")
 
 
-def _search(task: Practice, bench: Bench, options: Options, prompt: Prompt) -> float:
+def _search(task: Practice, bench: Bench, options: Options, prompt: Prompt) -> Rate:
     """The rate with the best dev score after a share of the steps; the smaller one when equal."""
-    if len(options.rates) == 1:
-        return options.rates[0]
-    found: dict[float, float] = {}
-    for rate in sorted(options.rates):
-        epochs = options.epochs * options.search_share
+    searched: list[Rate] = [{"factor": factor} for factor in sorted(options.factors)]
+    rates = [{"rate": options.rate}] if options.rate else searched
+    if len(rates) == 1:
+        return rates[0]
+    scores: list[float] = []
+    epochs = options.epochs * options.search_share
+    for rate in rates:
         try:
             for adapter in _train(task, bench, options, prompt, rate, bench.seeds[0], epochs, 1):
-                found[rate] = bench.value(_candidate(task, options, prompt, adapter, bench.seeds[0], ""))
-                bench.say(f"rate {rate:g}: dev {found[rate]:.3f} after {epochs:g} epochs")
+                scores.append(bench.value(_candidate(task, options, prompt, adapter, bench.seeds[0], "")))
+                bench.say(f"{_told(rate)}: dev {scores[-1]:.3f} after {epochs:g} epochs")
         except WayFailed as error:
-            bench.say(f"rate {rate:g}: {error}")
-    if not found:
-        raise WayFailed(
-            f"training failed at every rate ({', '.join(f'{r:g}' for r in options.rates)}); give lower ones"
-        )
-    return max(found, key=lambda rate: found[rate])
+            scores.append(-1.0)  # never chosen: a metric is 0 or more
+            bench.say(f"{_told(rate)}: {error}")
+    if max(scores) < 0:
+        raise WayFailed(f"training failed at every rate ({', '.join(map(_told, rates))}); give a lower one")
+    return rates[scores.index(max(scores))]
+
+
+def _told(rate: Rate) -> str:
+    return f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
 
 
 def _train(
@@ -64,22 +72,13 @@ def _train(
     bench: Bench,
     options: Options,
     prompt: Prompt,
-    rate: float,
+    rate: Rate,
     seed: int,
     epochs: float,
     checkpoints: int,
 ) -> Iterator[Adapter]:
-    return bench.train(
-        "full",
-        bench.base,
-        prompt,
-        task.train,
-        seed,
-        rate=rate,
-        epochs=float(epochs),
-        batch=options.batch,
-        checkpoints=checkpoints,
-    )
+    size = {"epochs": float(epochs), "batch": options.batch, "checkpoints": checkpoints}
+    return bench.train("full", bench.base, prompt, task.train, seed, **rate, **size)
 
 
 def _candidate(task: Practice, options: Options, prompt: Prompt, adapter: Adapter, seed: int, note: str) -> Candidate:
