@@ -319,6 +319,12 @@ def states(module: Any, ids: Tensor, layout: Layout) -> Tensor:
     return torch.as_tensor(module.base_model(**_inputs(ids, layout)).last_hidden_state[0])
 
 
+def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
+    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
+    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
+    return [every[n][0] for n in (0, len(every) // 2, -1)]
+
+
 def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
     # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
     mask = torch.zeros(1, 1, 1, 1, device=ids.device)

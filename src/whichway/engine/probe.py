@@ -1,8 +1,8 @@
 """A linear probe: a logistic head on the frozen model's hidden states. One pass over the data, then seconds.
 
-Features of a row: the last token's state, which has read everything, beside the mean over the row's own tokens (the
-prompt before it is left out). Standardised; the strength of regularisation is chosen by
-cross-validation.
+Features of a row: the last token's state, which has read everything, beside means over the row's own tokens (the prompt
+before them is left out) of the embeddings, the middle layer and the last one. In a good model the first tells most, in
+a weak one the means do. Standardised; how strongly to regularise is chosen by cross-validation.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _VERSION = 1
 _DECODING = Decoding("choose")
 _FLOOR = -20.0  # log-probability of a label that no training row had
 _GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_PARTS = 4  # of the features, each as wide as the model
 _CHECKED = 4  # rows kept to prove that a loaded head answers as the saved one
 
 
@@ -85,8 +86,8 @@ class Prober(Answerer):
             return [Reply("", *self._counts(row, fresh, row is rows[0]), 0, row.seconds) for row in rows]
 
         replies = self._answer(requests, work)
-        width = 2 * self.model.hidden
-        return np.stack([found.get(i, np.zeros(width, np.float32)) for i in range(len(requests))]), replies
+        empty = np.zeros(_PARTS * self.model.hidden, np.float32)
+        return np.stack([found.get(i, empty) for i in range(len(requests))]), replies
 
     def _start(self, messages: Sequence[Message]) -> int:
         """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
@@ -100,10 +101,11 @@ class Prober(Answerer):
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        each = torch.split(pack.states(self.module, ids, layout).float().cpu(), lengths)
+        found = [torch.split(state.float().cpu(), lengths) for state in pack.depths(self.module, ids, layout)]
         size = len(self._prefix.ids)
         own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
-        return [torch.cat([state[-1], state[skip:].mean(0)]) for state, skip in zip(each, own, strict=True)]
+        each = zip(zip(*found, strict=True), own, strict=True)
+        return [torch.cat([states[-1][-1], *(state[skip:].mean(0) for state in states)]) for states, skip in each]
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer each request with one of its labels, scored by the head."""
