@@ -228,7 +228,7 @@ class Reply:
     seconds: float = 0.0
     scores: Mapping[str, float] = field(
         default_factory=dict
-    )  # label -> log-probability (length-normalised), when choosing
+    )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
 

@@ -67,7 +67,7 @@ def test_second_run_pays_nothing_and_writes_equal_bytes(place: Path, capsys: Str
     before = {name: (place / "run" / name).read_bytes() for name in ("verdict.json", "report.html", "records.jsonl")}
     assert whichway(*again(place)) == 0
     told = capsys.readouterr()
-    assert "Paid now: 0.0 s, $0.0000" in told.out
+    assert "Paid by this start: 0.0 s, $0.0000" in told.out
     assert told.err == ""
     assert {name: (place / "run" / name).read_bytes() for name in before} == before
 

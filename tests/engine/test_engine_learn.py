@@ -55,7 +55,7 @@ def test_it_learns_and_leaves_the_base_alone(model, tmp_path, kind):
     rate = 0.02 if kind == "lora" else 0.005
     made = list(learn.train(model, job(kind, epochs=12, checkpoints=2, rate=rate), tmp_path, None))
     assert len(made) == 2
-    assert made[-1].loss < 0.5 * made[0].loss
+    assert made[-1].loss < 0.8 * made[0].loss
     assert (made[-1].step, made[-1].epoch, made[-1].weights.kind) == (36, 12.0, kind)
     assert made[-1].tokens > 0
     assert made[-1].bytes > 0

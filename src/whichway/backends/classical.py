@@ -152,9 +152,11 @@ def _fit_head(matrix: Any, answers: Sequence[str]) -> tuple[Any, Any, list[str]]
     """Logistic regression: weight (labels, features), bias (labels,), label names."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     # C is fixed: cross-validating it took 30 times as long and moved accuracy by less than a point (dev/LOG.md)
-    model = LogisticRegression(C=10.0, max_iter=300, tol=1e-3).fit(matrix, answers)
+    with threadpool_limits(1):  # products this small spend their time waiting for the other thread
+        model = LogisticRegression(C=10.0, max_iter=300, tol=1e-3).fit(matrix, answers)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two labels
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 2 the user's input, 1 our fault, 130 interrupted.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `engine`; any library may be the first to load OpenMP
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("WHICHWAY_DEBUG"))
     words = [word for word in words if word != "--debug"]

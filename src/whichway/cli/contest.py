@@ -68,7 +68,7 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
         outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener)
     page = finish(outcome.folder, show=not as_json)
     out = sys.stderr if as_json else sys.stdout
-    print(f"Paid now: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
+    print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
     if as_json:
         print(f"Report: {page}", file=sys.stderr)
         facts = told(outcome.folder, outcome.verdict, ready.house.metric)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from whichway.engine import attach, live, pack
 from whichway.engine.answer import out_of_memory
 from whichway.engine.live import Encoded
-from whichway.engine.load import Model, fork
+from whichway.engine.load import Model, fork, quiet
 from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
 from whichway.nouns import Adapter, TrainJob, Weights, digest
 
@@ -100,6 +100,10 @@ class Trainee:
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Write the trained part as PEFT, or as a model folder, would be found."""
+        with quiet():
+            self._save(folder, tokenizer)
+
+    def _save(self, folder: Path, tokenizer: Any) -> None:
         if self.kind == "full":
             self.outer.save_pretrained(folder, safe_serialization=True)
             tokenizer.save_pretrained(folder)
@@ -138,7 +142,7 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
             task_type="CAUSAL_LM",
             fan_in_fan_out=model.module.config.model_type == "gpt2",
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), quiet():
             torch.manual_seed(seed)
             wrapped = get_peft_model(fork(model.module), config)
     # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.

@@ -8,7 +8,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,28 +187,42 @@ def _tokenizer(folder: Path) -> Any:
         raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
-def _module(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
+def _loaded(kind: Any, folder: Path) -> Any:
+    return kind.from_pretrained(
+        folder,
+        dtype=dtype(device()),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' own progress bars and notes to their developers: the contest has its own progress."""
     from transformers.utils import logging
 
     bars: Any = logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype(device()),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
-        raise ModelError(f"The weights in {folder} cannot be read: {first_line(error)}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         if shown:
             bars.enable_progress_bar()
-    module, report = loaded
+
+
+def _module(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            module, report = _loaded(AutoModelForCausalLM, folder)
+    except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
+        raise ModelError(f"The weights in {folder} cannot be read: {first_line(error)}") from error
     if report["missing_keys"]:
         names = sorted(report["missing_keys"])
         raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; is the download complete?")

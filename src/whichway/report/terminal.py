@@ -36,7 +36,8 @@ def show(folder: Path, console: Console) -> None:
     console.print(_panel(run.verdict))
     usd, seconds = paid(folder)
     report = folder / "report.html"
-    console.print(Text(f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing in this run.", style="dim"))
+    told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
+    console.print(Text(told, style="dim"))
     # A path is no prose: no wrapping, so that it can be clicked and copied.
     place = f"Report: {report}" if report.exists() else f"Run: {folder}"
     console.print(Text(place), soft_wrap=True)

@@ -272,7 +272,8 @@ def no_model(facts: Facts, ruling: Ruling) -> Iterator[str]:
         return
     name = PLAIN_NAMES.get(line.way, f"a baseline ({line.way})")
     if ruling.decided:
-        yield f"{name[0].upper()}{name[1:]} is as good, within {points(facts.margin)}: no language model is needed."
+        told = f"is as good or better, within {points(facts.margin)}: no language model is needed."
+        yield f"{name[0].upper()}{name[1:]} {told}"
     else:
         yield f"No language model is shown better than {name}: whether one is needed is open."
 
