@@ -164,7 +164,7 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
     """A head for features `[B, F]`, with its mean loss on these rows in nats."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     mean, scale = features.mean(0), features.std(0) + 1e-6
     inputs, labels = (features - mean) / scale, sorted(set(answers))
