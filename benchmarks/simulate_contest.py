@@ -28,8 +28,8 @@ def main() -> None:
     lines = [
         "# Whole contests in simulated worlds",
         "",
-        f"`benchmarks/simulate_contest.py --worlds {worlds}`: prompt_plain (the cheapest), prompt_shots and tune_lora with",
-        "three seeds; rows are as hard for all ways with correlation 0.5, a seed's skill varies by 1 point.",
+        f"`benchmarks/simulate_contest.py --worlds {worlds}`: prompt_plain (the cheapest), prompt_shots and tune_lora",
+        "with three seeds; rows are as hard for all ways with correlation 0.5, a seed's skill varies by 1 point.",
         "",
         "| worlds | truth | wanted | came out |",
         "|---|---|---|---|",

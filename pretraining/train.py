@@ -8,6 +8,7 @@ Run it again after an interruption and it goes on from the newest checkpoint.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import time
@@ -68,7 +69,8 @@ def prepare(corpus: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[P
     """Encode and pack once; later starts read the arrays back."""
     pools = []
     for name in ("text", "chat"):
-        path = work / f"{name}-{recipe.context}.npz"
+        mark = hashlib.sha256((work / "tokenizer" / "tokenizer.json").read_bytes()).hexdigest()[:8]
+        path = work / f"{name}-{recipe.context}-{recipe.pool:.0f}-{mark}.npz"
         if not path.exists():
             need = recipe.pool * 1.5 if name == "chat" else recipe.pool * recipe.text_share * 1.2
             documents = _until(need, _documents(name, corpus, recipe, tokenizer))
@@ -271,7 +273,7 @@ def main() -> None:
         if time.monotonic() - saved > 120:
             save(checkpoint, step + 1, model, optims)
             saved = time.monotonic()
-    save(checkpoint, args.stop_after or recipe.steps, model, optims)
+    save(checkpoint, max(start, args.stop_after or recipe.steps), model, optims)
     model.save_pretrained(args.work / "model")
     tokenizer.save_pretrained(args.work / "model")
 

@@ -46,7 +46,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 @lru_cache(maxsize=100_000)
 def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None) -> str:
-    return digest([dict(items), target, group])
+    return digest([list(items), target, group])
 
 
 def canonical(value: Any) -> str:

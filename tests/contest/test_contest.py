@@ -175,8 +175,10 @@ def test_a_way_cannot_spell_the_test_split(tmp_path):
             yield None
 
     house = replace(make_house(task), ways={"peeking": Peeking()})
-    with pytest.raises(KeyError):
-        run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"peeking": {}}))
+    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"peeking": {}})).verdict
+    assert verdict.standings[0].status == "failed"
+    assert "KeyError" in verdict.standings[0].reason
+    assert not read_records(tmp_path / "r")
 
 
 def test_reply_key_tells_apart_all_that_decides_an_answer():

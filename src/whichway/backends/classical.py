@@ -65,7 +65,7 @@ class ClassicalBackend:
         if job.options:
             raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
         start = time.perf_counter()
-        name = digest(["classical", job.id])
+        name = digest(["classical", self.version, job.id])
         goal, temporary = folder / name, folder / f"{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)

@@ -37,4 +37,6 @@ def _split(text: str) -> str | dict[str, float]:
     parts = [float(part) for part in text.split("/")]
     if min(parts) <= 0:
         raise OptionError(f"--split {text}: each share must be above 0.")
+    if len(parts) == 3 and not any(abs(sum(parts) - whole) < 1e-6 * whole for whole in (1, 100)):
+        raise OptionError(f"--split {text}: the shares of train, dev and test must sum to 100.")
     return dict(zip(("train", "dev", "test"), (part / sum(parts) for part in parts), strict=True))

@@ -46,7 +46,8 @@ def _explain(error: Exception, debug: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, WhichwayError):
         return _tell(f"error: {error}", USERS if isinstance(error, UserError) else OURS)
-    if isinstance(error, OSError) and error.errno in FULL:
+    full = isinstance(error, OSError) and error.errno in FULL
+    if full or "No space left on device" in str(error):  # safetensors wraps it in an error of its own
         return _tell(f"error: the disk is full{_at(error)}. Free some space; the same command resumes.", USERS)
     if isinstance(error, PATH_ERRORS) and error.filename is not None:
         return _tell(f"error: {error.filename}: {(error.strerror or 'cannot be used').lower()}. {_next(error)}", USERS)
@@ -57,8 +58,9 @@ def _explain(error: Exception, debug: bool) -> int:
     return _ours(error, debug)
 
 
-def _at(error: OSError) -> str:
-    return f" ({error.filename})" if error.filename else ""
+def _at(error: Exception) -> str:
+    name = getattr(error, "filename", None)
+    return f" ({name})" if name else ""
 
 
 def _next(error: OSError) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import Cache, reply_key
-from whichway.contest.folder import Lines, keep_adapter, noun, read_lines, write_json
+from whichway.contest.folder import Lines, keep_adapter, noun, read_lines, record_key, write_json
 from whichway.contest.plan import House, Settings
 from whichway.contracts import Backend, Listener, Metric
 from whichway.errors import BudgetSpent, WayFailed
@@ -109,7 +109,7 @@ class Till:
     records: Lines
     ledger: Lines
     listener: Listener
-    seen: set[tuple[str, str, str, int]] = field(default_factory=set)
+    written: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
     booked: set[str] = field(default_factory=set)
     paid_seconds: float = 0.0
     paid_usd: float = 0.0
@@ -129,9 +129,8 @@ class Till:
         """Append those not written before."""
         new = []
         for record in records:
-            key = (record.candidate, record.example, record.split, record.repeat)
-            if key not in self.seen:
-                self.seen.add(key)
+            if record_key(record) not in self.written:
+                self.written[record_key(record)] = record
                 new.append(record)
         self.records.append(new)
 
@@ -249,7 +248,7 @@ class HouseBench:
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)
-        return records
+        return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
     def _answers(
         self, candidate: Candidate, examples: Sequence[Example], what: str
@@ -266,15 +265,17 @@ class HouseBench:
             ]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             found = self._till.cache.get(keys)
-            missing = [i for i, key in enumerate(keys) if key not in found]
+            first = {key: i for i, key in reversed(list(enumerate(keys)))}  # equal requests are asked once
+            missing = [i for i, key in enumerate(keys) if key not in found and first[key] == i]
             fresh = dict(zip(missing, self._call(backend, candidate, [requests[i] for i in missing]), strict=True))
             self._till.cache.put(((keys[i], reply) for i, reply in fresh.items()), self._till.payer)
-            self._book_chunk(candidate, what, keys, found, fresh)
+            asked = {keys[i]: reply for i, reply in fresh.items()}
+            self._book_chunk(candidate, what, keys, found, asked)
             self._till.listener(
                 "score", {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
             )
             for i, key in enumerate(keys):
-                reply, payer = (fresh[i], self._till.payer) if i in fresh else found[key]
+                reply, payer = (asked[key], self._till.payer) if key in asked else found[key]
                 yield requests[i], reply, payer != self._till.payer
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
@@ -293,41 +294,31 @@ class HouseBench:
         what: str,
         keys: Sequence[str],
         found: Mapping[str, tuple[Reply, str]],
-        fresh: Mapping[int, Reply],
+        asked: Mapping[str, Reply],
     ) -> None:
-        replies = [fresh[i] if i in fresh else found[key][0] for i, key in enumerate(keys)]
-        mine = [
-            r
-            for i, (r, key) in enumerate(zip(replies, keys, strict=True))
-            if i in fresh or found[key][1] == self._till.payer
-        ]
+        replies = [asked[key] if key in asked else found[key][0] for key in keys]
         seconds = sum(r.seconds for r in replies)
         self.purse.add(seconds, seconds * self._till.settings.price_per_hour / 3600, len(replies))
+        fresh = sum(r.seconds for r in asked.values())
+        mine = fresh + sum(r.seconds for r, payer in found.values() if payer == self._till.payer)
         key = digest([self._way, what, candidate.id, list(keys)], 32)
-        self._till.book(
-            self._way,
-            what,
-            key,
-            len(replies),
-            seconds,
-            sum(r.seconds for r in mine),
-            sum(r.seconds for r in fresh.values()),
-        )
+        self._till.book(self._way, what, key, len(replies), seconds, mine, fresh)
 
     def _checkpoints(
         self, backend: Backend, job: TrainJob, folder: Path, start: Weights
     ) -> Iterator[tuple[Adapter, str]]:
         """Kept checkpoints first (with who paid), then new ones (paid by no one yet: "")."""
         done = 0
+        self._check_purse()
         for line in read_lines(folder / "checkpoints.jsonl"):
             payer = line.pop("payer")
             done += 1
             yield noun(Adapter, line), payer
+            self._check_purse()  # as when it was trained: a warm cache must not reach further
         if (folder / "done.json").exists():
             return
         kept = Lines(folder / "checkpoints.jsonl")
         try:
-            self._check_purse()
             for index, adapter in enumerate(backend.train(job, folder, self.adapter_path(start))):
                 if index < done:
                     continue

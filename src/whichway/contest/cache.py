@@ -43,6 +43,15 @@ class Cache:
     def get(self, keys: Sequence[str]) -> dict[str, tuple[Reply, str]]:
         """Found entries: key -> (reply, payer)."""
         found: dict[str, tuple[Reply, str]] = {}
+        try:
+            self._find(keys, found)
+        except sqlite3.Error as error:
+            raise DiskError(
+                f"cannot read the cache {self.folder}: {error}. Give another place with --cache."
+            ) from error
+        return found
+
+    def _find(self, keys: Sequence[str], found: dict[str, tuple[Reply, str]]) -> None:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
@@ -50,7 +59,6 @@ class Cache:
                 f"SELECT key, payer, reply FROM replies WHERE key IN ({marks})", part
             ):
                 found[key] = (Reply(**json.loads(text)), payer)
-        return found
 
     def put(self, entries: Iterable[tuple[str, Reply]], payer: str) -> None:
         """Keep replies, all or none of them. Those that failed are left out.
@@ -62,7 +70,7 @@ class Cache:
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise DiskError(
                 f"cannot write to the cache {self.folder}: {error}. Free some space and run again."
             ) from error

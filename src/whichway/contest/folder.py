@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from whichway.contest.plan import differences
 from whichway.errors import DiskError, PlanMismatch, UserError
-from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, to_json
+from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, to_json
 
 T = TypeVar("T")
 
@@ -33,6 +35,40 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_text` of a noun or JSON value: sorted keys, two spaces."""
     write_text(path, json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def alone(cache: Path, folder: Path) -> Iterator[None]:
+    """One run at a time in a folder; the lock lies in the cache and ends with its process, however that ends.
+
+    Raises:
+        UserError: another process is at work there.
+    """
+    from filelock import FileLock, Timeout
+
+    place = cache / "locks"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"the cache {cache} cannot be made: {error}. Give another place with --cache.") from error
+    try:
+        with FileLock(place / f"{digest(str(folder.resolve()))}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"another whichway is at work in {folder}. Wait for it, or give another folder.") from None
+
+
+def record_key(record: Record) -> tuple[str, str, str, int]:
+    """What a record is the only one of."""
+    return (record.candidate, record.example, record.split, record.repeat)
+
+
+def run_id(folder: Path) -> str:
+    """The run's own random name, by which the cache remembers who paid."""
+    path = folder / "run_id"
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex + "\n")
+    return path.read_text(encoding="utf-8").strip()
 
 
 class Lines:

@@ -5,9 +5,10 @@ Resume is rerun: the ways run again from the start, and all that was answered or
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 
 from whichway.contest.bench import HouseBench, Till, stamped, total
 from whichway.contest.cache import Cache
-from whichway.contest.folder import Lines, prepare, write_json, write_text
+from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, run_id, write_json, write_text
 from whichway.contest.plan import House, Settings, fill_options, make_plan
 from whichway.contracts import Listener, Way
-from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
-from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, digest, to_json
+from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
+from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, to_json
 from whichway.verdict.decide import Arm, decide, sanity
 
 ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
@@ -64,9 +65,14 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
     plan = make_plan(task, house, settings)
+    with alone(settings.cache, folder):
+        return _run(task, house, plan, folder, settings, listener)
+
+
+def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
     prepare(folder, plan, task)
     listener("plan", {"plan": plan, "folder": folder})
-    with _till(folder, house, settings, plan, listener) as till:
+    with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         arms = [_cross(task, t, till) for t in tried]
         verdict = decide(
@@ -82,7 +88,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
 
 
 @contextmanager
-def _till(folder: Path, house: House, settings: Settings, plan: Plan, listener: Listener) -> Iterator[Till]:
+def _till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
     """Open the books of a run, and close them whatever happens."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)
@@ -91,11 +97,11 @@ def _till(folder: Path, house: House, settings: Settings, plan: Plan, listener: 
         house=house,
         settings=settings,
         cache=cache,
-        payer=f"{folder.name}/{digest(to_json(plan))}",
+        payer=run_id(folder),
         records=records,
         ledger=ledger,
         listener=listener,
-        seen={(r["candidate"], r["example"], r["split"], r["repeat"]) for r in records.read()},
+        written={record_key(r): r for r in read_records(folder)},
         booked={line["key"] for line in ledger.read()},
     )
     try:
@@ -138,6 +144,13 @@ def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
         reason = "" if seen else f"{spent}, before there was a first candidate"
     except (WayFailed, AdapterNotLive) as error:
         reason = str(error)
+    except (WhichwayError, OSError):
+        raise  # the user's input, or the disk: no fault of the way
+    except Exception as error:  # one broken way must not cost the others their verdict
+        if "No space left on device" in str(error):  # safetensors wraps it in an error of its own
+            raise DiskError(f"the disk is full ({error}). Free some space; the same command resumes.") from error
+        bench.say(traceback.format_exc())
+        reason = f"{type(error).__name__}: {error} (an error inside the way; see its log)"
     finalists = () if reason else _best_by_seed(list(seen.values()))
     if finalists and name != ZERO_SHOT and zero_shot is not None and way.KIND != "baseline":
         reason = sanity(max(v for _, v in finalists), zero_shot, len(task.dev), task.margin, way.KIND)
@@ -179,7 +192,11 @@ def _write_way(
 def _cross(task: Task, tried: Tried, till: Till) -> Arm:
     """Finalists over the test split, once each; a way that failed does not get there."""
     spent = tried.bench.purse.seconds, tried.bench.purse.usd
-    runs = [] if tried.reason else [tried.bench.cross(c, task.test) for c, _ in tried.finalists]
+    runs: list[list[Record]] = []
+    try:
+        runs = [] if tried.reason else [tried.bench.cross(c, task.test) for c, _ in tried.finalists]
+    except (WayFailed, AdapterNotLive) as error:
+        tried = replace(tried, reason=f"on test: {error}", finalists=())
     till.listener("test", {"way": tried.way, "finalists": len(runs)})
     rows = [r for records in runs for r in records]
     metric = till.house.metric

@@ -97,6 +97,7 @@ class Answerer:
         self.model = model
         self.module = module
         self._prefix = Prefix([], None)
+        self._common = 0  # tokens that the prompts of the call share
         self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
 
     @torch.no_grad()
@@ -109,18 +110,18 @@ class Answerer:
         """Write an answer to each request; greedy at temperature 0, else drawn from a seed of the request's content."""
         return self._answer(requests, self._generate)
 
-    def _answer(self, requests: Sequence[Request], work: Callable[[list[Row], int], list[Reply]]) -> list[Reply]:
+    def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
         prompts = self.model.renderer.prompt_ids([r.messages for r in requests])
         replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
         open_ = [i for i, reply in enumerate(replies) if reply is None]
         if not open_:
             return [reply for reply in replies if reply]
         start = time.perf_counter()
-        fresh = self._share([prompts[i] for i in open_])
+        self._share([prompts[i] for i in open_])
         size = len(self._prefix.ids)
         each = (time.perf_counter() - start) / len(open_)
         rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
-        for row, reply in zip(rows, work(rows, fresh), strict=True):
+        for row, reply in zip(rows, work(rows), strict=True):
             replies[row.number] = reply
         return [reply for reply in replies if reply]
 
@@ -132,26 +133,28 @@ class Answerer:
         told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
         return Reply("", finish="error", error=told)
 
-    def _share(self, prompts: list[list[int]]) -> int:
-        """Have the prompts' common prefix ready; return how many of its tokens were computed now."""
+    def _share(self, prompts: list[list[int]]) -> None:
+        """Have the prompts' common prefix ready."""
         size = pack.common(prompts)
-        size = size if self._longest is None else min(size, self._longest)
+        size = self._common = size if self._longest is None else min(size, self._longest)
         ids, known = prompts[0][:size], self._prefix
         same = pack.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
             self._prefix = Prefix(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
-            return 0
+            return
         self._prefix = Prefix(ids, pack.run_prefix(self.module, ids, self.model.device))
-        return size
 
-    def _counts(self, row: Row, fresh: int, first: bool) -> tuple[int, int]:
-        """Tokens computed and reused: the row that had the prefix computed pays for it, the others found it ready."""
-        size, paid = len(self._prefix.ids), fresh if first else 0
-        return len(row.ids) + paid, size - paid
+    def _counts(self, row: Row, first: bool) -> tuple[int, int]:
+        """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
+
+        What an earlier call left ready saves time but is not counted: counts must not depend on a process's history.
+        """
+        cached = 0 if first else self._common
+        return len(self._prefix.ids) + len(row.ids) - cached, cached
 
     # Closed labels
 
-    def _choose(self, rows: list[Row], fresh: int) -> list[Reply]:
+    def _choose(self, rows: list[Row]) -> list[Reply]:
         groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in rows:
             groups[row.request.labels].append(row)
@@ -162,7 +165,7 @@ class Answerer:
                 work = functools.partial(self._scores, trie=trie)
                 scores = halving(functools.partial(self._timed, work=work), batch)
                 for row, numbers in zip(batch, scores, strict=True):
-                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, fresh, row is rows[0]))
+                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, row is rows[0]))
         return [replies[row.number] for row in rows]
 
     def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
@@ -202,14 +205,14 @@ class Answerer:
 
     # Free text
 
-    def _generate(self, rows: list[Row], fresh: int) -> list[Reply]:
+    def _generate(self, rows: list[Row]) -> list[Reply]:
         replies: dict[int, Reply] = {}
         ordered = sorted(rows, key=lambda row: len(row.ids))
         size = _ROWS[self.model.device.type]
         for batch in (ordered[i : i + size] for i in range(0, len(ordered), size)):
             written = halving(functools.partial(self._timed, work=self._write), batch)
             for row, ids in zip(batch, written, strict=True):
-                replies[row.number] = self._read(row, ids, self._counts(row, fresh, row is rows[0]))
+                replies[row.number] = self._read(row, ids, self._counts(row, row is rows[0]))
         return [replies[row.number] for row in rows]
 
     def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:

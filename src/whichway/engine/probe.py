@@ -79,11 +79,11 @@ class Prober(Answerer):
         starts = [self._start(request.messages) for request in requests]
         self._longest = min(starts)
 
-        def work(rows: list[Row], fresh: int) -> list[Reply]:
+        def work(rows: list[Row]) -> list[Reply]:
             for batch in self._batches(rows, 0):
                 states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
                 found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
-            return [Reply("", *self._counts(row, fresh, row is rows[0]), 0, row.seconds) for row in rows]
+            return [Reply("", *self._counts(row, row is rows[0]), 0, row.seconds) for row in rows]
 
         replies = self._answer(requests, work)
         empty = np.zeros(_PARTS * self.model.hidden, np.float32)

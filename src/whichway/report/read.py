@@ -85,7 +85,11 @@ def read(folder: Path) -> Run:
 def noun(kind: type[T], data: Mapping[str, Any]) -> T:
     """Build a dataclass from its JSON; fields that it does not have are left out."""
     hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
-    return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in hints})
+    try:
+        return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in hints})
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        told = f"a {kind.__name__.lower()} in the run folder is damaged ({error}). Run the contest again."
+        raise UserError(told) from error
 
 
 @cache

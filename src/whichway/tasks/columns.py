@@ -86,13 +86,11 @@ def find(
 
 
 def inputs_of(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The input columns of rows without targets: the wanted ones, or the single column of the file.
+    """The input columns of rows without targets.
 
     Raises:
         DataError: a wanted column is missing.
     """
-    if len(wanted) == 1 and wanted[0] not in table.columns and len(table.columns) == 1:
-        return table.columns
     _exist(table, {"input": wanted})
     return tuple(wanted)
 

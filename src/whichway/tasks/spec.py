@@ -225,6 +225,8 @@ def _yaml(path: Path) -> tuple[Any, Marks]:
     Raises:
         DataError: it is no YAML, or a key stands twice.
     """
+    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
+        raise DataError(f"{path} looks like data, not like a task file. Say --data {path}, or write one: whichway init {path}")
     loader = _Loader(decode(path))
     try:
         node = loader.get_single_node()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from whichway.contracts import Bench
-from whichway.errors import WayFailed
+from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Layout, Practice
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.plain import first_prompt
@@ -27,7 +28,7 @@ class Options:
 
     counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try"})
     draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
-    kinds: tuple[str, ...] = field(
+    kinds: tuple[Literal["balanced", "random"], ...] = field(
         default=("balanced", "random"), metadata={"help": "balanced over the answers, or random"}
     )
     calibrate: int = field(
@@ -40,6 +41,8 @@ class Options:
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates seed by seed."""
+    if min(options.counts, default=0) < 1:
+        raise OptionError(f"prompt_shots.counts wants numbers of 1 and more, got {options.counts}")
     rows = [e for e in task.train if len(e.text) + len(e.target) <= options.longest]
     if not rows:
         raise WayFailed(f"every training row is longer than {options.longest} characters; raise prompt_shots.longest")

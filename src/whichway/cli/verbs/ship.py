@@ -1,4 +1,4 @@
-"""Write a run's winner as a folder that works without whichway."""
+"""Write a run's winner as a folder: prompt, adapter, card, and a program for language models that needs no whichway."""
 
 from __future__ import annotations
 
