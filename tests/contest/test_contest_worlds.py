@@ -27,7 +27,8 @@ def world_task(number: int, test: int) -> Task:
 def choice_in(number: int, place: Path, skill: dict[str, float], test: int) -> tuple[str | None, str]:
     task = world_task(number, test)
     house = make_house(task, skill=skill, correlation=0.5, seed_sd=0.01, number=number)
-    verdict = run(task, house, folder=place / str(number), settings=settings_for(place / f"cache-{number}", WAYS)).verdict
+    settings = settings_for(place / f"cache-{number}", WAYS)
+    verdict = run(task, house, folder=place / str(number), settings=settings).verdict
     return verdict.choice, verdict.answer
 
 

@@ -226,7 +226,7 @@ def _yaml(path: Path) -> tuple[Any, Marks]:
         DataError: it is no YAML, or a key stands twice.
     """
     if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
-        raise DataError(f"{path} looks like data, not like a task file. Say --data {path}, or write one: whichway init {path}")
+        raise DataError(f"{path} looks like data, no task file. Say --data {path}, or first whichway init {path}")
     loader = _Loader(decode(path))
     try:
         node = loader.get_single_node()
