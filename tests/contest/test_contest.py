@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from contest_kit import ALL_WAYS, make_house, settings_for, small_task
 from whichway.contest import Outcome, run
 from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache, reply_key
-from whichway.contest.folder import Lines, read_candidates, read_records, read_verdict
+from whichway.contest.folder import Lines, alone, read_candidates, read_records, read_verdict
 from whichway.errors import OptionError, PlanMismatch, UserError
 from whichway.nouns import Budget, Decoding, Message, MetricSpec, Practice, Reply, Request, Weights
 
@@ -210,3 +212,66 @@ def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path):
     lines = Lines(path)
     lines.append([{"a": 3}])
     assert [line["a"] for line in lines.read()] == [1, 3]
+
+
+def test_one_broken_way_does_not_cost_the_others_their_verdict(tmp_path):
+    task = small_task()
+
+    class Broken:
+        KIND, RANDOM = "prompt", False
+        Options = make_house(task).ways["base_majority"].Options
+
+        def adapt(self, practice, bench, options):
+            raise ValueError("empty vocabulary")
+            yield
+
+    house = make_house(task)
+    house = replace(house, ways={**house.ways, "broken": Broken()})
+    ways = {"broken": {}, "base_majority": {}}
+    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    by_way = {s.way: s for s in verdict.standings}
+    assert "empty vocabulary" in by_way["broken"].reason
+    assert by_way["base_majority"].score is not None
+    assert "Traceback" in (tmp_path / "r/ways/broken/log").read_text()
+
+
+def test_a_lost_cache_does_not_change_the_verdict_of_a_finished_run(tmp_path):
+    task = small_task(60, 20, 40)
+    ways = {"base_majority": {}, "prompt_plain": {}}
+    run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    before = [(tmp_path / "r" / name).read_bytes() for name in ("records.jsonl", "ledger.jsonl")]
+    shutil.rmtree(tmp_path / ".cache")
+    run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    assert [(tmp_path / "r" / name).read_bytes() for name in ("records.jsonl", "ledger.jsonl")] == before
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
+    task = small_task(60, 20, 40)
+    settings = settings_for(tmp_path, {"base_majority": {}})
+    with alone(settings.cache, tmp_path / "r"), pytest.raises(UserError, match="another whichway"):
+        run(task, make_house(task), folder=tmp_path / "r", settings=settings)
+
+
+def test_equal_requests_in_a_chunk_are_asked_once(tmp_path):
+    task = small_task(60, 20, 40)
+    twin = replace(task.test[0], target=next(label for label in task.labels if label != task.test[0].target))
+    task = replace(task, test=(*task.test, twin))
+    asked = []
+
+    class Counting(type(make_house(task).backends["fake"])):
+        def open(self, weights, adapter):
+            session = super().open(weights, adapter)
+            inner = session.enter_result
+
+            class Session:
+                def choose(self, requests):
+                    asked.extend(r.messages for r in requests)
+                    return inner.choose(requests)
+
+            return nullcontext(Session())
+
+    house = make_house(task)
+    house = replace(house, backends={**house.backends, "fake": Counting()})
+    ways = {"prompt_plain": {"layouts": ("system",), "calibrate": 0}}
+    run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    assert len(asked) == len(set(asked)) == len(task.dev) + len(task.test) - 1

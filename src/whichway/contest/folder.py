@@ -115,6 +115,19 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
 
 
+def refuse(folder: Path) -> None:
+    """Refuse what can be no run folder, before anything is written anywhere.
+
+    Raises:
+        UserError: there are other things in it.
+        DiskError: it is a file.
+    """
+    if folder.is_file():
+        raise DiskError(f"{folder} cannot be a run folder: it is a file.")
+    if folder.is_dir() and not (folder / "plan.json").exists() and any(p.suffix != ".tmp" for p in folder.iterdir()):
+        raise UserError(f"{folder} is not empty and is no run folder; give another one with --out.")
+
+
 def prepare(folder: Path, plan: Plan, task: Task) -> None:
     """Write plan and rows first; refuse a folder that another plan made.
 
@@ -132,8 +145,6 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
                     f"{folder} was made by another plan; nothing was changed there.\n" + "\n".join(lines) + "\n"
                     "Give another folder with --out, or the old options again."
                 )
-        elif any(path.suffix != ".tmp" for path in folder.iterdir()):
-            raise UserError(f"{folder} is not empty and is no run folder; give another one with --out.")
         else:
             write_json(folder / "plan.json", written)
         if not (folder / "rows.jsonl").exists():
@@ -141,8 +152,6 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
             write_text(folder / "rows.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     except NotADirectoryError as error:
         raise DiskError(f"{folder} cannot be a run folder: a part of the path is a file.") from error
-    except FileExistsError as error:
-        raise DiskError(f"{folder} cannot be a run folder: it is a file.") from error
 
 
 def _row(example: Example, split: str) -> dict[str, Any]:

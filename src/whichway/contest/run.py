@@ -16,7 +16,17 @@ import numpy as np
 
 from whichway.contest.bench import HouseBench, Till, stamped, total
 from whichway.contest.cache import Cache
-from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, run_id, write_json, write_text
+from whichway.contest.folder import (
+    Lines,
+    alone,
+    prepare,
+    read_records,
+    record_key,
+    refuse,
+    run_id,
+    write_json,
+    write_text,
+)
 from whichway.contest.plan import House, Settings, fill_options, make_plan
 from whichway.contracts import Listener, Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
@@ -65,6 +75,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
     plan = make_plan(task, house, settings)
+    refuse(folder)
     with alone(settings.cache, folder):
         return _run(task, house, plan, folder, settings, listener)
 
