@@ -7,7 +7,7 @@ budget and could give another verdict. *Paid* is a column of the ledger, nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -265,11 +265,9 @@ class HouseBench:
             ]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             found = self._till.cache.get(keys)
-            first = {key: i for i, key in reversed(list(enumerate(keys)))}  # equal requests are asked once
-            missing = [i for i, key in enumerate(keys) if key not in found and first[key] == i]
-            fresh = dict(zip(missing, self._call(backend, candidate, [requests[i] for i in missing]), strict=True))
-            self._till.cache.put(((keys[i], reply) for i, reply in fresh.items()), self._till.payer)
-            asked = {keys[i]: reply for i, reply in fresh.items()}
+            missing = {key: r for key, r in zip(keys, requests, strict=True) if key not in found}  # equal ones once
+            asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
+            self._till.cache.put(asked.items(), self._till.payer)
             self._book_chunk(candidate, what, keys, found, asked)
             self._till.listener(
                 "score", {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
@@ -330,8 +328,3 @@ class HouseBench:
             )
         finally:
             kept.close()
-
-
-def stamped(candidate: Candidate, way: str) -> Candidate:
-    """The candidate with its maker's name."""
-    return replace(candidate, way=way)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from whichway.contest.bench import HouseBench, Till, stamped, total
+from whichway.contest.bench import HouseBench, Till
 from whichway.contest.cache import Cache
 from whichway.contest.folder import (
     Lines,
@@ -28,7 +28,7 @@ from whichway.contest.folder import (
     write_text,
 )
 from whichway.contest.plan import House, Settings, fill_options, make_plan
-from whichway.contracts import Listener, Way
+from whichway.contracts import Listener
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
 from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, to_json
 from whichway.verdict.decide import Arm, decide, sanity
@@ -56,7 +56,6 @@ class Tried:
     bench: HouseBench
     finalists: tuple[tuple[Candidate, float], ...]  # (candidate, dev score), one per seed
     reason: str = ""  # why it failed; "" when it did not
-    zero_shot: float | None = None
 
 
 def _quiet(event: str, facts: Mapping[str, Any]) -> None:
@@ -145,7 +144,7 @@ def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
     reason = ""
     try:
         for candidate in way.adapt(practice, bench, options):
-            candidate = stamped(candidate, name)
+            candidate = replace(candidate, way=name)
             value = bench.value(candidate)
             seen.setdefault(f"{candidate.seed}/{candidate.id}", (candidate, value))
             costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
@@ -167,8 +166,8 @@ def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
         reason = sanity(max(v for _, v in finalists), zero_shot, len(task.dev), task.margin, way.KIND)
     if not finalists and not reason:
         reason = "it gave no candidate"
-    tried = Tried(name, way.KIND, way.RANDOM, bench, finalists, reason, zero_shot)
-    _write_way(tried, seen, costs)
+    tried = Tried(name, way.KIND, way.RANDOM, bench, finalists, reason)
+    _write_way(till.folder, tried, seen, costs)
     if reason:
         till.listener("failed", {"way": name, "reason": reason})
     return tried
@@ -184,9 +183,9 @@ def _best_by_seed(seen: Sequence[tuple[Candidate, float]]) -> tuple[tuple[Candid
 
 
 def _write_way(
-    tried: Tried, seen: Mapping[str, tuple[Candidate, float]], costs: Mapping[str, tuple[float, float]]
+    run: Path, tried: Tried, seen: Mapping[str, tuple[Candidate, float]], costs: Mapping[str, tuple[float, float]]
 ) -> None:
-    folder = tried.bench._till.folder / "ways" / tried.way
+    folder = run / "ways" / tried.way
     finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
     lines = []
     for key, (candidate, value) in seen.items():
@@ -252,6 +251,3 @@ def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[An
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-__all__ = ["Outcome", "Way", "run", "total"]

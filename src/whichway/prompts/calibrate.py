@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from whichway.nouns import Candidate, Reply
+
+
+def calibrated(candidate: Candidate, replies: Sequence[Reply]) -> Candidate | None:
+    """The candidate with batch calibration from its own answers; None when no answer has label scores."""
+    scores = [reply.scores for reply in replies if reply.scores]
+    if not scores:
+        return None
+    decoding = replace(candidate.decoding, bias=batch_bias(scores))
+    return replace(candidate, decoding=decoding, note=f"{candidate.note}, calibrated")
 
 
 def batch_bias(scores: Sequence[Mapping[str, float]]) -> tuple[tuple[str, float], ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.nouns import Candidate, Decoding, Layout, Practice
-from whichway.prompts.calibrate import batch_bias
+from whichway.prompts.calibrate import calibrated
 from whichway.prompts.plain import first_prompt
 
 KIND = "prompt"
@@ -38,11 +38,6 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         candidate = Candidate(prompt, bench.base, decoding, note=f"instructions in the {layout} message")
         yield candidate
         if task.labels and options.calibrate:
-            replies = bench.ask(candidate, task.train[: options.calibrate])
-            scores = [reply.scores for reply in replies if reply.scores]
-            if scores:
-                yield replace(
-                    candidate,
-                    decoding=replace(decoding, bias=batch_bias(scores)),
-                    note=f"{candidate.note}, calibrated",
-                )
+            even = calibrated(candidate, bench.ask(candidate, task.train[: options.calibrate]))
+            if even:
+                yield even

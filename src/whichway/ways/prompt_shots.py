@@ -14,7 +14,7 @@ from typing import Literal
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Layout, Practice
-from whichway.prompts.calibrate import batch_bias
+from whichway.prompts.calibrate import calibrated
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.shots import balanced_shots, random_shots
 
@@ -73,7 +73,4 @@ def _candidate(
         return candidate
     shown = {shot.text for shot in shots}
     inputs = [e for e in task.train if e.text not in shown][: options.calibrate]
-    scores = [reply.scores for reply in bench.ask(candidate, inputs) if reply.scores]
-    if not scores:
-        return candidate
-    return replace(candidate, decoding=replace(decoding, bias=batch_bias(scores)), note=f"{candidate.note}, calibrated")
+    return calibrated(candidate, bench.ask(candidate, inputs)) or candidate
