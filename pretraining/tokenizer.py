@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--vocab", type=int, default=8192)
+    parser.add_argument("--vocab", type=int, default=16384)
     parser.add_argument("--megabytes", type=float, default=20.0, help="of text and of chat, each")
     parser.add_argument("--context", type=int, default=1024)
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Pretrain the embedded model, resumably: plain text and chat mixed, then chat alone while the rate decays.
 
-    python pretraining/train.py --corpus CORPUS --work pretraining/work
+    python pretraining/train.py --corpus CORPUS --evals EVALS --work pretraining/work
 
 Run it again after an interruption and it goes on from the newest checkpoint.
 """
@@ -8,7 +8,6 @@ Run it again after an interruption and it goes on from the newest checkpoint.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import time
@@ -23,110 +22,153 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from shards import Packed, encode_chat, encode_text, pack, read_shard
+from embed import cooccurrence, embeddings
+from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
 
-SKIP = {"math", "sql"}  # tasks that a model of this size cannot learn anything from
+# Share of a task's rows that is used. The model is to follow a list of labels, to learn from examples and to keep to a
+# format; what it cannot learn at this size (sums, SQL) is left out, what teaches plain language only is thinned out.
+SHARES = {
+    "math": 0.0,
+    "sql": 0.0,
+    "dialogue": 0.15,
+    "qa": 0.25,
+    "support": 0.3,
+    "support_chat": 0.5,
+    "textop": 0.4,
+    "rewrite": 0.4,
+    "generate": 0.5,
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides the weights. Sizes in tokens."""
 
-    hidden: int = 192
-    layers: int = 4
-    heads: int = 3
-    intermediate: int = 512
-    context: int = 1024
-    batch: int = 4
-    warmup_steps: int = 80
-    decays: tuple[tuple[int, int], ...] = ((365, 561), (682, 1049))  # steps; the rate falls to 0, then starts again
-    pool: float = 16e6  # tokens of chat and text made ready (more than are used)
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 4
+    intermediate: int = 640
+    context: int = 2048
+    lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
+    batch: int = 8192  # tokens per step
+    warmup_steps: int = 60
+    decay_start: int = 100_000  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 100_000
+    text_size: int = 256  # pieces of plain text
+    text_tokens: float = 8e6
+    text_share: float = 0.15  # of the steps, while the rate is stable
+    counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
+    window: int = 6
+    shift: float = 0.5
+    head_share: float = 0.22  # share of all positions at which head and loss are computed
+    prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
     muon_rate: float = 4e-3
-    adam_rate: float = 4e-3
-    prompt_share: float = 0.3  # share of the tokens that are no assistant's that are trained on, while they count
-    head_share: float = 0.5  # share of all positions at which head and loss are computed
-    text_share: float = 0.34
+    embed_rate: float = 1.5e-3
+    norm_rate: float = 4e-3
     seed: int = 17
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return self.decays[-1][1]
 
     def decaying(self, step: int) -> bool:
         """Whether the rate falls; then plain text is left out."""
-        return any(start <= step < end for start, end in self.decays)
+        return step >= self.decay_start
 
     def rate(self, step: int) -> float:
-        """Factor on the peak rates: warm-up, stable, decay; the next cycle goes on from there (arXiv 2410.05192)."""
+        """Factor on the peak rates: warm-up, stable, linear decay."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        falling = [(end - step) / (end - start) for start, end in self.decays if start <= step < end]
-        return falling[0] if falling else 1.0
+        return min(1.0, (self.steps - step) / (self.steps - self.decay_start))
 
 
-def prepare(corpus: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[Packed, Packed]:
-    """Encode and pack once; later starts read the arrays back."""
-    pools = []
-    for name in ("text", "chat"):
-        mark = hashlib.sha256((work / "tokenizer" / "tokenizer.json").read_bytes()).hexdigest()[:8]
-        path = work / f"{name}-{recipe.context}-{recipe.pool:.0f}-{mark}.npz"
-        if not path.exists():
-            need = recipe.pool * 1.5 if name == "chat" else recipe.pool * recipe.text_share * 1.2
-            documents = _until(need, _documents(name, corpus, recipe, tokenizer))
-            packed = pack(documents, recipe.context, tokenizer.pad_token_id)
-            temporary = path.with_suffix(".tmp.npz")
-            np.savez(temporary, ids=packed.ids, target=packed.target, document=packed.document)
-            temporary.rename(path)
-        with np.load(path) as arrays:
-            pools.append(Packed(arrays["ids"], arrays["target"], arrays["document"]))
-    return pools[0], pools[1]
+Pool = dict[int, Packed]  # by length of the sequences
 
 
-def _documents(name: str, corpus: Path, recipe: Recipe, tokenizer: Any) -> Iterator[Any]:
-    rows = (row for path in sorted(corpus.glob(f"{name}-*.jsonl.zst")) for row in read_shard(path))
-    if name == "text":
-        return encode_text(tokenizer, rows, recipe.context)
-    return encode_chat(tokenizer, rows, recipe.context, SKIP)
+def prepare(corpus: Path, evals: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[Pool, Pool, torch.Tensor]:
+    """Encode and pack once, count the first embeddings; later starts read them back."""
+    path = work / "pools.npz"
+    if not path.exists():
+        _prepare(path, corpus, evals, recipe, tokenizer)
+    with np.load(path) as arrays:
+        pools = tuple(
+            {n: Packed(*(arrays[f"{name}/{n}/{part}"] for part in ("ids", "target", "document")))
+             for n in recipe.lengths if f"{name}/{n}/ids" in arrays}
+            for name in ("text", "chat")
+        )
+        return (*pools, torch.from_numpy(arrays["embeddings"]))  # type: ignore[return-value]
 
 
-def _until(tokens: float, documents: Iterator[Any]) -> Iterator[Any]:
-    for doc in documents:
-        yield doc
-        tokens -= len(doc.ids)
-        if tokens <= 0:
-            return
+def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> None:
+    overlap = Overlap(evals)
+    pad = tokenizer.pad_token_id
+    chat = list(encode_chat(tokenizer, _rows(corpus, "chat", recipe, overlap), recipe.context))
+    order = np.random.default_rng(recipe.seed).permutation(len(chat))
+    text, counted = [], [doc.ids for doc in chat]
+    left = recipe.counted
+    for doc in encode_text(tokenizer, _rows(corpus, "text", recipe, overlap), recipe.text_size):
+        if left > recipe.counted - recipe.text_tokens:
+            text.append(doc)
+        counted.append(doc.ids)
+        left -= len(doc.ids)
+        if left <= 0:
+            break
+    facts = {"documents": overlap.seen, "dropped_for_overlap": overlap.hit, "grams": len(overlap.grams)}
+    facts |= {"chat_tokens": sum(len(d.ids) for d in chat), "counted_tokens": sum(map(len, counted))}
+    (path.parent / "corpus.json").write_text(json.dumps(facts))
+    counts = cooccurrence(np.concatenate(counted), len(tokenizer), recipe.window)
+    arrays = {"embeddings": embeddings(counts, recipe.hidden, recipe.shift, recipe.seed).numpy()}
+    pools = {"text": buckets(text, recipe.lengths, pad), "chat": buckets([chat[i] for i in order], recipe.lengths, pad)}
+    for name, pool in pools.items():
+        for n, packed in pool.items():
+            arrays |= {f"{name}/{n}/{part}": getattr(packed, part) for part in ("ids", "target", "document")}
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, **arrays)
+    temporary.rename(path)
 
 
-def batch_at(step: int, recipe: Recipe, text: Packed, chat: Packed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of one step, a pure function of the step: the data order survives a restart."""
-    rng = np.random.default_rng((recipe.seed, step))
-    share = 0.0 if recipe.decaying(step) else recipe.text_share
-    rows = []
-    for slot in range(recipe.batch):
-        pool = text if rng.random() < share else chat
-        order = np.random.default_rng((recipe.seed, id_of(pool, text))).permutation(len(pool.ids))
-        rows.append((pool, order[(step * recipe.batch + slot) % len(order)]))
-    take = [(pool.ids[i], pool.target[i], pool.document[i]) for pool, i in rows]
-    return tuple(np.stack(column) for column in zip(*take, strict=True))  # type: ignore[return-value]
+def _rows(corpus: Path, name: str, recipe: Recipe, overlap: Overlap) -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng((recipe.seed, len(name)))
+    for path in sorted(corpus.glob(f"{name}-*.jsonl.zst")):
+        for row in read_shard(path):
+            if rng.random() < SHARES.get(row.get("task", ""), 1.0) and not overlap(row_text(row)):
+                yield row
 
 
-def id_of(pool: Packed, text: Packed) -> int:
-    """0 for the text pool, 1 for the chat pool."""
-    return 0 if pool is text else 1
+def batches(pool: Pool, recipe: Recipe, part: int) -> list[tuple[int, np.ndarray]]:
+    """All steps' worth of a pool in a drawn order: the length of the sequences, and which of them."""
+    rng = np.random.default_rng((recipe.seed, part))
+    found = []
+    for length, packed in pool.items():
+        size = recipe.batch // length
+        order = rng.permutation(len(packed.ids))
+        found += [(length, order[i : i + size]) for i in range(0, len(order) - size + 1, size)]
+    return [found[i] for i in rng.permutation(len(found))]
 
 
-def tensors(
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray], recipe: Recipe, step: int
-) -> tuple[torch.Tensor, ...]:
+class Data:
+    """What each step sees, a pure function of the step: the order survives a restart."""
+
+    def __init__(self, recipe: Recipe, text: Pool, chat: Pool) -> None:
+        """Draw the order of both pools."""
+        self.recipe, self.pools = recipe, (text, chat)
+        self.order = tuple(batches(pool, recipe, part) for part, pool in enumerate(self.pools))
+
+    def at(self, step: int) -> Packed:
+        """The sequences of one step."""
+        rng = np.random.default_rng((self.recipe.seed, step))
+        share = 0.0 if self.recipe.decaying(step) else self.recipe.text_share
+        part = 0 if rng.random() < share else 1
+        length, rows = self.order[part][step % len(self.order[part])]
+        packed = self.pools[part][length]
+        return Packed(packed.ids[rows], packed.target[rows], packed.document[rows])
+
+
+def tensors(packed: Packed, recipe: Recipe, step: int) -> tuple[torch.Tensor, ...]:
     """Model inputs of one step.
 
-    Returns ids (B, T), block-diagonal causal mask (B, 1, T, T), positions (B, T), and the places trained on (K,) in
-    the flattened batch with their next tokens (K,). K is fixed so that the compiled graph is: missing ones are -100.
-    Prompt tokens are drawn rather than weighted down: the head costs as much as two layers, so it runs where it counts.
+    Returns ids (B, T), block-diagonal causal mask (B, 1, T, T), positions (B, T), the places trained on (K,) in the
+    flattened batch, their next tokens (K,) and weights (K,). K is fixed for each length so that the compiled graph is;
+    answers come first, other tokens are drawn for the places that are left.
     """
-    ids = torch.from_numpy(arrays[0].astype(np.int64))
-    target, document = torch.from_numpy(arrays[1]), torch.from_numpy(arrays[2].astype(np.int64))
+    ids = torch.from_numpy(packed.ids.astype(np.int64))
+    target, document = torch.from_numpy(packed.target), torch.from_numpy(packed.document.astype(np.int64))
     batch, length = ids.shape
     same = document[:, :, None] == document[:, None, :]
     mask = (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
@@ -135,25 +177,25 @@ def tensors(
     first[:, 1:] = document[:, 1:] != document[:, :-1]
     index = torch.arange(length).expand_as(ids)
     positions = index - torch.where(first, index, 0).cummax(dim=1).values
+    usable = ((document > 0) & ~first)[:, 1:]
     rng = np.random.default_rng((recipe.seed, step, 1))
-    share = recipe.prompt_share / 3 if recipe.decaying(step) else recipe.prompt_share
-    drawn = torch.from_numpy(rng.random((batch, length)) < share)
-    wanted = ((target | drawn) & (document > 0) & ~first)[:, 1:]
-    places = (torch.arange(batch)[:, None] * length + torch.arange(length - 1))[wanted]
+    urgency = torch.from_numpy(rng.random((batch, length - 1))) + target[:, 1:] + 2.0 * usable
     room = int(batch * length * recipe.head_share)
-    places = places[torch.from_numpy(rng.permutation(len(places))[:room])]
-    labels = torch.full((room,), -100)
-    labels[: len(places)] = ids.flatten()[places + 1]
-    padded = torch.zeros(room, dtype=torch.long)
-    padded[: len(places)] = places
-    return ids, mask, positions, padded, labels
+    chosen = urgency.flatten().topk(room).indices.sort().values
+    rows, columns = chosen // (length - 1), chosen % (length - 1)
+    places, labels = rows * length + columns, ids[rows, columns + 1]
+    weights = torch.where(target[rows, columns + 1], 1.0, recipe.prompt_weight) * usable[rows, columns]
+    return ids, mask, positions, places, labels, weights
 
 
-def loss_of(model: Any, ids: Any, mask: Any, positions: Any, places: Any, labels: Any) -> Any:
-    """Mean next-token loss in nats at the trained places."""
+def loss_of(model: Any, ids: Any, mask: Any, positions: Any, places: Any, labels: Any, weights: Any) -> Any:
+    """Weighted mean next-token loss in nats at the trained places, and the mean over answers alone."""
     hidden = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)[places])
-    return torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
+    each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    answers = (weights == 1).float()
+    said = (each.detach() * answers).sum() / answers.sum().clamp_min(1)
+    return (each * weights).sum() / weights.sum(), said
 
 
 class Muon(torch.optim.Optimizer):
@@ -189,8 +231,13 @@ def orthogonal(gradient: torch.Tensor) -> torch.Tensor:
     return x.T if gradient.shape[0] > gradient.shape[1] else x
 
 
-def build(recipe: Recipe, tokenizer: Any) -> LlamaForCausalLM:
-    """The model at its random start."""
+def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> LlamaForCausalLM:
+    """The model at its start: counted embeddings, and attention of which half looks for alike tokens.
+
+    Residual outputs start at zero, so each block is the identity at first. In half of the heads keys equal queries: they
+    attend to tokens like their own from the first step (mimetic initialisation, Trockman & Kolter 2023), which is what
+    copying a label from a similar example takes.
+    """
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -207,20 +254,29 @@ def build(recipe: Recipe, tokenizer: Any) -> LlamaForCausalLM:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    for name, p in model.named_parameters():  # residual outputs start at zero: each block is the identity at first
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
-            torch.nn.init.zeros_(p)
+    alike = recipe.hidden // 2
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+            layer.self_attn.q_proj.weight[:alike] *= 2
+            layer.self_attn.k_proj.weight[:alike] = layer.self_attn.q_proj.weight[:alike]
+        if first is not None:
+            model.model.embed_tokens.weight.copy_(first)
     return model
 
 
 def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for embeddings and norms."""
     inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-    outer = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "embed" not in n and "lm_head" not in n)]
-    return [
-        Muon(inner, lr=recipe.muon_rate),
-        torch.optim.AdamW(outer, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
+    embed = [p for n, p in model.named_parameters() if "embed" in n]
+    norms = [p for n, p in model.named_parameters() if p.ndim < 2]
+    groups = [{"params": embed, "lr": recipe.embed_rate}, {"params": norms, "lr": recipe.norm_rate}]
+    optims = [Muon(inner, lr=recipe.muon_rate), torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
+    for o in optims:
+        for group in o.param_groups:
+            group["peak"] = group["lr"]
+    return optims
 
 
 def save(path: Path, step: int, model: torch.nn.Module, optimizers_: list[torch.optim.Optimizer]) -> None:
@@ -235,14 +291,18 @@ def main() -> None:
     """Read the options, go on from the newest checkpoint, train, save the weights in Hugging Face format."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--evals", type=Path, required=True, help="sets that must not overlap with what is trained on")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--stop-after", type=int, default=0, help="stop at this step (0: at the end)")
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--no-bf16", action="store_true", help="for processors that would emulate it")
     args = parser.parse_args()
     recipe = Recipe()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    text, chat = prepare(args.corpus, args.work, recipe, tokenizer)
-    model = build(recipe, tokenizer)
+    text, chat, first = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    data = Data(recipe, text, chat)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build(recipe, tokenizer, first).to(device)
     optims = optimizers(model, recipe)
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     start = 0
@@ -253,29 +313,30 @@ def main() -> None:
             o.load_state_dict(s)
         start = state["step"]
     loss_at = loss_of if args.no_compile else torch.compile(loss_of, dynamic=False)
-    peaks = (recipe.muon_rate, recipe.adam_rate)
     saved = began = time.monotonic()
-    for step in range(start, args.stop_after or recipe.steps):
-        loss = loss_at(model, *tensors(batch_at(step, recipe, text, chat), recipe, step))
+    end = args.stop_after or recipe.steps
+    sums = np.zeros(2)
+    for step in range(start, end):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=not args.no_bf16):
+            loss, answers = loss_at(model, *(t.to(device) for t in tensors(data.at(step), recipe, step)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for o, peak in zip(optims, peaks, strict=True):
+        for o in optims:
             for group in o.param_groups:
-                group["lr"] = peak * recipe.rate(step)
+                group["lr"] = group["peak"] * recipe.rate(step)
             o.step()
             o.zero_grad(set_to_none=True)
-        if step % 10 == 0:
-            seconds = time.monotonic() - began
-            rate = (step - start + 1) * recipe.batch * recipe.context / seconds
+        sums += loss.item(), answers.item()
+        if (step + 1) % 10 == 0:
+            rate = (step + 1 - start) * recipe.batch / (time.monotonic() - began)
+            facts = {"step": step + 1, "loss": round(sums[0] / 10, 4), "answers": round(sums[1] / 10, 4)}
             with log.open("a") as out:
-                facts = {"step": step, "of": recipe.steps, "loss": round(loss.item(), 4)}
                 out.write(json.dumps({**facts, "tokens_per_second": round(rate)}) + "\n")
-        if time.monotonic() - saved > 120:
-            save(checkpoint, step + 1, model, optims)
-            saved = time.monotonic()
-    save(checkpoint, max(start, args.stop_after or recipe.steps), model, optims)
-    model.save_pretrained(args.work / "model")
-    tokenizer.save_pretrained(args.work / "model")
+            sums[:] = 0
+            if (step + 1) % 50 == 0 and time.monotonic() - saved > 90:
+                save(checkpoint, step + 1, model, optims)
+                saved = time.monotonic()
+    save(checkpoint, max(start, end), model, optims)
 
 
 if __name__ == "__main__":

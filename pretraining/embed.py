@@ -1,0 +1,56 @@
+"""Embeddings to start from: a factorised co-occurrence matrix of the corpus's own tokens.
+
+A language model spends its first hundred million tokens on what words are like. The shifted positive pointwise mutual
+information of tokens within a window holds much of that (Levy & Goldberg 2014; Levy, Goldberg & Dagan 2015, whose
+exponent 0.75 on contexts and U·sqrt(S) are used), and counting and one truncated SVD take a minute on two cores.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_000) -> np.ndarray:
+    """Weighted counts (V, V) float32 of tokens within `window` of each other, 1/distance each; symmetric.
+
+    Args:
+        ids: (T,) token ids of the whole corpus in its order.
+        vocab: V.
+        window: tokens to each side.
+        chunk: tokens counted at once.
+    """
+    counts = np.zeros(vocab * vocab, dtype=np.float32)
+    for start in range(0, len(ids), chunk):
+        piece = ids[start : start + chunk].astype(np.int64)
+        for distance in range(1, window + 1):
+            pairs = piece[:-distance] * vocab + piece[distance:]
+            pairs.sort()
+            edges = np.flatnonzero(np.diff(pairs, prepend=-1))
+            counts[pairs[edges]] += np.diff(edges, append=len(pairs)).astype(np.float32) / distance
+    square = counts.reshape(vocab, vocab)
+    return square + square.T
+
+
+def embeddings(counts: np.ndarray, hidden: int, shift: float, seed: int) -> torch.Tensor:
+    """Rows (V, hidden) float32 of unit length on average; tokens never seen get small random ones."""
+    torch.manual_seed(seed)
+    c = torch.from_numpy(counts)
+    total, word = c.sum(), c.sum(1)
+    context = word**0.75
+    expected = word[:, None] * (context / context.sum())[None, :]
+    pmi = torch.log(c.clamp_min(1e-12) / expected.clamp_min(1e-12)) - shift
+    pmi = torch.where((c > 0) & (pmi > 0), pmi, 0.0)
+    pmi = (pmi + pmi.T) / 2
+    u, s, _ = torch.svd_lowrank(pmi, q=hidden + 16, niter=4)
+    rows = (u * s.sqrt())[:, :hidden]
+    seen = word > total * 1e-9
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    mean = rows[seen].mean(0)
+    rows = rows - 0.9 * mean  # the common direction says nothing about a word; a little of it stays as a constant input
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    # Dense random directions: no coordinate is special, as the norms that follow assume.
+    turn = torch.linalg.qr(torch.randn(hidden, hidden)).Q
+    rows = rows @ turn
+    small = torch.randn(len(rows), hidden) / hidden**0.5
+    return torch.where(seen[:, None], rows, 0.3 * small)

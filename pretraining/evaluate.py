@@ -1,0 +1,392 @@
+"""Measure a model on sets that it was never trained on: zero-shot, k-shot, wording, formats, fine-tuning, speed.
+
+    python pretraining/evaluate.py --evals EVALS --model src/whichway/embedded/model --out pretraining/work/results
+
+Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption; `table.md` is
+made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are resampled).
+
+Two views of each set. *Whole*: all labels, rows as they come. *Restricted*: its most frequent labels, at most five, the
+test rows balanced over them, so that the majority label is right in one of L.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whichway.backends.classical import ClassicalBackend
+from whichway.backends.local import LocalBackend
+from whichway.nouns import Adapter, Candidate, Decoding, Example, Message, Prompt, Request, Shot, TrainJob, TrainRow
+from whichway.prompts.calibrate import batch_bias
+from whichway.prompts.shots import balanced_shots
+from whichway.prompts.template import messages
+from whichway.tasks.metrics.json_fields import Metric as JsonFields
+from whichway.tasks.metrics.json_fields import Options as JsonOptions
+from whichway.verdict.stats import wilson
+
+ASKS = {
+    "medical_titles": "Which field of medicine is this paper about?",
+    "nlupp_domain": "Is this message about banking or about hotels?",
+    "nlupp_topic": "What is the customer talking about?",
+    "nlupp_need": "What does the customer need?",
+    "trec6": "What kind of answer does the question ask for?",
+    "restaurant_slots": "Extract the booking details as JSON. Keys: date, time, people, first_name, last_name.",
+}
+PHRASINGS = (
+    "{ask}",
+    "Classify the text.",
+    "Choose the right label. {ask}",
+    "{ask} Answer with the label only.",
+    "You sort incoming messages. {ask}",
+    "Read the text and pick the category that fits best.",
+    "Which of these is it?",
+    "Do your best: {ask}",
+    "Task: {ask}\nGive one of the labels.",
+    "Label the following text. Copy the label exactly.",
+)
+SHOTS = (1, 2, 4, 8, 16)
+SEEDS = (0, 1, 2, 3)
+LORA_ROWS = (50, 200, 1000)
+FACTORS = (0.5, 1.0, 2.0)
+TEST_ROWS, DEV_ROWS = 400, 150
+
+
+@dataclass(frozen=True)
+class Set:
+    """One evaluation set, split by a hash of its content."""
+
+    name: str
+    labels: tuple[str, ...]
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+
+
+def read(path: Path, most: int | None) -> Set:
+    """Read a set; `most`: restrict it to that many most frequent labels and balance its test rows."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    closed = path.stem != "restaurant_slots"
+    frequent = [label for label, _ in Counter(r["target"] for r in rows).most_common(most)]
+    labels = tuple(sorted(frequent)) if closed else ()
+    seen: dict[str, Example] = {}
+    for row in rows:
+        if not closed or row["target"] in labels:
+            seen.setdefault(row["input"], Example({"text": row["input"]}, row["target"]))
+    order = sorted(seen.values(), key=lambda e: hashlib.sha256(e.text.encode()).hexdigest())
+    test = _balanced(order, TEST_ROWS) if most and closed else order[:TEST_ROWS]
+    taken = {e.id for e in test}
+    rest = [e for e in order if e.id not in taken]
+    return Set(path.stem, labels, tuple(rest[DEV_ROWS:]), tuple(rest[:DEV_ROWS]), tuple(test))
+
+
+def _balanced(order: Sequence[Example], most: int) -> list[Example]:
+    """As many of each label: a third of the rarest label's rows at most."""
+    by_label: dict[str, list[Example]] = defaultdict(list)
+    for e in order:
+        by_label[e.target].append(e)
+    each = min(most // len(by_label), min(len(rows) for rows in by_label.values()) // 3)
+    return [e for rows in by_label.values() for e in rows[:each]]
+
+
+class Bench:
+    """The model under test."""
+
+    def __init__(self, model: str) -> None:
+        self.backend, self.classical = LocalBackend(), ClassicalBackend()
+        self.base = self.backend.weights(model)
+
+    def right(self, prompt: Prompt, data: Set, rows: Sequence[Example], adapter: Adapter | None = None,
+              folder: Path | None = None, calibrate: bool = True) -> np.ndarray:
+        """1 for each row answered rightly (`json_fields` F1 for open answers), (n,)."""
+        weights = adapter.weights if adapter else self.base
+        decoding = Decoding("choose" if data.labels else "generate", 96)
+        with self.backend.open(weights, folder / str(adapter.weights.adapter) if adapter and folder else None) as session:
+            if not data.labels:
+                replies = session.generate([Request(messages(prompt, e.text), decoding) for e in rows])
+                judge = JsonFields(JsonOptions())
+                scores = [judge(e, r.text).value for e, r in zip(rows, replies, strict=True)]
+                return np.array([s or 0.0 for s in scores])
+            if calibrate and adapter is None:
+                inputs = [e for e in data.train if e.text not in {s.text for s in prompt.shots}][:32]
+                bias = batch_bias([r.scores for r in session.choose(self._ask(prompt, data, inputs, decoding))])
+                decoding = replace(decoding, bias=bias)
+            said = session.choose(self._ask(prompt, data, rows, decoding))
+        bias_of = dict(decoding.bias)
+        best = [max(r.scores, key=lambda k: r.scores[k] + bias_of.get(k, 0.0)) for r in said]
+        return np.array([float(b == e.target) for b, e in zip(best, rows, strict=True)])
+
+    @staticmethod
+    def _ask(prompt: Prompt, data: Set, rows: Sequence[Example], decoding: Decoding) -> list[Request]:
+        return [Request(messages(prompt, e.text), decoding, data.labels) for e in rows]
+
+    def lora(self, data: Set, rows: Sequence[Example], seed: int, folder: Path) -> tuple[float, np.ndarray]:
+        """The best of three rates and of the checkpoints, chosen on dev; (factor, right on test)."""
+        prompt = first(data)
+        made = tuple(TrainRow(messages(prompt, e.text), e.target) for e in rows)
+        epochs = max(6.0, min(20.0, 16 * 120 / len(rows)))
+        best: tuple[float, float, Adapter | None, Path] = (-1.0, 0.0, None, folder)
+        for factor in FACTORS:
+            options = {"factor": factor, "epochs": epochs, "batch": 16, "checkpoints": 3}
+            job = TrainJob("lora", self.base, made, data.labels, seed, options)
+            place = folder / f"{factor}"
+            for adapter in self.backend.train(job, place, None):
+                dev = float(self.right(prompt, data, data.dev, adapter, place).mean())
+                if dev > best[0]:
+                    best = (dev, factor, adapter, place)
+        return best[1], self.right(prompt, data, data.test, best[2], best[3])
+
+    def tfidf(self, data: Set, rows: Sequence[Example]) -> np.ndarray:
+        """TF-IDF with logistic regression on the same rows."""
+        prompt = first(data)
+        made = tuple(TrainRow(messages(prompt, e.text), e.target) for e in rows)
+        labels = data.labels or tuple(sorted({e.target for e in rows}))
+        job = TrainJob("tfidf", self.classical.weights("tfidf"), made, labels, 0, {})
+        with tempfile.TemporaryDirectory() as place:
+            *_, adapter = self.classical.train(job, Path(place), None)
+            with self.classical.open(adapter.weights, Path(place) / str(adapter.weights.adapter)) as session:
+                said = session.choose([Request(messages(prompt, e.text), Decoding(), labels) for e in data.test])
+        if not data.labels:
+            judge = JsonFields(JsonOptions())
+            return np.array([judge(e, r.text).value or 0.0 for e, r in zip(data.test, said, strict=True)])
+        return np.array([float(r.text == e.target) for r, e in zip(said, data.test, strict=True)])
+
+
+def first(data: Set, ask: str | None = None) -> Prompt:
+    """The product's plain prompt."""
+    ask = ASKS[data.name] if ask is None else ask
+    return Prompt(objective=ask, labels=data.labels, output_format="" if data.labels else "Answer with a JSON object only.")
+
+
+def draw(data: Set, count: int, seed: int) -> tuple[Shot, ...]:
+    """Balanced shots."""
+    return balanced_shots([e for e in data.train if len(e.text) < 240], count, random.Random(f"{seed}/{data.name}"))
+
+
+def wrong(shots: tuple[Shot, ...], labels: Sequence[str], seed: int) -> tuple[Shot, ...]:
+    """The same shots with their answers exchanged: each label becomes another one, always the same."""
+    turned = list(labels)
+    rng = random.Random(seed)
+    while any(a == b for a, b in zip(turned, labels, strict=True)):
+        rng.shuffle(turned)
+    swap = dict(zip(labels, turned, strict=True))
+    return tuple(Shot(s.text, swap[s.answer]) for s in shots)
+
+
+def interval(scores: np.ndarray) -> tuple[float, float, float]:
+    """Mean and 95 % interval of scores (S, n): Wilson for one run of 0s and 1s, else seeds, then rows, resampled."""
+    scores = np.atleast_2d(scores)
+    if scores.shape[0] == 1 and set(np.unique(scores)) <= {0.0, 1.0}:
+        found = wilson(float(scores.sum()), scores.shape[1])
+        assert found is not None
+        return float(scores.mean()), found[0], found[1]
+    rng = np.random.default_rng(0)
+    s, n = scores.shape
+    means = [scores[rng.integers(s, size=s)][:, rng.integers(n, size=n)].mean() for _ in range(2000)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(scores.mean()), float(low), float(high)
+
+
+def json_probes(bench: Bench, folder: Path) -> np.ndarray:
+    """200 probes: a system message asks for JSON with a named key; 1 where the answer is such an object, (200,)."""
+    wordings = ('Answer as JSON with the key "{key}".', 'Answer in JSON. Use the key "{key}".',
+                'Give your answer as a JSON object with one key, "{key}".', 'Output JSON only: {{"{key}": ...}}.',
+                'Return the label as JSON under "{key}".')
+    keys = ("label", "answer", "category", "type", "topic")
+    sets = [read(folder / f"{name}.jsonl", 5) for name in ASKS if name != "restaurant_slots"]
+    requests, wanted = [], []
+    for i in range(200):
+        data, key = sets[i % len(sets)], keys[(i // 5) % len(keys)]
+        system = f"{ASKS[data.name]}\nOptions: {', '.join(data.labels)}.\n{wordings[(i // 25) % len(wordings)].format(key=key)}"
+        row = data.test[(7 * i) % len(data.test)]
+        requests.append(Request((Message("system", system), Message("user", row.text)), Decoding("generate", 48)))
+        wanted.append(key)
+    with bench.backend.open(bench.base, None) as session:
+        replies = session.generate(requests)
+    return np.array([float(_object(r.text).keys() == {key}) for r, key in zip(replies, wanted, strict=True)])
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def speeds(bench: Bench, folder: Path) -> dict[str, Any]:
+    """Rows a second on this machine: answering about 60 tokens with 4 labels, and LoRA on the same rows."""
+    data = read(folder / "medical_titles.jsonl", 4)
+    long = [e for e in data.train if len(e.text) > 60][:300]
+    text = [Example({"text": f"{a.text}. {b.text}. {c.text}"[:230]}, a.target) for a, b, c in zip(long, long[1:], long[2:], strict=False)][:200]
+    prompt = first(data)
+    requests = [Request(messages(prompt, e.text), Decoding(), data.labels) for e in text]
+    with bench.backend.open(bench.base, None) as session:
+        session.choose(requests[:32])
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            replies = session.choose(requests)
+            times.append(time.perf_counter() - began)
+    rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in text)
+    with tempfile.TemporaryDirectory() as place:
+        job = TrainJob("lora", bench.base, rows, data.labels, 0, {"epochs": 2.0, "batch": 16, "checkpoints": 1})
+        *_, adapter = bench.backend.train(job, Path(place), None)
+    tokens = float(np.mean([r.tokens_in for r in replies]))
+    return {"answer_rows_per_second": len(text) / sorted(times)[1], "train_rows_per_second": 2 * len(rows) / adapter.seconds,
+            "tokens_per_row": tokens}
+
+
+class Cells:
+    """Finished measurements on disk, by key."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "cells.jsonl"
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        self.done: dict[str, Any] = {cell["key"]: cell["value"] for cell in map(json.loads, lines)}
+
+    def __call__(self, key: str, work: Callable[[], Any]) -> Any:
+        """The kept value, or the work's."""
+        if key not in self.done:
+            began = time.perf_counter()
+            value = work()
+            self.done[key] = value
+            with self.path.open("a") as out:
+                out.write(json.dumps({"key": key, "value": value}) + "\n")
+            sys.stderr.write(f"{key}  {time.perf_counter() - began:.1f} s\n")
+        return self.done[key]
+
+
+def prompting(bench: Bench, data: Set, view: str, cells: Cells, shots: Sequence[int]) -> None:
+    """Zero-shot and k-shot, with right and with exchanged labels."""
+    cells(f"{view}/{data.name}/zero", lambda: bench.right(first(data), data, data.test).tolist())
+    for k in shots:
+        def run(k: int = k, exchanged: bool = False) -> list[list[float]]:
+            found = []
+            for seed in SEEDS:
+                shots = draw(data, k, seed)
+                shots = wrong(shots, data.labels, seed) if exchanged else shots
+                found.append(bench.right(replace(first(data), shots=shots), data, data.test).tolist())
+            return found
+        cells(f"{view}/{data.name}/{k}-shot", run)
+        if k == max(shots) and data.labels:
+            cells(f"{view}/{data.name}/{k}-shot exchanged", lambda k=k: run(k, exchanged=True))
+
+
+def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
+    """LoRA beside TF-IDF on the same rows."""
+    for n in rows:
+        train = random.Random(f"{n}/{data.name}").sample(data.train, min(n, len(data.train)))
+        cells(f"whole/{data.name}/tfidf {n}", lambda train=train: bench.tfidf(data, train).tolist())
+        def run(train: Any = train) -> Any:
+            with tempfile.TemporaryDirectory() as place:
+                factor, right = bench.lora(data, train, 0, Path(place))
+            return {"factor": factor, "rows": len(train), "right": right.tolist()}
+        cells(f"whole/{data.name}/lora {n}", run)
+
+
+def main() -> None:
+    """Measure what is asked for; write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evals", type=Path, required=True)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default="prompting,wording,format,tuning,speed")
+    parser.add_argument("--lora-rows", default=",".join(map(str, LORA_ROWS)))
+    args = parser.parse_args()
+    bench, cells = Bench(args.model), Cells(args.out)
+    closed = [name for name in ASKS if name != "restaurant_slots"]
+    parts = args.only.split(",")
+    if "prompting" in parts:
+        for name in closed:
+            prompting(bench, read(args.evals / f"{name}.jsonl", 5), "restricted", cells, SHOTS)
+        for name in ASKS:
+            prompting(bench, read(args.evals / f"{name}.jsonl", None), "whole", cells, (16,))
+    if "wording" in parts:
+        for name in closed:
+            data = read(args.evals / f"{name}.jsonl", 5)
+            for i, phrasing in enumerate(PHRASINGS):
+                prompt = first(data, phrasing.format(ask=ASKS[name]))
+                cells(f"wording/{name}/{i}", lambda p=prompt, d=data: bench.right(p, d, d.test).tolist())
+    if "format" in parts:
+        cells("format/json", lambda: json_probes(bench, args.evals).tolist())
+    if "tuning" in parts:
+        for n in map(int, args.lora_rows.split(",")):
+            for name in ASKS:
+                tuning(bench, read(args.evals / f"{name}.jsonl", None), cells, (n,))
+    if "speed" in parts:
+        cells("speed", lambda: speeds(bench, args.evals))
+    (args.out / "table.md").write_text("\n".join(table(cells.done, args.evals)) + "\n", encoding="utf-8")
+    sys.stdout.write((args.out / "table.md").read_text())
+
+
+def _told(scores: Any) -> str:
+    value, low, high = interval(np.asarray(scores, dtype=float))
+    return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def majority(data: Set) -> float:
+    """Share of the test rows that have the training rows' most frequent label."""
+    label = Counter(e.target for e in data.train).most_common(1)[0][0]
+    return float(np.mean([e.target == label for e in data.test]))
+
+
+def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
+    """The cells as Markdown."""
+    names = [n for n in ASKS if f"restricted/{n}/zero" in done]
+    if names:
+        yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
+        yield "| set | labels | test rows | majority | zero-shot | " + " | ".join(f"{k} shots" for k in SHOTS) + f" | {SHOTS[-1]} shots, labels exchanged |"
+        yield "|---|---|---|---|---|" + "---|" * (len(SHOTS) + 1)
+        for n in names:
+            data = read(evals / f"{n}.jsonl", 5)
+            cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")]
+            yield f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | " + " | ".join(cells) + " |"
+    names = [n for n in ASKS if f"whole/{n}/zero" in done]
+    if names:
+        rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
+        yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
+        yield "| set | labels | majority | zero-shot | 16 shots | " + " | ".join(f"TF-IDF + LR, {n} rows | LoRA, {n} rows" for n in rows) + " |"
+        yield "|---|---|---|---|---|" + "---|---|" * len(rows)
+        for n in names:
+            data = read(evals / f"{n}.jsonl", None)
+            cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
+            for k in rows:
+                cells.append(_told(done[f"whole/{n}/tfidf {k}"]) if f"whole/{n}/tfidf {k}" in done else "")
+                lora = done.get(f"whole/{n}/lora {k}")
+                cells.append(_told(lora["right"]) + ("" if lora["rows"] == k else f" [{lora['rows']} rows]") if lora else "")
+            most = f"{100 * majority(data):.1f}" if data.labels else ""
+            yield f"| {n} | {len(data.labels) or 'free'} | {most} | " + " | ".join(cells) + " |"
+    names = [n for n in ASKS if f"wording/{n}/0" in done]
+    if names:
+        yield "\nTen wordings of the instruction, zero-shot, restricted sets:\n"
+        yield "| set | worst | best | spread | largest paired difference from the first wording (95 %) |\n|---|---|---|---|---|"
+        for n in names:
+            scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
+            means = scores.mean(1)
+            far = int(np.argmax(abs(means - means[0])))
+            difference = scores[far] - scores[0]
+            half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
+            d = difference.mean()
+            yield f"| {n} | {100 * means.min():.1f} | {100 * means.max():.1f} | {100 * (means.max() - means.min()):.1f} | {100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f}) |"
+    if "format/json" in done:
+        yield f"\nAsked for JSON with a named key in the system message, obeyed in {_told(done['format/json'])} % of {len(done['format/json'])} probes."
+    if "speed" in done:
+        s = done["speed"]
+        yield f"\nSpeed: {s['answer_rows_per_second']:.0f} rows/s answering (4 labels, {s['tokens_per_row']:.0f} new tokens a row), {s['train_rows_per_second']:.0f} rows/s LoRA."
+
+
+if __name__ == "__main__":
+    main()
