@@ -123,9 +123,7 @@ class Bench:
                 bias = batch_bias([r.scores for r in session.choose(self._ask(prompt, data, inputs, decoding))])
                 decoding = replace(decoding, bias=bias)
             said = session.choose(self._ask(prompt, data, rows, decoding))
-        bias_of = dict(decoding.bias)
-        best = [max(r.scores, key=lambda k: r.scores[k] + bias_of.get(k, 0.0)) for r in said]
-        return np.array([float(b == e.target) for b, e in zip(best, rows, strict=True)])
+        return np.array([float(r.text == e.target) for r, e in zip(said, rows, strict=True)])
 
     @staticmethod
     def _ask(prompt: Prompt, data: Set, rows: Sequence[Example], decoding: Decoding) -> list[Request]:

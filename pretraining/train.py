@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import circuit
 from embed import cooccurrence, embeddings
 from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
 
@@ -52,16 +53,18 @@ class Recipe:
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
     batch: int = 8192  # tokens per step
     warmup_steps: int = 60
-    decay_start: int = 100_000  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 100_000
+    decay_start: int = 850  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 1250
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
     text_share: float = 0.15  # of the steps, while the rate is stable
     counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
     window: int = 6
     shift: float = 0.5
+    rotary: float = 500_000.0
     head_share: float = 0.22  # share of all positions at which head and loss are computed
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
+    answer_tokens: float = 6.0  # while the rate falls, a longer answer weighs no more than one of so many tokens
     muon_rate: float = 4e-3
     embed_rate: float = 1.5e-3
     norm_rate: float = 4e-3
@@ -184,16 +187,28 @@ def tensors(packed: Packed, recipe: Recipe, step: int) -> tuple[torch.Tensor, ..
     chosen = urgency.flatten().topk(room).indices.sort().values
     rows, columns = chosen // (length - 1), chosen % (length - 1)
     places, labels = rows * length + columns, ids[rows, columns + 1]
-    weights = torch.where(target[rows, columns + 1], 1.0, recipe.prompt_weight) * usable[rows, columns]
+    answer = torch.ones(batch, length)
+    if recipe.decaying(step):
+        answer = (recipe.answer_tokens / run_lengths(target)).clamp(recipe.prompt_weight, 1.0)
+    weights = torch.where(target, answer, recipe.prompt_weight)[rows, columns + 1] * usable[rows, columns]
     return ids, mask, positions, places, labels, weights
 
 
+def run_lengths(target: torch.Tensor) -> torch.Tensor:
+    """For each token of an answer how many tokens that answer has, 1 elsewhere; (B, T)."""
+    change = torch.ones_like(target)
+    change[:, 1:] = target[:, 1:] != target[:, :-1]
+    run = change.flatten().cumsum(0) - 1  # each row begins a run
+    lengths = torch.bincount(run)[run].reshape(target.shape)
+    return torch.where(target, lengths, 1)
+
+
 def loss_of(model: Any, ids: Any, mask: Any, positions: Any, places: Any, labels: Any, weights: Any) -> Any:
-    """Weighted mean next-token loss in nats at the trained places, and the mean over answers alone."""
+    """Weighted mean next-token loss in nats at the trained places, and the mean over answers (in the decay: short ones) alone."""
     hidden = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)[places])
     each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-    answers = (weights == 1).float()
+    answers = (weights > 0.9).float()
     said = (each.detach() * answers).sum() / answers.sum().clamp_min(1)
     return (each * weights).sum() / weights.sum(), said
 
@@ -232,12 +247,7 @@ def orthogonal(gradient: torch.Tensor) -> torch.Tensor:
 
 
 def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> LlamaForCausalLM:
-    """The model at its start: counted embeddings, and attention of which half looks for alike tokens.
-
-    Residual outputs start at zero, so each block is the identity at first. In half of the heads keys equal queries: they
-    attend to tokens like their own from the first step (mimetic initialisation, Trockman & Kolter 2023), which is what
-    copying a label from a similar example takes.
-    """
+    """The model at its start: residual outputs at zero, so that each block is the identity, but for `circuit`'s."""
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -248,21 +258,22 @@ def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> 
             num_key_value_heads=recipe.heads,
             intermediate_size=recipe.intermediate,
             max_position_embeddings=recipe.context,
+            rope_parameters={"rope_type": "default", "rope_theta": recipe.rotary},
             tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    alike = recipe.hidden // 2
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
-            layer.self_attn.q_proj.weight[:alike] *= 2
-            layer.self_attn.k_proj.weight[:alike] = layer.self_attn.q_proj.weight[:alike]
         if first is not None:
-            model.model.embed_tokens.weight.copy_(first)
+            drawn = torch.Generator().manual_seed(recipe.seed)
+            marks = [i for i in tokenizer.added_tokens_decoder]
+            model.model.embed_tokens.weight.copy_(circuit.meanings(first, recipe.hidden, marks, drawn))
+            circuit.write(model, recipe.rotary, drawn)
     return model
 
 
