@@ -184,13 +184,16 @@ def satterthwaite(parts: Iterable[tuple[float, float]]) -> tuple[float, float]:
     """Standard error and degrees of freedom of a sum of independent variance estimates (Satterthwaite 1946).
 
     Args:
-        parts: (variance, degrees of freedom) of each estimate.
+        parts: (variance, degrees of freedom) of each estimate. A negative one is taken off: a mean square that two
+            others both hold. The sum never falls below the first part, and the degrees of freedom never below the
+            fewest of a positive part.
     """
     pairs = list(parts)
-    total = sum(variance for variance, _ in pairs)
+    total = max(sum(variance for variance, _ in pairs), pairs[0][0])
     if total == 0:
         return 0.0, max(df for _, df in pairs)
-    return math.sqrt(total), total**2 / sum(variance**2 / df for variance, df in pairs)
+    least = min(df for variance, df in pairs if variance > 0)
+    return math.sqrt(total), max(least, total**2 / sum(variance**2 / df for variance, df in pairs))
 
 
 def seed_variance(scores: ArrayLike) -> float | None:
@@ -206,12 +209,18 @@ def seed_variance(scores: ArrayLike) -> float | None:
         τ², at least 0, or None with fewer than two seeds or rows.
     """
     x = np.asarray(scores, dtype=np.float64)
+    left = seed_residual(x)
+    return None if left is None else max(0.0, float(x.mean(axis=1).var(ddof=1)) - left / x.shape[1])
+
+
+def seed_residual(scores: ArrayLike) -> float | None:
+    """Mean square of scores (S seeds, n rows) less their row means and seed means; None with fewer than two of either."""
+    x = np.asarray(scores, dtype=np.float64)
     seeds, n = len(x), int(x.shape[1])
     if seeds < 2 or n < 2:
         return None
     residual = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0, keepdims=True) + x.mean()
-    sigma2 = float((residual**2).sum()) / ((seeds - 1) * (n - 1))
-    return max(0.0, float(x.mean(axis=1).var(ddof=1)) - sigma2 / n)
+    return float((residual**2).sum()) / ((seeds - 1) * (n - 1))
 
 
 def rows_needed(
