@@ -1,4 +1,4 @@
-"""What a verdict holds besides its ranking: the numbers behind each sentence, spread, selection, break-even, slices, curves.
+"""What a verdict holds besides its ranking: spread, selection, break-even, slices, curves, and what each sentence says.
 
 Nouns like those of `nouns.py`: frozen, JSON-able, no I/O. `verdict/` makes them, `report/` shows them. What cannot be
 known from the data is None.
@@ -162,14 +162,14 @@ CrossState = Literal["between", "before", "not reached", "cannot say"]
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
-    """From how many rows on `second` is ahead of `first`, as an interval; None at an end is outside what was measured."""
+    """From how many rows on `second` is ahead of `first`, as an interval; an end that was not measured is None."""
 
     first: str
     second: str
     state: CrossState
     low: float | None  # rows
     high: float | None
-    advantage: float | None  # rows that `second` is worth: mean over levels of n_first − n_second; None: not comparable
+    advantage: float | None  # rows that `first` is worth: mean over levels of n_second − n_first; None: not comparable
     advantage_low: float | None
     advantage_high: float | None
     window_low: float | None  # levels of score that both curves reach
