@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from whichway.contest.bench import HouseBench, Till
 from whichway.contest.cache import Cache
 from whichway.contest.folder import (
@@ -28,10 +26,11 @@ from whichway.contest.folder import (
     write_text,
 )
 from whichway.contest.plan import House, Settings, fill_options, make_plan
+from whichway.contest.recount import recount
 from whichway.contracts import Listener
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
-from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, to_json
-from whichway.verdict.decide import Arm, decide, sanity
+from whichway.nouns import Candidate, Plan, Task, Verdict, canonical, to_json
+from whichway.verdict.decide import sanity
 
 ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
 
@@ -84,14 +83,9 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     listener("plan", {"plan": plan, "folder": folder})
     with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
-        arms = [_cross(task, t, till) for t in tried]
-        verdict = decide(
-            arms,
-            margin=task.margin,
-            confidence=settings.confidence,
-            volume=task.volume,
-            warnings=plan.warnings,
-        )
+        for one in tried:
+            _cross(task, one, till)
+        verdict = recount(folder, house.metric).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
@@ -195,59 +189,23 @@ def _write_way(
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
-    status = "failed" if tried.reason else "ok"
-    write_json(folder / "status.json", {"status": status, "reason": tried.reason, "kind": tried.kind})
+    _write_status(run, tried)
 
 
-def _cross(task: Task, tried: Tried, till: Till) -> Arm:
+def _write_status(run: Path, tried: Tried) -> None:
+    status = {"status": "failed" if tried.reason else "ok", "reason": tried.reason, "kind": tried.kind}
+    purse = tried.bench.purse
+    spent = {"random": tried.random, "seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
+    write_json(run / "ways" / tried.way / "status.json", {**status, **spent})
+
+
+def _cross(task: Task, tried: Tried, till: Till) -> None:
     """Finalists over the test split, once each; a way that failed does not get there."""
-    spent = tried.bench.purse.seconds, tried.bench.purse.usd
-    runs: list[list[Record]] = []
+    finalists = [] if tried.reason else [candidate for candidate, _ in tried.finalists]
     try:
-        runs = [] if tried.reason else [tried.bench.cross(c, task.test) for c, _ in tried.finalists]
+        for candidate in finalists:
+            tried.bench.cross(candidate, task.test)
     except (WayFailed, AdapterNotLive) as error:
-        tried = replace(tried, reason=f"on test: {error}", finalists=())
-    till.listener("test", {"way": tried.way, "finalists": len(runs)})
-    rows = [r for records in runs for r in records]
-    metric = till.house.metric
-    gold, said = _codes(task, runs, till)
-    devs = [value for _, value in tried.finalists]
-    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
-    return Arm(
-        way=tried.way,
-        kind=tried.kind,  # type: ignore[arg-type]
-        random=tried.random,
-        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(
-            len(runs), len(task.test)
-        ),
-        targets=gold if metric.aggregate == "macro_f1" else None,
-        answers=said if metric.aggregate == "macro_f1" else None,
-        groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,
-        aggregate=metric.aggregate,
-        candidates=tuple(c.id for c, _ in tried.finalists),
-        dev_scores=tuple(devs),
-        note=tried.finalists[best][0].note if devs else "",
-        unparsed=_mean([float(r.outcome != "ok") for r in rows]),
-        seconds_fit=spent[0],
-        usd_fit=spent[1],
-        seconds_per_row=_mean([r.seconds for r in rows]),
-        usd_per_1000=1000 * _mean([r.usd for r in rows]),
-        tokens_in=_mean([r.tokens_in for r in rows]),
-        tokens_cached=_mean([r.tokens_cached for r in rows]),
-        tokens_out=_mean([r.tokens_out for r in rows]),
-        status="failed" if tried.reason else "ok",
-        reason=tried.reason,
-    )
-
-
-def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[Any, Any]:
-    """Targets (n,) and answers (S, n) as integer codes; -1 for an answer that could not be read or is no target."""
-    normal = till.house.metric.normal
-    gold = [normal(e.target) for e in task.test]
-    code = {label: i for i, label in enumerate(sorted(set(gold)))}
-    said = [[code.get(normal(r.text), -1) if r.outcome == "ok" else -1 for r in records] for records in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(task.test))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+        tried, finalists = replace(tried, reason=f"on test: {error}"), []
+        _write_status(till.folder, tried)
+    till.listener("test", {"way": tried.way, "finalists": len(finalists)})
