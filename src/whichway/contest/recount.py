@@ -100,7 +100,7 @@ def recount(folder: Path, metric: Metric, columns: Sequence[str] | None = None) 
     side = Side(
         rows=_row_facts(test, plan, columns),
         dev_rows=sum(row["split"] == "dev" for row in rows),
-        runs=tuple(_curve_run(line) for line in read_lines(folder / "curves.jsonl")),
+        runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
     )
     return Counted(plan, tuple(arms), side)
@@ -228,6 +228,11 @@ def _row_facts(test: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], colum
         lengths=tuple(len(row["text"]) for row in test),
         columns={name: cells[name] for name in (few if columns is None else columns)},
     )
+
+
+def curve_runs(path: Path) -> list[CurveRun]:
+    """The points of a curves.jsonl; none when it does not exist."""
+    return [_curve_run(line) for line in read_lines(path)]
 
 
 def _curve_run(line: Mapping[str, Any]) -> CurveRun:
