@@ -81,6 +81,7 @@ def render(run: Run) -> str:
         learning=[(name, drawn) for name, *size in PLOTS if (drawn := learning.chart(run.verdict.curves, *size))],
         spread_most=sections.spread_scale(run.verdict.spreads),
         flips=sections.flips(run),
+        spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
     )
 

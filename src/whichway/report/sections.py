@@ -12,7 +12,7 @@ from whichway.report.plot import Scale, Tick
 from whichway.report.read import Row, Run
 from whichway.report.rows import HALF, shorten
 
-FLIPS = 12  # flipping rows shown
+FLIPS = 8  # flipping rows shown
 SLICES = 10  # slices shown before the rest
 BRIEF = 240  # characters of a row's text where it is only an example
 
@@ -90,6 +90,12 @@ def spread_scale(spreads: Sequence[Spread]) -> float:
     """The largest error shown, in units of the metric; bars are shares of it."""
     errors = [e for s in spreads for e in (s.rows_error, s.one_decoding, s.seeds_sd) if e is not None]
     return max(errors, default=0.0) or 1.0
+
+
+def ranked(run: Run) -> list[Spread]:
+    """The spreads in the order of the table of ways."""
+    place = {s.way: k for k, s in enumerate(run.verdict.standings)}
+    return sorted(run.verdict.spreads, key=lambda s: place.get(s.way, len(place)))
 
 
 @dataclass(frozen=True, slots=True)
