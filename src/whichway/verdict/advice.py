@@ -219,7 +219,7 @@ def notes(about: Situation, n: int | None) -> Iterator[str]:
         )
     if about.volume is not None and about.volume >= 1000:
         yield "Prompt caching moves a break-even up to tenfold: give cached input its own price (`whichway breakeven`)."
-    yield "With model and data held equal, both generalise alike to other domains (arXiv 2305.16938): no reason either way."
+    yield "With model and data held equal, both generalise alike to other domains (arXiv 2305.16938)."
     if n is not None and n < 100:
         yield f"{n} test rows show only large differences: label more rows before choosing on a small one."
 
