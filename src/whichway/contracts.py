@@ -176,5 +176,9 @@ class Listener(Protocol):
     """Follows a contest: the command line draws bars from it, the live page streams it."""
 
     def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        """`event`: plan, way, say, score, train, halved, candidate, race, failed, test, curve, verdict or warning."""
+        """Hear of an event.
+
+        `event` is one of: plan, way, say, score, train, halved, candidate, race, raced, failed, test, curve, verdict,
+        warning.
+        """
         ...
