@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_the_order_has_clusters_in_one_piece_and_does_not_depend_on_the_file():
     rows = [Example({"text": f"row {i}"}, "x", group=f"g{i % 20}") for i in range(100)]
     order = shuffled(rows)
     assert order == shuffled(rows[::-1])
-    changes = sum(a.group != b.group for a, b in zip(order, order[1:], strict=False))
+    changes = sum(a.group != b.group for a, b in itertools.pairwise(order))
     assert changes == 19
     for look in looks(order)[:-1]:
         assert order[look].group != order[look - 1].group
@@ -151,7 +152,7 @@ def test_racing_saves_rows_and_keeps_the_verdict(both):
 
 
 def test_race_json_agrees_with_the_records(both):
-    place, raced, _ = both
+    place, _raced, _ = both
     told = json.loads((place / "raced" / "race.json").read_text())
     dev = [r for r in read_records(place / "raced") if r.split == "dev"]
     rows = {c: sum(r.candidate == c for r in dev) for c in {r.candidate for r in dev}}

@@ -65,7 +65,7 @@ def thin(
     """
     if len(trials) == 1:
         return Thinned(0, 1.0, 1)
-    live, reached = list(range(len(trials))), [0.0] * len(trials)
+    live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
     for checkpoint, keep in rungs(shares):
         standing: dict[int, Standing] = {}
         try:
@@ -74,8 +74,9 @@ def thin(
                 if candidate is not None:
                     reached[i] = shares[checkpoint]
                     standing[i] = measure(candidate, shares[checkpoint])
+                    measured = True
         except BudgetSpent:
-            if not any(reached):
+            if not measured:
                 raise
             live = [i for i in live if i in standing] or live
             break
