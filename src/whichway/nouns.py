@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Literal
 
+from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
@@ -406,3 +408,13 @@ class Verdict:
     volume: float
     rows: int
     warnings: tuple[str, ...] = ()
+    sentences: tuple[Sentence, ...] = ()  # headline, reasons, dissent, would_decide again, with the numbers they say
+    spreads: tuple[Spread, ...] = ()
+    selections: tuple[Selection, ...] = ()
+    break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
+    slices: tuple[Slice, ...] = ()  # the choice on parts of the test rows
+    overlap: Overlap | None = None
+    curves: tuple[Curve, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    race: Race | None = None
+    detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10

@@ -276,7 +276,7 @@ def _plan(dev: list[Example], test: list[Example], ways: Sequence[Made], free: b
 
 def weaker(ways: Sequence[Made] = WAYS) -> list[Made]:
     """Ways too close to each other to decide."""
-    return [replace(w, skill=min(w.skill, 0.70 + 0.02 * k)) for k, w in enumerate(ways)]
+    return [replace(w, skill=min(w.skill, 0.70 + 0.01 * k)) for k, w in enumerate(ways)]
 
 
 def hopeless(ways: Sequence[Made] = WAYS) -> list[Made]:

@@ -2,7 +2,7 @@
 
 Asymptotic confidence sequences of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024 (Annals of Statistics 52:2613,
 arXiv 2103.06476), on the paired differences of two candidates over the same rows. A fixed-sample interval looked at
-after every block is wrong far more often than it says; this one is wrong at most α of the time over *all* looks together.
+after every block is wrong far more often than it says; this one is wrong at most α of the time over *all* looks.
 
 What it needs: rows in an order that has nothing to do with the candidates (shuffled once), and enough rows at the first
 look for the running variance to mean something. Asymptotic means: the guarantee holds as the first look moves out.
@@ -87,5 +87,5 @@ def observations(differences: FloatArray, groups: Groups | None) -> FloatArray:
     if groups is None or len(differences) == 0:
         return differences
     sums = np.bincount(clusters(len(differences), groups), weights=differences)
-    scaled: FloatArray = sums * (len(sums) / len(differences))
+    scaled: FloatArray = np.asarray(sums * (len(sums) / len(differences)), dtype=np.float64)
     return scaled

@@ -184,13 +184,16 @@ def satterthwaite(parts: Iterable[tuple[float, float]]) -> tuple[float, float]:
     """Standard error and degrees of freedom of a sum of independent variance estimates (Satterthwaite 1946).
 
     Args:
-        parts: (variance, degrees of freedom) of each estimate.
+        parts: (variance, degrees of freedom) of each estimate. A negative one is taken off: a mean square that two
+            others both hold. The sum never falls below the first part, and the degrees of freedom never below the
+            fewest of a positive part.
     """
     pairs = list(parts)
-    total = sum(variance for variance, _ in pairs)
+    total = max(sum(variance for variance, _ in pairs), pairs[0][0])
     if total == 0:
         return 0.0, max(df for _, df in pairs)
-    return math.sqrt(total), total**2 / sum(variance**2 / df for variance, df in pairs)
+    least = min(df for variance, df in pairs if variance > 0)
+    return math.sqrt(total), max(least, total**2 / sum(variance**2 / df for variance, df in pairs))
 
 
 def seed_variance(scores: ArrayLike) -> float | None:
@@ -206,12 +209,18 @@ def seed_variance(scores: ArrayLike) -> float | None:
         τ², at least 0, or None with fewer than two seeds or rows.
     """
     x = np.asarray(scores, dtype=np.float64)
+    left = seed_residual(x)
+    return None if left is None else max(0.0, float(x.mean(axis=1).var(ddof=1)) - left / x.shape[1])
+
+
+def seed_residual(scores: ArrayLike) -> float | None:
+    """Mean square of scores (S seeds, n rows) less their row and seed means; None with fewer than two of either."""
+    x = np.asarray(scores, dtype=np.float64)
     seeds, n = len(x), int(x.shape[1])
     if seeds < 2 or n < 2:
         return None
     residual = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0, keepdims=True) + x.mean()
-    sigma2 = float((residual**2).sum()) / ((seeds - 1) * (n - 1))
-    return max(0.0, float(x.mean(axis=1).var(ddof=1)) - sigma2 / n)
+    return float((residual**2).sum()) / ((seeds - 1) * (n - 1))
 
 
 def rows_needed(
@@ -261,6 +270,42 @@ def smallest_gap(
         return None
     z = z_value(confidence) + float(special.ndtri(power))
     return z * math.sqrt((omega2 + sigma2) / n + seed_part)
+
+
+def detectable_gap(
+    n: int,
+    arms: int,
+    seeds: int = 1,
+    omega2: float = OMEGA2,
+    seed_part: float = 0.0,
+    confidence: float = 0.95,
+    power: float = 0.9,
+) -> float | None:
+    """The true gap that a contest of several arms finds with the given power, seed noise included.
+
+    An arm that is truly better has to be shown better than each of the other arms: each test is at level α/(m−1)
+    (`rule.py`), and for all of them to succeed together each may fail with (1−power)/(m−1) at most. With few seeds the
+    noise is estimated from few numbers: both quantiles are Student's, with Satterthwaite's degrees of freedom.
+
+    Args:
+        n: independent test rows (clusters).
+        arms: m, ways that compete.
+        seeds: S of the noisier arm.
+        omega2: ω², row variance of the paired difference.
+        seed_part: `τ_A²/S_A + τ_B²/S_B`.
+        confidence: two-sided.
+        power: chance to find it.
+
+    Returns:
+        The gap in units of the metric, or None with fewer than two rows.
+    """
+    if n < 2:
+        return None
+    others = max(1, arms - 1)
+    parts = [(omega2 / n, float(n - 1)), *([(seed_part, float(seeds - 1))] if seeds > 1 and seed_part > 0 else [])]
+    se, df = satterthwaite(parts)
+    level, miss = (1 - confidence) / others, (1 - power) / others
+    return float(se * (special.stdtrit(df, 1 - level / 2) + special.stdtrit(df, 1 - miss)))
 
 
 def bootstrap(
