@@ -272,9 +272,10 @@ def test_plan_tells_of_race_curve_and_repeats(here: Path, capsys: Streams) -> No
 def test_curve_and_no_race_reach_the_run(here: Path, capsys: Streams) -> None:
     task = here / "task.yaml"
     tickets(here)
-    task.write_text("data: tickets.csv\ntarget: team\nmodel: fake\ncurve: [8, 16]\nways: [base_majority, prompt_plain]\n")
+    keys = ("data: tickets.csv", "target: team", "model: fake", "curve: [8, 16]", "ways: [base_majority, prompt_plain]")
+    task.write_text("\n".join(keys))
     assert whichway("run", task, "--no-progress", "--no-race", "--seeds", "2", "--out", "r") == 0
-    sizes = [json.loads(line)["n"] for line in Path("r/curves.jsonl").open()]
+    sizes = [json.loads(line)["n"] for line in Path("r/curves.jsonl").read_text().splitlines()]
     assert {8, 16} < set(sizes)
     assert not Path("r/race.json").exists()
     assert json.loads(Path("r/plan.json").read_text())["race"] is False

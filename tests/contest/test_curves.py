@@ -89,7 +89,8 @@ def test_each_crossing_of_the_test_split_is_in_the_ledger_and_its_rows_in_the_re
 
 def test_curves_leave_the_verdict_as_it_is_and_a_rerun_changes_no_byte(curved, tmp_path):
     task = small_task(90, 40, 60)
-    plain = run(task, make_house(task), folder=tmp_path / "r", settings=replace(settings_for(tmp_path, WAYS), seeds=(0, 1)))
+    settings = replace(settings_for(tmp_path, WAYS), seeds=(0, 1))
+    plain = run(task, make_house(task), folder=tmp_path / "r", settings=settings)
     assert json.loads((curved / "r" / "verdict.json").read_text())["headline"] == plain.verdict.headline
     files = ("curves.jsonl", "records.jsonl", "ledger.jsonl", "verdict.json")
     before = [(curved / "r" / name).read_bytes() for name in files]
@@ -100,8 +101,9 @@ def test_curves_leave_the_verdict_as_it_is_and_a_rerun_changes_no_byte(curved, t
 
 def test_a_size_that_the_data_do_not_have_is_refused(tmp_path):
     task = small_task(90, 40, 60)
+    settings = replace(settings_for(tmp_path, WAYS), curve=(8, 91))
     with pytest.raises(OptionError, match="90 training rows, got 8, 91"):
-        run(task, make_house(task), folder=tmp_path / "r", settings=replace(settings_for(tmp_path, WAYS), curve=(8, 91)))
+        run(task, make_house(task), folder=tmp_path / "r", settings=settings)
 
 
 def free(place: Path, repeats: int, temperature: float = 1.0):
