@@ -1,4 +1,4 @@
-"""Simulated worlds, whole contests with racing: no true difference is not read as one, a true ten-point gain is found."""
+"""Simulated worlds, whole contests with racing: no difference is not read as one, a true ten-point gain is found."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_worlds_quick(tmp_path):
 
 
 def test_racing_saves_rows_at_the_same_verdict(tmp_path):
-    for number in range(3):
+    for number in range(1000, 1004):
         raced, plain = (hold(number, tmp_path, GAIN, 400, racing) for racing in (True, False))
         assert (raced.choice, raced.answer) == (plain.choice, plain.answer)
         assert raced.evaluations < 0.75 * raced.full_evaluations
