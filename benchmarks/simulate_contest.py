@@ -97,7 +97,7 @@ def main() -> None:
         "",
         f"`benchmarks/simulate_contest.py --worlds {options.worlds}`: prompt_plain (the cheapest; 2 candidates),",
         "prompt_shots (2 for each of 3 seeds) and tune_lora (4 for each of 3 seeds); rows are as hard for all ways with",
-        "correlation 0.5, a candidate's own skill varies by 1 point; 100 dev rows. Saved: dev rows, of those that the",
+        "correlation 0.5, a candidate's own skill varies by 1 point; 100 dev rows. Saved: of the dev rows that the",
         "same candidates would have answered.",
         "",
         "| worlds | truth | wanted | with racing | without | same verdict | dev rows saved |",
