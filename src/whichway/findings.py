@@ -151,7 +151,7 @@ class Curve:
 
     way: str
     points: tuple[CurvePoint, ...]
-    plateau: bool  # not shown to rise over the last two doublings
+    plateau: bool  # not shown to rise over the last two doublings, and a point a doubling at most
     gain: float | None  # over the last two doublings (or all there are)
     gain_low: float | None
     gain_high: float | None

@@ -33,8 +33,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of a noun or JSON value: sorted keys, two spaces."""
-    write_text(path, json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    """`write_text` of a noun or JSON value."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A noun or JSON value as the files hold it: sorted keys, two spaces."""
+    return json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @contextmanager
@@ -199,6 +204,20 @@ def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]
         for line in read_lines(path):
             found.setdefault(line["id"], (noun(Candidate, line.pop("candidate")), line))
     return found
+
+
+def read_status(folder: Path, way: str) -> dict[str, Any] | None:
+    """How a way ended: status, reason, kind, and what it spent; None when it has not ended."""
+    path = folder / "ways" / way / "status.json"
+    status: dict[str, Any] | None = _read_json(path) if path.exists() else None
+    return status
+
+
+def read_race(folder: Path) -> dict[str, Any] | None:
+    """What the race over dev rows saved; None without a race."""
+    path = folder / "race.json"
+    facts: dict[str, Any] | None = _read_json(path) if path.exists() else None
+    return facts
 
 
 def read_verdict(folder: Path) -> Verdict:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
 from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.contest.plan import House, Settings, make_plan
+from whichway.contest.recount import recount
 from whichway.contest.select import (
     ZERO_SHOT,
     Tried,
@@ -26,6 +25,7 @@ from whichway.contest.select import (
     rules_of,
     settle,
     write_race,
+    write_status,
     write_way,
     zero_shot_of,
 )
@@ -33,7 +33,6 @@ from whichway.contest.till import Till
 from whichway.contracts import Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict
-from whichway.verdict.decide import Arm, decide
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
@@ -74,16 +73,10 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     listener("plan", {"plan": plan, "folder": folder})
     with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
-        arms, crossed = _cross_all(task, tried, till)
+        crossed = [_cross(task, one, till) for one in tried]
         if plan.curve:
             write_curves(task, till, tried, crossed)
-        verdict = decide(
-            arms,
-            margin=task.margin,
-            confidence=settings.confidence,
-            volume=task.volume,
-            warnings=plan.warnings,
-        )
+        verdict = recount(folder, house.metric).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
@@ -136,65 +129,14 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
     return tried
 
 
-def _cross_all(task: Task, tried: Sequence[Tried], till: Till) -> tuple[list[Arm], list[Crossed]]:
+def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
     """Finalists over the test split, once each; a way that failed does not get there."""
-    arms: list[Arm] = []
-    crossed: list[Crossed] = []
-    for one in tried:
-        spent = one.bench.purse.seconds, one.bench.purse.usd
-        runs: Crossed = []
-        try:
-            if not one.reason:
-                runs = [one.bench.cross(c, task.test, till.settings.repeats) for c, _ in one.finalists]
-        except (WayFailed, AdapterNotLive) as error:
-            one.reason, one.finalists = f"on test: {error}", ()
-        till.tell("test", {"way": one.name, "finalists": len(runs)})
-        arms.append(_arm(task, one, runs, till, spent))
-        crossed.append(runs)
-    return arms, crossed
-
-
-def _arm(task: Task, tried: Tried, runs: Crossed, till: Till, spent: tuple[float, float]) -> Arm:
-    """One way as the verdict sees it: a row's score is the mean over its repeats, macro-F1 is over the first."""
-    rows = [r for repeats in runs for records in repeats for r in records]
-    metric = till.house.metric
-    gold, said = _codes(task, [repeats[0] for repeats in runs], till)
-    devs = [value for _, value in tried.finalists]
-    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
-    scores = [np.mean([[r.score or 0.0 for r in records] for records in repeats], axis=0) for repeats in runs]
-    return Arm(
-        way=tried.name,
-        kind=tried.way.KIND,
-        random=tried.way.RANDOM,
-        scores=np.array(scores, dtype=float).reshape(len(runs), len(task.test)),
-        targets=gold if metric.aggregate == "macro_f1" else None,
-        answers=said if metric.aggregate == "macro_f1" else None,
-        groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,
-        aggregate=metric.aggregate,
-        candidates=tuple(c.id for c, _ in tried.finalists),
-        dev_scores=tuple(devs),
-        note=tried.finalists[best][0].note if devs else "",
-        unparsed=_mean([float(r.outcome != "ok") for r in rows]),
-        seconds_fit=spent[0],
-        usd_fit=spent[1],
-        seconds_per_row=_mean([r.seconds for r in rows]),
-        usd_per_1000=1000 * _mean([r.usd for r in rows]),
-        tokens_in=_mean([r.tokens_in for r in rows]),
-        tokens_cached=_mean([r.tokens_cached for r in rows]),
-        tokens_out=_mean([r.tokens_out for r in rows]),
-        status="failed" if tried.reason else "ok",
-        reason=tried.reason,
-    )
-
-
-def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[Any, Any]:
-    """Targets (n,) and answers (S, n) as integer codes; -1 for an answer that could not be read or is no target."""
-    normal = till.house.metric.normal
-    gold = [normal(e.target) for e in task.test]
-    code = {label: i for i, label in enumerate(sorted(set(gold)))}
-    said = [[code.get(normal(r.text), -1) if r.outcome == "ok" else -1 for r in records] for records in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(task.test))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    crossed: Crossed = []
+    try:
+        if not tried.reason:
+            crossed = [tried.bench.cross(c, task.test, till.settings.repeats) for c, _ in tried.finalists]
+    except (WayFailed, AdapterNotLive) as error:
+        tried.reason = f"on test: {error}"
+        write_status(tried, till)
+    till.tell("test", {"way": tried.name, "finalists": len(crossed)})
+    return crossed

@@ -32,6 +32,7 @@ class Tried:
     reason: str = ""  # why it failed; "" when it did not
     finalists: tuple[tuple[Candidate, float], ...] = ()  # (candidate, dev score), one per seed
     dev_rows: int = 0  # behind the finalists' dev scores
+    fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
 
 def rules_of(practice: Practice, till: Till) -> Rules:
@@ -153,9 +154,15 @@ def write_way(tried: Tried, till: Till, rules: Rules) -> None:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
     purse = tried.bench.purse
+    tried.fit = {"seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
+    write_status(tried, till)
+
+
+def write_status(tried: Tried, till: Till) -> None:
+    """Write how a way ended, and what it spent before test."""
     status = {"status": "failed" if tried.reason else "ok", "reason": tried.reason, "kind": tried.way.KIND}
-    costs = {"random": tried.way.RANDOM, "seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
-    write_json(folder / "status.json", {**status, **costs})
+    facts = {**status, "random": tried.way.RANDOM, **tried.fit}
+    write_json(till.folder / "ways" / tried.name / "status.json", facts)
 
 
 def write_race(tried: Sequence[Tried], till: Till, rules: Rules, taken: int) -> None:

@@ -48,11 +48,11 @@ def write(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
-    environment = _environment()
+    pages = environment()
     script, style = (files("whichway.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     lines = side_by_side(run)
     shipped = run.candidates.get(run.verdict.candidate or "")
-    return environment.get_template("page.html.j2").render(
+    return pages.get_template("page.html.j2").render(
         run=run,
         plan=run.plan,
         verdict=run.verdict,
@@ -80,8 +80,9 @@ def render(run: Run) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates with our filters; everything is escaped."""
+    pages = Environment(
         loader=PackageLoader("whichway", "report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -90,10 +91,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     for name in FILTERS:
-        environment.filters[name] = getattr(words, name)
-    environment.filters["weights"] = prompt.weights
-    environment.filters["canonical"] = canonical
-    return environment
+        pages.filters[name] = getattr(words, name)
+    pages.filters["weights"] = prompt.weights
+    pages.filters["canonical"] = canonical
+    return pages
 
 
 @dataclass(frozen=True, slots=True)

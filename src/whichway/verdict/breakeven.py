@@ -153,13 +153,18 @@ def break_even(
         pays_back_high=clean(back_high),
         p_never=never,
         p_second_cheaper=1 - cheaper if swap else cheaper,
-        fixed_first=first.lump(days),
-        fixed_second=second.lump(days),
-        unit_first=first.each(wrong),
-        unit_second=second.each(wrong),
-        total_first=first.lump(days) + terms.volume * days * first.each(wrong),
-        total_second=second.lump(days) + terms.volume * days * second.each(wrong),
+        fixed_first=tidy(first.lump(days)),
+        fixed_second=tidy(second.lump(days)),
+        unit_first=tidy(first.each(wrong)),
+        unit_second=tidy(second.each(wrong)),
+        total_first=tidy(first.lump(days) + terms.volume * days * first.each(wrong)),
+        total_second=tidy(second.lump(days) + terms.volume * days * second.each(wrong)),
     )
+
+
+def tidy(x: float) -> float:
+    """Money to twelve significant digits: a price for one request may be tiny."""
+    return float(f"{x:.12g}")
 
 
 def answer(never: float, extra: float, swap: bool) -> BreakEvenAnswer:

@@ -30,6 +30,7 @@ from whichway.verdict.stats import FloatArray
 
 Aggregate = Literal["mean", "max"]
 RESAMPLES = 2000
+LEVEL = 0.02  # gain over two doublings below which a curve that is not shown to rise is a plateau
 REACH = 2.0  # times the largest size: no word beyond
 
 
@@ -130,7 +131,7 @@ class Curves:
             for i, n in enumerate(family.sizes)
         )
         gain, gain_low, gain_high = self.gain(way)
-        plateau = gain_low is not None and gain_low <= 0
+        plateau = gain is not None and gain_low is not None and gain_low <= 0 and gain < LEVEL
         return Curve(way, points, plateau, clean(gain), clean(gain_low), clean(gain_high))
 
     def gain(self, way: str) -> tuple[float | None, float | None, float | None]:

@@ -37,7 +37,11 @@ def volume_dissent(facts: Facts) -> Iterator[Sentence]:
     days = said("days", found.days, whole)
     wrong = said("wrong_answer_usd", found.wrong_answer_usd, usd)
     priced = f", a wrong answer at {wrong}" if found.wrong_answer_usd else ""
-    if found.answer == "break-even" and found.per_day is not None:
+    if found.answer == "break-even" and found.requests is not None and found.requests < 1:
+        yield said.sentence(
+            f"Cost over {days} days{priced}: {found.above} is cheaper than {found.below} from the first request on."
+        )
+    elif found.answer == "break-even" and found.per_day is not None:
         yield said.sentence(
             f"Cost over {days} days{priced}: {found.below} is cheaper than {found.above} up to about "
             f"{said('per_day', found.per_day, count)} requests a day{around(said, found)}, {found.above} above that."

@@ -20,6 +20,7 @@ from whichway.verdict.spread import HALF
 
 FEWEST = 8  # rows of a slice; smaller ones say nothing
 MOST = 40  # values of one column
+CONSTANT = "base_majority"  # right on all rows of its one label, which tells nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def slices(table: Table, choice: int, rows: RowFacts, champions: tuple[int, int]
         rows: labels, lengths, columns.
         champions: the best prompt and the best fine-tune, for the share of rows on which they differ.
     """
-    rivals = [k for k in range(len(table.arms)) if k != choice]
+    rivals = [k for k, arm in enumerate(table.arms) if k != choice and arm.way != CONSTANT]
     parts = [(by, value, mask) for by, value, mask in masks(rows) if mask.sum() >= FEWEST]
     if not rivals or not parts:
         return ()
