@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from whichway.errors import BudgetSpent, WayFailed
+from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate
 
 RUNGS = ((0.2, 2), (0.5, 1))  # (share of the steps, trials that may go on), at the first checkpoint behind the share
@@ -70,11 +70,9 @@ def thin(
         standing: dict[int, Standing] = {}
         try:
             for i in live:
-                candidate = _at(trials[i], checkpoint, say)
-                if candidate is not None:
-                    reached[i] = shares[checkpoint]
-                    standing[i] = measure(candidate, shares[checkpoint])
-                    measured = True
+                found = _measured(trials[i], checkpoint, lambda c, share=shares[checkpoint]: measure(c, share), say)
+                if found is not None:
+                    reached[i], standing[i], measured = shares[checkpoint], found, True
         except BudgetSpent:
             if not measured:
                 raise
@@ -87,13 +85,15 @@ def thin(
     return Thinned(live[0], sum(reached), len(trials))
 
 
-def _at(trial: Trial, checkpoint: int, say: Callable[[str], None]) -> Candidate | None:
-    """The candidate at a checkpoint; None when the training failed. Its memory is free when this returns."""
+def _measured(
+    trial: Trial, checkpoint: int, measure: Callable[[Candidate], Standing], say: Callable[[str], None]
+) -> Standing | None:
+    """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
     made = trial()
     try:
-        return next(islice(made, checkpoint, None), None)
-    except WayFailed as error:
+        candidate = next(islice(made, checkpoint, None), None)
+        getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
+        return None if candidate is None else measure(candidate)
+    except (WayFailed, AdapterNotLive) as error:
         say(str(error))
         return None
-    finally:
-        getattr(made, "close", lambda: None)()

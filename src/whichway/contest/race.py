@@ -17,6 +17,9 @@ What racing cannot do is to silence a way: each group keeps a finalist, its last
 crosses the whole test split. The verdict is made there, on full and equal rows, as without racing; racing decides only
 which candidate of a way gets there and how many dev rows were spent on it.
 
+Test rows are not raced: the break-even, the slices and the page of rows need all ways on the same rows, and intervals
+after a stop that the scores chose would have to be wider than those that the report shows.
+
 Macro-F1 is no mean over rows, so step 1 has no sequence for it and is left out.
 """
 
