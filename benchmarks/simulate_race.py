@@ -141,13 +141,13 @@ def main() -> None:
     head = (
         "# The race on simulated scores",
         "",
-        f"`benchmarks/simulate_race.py --worlds {options.worlds}`: {sum(n for *_, n in GROUPS)} candidates, margin 1 point.",
-        "Apart: ways between 30 and 80 %, checkpoints up to 6 points apart, other candidates of a group with a standard",
-        "deviation of 2 points. Lost: points between the best candidate of a group and its finalist, mean over groups; a",
-        "full evaluation also errs.",
+        f"`benchmarks/simulate_race.py --worlds {options.worlds}`: {sum(n for *_, n in GROUPS)} candidates, margin 1",
+        "point. Apart: ways between 30 and 80 %, checkpoints up to 6 points apart, other candidates of a group with a",
+        "standard deviation of 2 points. Lost: points between the best candidate of a group and its finalist, mean",
+        "over groups; a full evaluation also errs.",
         "",
-        "| dev rows | truth | saved | shown worse | best of all shown worse (at most 5 %) | lost, racing | lost, full | "
-        "lost in the best group, racing | full |",
+        "| dev rows | truth | saved | shown worse | best of all shown worse (at most 5 %) | lost, racing | lost, full |"
+        " lost in the best group, racing | full |",
         "|---|---|---|---|---|---|---|---|---|",
     )
     lines = [row(rows, apart, options.worlds) for rows in (100, 150, 400, 880) for apart in (False, True)]

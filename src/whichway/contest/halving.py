@@ -19,6 +19,8 @@ FEWEST_ROWS = 64  # dev rows at a rung, where there are so many: a rate is chose
 
 Trial = Callable[[], Iterator[Candidate]]
 Standing = tuple[float, float]  # the task's metric, then minus the loss per row: higher is better
+Measure = Callable[[Candidate, float], Standing]  # of a candidate after a share of the steps
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ def rungs(shares: Sequence[float]) -> list[tuple[int, int]]:
 def thin(
     trials: Sequence[Trial],
     shares: Sequence[float],
-    measure: Callable[[Candidate, float], Standing],
-    say: Callable[[str], None],
+    measure: Measure,
+    say: Say,
 ) -> Thinned:
     """Thin trials out until one is left.
 
@@ -70,7 +72,7 @@ def thin(
         standing: dict[int, Standing] = {}
         try:
             for i in live:
-                found = _measured(trials[i], checkpoint, lambda c, share=shares[checkpoint]: measure(c, share), say)
+                found = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
                 if found is not None:
                     reached[i], standing[i], measured = shares[checkpoint], found, True
         except BudgetSpent:
@@ -85,15 +87,13 @@ def thin(
     return Thinned(live[0], sum(reached), len(trials))
 
 
-def _measured(
-    trial: Trial, checkpoint: int, measure: Callable[[Candidate], Standing], say: Callable[[str], None]
-) -> Standing | None:
+def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
     """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
     made = trial()
     try:
         candidate = next(islice(made, checkpoint, None), None)
         getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
-        return None if candidate is None else measure(candidate)
+        return None if candidate is None else measure(candidate, share)
     except (WayFailed, AdapterNotLive) as error:
         say(str(error))
         return None
