@@ -27,6 +27,8 @@ class Numbers(Protocol):
     @property
     def epochs(self) -> int: ...
     @property
+    def steps(self) -> int: ...
+    @property
     def batch(self) -> int: ...
     @property
     def checkpoints(self) -> int: ...
@@ -59,7 +61,9 @@ def _run(
     """One training from its first checkpoint to its last."""
     prompt, decoding = first_prompt(task), Decoding(task.mode, options.max_tokens)
     told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
-    size = {"epochs": float(options.epochs), "batch": options.batch, "checkpoints": options.checkpoints}
+    per_epoch = -(-len(task.train) // options.batch)
+    epochs = max(float(options.epochs), options.steps / per_epoch)
+    size = {"epochs": epochs, "batch": options.batch, "checkpoints": options.checkpoints}
     for adapter in bench.train(kind, bench.base, prompt, task.train, seed, **rate, **size, **more):
         note = f"{told}, {adapter.epoch:.1f} epochs"
         yield Candidate(prompt, adapter.weights, decoding, seed=seed, note=note)

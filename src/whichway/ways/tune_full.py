@@ -23,6 +23,7 @@ class Options:
         default=(0.5, 1.0, 2.0), metadata={"help": "rates to search, times the rule of thumb for the model's width"}
     )
     epochs: int = field(default=4, metadata={"help": "passes over the training rows"})
+    steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
     batch: int = field(default=16, metadata={"help": "rows per step"})
     checkpoints: int = field(
         default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at 1/4 and 1/2"}

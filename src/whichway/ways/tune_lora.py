@@ -28,6 +28,7 @@ class Options:
     )
     rank: int = field(default=16, metadata={"help": "rank of the adapter"})
     epochs: int = field(default=6, metadata={"help": "passes over the training rows"})
+    steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
     batch: int = field(default=16, metadata={"help": "rows per step"})
     checkpoints: int = field(
         default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at 1/4 and 1/2"}
