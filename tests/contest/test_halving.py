@@ -136,3 +136,23 @@ def test_a_purse_that_ends_in_the_search_still_gives_a_candidate(tmp_path):
     verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings).verdict
     assert verdict.standings[0].status == "ok"
     assert verdict.standings[0].seeds == 1
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(20, 50.0), (120, 12.5), (1600, 4.0)])
+def test_few_rows_are_passed_over_until_a_hundred_steps_are_taken(rows, epochs):
+    from whichway.ways import tune_full
+
+    asked = []
+
+    class Bench:
+        base, seeds = Weights("fake", "fake"), (0,)
+        has = staticmethod(lambda kind: True)
+        halve = staticmethod(lambda trials, shares: 0)
+
+        def train(self, kind, start, prompt, examples, seed, **options):
+            asked.append(options)
+            return iter(())
+
+    practice = replace(small_task(60, 20, 20).practice(), train=small_task(60, 20, 20).train[:1] * rows)
+    assert list(tune_full.adapt(practice, Bench(), tune_full.Options())) == []
+    assert [options["epochs"] for options in asked] == [epochs]
