@@ -54,6 +54,14 @@ def test_losers_are_left_at_their_rung_and_the_cost_is_two_runs(names, runs):
     assert [reached[name] for name in names] == [1] * (len(names) - 2) + [2, 2]
 
 
+def test_a_training_too_short_for_all_its_checkpoints_stands_by_its_last_one():
+    def short(name: str):
+        return lambda: iter([Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)])
+
+    found = thin([short("a"), short("b")], QUARTERS, lambda c, share: (float(c.note == "b"), 0.0), lambda said: None)
+    assert found.kept == 1
+
+
 def test_ties_go_to_the_lower_loss_and_then_to_the_lower_rate():
     assert thinned("abc", lambda name, share: (0.5, {"a": -2.0, "b": -1.0, "c": -1.5}[name]))[0].kept == 1
     assert thinned("abc", lambda name, share: (0.5, 0.0))[0].kept == 0

@@ -89,9 +89,10 @@ def thin(
 
 def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
     """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
-    made = trial()
+    made, candidate = trial(), None
     try:
-        candidate = next(islice(made, checkpoint, None), None)
+        for candidate in islice(made, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
+            pass
         getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
         return None if candidate is None else measure(candidate, share)
     except (WayFailed, AdapterNotLive) as error:
