@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from whichway.errors import DiskError
 from whichway.nouns import Pair, Standing, canonical
-from whichway.report import plot, prompt, words
+from whichway.report import learning, money, plot, prompt, sections, words
 from whichway.report.read import Run, read
 from whichway.report.rows import Line, binary, confusions, side_by_side
 
@@ -77,6 +77,12 @@ def render(run: Run) -> str:
         crossings=len({candidate for candidate, _ in run.records}),
         title=words.ANSWERS[run.verdict.answer],
         headline=words.headline(run.verdict),
+        tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
+        learning=[(name, drawn) for name, *size in PLOTS if (drawn := learning.chart(run.verdict.curves, *size))],
+        spread_most=sections.spread_scale(run.verdict.spreads),
+        flips=sections.flips(run),
+        spreads=sections.ranked(run),
+        slices=sections.worst(run.verdict.slices),
     )
 
 
@@ -94,6 +100,9 @@ def environment() -> Environment:
         pages.filters[name] = getattr(words, name)
     pages.filters["weights"] = prompt.weights
     pages.filters["canonical"] = canonical
+    pages.filters["money"] = money.answer
+    pages.filters["pays_back"] = money.back
+    pages.filters["horizon"] = money.days_in_words
     return pages
 
 

@@ -25,10 +25,10 @@ def answer(found: BreakEven) -> str:
     if found.answer == "break-even":
         if found.requests is not None and found.requests < 1:
             return f"{found.above} is cheaper than {found.below} from the first request on ({days}{wrong})."
-        low = "never" if found.per_day_low is None else f"{found.per_day_low:,.3g}"
+        low = "never" if found.per_day_low is None else figures(found.per_day_low)
+        span = "" if found.per_day_low == found.per_day_high else f"90 %: {low} to {rate(found.per_day_high)}; "
         return (
-            f"{found.above} is cheaper than {found.below} from about {rate(found.per_day)} on "
-            f"(90 %: {low} to {rate(found.per_day_high)}; {days}{wrong})."
+            f"{found.above} is cheaper than {found.below} from about {rate(found.per_day)} on ({span}{days}{wrong})."
         )
     return (
         f"Undecided: in {100 * found.p_never:.0f} % of resamples {found.above} is never cheaper than {found.below}; "
@@ -48,16 +48,21 @@ def rate(per_day: float | None) -> str:
         return "never"
     if per_day >= MANY:
         return "more requests than anybody has"
-    return f"{per_day:,.0f} requests a day" if per_day >= 10 else f"{per_day:.2g} requests a day"
+    return f"{figures(per_day)} requests a day"
+
+
+def figures(x: float) -> str:
+    """A volume without an exponent: "1,250", "3.2", "0.0018"."""
+    return f"{x:,.0f}" if x >= 10 else f"{x:.2g}" if x >= 1e-4 else f"{x:.1g}"
 
 
 def back(found: BreakEven) -> str:
     """When the dearer start has paid back at the volume asked about."""
     if found.pays_back_days is None:
         return f"{found.above} does not pay back within {days_in_words(found.days)}"
-    latest = "later or never" if found.pays_back_high is None else f"day {found.pays_back_high:,.0f}"
-    spread = f"90 %: {found.pays_back_low:,.0f} to {latest}"
-    return f"{found.above} has paid back by day {found.pays_back_days:,.0f} ({spread})"
+    latest = "later or never" if found.pays_back_high is None else f"{found.pays_back_high:,.0f}"
+    spread = "" if found.pays_back_low == found.pays_back_high else f" (90 %: {found.pays_back_low:,.0f} to {latest})"
+    return f"{found.above} has paid back by day {found.pays_back_days:,.0f}{spread}"
 
 
 def lines(found: BreakEven, terms: Terms) -> Iterator[str]:
@@ -85,7 +90,7 @@ def lines(found: BreakEven, terms: Terms) -> Iterator[str]:
 
 def at(per_day: float | None) -> str:
     """A break-even in a table."""
-    return "never" if per_day is None else "always" if per_day == 0 else f"{per_day:,.3g}/day"
+    return "never" if per_day is None else "always" if per_day == 0 else f"{figures(per_day)}/day"
 
 
 def ends(swing: Swing) -> tuple[float, float]:

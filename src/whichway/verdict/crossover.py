@@ -199,9 +199,18 @@ def worth_told(first: str, second: str, worth: Worth | None) -> str:
         return f"Data advantage: not comparable, {first} and {second} reach no common score."
     named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
     if worth.low is None or worth.high is None:
-        return f"{named} is worth {whole(rows)} training rows against {other} (no interval: one run of each)."
-    ends = sorted((worth.low, worth.high) if worth.mean >= 0 else (-worth.low, -worth.high))
-    return f"{named} is worth {whole(rows)} training rows against {other} ({whole(ends[0])} to {whole(ends[1])})."
+        return f"{named} is worth {rounded(rows)} training rows against {other} (no interval: one run of each)."
+    low, high = sorted((worth.low, worth.high) if worth.mean >= 0 else (-worth.low, -worth.high))
+    span = f"{rounded(low)} to {rounded(high)}"
+    if low <= 0 <= high:
+        found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}"
+        return f"Neither is shown to save training rows: {found}."
+    return f"{named} is worth {rounded(rows)} training rows against {other} ({span})."
+
+
+def rounded(rows: float) -> str:
+    """A number of rows: "1,200", "−35"."""
+    return whole(round(rows)).replace("-", "−")
 
 
 def stuck(curves: Curves, way: str, baseline: float | None) -> str:
