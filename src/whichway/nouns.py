@@ -107,6 +107,7 @@ class Task:
     margin: float = 0.01  # δ: a difference below it does not matter, in units of the metric (0.01 = one point)
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
+    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
 
     def practice(self) -> Practice:
         """What a way may see."""
@@ -190,6 +191,11 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+
+    @property
+    def draws(self) -> bool:
+        """Whether answers are drawn, so that the same question can get another one; labels are never drawn."""
+        return self.mode == "generate" and self.temperature > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +338,9 @@ class Plan:
     versions: Mapping[str, str]
     smallest_gap: float | None  # what the test split can show with 80 % power
     warnings: tuple[str, ...] = ()
+    race: bool = True  # whether candidates race over dev rows
+    curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
+    repeats: int = 1  # decodings of a test row, for candidates that draw
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     confidence: float = 0.95
     price_per_hour: float = 0.10
+    race: bool = True  # False: every candidate answers every dev row
+    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
+    repeats: int = 1  # decodings of a test row, for candidates that draw their answers
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -96,7 +99,16 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         versions=_versions(house, ways),
         smallest_gap=smallest_gap(len(task.test)),
         warnings=house.warnings,
+        race=settings.race,
+        curve=_curve(settings.curve, len(task.train)),
+        repeats=settings.repeats,
     )
+
+
+def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    if any(not 2 <= size <= rows for size in sizes):
+        raise OptionError(f"curve: give numbers from 2 to the {rows} training rows, got {', '.join(map(str, sizes))}.")
+    return tuple(sorted(set(sizes)))
 
 
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:

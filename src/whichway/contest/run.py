@@ -5,34 +5,36 @@ Resume is rerun: the ways run again from the start, and all that was answered or
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.bench import HouseBench, Till
+from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
-from whichway.contest.folder import (
-    Lines,
-    alone,
-    prepare,
-    read_records,
-    record_key,
-    refuse,
-    run_id,
-    write_json,
-    write_text,
-)
-from whichway.contest.plan import House, Settings, fill_options, make_plan
+from whichway.contest.curves import write_curves
+from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.contest.plan import House, Settings, make_plan
 from whichway.contest.recount import recount
+from whichway.contest.select import (
+    ZERO_SHOT,
+    Tried,
+    follow,
+    hold_race,
+    rules_of,
+    settle,
+    write_race,
+    write_status,
+    write_way,
+    zero_shot_of,
+)
+from whichway.contest.till import Till
 from whichway.contracts import Listener
-from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
-from whichway.nouns import Candidate, Plan, Task, Verdict, canonical, to_json
-from whichway.verdict.decide import sanity
+from whichway.errors import AdapterNotLive, OptionError, WayFailed
+from whichway.nouns import Plan, Record, Task, Verdict
 
-ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
+Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,6 @@ class Outcome:
     paid_usd: float
     paid_seconds: float
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of one way before the test split was opened."""
-
-    way: str
-    kind: str
-    random: bool
-    bench: HouseBench
-    finalists: tuple[tuple[Candidate, float], ...]  # (candidate, dev score), one per seed
-    reason: str = ""  # why it failed; "" when it did not
 
 
 def _quiet(event: str, facts: Mapping[str, Any]) -> None:
@@ -83,8 +73,9 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     listener("plan", {"plan": plan, "folder": folder})
     with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
-        for one in tried:
-            _cross(task, one, till)
+        crossed = [_cross(task, one, till) for one in tried]
+        if plan.curve:
+            write_curves(task, till, tried, crossed)
         verdict = recount(folder, house.metric).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
@@ -106,8 +97,8 @@ def _till(folder: Path, house: House, settings: Settings, listener: Listener) ->
         ledger=ledger,
         listener=listener,
         written={record_key(r): r for r in read_records(folder)},
-        booked={line["key"] for line in ledger.read()},
     )
+    till.read_ledger()
     try:
         yield till
     finally:
@@ -117,95 +108,35 @@ def _till(folder: Path, house: House, settings: Settings, listener: Listener) ->
 
 
 def _try_all(task: Task, till: Till) -> list[Tried]:
-    """Run the ways in the plan's order, zero-shot first: the sanity gate of the others needs it."""
+    """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
+    practice = task.practice()
+    rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
-    zero_shot, tried = None, {}
+    found = {}
     for index, name in enumerate(names):
-        till.listener("way", {"way": name, "index": index, "of": len(names)})
-        tried[name] = _try(task, name, till, zero_shot)
-        if name == ZERO_SHOT and tried[name].finalists:
-            zero_shot = tried[name].finalists[0][1]
-    return [tried[name] for name in till.settings.ways]
-
-
-def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
-    """One way: follow its candidates, keep the best on dev for each seed, write what it left."""
-    way, practice = till.house.ways[name], task.practice()
-    bench = HouseBench(till, name, practice)
-    options = fill_options(name, way, till.settings.ways[name])
-    seen: dict[str, tuple[Candidate, float]] = {}
-    costs: dict[str, tuple[float, float]] = {}
-    reason = ""
-    try:
-        for candidate in way.adapt(practice, bench, options):
-            candidate = replace(candidate, way=name)
-            value = bench.value(candidate)
-            seen.setdefault(f"{candidate.seed}/{candidate.id}", (candidate, value))
-            costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
-            till.listener("candidate", {"way": name, "note": candidate.note, "dev": value, "seed": candidate.seed})
-    except BudgetSpent as spent:
-        bench.say(str(spent))
-        reason = "" if seen else f"{spent}, before there was a first candidate"
-    except (WayFailed, AdapterNotLive) as error:
-        reason = str(error)
-    except (WhichwayError, OSError):
-        raise  # the user's input, or the disk: no fault of the way
-    except Exception as error:  # one broken way must not cost the others their verdict
-        if "No space left on device" in str(error):  # safetensors wraps it in an error of its own
-            raise DiskError(f"the disk is full ({error}). Free some space; the same command resumes.") from error
-        bench.say(traceback.format_exc())
-        reason = f"{type(error).__name__}: {error} (an error inside the way; see its log)"
-    finalists = () if reason else _best_by_seed(list(seen.values()))
-    if finalists and name != ZERO_SHOT and zero_shot is not None and way.KIND != "baseline":
-        reason = sanity(max(v for _, v in finalists), zero_shot, len(task.dev), task.margin, way.KIND)
-    if not finalists and not reason:
-        reason = "it gave no candidate"
-    tried = Tried(name, way.KIND, way.RANDOM, bench, finalists, reason)
-    _write_way(till.folder, tried, seen, costs)
-    if reason:
-        till.listener("failed", {"way": name, "reason": reason})
+        till.tell("way", {"way": name, "index": index, "of": len(names)})
+        found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
+    tried = [found[name] for name in till.settings.ways]
+    taken = hold_race([found[name] for name in names], till, rules)
+    zero_shot = zero_shot_of(tried, rules)
+    for one in tried:
+        settle(one, rules, zero_shot)
+        write_way(one, till, rules)
+        if one.reason:
+            till.tell("failed", {"way": one.name, "reason": one.reason})
+    if till.settings.race:
+        write_race(tried, till, rules, taken)
     return tried
 
 
-def _best_by_seed(seen: Sequence[tuple[Candidate, float]]) -> tuple[tuple[Candidate, float], ...]:
-    """The candidate with the best dev score of each seed; the earlier one when equal."""
-    best: dict[int, tuple[Candidate, float]] = {}
-    for candidate, value in seen:
-        if candidate.seed not in best or value > best[candidate.seed][1]:
-            best[candidate.seed] = (candidate, value)
-    return tuple(best[seed] for seed in sorted(best))
-
-
-def _write_way(
-    run: Path, tried: Tried, seen: Mapping[str, tuple[Candidate, float]], costs: Mapping[str, tuple[float, float]]
-) -> None:
-    folder = run / "ways" / tried.way
-    finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
-    lines = []
-    for key, (candidate, value) in seen.items():
-        seconds, usd = costs[candidate.id]
-        facts = {"id": candidate.id, "dev_score": value, "seconds_fit": seconds, "usd_fit": usd}
-        lines.append(canonical({**facts, "finalist": key in finalists, "candidate": to_json(candidate)}) + "\n")
-    for candidate, _ in tried.finalists:
-        tried.bench.keep(candidate)
-    write_text(folder / "candidates.jsonl", "".join(lines))
-    _write_status(run, tried)
-
-
-def _write_status(run: Path, tried: Tried) -> None:
-    status = {"status": "failed" if tried.reason else "ok", "reason": tried.reason, "kind": tried.kind}
-    purse = tried.bench.purse
-    spent = {"random": tried.random, "seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
-    write_json(run / "ways" / tried.way / "status.json", {**status, **spent})
-
-
-def _cross(task: Task, tried: Tried, till: Till) -> None:
+def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
     """Finalists over the test split, once each; a way that failed does not get there."""
-    finalists = [] if tried.reason else [candidate for candidate, _ in tried.finalists]
+    crossed: Crossed = []
     try:
-        for candidate in finalists:
-            tried.bench.cross(candidate, task.test)
+        if not tried.reason:
+            crossed = [tried.bench.cross(c, task.test, till.settings.repeats) for c, _ in tried.finalists]
     except (WayFailed, AdapterNotLive) as error:
-        tried, finalists = replace(tried, reason=f"on test: {error}"), []
-        _write_status(till.folder, tried)
-    till.listener("test", {"way": tried.way, "finalists": len(finalists)})
+        tried.reason = f"on test: {error}"
+        write_status(tried, till)
+    till.tell("test", {"way": tried.name, "finalists": len(crossed)})
+    return crossed
