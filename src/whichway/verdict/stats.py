@@ -23,6 +23,7 @@ Interval = tuple[float, float]
 Groups = Sequence[Any] | NDArray[Any]
 
 OMEGA2 = 0.21  # row variance of a paired 0/1 difference at 70 % right and correlation .5: 2·p·(1−p)·(1−ρ)
+SEED_SD = 0.02  # τ before anything is measured: two points from training to training, as small fine-tunes have
 DRAWS = 20_000  # simulated contests behind a detectable gap
 BLOCK = 500  # resamples held in memory at a time
 
