@@ -1,4 +1,4 @@
-"""The verbs that recompute from a finished run, and those that run nothing: verdict, breakeven, compare, curves, advise."""
+"""The verbs that recompute from a finished run or run nothing: verdict, breakeven, compare, curves, advise."""
 
 import json
 import shutil
@@ -78,8 +78,20 @@ def test_breakeven_answers_without_a_model(run, capsys):
 
 def test_breakeven_as_json_with_hosting_labels_prices(run, tmp_path, capsys):
     book = tmp_path / "mine.yaml"
-    book.write_text("as_of: 2026-01-02\nmachine_usd_per_hour: 1\nentries:\n  big: {new: 1, cached: 0.1, out: 4}\n", encoding="utf-8")
-    words = ("--label-costs", "0.2", "--hosting", "tune_lora=3", "--price", "prompt_shots=big", "--prices", book, "--json")
+    book.write_text(
+        "as_of: 2026-01-02\nmachine_usd_per_hour: 1\nentries:\n  big: {new: 1, cached: 0.1, out: 4}\n", encoding="utf-8"
+    )
+    words = (
+        "--label-costs",
+        "0.2",
+        "--hosting",
+        "tune_lora=3",
+        "--price",
+        "prompt_shots=big",
+        "--prices",
+        book,
+        "--json",
+    )
     told = json.loads(printed(capsys, "breakeven", run, *words))
     plain = json.loads(printed(capsys, "breakeven", run, "--json"))
     assert (told["first"], told["second"]) == ("prompt_shots", "tune_lora")
@@ -89,7 +101,9 @@ def test_breakeven_as_json_with_hosting_labels_prices(run, tmp_path, capsys):
 
 def test_breakeven_of_another_machine_and_other_ways(run, capsys):
     plain = json.loads(printed(capsys, "breakeven", run, "--json", "--ways", "prompt_plain,tune_lora"))
-    dear = json.loads(printed(capsys, "breakeven", run, "--json", "--ways", "prompt_plain,tune_lora", "--price-per-hour", "1"))
+    dear = json.loads(
+        printed(capsys, "breakeven", run, "--json", "--ways", "prompt_plain,tune_lora", "--price-per-hour", "1")
+    )
     assert dear["unit_first"] == pytest.approx(10 * plain["unit_first"])
     assert dear["fixed_second"] == pytest.approx(10 * plain["fixed_second"])
 
@@ -121,7 +135,15 @@ def test_a_price_file_of_another_form_is_refused_with_the_place(run, tmp_path, c
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2000", 2000), ("2,000/day", 2000), ("1.5/s", 129600), ("60 per hour", 1440), ("7/week", 1), ("365/year", 1), ("2/min", 2880)],
+    [
+        ("2000", 2000),
+        ("2,000/day", 2000),
+        ("1.5/s", 129600),
+        ("60 per hour", 1440),
+        ("7/week", 1),
+        ("365/year", 1),
+        ("2/min", 2880),
+    ],
 )
 def test_volumes_as_people_write_them(text, value):
     assert amounts.per_day(text) == pytest.approx(value)
@@ -177,7 +199,9 @@ def test_curves_of_a_table(tmp_path, capsys):
     assert "o head  x prompt" in out
     told = json.loads(printed(capsys, "curves", file, "--json", "--aggregate", "max"))
     assert told["aggregate"] == "max"
-    assert [p["score"] for c in told["curves"] if c["way"] == "head" for p in c["points"]] == pytest.approx([0.42, 0.62, 0.82])
+    assert [p["score"] for c in told["curves"] if c["way"] == "head" for p in c["points"]] == pytest.approx(
+        [0.42, 0.62, 0.82]
+    )
     assert told["crossovers"][0]["second"] == "head"
 
 
@@ -197,10 +221,10 @@ def test_curves_of_a_run_and_as_a_page(run, tmp_path, capsys):
         ([("way", "seed", "n")], "runs.csv:1: there is no column score"),
         ([("way", "seed", "n", "score"), ("a", "0", "8", "71")], "runs.csv:2: score is 71; give it between 0 and 1"),
         ([("way", "seed", "n", "score"), ("a", "0", "8", ".5"), ("a", "x", "8", ".5")], "runs.csv:3: seed is 'x'"),
-        ([("way", "seed", "n", "score"), ("a", "0", "-8", ".5")], "runs.csv:2: n is '-8'; give a whole number from 0 on"),
+        ([("way", "seed", "n", "score"), ("a", "0", "-8", ".5")], "runs.csv:2: n is '-8'; give a whole number"),
         ([("way", "seed", "n", "score"), ("", "0", "8", ".5")], "runs.csv:2: way is empty"),
         ([("way", "seed", "n", "score"), ("a", "0", "8", "nan")], "runs.csv:2: score is nan"),
-        ([("way", "seed", "n", "score"), ("a", "0", "8", ".5"), ("a", "0", "8", ".5")], "runs.csv:3: a, seed 0, n 8 stands there twice"),
+        ([("way", "seed", "n", "score"), *[("a", "0", "8", ".5")] * 2], "runs.csv:3: a, seed 0, n 8 stands there"),
         ([("way", "seed", "n", "score")], "runs.csv has no runs"),
     ],
 )  # fmt: skip

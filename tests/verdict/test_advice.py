@@ -26,7 +26,9 @@ def test_each_fact_moves_the_opinion_as_its_source_says():
 
 
 def test_no_prior_claims_more_than_nine_to_one_and_nothing_known_is_a_coin():
-    sure = advise(Situation("classification", 100_000, 20_000, 5, 1e6, 10.0, "cpu", 3e6, "local", "ml engineer", "never"))
+    sure = advise(
+        Situation("classification", 100_000, 20_000, 5, 1e6, 10.0, "cpu", 3e6, "local", "ml engineer", "never")
+    )
     assert sure.p_tune == pytest.approx(0.9)
     assert advise(Situation()).p_tune == 0.5
     assert advise(Situation()).leans == "either"

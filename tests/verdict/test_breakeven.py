@@ -59,7 +59,10 @@ def test_errors_on_few_rows_make_it_undecided_and_on_many_they_decide():
     found = break_even(*few, Terms(wrong_answer_usd=1.0))
     assert found.answer == "undecided"
     assert 0.05 < found.p_never < 0.95
-    one, two = (Costs(w, f, np.full((1, 4000), 0.001), errors(rng, p, 4000)) for w, f, p in (("a", 1.0, -0.2), ("b", 50.0, -0.7)))
+    one, two = (
+        Costs(w, f, np.full((1, 4000), 0.001), errors(rng, p, 4000))
+        for w, f, p in (("a", 1.0, -0.2), ("b", 50.0, -0.7))
+    )
     found = break_even(one, two, Terms(wrong_answer_usd=1.0))
     assert found.answer == "break-even"
     assert found.requests_low < found.requests < found.requests_high
@@ -69,7 +72,9 @@ def test_the_interval_of_the_ratio_covers():
     rng, held = np.random.default_rng(2), 0
     for _ in range(120):
         wrong = [(rng.random((1, 400)) < p).astype(float) for p in (0.4, 0.2)]
-        pair = [Costs(w, f, np.full((1, 400), 0.01), e) for (w, f), e in zip((("a", 0.0), ("b", 100.0)), wrong, strict=True)]
+        pair = [
+            Costs(w, f, np.full((1, 400), 0.01), e) for (w, f), e in zip((("a", 0.0), ("b", 100.0)), wrong, strict=True)
+        ]
         found = break_even(*pair, Terms(wrong_answer_usd=1.0), resamples=400)
         truth = 100 / 0.2
         held += found.requests_low <= truth <= (found.requests_high or np.inf)
@@ -102,7 +107,10 @@ def test_retirement_adds_a_retraining_each_time():
 def test_payback_is_the_first_day_on_which_it_has_come_back():
     found = break_even(costs("p", 0.0, 0.002), costs("t", 10.0, 0.001), Terms(volume=1000.0, days=30.0))
     assert found.pays_back_days == 10
-    assert break_even(costs("p", 0.0, 0.002), costs("t", 10.0, 0.001), Terms(volume=100.0, days=30.0)).pays_back_days is None
+    assert (
+        break_even(costs("p", 0.0, 0.002), costs("t", 10.0, 0.001), Terms(volume=100.0, days=30.0)).pays_back_days
+        is None
+    )
 
 
 def arm(way, kind, usd_fit, **more):

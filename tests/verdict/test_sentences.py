@@ -1,4 +1,4 @@
-"""Every sentence of a verdict is backed by numbers that it holds; a golden run folder gives its verdict byte for byte."""
+"""Every sentence of a verdict is backed by numbers that it holds; a golden run gives its verdict byte for byte."""
 
 import json
 import re
@@ -46,9 +46,13 @@ def unbacked(verdict):
     """Numbers that a sentence says and its values do not hold."""
     found = []
     for sentence in verdict.sentences:
-        backed = {n for value in sentence.values.values() for shown in SHOWN for n in NUMBER.findall(spoken(shown, value))}
+        backed = {
+            n for value in sentence.values.values() for shown in SHOWN for n in NUMBER.findall(spoken(shown, value))
+        }
         said = NUMBER.findall(bare(sentence.text, verdict))
-        found += [(number, sentence.text) for number in said if number not in backed and number.lstrip("+−") not in backed]
+        found += [
+            (number, sentence.text) for number in said if number not in backed and number.lstrip("+−") not in backed
+        ]
     return found
 
 
@@ -71,8 +75,8 @@ def worlds():
     def arm(way, kind, scores, usd=0.01, **more):
         seeds = len(scores)
         facts = {
-            "usd_fit": usd, "usd_per_1000": usd, "seconds_fit": 12.0, "dev_scores": tuple(0.8 for _ in range(seeds)), "tried": 6,
-            "candidates": tuple(f"{way}-{s}" for s in range(seeds)),
+            "usd_fit": usd, "usd_per_1000": usd, "seconds_fit": 12.0, "tried": 6,
+            "dev_scores": tuple(0.8 for _ in range(seeds)), "candidates": tuple(f"{way}-{s}" for s in range(seeds)),
         }  # fmt: skip
         return Arm(way=way, kind=kind, scores=np.asarray(scores, dtype=float), **{**facts, **more})
 
@@ -80,13 +84,17 @@ def worlds():
     prompt = arm("prompt_shots", "prompt", rng.random((3, n)) < 0.6, random=True, unparsed=0.02)
     tuned = arm("tune_lora", "fine-tune", rng.random((3, n)) < 0.85, 1.0, random=True, usd_per_1000=0.004)
     noisy = arm("tune_lora", "fine-tune", [right(n, (0, k))[0] for k in (50, 75, 110)], 1.0, random=True)
-    failed = Arm(way="tune_full", kind="fine-tune", scores=np.zeros((0, 0)), status="failed", reason="diverged at step 40")
+    failed = Arm(
+        way="tune_full", kind="fine-tune", scores=np.zeros((0, 0)), status="failed", reason="diverged at step 40"
+    )
     repeats = np.repeat(tuned.scores[:, :, None], 4, axis=2)
     repeats[:, :, 3] = rng.random((3, n)) < 0.5
     drawn = replace(tuned, repeats=repeats, scores=repeats.mean(axis=2))
     labels = tuple("abc"[i % 3] for i in range(n))
     badly = right(n, *((i, i + 1) for i in range(n) if i % 3))
-    rows = RowFacts(tuple(map(str, range(n))), labels, tuple(range(10, 10 + n)), {"shop": tuple("xy"[i % 2] for i in range(n))})
+    rows = RowFacts(
+        tuple(map(str, range(n))), labels, tuple(range(10, 10 + n)), {"shop": tuple("xy"[i % 2] for i in range(n))}
+    )
     runs = tuple(
         CurveRun(way, s, k, float(np.clip(level + 0.02 * rng.normal(), 0, 1)))
         for way, levels in (("prompt_shots", (0.5, 0.55, 0.6, 0.62)), ("tune_lora", (0.3, 0.45, 0.65, 0.8)))
@@ -102,7 +110,10 @@ def worlds():
         "bare": ([base, prompt, tuned], None),
         "one arm": ([prompt], side),
         "repeats": ([base, prompt, drawn], side),
-        "one seed": ([base, prompt, replace(tuned, scores=tuned.scores[:1], dev_scores=(0.8,), candidates=("x",))], None),
+        "one seed": (
+            [base, prompt, replace(tuned, scores=tuned.scores[:1], dev_scores=(0.8,), candidates=("x",))],
+            None,
+        ),
         "slices": ([replace(base, usd_fit=0.0), arm("prompt_shots", "prompt", badly, 0.0001), tuned], side),
         "equal": ([prompt, replace(prompt, way="tune_lora", kind="fine-tune", usd_fit=3.0)], side),
         "one row": ([replace(a, scores=a.scores[:, :1]) for a in (base, prompt, tuned)], None),
@@ -126,7 +137,10 @@ def test_the_walk_finds_a_number_that_nobody_measured():
 def test_sentences_are_the_texts_of_the_verdict_part_by_part():
     for arms, side in worlds().values():
         verdict = decide(arms, side=side)
-        parts = {part: [s.text for s in verdict.sentences if s.part == part] for part in ("reasons", "dissent", "would_decide")}
+        parts = {
+            part: [s.text for s in verdict.sentences if s.part == part]
+            for part in ("reasons", "dissent", "would_decide")
+        }
         assert parts == {part: list(getattr(verdict, part)) for part in parts}
         assert [s.text for s in verdict.sentences if s.part == "headline"] == [verdict.headline]
 
@@ -162,7 +176,12 @@ def test_the_golden_verdict_is_backed_and_holds_all_findings():
     assert verdict.race
     assert verdict.break_even
     assert {s.way for s in verdict.spreads} == {s.way for s in verdict.standings}
-    assert all(s.crossings == len(line.candidates) for s in verdict.selections for line in verdict.standings if line.way == s.way)
+    assert all(
+        s.crossings == len(line.candidates)
+        for s in verdict.selections
+        for line in verdict.standings
+        if line.way == s.way
+    )
 
 
 def test_another_margin_decides_what_the_first_left_open():
@@ -191,7 +210,7 @@ def test_a_run_that_has_not_crossed_the_test_split_is_refused(tmp_path):
     (tmp_path / "run" / "records.jsonl").write_text("".join(lines[:-5]), encoding="utf-8")
     with pytest.raises(UserError, match="has not answered every test row"):
         recount(tmp_path / "run", Metric(Options()))
-    with pytest.raises(OptionError, match="no column 'txt' to slice by. Did you mean 'text'"):
+    with pytest.raises(OptionError, match=r"no column 'txt' to slice by\. Did you mean 'text'"):
         recount(GOLDEN, Metric(Options()), ["txt"])
 
 

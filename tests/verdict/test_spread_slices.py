@@ -69,8 +69,17 @@ def world(seed=4, n=300, loss=0.0):
     base = rng.random(n)
     chosen = (base < np.where(label == "c", 0.8 - loss, 0.8)).astype(float)
     rival = (0.5 * base + 0.5 * rng.random(n) < 0.65).astype(float)
-    arms = [arm("prompt_a", "prompt", chosen[None]), arm("tune_b", "fine-tune", rival[None]), arm("base_c", "baseline", rival[None] * 0)]
-    rows = RowFacts(tuple(map(str, range(n))), tuple(label), tuple(rng.integers(10, 400, n).tolist()), {"x": tuple("uv"[i % 2] for i in range(n))})
+    arms = [
+        arm("prompt_a", "prompt", chosen[None]),
+        arm("tune_b", "fine-tune", rival[None]),
+        arm("base_c", "baseline", rival[None] * 0),
+    ]
+    rows = RowFacts(
+        tuple(map(str, range(n))),
+        tuple(label),
+        tuple(rng.integers(10, 400, n).tolist()),
+        {"x": tuple("uv"[i % 2] for i in range(n))},
+    )
     return Table(arms, 0.95), rows
 
 

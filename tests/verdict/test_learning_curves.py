@@ -125,7 +125,10 @@ def test_row_noise_widens_it():
 
 def test_behind_to_the_end_is_not_reached_and_says_what_would_tell_more():
     rng = np.random.default_rng(4)
-    table = [*runs("p", (0.8,) * 6, SIZES, 4, 0.01, rng), *runs("t", (0.2, 0.25, 0.3, 0.4, 0.5, 0.6), SIZES, 4, 0.01, rng)]
+    table = [
+        *runs("p", (0.8,) * 6, SIZES, 4, 0.01, rng),
+        *runs("t", (0.2, 0.25, 0.3, 0.4, 0.5, 0.6), SIZES, 4, 0.01, rng),
+    ]
     found = crossover(Curves(table), "p", "t")
     assert found.state == "not reached"
     assert found.high is None
