@@ -18,9 +18,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from whichway.nouns import Kind
-from whichway.verdict import Arm, stats
+from whichway.verdict import Arm, crossover, stats
 from whichway.verdict.compare import Table
-from whichway.verdict.crossover import crossover
 from whichway.verdict.curves import Curves, Run
 from whichway.verdict.rule import answer, order, rule
 from whichway.verdict.selection import row_chances
@@ -172,7 +171,9 @@ def crossovers(count: int, seed: int = 5, **options: float) -> tuple[float, floa
     held, widths = 0, []
     for _ in range(count):
         runs, truth = learned(rng, **options)  # type: ignore[arg-type]
-        cross = crossover(Curves(runs, resamples=500), "prompt", "tune")
+        curves = Curves(runs, resamples=400)
+        sizes = crossover.shared(curves, "prompt", "tune")
+        cross = crossover.crossing(curves, "prompt", "tune", sizes)
         held += (cross.low or 0.0) <= truth <= (cross.high or np.inf)
         if cross.low and cross.high:
             widths.append(cross.high / cross.low)
@@ -269,6 +270,8 @@ def curve_lines(count: int) -> Iterator[str]:
     yield ""
     yield "Sizes 8 to 512, power laws; seed noise τ at 8 rows, falling with the fourth root of n. Closed: both ends lie"
     yield "inside what was measured; width: median ratio of the ends."
+    count = min(count, 400)
+    yield f"{count} pairs of curves each: 90 % is known to ±{196 * (0.9 * 0.1 / count) ** 0.5:.1f} points."
     yield ""
     yield "| test rows | rows known | S | τ | holds the truth | closed | width |"
     yield "|---|---|---|---|---|---|---|"
