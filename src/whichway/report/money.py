@@ -21,7 +21,7 @@ def answer(found: BreakEven) -> str:
     if found.answer == "dominates":
         return f"{found.second} is cheaper than {found.first} at every volume ({days}{wrong})."
     if found.answer == "never":
-        return f"{found.second} is never cheaper than {found.first}, at no volume ({days}{wrong})."
+        return f"{found.second} is not cheaper than {found.first} at any volume ({days}{wrong})."
     if found.answer == "break-even":
         if found.requests is not None and found.requests < 1:
             return f"{found.above} is cheaper than {found.below} from the first request on ({days}{wrong})."

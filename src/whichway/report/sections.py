@@ -42,6 +42,7 @@ class Tornado:
     middle: float | None  # the break-even as measured
     volume: float | None  # the volume asked about, where it is on the scale
     ticks: tuple[Tick, ...]
+    idle: tuple[str, ...]  # assumptions that leave it at never, halved and doubled
 
 
 def tornado(found: BreakEven) -> Tornado | None:
@@ -60,8 +61,11 @@ def tornado(found: BreakEven) -> Tornado | None:
             return 100.0
         return 0.0 if per_day <= 0 else min(100.0, max(0.0, scale(math.log10(per_day))))
 
-    bars = []
+    bars, idle = [], []
     for swing in found.swings:
+        if swing.at_low is None and swing.at_high is None:
+            idle.append(swing.assumption)
+            continue
         a, b = place(swing.at_low), place(swing.at_high)
         bars.append(
             Bar(
@@ -80,6 +84,7 @@ def tornado(found: BreakEven) -> Tornado | None:
         middle=place(found.per_day) if found.per_day else None,
         volume=scale(here) if here is not None and low <= here <= high else None,
         ticks=ticks,
+        idle=tuple(idle),
     )
 
 

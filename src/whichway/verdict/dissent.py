@@ -116,7 +116,7 @@ def seed_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
             sd, seeds = said("seed_sd", line.seed_sd, points), said("seeds", line.seeds, whole)
             yield said.sentence(
                 f"{line.way} varies by ±{sd} from seed to seed: the score is the mean of {seeds} seeds, and one more "
-                "training may land that far from it."
+                f"{'search' if line.kind == 'prompt' else 'training'} may land that far from it."
             )
 
 
