@@ -172,6 +172,7 @@ class Crossover:
     advantage: float | None  # rows that `first` is worth: mean over levels of n_second − n_first; None: not comparable
     advantage_low: float | None
     advantage_high: float | None
+    largest: float | None  # rows, of the sizes that both have; None where there are none
     window_low: float | None  # levels of score that both curves reach
     window_high: float | None
     next_n: int | None  # the size that would tell more; None where nothing is open

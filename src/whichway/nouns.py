@@ -336,7 +336,7 @@ class Plan:
     confidence: float
     price_per_hour: float  # usd, of this machine
     versions: Mapping[str, str]
-    smallest_gap: float | None  # what the test split can show with 80 % power
+    smallest_gap: float | None  # that this contest finds 9 times of 10, if seeds differ by 2 points
     warnings: tuple[str, ...] = ()
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well

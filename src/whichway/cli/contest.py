@@ -97,7 +97,7 @@ def lines_of(ready: Ready) -> list[str]:
     at = ", ".join(map(str, looks(plan.rows["dev"])))
     race = f"after {at} dev rows" if plan.race else "none: every dev row for every candidate"
     purse = " or ".join(limits) + " for each way" if limits else "no limit"
-    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points (80 % power)"
+    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points, 9 times of 10"
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",

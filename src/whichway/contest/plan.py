@@ -14,7 +14,7 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
-from whichway.verdict.stats import smallest_gap
+from whichway.verdict import stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
         versions=_versions(house, ways),
-        smallest_gap=smallest_gap(len(task.test)),
+        smallest_gap=stats.detectable_gap(
+            len({e.group or e.id for e in task.test}), len(ways), len(settings.seeds), stats.SEED_SD
+        ),
         warnings=house.warnings,
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),

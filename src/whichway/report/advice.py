@@ -54,7 +54,7 @@ def power(advice: Advice) -> Iterator[str]:
         return
     yield (
         f"Your test rows can show a gap of {points(advice.smallest_gap)} points between two ways (8 times of 10), "
-        f"{points(advice.detectable)} with six ways competing (9 times of 10), if seeds do not differ."
+        f"{points(advice.detectable)} with six ways competing (9 times of 10) if seeds differ by 2 points."
     )
 
 

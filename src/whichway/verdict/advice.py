@@ -27,6 +27,7 @@ MOST = math.log(9)  # log-odds: no prior claims more than nine to one
 LEAN = 0.6  # from here on the prior leans
 TEST_SHARE = 0.2  # of the rows, where the split is not known
 ARMS = 6  # ways that usually compete
+SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def advise(about: Situation) -> Advice:
         leans="fine-tune" if p >= LEAN else "prompt" if p <= 1 - LEAN else "either",
         considerations=found,
         smallest_gap=clean(stats.smallest_gap(n)) if n else None,
-        detectable=clean(stats.detectable_gap(n, ARMS)) if n else None,
+        detectable=clean(stats.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD)) if n else None,
         first=tuple(run_first(about, p)),
         notes=tuple(notes(about, n)),
     )
@@ -219,7 +220,7 @@ def notes(about: Situation, n: int | None) -> Iterator[str]:
         )
     if about.volume is not None and about.volume >= 1000:
         yield "Prompt caching moves a break-even up to tenfold: give cached input its own price (`whichway breakeven`)."
-    yield "With model and data held equal, both generalise alike to other domains (arXiv 2305.16938): no reason either way."
+    yield "With model and data held equal, both generalise alike to other domains (arXiv 2305.16938)."
     if n is not None and n < 100:
         yield f"{n} test rows show only large differences: label more rows before choosing on a small one."
 

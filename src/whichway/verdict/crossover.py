@@ -14,6 +14,7 @@ from whichway.verdict.stats import FloatArray
 
 GRID = 240  # sizes at which the curves are compared
 LEVELS = 200  # of score, for the data advantage
+FEWEST = 8  # training rows; nobody asks about fewer
 WIDE = 1.5  # an interval with ends further apart than this factor is worth another size
 
 
@@ -50,6 +51,7 @@ def crossover(curves: Curves, first: str, second: str, baseline: float | None = 
         advantage=clean(worth.mean) if worth else None,
         advantage_low=clean(worth.low) if worth else None,
         advantage_high=clean(worth.high) if worth else None,
+        largest=clean(float(sizes[-1])) if len(sizes) else None,
         window_low=clean(worth.window[0]) if worth else None,
         window_high=clean(worth.window[1]) if worth else None,
         next_n=next_size(ends, state, sizes),
@@ -101,7 +103,7 @@ def next_size(ends: Ends, state: CrossState, sizes: FloatArray) -> int | None:
     if state == "between" and ends.low and ends.high:
         return round(math.sqrt(ends.low * ends.high)) if ends.high / ends.low > WIDE else None
     if state == "before":
-        return max(1, math.floor(sizes[0] / 2)) if sizes[0] > 1 and ends.ahead_first else None
+        return math.floor(sizes[0] / 2) if sizes[0] >= 2 * FEWEST and ends.ahead_first else None
     return round(REACH * float(sizes[-1]))
 
 

@@ -2,7 +2,8 @@
 
 Runs of each way over growing, nested training sets and seeds. A curve's interval comes from a seed × row bootstrap:
 rows are drawn once for all ways and sizes (they are paired), seed noise enters as Student multipliers of the seeds'
-deviations (drawing 3 seeds from 3 would shrink their variance to two thirds).
+deviations (drawing 3 seeds from 3 would shrink their variance to two thirds). Seed variance is averaged over a size and
+its two neighbours, and what row noise gives to it is taken off: the drawn rows hold that already.
 
 The crossover is the set of sizes at which neither way is shown ahead (test inversion, as in Fieller's interval): it
 holds the truth as often as each pointwise interval does. Between sizes scores are interpolated in log n. The data
@@ -31,6 +32,7 @@ from whichway.verdict.stats import FloatArray
 Aggregate = Literal["mean", "max"]
 RESAMPLES = 2000
 LEVEL = 0.02  # gain over two doublings below which a curve that is not shown to rise is a plateau
+WINDOW = 3  # sizes over which seed variance is averaged
 REACH = 2.0  # times the largest size: no word beyond
 
 
@@ -103,7 +105,8 @@ class Curves:
         if self.aggregate == "max":
             chosen = rng.integers(0, values.shape[1], size=values.shape[:2])
             return running(np.nanmax(np.take_along_axis(values, chosen[:, :, None], axis=1), axis=1))
-        return multiplied(values, rng)
+        means: FloatArray = np.nanmean(values, axis=1) + seed_noise(family, self.resamples, rng)
+        return means
 
     def centre(self, way: str) -> FloatArray:
         """(k,) the curve."""
@@ -202,20 +205,32 @@ def families(runs: Sequence[Run]) -> dict[str, Family]:
     return found
 
 
-def multiplied(values: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """(B, k) means over seeds of (B, S, k), with seed noise: Student multipliers of the seeds' deviations."""
-    mean: FloatArray = np.nanmean(values, axis=1)
-    here = np.isfinite(values[0])  # (S, k)
-    seeds = here.sum(axis=0)
-    most = int(seeds.max(initial=0))
-    if most < 2:
-        return mean
-    scale = np.where(seeds > 1, 1 / np.sqrt(np.maximum(1, seeds * (seeds - 1))), 0.0)
-    deviations = np.where(here[None], values - mean[:, None, :], 0.0)
-    draws = rng.normal(size=(len(values), values.shape[1]))
-    student = np.sqrt((most - 1) / rng.chisquare(most - 1, size=len(values)))
-    noise = np.einsum("bs,bsk->bk", draws, deviations) * scale * student[:, None]
-    found: FloatArray = mean + noise
+def seed_noise(family: Family, resamples: int, rng: np.random.Generator) -> FloatArray | float:
+    """(B, k) noise that the seeds give to the mean over seeds: Student multipliers of their deviations; 0 with one."""
+    here = np.isfinite(family.scores)
+    seeds = here.sum(axis=0)  # (k,)
+    fewest = int(seeds.min())
+    if fewest < 2:
+        return 0.0
+    deviations = np.where(here, family.scores - np.nanmean(family.scores, axis=0), 0.0)
+    variance = (deviations**2).sum(axis=0) / (seeds - 1)
+    left = np.zeros(len(seeds))
+    if family.rows is not None:
+        n = family.rows.shape[2]
+        left = np.array([(stats.seed_residual(family.rows[:, k]) or 0.0) / n for k in range(len(seeds))])
+    wanted = np.maximum(0.0, neighbours(variance) - neighbours(left))
+    factor = np.sqrt(np.divide(wanted, variance, out=np.zeros_like(variance), where=variance > 0))
+    df = (fewest - 1) * min(WINDOW, len(seeds))
+    student = np.sqrt(df / rng.chisquare(df, size=resamples))
+    drawn = rng.normal(size=(resamples, len(deviations))) @ deviations
+    found: FloatArray = drawn * (factor / np.sqrt(seeds * (seeds - 1)))[None, :] * student[:, None]
+    return found
+
+
+def neighbours(x: FloatArray) -> FloatArray:
+    """Each value averaged with the one before and the one after it."""
+    padded = np.concatenate([x[:1], x, x[-1:]]) if len(x) > 1 else x
+    found: FloatArray = np.convolve(padded, np.full(WINDOW, 1 / WINDOW), mode="valid") if len(x) > 1 else x
     return found
 
 

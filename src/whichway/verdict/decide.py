@@ -188,10 +188,15 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
     if best is None or table.clusters < 2:
         return None
     found = table.compare(*best)
-    rows, seeds = found.row_variance or 0.0, max(len(table.arms[k].scores) for k in best)
     return clean(
-        stats.detectable_gap(
-            table.clusters, len(table.arms), seeds, rows * table.clusters, found.seed_variance, table.confidence
+        stats.gap_found(
+            found.row_variance or 0.0,
+            found.seed_variance,
+            sum(table.seed_squares[k][1] for k in best),
+            rows_df=table.clusters - 1,
+            seeds=max(len(table.arms[k].scores) for k in best),
+            arms=len(table.arms),
+            confidence=table.confidence,
         )
     )
 

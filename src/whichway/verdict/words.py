@@ -198,7 +198,7 @@ def worth(facts: Facts) -> Iterator[Sentence]:
         values = {
             name: value
             for name, value in (
-                ("low", cross.low), ("high", cross.high), ("advantage", cross.advantage),
+                ("low", cross.low), ("high", cross.high), ("largest", cross.largest), ("advantage", cross.advantage),
                 ("advantage_low", cross.advantage_low), ("advantage_high", cross.advantage_high),
             )
             if value is not None
@@ -246,7 +246,7 @@ def winners_curse(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
 def saved(facts: Facts) -> Iterator[Sentence]:
     """What racing saved."""
     race = facts.race
-    if race is None or race.full_evaluations <= 0:
+    if race is None or race.evaluations >= race.full_evaluations:
         return
     said = Said()
     share = said("saved", 1 - race.evaluations / race.full_evaluations, percent)

@@ -26,7 +26,7 @@ def advise(
     changes: Annotated[
         Literal["weekly", "monthly", "yearly", "never"] | None, Option(help="How often the task changes.")
     ] = None,
-    like: Annotated[Path | None, Option(help="A finished run to estimate time from; default: one of the model.")] = None,
+    like: Annotated[Path | None, Option(help="A finished run to estimate time from.")] = None,
     calibrate: Annotated[
         list[Path] | None, Option(metavar="RUN", help="Check the opinion against finished runs; repeatable.")
     ] = None,
