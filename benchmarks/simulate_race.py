@@ -172,15 +172,17 @@ def row(setting: Setting, count: int) -> str:
 
 def page(lines: list[str], count: int) -> str:
     """The markdown page."""
+    candidates = sum(size for _, _, size in GROUPS)
     head = (
         "# Contests on simulated scores, with racing and without",
         "",
-        f"`benchmarks/simulate_race.py --worlds {count}`: {sum(n for *_, n in GROUPS)} candidates of seven ways, margin",
-        "1 point. All equal: every candidate at 70 %. One better: tune_full at 80 %, the others at 70 %. Apart: ways",
-        "between 30 and 80 %. In the latter two checkpoints lie up to 6 points apart, prompts of a group 2 points",
-        "(standard deviation), seeds 1 point. Wanted: where all are equal, that something dearer than the cheapest is named",
-        "in at most 5 %; otherwise, that the better one (apart: fine-tuning) is named and decided. Lost: points between",
-        "the best candidate of a way and seed and its finalist, mean over all; a full evaluation of dev errs too.",
+        f"`benchmarks/simulate_race.py --worlds {count}`: {candidates} candidates of seven ways, margin 1",
+        "point. All equal: every candidate at 70 %. One better: tune_full at 80 %, the others at 70 %. Apart:",
+        "ways between 30 and 80 %. In the latter two checkpoints lie up to 6 points apart, prompts of a group",
+        "2 points (standard deviation), seeds 1 point. Wanted: where all are equal, that something dearer",
+        "than the cheapest is named in at most 5 %; otherwise, that the better one (apart: fine-tuning) is",
+        "named and decided. Lost: points between the best candidate of a way and seed and its finalist, mean",
+        "over all; a full evaluation of dev errs too.",
         "",
         "| truth | dev, test rows | dev rows saved | wanted, racing | wanted, full | same verdict | shown worse "
         "| best of all shown worse (at most 5 %) | lost, racing | lost, full |",
