@@ -41,7 +41,7 @@ class Setting:
         return (came.choice, came.answer) == ("tune_lora", "fine-tune")
 
 
-SETTINGS = (Setting("equal", EQUAL, 150, 0, 1.0), Setting("gain", GAIN, 400, 100_000, 0.3))
+SETTINGS = (Setting("equal", EQUAL, 150, 0, 1.0), Setting("gain", GAIN, 400, 100_000, 0.1))
 
 
 def worlds(setting: Setting, count: int, state: Path) -> Iterator[tuple[Came, Came]]:
@@ -87,7 +87,7 @@ def row(setting: Setting, count: int, state: Path) -> str:
 def main() -> None:
     """Simulate, print the table, write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=1000, help="without a difference; with one, three tenths of it")
+    parser.add_argument("--worlds", type=int, default=1000, help="without a difference; with one, a tenth of it")
     parser.add_argument("--state", type=Path, default=STATE, help="finished worlds")
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args()

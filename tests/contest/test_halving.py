@@ -12,7 +12,7 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.folder import read_candidates, read_records
-from whichway.contest.halving import rungs, thin
+from whichway.contest.halving import Standing, rank, rungs, thin
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
 
@@ -28,6 +28,11 @@ def trial(name: str, reached: Counter[str], fails_at: int | None = None):
             yield Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)
 
     return start
+
+
+def stand(value: float, loss: float | None = None, rows: int = 64) -> Standing:
+    right = round(value * rows)
+    return Standing(value, (1.0,) * right + (0.0,) * (rows - right), loss)
 
 
 def thinned(names: str, standing, fails: dict[str, int] | None = None):
@@ -48,7 +53,7 @@ def test_rungs_are_the_first_checkpoints_behind_a_fifth_and_a_half(checkpoints, 
 
 @pytest.mark.parametrize(("names", "runs"), [("abc", 1.75), ("abcd", 2.0)])
 def test_losers_are_left_at_their_rung_and_the_cost_is_two_runs(names, runs):
-    found, reached, _ = thinned(names, lambda name, share: (float(ord(name)), 0.0))
+    found, reached, _ = thinned(names, lambda name, share: stand(ord(name) / 128))
     assert found.kept == len(names) - 1
     assert found.runs == runs <= 2.2
     assert [reached[name] for name in names] == [1] * (len(names) - 2) + [2, 2]
@@ -58,28 +63,28 @@ def test_a_training_too_short_for_all_its_checkpoints_stands_by_its_last_one():
     def short(name: str):
         return lambda: iter([Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)])
 
-    found = thin([short("a"), short("b")], QUARTERS, lambda c, share: (float(c.note == "b"), 0.0), lambda said: None)
+    found = thin([short("a"), short("b")], QUARTERS, lambda c, share: stand(float(c.note == "b")), lambda said: None)
     assert found.kept == 1
 
 
 def test_ties_go_to_the_lower_loss_and_then_to_the_lower_rate():
-    assert thinned("abc", lambda name, share: (0.5, {"a": -2.0, "b": -1.0, "c": -1.5}[name]))[0].kept == 1
-    assert thinned("abc", lambda name, share: (0.5, 0.0))[0].kept == 0
+    assert thinned("abc", lambda name, share: stand(0.5, {"a": 2.0, "b": 1.0, "c": 1.5}[name]))[0].kept == 1
+    assert thinned("abc", lambda name, share: stand(0.5))[0].kept == 0
 
 
 def test_a_trial_that_fails_is_out_and_all_of_them_fail_the_way():
-    found, _, said = thinned("abc", lambda name, share: (1.0, 0.0), {"a": 0, "b": 1})
+    found, _, said = thinned("abc", lambda name, share: stand(1.0), {"a": 0, "b": 1})
     assert found.kept == 2
     assert said == ["diverged", "diverged"]
     with pytest.raises(WayFailed, match="every rate"):
-        thinned("ab", lambda name, share: (1.0, 0.0), {"a": 0, "b": 0})
+        thinned("ab", lambda name, share: stand(1.0), {"a": 0, "b": 0})
 
 
 def test_an_empty_purse_leaves_the_leader():
     def standing(name: str, share: float):
         if share > 0.3:
             raise BudgetSpent("empty")
-        return {"a": 0.1, "b": 0.3, "c": 0.2}[name], 0.0
+        return stand({"a": 0.1, "b": 0.3, "c": 0.2}[name])
 
     assert thinned("abc", standing)[0].kept == 1
 
@@ -88,6 +93,13 @@ def test_an_empty_purse_leaves_the_leader():
 
     with pytest.raises(BudgetSpent):
         thinned("abc", lambda name, share: broke(name, share))
+
+
+def test_a_row_more_is_a_tie_that_the_loss_breaks_and_ten_rows_are_not():
+    assert rank({0: stand(54 / 64, 0.56), 1: stand(53 / 64, 0.51)}) == [1, 0]
+    assert rank({0: stand(54 / 64, 0.56), 1: stand(44 / 64, 0.51)}) == [0, 1]
+    assert rank({0: stand(53 / 64), 1: stand(54 / 64)}) == [1, 0]  # no loss: the metric alone
+    assert rank({0: stand(0.2, 0.1), 1: stand(0.8, 0.9), 2: stand(0.8, 0.8)}) == [2, 1, 0]
 
 
 @pytest.fixture(scope="module")

@@ -210,3 +210,11 @@ def test_a_way_that_breaks_in_the_race_fails_alone(tmp_path):
     by_way = {s.way: s for s in run(task, house, folder=tmp_path / "r", settings=settings).verdict.standings}
     assert "lost the device" in by_way["tune_lora"].reason
     assert by_way["prompt_plain"].score is not None
+
+
+def test_the_verdict_knows_how_many_dev_rows_picked_a_finalist(both):
+    place, raced, _ = both
+    found = read_candidates(place / "raced")
+    finalist_rows = {made.way: facts["dev_rows"] for made, facts in found.values() if facts["finalist"]}
+    assert {s.way: s.dev_rows for s in raced.verdict.selections} == finalist_rows
+    assert min(finalist_rows.values()) < 160

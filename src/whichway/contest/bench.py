@@ -12,7 +12,7 @@ from typing import Any
 
 from whichway.contest.cache import reply_key
 from whichway.contest.folder import keep_adapter, record_key
-from whichway.contest.halving import FEWEST_ROWS, Thinned, Trial, thin
+from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.race import Entry, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
@@ -257,20 +257,21 @@ class HouseBench:
             things = [Bought(name, failure.seconds, payer)]
             self._buy("train", name, things, checkpoint=failure.checkpoint, reason=failure.reason)
 
-    def _standing(self, candidate: Candidate, share: float) -> tuple[float, float]:
-        """The task's metric on a share of the dev rows, then minus the loss (nats per row) where labels are scored."""
+    def _standing(self, candidate: Candidate, share: float) -> Standing:
+        """The task's metric on a share of the dev rows, and the loss where labels are scored."""
         whole = len(self._order)
         count = max(min(FEWEST_ROWS, whole), math.ceil(share * whole)) if self._till.settings.race else whole
         self.rung_rows[0] += count
         self.rung_rows[1] += whole
         rows = self._order[:count]
-        value = total(self._till.house.metric, rows, self.score(candidate, rows))
+        records = self.score(candidate, rows)
+        value = total(self._till.house.metric, rows, records)
         said = [reply.scores.get(e.target) for e, reply in zip(rows, self.ask(candidate, rows), strict=True)]
         known = [s for s in said if s is not None]
         loss = -sum(known) / len(known) if known else None
         told = "" if loss is None else f", loss {loss:.3f}"
         self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
-        return value, -(loss or 0.0)
+        return Standing(value, tuple(r.score or 0.0 for r in records), loss)
 
     def _judged(
         self,

@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -235,14 +236,22 @@ def noun(kind: type[T], data: Any) -> T:
     Raises:
         UserError: the data are not what `to_json` writes for this noun.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(data)
+        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return found
     except ValidationError as error:
         raise UserError(
             f"the run folder is damaged or of another version: {error.errors()[0]}. Run it again."
         ) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def adapter_folder(folder: Path, way: str, digest: str) -> Path:

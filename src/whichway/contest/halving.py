@@ -3,13 +3,20 @@
 Every trial is trained to the first rung, at most two of them on to the second, and one to the end; a survivor goes on
 from its checkpoint, it does not start again. Four trials with rungs at a quarter and at half cost 2.0 whole runs, three
 cost 1.75. Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
+
+Trials are compared by the task's metric. Those within one standard error (of the paired difference) of the best are a
+tie, which the loss on the same rows breaks: it moves before the metric does and is far less noisy, and a rung has few
+rows. In `dev/LOG.md`: two of five tasks where one row of 64 had decided for the worse rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+import numpy as np
 
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate
@@ -18,7 +25,17 @@ RUNGS = ((0.2, 2), (0.5, 1))  # (share of the steps, trials that may go on), at 
 FEWEST_ROWS = 64  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
 
 Trial = Callable[[], Iterator[Candidate]]
-Standing = tuple[float, float]  # the task's metric, then minus the loss per row: higher is better
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a trial stands at a rung."""
+
+    value: float  # the task's metric; higher is better
+    scores: tuple[float, ...]  # row by row
+    loss: float | None  # nats per row; None where answers are written
+
+
 Measure = Callable[[Candidate, float], Standing]  # of a candidate after a share of the steps
 Say = Callable[[str], None]
 
@@ -82,9 +99,24 @@ def thin(
             break
         if not standing:
             raise WayFailed("the training failed at every rate that was tried; give a lower one")
-        live = sorted(standing, key=lambda i: standing[i], reverse=True)[:keep]
+        live = rank(standing)[:keep]
     reached[live[0]] = 1.0
     return Thinned(live[0], sum(reached), len(trials))
+
+
+def rank(standing: Mapping[int, Standing]) -> list[int]:
+    """Trials from best to worst; the earlier first when equal."""
+    best = max(standing.values(), key=lambda s: s.value)
+    ties = {i: s.loss for i, s in standing.items() if best.value - s.value <= gap_error(best, s) and s.loss is not None}
+    tied = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
+    return [*tied, *sorted((i for i in standing if i not in tied), key=lambda i: -standing[i].value)]
+
+
+def gap_error(first: Standing, second: Standing) -> float:
+    """One standard error of the paired difference of two trials' row scores; 0 with fewer than two rows."""
+    if len(first.scores) < 2:
+        return 0.0
+    return float(np.subtract(first.scores, second.scores).std(ddof=1) / math.sqrt(len(first.scores)))
 
 
 def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:

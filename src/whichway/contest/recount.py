@@ -160,6 +160,7 @@ def _arm(
         aggregate=metric.aggregate,
         candidates=tuple(line["id"] for line in finalists),
         dev_scores=devs,
+        dev_rows=next((line.get("dev_rows") for line in finalists), None),
         note=candidates[finalists[best]["id"]][0].note if devs else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,

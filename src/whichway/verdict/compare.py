@@ -48,6 +48,7 @@ class Arm:
     aggregate: Literal["mean", "macro_f1"] = "mean"
     candidates: tuple[str, ...] = ()  # finalist ids, one per seed
     dev_scores: tuple[float, ...] = ()  # one per seed; the best ships, ties the lowest seed
+    dev_rows: int | None = None  # behind dev_scores, where a race stopped them early; None: the whole dev split
     dev_score: float | None = None  # what selection saw; None: the mean of dev_scores
     unparsed: float = 0.0  # share of rows
     note: str = ""

@@ -17,8 +17,9 @@ EXACT = 2000  # dev rows up to which the distribution is worked out row by row
 
 
 def selection(arm: Arm, test_score: float | None, dev_rows: int) -> Selection:
-    """Dev beside test for one way."""
+    """Dev beside test for one way; `dev_rows` where its finalists answered the whole dev split."""
     expected = None
+    dev_rows = dev_rows if arm.dev_rows is None else arm.dev_rows
     if arm.dev is not None and dev_rows > 0 and arm.tried > 0:
         expected = winners_curse(arm.tried, dev_rows, min(max(arm.dev, 0.01), 0.99))
     return Selection(
