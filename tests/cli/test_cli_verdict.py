@@ -95,8 +95,9 @@ def test_breakeven_as_json_with_hosting_labels_prices(run, tmp_path, capsys):
     told = json.loads(printed(capsys, "breakeven", run, *words))
     plain = json.loads(printed(capsys, "breakeven", run, "--json"))
     assert (told["first"], told["second"]) == ("prompt_shots", "tune_lora")
-    assert told["fixed_second"] == pytest.approx(plain["fixed_second"] + 0.2 * 72 + 3 * 365)
+    assert told["fixed_second"] == pytest.approx(10 * plain["fixed_second"] + 0.2 * 72 + 3 * 365)
     assert told["unit_first"] > 10 * plain["unit_first"]
+    assert told["unit_second"] == pytest.approx(10 * plain["unit_second"])  # the file's machine costs ten times as much
 
 
 def test_breakeven_of_another_machine_and_other_ways(run, capsys):

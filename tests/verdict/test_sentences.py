@@ -214,6 +214,23 @@ def test_a_run_that_has_not_crossed_the_test_split_is_refused(tmp_path):
         recount(GOLDEN, Metric(Options()), ["txt"])
 
 
+def test_repeats_of_an_answer_are_read_and_split_off(tmp_path):
+    import shutil
+
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    lines = [json.loads(line) for line in (GOLDEN / "records.jsonl").open(encoding="utf-8")]
+    again = [{**line, "repeat": 1, "score": float(k % 3 > 0)} for k, line in enumerate(lines)]
+    text = "".join(json.dumps(line) + "\n" for line in [*again, *lines])
+    (tmp_path / "run" / "records.jsonl").write_text(text, encoding="utf-8")
+    verdict = recount(tmp_path / "run", Metric(Options())).verdict()
+    found = next(s for s in verdict.spreads if s.way == "tune_lora")
+    assert (found.repeats, found.seeds) == (2, 3)
+    assert found.one_decoding > 0
+    assert 0 < found.consistency_repeats < 1
+    assert "from decoding" in " ".join(verdict.reasons)
+    assert unbacked(verdict) == []
+
+
 def test_json_holds_every_value_of_every_sentence():
     data = json.loads(json_text(golden().verdict()))
     assert data["sentences"]

@@ -53,7 +53,7 @@ class ContestFlags:
     budget_calls: Annotated[int | None, Option(min=0, help="Model calls, for each way.")] = None
     confidence: Annotated[float | None, Option(min=0.5, max=0.999, help="Of the intervals; default 0.95.")] = None
     price_per_hour: Annotated[
-        float | None, Option(min=0, help="Dollars an hour of this machine costs; default 0.10.")
+        float | None, Option(min=0, help="Dollars an hour of this machine costs; default: the price file's.")
     ] = None
     curve: Annotated[
         str | None, Option(metavar="N,N,...", help="Learning curves: fit every way on so many training rows as well.")

@@ -78,12 +78,13 @@ def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Sett
     Raises:
         OptionError: an unknown way, or a `--set` that fits none.
     """
+    from whichway.cli import prices
     from whichway.contest import Settings
 
     given = {
         "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
         "confidence": flags.confidence,
-        "price_per_hour": flags.price_per_hour,
+        "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
         "repeats": flags.repeats,
         "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
         "race": not flags.no_race,

@@ -44,10 +44,11 @@ def breakeven(
     from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 
     found = counted(run)
-    factor = 1.0 if price_per_hour is None else price_per_hour / (found.plan["price_per_hour"] or 1.0)
+    book = load(prices) if price or prices else None
+    hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
+    factor = 1.0 if hourly is None else hourly / (found.plan["price_per_hour"] or 1.0)
     arms = [priced(arm, factor) for arm in found.arms if arm.competes]
     names = [arm.way for arm in arms]
-    book = load(prices) if price else None
     entries = by_way("--price", price or (), names)
     terms = Terms(
         volume=float(found.plan["volume"]) if volume is None else per_day(volume),
