@@ -241,7 +241,7 @@ def assumptions(first: Arm, second: Arm, terms: Terms) -> Iterator[tuple[str, st
     low, high = ((a, b, replace(terms, wrong_answer_usd=end)) for end in ends)
     yield "a wrong answer", usd(ends[0]), usd(ends[1]), low, high
     short, long = ((a, b, replace(terms, days=terms.days * f)) for f in (0.5, 2.0))
-    yield "days", f"{terms.days / 2:g}", f"{terms.days * 2:g}", short, long
+    yield "days", f"{terms.days / 2:.0f}", f"{terms.days * 2:.0f}", short, long
 
 
 def put(base: Pairing, place: int, costs: Costs) -> Pairing:
