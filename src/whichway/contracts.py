@@ -6,7 +6,7 @@ packages register theirs under the entry-point groups `whichway.ways`, `whichway
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -137,6 +137,23 @@ class Bench(Protocol):
         """
         ...
 
+    def halve(self, trials: Sequence[Callable[[], Iterator[Candidate]]], shares: Sequence[float]) -> int:
+        """Which of several trainings deserves its whole run: successive halving on the task's metric, then the loss.
+
+        Args:
+            trials: each starts a training, or takes it up where it was left, and yields a candidate at every
+                checkpoint. It is called again after each rung; what was trained and answered before costs nothing more.
+            shares: of the steps at each checkpoint, ascending; the last is 1.
+
+        Returns:
+            The place of the survivor. When the purse is empty on the way, of the one that leads.
+
+        Raises:
+            WayFailed: every trial failed.
+            BudgetSpent: the purse was empty before any trial could be measured.
+        """
+        ...
+
     def say(self, message: str) -> None:
         """A line of progress."""
         ...
@@ -159,5 +176,9 @@ class Listener(Protocol):
     """Follows a contest: the command line draws bars from it, the live page streams it."""
 
     def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        """`event` is one of: plan, way, say, score, train, candidate, failed, test, verdict, warning."""
+        """Hear of an event.
+
+        `event` is one of: plan, way, say, score, train, halved, candidate, race, raced, failed, test, curve, verdict,
+        warning.
+        """
         ...

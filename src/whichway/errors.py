@@ -51,7 +51,16 @@ class BudgetSpent(WhichwayError):
 
 
 class WayFailed(WhichwayError):
-    """A way cannot give a candidate; the message is the reason that the report shows."""
+    """A way cannot give a candidate; the message is the reason that the report shows.
+
+    Args:
+        message: the reason.
+        seconds: what a failed training cost since its last checkpoint, where the backend keeps its own time; else None.
+    """
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class AdapterNotLive(WhichwayError):

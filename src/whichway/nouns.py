@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Literal
 
+from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
@@ -105,6 +107,7 @@ class Task:
     margin: float = 0.01  # δ: a difference below it does not matter, in units of the metric (0.01 = one point)
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
+    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
 
     def practice(self) -> Practice:
         """What a way may see."""
@@ -188,6 +191,11 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+
+    @property
+    def draws(self) -> bool:
+        """Whether answers are drawn, so that the same question can get another one; labels are never drawn."""
+        return self.mode == "generate" and self.temperature > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +336,11 @@ class Plan:
     confidence: float
     price_per_hour: float  # usd, of this machine
     versions: Mapping[str, str]
-    smallest_gap: float | None  # what the test split can show with 80 % power
+    smallest_gap: float | None  # that this contest finds 9 times of 10, if seeds differ by 2 points
     warnings: tuple[str, ...] = ()
+    race: bool = True  # whether candidates race over dev rows
+    curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
+    repeats: int = 1  # decodings of a test row, for candidates that draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,3 +408,13 @@ class Verdict:
     volume: float
     rows: int
     warnings: tuple[str, ...] = ()
+    sentences: tuple[Sentence, ...] = ()  # headline, reasons, dissent, would_decide again, with the numbers they say
+    spreads: tuple[Spread, ...] = ()
+    selections: tuple[Selection, ...] = ()
+    break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
+    slices: tuple[Slice, ...] = ()  # the choice on parts of the test rows
+    overlap: Overlap | None = None
+    curves: tuple[Curve, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    race: Race | None = None
+    detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10

@@ -264,3 +264,18 @@ def test_sigterm_is_an_interruption(capsys: Streams) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert guarded(action) == 130
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_in_which_every_way_failed_is_no_success(here: Path, capsys: Streams) -> None:
+    words = ["run", "--data", tickets(here), *QUICK, "--ways", "tune_lora", "--set", "tune_lora.rate=5"]
+    assert whichway(*words) == 1
+    told = capsys.readouterr()
+    assert "Every way failed" in told.err
+    assert "diverged" in told.err
+    assert (here / "runs" / "tickets" / "report.html").exists()
+    assert whichway(*words, "--json") == 1
+
+
+def test_a_run_in_which_one_way_failed_is_a_success(here: Path) -> None:
+    words = ["run", "--data", tickets(here), *QUICK, "--ways", "base_majority,tune_lora", "--set", "tune_lora.rate=5"]
+    assert whichway(*words) == 0

@@ -45,7 +45,8 @@ def again(place: Path, *more: object) -> list[object]:
 def test_help_lists_every_verb(capsys: Streams) -> None:
     assert whichway("--help") == 0
     told = capsys.readouterr().out
-    assert set(listing()) == {"check", "demo", "doctor", "init", "plan", "predict", "report", "run", "ship"}
+    own = {"check", "demo", "doctor", "init", "plan", "predict", "report", "run", "ship"}
+    assert set(listing()) == own | {"advise", "breakeven", "compare", "curves", "verdict"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
 
@@ -248,9 +249,34 @@ def test_bars_follow_a_contest(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         follow("way", {"way": "tune_lora", "index": 0, "of": 1})
         follow("train", {"way": "tune_lora", "kind": "lora", "epoch": 0.5, "loss": 1.25})
         follow("score", {"way": "tune_lora", "what": "score", "done": 64, "of": 100})
-        follow("candidate", {"way": "tune_lora", "note": "rate [1]", "dev": 0.5, "seed": 0})
+        follow("candidate", {"way": "tune_lora", "note": "rate [1]", "dev": 0.5, "seed": 0, "rows": 25, "of": 100})
         follow("failed", {"way": "tune_lora", "reason": "diverged"})
         follow("unheard", {})
     told = shown.getvalue()
-    assert "tune_lora: dev 0.500 (rate [1]), seed 0" in told
+    assert "tune_lora: dev 0.500 on 25 rows (rate [1]), seed 0" in told
     assert "failed: diverged" in told
+
+
+def test_plan_tells_of_race_curve_and_repeats(here: Path, capsys: Streams) -> None:
+    words = ["plan", "--data", tickets(here, 640), *QUICK[:2], *TWO_WAYS]
+    assert whichway(*words, "--curve", "8,16", "--repeats", "3") == 0
+    told = capsys.readouterr().out
+    assert "race        after" in told
+    assert "curve       8, 16 training rows" in told
+    assert "repeats     3" in told
+    assert whichway(*words, "--no-race") == 0
+    assert "race        none" in capsys.readouterr().out
+    assert whichway(*words, "--curve", "8,many") == 2
+    assert "--curve 8,many" in capsys.readouterr().err
+
+
+def test_curve_and_no_race_reach_the_run(here: Path, capsys: Streams) -> None:
+    task = here / "task.yaml"
+    tickets(here)
+    keys = ("data: tickets.csv", "target: team", "model: fake", "curve: [8, 16]", "ways: [base_majority, prompt_plain]")
+    task.write_text("\n".join(keys))
+    assert whichway("run", task, "--no-progress", "--no-race", "--seeds", "2", "--out", "r") == 0
+    sizes = [json.loads(line)["n"] for line in Path("r/curves.jsonl").read_text().splitlines()]
+    assert {8, 16} < set(sizes)
+    assert not Path("r/race.json").exists()
+    assert json.loads(Path("r/plan.json").read_text())["race"] is False

@@ -1,7 +1,9 @@
-"""Simulated worlds, whole contests: no true difference is not read as one, and a true ten-point gain is found."""
+"""Simulated worlds, whole contests with racing: no difference is not read as one, a true ten-point gain is found."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,40 +13,61 @@ from whichway.contest import run
 from whichway.nouns import Example, MetricSpec, Task
 
 WAYS = {
-    "prompt_plain": {"layouts": ("system",), "calibrate": 0},
-    "prompt_shots": {"counts": (4,), "kinds": ("balanced",), "calibrate": 0},
-    "tune_lora": {"rate": 1e-3, "checkpoints": 1},
+    "prompt_plain": {"calibrate": 0},
+    "prompt_shots": {"counts": (4, 8), "kinds": ("balanced",), "calibrate": 0},
+    "tune_lora": {"rate": 1e-3, "checkpoints": 4},
 }
 CHEAPEST = "prompt_plain"
+EQUAL = {"zero": 0.7, "shots": 0.7, "lora": 0.7}
+GAIN = {"zero": 0.68, "shots": 0.70, "lora": 0.80}
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of one contest."""
+
+    choice: str | None
+    answer: str
+    evaluations: int
+    full_evaluations: int
 
 
 def world_task(number: int, test: int) -> Task:
-    rows = [Example({"text": f"world {number} row {i}"}, "ab"[i % 2]) for i in range(60 + 40 + test)]
-    split = (tuple(rows[:60]), tuple(rows[60:100]), tuple(rows[100:]))
+    rows = [Example({"text": f"world {number} row {i}"}, "ab"[i % 2]) for i in range(60 + 100 + test)]
+    split = (tuple(rows[:60]), tuple(rows[60:160]), tuple(rows[160:]))
     return Task("world", "a or b?", *split, MetricSpec("accuracy"), ("a", "b"))
 
 
-def choice_in(number: int, place: Path, skill: dict[str, float], test: int) -> tuple[str | None, str]:
+def hold(number: int, place: Path, skill: dict[str, float], test: int, racing: bool = True) -> Came:
+    """One contest in one world; with and without racing they share a cache."""
     task = world_task(number, test)
     house = make_house(task, skill=skill, correlation=0.5, seed_sd=0.01, number=number)
-    settings = settings_for(place / f"cache-{number}", WAYS)
-    verdict = run(task, house, folder=place / str(number), settings=settings).verdict
-    return verdict.choice, verdict.answer
+    folder = place / f"{number}-{racing}"
+    settings = replace(settings_for(place / f"cache-{number}", WAYS), race=racing)
+    verdict = run(task, house, folder=folder, settings=settings).verdict
+    race = json.loads((folder / "race.json").read_text()) if racing else {"evaluations": 0, "full_evaluations": 0}
+    return Came(verdict.choice, verdict.answer, race["evaluations"], race["full_evaluations"])
 
 
 def wrong_share(worlds: int, place: Path) -> float:
-    skill = {"zero": 0.7, "shots": 0.7, "lora": 0.7}
-    return sum(choice_in(k, place, skill, 150)[0] != CHEAPEST for k in range(worlds)) / worlds
+    return sum(hold(k, place, EQUAL, 150).choice != CHEAPEST for k in range(worlds)) / worlds
 
 
 def found_share(worlds: int, place: Path) -> float:
-    skill = {"zero": 0.68, "shots": 0.70, "lora": 0.80}
-    return sum(choice_in(1000 + k, place, skill, 400) == ("tune_lora", "fine-tune") for k in range(worlds)) / worlds
+    came = [hold(1000 + k, place, GAIN, 400) for k in range(worlds)]
+    return sum((c.choice, c.answer) == ("tune_lora", "fine-tune") for c in came) / worlds
 
 
 def test_worlds_quick(tmp_path):
     assert wrong_share(12, tmp_path) <= 2 / 12
     assert found_share(8, tmp_path) >= 6 / 8
+
+
+def test_racing_saves_rows_at_the_same_verdict(tmp_path):
+    for number in range(1000, 1004):
+        raced, plain = (hold(number, tmp_path, GAIN, 400, racing) for racing in (True, False))
+        assert (raced.choice, raced.answer) == (plain.choice, plain.answer)
+        assert raced.evaluations < 0.75 * raced.full_evaluations
 
 
 @pytest.mark.slow

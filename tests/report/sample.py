@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from whichway.findings import Race
 from whichway.nouns import (
     Budget,
     Candidate,
@@ -28,7 +29,9 @@ from whichway.nouns import (
     to_json,
 )
 from whichway.verdict.compare import Arm
-from whichway.verdict.decide import decide
+from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.decide import Side, decide
+from whichway.verdict.slices import RowFacts
 
 PHRASES: Mapping[str, Sequence[str]] = {
     "account": ("can't log in since the update", "please change the email on my profile", "my account is locked again"),
@@ -109,9 +112,27 @@ def make(
     _write(folder / "records.jsonl", [to_json(r) for _, records, _ in made for r in records])
     _write(folder / "ledger.jsonl", [line for _, _, ledger in made for line in ledger])
     _json(folder / "plan.json", {"format": 1, **to_json(_plan(dev, test, ways, free))})
-    verdict = decide([arm for arm, _, _ in made], MARGIN, 0.95, VOLUME, len(test))
+    facts = RowFacts(
+        ids=tuple(e.id for e in test),
+        targets=() if free else tuple(e.target for e in test),
+        lengths=tuple(len(e.text) for e in test),
+    )
+    side = Side(rows=facts, dev_rows=len(dev), runs=_runs(ways), race=Race(3, 1180, 2520, 9))
+    verdict = decide([arm for arm, _, _ in made], MARGIN, 0.95, VOLUME, len(test), side=side)
     _json(folder / "verdict.json", to_json(edit(verdict) if edit else verdict))
     return folder
+
+
+def _runs(ways: Sequence[Made]) -> tuple[CurveRun, ...]:
+    """Learning-curve points of the prompts and one fine-tune, zero-shot at n = 0."""
+    rng, found = random.Random(11), []
+    rises = {"prompt_plain": 0.0, "prompt_shots": 0.015, "tune_lora": 0.11}
+    for way in (w for w in ways if w.name in rises and not w.failed):
+        for seed in range(way.seeds):
+            for doubling, n in enumerate((8, 16, 32, 64, 128, 256, 512) if way.name != "prompt_plain" else (0,)):
+                top = way.skill - rises[way.name] * (6 - doubling if n else 0)
+                found.append(CurveRun(way.name, seed, n, min(0.99, max(0.01, top + rng.gauss(0, 0.015)))))
+    return tuple(found)
 
 
 def _examples(rng: random.Random, number: int, texts: Sequence[str], free: bool) -> list[Example]:
@@ -175,6 +196,9 @@ def _way(
         tokens_out=way.tokens[2],
         usd_fit=fit * PRICE / 3600,
         usd_per_1000=way.seconds_per_row * 1000 * PRICE / 3600,
+        row_usd=np.full(scores["test"].shape, way.seconds_per_row * PRICE / 3600),
+        tried=12 if way.kind == "prompt" else 3,
+        crossings=float(way.seeds),
         status="failed" if way.failed else "ok",
         reason=way.failed,
     )
@@ -276,7 +300,7 @@ def _plan(dev: list[Example], test: list[Example], ways: Sequence[Made], free: b
 
 def weaker(ways: Sequence[Made] = WAYS) -> list[Made]:
     """Ways too close to each other to decide."""
-    return [replace(w, skill=min(w.skill, 0.70 + 0.02 * k)) for k, w in enumerate(ways)]
+    return [replace(w, skill=min(w.skill, 0.70 + 0.01 * k)) for k, w in enumerate(ways)]
 
 
 def hopeless(ways: Sequence[Made] = WAYS) -> list[Made]:

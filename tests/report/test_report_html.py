@@ -22,7 +22,7 @@ from whichway.report.rows import side_by_side
 NASTY = (
     "<script>alert(1)</script>",
     "</script><img src=x onerror=alert(2)>",
-    "<!-- {{ 7*7 }} {% raw %} & \u2028 'quoted' \"twice\"",
+    "<!-- {{ 997*991 }} {% raw %} & \u2028 'quoted' \"twice\"",
     "]]></style><b>bold</b>",
 )
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -103,7 +103,7 @@ def test_row_text_stays_text(folder, page):
     source = (folder / "report.html").read_text(encoding="utf-8")
     for text in ("alert(1)</script>", "<img", "<b>bold", "]]></style>"):
         assert text not in source
-    assert "49" not in [word.strip() for word in page.words]
+    assert "988027" not in [word.strip() for word in page.words]
     assert len(page.scripts) == 2  # the rows, and our own script
     shown = {row[2] for row in page.data["rows"]}
     assert set(NASTY) <= shown

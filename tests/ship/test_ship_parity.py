@@ -18,8 +18,11 @@ WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
 SMALL = ("--seeds", "1", "--no-progress")
 TUNED = {
-    "tune_lora": ("--set", "tune_lora.epochs=1", "--set", "tune_lora.rate=0.01", "--set", "tune_lora.rank=4"),
-    "tune_full": ("--set", "tune_full.epochs=1", "--set", "tune_full.rate=0.003"),
+    way: tuple(word for option in said for word in ("--set", f"{way}.{option}"))
+    for way, said in {
+        "tune_lora": ("epochs=1", "steps=1", "rate=0.01", "rank=4"),
+        "tune_full": ("epochs=1", "steps=1", "rate=0.003"),
+    }.items()
 }
 
 

@@ -208,3 +208,81 @@ def test_macro_f1_over_resamples_is_that_of_the_drawn_rows(seed):
     for w, value in zip(weights, stats.macro_f1(t, a, weights), strict=True):
         drawn = np.repeat(np.arange(25), w.astype(int))
         assert value == pytest.approx(stats.macro_f1(t[drawn], a[drawn]))
+
+
+# --- agreement with scipy
+
+
+@settings(max_examples=50, deadline=None)
+@given(counts, counts)
+def test_exact_mcnemar_is_the_binomial_test(wins, losses):
+    if wins + losses:
+        assert stats.mcnemar(wins, losses) == pytest.approx(binomtest(wins, wins + losses).pvalue, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(counts, counts)
+def test_mid_p_is_the_exact_p_less_the_probability_of_what_was_seen(wins, losses):
+    from scipy.stats import binom
+
+    if wins != losses:
+        own = binom.pmf(wins, wins + losses, 0.5)
+        assert stats.mcnemar(wins, losses, mid=True) == pytest.approx(stats.mcnemar(wins, losses) - own, abs=1e-9)
+
+
+def test_paired_t_is_scipys():
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(8)
+    a, b = rng.random(40), rng.random(40) + 0.1
+    found, reference = stats.paired_difference(a, b), ttest_rel(b, a)
+    ends = reference.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
+    assert stats.t_test(found.value, found.se, found.df) == pytest.approx(reference.pvalue)
+
+
+def test_newcombe_and_wilson_agree_on_a_sample_against_nothing():
+    low, high = stats.newcombe(0, 10**9, 30, 100)
+    assert (low, high) == pytest.approx(stats.wilson(30, 100), abs=1e-4)
+
+
+def test_bca_is_scipys():
+    from scipy.stats import bootstrap
+
+    x = np.random.default_rng(9).exponential(size=60)
+    found = bootstrap((x,), np.median, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
+    ends = found.confidence_interval
+    assert stats.bootstrap(np.median, x, resamples=2000) == pytest.approx((ends.low, ends.high))
+
+
+# --- power
+
+
+def test_the_check_number_of_the_power_formula():
+    assert stats.rows_needed(0.03, omega2=1 / 9) == 969
+    assert stats.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-4)
+
+
+def test_the_detectable_gap_grows_with_arms_and_seed_noise_and_shrinks_with_rows_and_seeds():
+    base = stats.detectable_gap(300, 3, 3, 0.02)
+    assert stats.detectable_gap(300, 6, 3, 0.02) > base
+    assert stats.detectable_gap(300, 3, 3, 0.04) > base
+    assert stats.detectable_gap(1200, 3, 3, 0.02) < base
+    assert stats.detectable_gap(300, 3, 8, 0.02) < base
+    assert stats.detectable_gap(1, 3) is None
+
+
+def test_the_detectable_gap_of_two_arms_is_near_the_formula():
+    assert stats.detectable_gap(2000, 2, power=0.9) == pytest.approx(stats.smallest_gap(2000, power=0.9), rel=0.02)
+
+
+def test_rows_do_not_shrink_what_seeds_blur():
+    assert stats.detectable_gap(10**7, 2, 3, 0.02) > 2 * 0.02 / math.sqrt(3)
+
+
+def test_a_mean_square_that_both_parts_hold_is_taken_off_once():
+    se, df = stats.satterthwaite([(4.0, 99.0), (2.0, 2.0), (-1.0, 198.0)])
+    assert se == pytest.approx(math.sqrt(5))
+    assert df == pytest.approx(25 / (16 / 99 + 4 / 2 + 1 / 198))
+    assert stats.satterthwaite([(4.0, 99.0), (0.5, 2.0), (-1.0, 198.0)])[0] == pytest.approx(2.0)
+    assert stats.satterthwaite([(0.1, 99.0), (5.0, 2.0), (-1.0, 198.0)])[1] >= 2.0

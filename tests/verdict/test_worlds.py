@@ -41,6 +41,19 @@ def test_intervals_cover(options):
     assert gap >= 0.91
 
 
+@pytest.mark.parametrize(("arms", "rows", "seeds", "tau"), [(2, 200, 3, 0.02), (3, 400, 1, 0.0), (6, 400, 3, 0.01)])
+def test_the_stated_gap_is_found(arms, rows, seeds, tau):
+    gap = sim.stated_gap(arms, rows, seeds, tau)
+    assert sim.found(250, arms=arms, rows=rows, seeds=seeds, tau=tau, gain=gap) >= 0.86  # 90 %, known to ±3.7 points
+
+
+def test_crossover_intervals_hold_the_truth_and_are_of_use():
+    held, closed, width = sim.crossovers(40, seeds=4, tau=0.02, rows=200, start=0.45, with_rows=False)
+    assert held >= 0.9
+    assert closed >= 0.8
+    assert width < 8
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rows", [50, 200, 400])
 @pytest.mark.parametrize("arms", [3, 5, 6])

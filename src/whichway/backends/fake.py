@@ -7,7 +7,8 @@ Base names: ``fake`` or ``fake:option=value,...`` with the options
 - ``mute`` (0): share of free-text answers that come out empty, for tests of unparsed rows.
 
 It answers a closed label by word counts over the shots of the prompt and the rows it was trained on (naive Bayes), and
-by words that the input shares with a label's name. Free text is copied from the most similar shot or training row.
+by words that the input shares with a label's name. Free text is copied from the most similar shot or training row, or
+at a temperature drawn, by the repeat's number, from the two most similar ones.
 
 A `World` makes it a simulation instead: each row is answered right with the skill of the candidate's kind.
 """
@@ -119,10 +120,11 @@ class FakeBackend:
                 raise OptionError(f"training '{job.kind}' has no option '{name}'.{did_you_mean(name, TRAINING)}")
         options = {**TRAINING, **job.options}
         if options["rate"] > 1:
-            raise WayFailed(f"diverged at step 1, rate {options['rate']:g}; lower the rate")
+            spent = _options(job.weights.base)["seconds"]
+            raise WayFailed(f"diverged at step 1, rate {options['rate']:g}; lower the rate", spent)
         settings, checkpoints = _options(job.weights.base), int(options["checkpoints"])
         for k in range(1, checkpoints + 1):
-            time.sleep(settings["delay"])
+            _wait(settings["delay"])
             rows = [(r.messages[-1].content, r.answer) for r in job.rows[: len(job.rows) * k // checkpoints or 1]]
             name = digest(["fake", job.id, k])
             size = _write(folder / name, rows)
@@ -130,6 +132,11 @@ class FakeBackend:
             tokens = sum(len(text.split()) for text, _ in rows)
             weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
             yield Adapter(weights, k, float(options["epochs"]) * k / checkpoints, 1.0 / k, seconds, tokens, size)
+
+
+def _wait(seconds: float) -> None:
+    if seconds:  # a sleep of 0 still gives the processor away
+        time.sleep(seconds)
 
 
 def _write(goal: Path, rows: Sequence[tuple[str, str]]) -> int:
@@ -171,12 +178,12 @@ class FakeSession:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Naive Bayes over what was seen, and words shared with the label's name."""
-        time.sleep(self.options["delay"])
+        _wait(self.options["delay"])
         return [self._reply(r, *self._choose(r)) for r in requests]
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """The answer of the most similar row seen."""
-        time.sleep(self.options["delay"])
+        _wait(self.options["delay"])
         return [self._reply(r, self._write(r), {}) for r in requests]
 
     def _reply(self, request: Request, text: str, scores: Mapping[str, float]) -> Reply:
@@ -226,7 +233,11 @@ class FakeSession:
         if not seen:
             return " ".join(text.split()[:8])
         words = set(_words(text))
-        return max(seen, key=lambda row: (len(words & set(_words(row[0]))), row))[1]
+        ranked = sorted(seen, key=lambda row: (len(words & set(_words(row[0]))), row), reverse=True)
+        if not request.decoding.draws:
+            return ranked[0][1]
+        draw = uniform(f"draw/{text}/{request.decoding.temperature}/{request.repeat}")
+        return ranked[min(int(2 * draw), len(ranked) - 1)][1]
 
 
 def _log_chance(

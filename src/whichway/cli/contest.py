@@ -76,13 +76,28 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
     return outcome
 
 
+def exit_code(outcome: Outcome) -> int:
+    """0, or 1 when no way gave anything to measure; the reasons stand in the report, and here."""
+    standings = outcome.verdict.standings
+    if any(s.status == "ok" for s in standings):
+        return 0
+    print("Every way failed, so there is no verdict:", file=sys.stderr)
+    for s in standings:
+        print(f"  {s.way}: {s.reason}", file=sys.stderr)
+    return 1
+
+
 def lines_of(ready: Ready) -> list[str]:
     """The plan for a reader: data, model, ways with their options, limits, and what the test split can show."""
+    from whichway.contest.race import looks
+
     plan = ready.plan
     given = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
     limits = [f"{limit:g} {name}" for name, limit in given.items()]
+    at = ", ".join(map(str, looks(plan.rows["dev"])))
+    race = f"after {at} dev rows" if plan.race else "none: every dev row for every candidate"
     purse = " or ".join(limits) + " for each way" if limits else "no limit"
-    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points (80 % power)"
+    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points, 9 times of 10"
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
@@ -91,6 +106,9 @@ def lines_of(ready: Ready) -> list[str]:
         f"seeds       {', '.join(map(str, plan.seeds))}",
         f"budget      {purse}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
+        f"race        {race}",
+        *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
+        *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
         f"run folder  {ready.folder}",
         "ways",
     ]

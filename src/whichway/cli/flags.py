@@ -53,8 +53,17 @@ class ContestFlags:
     budget_calls: Annotated[int | None, Option(min=0, help="Model calls, for each way.")] = None
     confidence: Annotated[float | None, Option(min=0.5, max=0.999, help="Of the intervals; default 0.95.")] = None
     price_per_hour: Annotated[
-        float | None, Option(min=0, help="Dollars an hour of this machine costs; default 0.10.")
+        float | None, Option(min=0, help="Dollars an hour of this machine costs; default: the price file's.")
     ] = None
+    curve: Annotated[
+        str | None, Option(metavar="N,N,...", help="Learning curves: fit every way on so many training rows as well.")
+    ] = None
+    repeats: Annotated[
+        int | None, Option(min=1, help="Answers to each test row, where a candidate draws them; default 1.")
+    ] = None
+    no_race: Annotated[
+        bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")
+    ] = False
     out: Annotated[Path | None, Option(help="Run folder; default runs/NAME.")] = None
     cache: Annotated[
         Path | None, Option(help="Shared cache of replies and trainings; default .cache beside the run folder.")

@@ -78,12 +78,16 @@ def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Sett
     Raises:
         OptionError: an unknown way, or a `--set` that fits none.
     """
+    from whichway.cli import prices
     from whichway.contest import Settings
 
     given = {
         "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
         "confidence": flags.confidence,
-        "price_per_hour": flags.price_per_hour,
+        "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
+        "repeats": flags.repeats,
+        "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
+        "race": not flags.no_race,
     }
     return Settings(
         ways=chosen_ways(task, flags, base),
@@ -91,6 +95,18 @@ def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Sett
         budget=_budget(task, flags),
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """`8,16,32` as numbers of training rows.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() for word in words):
+        raise OptionError(f"--curve {text}: write numbers of training rows with commas, such as 8,16,32,64")
+    return tuple(int(word) for word in words)
 
 
 def _budget(task: Task, flags: ContestFlags) -> Budget:

@@ -98,7 +98,24 @@ class Screen(AbstractContextManager["Listener"]):
 
     def _candidate(self, facts: Mapping[str, Any]) -> None:
         note = f" ({facts['note']})" if facts["note"] else ""
-        self._line(f"  {facts['way']}: dev {facts['dev']:.3f}{note}, seed {facts['seed']}")
+        rows = "" if facts["rows"] == facts["of"] else f" on {facts['rows']} rows"
+        self._line(f"  {facts['way']}: dev {facts['dev']:.3f}{rows}{note}, seed {facts['seed']}")
+
+    def _halved(self, facts: Mapping[str, Any]) -> None:
+        cost = f"{facts['runs']:.3g} whole runs instead of {facts['full_runs']}"
+        self._line(f"  {facts['way']}: {facts['trials']} rates thinned out to one, {cost}")
+
+    def _race(self, facts: Mapping[str, Any]) -> None:
+        on = f"{facts['going']} of {facts['entries']} candidates go on" if facts["going"] else "settled"
+        self._line(f"race: after {facts['rows']} of {facts['of']} dev rows, {on}")
+
+    def _raced(self, facts: Mapping[str, Any]) -> None:
+        done, full = facts["evaluations"], facts["full_evaluations"]
+        if done < full:
+            self._line(f"race: {done} row evaluations instead of {full}, {1 - done / full:.0%} saved")
+
+    def _curve(self, facts: Mapping[str, Any]) -> None:
+        self._move(facts["way"], "curve", f"curve, {facts['n']} rows, seed {facts['seed']}", 0, None)
 
     def _failed(self, facts: Mapping[str, Any]) -> None:
         self._line(f"  {facts['way']}: failed: {facts['reason']}")
@@ -127,7 +144,10 @@ class Screen(AbstractContextManager["Listener"]):
         )  # fmt: skip
 
 
-EVENTS = ("plan", "way", "say", "score", "train", "candidate", "failed", "test", "warning")
+EVENTS = (
+    *("plan", "way", "say", "score", "train", "halved", "candidate", "race", "raced", "failed", "test", "curve"),
+    "warning",
+)
 
 
 def follow(bars: bool) -> AbstractContextManager[Listener]:

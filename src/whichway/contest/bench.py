@@ -1,21 +1,23 @@
 """What a way works at: renders, answers or trains, meters, keeps. Blind to the test split until the house opens it.
 
-A hit in the cache charges the purse its list price all the same: were hits free, a rerun would get further on the same
-budget and could give another verdict. *Paid* is a column of the ledger, nothing else.
+What a way has bought in this run it has: the same answer or checkpoint is not charged to its purse again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.cache import Cache, reply_key
-from whichway.contest.folder import Lines, keep_adapter, noun, read_lines, record_key, write_json
-from whichway.contest.plan import House, Settings
-from whichway.contracts import Backend, Listener, Metric
-from whichway.errors import BudgetSpent, WayFailed
+from whichway.contest.cache import reply_key
+from whichway.contest.folder import keep_adapter, record_key
+from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
+from whichway.contest.race import Entry, shuffled
+from whichway.contest.till import Bought, Purse, Till
+from whichway.contest.training import Training
+from whichway.contracts import Backend, Metric
+from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
     Candidate,
@@ -30,7 +32,6 @@ from whichway.nouns import (
     TrainRow,
     Weights,
     digest,
-    to_json,
 )
 from whichway.prompts.template import messages
 from whichway.verdict.stats import macro_f1
@@ -82,68 +83,36 @@ def total(metric: Metric, examples: Sequence[Example], records: Sequence[Record]
     return sum(r.score or 0.0 for r in records) / max(1, len(records))
 
 
-@dataclass(slots=True)
-class Purse:
-    """What one way has spent, at list price."""
-
-    seconds: float = 0.0
-    usd: float = 0.0
-    calls: int = 0
-
-    def add(self, seconds: float, usd: float, calls: int = 0) -> None:
-        """Charge."""
-        self.seconds += seconds
-        self.usd += usd
-        self.calls += calls
-
-
-@dataclass(slots=True)
-class Till:
-    """What all ways of a run share: the books, the cache, and how much was really paid by this process."""
-
-    folder: Path
-    house: House
-    settings: Settings
-    cache: Cache
-    payer: str
-    records: Lines
-    ledger: Lines
-    listener: Listener
-    written: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
-    booked: set[str] = field(default_factory=set)
-    paid_seconds: float = 0.0
-    paid_usd: float = 0.0
-
-    def book(self, who: str, what: str, key: str, calls: int, seconds: float, paid: float, fresh: float) -> None:
-        """A line of the ledger, once per key. `paid`: seconds this run paid; `fresh`: those of this very process."""
-        per_second = self.settings.price_per_hour / 3600
-        self.paid_seconds += fresh
-        self.paid_usd += fresh * per_second
-        if key in self.booked:
-            return
-        self.booked.add(key)
-        line = {"who": who, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": seconds * per_second}
-        self.ledger.append([{**line, "paid_seconds": paid, "paid_usd": paid * per_second}])
-
-    def write_records(self, records: Sequence[Record]) -> None:
-        """Append those not written before."""
-        new = []
-        for record in records:
-            if record_key(record) not in self.written:
-                self.written[record_key(record)] = record
-                new.append(record)
-        self.records.append(new)
-
-
 class HouseBench:
-    """The bench of one way."""
+    """The bench of one way.
 
-    def __init__(self, till: Till, way: str, practice: Practice) -> None:
-        self._till, self._way, self._practice = till, way, practice
+    Args:
+        till: the books of the run.
+        way: whose bench it is.
+        practice: train and dev rows of this fit.
+        seeds: None for those of the settings.
+        who: the name in the ledger; None for the way's.
+        note: stands before each line of progress.
+    """
+
+    def __init__(
+        self,
+        till: Till,
+        way: str,
+        practice: Practice,
+        seeds: tuple[int, ...] | None = None,
+        who: str | None = None,
+        note: str = "",
+    ) -> None:
+        self._till, self._way, self._practice, self._who, self._note = till, way, practice, who or way, note
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
+        self._order = shuffled(practice.dev)
+        self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
+        self.thinned: list[Thinned] = []
+        self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base
-        self.seeds = till.settings.seeds
+        self.seeds = till.settings.seeds if seeds is None else seeds
         self._log = till.folder / "ways" / way / "log"
         self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
 
@@ -182,18 +151,34 @@ class HouseBench:
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
-        folder = self._till.cache.training(key)
+        till = self._till
+        training = Training(
+            till, backend, job, key, self.adapter_path(start), lambda index: self._check_purse([f"{key}/{index}"])
+        )
         before = 0.0
-        for index, (adapter, payer) in enumerate(self._checkpoints(backend, job, folder, start)):
-            spent = adapter.seconds - before
-            before = adapter.seconds
-            self._charge("train", f"{key}/{index}", 0, spent, payer, fresh=payer == "")
-            self._till.listener("train", {"way": self._way, "kind": kind, "epoch": adapter.epoch, "loss": adapter.loss})
-            yield adapter
+        try:
+            for index, (adapter, payer) in enumerate(training.checkpoints()):
+                self._buy("train", f"{key}/{index}", [Bought(f"{key}/{index}", adapter.seconds - before, payer)])
+                before = adapter.seconds
+                till.tell("train", {"way": self._way, "kind": kind, "epoch": adapter.epoch, "loss": adapter.loss})
+                yield adapter
+        except WayFailed:
+            self._charge_failure(key)
+            raise
+
+    def halve(self, trials: Sequence[Trial], shares: Sequence[float]) -> int:
+        """Successive halving; see the contract."""
+        thinned = thin(trials, shares, self._standing, self.say)
+        self.thinned.append(thinned)
+        if len(trials) > 1:
+            facts = {"runs": thinned.runs, "full_runs": thinned.full_runs}
+            self._till.tell("halved", {"way": self._way, "trials": len(trials), "kept": thinned.kept, **facts})
+        return thinned.kept
 
     def say(self, message: str) -> None:
         """A line of progress, kept in the way's log (once: a rerun does not repeat itself)."""
-        self._till.listener("say", {"way": self._way, "message": message})
+        message = self._note + message
+        self._till.tell("say", {"way": self._way, "message": message})
         if message not in self._said:
             self._said.add(message)
             self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -202,9 +187,35 @@ class HouseBench:
 
     # what the house calls
 
-    def cross(self, candidate: Candidate, test: Sequence[Example]) -> list[Record]:
-        """The crossing of the test split: the house does this once per finalist; no way can."""
-        return self._judged(candidate, test, ["test"] * len(test), "test")
+    def answer(self, entry: Entry, rows: int) -> None:
+        """Give an entry of the race its scores up to `rows` rows.
+
+        Raises:
+            BudgetSpent: the purse is empty; the entry stays as it is.
+        """
+        records = self.score(entry.candidate, self._order[entry.rows : rows])
+        entry.records += records
+        entry.scores += [r.score or 0.0 for r in records]
+
+    def value_of(self, entry: Entry, rows: int) -> float:
+        """The metric on the first rows of the race."""
+        return total(self._till.house.metric, self._order[:rows], entry.records[:rows])
+
+    def cross(self, candidate: Candidate, test: Sequence[Example], repeats: int = 1) -> list[list[Record]]:
+        """The crossing of the test split: the house does this once per finalist; no way can.
+
+        Args:
+            candidate: the finalist.
+            test: the rows.
+            repeats: decodings of each row, where the candidate draws its answers; otherwise all would be equal.
+
+        Returns:
+            [repeat][row].
+        """
+        if repeats > 1 and not candidate.decoding.draws:
+            self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
+            repeats = 1
+        return [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
 
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""
@@ -224,24 +235,55 @@ class HouseBench:
     def _backend(self, name: str) -> Backend:
         return self._till.house.backends[name]
 
-    def _charge(self, what: str, key: str, calls: int, seconds: float, payer: str, fresh: bool) -> None:
-        self.purse.add(seconds, seconds * self._till.settings.price_per_hour / 3600, calls)
-        mine = fresh or payer == self._till.payer
-        self._till.book(self._way, what, key, calls, seconds, seconds if mine else 0.0, seconds if fresh else 0.0)
+    def _buy(self, what: str, key: str, things: Sequence[Bought], calls: bool = False, **facts: Any) -> None:
+        """Charge what this way does not have yet."""
+        new = {thing.key: thing for thing in things if thing.key not in self._have}
+        if new:
+            self._have.update(new)
+            count = len(new) if calls else 0
+            seconds, usd = self._till.book(self._who, what, key, new.values(), count, **facts)
+            self.purse.add(seconds, usd, count)
 
-    def _check_purse(self) -> None:
-        budget, purse = self._till.settings.budget, self.purse
-        for name in ("usd", "seconds", "calls"):
-            limit, spent = getattr(budget, name), getattr(purse, name)
-            if limit is not None and spent >= limit:
-                raise BudgetSpent(f"the purse of {self._way} is empty: {spent:.4g} of {limit:g} {name} spent")
+    def _check_purse(self, keys: Sequence[str]) -> None:
+        """What is bought already may be looked at with an empty purse."""
+        if not self._have.issuperset(keys):
+            self.purse.check(self._till.settings.budget, self._who)
+
+    def _charge_failure(self, key: str) -> None:
+        failure = self._till.failures.get(key)
+        if failure:
+            name = f"{key}/failed"
+            payer = self._till.payer if name in self._till.booked else ""
+            things = [Bought(name, failure.seconds, payer)]
+            self._buy("train", name, things, checkpoint=failure.checkpoint, reason=failure.reason)
+
+    def _standing(self, candidate: Candidate, share: float) -> Standing:
+        """The task's metric on a share of the dev rows, and the loss where labels are scored."""
+        whole = len(self._order)
+        count = max(min(FEWEST_ROWS, whole), math.ceil(share * whole)) if self._till.settings.race else whole
+        self.rung_rows[0] += count
+        self.rung_rows[1] += whole
+        rows = self._order[:count]
+        records = self.score(candidate, rows)
+        value = total(self._till.house.metric, rows, records)
+        said = [reply.scores.get(e.target) for e, reply in zip(rows, self.ask(candidate, rows), strict=True)]
+        known = [s for s in said if s is not None]
+        loss = -sum(known) / len(known) if known else None
+        told = "" if loss is None else f", loss {loss:.3f}"
+        self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
+        return Standing(value, tuple(r.score or 0.0 for r in records), loss)
 
     def _judged(
-        self, candidate: Candidate, examples: Sequence[Example], splits: Sequence[Split], what: str
+        self,
+        candidate: Candidate,
+        examples: Sequence[Example],
+        splits: Sequence[Split],
+        what: str,
+        repeat: int = 0,
     ) -> list[Record]:
-        metric, per_second = self._till.house.metric, self._till.settings.price_per_hour / 3600
+        metric, per_second = self._till.house.metric, self._till.usd_per_second
         records: list[Record] = []
-        name, answers = candidate.id, self._answers(candidate, examples, what)
+        name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
         for example, split, (request, reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
             records.append(judge(metric, name, example, split, request, reply, usd, cached))
@@ -251,30 +293,29 @@ class HouseBench:
         return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
     def _answers(
-        self, candidate: Candidate, examples: Sequence[Example], what: str
+        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
     ) -> Iterator[tuple[Request, Reply, bool]]:
         """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts."""
-        backend = self._backend(candidate.weights.backend)
+        backend, till = self._backend(candidate.weights.backend), self._till
         labels = self._practice.labels if candidate.decoding.mode == "choose" else ()
         for start in range(0, len(examples), CHUNK):
-            if what != "test":
-                self._check_purse()
             requests = [
-                Request(messages(candidate.prompt, e.text), candidate.decoding, labels)
+                Request(messages(candidate.prompt, e.text), candidate.decoding, labels, repeat)
                 for e in examples[start : start + CHUNK]
             ]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
-            found = self._till.cache.get(keys)
+            if what != "test":
+                self._check_purse(keys)
+            found = till.cache.get(keys)
             missing = {key: r for key, r in zip(keys, requests, strict=True) if key not in found}  # equal ones once
             asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
-            self._till.cache.put(asked.items(), self._till.payer)
+            till.cache.put(asked.items(), till.payer)
             self._book_chunk(candidate, what, keys, found, asked)
-            self._till.listener(
-                "score", {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
-            )
+            facts = {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
+            till.tell("score", facts)
             for i, key in enumerate(keys):
-                reply, payer = (asked[key], self._till.payer) if key in asked else found[key]
-                yield requests[i], reply, payer != self._till.payer
+                reply, payer = (asked[key], till.payer) if key in asked else found[key]
+                yield requests[i], reply, payer != till.payer
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
         if not requests:
@@ -294,37 +335,6 @@ class HouseBench:
         found: Mapping[str, tuple[Reply, str]],
         asked: Mapping[str, Reply],
     ) -> None:
-        replies = [asked[key] if key in asked else found[key][0] for key in keys]
-        seconds = sum(r.seconds for r in replies)
-        self.purse.add(seconds, seconds * self._till.settings.price_per_hour / 3600, len(replies))
-        fresh = sum(r.seconds for r in asked.values())
-        mine = fresh + sum(r.seconds for r, payer in found.values() if payer == self._till.payer)
-        key = digest([self._way, what, candidate.id, list(keys)], 32)
-        self._till.book(self._way, what, key, len(replies), seconds, mine, fresh)
-
-    def _checkpoints(
-        self, backend: Backend, job: TrainJob, folder: Path, start: Weights
-    ) -> Iterator[tuple[Adapter, str]]:
-        """Kept checkpoints first (with who paid), then new ones (paid by no one yet: "")."""
-        done = 0
-        self._check_purse()
-        for line in read_lines(folder / "checkpoints.jsonl"):
-            payer = line.pop("payer")
-            done += 1
-            yield noun(Adapter, line), payer
-            self._check_purse()  # as when it was trained: a warm cache must not reach further
-        if (folder / "done.json").exists():
-            return
-        kept = Lines(folder / "checkpoints.jsonl")
-        try:
-            for index, adapter in enumerate(backend.train(job, folder, self.adapter_path(start))):
-                if index < done:
-                    continue
-                kept.append([{**to_json(adapter), "payer": self._till.payer}])
-                yield adapter, ""
-                self._check_purse()
-            write_json(
-                folder / "done.json", {"job": job.id, "kind": job.kind, "seed": job.seed, "options": job.options}
-            )
-        finally:
-            kept.close()
+        replies = {**found, **{key: (reply, "") for key, reply in asked.items()}}
+        things = [Bought(key, replies[key][0].seconds, replies[key][1]) for key in keys]
+        self._buy(what, digest([self._who, what, candidate.id, list(keys)], 32), things, calls=True)

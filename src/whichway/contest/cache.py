@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from whichway.errors import DiskError
@@ -82,6 +83,28 @@ class Cache:
         path = self.folder / "trainings" / key
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    @contextmanager
+    def lock(self, key: str, wait: Callable[[], None]) -> Iterator[None]:
+        """Hold one training alone among all runs that share this cache; ends with its process, however that ends.
+
+        Args:
+            key: of the training.
+            wait: called once when another run holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self.training(key) / "lock"
+        held = FileLock(path, is_singleton=True)  # a way may hold two iterators of one training
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            wait()
+            held.acquire(poll_interval=0.2)
+        try:
+            yield
+        finally:
+            held.release()
 
     def close(self) -> None:
         """Close the file."""

@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +34,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of a noun or JSON value: sorted keys, two spaces."""
-    write_text(path, json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    """`write_text` of a noun or JSON value."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A noun or JSON value as the files hold it: sorted keys, two spaces."""
+    return json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @contextmanager
@@ -201,6 +207,20 @@ def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]
     return found
 
 
+def read_status(folder: Path, way: str) -> dict[str, Any] | None:
+    """How a way ended: status, reason, kind, and what it spent; None when it has not ended."""
+    path = folder / "ways" / way / "status.json"
+    status: dict[str, Any] | None = _read_json(path) if path.exists() else None
+    return status
+
+
+def read_race(folder: Path) -> dict[str, Any] | None:
+    """What the race over dev rows saved; None without a race."""
+    path = folder / "race.json"
+    facts: dict[str, Any] | None = _read_json(path) if path.exists() else None
+    return facts
+
+
 def read_verdict(folder: Path) -> Verdict:
     """The verdict of a finished run.
 
@@ -216,14 +236,22 @@ def noun(kind: type[T], data: Any) -> T:
     Raises:
         UserError: the data are not what `to_json` writes for this noun.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(data)
+        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return found
     except ValidationError as error:
         raise UserError(
             f"the run folder is damaged or of another version: {error.errors()[0]}. Run it again."
         ) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def adapter_folder(folder: Path, way: str, digest: str) -> Path:

@@ -14,7 +14,7 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
-from whichway.verdict.stats import smallest_gap
+from whichway.verdict import stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     confidence: float = 0.95
     price_per_hour: float = 0.10
+    race: bool = True  # False: every candidate answers every dev row
+    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
+    repeats: int = 1  # decodings of a test row, for candidates that draw their answers
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -94,9 +97,20 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
         versions=_versions(house, ways),
-        smallest_gap=smallest_gap(len(task.test)),
+        smallest_gap=stats.detectable_gap(
+            len({e.group or e.id for e in task.test}), len(ways), len(settings.seeds), stats.SEED_SD
+        ),
         warnings=house.warnings,
+        race=settings.race,
+        curve=_curve(settings.curve, len(task.train)),
+        repeats=settings.repeats,
     )
+
+
+def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    if any(not 2 <= size <= rows for size in sizes):
+        raise OptionError(f"curve: give numbers from 2 to the {rows} training rows, got {', '.join(map(str, sizes))}.")
+    return tuple(sorted(set(sizes)))
 
 
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:

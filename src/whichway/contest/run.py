@@ -5,35 +5,36 @@ Resume is rerun: the ways run again from the start, and all that was answered or
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from whichway.contest.bench import HouseBench, Till
+from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
-from whichway.contest.folder import (
-    Lines,
-    alone,
-    prepare,
-    read_records,
-    record_key,
-    refuse,
-    run_id,
-    write_json,
-    write_text,
+from whichway.contest.curves import write_curves
+from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.contest.plan import House, Settings, make_plan
+from whichway.contest.recount import recount
+from whichway.contest.select import (
+    ZERO_SHOT,
+    Tried,
+    follow,
+    hold_race,
+    rules_of,
+    settle,
+    write_race,
+    write_status,
+    write_way,
+    zero_shot_of,
 )
-from whichway.contest.plan import House, Settings, fill_options, make_plan
+from whichway.contest.till import Till
 from whichway.contracts import Listener
-from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, OptionError, WayFailed, WhichwayError
-from whichway.nouns import Candidate, Plan, Record, Task, Verdict, canonical, to_json
-from whichway.verdict.decide import Arm, decide, sanity
+from whichway.errors import AdapterNotLive, OptionError, WayFailed
+from whichway.nouns import Plan, Record, Task, Verdict
 
-ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
+Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,6 @@ class Outcome:
     paid_usd: float
     paid_seconds: float
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of one way before the test split was opened."""
-
-    way: str
-    kind: str
-    random: bool
-    bench: HouseBench
-    finalists: tuple[tuple[Candidate, float], ...]  # (candidate, dev score), one per seed
-    reason: str = ""  # why it failed; "" when it did not
 
 
 def _quiet(event: str, facts: Mapping[str, Any]) -> None:
@@ -84,14 +73,10 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     listener("plan", {"plan": plan, "folder": folder})
     with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
-        arms = [_cross(task, t, till) for t in tried]
-        verdict = decide(
-            arms,
-            margin=task.margin,
-            confidence=settings.confidence,
-            volume=task.volume,
-            warnings=plan.warnings,
-        )
+        crossed = [_cross(task, one, till) for one in tried]
+        if plan.curve:
+            write_curves(task, till, tried, crossed)
+        verdict = recount(folder, house.metric).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
@@ -112,8 +97,8 @@ def _till(folder: Path, house: House, settings: Settings, listener: Listener) ->
         ledger=ledger,
         listener=listener,
         written={record_key(r): r for r in read_records(folder)},
-        booked={line["key"] for line in ledger.read()},
     )
+    till.read_ledger()
     try:
         yield till
     finally:
@@ -123,131 +108,35 @@ def _till(folder: Path, house: House, settings: Settings, listener: Listener) ->
 
 
 def _try_all(task: Task, till: Till) -> list[Tried]:
-    """Run the ways in the plan's order, zero-shot first: the sanity gate of the others needs it."""
+    """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
+    practice = task.practice()
+    rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
-    zero_shot, tried = None, {}
+    found = {}
     for index, name in enumerate(names):
-        till.listener("way", {"way": name, "index": index, "of": len(names)})
-        tried[name] = _try(task, name, till, zero_shot)
-        if name == ZERO_SHOT and tried[name].finalists:
-            zero_shot = tried[name].finalists[0][1]
-    return [tried[name] for name in till.settings.ways]
-
-
-def _try(task: Task, name: str, till: Till, zero_shot: float | None) -> Tried:
-    """One way: follow its candidates, keep the best on dev for each seed, write what it left."""
-    way, practice = till.house.ways[name], task.practice()
-    bench = HouseBench(till, name, practice)
-    options = fill_options(name, way, till.settings.ways[name])
-    seen: dict[str, tuple[Candidate, float]] = {}
-    costs: dict[str, tuple[float, float]] = {}
-    reason = ""
-    try:
-        for candidate in way.adapt(practice, bench, options):
-            candidate = replace(candidate, way=name)
-            value = bench.value(candidate)
-            seen.setdefault(f"{candidate.seed}/{candidate.id}", (candidate, value))
-            costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
-            till.listener("candidate", {"way": name, "note": candidate.note, "dev": value, "seed": candidate.seed})
-    except BudgetSpent as spent:
-        bench.say(str(spent))
-        reason = "" if seen else f"{spent}, before there was a first candidate"
-    except (WayFailed, AdapterNotLive) as error:
-        reason = str(error)
-    except (WhichwayError, OSError):
-        raise  # the user's input, or the disk: no fault of the way
-    except Exception as error:  # one broken way must not cost the others their verdict
-        if "No space left on device" in str(error):  # safetensors wraps it in an error of its own
-            raise DiskError(f"the disk is full ({error}). Free some space; the same command resumes.") from error
-        bench.say(traceback.format_exc())
-        reason = f"{type(error).__name__}: {error} (an error inside the way; see its log)"
-    finalists = () if reason else _best_by_seed(list(seen.values()))
-    if finalists and name != ZERO_SHOT and zero_shot is not None and way.KIND != "baseline":
-        reason = sanity(max(v for _, v in finalists), zero_shot, len(task.dev), task.margin, way.KIND)
-    if not finalists and not reason:
-        reason = "it gave no candidate"
-    tried = Tried(name, way.KIND, way.RANDOM, bench, finalists, reason)
-    _write_way(till.folder, tried, seen, costs)
-    if reason:
-        till.listener("failed", {"way": name, "reason": reason})
+        till.tell("way", {"way": name, "index": index, "of": len(names)})
+        found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
+    tried = [found[name] for name in till.settings.ways]
+    taken = hold_race([found[name] for name in names], till, rules)
+    zero_shot = zero_shot_of(tried, rules)
+    for one in tried:
+        settle(one, rules, zero_shot)
+        write_way(one, till, rules)
+        if one.reason:
+            till.tell("failed", {"way": one.name, "reason": one.reason})
+    if till.settings.race:
+        write_race(tried, till, rules, taken)
     return tried
 
 
-def _best_by_seed(seen: Sequence[tuple[Candidate, float]]) -> tuple[tuple[Candidate, float], ...]:
-    """The candidate with the best dev score of each seed; the earlier one when equal."""
-    best: dict[int, tuple[Candidate, float]] = {}
-    for candidate, value in seen:
-        if candidate.seed not in best or value > best[candidate.seed][1]:
-            best[candidate.seed] = (candidate, value)
-    return tuple(best[seed] for seed in sorted(best))
-
-
-def _write_way(
-    run: Path, tried: Tried, seen: Mapping[str, tuple[Candidate, float]], costs: Mapping[str, tuple[float, float]]
-) -> None:
-    folder = run / "ways" / tried.way
-    finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
-    lines = []
-    for key, (candidate, value) in seen.items():
-        seconds, usd = costs[candidate.id]
-        facts = {"id": candidate.id, "dev_score": value, "seconds_fit": seconds, "usd_fit": usd}
-        lines.append(canonical({**facts, "finalist": key in finalists, "candidate": to_json(candidate)}) + "\n")
-    for candidate, _ in tried.finalists:
-        tried.bench.keep(candidate)
-    write_text(folder / "candidates.jsonl", "".join(lines))
-    status = "failed" if tried.reason else "ok"
-    write_json(folder / "status.json", {"status": status, "reason": tried.reason, "kind": tried.kind})
-
-
-def _cross(task: Task, tried: Tried, till: Till) -> Arm:
+def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
     """Finalists over the test split, once each; a way that failed does not get there."""
-    spent = tried.bench.purse.seconds, tried.bench.purse.usd
-    runs: list[list[Record]] = []
+    crossed: Crossed = []
     try:
-        runs = [] if tried.reason else [tried.bench.cross(c, task.test) for c, _ in tried.finalists]
+        if not tried.reason:
+            crossed = [tried.bench.cross(c, task.test, till.settings.repeats) for c, _ in tried.finalists]
     except (WayFailed, AdapterNotLive) as error:
-        tried = replace(tried, reason=f"on test: {error}", finalists=())
-    till.listener("test", {"way": tried.way, "finalists": len(runs)})
-    rows = [r for records in runs for r in records]
-    metric = till.house.metric
-    gold, said = _codes(task, runs, till)
-    devs = [value for _, value in tried.finalists]
-    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
-    return Arm(
-        way=tried.way,
-        kind=tried.kind,  # type: ignore[arg-type]
-        random=tried.random,
-        scores=np.array([[r.score or 0.0 for r in records] for records in runs], dtype=float).reshape(
-            len(runs), len(task.test)
-        ),
-        targets=gold if metric.aggregate == "macro_f1" else None,
-        answers=said if metric.aggregate == "macro_f1" else None,
-        groups=tuple(e.group or e.id for e in task.test) if any(e.group for e in task.test) else None,
-        aggregate=metric.aggregate,
-        candidates=tuple(c.id for c, _ in tried.finalists),
-        dev_scores=tuple(devs),
-        note=tried.finalists[best][0].note if devs else "",
-        unparsed=_mean([float(r.outcome != "ok") for r in rows]),
-        seconds_fit=spent[0],
-        usd_fit=spent[1],
-        seconds_per_row=_mean([r.seconds for r in rows]),
-        usd_per_1000=1000 * _mean([r.usd for r in rows]),
-        tokens_in=_mean([r.tokens_in for r in rows]),
-        tokens_cached=_mean([r.tokens_cached for r in rows]),
-        tokens_out=_mean([r.tokens_out for r in rows]),
-        status="failed" if tried.reason else "ok",
-        reason=tried.reason,
-    )
-
-
-def _codes(task: Task, runs: Sequence[Sequence[Record]], till: Till) -> tuple[Any, Any]:
-    """Targets (n,) and answers (S, n) as integer codes; -1 for an answer that could not be read or is no target."""
-    normal = till.house.metric.normal
-    gold = [normal(e.target) for e in task.test]
-    code = {label: i for i, label in enumerate(sorted(set(gold)))}
-    said = [[code.get(normal(r.text), -1) if r.outcome == "ok" else -1 for r in records] for records in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(task.test))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+        tried.reason = f"on test: {error}"
+        write_status(tried, till)
+    till.tell("test", {"way": tried.name, "finalists": len(crossed)})
+    return crossed

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from whichway.errors import DiskError
 from whichway.nouns import Pair, Standing, canonical
-from whichway.report import plot, prompt, words
+from whichway.report import learning, money, plot, prompt, sections, words
 from whichway.report.read import Run, read
 from whichway.report.rows import Line, binary, confusions, side_by_side
 
@@ -48,11 +48,11 @@ def write(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
-    environment = _environment()
+    pages = environment()
     script, style = (files("whichway.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     lines = side_by_side(run)
     shipped = run.candidates.get(run.verdict.candidate or "")
-    return environment.get_template("page.html.j2").render(
+    return pages.get_template("page.html.j2").render(
         run=run,
         plan=run.plan,
         verdict=run.verdict,
@@ -77,11 +77,18 @@ def render(run: Run) -> str:
         crossings=len({candidate for candidate, _ in run.records}),
         title=words.ANSWERS[run.verdict.answer],
         headline=words.headline(run.verdict),
+        tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
+        learning=[(name, drawn) for name, *size in PLOTS if (drawn := learning.chart(run.verdict.curves, *size))],
+        spread_most=sections.spread_scale(run.verdict.spreads),
+        flips=sections.flips(run),
+        spreads=sections.ranked(run),
+        slices=sections.worst(run.verdict.slices),
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates with our filters; everything is escaped."""
+    pages = Environment(
         loader=PackageLoader("whichway", "report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -90,10 +97,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     for name in FILTERS:
-        environment.filters[name] = getattr(words, name)
-    environment.filters["weights"] = prompt.weights
-    environment.filters["canonical"] = canonical
-    return environment
+        pages.filters[name] = getattr(words, name)
+    pages.filters["weights"] = prompt.weights
+    pages.filters["canonical"] = canonical
+    pages.filters["money"] = money.answer
+    pages.filters["pays_back"] = money.back
+    pages.filters["horizon"] = money.days_in_words
+    return pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -18,17 +19,20 @@ WIDE = 104  # columns from which notes have a place of their own
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
-def show(folder: Path, console: Console) -> None:
+def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None:
     """Print the table of ways and the verdict of a finished run.
 
     Args:
         folder: the run folder.
         console: where to; colour is decoration only.
+        verdict: another verdict on the run than the one it holds.
 
     Raises:
         UserError: the folder holds no finished run.
     """
     run = read(folder)
+    if verdict is not None:
+        run = replace(run, verdict=verdict)
     wide = console.width >= WIDE
     console.print()
     console.print(_table(run, wide))

@@ -316,6 +316,7 @@ def _task(
         margin=spec.margin,
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
+        curve=spec.curve,
     )
 
 

@@ -53,6 +53,7 @@ class Spec(BaseModel):
     margin: float = Field(0.01, ge=0, le=0.5, description="a difference below it does not matter")
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
+    curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
 
     @field_validator("input", mode="before")
     @classmethod

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
+from whichway.findings import BreakEven, Crossover, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
-from whichway.verdict import stats, words
+from whichway.verdict import curves, dissent, stats, words
+from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 from whichway.verdict.compare import Arm, Table
+from whichway.verdict.crossover import crossover
+from whichway.verdict.facts import Facts, champions
+from whichway.verdict.figures import clean, percent, points
 from whichway.verdict.rule import Ruling, answer, order, rule
+from whichway.verdict.selection import selections
+from whichway.verdict.slices import RowFacts, overlap, slices
+from whichway.verdict.spread import spread
 
-__all__ = ["Arm", "decide", "sanity"]
+__all__ = ["Arm", "Side", "decide", "sanity"]
 
 
 def sanity(dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt") -> str:
@@ -39,9 +47,20 @@ def sanity(dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, ki
         "both": "a learning rate that does not fit, or a prompt that misleads this model",
     }[kind]
     return (
-        f"dev score {words.percent(dev_score)} is below zero-shot's {words.percent(zero_shot_dev)} "
-        f"by {words.points(short)} on {n_dev} rows, more than the margin and one standard error; likely {likely}"
+        f"dev score {percent(dev_score)} is below zero-shot's {percent(zero_shot_dev)} "
+        f"by {points(short)} on {n_dev} rows, more than the margin and one standard error; likely {likely}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a verdict can say more with: rows by their content, dev rows, terms of the break-even, curves, the race."""
+
+    rows: RowFacts = field(default_factory=RowFacts)
+    dev_rows: int = 0
+    terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
+    runs: tuple[curves.Run, ...] = ()  # learning-curve points
+    race: Race | None = None
 
 
 def decide(
@@ -51,6 +70,7 @@ def decide(
     volume: float = 1000.0,
     rows: int | None = None,
     warnings: Sequence[str] = (),
+    side: Side | None = None,
 ) -> Verdict:
     """Choose the cheapest way that is good enough, or say that it is undecided and what would decide it.
 
@@ -61,6 +81,7 @@ def decide(
         volume: requests a day.
         rows: test rows; None: as many as the arms have.
         warnings: to hand on.
+        side: for slices, break-even, learning curves and the race.
 
     Returns:
         The verdict; the same arms give the same verdict, byte for byte.
@@ -68,34 +89,115 @@ def decide(
     Raises:
         ValueError: the arms were not measured on the same rows.
     """
+    side = side or Side()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
     table = Table([arm for arm in ordered if arm.competes], confidence)
     ruling = rule(table, margin) if table.arms else None
-    facts = words.Facts(
-        standings=standings(ordered, table, ruling, volume),
+    lines = standings(ordered, table, ruling, volume)
+    best = champions(table)
+    drawn = curves.Curves(side.runs, confidence=confidence) if side.runs else None
+    facts = Facts(
+        standings=lines,
         pairs=pairs(table),
         table=table,
         ruling=ruling,
         margin=margin,
         volume=volume,
+        break_even=pay(table, best, side.terms or Terms(volume=volume)),
+        crossovers=crossed(drawn, ordered, table) if drawn else (),
+        slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
+        spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
+        selections=selected(ordered, lines, side.dev_rows),
+        race=side.race,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
+    headline, reasons = words.headline(facts, reply), words.reasons(facts)
+    against, more = dissent.dissent(facts), dissent.would_decide(facts)
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
         candidate=choice.shipped if choice else None,
-        headline=words.headline(facts, reply),
-        reasons=words.reasons(facts),
-        dissent=words.dissent(facts),
-        would_decide=words.would_decide(facts),
-        standings=facts.standings,
+        headline=headline.text,
+        reasons=texts(reasons),
+        dissent=texts(against),
+        would_decide=texts(more),
+        standings=lines,
         pairs=facts.pairs,
         margin=margin,
         confidence=confidence,
         volume=volume,
         rows=table.n if rows is None else rows,
         warnings=(*warnings, *words.cautions(facts)),
+        sentences=(
+            replace(headline, part="headline"),
+            *(replace(s, part="reasons") for s in reasons),
+            *(replace(s, part="dissent") for s in against),
+            *(replace(s, part="would_decide") for s in more),
+        ),
+        spreads=facts.spreads,
+        selections=facts.selections,
+        break_even=facts.break_even,
+        slices=facts.slices,
+        overlap=overlap(table, best),
+        curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
+        crossovers=facts.crossovers,
+        race=side.race,
+        detectable=detectable(table, best),
+    )
+
+
+def texts(sentences: Sequence[Sentence]) -> tuple[str, ...]:
+    """The sentences without their numbers."""
+    return tuple(s.text for s in sentences)
+
+
+def pay(table: Table, best: tuple[int, int] | None, terms: Terms) -> BreakEven | None:
+    """The break-even of the best prompt and the best fine-tune."""
+    if best is None or table.n < 2:
+        return None
+    first, second = (table.arms[k] for k in best)
+    found = break_even(costs_of(first, terms), costs_of(second, terms), terms, table.groups)
+    return with_swings(found, first, second, terms)
+
+
+def selected(arms: Sequence[Arm], lines: Sequence[Standing], dev_rows: int) -> tuple[Selection, ...]:
+    """Dev beside test for every way that selected on dev."""
+    score = {line.way: line.score for line in lines}
+    return selections(arms, [score[arm.way] for arm in arms], dev_rows)
+
+
+def crossed(drawn: curves.Curves, arms: Sequence[Arm], table: Table) -> tuple[Crossover, ...]:
+    """Each measured fine-tune against the best measured prompt (on dev, as everywhere)."""
+    kinds = {arm.way: arm.kind for arm in arms}
+    tuned = [way for way in drawn.families if kinds.get(way) in ("fine-tune", "both")]
+    prompts = [way for way in drawn.families if kinds.get(way) == "prompt"]
+    places = {arm.way: arm.dev or 0.0 for arm in arms}
+    if not prompts or not tuned:
+        return ()
+    first = max(prompts, key=lambda way: (places[way], way))
+    floor = [table.value(k) for k, arm in enumerate(table.arms) if arm.way == "base_majority"]
+    return tuple(crossover(drawn, first, way, floor[0] if floor else None) for way in tuned)
+
+
+def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
+    """The gap between the best prompt and the best fine-tune that this contest would have found 9 times of 10.
+
+    With the row and seed noise that was measured, at the level that the rule uses for so many arms.
+    """
+    if best is None or table.clusters < 2:
+        return None
+    found = table.compare(*best)
+    return clean(
+        stats.gap_found(
+            found.row_variance or 0.0,
+            found.seed_variance,
+            sum(table.seed_squares[k][1] for k in best),
+            rows_df=table.clusters - 1,
+            seeds=max(len(table.arms[k].scores) for k in best),
+            arms=len(table.arms),
+            confidence=table.confidence,
+        )
     )
 
 
@@ -160,10 +262,3 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         gap_high=clean(gap.high) if gap else None,
         not_worse=k is not None and ruling is not None and k in ruling.standing,
     )
-
-
-def clean(x: float | None) -> float | None:
-    """A float for JSON, without the last bits that differ between machines."""
-    if x is None or not math.isfinite(x):
-        return None
-    return round(float(x), 10) + 0.0

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Decoding, Layout, Practice
+from whichway.nouns import Candidate, Layout, Practice
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import first_prompt, reading
 
 KIND = "prompt"
 RANDOM = False
@@ -28,13 +28,16 @@ class Options:
         default=64, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
     )
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+    temperature: float = field(
+        default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
+    )
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield each layout as it is, then calibrated."""
+    decoding = reading(task, options.max_tokens, options.temperature, "prompt_plain")
     for layout in options.layouts:
         prompt = replace(first_prompt(task), layout=layout)
-        decoding = Decoding(task.mode, options.max_tokens)
         candidate = Candidate(prompt, bench.base, decoding, note=f"instructions in the {layout} message")
         yield candidate
         if task.labels and options.calibrate:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Layout, Practice
+from whichway.nouns import Candidate, Example, Layout, Practice
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import first_prompt, reading
 from whichway.prompts.shots import balanced_shots, random_shots
 
 KIND = "prompt"
@@ -37,6 +37,9 @@ class Options:
     longest: int = field(default=240, metadata={"help": "rows with more characters are not drawn as shots"})
     layout: Layout = field(default="system", metadata={"help": "where the instructions stand: system or user"})
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+    temperature: float = field(
+        default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
+    )
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -67,7 +70,7 @@ def _candidate(
     draw = {"balanced": balanced_shots, "random": random_shots}[kind]
     shots = draw(rows, count, rng)
     prompt = replace(first_prompt(task), shots=shots, layout=options.layout)
-    decoding = Decoding(task.mode, options.max_tokens)
+    decoding = reading(task, options.max_tokens, options.temperature, "prompt_shots")
     candidate = Candidate(prompt, bench.base, decoding, seed=seed, note=f"{len(shots)} shots, {kind}")
     if not (task.labels and options.calibrate):
         return candidate

@@ -21,16 +21,17 @@ def demo(
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
     no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
-) -> None:
+) -> int:
     """Run the example that comes along, end to end, into runs/demo."""
     import dataclasses
     import sys
 
-    from whichway.cli.contest import RUNS, hold, prepare
+    from whichway.cli.contest import RUNS, exit_code, hold, prepare
 
     flags = dataclasses.replace(contest, out=contest.out or RUNS / "demo", seeds=contest.seeds or SEEDS)
-    hold(prepare(TaskFlags(task=example(), model=model), flags), bars=not no_progress, as_json=json)
+    outcome = hold(prepare(TaskFlags(task=example(), model=model), flags), bars=not no_progress, as_json=json)
     print("Next: whichway run --data your.csv", file=sys.stderr if json else sys.stdout)
+    return exit_code(outcome)
 
 
 def example() -> Path:

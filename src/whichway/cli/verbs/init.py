@@ -36,6 +36,7 @@ TEXT = """\
 # ways:                      # default: see `whichway plan`
 #   prompt_shots: {{}}
 #   tune_lora: {{rank: 16}}
+# curve: [8, 16, 32, 64]     # fit every way on so many training rows as well: how many labels is a prompt worth?
 """
 
 

@@ -20,12 +20,12 @@ def run(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what would run, as `whichway plan` does, and stop.")
     ] = False,
-) -> None:
+) -> int:
     """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
-    from whichway.cli.contest import hold, lines_of, prepare
+    from whichway.cli.contest import exit_code, hold, lines_of, prepare
 
     ready = prepare(task, contest)
     if dry_run:
         print("\n".join(lines_of(ready)))
-    else:
-        hold(ready, bars=not no_progress, as_json=json)
+        return 0
+    return exit_code(hold(ready, bars=not no_progress, as_json=json))

@@ -1,0 +1,24 @@
+"""A finished run folder for the verbs that recompute from it, without any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whichway.contest.recount import Counted
+
+
+def counted(run: Path, columns: Sequence[str] | None = None) -> Counted:
+    """The run folder as the verdict sees it.
+
+    Raises:
+        UserError: the folder holds no finished run.
+    """
+    from whichway.contest.folder import noun, read_plan
+    from whichway.contest.recount import recount
+    from whichway.nouns import MetricSpec
+    from whichway.tasks import metrics
+
+    return recount(run, metrics.load(noun(MetricSpec, read_plan(run)["metric"])), columns)

@@ -1,0 +1,64 @@
+"""Before anything runs: a prior opinion with its sources, what the data can show, and what to run first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from whichway.cli.flags import TaskFlags, spread
+
+
+@spread
+def advise(
+    task: TaskFlags,
+    kind: Annotated[
+        Literal["classification", "extraction", "generation", "reasoning"] | None, Option(help="What is asked.")
+    ] = None,
+    rows: Annotated[int | None, Option(min=0, help="Labelled rows, where no data is given.")] = None,
+    latency_ms: Annotated[float | None, Option(min=0, help="Milliseconds that an answer may take.")] = None,
+    hardware: Annotated[Literal["cpu", "gpu", "hosted"] | None, Option(help="What the model runs on.")] = None,
+    privacy: Annotated[Literal["local", "any"] | None, Option(help="Whether data must stay here.")] = None,
+    maintainer: Annotated[
+        Literal["nobody", "developer", "ml engineer"] | None, Option(help="Who looks after it.")
+    ] = None,
+    changes: Annotated[
+        Literal["weekly", "monthly", "yearly", "never"] | None, Option(help="How often the task changes.")
+    ] = None,
+    like: Annotated[Path | None, Option(help="A finished run to estimate time from.")] = None,
+    calibrate: Annotated[
+        list[Path] | None, Option(metavar="RUN", help="Check the opinion against finished runs; repeatable.")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Give a prior opinion. On a terminal it asks what the flags and the data do not tell; nothing is run."""
+    import json as as_json
+    import sys
+    from dataclasses import replace
+
+    from whichway.cli import situation
+    from whichway.nouns import to_json
+    from whichway.report import advice as told
+    from whichway.verdict.advice import advise as opinion
+    from whichway.verdict.advice import calibrate as check
+
+    if calibrate:
+        found = check([situation.of_run(run) for run in calibrate])
+        print(as_json.dumps(to_json(found), allow_nan=False) if json else "\n".join(told.calibration(found)))
+        return
+    about, examined = situation.of_task(task)
+    given = {
+        "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
+        "maintainer": maintainer, "changes": changes, "volume": task.volume,
+    }  # fmt: skip
+    said = {name: value for name, value in given.items() if value is not None}
+    about = replace(about, **said)  # type: ignore[arg-type]
+    if sys.stdin.isatty() and not json:
+        about = situation.ask(about)
+    advice = opinion(about)
+    estimate = situation.estimate(about, examined, like)
+    if json:
+        print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
+    else:
+        print("\n".join(told.lines(about, advice, estimate, task.task or task.data)))

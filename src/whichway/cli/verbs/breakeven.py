@@ -1,0 +1,104 @@
+"""From which volume on fine-tuning pays: a finished run's costs under your terms, without any model call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from whichway.errors import OptionError
+
+if TYPE_CHECKING:
+    from whichway.verdict import Arm
+    from whichway.verdict.breakeven import Terms
+
+
+def breakeven(
+    run: Annotated[Path, Argument(help="A finished run folder.")],
+    volume: Annotated[str | None, Option(help="Requests: 2000/day, 60000/month, 1.5/s; default the run's.")] = None,
+    wrong_answer_costs: Annotated[float, Option(min=0, help="Dollars that one wrong answer costs.")] = 0.0,
+    months: Annotated[float, Option(min=0.1, help="Horizon.")] = 12.0,
+    label_costs: Annotated[float, Option(min=0, help="Dollars for one labelled row.")] = 0.0,
+    hosting: Annotated[list[str] | None, Option(metavar="WAY=USD", help="Hosting a day; repeatable.")] = None,
+    price: Annotated[
+        list[str] | None, Option(metavar="WAY=ENTRY", help="A way is served at an entry of the price file; repeatable.")
+    ] = None,
+    prices: Annotated[Path | None, Option(help="Price file; default ./prices.yaml, or the one that ships.")] = None,
+    price_per_hour: Annotated[float | None, Option(min=0, help="Of this machine; default the run's.")] = None,
+    retire_after: Annotated[float | None, Option(min=1, help="Days until the base model is retired.")] = None,
+    retrain_costs: Annotated[float | None, Option(min=0, help="Of one retraining; default: as making it.")] = None,
+    ways: Annotated[str | None, Option(metavar="A,B", help="Two ways; default the best prompt and fine-tune.")] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Break-even of two ways of a run, with its uncertainty and what each assumption does to it."""
+    import json as as_json
+    from dataclasses import replace
+
+    from whichway.cli.amounts import MONTH, amounts, by_way, per_day
+    from whichway.cli.counted import counted
+    from whichway.cli.prices import load
+    from whichway.nouns import to_json
+    from whichway.report.money import lines
+    from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
+
+    found = counted(run)
+    book = load(prices) if price or prices else None
+    hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
+    factor = 1.0 if hourly is None else hourly / (found.plan["price_per_hour"] or 1.0)
+    arms = [priced(arm, factor) for arm in found.arms if arm.competes]
+    names = [arm.way for arm in arms]
+    entries = by_way("--price", price or (), names)
+    terms = Terms(
+        volume=float(found.plan["volume"]) if volume is None else per_day(volume),
+        days=months * MONTH,
+        wrong_answer_usd=wrong_answer_costs,
+        label_usd=label_costs,
+        hosting=tuple(sorted(amounts("--hosting", hosting or (), names).items())),
+        prices=tuple((way, book.need(entry)) for way, entry in sorted(entries.items())) if book else (),
+        retire_days=retire_after,
+        retrain_usd=retrain_costs,
+    )
+    first, second = pair(arms, terms, found.plan["confidence"], ways)
+    result = break_even(costs_of(first, terms), costs_of(second, terms), terms, first.groups)
+    result = with_swings(result, first, second, replace(terms))
+    if json:
+        print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(lines(result, terms)))
+
+
+def priced(arm: Arm, factor: float) -> Arm:
+    """The way on a machine that costs `factor` times as much an hour."""
+    from dataclasses import replace
+
+    usd = None if arm.row_usd is None else arm.row_usd * factor
+    return replace(arm, row_usd=usd, usd_fit=arm.usd_fit * factor, usd_per_1000=arm.usd_per_1000 * factor)
+
+
+def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None) -> tuple[Arm, Arm]:
+    """The two ways asked about.
+
+    Raises:
+        OptionError: a way that the run does not have, or none to compare.
+    """
+    from whichway.errors import did_you_mean
+    from whichway.verdict.compare import Table
+    from whichway.verdict.facts import champions
+    from whichway.verdict.rule import order
+
+    by_name = {arm.way: arm for arm in arms}
+    if ways is not None:
+        names = [name.strip() for name in ways.split(",")]
+        if len(names) != 2 or names[0] == names[1]:
+            raise OptionError(f"--ways {ways}: name two ways with a comma.")
+        for name in names:
+            if name not in by_name:
+                raise OptionError(f"the run has no result of '{name}'.{did_you_mean(name, by_name)}")
+        return by_name[names[0]], by_name[names[1]]
+    ordered = sorted(arms, key=lambda arm: order(arm, terms.volume))
+    best = champions(Table(ordered, confidence)) if ordered else None
+    if best is None:
+        raise OptionError(f"there is no prompt and fine-tune to compare; name two with --ways: {', '.join(by_name)}.")
+    return ordered[best[0]], ordered[best[1]]

@@ -1,0 +1,35 @@
+"""Compare two finished runs: paired on the test rows that both have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def compare(
+    first: Annotated[Path, Argument(help="A finished run folder.")],
+    second: Annotated[Path, Argument(help="Another one.")],
+    way: Annotated[
+        str | None, Option(metavar="WAY|A,B", help="A way of both, or one of each; default: the choices.")
+    ] = None,
+    confidence: Annotated[float, Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
+    json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare what two runs chose (or two ways), paired where their test rows coincide; says how many do."""
+    import json as as_json
+
+    from whichway.cli.counted import counted
+    from whichway.contest.folder import read_verdict
+    from whichway.contest.versus import versus
+    from whichway.nouns import to_json
+    from whichway.report.versus import lines
+
+    names = way.split(",") if way else [read_verdict(run).choice or "" for run in (first, second)]
+    one, two = (names[0].strip(), names[-1].strip())
+    result = versus(counted(first), counted(second), one, two, confidence, (first, second))
+    if json:
+        print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(lines(result)))

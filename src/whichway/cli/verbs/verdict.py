@@ -1,0 +1,60 @@
+"""Decide again from a run's records alone: another margin, volume, confidence, slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def verdict(
+    run: Annotated[Path, Argument(help="A finished run folder.")],
+    margin: Annotated[float | None, Option(min=0, help="A difference that does not matter: 0.01 is one point.")] = None,
+    volume: Annotated[str | None, Option(help="Requests, such as 2000/day or 60000/month.")] = None,
+    confidence: Annotated[float | None, Option(min=0.5, max=0.999, help="Of the intervals.")] = None,
+    wrong_answer_costs: Annotated[float, Option(min=0, help="Dollars that one wrong answer costs.")] = 0.0,
+    months: Annotated[float | None, Option(min=0.1, help="Horizon of the break-even; default 30 days.")] = None,
+    slice_: Annotated[
+        list[str] | None, Option("--slice", metavar="COLUMN", help="Input column to slice by; repeatable.")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print the verdict as JSON, as verdict.json holds it.")] = False,
+    write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew.")] = False,
+) -> None:
+    """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
+    from whichway.cli.amounts import MONTH, per_day
+    from whichway.cli.counted import counted
+    from whichway.contest.folder import json_text
+    from whichway.verdict.breakeven import Terms
+
+    found = counted(run, slice_)
+    asked = float(found.plan["volume"]) if volume is None else per_day(volume)
+    changed = wrong_answer_costs > 0 or months is not None
+    days = 30.0 if months is None else months * MONTH
+    terms = Terms(volume=asked, days=days, wrong_answer_usd=wrong_answer_costs) if changed else None
+    decided = found.verdict(margin, asked, confidence, terms)
+    text = json_text(decided)
+    if json:
+        print(text, end="")
+    else:
+        _show(run, decided, text)
+    if write:
+        from whichway.cli.screen import finish
+        from whichway.contest.folder import write_text
+
+        write_text(run / "verdict.json", text)
+        finish(run, show=False)
+
+
+def _show(run: Path, decided: object, text: str) -> None:
+    from rich.console import Console
+
+    from whichway.nouns import Verdict
+    from whichway.report import terminal
+
+    assert isinstance(decided, Verdict)
+    terminal.show(run, Console(highlight=False), decided)
+    kept = run / "verdict.json"
+    if kept.exists():
+        same = kept.read_text(encoding="utf-8") == text
+        print(f"{kept}: {'the same, byte for byte' if same else 'another one (--write replaces it)'}.")

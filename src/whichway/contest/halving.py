@@ -1,0 +1,132 @@
+"""Successive halving of trainings by steps: which learning rate deserves a whole run?
+
+Every trial is trained to the first rung, at most two of them on to the second, and one to the end; a survivor goes on
+from its checkpoint, it does not start again. Four trials with rungs at a quarter and at half cost 2.0 whole runs, three
+cost 1.75. Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
+
+Trials are compared by the task's metric. Those within one standard error (of the paired difference) of the best are a
+tie, which the loss on the same rows breaks: it moves before the metric does and is far less noisy, and a rung has few
+rows. In `dev/LOG.md`: two of five tasks where one row of 64 had decided for the worse rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
+from whichway.nouns import Candidate
+
+RUNGS = ((0.2, 2), (0.5, 1))  # (share of the steps, trials that may go on), at the first checkpoint behind the share
+FEWEST_ROWS = 64  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
+
+Trial = Callable[[], Iterator[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a trial stands at a rung."""
+
+    value: float  # the task's metric; higher is better
+    scores: tuple[float, ...]  # row by row
+    loss: float | None  # nats per row; None where answers are written
+
+
+Measure = Callable[[Candidate, float], Standing]  # of a candidate after a share of the steps
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """What successive halving chose, and what it cost."""
+
+    kept: int  # place of the survivor among the trials
+    runs: float  # in whole runs, the survivor's own included
+    full_runs: int  # without halving: one for each trial
+
+
+def rungs(shares: Sequence[float]) -> list[tuple[int, int]]:
+    """(checkpoint, trials that may go on behind it) for each rung.
+
+    Args:
+        shares: of the steps at which a trial yields, ascending; the last is 1.
+    """
+    found: dict[int, int] = {}
+    for share, keep in RUNGS:
+        found[next(i for i, s in enumerate(shares) if s >= share - 1e-9)] = keep
+    return list(found.items())
+
+
+def thin(
+    trials: Sequence[Trial],
+    shares: Sequence[float],
+    measure: Measure,
+    say: Say,
+) -> Thinned:
+    """Thin trials out until one is left.
+
+    Args:
+        trials: each starts a training, or takes it up again, and yields a candidate at every checkpoint.
+        shares: of the steps at each checkpoint.
+        measure: standing of a candidate after a share of the steps.
+        say: hears of trials that fail.
+
+    Returns:
+        The survivor. When the purse is empty before the end, the one that leads.
+
+    Raises:
+        WayFailed: every trial failed.
+        BudgetSpent: the purse was empty before any trial reached the first rung.
+    """
+    if len(trials) == 1:
+        return Thinned(0, 1.0, 1)
+    live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
+    for checkpoint, keep in rungs(shares):
+        standing: dict[int, Standing] = {}
+        try:
+            for i in live:
+                found = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
+                if found is not None:
+                    reached[i], standing[i], measured = shares[checkpoint], found, True
+        except BudgetSpent:
+            if not measured:
+                raise
+            live = [i for i in live if i in standing] or live
+            break
+        if not standing:
+            raise WayFailed("the training failed at every rate that was tried; give a lower one")
+        live = rank(standing)[:keep]
+    reached[live[0]] = 1.0
+    return Thinned(live[0], sum(reached), len(trials))
+
+
+def rank(standing: Mapping[int, Standing]) -> list[int]:
+    """Trials from best to worst; the earlier first when equal."""
+    best = max(standing.values(), key=lambda s: s.value)
+    ties = {i: s.loss for i, s in standing.items() if best.value - s.value <= gap_error(best, s) and s.loss is not None}
+    tied = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
+    return [*tied, *sorted((i for i in standing if i not in tied), key=lambda i: -standing[i].value)]
+
+
+def gap_error(first: Standing, second: Standing) -> float:
+    """One standard error of the paired difference of two trials' row scores; 0 with fewer than two rows."""
+    if len(first.scores) < 2:
+        return 0.0
+    return float(np.subtract(first.scores, second.scores).std(ddof=1) / math.sqrt(len(first.scores)))
+
+
+def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
+    """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
+    made, candidate = trial(), None
+    try:
+        for candidate in islice(made, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
+            pass
+        getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
+        return None if candidate is None else measure(candidate, share)
+    except (WayFailed, AdapterNotLive) as error:
+        say(str(error))
+        return None

@@ -1,0 +1,189 @@
+"""What a verdict holds besides its ranking: spread, selection, break-even, slices, curves, and what each sentence says.
+
+Nouns like those of `nouns.py`: frozen, JSON-able, no I/O. `verdict/` makes them, `report/` shows them. What cannot be
+known from the data is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Part = Literal["headline", "reasons", "dissent", "would_decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the verdict and every number that it says, by name."""
+
+    text: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    part: Part = "reasons"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where the variance of one way's score comes from: `Var = ω²/n + σ²/(nK) + τ²/S`."""
+
+    way: str
+    rows: int  # n
+    seeds: int  # S
+    repeats: int  # K answers to the same request
+    rows_sd: float | None  # ω: between rows, seeds and repeats averaged
+    decoding_sd: float | None  # σ: between repeats of one request; None with one repeat
+    seeds_sd: float | None  # τ: between seeds, row noise taken off; None with one seed
+    rows_error: float | None  # √(ω²/n): what more rows shrink
+    decoding_error: float | None  # √(σ²/(nK)): what more repeats shrink
+    seeds_error: float | None  # √(τ²/S): what more seeds shrink
+    one_decoding: float | None  # √(σ²/n): how far another single pass over the rows may land
+    consistency_repeats: float | None  # chance that two answers of one seed to one row score the same
+    consistency_seeds: float | None  # chance that two seeds score the same on one row
+    flipping: int  # rows on which answers of this way do not all score the same
+    flips: tuple[str, ...]  # their example ids, the most divided first; at most FLIPS of them
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Dev beside test for one way, and what selection alone would explain."""
+
+    way: str
+    tried: int  # candidates that competed on dev
+    dev_rows: int
+    dev_score: float | None
+    test_score: float | None
+    optimism: float | None  # dev − test
+    expected: float | None  # of the best of `tried` equal candidates (winner's curse)
+    crossings: float | None  # times that a finalist answered the test split, from the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Swing:
+    """What one assumption does to the break-even: requests a day at its low and its high value; None is never."""
+
+    assumption: str
+    low: str
+    high: str
+    at_low: float | None
+    at_high: float | None
+
+
+BreakEvenAnswer = Literal["dominates", "never", "break-even", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """From which volume on `second` is cheaper than `first`, over `days` days. Intervals are 90 %; None is never."""
+
+    first: str
+    second: str
+    answer: BreakEvenAnswer  # of `second`: cheaper at every volume, at none, from a volume on, or undecided
+    below: str  # the way that is cheaper under the break-even: the lower fixed cost
+    above: str
+    days: float  # horizon T
+    volume: float  # requests a day asked about
+    wrong_answer_usd: float  # L
+    requests: float | None  # N*, median over resamples
+    requests_low: float | None
+    requests_high: float | None
+    per_day: float | None  # N*/T
+    per_day_low: float | None
+    per_day_high: float | None
+    pays_back_days: float | None  # at the volume: when what `above` costs more has come back
+    pays_back_low: float | None
+    pays_back_high: float | None
+    p_never: float  # share of resamples in which `above` is never cheaper
+    p_second_cheaper: float  # at the volume, over the horizon
+    fixed_first: float  # F + H·T + retraining, usd
+    fixed_second: float
+    unit_first: float  # v + e·L, usd a request
+    unit_second: float
+    total_first: float  # at the volume, over the horizon, usd
+    total_second: float
+    swings: tuple[Swing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The choice on a part of the test rows, against the way that does best there."""
+
+    by: str  # "label", "length", or a column's name
+    value: str
+    rows: int
+    score: float  # of the choice
+    rival: str
+    rival_score: float
+    difference: float  # choice − rival
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None  # over all slices and rivals
+    worse: bool  # the choice is shown worse here, by Holm
+    disagree: float | None  # share of the slice's rows on which the best prompt and the best fine-tune differ
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """On which rows the best prompt and the best fine-tune are right: counts, a row with several seeds by majority."""
+
+    prompt: str
+    tuned: str
+    both: int
+    only_prompt: int
+    only_tuned: int
+    neither: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A way's score after n training rows."""
+
+    n: int
+    score: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A learning curve."""
+
+    way: str
+    points: tuple[CurvePoint, ...]
+    plateau: bool  # not shown to rise over the last two doublings, and a point a doubling at most
+    gain: float | None  # over the last two doublings (or all there are)
+    gain_low: float | None
+    gain_high: float | None
+
+
+CrossState = Literal["between", "before", "not reached", "cannot say"]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossover:
+    """From how many rows on `second` is ahead of `first`, as an interval; an end that was not measured is None."""
+
+    first: str
+    second: str
+    state: CrossState
+    low: float | None  # rows
+    high: float | None
+    advantage: float | None  # rows that `first` is worth: mean over levels of n_second − n_first; None: not comparable
+    advantage_low: float | None
+    advantage_high: float | None
+    largest: float | None  # rows, of the sizes that both have; None where there are none
+    window_low: float | None  # levels of score that both curves reach
+    window_high: float | None
+    next_n: int | None  # the size that would tell more; None where nothing is open
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What racing saved on dev."""
+
+    rounds: int
+    evaluations: int  # row answers that were asked for
+    full_evaluations: int  # without racing
+    dropped: int

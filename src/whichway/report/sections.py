@@ -1,0 +1,148 @@
+"""What the sections on money, variability and slices show: geometry and rows, worked out from the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whichway.findings import BreakEven, Slice, Spread
+from whichway.report import money
+from whichway.report.plot import Scale, Tick
+from whichway.report.read import Row, Run
+from whichway.report.rows import HALF, shorten
+
+FLIPS = 8  # flipping rows shown
+SLICES = 10  # slices shown before the rest
+BRIEF = 240  # characters of a row's text where it is only an example
+
+
+# --- money
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One assumption of the tornado: where its bar starts and ends, percent of the width."""
+
+    assumption: str
+    low: str
+    high: str
+    start: float
+    end: float
+    at_low: str
+    at_high: str
+    open: bool  # one end is never
+
+
+@dataclass(frozen=True, slots=True)
+class Tornado:
+    """What each assumption does to the break-even, on a log scale of requests a day."""
+
+    bars: tuple[Bar, ...]
+    middle: float | None  # the break-even as measured
+    volume: float | None  # the volume asked about, where it is on the scale
+    ticks: tuple[Tick, ...]
+    idle: tuple[str, ...]  # assumptions that leave it at never, halved and doubled
+
+
+def tornado(found: BreakEven) -> Tornado | None:
+    """The chart; None where no assumption gives a break-even at any volume."""
+    ends = [v for s in found.swings for v in (s.at_low, s.at_high) if v]
+    known = [*ends, *([found.per_day] if found.per_day else [])]
+    if not known or not found.swings:
+        return None
+    low, high = math.log10(min(known)), math.log10(max(known))
+    room = max(0.3, 0.12 * (high - low))
+    low, high = low - room, high + room
+    scale = Scale(low, high)
+
+    def place(per_day: float | None) -> float:
+        if per_day is None:
+            return 100.0
+        return 0.0 if per_day <= 0 else min(100.0, max(0.0, scale(math.log10(per_day))))
+
+    bars, idle = [], []
+    for swing in found.swings:
+        if swing.at_low is None and swing.at_high is None:
+            idle.append(swing.assumption)
+            continue
+        a, b = place(swing.at_low), place(swing.at_high)
+        bars.append(
+            Bar(
+                assumption=swing.assumption, low=swing.low, high=swing.high, start=min(a, b), end=max(a, b),
+                at_low=money.at(swing.at_low), at_high=money.at(swing.at_high),
+                open=swing.at_low is None or swing.at_high is None,
+            )
+        )  # fmt: skip
+    bars.sort(key=lambda bar: (bar.start - bar.end, bar.assumption))
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    step = max(1, math.ceil(len(powers) / 6))
+    ticks = tuple(Tick(scale(e), f"{10.0**e:,.10g}") for e in powers if e % step == 0)
+    here = math.log10(found.volume) if found.volume > 0 else None
+    return Tornado(
+        bars=tuple(bars),
+        middle=place(found.per_day) if found.per_day else None,
+        volume=scale(here) if here is not None and low <= here <= high else None,
+        ticks=ticks,
+        idle=tuple(idle),
+    )
+
+
+# --- variability
+
+
+def spread_scale(spreads: Sequence[Spread]) -> float:
+    """The largest error shown, in units of the metric; bars are shares of it."""
+    errors = [e for s in spreads for e in (s.rows_error, s.one_decoding, s.seeds_sd) if e is not None]
+    return max(errors, default=0.0) or 1.0
+
+
+def ranked(run: Run) -> list[Spread]:
+    """The spreads in the order of the table of ways."""
+    place = {s.way: k for k, s in enumerate(run.verdict.standings)}
+    return sorted(run.verdict.spreads, key=lambda s: place.get(s.way, len(place)))
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A row on which answers of a way do not all score the same."""
+
+    text: str
+    gold: str
+    origin: str
+    ways: tuple[tuple[str, str], ...]  # (way, "2 of 3 right")
+
+
+def flips(run: Run) -> list[Flip]:
+    """The most divided rows: the choice's first, then those of the other prompts and fine-tunes."""
+    spreads = [s for s in run.verdict.spreads if s.flips]
+    spreads.sort(key=lambda s: (s.way != run.verdict.choice, -s.flipping, s.way))
+    rows = {row.id: row for row in run.test}
+    ids: dict[str, None] = {}
+    longest = max((len(s.flips) for s in spreads), default=0)
+    for place in range(longest):
+        for found in spreads:
+            if place < len(found.flips):
+                ids.setdefault(found.flips[place])
+    return [_flip(run, rows[key], spreads) for key in list(ids)[:FLIPS] if key in rows]
+
+
+def _flip(run: Run, row: Row, spreads: Sequence[Spread]) -> Flip:
+    told = []
+    standings = {s.way: s for s in run.verdict.standings}
+    for found in spreads:
+        answers = run.answers(standings[found.way], row.id)
+        right = sum((r.score or 0.0) >= HALF for r in answers)
+        told.append((found.way, f"{right} of {len(answers)} right"))
+    text = shorten(row.text)
+    brief = text if len(text) <= BRIEF else f"{text[:BRIEF]} …"
+    return Flip(brief, shorten(row.target)[:BRIEF], row.origin.replace("\\", "/").rsplit("/", 1)[-1], tuple(told))
+
+
+# --- slices
+
+
+def worst(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """Slices to show at once (losses first, then the lowest scores), and the rest in order of kind and value."""
+    order = sorted(slices, key=lambda s: (not s.worse, s.score, s.by, s.value))
+    return order[:SLICES], sorted(order[SLICES:], key=lambda s: (s.by, s.value))

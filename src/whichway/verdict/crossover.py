@@ -1,0 +1,223 @@
+"""Where one learning curve overtakes another, as an interval, and how many rows the first way is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from whichway.findings import Crossover, CrossState
+from whichway.verdict.curves import REACH, Curves
+from whichway.verdict.figures import clean, whole
+from whichway.verdict.stats import FloatArray
+
+GRID = 240  # sizes at which the curves are compared
+LEVELS = 200  # of score, for the data advantage
+FEWEST = 8  # training rows; nobody asks about fewer
+WIDE = 1.5  # an interval with ends further apart than this factor is worth another size
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the second way is not shown behind any more, and where it is shown ahead for good; None is outside."""
+
+    low: float | None
+    high: float | None
+    ahead_first: bool  # shown ahead at the smallest size
+    behind_last: bool  # shown behind at the largest
+
+
+def crossover(curves: Curves, first: str, second: str, baseline: float | None = None) -> Crossover:
+    """From how many rows on `second` is ahead of `first`.
+
+    Args:
+        curves: of both.
+        first: such as a prompt.
+        second: such as a fine-tune.
+        baseline: score of doing nothing, to tell a plateau near it.
+    """
+    sizes = shared(curves, first, second)
+    ends = crossing(curves, first, second, sizes)
+    state = state_of(ends)
+    worth = advantage(curves, first, second)
+    flat = curves.curve(second).plateau
+    return Crossover(
+        first=first,
+        second=second,
+        state=state,
+        low=clean(ends.low),
+        high=clean(ends.high),
+        advantage=clean(worth.mean) if worth else None,
+        advantage_low=clean(worth.low) if worth else None,
+        advantage_high=clean(worth.high) if worth else None,
+        largest=clean(float(sizes[-1])) if len(sizes) else None,
+        window_low=clean(worth.window[0]) if worth else None,
+        window_high=clean(worth.window[1]) if worth else None,
+        next_n=next_size(ends, state, sizes),
+        text=told(first, second, ends, state, sizes, worth, stuck(curves, second, baseline) if flat else None),
+    )
+
+
+def shared(curves: Curves, first: str, second: str) -> FloatArray:
+    """Sizes at which both can be read, log-spaced; a flat way can be read anywhere."""
+    grown = [f.sizes for f in (curves.families[first], curves.families[second]) if not f.flat]
+    if not grown:
+        return np.zeros(0)
+    low, high = max(s[0] for s in grown), min(s[-1] for s in grown)
+    if low > high:
+        return np.zeros(0)
+    return np.geomspace(max(low, 0.5), max(high, 0.5), GRID)
+
+
+def crossing(curves: Curves, first: str, second: str, sizes: FloatArray) -> Ends:
+    """The ends of the sizes at which neither is shown ahead."""
+    if len(sizes) == 0 or not (curves.known(first) or curves.known(second)):
+        return Ends(None, None, False, False)
+    gap = curves.drawn_at(second, sizes) - curves.drawn_at(first, sizes)
+    low, high = np.quantile(gap, curves.ends, axis=0)
+    ahead, behind = low > 0, high < 0
+    last_behind = int(np.argmin(behind)) if not behind.all() else len(sizes)  # first size at which it is not behind
+    first_ahead = len(sizes) - int(np.argmin(ahead[::-1])) if not ahead.all() else 0  # from here on it stays ahead
+    return Ends(
+        low=None if last_behind == 0 else float(sizes[last_behind - 1]),
+        high=None if first_ahead == len(sizes) else float(sizes[first_ahead]),
+        ahead_first=bool(ahead[0]),
+        behind_last=bool(behind[-1]),
+    )
+
+
+def state_of(ends: Ends) -> CrossState:
+    """What the ends say."""
+    if ends.low is not None and ends.high is not None:
+        return "between"
+    if ends.high is not None:
+        return "before"
+    return "not reached" if ends.behind_last else "cannot say"
+
+
+def next_size(ends: Ends, state: CrossState, sizes: FloatArray) -> int | None:
+    """The size that would tell more: the middle of a wide interval, half of the smallest, or twice the largest."""
+    if len(sizes) == 0:
+        return None
+    if state == "between" and ends.low and ends.high:
+        return round(math.sqrt(ends.low * ends.high)) if ends.high / ends.low > WIDE else None
+    if state == "before":
+        return math.floor(sizes[0] / 2) if sizes[0] >= 2 * FEWEST and ends.ahead_first else None
+    return round(REACH * float(sizes[-1]))
+
+
+# --- data advantage
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """Rows that the first way is worth, with its interval (None where there is no noise to draw) and its window."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    window: tuple[float, float]
+
+
+def advantage(curves: Curves, first: str, second: str) -> Worth | None:
+    """Mean over levels y of n_second(y) − n_first(y) on the window that both curves reach; None: not comparable.
+
+    A resample whose window is empty does not enter the interval; where more than a tenth are, there is no interval.
+    """
+    one, two = curves.families[first], curves.families[second]
+    if one.flat and two.flat:
+        return None
+    window = window_of(curves.centre(first), curves.centre(second))
+    if window is None:
+        return None
+    mean = mean_distance(one.sizes, curves.centre(first), two.sizes, curves.centre(second))
+    if mean is None:
+        return None
+    if not (curves.known(first) or curves.known(second)):
+        return Worth(mean, None, None, window)
+    pairs = zip(curves.replicates[first], curves.replicates[second], strict=True)
+    drawn = [d for d in (mean_distance(one.sizes, a, two.sizes, b) for a, b in pairs) if d is not None]
+    if len(drawn) < 0.9 * curves.resamples:
+        return Worth(mean, None, None, window)
+    low, high = np.quantile(drawn, curves.ends)
+    return Worth(mean, float(min(low, mean)), float(max(high, mean)), window)
+
+
+def window_of(first: FloatArray, second: FloatArray) -> tuple[float, float] | None:
+    """Levels of score that both curves reach within what was measured; None when there are none."""
+    low, high = max(first[0], second[0]), min(first.max(), second.max())
+    return (float(low), float(high)) if low <= high else None
+
+
+def mean_distance(n_first: FloatArray, first: FloatArray, n_second: FloatArray, second: FloatArray) -> float | None:
+    """Mean over levels of the rows that the second way needs more than the first."""
+    window = window_of(first, second)
+    if window is None:
+        return None
+    levels = window[0] + (np.arange(LEVELS) + 0.5) / LEVELS * (window[1] - window[0])
+    return float((rows_to_reach(n_second, second, levels) - rows_to_reach(n_first, first, levels)).mean())
+
+
+def rows_to_reach(sizes: FloatArray, curve: FloatArray, levels: FloatArray) -> FloatArray:
+    """The smallest size at which a curve reaches each level, interpolated in n."""
+    top = np.maximum.accumulate(curve)
+    right = np.minimum(np.searchsorted(top, levels, side="left"), len(top) - 1)
+    left = np.maximum(right - 1, 0)
+    rise = top[right] - top[left]
+    share = np.divide(levels - top[left], rise, out=np.ones_like(levels), where=rise > 0)
+    found: FloatArray = sizes[left] + np.clip(share, 0, 1) * (sizes[right] - sizes[left])
+    return found
+
+
+# --- words
+
+
+def told(
+    first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, worth: Worth | None, stuck: str | None
+) -> str:
+    """The crossover and the data advantage in words."""
+    if len(sizes) == 0:
+        return f"{second} and {first} were measured at no common size: their curves cannot be compared."
+    low, high = (None if end is None else whole(round(end)) for end in (ends.low, ends.high))
+    largest = whole(round(float(sizes[-1])))
+    if state == "between":
+        text = f"{second} overtakes {first} between {low} and {high} training rows"
+    elif state == "before":
+        text = f"{second} is ahead of {first} from {high} training rows on, or earlier"
+    elif state == "not reached":
+        text = f"{second} is behind {first} up to {largest} training rows, the largest size measured"
+    elif ends.low is not None:
+        text = f"{second} does not overtake {first} before {low} training rows; whether it has by {largest} is open"
+    else:
+        text = f"Whether and where {second} overtakes {first} cannot be said from these runs"
+    stops = f"; {stuck}" if stuck and state in ("not reached", "cannot say") else ""
+    return f"{text}{stops}. {worth_told(first, second, worth)}"
+
+
+def worth_told(first: str, second: str, worth: Worth | None) -> str:
+    """The data advantage in words."""
+    if worth is None:
+        return f"Data advantage: not comparable, {first} and {second} reach no common score."
+    named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
+    if worth.low is None or worth.high is None:
+        return f"{named} is worth {rounded(rows)} training rows against {other} (no interval: one run of each)."
+    low, high = sorted((worth.low, worth.high) if worth.mean >= 0 else (-worth.low, -worth.high))
+    span = f"{rounded(low)} to {rounded(high)}"
+    if low <= 0 <= high:
+        found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}"
+        return f"Neither is shown to save training rows: {found}."
+    return f"{named} is worth {rounded(rows)} training rows against {other} ({span})."
+
+
+def rounded(rows: float) -> str:
+    """A number of rows: "1,200", "−35"."""
+    return whole(round(rows)).replace("-", "−")
+
+
+def stuck(curves: Curves, way: str, baseline: float | None) -> str:
+    """A plateau in words: near the baseline nobody can say when, or if, it takes off."""
+    last = curves.curve(way).points[-1]
+    if baseline is not None and last.low is not None and last.low <= baseline:
+        return f"{way} is on a plateau near the baseline, and nobody can say when, or if, it takes off"
+    return f"{way} is on a plateau: its last two doublings are not shown to help"

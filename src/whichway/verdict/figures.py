@@ -1,0 +1,92 @@
+"""Numbers as text, and sentences that keep the numbers they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from whichway.findings import Sentence
+
+
+def percent(x: float) -> str:
+    """A share: "71.5 %"."""
+    return f"{100 * x:.1f} %"
+
+
+def points(x: float) -> str:
+    """A size of a difference: "4.2 points"."""
+    return f"{100 * abs(x) + 0.0:.1f} points"
+
+
+def points_up(x: float) -> str:
+    """A difference rounded up, for bounds that must hold."""
+    return f"{math.ceil(1000 * x - 1e-9) / 10:.1f} points"
+
+
+def signed(x: float) -> str:
+    """A difference with its sign, bare: "+4.2" or "−1.0"."""
+    return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def bare(x: float) -> str:
+    """A score in points, bare: "71.5"."""
+    return f"{100 * x:.1f}"
+
+
+def whole(x: float) -> str:
+    """A whole number: "1,200"."""
+    return f"{x:,.0f}"
+
+
+def usd(x: float) -> str:
+    """Money to two significant digits below a dollar: "$12.40", "$0.0034"."""
+    if x == 0 or abs(x) >= 1:
+        return f"${x:,.2f}" if x else "$0"
+    digits = 1 - math.floor(math.log10(abs(x)))
+    return f"${x:.{digits}f}"
+
+
+def seconds(x: float) -> str:
+    """A time: "0.4 s", "3,120 s"."""
+    return f"{x:,.0f} s" if x >= 10 else f"{x:.1f} s"
+
+
+def count(x: float) -> str:
+    """A count to two significant digits, rounded up: "1,200"."""
+    if x < 1:
+        return f"{x:.2g}"
+    step = 10 ** max(0, math.floor(math.log10(x)) - 1)
+    return f"{math.ceil(x / step - 1e-9) * step:,}"
+
+
+def listed(names: list[str]) -> str:
+    """Names in a row: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+SHOWN = (percent, points, points_up, signed, bare, whole, usd, seconds, count)  # all spellings of a number
+
+
+def clean(x: float | None) -> float | None:
+    """A float for JSON, without the last bits that differ between machines."""
+    if x is None or not math.isfinite(x):
+        return None
+    return round(float(x), 10) + 0.0
+
+
+class Said:
+    """The numbers of one sentence, noted while it is written."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def __call__(self, name: str, value: float, shown: Callable[[float], str]) -> str:
+        """Note a number under a name and give its text."""
+        kept = clean(value)
+        if kept is not None:
+            self.values[name] = kept
+        return shown(value)
+
+    def sentence(self, text: str) -> Sentence:
+        """The sentence with all that was noted."""
+        return Sentence(text, dict(self.values))

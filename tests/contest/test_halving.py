@@ -1,0 +1,178 @@
+"""Successive halving of learning rates: who goes on, what it costs, and that a survivor is not trained twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contest_kit import make_house, settings_for, small_task
+
+from whichway.contest import run
+from whichway.contest.folder import read_candidates, read_records
+from whichway.contest.halving import Standing, rank, rungs, thin
+from whichway.errors import BudgetSpent, WayFailed
+from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
+
+QUARTERS = (0.25, 0.5, 0.75, 1.0)
+
+
+def trial(name: str, reached: Counter[str], fails_at: int | None = None):
+    def start():
+        for checkpoint in range(4):
+            if checkpoint == fails_at:
+                raise WayFailed("diverged")
+            reached[name] = max(reached[name], checkpoint + 1)
+            yield Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)
+
+    return start
+
+
+def stand(value: float, loss: float | None = None, rows: int = 64) -> Standing:
+    right = round(value * rows)
+    return Standing(value, (1.0,) * right + (0.0,) * (rows - right), loss)
+
+
+def thinned(names: str, standing, fails: dict[str, int] | None = None):
+    reached: Counter[str] = Counter()
+    trials = [trial(name, reached, (fails or {}).get(name)) for name in names]
+    said: list[str] = []
+    found = thin(trials, QUARTERS, lambda c, share: standing(c.note, share), said.append)
+    return found, reached, said
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "wanted"),
+    [(1, [(0, 1)]), (2, [(0, 1)]), (3, [(0, 2), (1, 1)]), (4, [(0, 2), (1, 1)]), (10, [(1, 2), (4, 1)])],
+)
+def test_rungs_are_the_first_checkpoints_behind_a_fifth_and_a_half(checkpoints, wanted):
+    assert rungs([(k + 1) / checkpoints for k in range(checkpoints)]) == wanted
+
+
+@pytest.mark.parametrize(("names", "runs"), [("abc", 1.75), ("abcd", 2.0)])
+def test_losers_are_left_at_their_rung_and_the_cost_is_two_runs(names, runs):
+    found, reached, _ = thinned(names, lambda name, share: stand(ord(name) / 128))
+    assert found.kept == len(names) - 1
+    assert found.runs == runs <= 2.2
+    assert [reached[name] for name in names] == [1] * (len(names) - 2) + [2, 2]
+
+
+def test_a_training_too_short_for_all_its_checkpoints_stands_by_its_last_one():
+    def short(name: str):
+        return lambda: iter([Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)])
+
+    found = thin([short("a"), short("b")], QUARTERS, lambda c, share: stand(float(c.note == "b")), lambda said: None)
+    assert found.kept == 1
+
+
+def test_ties_go_to_the_lower_loss_and_then_to_the_lower_rate():
+    assert thinned("abc", lambda name, share: stand(0.5, {"a": 2.0, "b": 1.0, "c": 1.5}[name]))[0].kept == 1
+    assert thinned("abc", lambda name, share: stand(0.5))[0].kept == 0
+
+
+def test_a_trial_that_fails_is_out_and_all_of_them_fail_the_way():
+    found, _, said = thinned("abc", lambda name, share: stand(1.0), {"a": 0, "b": 1})
+    assert found.kept == 2
+    assert said == ["diverged", "diverged"]
+    with pytest.raises(WayFailed, match="every rate"):
+        thinned("ab", lambda name, share: stand(1.0), {"a": 0, "b": 0})
+
+
+def test_an_empty_purse_leaves_the_leader():
+    def standing(name: str, share: float):
+        if share > 0.3:
+            raise BudgetSpent("empty")
+        return stand({"a": 0.1, "b": 0.3, "c": 0.2}[name])
+
+    assert thinned("abc", standing)[0].kept == 1
+
+    def broke(name: str, share: float):
+        raise BudgetSpent("empty")
+
+    with pytest.raises(BudgetSpent):
+        thinned("abc", lambda name, share: broke(name, share))
+
+
+def test_a_row_more_is_a_tie_that_the_loss_breaks_and_ten_rows_are_not():
+    assert rank({0: stand(54 / 64, 0.56), 1: stand(53 / 64, 0.51)}) == [1, 0]
+    assert rank({0: stand(54 / 64, 0.56), 1: stand(44 / 64, 0.51)}) == [0, 1]
+    assert rank({0: stand(53 / 64), 1: stand(54 / 64)}) == [1, 0]  # no loss: the metric alone
+    assert rank({0: stand(0.2, 0.1), 1: stand(0.8, 0.9), 2: stand(0.8, 0.8)}) == [2, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> tuple[Path, Counter]:
+    """A contest that searches three rates, and how many checkpoints the backend was asked to train."""
+    place = tmp_path_factory.mktemp("searched")
+    task = small_task(120, 100, 60)
+    house = make_house(task)
+    asked: Counter = Counter()
+
+    class Counting(type(house.backends["fake"])):
+        def train(self, job, folder, adapter):
+            for index, made in enumerate(super().train(job, folder, adapter)):
+                asked[job.options["factor"], job.seed, index] += 1
+                yield made
+
+    house = replace(house, backends={**house.backends, "fake": Counting()})
+    run(task, house, folder=place / "r", settings=settings_for(place, {"prompt_plain": {}, "tune_lora": {}}))
+    return place, asked
+
+
+def test_only_the_best_rate_is_trained_for_every_seed(searched):
+    _place, asked = searched
+    furthest = Counter()
+    for factor, seed, index in asked:
+        furthest[factor, seed] = max(furthest[factor, seed], index + 1)
+    whole = {key: steps for key, steps in furthest.items() if steps == 4}
+    assert len({factor for factor, _ in whole}) == 1
+    assert {seed for _, seed in whole} == {0, 1, 2}
+    assert sorted(furthest.values()) == [1, 2, 4, 4, 4]
+
+
+def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
+    place, _ = searched
+    told = json.loads((place / "r" / "race.json").read_text())
+    (training,) = told["trainings"]
+    assert (training["way"], training["trials"], training["runs"], training["full_runs"]) == ("tune_lora", 3, 1.75, 3)
+    assert told["rung_evaluations"] == 5 * 64
+    dev = [r for r in read_records(place / "r") if r.split == "dev"]
+    assert len(dev) < told["evaluations"]  # the survivor's rows at its rungs are those of the race
+    ledger = [json.loads(line) for line in (place / "r" / "ledger.jsonl").open()]
+    trained = [line for line in ledger if line["what"] == "train"]
+    assert len(trained) == 1 + 2 + 3 * 4
+    assert len({line["key"] for line in trained}) == len(trained)
+    calls = sum(line["calls"] for line in ledger if line["who"] == "tune_lora" and line["what"] == "score")
+    tuned = {c for c, (made, _) in read_candidates(place / "r").items() if made.way == "tune_lora"}
+    plain = {c for c, (made, _) in read_candidates(place / "r").items() if made.way == "prompt_plain"}
+    assert calls == sum(r.candidate not in plain for r in dev) >= sum(r.candidate in tuned for r in dev)
+
+
+def test_a_purse_that_ends_in_the_search_still_gives_a_candidate(tmp_path):
+    task = small_task(120, 100, 60)
+    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), budget=Budget(calls=200))
+    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings).verdict
+    assert verdict.standings[0].status == "ok"
+    assert verdict.standings[0].seeds == 1
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(20, 50.0), (120, 12.5), (1600, 4.0)])
+def test_few_rows_are_passed_over_until_a_hundred_steps_are_taken(rows, epochs):
+    from whichway.ways import tune_full
+
+    asked = []
+
+    class Bench:
+        base, seeds = Weights("fake", "fake"), (0,)
+        has = staticmethod(lambda kind: True)
+        halve = staticmethod(lambda trials, shares: 0)
+
+        def train(self, kind, start, prompt, examples, seed, **options):
+            asked.append(options)
+            return iter(())
+
+    practice = replace(small_task(60, 20, 20).practice(), train=small_task(60, 20, 20).train[:1] * rows)
+    assert list(tune_full.adapt(practice, Bench(), tune_full.Options())) == []
+    assert [options["epochs"] for options in asked] == [epochs]
