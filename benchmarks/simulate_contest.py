@@ -32,7 +32,6 @@ class Setting:
     skill: dict[str, float]
     test: int  # rows
     first: int  # number of the first world
-    share: float  # of the worlds asked for
 
     def good(self, came: Came) -> bool:
         """Whether a contest came out as it should."""
@@ -41,7 +40,7 @@ class Setting:
         return (came.choice, came.answer) == ("tune_lora", "fine-tune")
 
 
-SETTINGS = (Setting("equal", EQUAL, 150, 0, 1.0), Setting("gain", GAIN, 400, 100_000, 0.1))
+SETTINGS = (Setting("equal", EQUAL, 150, 0), Setting("gain", GAIN, 400, 100_000))
 
 
 def worlds(setting: Setting, count: int, state: Path) -> Iterator[tuple[Came, Came]]:
@@ -87,18 +86,20 @@ def row(setting: Setting, count: int, state: Path) -> str:
 def main() -> None:
     """Simulate, print the table, write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=1000, help="without a difference; with one, a tenth of it")
+    parser.add_argument("--worlds", type=int, default=1000, help="without a difference")
+    parser.add_argument("--gains", type=int, default=100, help="worlds with a true gain")
     parser.add_argument("--state", type=Path, default=STATE, help="finished worlds")
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args()
-    rows = [row(s, max(1, round(s.share * options.worlds)), options.state) for s in SETTINGS]
+    counts = (options.worlds, options.gains)
+    rows = [row(setting, count, options.state) for setting, count in zip(SETTINGS, counts, strict=True)]
     lines = [
         "# Whole contests in simulated worlds",
         "",
-        f"`benchmarks/simulate_contest.py --worlds {options.worlds}`: prompt_plain (the cheapest; 2 candidates),",
-        "prompt_shots (2 for each of 3 seeds) and tune_lora (4 for each of 3 seeds); rows are as hard for all, with",
-        "correlation 0.5, a candidate's own skill varies by 1 point; 100 dev rows. Saved: of the dev rows that these",
-        "candidates would have answered.",
+        f"`benchmarks/simulate_contest.py --worlds {options.worlds} --gains {options.gains}`: prompt_plain (the",
+        "cheapest; 2 candidates), prompt_shots (2 for each of 3 seeds) and tune_lora (4 for each of 3 seeds); rows",
+        "are as hard for all, with correlation 0.5, a candidate's own skill varies by 1 point; 100 dev rows.",
+        "Saved: of the dev rows that these candidates would have answered.",
         "",
         "| worlds | truth | wanted | with racing | without | same verdict | dev rows saved |",
         "|---|---|---|---|---|---|---|",
