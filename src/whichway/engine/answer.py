@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import pack
+from whichway.engine import forward, pack
 from whichway.engine.load import Model
 from whichway.engine.pack import KeyValue, Tree
 from whichway.errors import WayFailed
@@ -142,7 +142,7 @@ class Answerer:
         if known.layers is not None and same >= size / 2:
             self._prefix = Prefix(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
             return
-        self._prefix = Prefix(ids, pack.run_prefix(self.module, ids, self.model.device))
+        self._prefix = Prefix(ids, forward.run_prefix(self.module, ids, self.model.device))
 
     def _counts(self, row: Row, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
@@ -178,7 +178,7 @@ class Answerer:
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
-        logits = pack.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
+        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
         return score(logits.view(len(rows), len(nodes), -1), trie)
 
     def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
@@ -243,7 +243,7 @@ class Answerer:
                 alive = [alive[k] for k in going]
             step = pack.Step(cache, lengths, len(self._prefix.ids), self._prefix.layers)
             ids = torch.tensor([written[n][-1] for n in alive], device=self.model.device)
-            logits = pack.logits(self.module, ids, step, torch.arange(len(ids), device=ids.device))
+            logits = forward.logits(self.module, ids, step, torch.arange(len(ids), device=ids.device))
             lengths = lengths + 1
 
     def _prefill(self, rows: list[Row]) -> tuple[Tensor, list[KeyValue]]:
@@ -252,7 +252,7 @@ class Answerer:
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), device, prefix=self._prefix.layers, keep=True)
         ids = torch.tensor([i for row in rows for i in row.ids], device=device)
-        logits = pack.logits(self.module, ids, layout, torch.tensor(lengths, device=device).cumsum(0) - 1)
+        logits = forward.logits(self.module, ids, layout, torch.tensor(lengths, device=device).cumsum(0) - 1)
         room = max(self._room(row) for row in rows)
         kept = layout.kept or {}
         pairs = [(layout.rows(kept[n][0]), layout.rows(kept[n][1])) for n in sorted(kept)]

@@ -28,7 +28,7 @@ class Block:
     """Queries and the keys they see, as indices into the packed sequence."""
 
     rows: int
-    queries: Tensor | None  # [B Q] index of each query among the asking tokens; None: all of them, in order
+    queries: Tensor | None  # [B Q] index of each query among the block's asking tokens; None: all of them, in order
     keys: Tensor | None  # [B K] index of each key; None: all of them, in order
     home: Tensor | None  # index into [B Q] of each asking token; None: as they are
     shared: int  # keys at the start of each row that all rows share
@@ -74,8 +74,7 @@ class Sheet:
         keys = torch.cat([front, own], dim=1).flatten()
         turn = torch.arange(most)
         asks = turn[None] < asked[:, None]
-        first = self.prefix if asking is self.lengths else 0
-        begins = asked.cumsum(0) - asked + first
+        begins = asked.cumsum(0) - asked
         queries = torch.where(asks, begins[:, None] + turn, begins[:, None]).flatten()
         even = asking is self.lengths
         where = (turn if even else (sizes - asked)[:, None] + turn) + self.prefix  # positions of the queries
@@ -93,6 +92,20 @@ class Sheet:
             None if len(mine) == real.numel() else mine.to(device),
             seen.to(device),
         )
+
+
+def sheet(rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[int], device: torch.device) -> Sheet:
+    """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`."""
+    size = len(prefix)
+    ids, keep, wanted, positions = list(prefix), [], [], list(range(size))
+    for prompt, answer in rows:
+        ids += [*prompt[size:], *answer[:-1]]
+        positions += range(size, len(prompt) + len(answer) - 1)
+        keep += range(len(ids) - len(answer), len(ids))
+        wanted += answer
+    made = [torch.tensor(numbers, device=device) for numbers in (ids, positions, keep, wanted)]
+    lengths = tuple(len(prompt) + len(answer) - 1 - size for prompt, answer in rows)
+    return Sheet(made[0], made[1], made[2], made[3], size, lengths, tuple(len(answer) for _, answer in rows))
 
 
 def _sight(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:

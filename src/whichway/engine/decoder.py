@@ -303,13 +303,13 @@ class Losses(torch.autograd.Function):
         normal, behind = layers.norm(out, trunk.weights.norm)
         held = len(normal) * len(trunk.weights.head.value) * normal.element_size() <= _KEPT_BYTES
         ctx.trunk, ctx.sheet, ctx.kept, ctx.behind, ctx.normal = trunk, sheet, kept, behind, normal
-        ctx.chances = [] if held else None
+        ctx.away = [] if held else None
         losses = []
         for here, wanted in zip(normal.split(_HEAD_TOKENS), sheet.wanted.split(_HEAD_TOKENS), strict=True):
             chances = F.linear(here, trunk.weights.head.value).to(trunk.wide).log_softmax(-1)
             losses.append(-chances.gather(1, wanted[:, None])[:, 0])
             if held:
-                ctx.chances.append(chances.exp_().to(normal.dtype))
+                ctx.away.append(_away(chances, wanted).to(normal.dtype))
         return torch.cat(losses)
 
     @staticmethod
@@ -320,10 +320,11 @@ class Losses(torch.autograd.Function):
         for n, (weight, here, wanted) in enumerate(
             zip(*(t.split(_HEAD_TOKENS) for t in (grads[0], ctx.normal, sheet.wanted)), strict=True)
         ):
-            chances = ctx.chances[n] if ctx.chances is not None else _chances(here, head.value, trunk.wide)
-            away = chances.to(trunk.wide)
-            away[torch.arange(len(wanted)), wanted] -= 1.0
-            away = away.mul_(weight[:, None]).to(here.dtype)
+            if ctx.away is not None:
+                away = ctx.away[n]
+            else:
+                away = _away(F.linear(here, head.value).to(trunk.wide).log_softmax(-1), wanted).to(here.dtype)
+            away = away * weight[:, None].to(here.dtype)
             grad[n * _HEAD_TOKENS :][: len(here)] = away @ head.value
             if head.grad is not None:
                 layers._add(head.grad, away.t(), here)
@@ -333,5 +334,8 @@ class Losses(torch.autograd.Function):
         return (None,) * 5
 
 
-def _chances(normal: Tensor, head: Tensor, wide: torch.dtype) -> Tensor:
-    return F.linear(normal, head).to(wide).softmax(-1).to(normal.dtype)
+def _away(logprobs: Tensor, wanted: Tensor) -> Tensor:
+    """Probabilities less the wanted token's one: the gradient of the loss by the logits. Overwrites its input."""
+    away = logprobs.exp_()
+    away[torch.arange(len(wanted), device=away.device), wanted] -= 1.0  # before rounding: small differences matter
+    return away

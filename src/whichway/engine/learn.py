@@ -26,8 +26,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import attach, live, pack
+from whichway.engine import attach, decoder, forward, live, pack, weights
 from whichway.engine.answer import out_of_memory
+from whichway.engine.attention import sheet
 from whichway.engine.live import Encoded
 from whichway.engine.load import Model, fork, quiet
 from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
@@ -97,6 +98,12 @@ class Trainee:
     tensors: dict[str, nn.Parameter]
     outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
     base: str
+    masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
+
+    def refresh(self) -> None:
+        """After a step."""
+        if self.masters is not None:
+            self.masters.refresh()
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Write the trained part as PEFT, or as a model folder, would be found."""
@@ -121,10 +128,20 @@ def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None)
     base = job.weights.base
     if isinstance(given, LoraOptions):
         wrapped = _lora(model, given, job.seed, start)
-        return Trainee("lora", wrapped.get_base_model(), _trained(wrapped), wrapped, base)
+        return _gathered(Trainee("lora", wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
     module = attach.own_float32(model.module if start is None else attach.full(model.module, start))
     module.requires_grad_(True)
-    return Trainee("full", module, _trained(module), module, base)
+    return _gathered(Trainee("full", module, _trained(module), module, base), model)
+
+
+def _gathered(who: Trainee, model: Model) -> Trainee:
+    """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
+    trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
+    if trunk is None:
+        return who
+    who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
+    who.tensors = {"masters": who.masters.vector}
+    return who
 
 
 def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
@@ -249,6 +266,7 @@ class Run:
         for group in self.adam.param_groups:
             group["lr"] = self.rate * self._factor(self.at.step)
         self.adam.step()
+        self.who.refresh()
         self.at.loss += loss * trained
         self.at.trained += trained
         self.at.tokens += self._size(batch) + len(self.prefix)
@@ -264,7 +282,7 @@ class Run:
     def _backward(self, batch: Sequence[Encoded], trained: int) -> float:
         """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
         while True:
-            self.adam.zero_grad(set_to_none=True)
+            self.adam.zero_grad(set_to_none=self.who.masters is None)
             pieces = list(self._pieces(batch))
             try:
                 with self._drawn():
@@ -288,7 +306,7 @@ class Run:
             yield
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
-        loss = row_losses(self.who.module, rows, self.prefix).sum() / trained
+        loss = row_losses(self.who.module, rows, self.prefix, self.who.masters).sum() / trained
         torch.autograd.backward(loss)
         return float(loss.detach())
 
@@ -373,6 +391,7 @@ class Run:
                 m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
                 step = torch.tensor(float(at.step), device=p.device)
                 self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
+        self.who.refresh()
         return at
 
     def _finish(self) -> None:
@@ -391,10 +410,21 @@ class Run:
         return [self._adapter(n) for n in names] if all((self.folder / n).exists() for n in names) else None
 
 
-def row_losses(module: Any, rows: Sequence[Encoded], prefix: Sequence[int]) -> Tensor:
-    """Negative log-probability of every answer token of all rows, with the shared prefix run once."""
-    shared = pack.run_prefix(module, prefix, module.device)
-    return -pack.answer_logprobs(module, [(r.prompt, r.answer) for r in rows], shared, len(prefix))
+def row_losses(
+    module: Any, rows: Sequence[Encoded], prefix: Sequence[int], masters: weights.Masters | None = None
+) -> Tensor:
+    """Negative log-probability of every answer token of all rows, with the shared prefix run once.
+
+    With `masters` the gradients are computed by hand and land in their vector's; else autograd follows the module.
+    """
+    pairs = [(row.prompt, row.answer) for row in rows]
+    if masters is not None:
+        trunk = decoder.trunk_of(module)
+        assert trunk is not None
+        losses: Tensor = decoder.Losses.apply(masters.vector, trunk, sheet(pairs, prefix, module.device), None, 0)
+        return losses
+    shared = forward.run_prefix(module, prefix, module.device)
+    return -forward.answer_logprobs(module, pairs, shared, len(prefix))
 
 
 def encode(model: Model, job: TrainJob) -> list[Encoded]:

@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import json
+import logging
 import re
 import time
 import warnings
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from whichway.engine import pack
+from whichway.engine import decoder, forward, pack
 from whichway.engine.render import Renderer
 from whichway.errors import ModelError
 from whichway.nouns import digest
@@ -27,6 +28,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 _KEPT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+log = logging.getLogger(__name__)
 _LAYERS = {"full_attention", "sliding_attention"}
 
 
@@ -173,6 +175,7 @@ def load(folder: Path) -> Model:
         names = ", ".join(sorted(others))
         raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
     prove(folder, module)
+    prove_trunk(module)
     renderer = Renderer(tokenizer, _eos(module))
     context = int(getattr(config, "max_position_embeddings", None) or 2048)
     return Model(folder, mark, module, tokenizer, renderer, context)
@@ -257,14 +260,30 @@ def prove(folder: Path, module: Any) -> None:
             module.set_attn_implementation("eager")
             wanted = torch.cat([module(row[None]).logits[0, 4:] for row in rows])
             module.set_attn_implementation(pack.ATTENTION)
-            prefix = pack.run_prefix(module, ids[:4].tolist(), module.device)
+            prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
             layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
-            found = pack.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
+            found = forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
         gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
     except Exception as error:  # foreign model code meets our attention
         raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {first_line(error)}") from error
     if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
         raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
+
+
+def prove_trunk(module: Any) -> None:
+    """Compare our own decoder with transformers' layers; where they differ, transformers' are used."""
+    if decoder.trunk_of(module) is None:
+        return
+    ids = torch.arange(1, 12, device=module.device) * 7 % min(module.config.get_text_config().vocab_size, 250)
+    layout = pack.lay([5, 6], 0, module.device)
+    keep = torch.tensor([2, 4, 10], device=module.device)
+    wanted = forward.through_transformers(module, ids, layout, keep).detach()
+    with torch.no_grad():
+        found = forward.logits(module, ids, layout, keep)
+    gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
+        log.warning("%s: our decoder differs from transformers by %.1g; transformers' is used.", _name(module), gap)
+        decoder.forget(module)
 
 
 def _name(module: Any) -> str:

@@ -58,6 +58,10 @@ class Layout(Protocol):
         """`[H, R, D]` and `[N, R, D]` in, `[R, H, D]` out."""
         ...
 
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class How:
@@ -82,8 +86,7 @@ class Rows:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
         """Attention of each token over the prefix and its row."""
-        if self.kept is not None:
-            self.kept[layer] = (key, value)
+        self.store(layer, key, value)
         heads, groups = key.shape[0], query.shape[0] // key.shape[0]
         rows = self.rows(query)
         q = rows.reshape(heads, groups, *rows.shape[1:]).transpose(1, 2)  # [N, B, G, S, D]
@@ -92,6 +95,11 @@ class Rows:
         out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
         flat = out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)  # [B * S, H, D]
         return flat if self.home is None else flat.index_select(0, self.home)
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        if self.kept is not None:
+            self.kept[layer] = (key, value)
 
     def rows(self, packed: Tensor) -> Tensor:
         """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
@@ -137,6 +145,10 @@ class Step:
         seen, far = self._windows(how.window, prefix)
         out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
         return out[:, :, :, 0].transpose(0, 1).flatten(1, 2)
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """A decoding step asks for every token."""
+        raise NotImplementedError
 
     def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor, Tensor | None]:
         slots = torch.arange(self.used, device=self.lengths.device)
@@ -308,43 +320,6 @@ def _attention(
     return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
 
 
-def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
-    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else."""
-    out = module(**_inputs(ids, layout), logits_to_keep=keep)
-    return torch.as_tensor(out.logits[0])
-
-
-def states(module: Any, ids: Tensor, layout: Layout) -> Tensor:
-    """Hidden states `[R, hidden]` behind the last layer and its norm."""
-    return torch.as_tensor(module.base_model(**_inputs(ids, layout)).last_hidden_state[0])
-
-
-def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
-    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
-    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
-    return [every[n][0] for n in (0, len(every) // 2, -1)]
-
-
-def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
-    # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
-    mask = torch.zeros(1, 1, 1, 1, device=ids.device)
-    fed = {"input_ids": ids[None], "position_ids": layout.positions[None], "attention_mask": mask}
-    return {**fed, "use_cache": False, "layout": layout}
-
-
-def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
-    """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
-
-    Outside `torch.no_grad` they carry gradients, so that all rows train what the prefix runs through.
-    """
-    if not ids:
-        return None
-    layout = lay([len(ids)], 0, device, keep=True)
-    states(module, torch.tensor(ids, device=device), layout)
-    assert layout.kept is not None
-    return [layout.kept[layer] for layer in sorted(layout.kept)]
-
-
 def common(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share and that leaves each at least one token."""
     return max(0, min(agree(sequences), min(len(s) for s in sequences) - 1))
@@ -354,28 +329,3 @@ def agree(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share."""
     first, last = min(sequences), max(sequences)  # in order of content: what these two share, all share
     return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-
-
-def answer_logprobs(
-    module: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[KeyValue] | None, start: int
-) -> Tensor:
-    """Log-probability of every answer token, rows one after the other.
-
-    Args:
-        module: the model.
-        rows: (prompt, answer) token ids; the last answer token is predicted, never fed.
-        prefix: keys and values of the first `start` prompt tokens of all rows.
-        start: length of the prefix.
-    """
-    device = module.device
-    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
-    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix)
-    keep: list[int] = []
-    end = 0
-    for (_, answer), ids in zip(rows, fed, strict=True):
-        end += len(ids)
-        keep.extend(range(end - len(answer), end))
-    tokens = torch.tensor([i for row in fed for i in row], device=device)
-    wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
-    out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
-    return -F.cross_entropy(out, wanted, reduction="none")

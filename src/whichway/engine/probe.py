@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import pack
+from whichway.engine import forward, pack
 from whichway.engine.answer import Answerer, Row, halving
 from whichway.engine.learn import options, read_adapter
 from whichway.engine.load import Model
@@ -101,7 +101,7 @@ class Prober(Answerer):
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        found = [torch.split(state.float().cpu(), lengths) for state in pack.depths(self.module, ids, layout)]
+        found = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
         size = len(self._prefix.ids)
         own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
         each = zip(zip(*found, strict=True), own, strict=True)
