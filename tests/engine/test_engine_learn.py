@@ -133,10 +133,10 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     whole = list(learn.train(model, job(max_steps=2), tmp_path / "whole", None))
     honest = learn.row_losses
 
-    def greedy(module, rows, prefix):
+    def greedy(module, rows, *rest):
         if len(rows) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return honest(module, rows, prefix)
+        return honest(module, rows, *rest)
 
     monkeypatch.setattr(learn, "row_losses", greedy)
     small = list(learn.train(model, job(max_steps=2), tmp_path / "small", None))
@@ -144,7 +144,7 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
 
 
 def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monkeypatch):
-    def greedy(module, rows, prefix):
+    def greedy(module, rows, *rest):
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(learn, "row_losses", greedy)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import re
-import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from whichway.engine import decoder, forward, pack
+from whichway.engine import decoder, forward, pack, rates
 from whichway.engine.render import Renderer
 from whichway.errors import ModelError
 from whichway.nouns import digest
@@ -190,10 +189,15 @@ def _tokenizer(folder: Path) -> Any:
         raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
+def _width(folder: Path) -> int:
+    config = _config(folder)
+    return int(config.get("hidden_size") or config.get("n_embd") or 0)
+
+
 def _loaded(kind: Any, folder: Path) -> Any:
     return kind.from_pretrained(
         folder,
-        dtype=dtype(device()),
+        dtype=rates.dtype(device(), _width(folder)),
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
@@ -309,22 +313,3 @@ def fork(module: Any, own: Iterable[str] = ()) -> Any:
 def device() -> torch.device:
     """The accelerator if there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@functools.lru_cache(maxsize=4)
-def dtype(where: torch.device) -> torch.dtype:
-    """The format of frozen weights: bfloat16 where it is measured to be much faster, else float32."""
-    if where.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if _seconds(torch.bfloat16) * 1.5 < _seconds(torch.float32) else torch.float32
-
-
-def _seconds(kind: torch.dtype) -> float:
-    """Fastest of a few products of the size that a small model makes."""
-    left, right = torch.ones(256, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - start)
-    return best
