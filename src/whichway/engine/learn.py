@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from whichway.engine import attach, decoder, forward, live, pack, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
+from whichway.engine.child import Now, Watch
 from whichway.engine.live import Encoded
 from whichway.engine.load import Model, fork, quiet
 from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
@@ -186,24 +187,35 @@ class Progress:
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
 
 
-def train(model: Model, job: TrainJob, folder: Path, start: Path | None) -> Iterator[Adapter]:
+class Stop(Exception):
+    """A watcher's wish to stop: the state is saved, and the same job goes on from there another time."""
+
+
+def train(
+    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
+) -> Iterator[Adapter]:
     """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
 
-    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there.
+    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there. `watch` is
+    told after every step where it stands, and may raise `Stop`.
 
     Raises:
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
     given = options(LoraOptions if job.kind == "lora" else FullOptions, job.options)
-    run = Run(model, job, given, folder, start)
+    run = Run(model, job, given, folder, start, watch)
     yield from run.steps()
 
 
 class Run:
     """One training from its rows to its last checkpoint."""
 
-    def __init__(self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None) -> None:
+    def __init__(
+        self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
+        watch: Watch | None = None,
+    ) -> None:  # fmt: skip
+        self.watch = watch
         self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
         self.key = digest(["learn", _VERSION, job])
         self.rows = _fitting(encode(model, job), model.context)
@@ -226,8 +238,10 @@ class Run:
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
-            self._step()
+            loss = self._step()
             self.at.seconds = time.perf_counter() - began
+            if self.watch is not None:
+                self._tell(loss)
             if self.at.step in self.stops:
                 name = self._checkpoint()
                 self._save_state()
@@ -239,6 +253,14 @@ class Run:
                 self._save_state()
                 saved = time.perf_counter()
         self._finish()
+
+    def _tell(self, loss: float) -> None:
+        assert self.watch is not None
+        try:
+            self.watch(Now(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
+        except Stop:
+            self._save_state()
+            raise
 
     def _stops(self) -> set[int]:
         """The steps after which a checkpoint is saved; the last one always is."""
@@ -254,8 +276,8 @@ class Run:
         random.Random(f"{self.job.seed}/{epoch}").shuffle(order)
         return [self.rows[i] for i in order[place * self.given.batch : (place + 1) * self.given.batch]]
 
-    def _step(self) -> None:
-        """One optimiser step."""
+    def _step(self) -> float:
+        """One optimiser step; returns its loss."""
         batch = self._batch(self.at.step)
         trained = sum(len(row.answer) for row in batch)
         loss = self._backward(batch, trained)
@@ -270,6 +292,7 @@ class Run:
         self.at.loss += loss * trained
         self.at.trained += trained
         self.at.tokens += self._size(batch) + len(self.prefix)
+        return loss
 
     def _factor(self, step: int) -> float:
         """Warm-up, then decay to nothing behind the last step."""
@@ -370,7 +393,7 @@ class Run:
             tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
         self._state.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".tmp")
-        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit})
+        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit, "threads": torch.get_num_threads()})
         save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
         temporary.replace(self._state)
 
@@ -383,6 +406,7 @@ class Run:
         with safe_open(self._state, "pt") as file:
             facts = json.loads(file.metadata()["progress"])
             self.limit = facts.pop("limit")
+            torch.set_num_threads(facts.pop("threads"))  # sums in another order would not be bit-equal
             at = Progress(**facts)
             if not all((self.folder / name).exists() for name in at.done):
                 return None
