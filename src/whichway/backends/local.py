@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from whichway.engine.load import Model
 
 log = logging.getLogger(__name__)
-_KINDS = frozenset({"lora", "full", "probe"})
+_KINDS = frozenset({"lora", "full", "top", "top_full", "probe"})
 
 
 class LocalBackend:
     """Keeps the last base model in memory, and the last trained part put on it."""
 
     name = "local"
-    version = f"1, torch {version('torch')}, transformers {version('transformers')}"  # enters every digest
+    version = f"2, torch {version('torch')}, transformers {version('transformers')}"  # enters every digest
 
     def __init__(self) -> None:
         self._model: Model | None = None
@@ -53,7 +53,7 @@ class LocalBackend:
         yield self._session(weights, adapter)
 
     def trains(self) -> frozenset[str]:
-        """LoRA adapters, all weights, probes."""
+        """LoRA adapters, all weights, either on the top layers only, probes."""
         return _KINDS
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
@@ -113,7 +113,7 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if weights.kind == "probe":
         return probe.open_head(model, adapter)
-    module = (attach.full if weights.kind == "full" else attach.lora)(model.module, adapter)
+    module = attach.trained(model.module, adapter)
     live.check(adapter, model, module)
     return Answerer(model, module)
 

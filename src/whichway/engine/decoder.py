@@ -38,6 +38,13 @@ def trunk_of(module: Any) -> Trunk | None:
     return _trunks[module]
 
 
+def known(module: Any) -> Trunk:
+    """The trunk of a module that is known to have one."""
+    trunk = trunk_of(module)
+    assert trunk is not None
+    return trunk
+
+
 def forget(module: Any) -> None:
     """Run this module through transformers from now on."""
     _trunks[module] = None
@@ -81,6 +88,17 @@ class Trunk:
         seen: dict[int, Tensor] = {}
         last = self._run(ids, layout, None, seen, {0, count // 2})
         return [seen[0], seen[count // 2], layers.norm(last, self.weights.norm)[0]]
+
+    @torch.no_grad()
+    def below(self, sheet: Sheet, first: int) -> Tensor:
+        """States `[T, hidden]` in front of layer `first`, of the prefix and all rows."""
+        kept = Kept(0)
+        states = self.embed(sheet.ids, sheet.positions)
+        kept.rotation = self.rotation(sheet.positions)
+        for n in range(first):
+            states = self._forward(n, states, sheet, kept)
+            kept.tape.clear()
+        return states
 
     def _run(
         self, ids: Tensor, layout: pack.Layout, keep: Tensor | None, seen: dict[int, Tensor] | None = None,

@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from whichway.engine import attach, decoder, forward, live, pack, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
+from whichway.engine.below import Below
 from whichway.engine.child import Now, Watch
 from whichway.engine.live import Encoded
 from whichway.engine.load import Model, fork, quiet
@@ -38,7 +40,8 @@ from whichway.nouns import Adapter, TrainJob, Weights, digest
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
-_VERSION = 1  # enters digests: raise it when the same job gives other weights
+_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+_VERSION = 2  # enters digests: raise it when the same job gives other weights
 
 Given = TypeVar("Given")
 log = logging.getLogger(__name__)
@@ -67,8 +70,27 @@ class LoraOptions(FullOptions):
     dropout: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class TopOptions(LoraOptions):
+    """What can be set when a LoRA adapter on the top layers is trained."""
+
+    layers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TopFullOptions(FullOptions):
+    """What can be set when all weights of the top layers are trained."""
+
+    layers: int = 2
+
+
+KINDS: dict[str, type[FullOptions]] = {
+    "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions
+}  # fmt: skip
+
+
 def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
-    """A job's options, checked.
+    """A job's options, checked; counts are whole numbers.
 
     Raises:
         OptionError: an unknown one, or a value that makes no sense.
@@ -112,7 +134,7 @@ class Trainee:
             self._save(folder, tokenizer)
 
     def _save(self, folder: Path, tokenizer: Any) -> None:
-        if self.kind == "full":
+        if self.kind in ("full", "top_full"):
             self.outer.save_pretrained(folder, safe_serialization=True)
             tokenizer.save_pretrained(folder)
             return
@@ -129,10 +151,26 @@ def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None)
     base = job.weights.base
     if isinstance(given, LoraOptions):
         wrapped = _lora(model, given, job.seed, start)
-        return _gathered(Trainee("lora", wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
-    module = attach.own_float32(model.module if start is None else attach.full(model.module, start))
-    module.requires_grad_(True)
-    return _gathered(Trainee("full", module, _trained(module), module, base), model)
+        return _gathered(Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
+    module = model.module if start is None else attach.full(model.module, start)
+    names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
+    module = attach.own_float32(module)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(names is None or name in names)
+    return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
+
+
+def _top(module: Any, count: int) -> list[str]:
+    """Names of the parameters of the last `count` layers.
+
+    Raises:
+        OptionError: the model has fewer.
+    """
+    numbered = [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+    total = max(n for n, _ in numbered) + 1
+    if count > total:
+        raise OptionError(f"Training option layers = {count}: the model has {total}.")
+    return [name for n, name in numbered if n >= total - count]
 
 
 def _gathered(who: Trainee, model: Model) -> Trainee:
@@ -156,7 +194,7 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
             r=given.rank,
             lora_alpha=alpha,  # type: ignore[arg-type]
             lora_dropout=given.dropout,
-            target_modules="all-linear",
+            target_modules=_targets(model.module, given),
             task_type="CAUSAL_LM",
             fan_in_fan_out=model.module.config.model_type == "gpt2",
         )
@@ -169,6 +207,14 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
         if "lora_dropout" in name:
             part.train()
     return wrapped
+
+
+def _targets(module: Any, given: LoraOptions) -> str | list[str]:
+    """PEFT's word for the layers that get an adapter."""
+    if not isinstance(given, TopOptions):
+        return "all-linear"
+    parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
+    return sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
 
 
 def _trained(module: Any) -> dict[str, nn.Parameter]:
@@ -203,7 +249,7 @@ def train(
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
-    given = options(LoraOptions if job.kind == "lora" else FullOptions, job.options)
+    given = options(KINDS[job.kind], job.options)
     run = Run(model, job, given, folder, start, watch)
     yield from run.steps()
 
@@ -233,6 +279,7 @@ class Run:
             yield from finished
             return
         self.who = trainee(self.model, self.job, self.given, self.start)
+        self.below = self._below()
         self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
         self.at = self._resume() or Progress()
         yield from [self._adapter(name) for name in self.at.done]
@@ -261,6 +308,13 @@ class Run:
         except Stop:
             self._save_state()
             raise
+
+    def _below(self) -> Below | None:
+        """States in front of the first trained layer, for ways that train the top only."""
+        if self.who.masters is None or not isinstance(self.given, TopOptions | TopFullOptions):
+            return None
+        first = len(decoder.known(self.who.module).how) - self.given.layers
+        return Below.of(self.model, self.rows, self.prefix, first, self.folder)
 
     def _stops(self) -> set[int]:
         """The steps after which a checkpoint is saved; the last one always is."""
@@ -329,7 +383,8 @@ class Run:
             yield
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
-        loss = row_losses(self.who.module, rows, self.prefix, self.who.masters).sum() / trained
+        losses = row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
+        loss = losses.sum() / trained
         torch.autograd.backward(loss)
         return float(loss.detach())
 
@@ -435,7 +490,11 @@ class Run:
 
 
 def row_losses(
-    module: Any, rows: Sequence[Encoded], prefix: Sequence[int], masters: weights.Masters | None = None
+    module: Any,
+    rows: Sequence[Encoded],
+    prefix: Sequence[int],
+    masters: weights.Masters | None = None,
+    below: Below | None = None,
 ) -> Tensor:
     """Negative log-probability of every answer token of all rows, with the shared prefix run once.
 
@@ -443,9 +502,9 @@ def row_losses(
     """
     pairs = [(row.prompt, row.answer) for row in rows]
     if masters is not None:
-        trunk = decoder.trunk_of(module)
-        assert trunk is not None
-        losses: Tensor = decoder.Losses.apply(masters.vector, trunk, sheet(pairs, prefix, module.device), None, 0)
+        paper = sheet(pairs, prefix, module.device)
+        states, first = (below(rows), below.first) if below else (None, 0)
+        losses: Tensor = decoder.Losses.apply(masters.vector, decoder.known(module), paper, states, first)
         return losses
     shared = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, shared, len(prefix))
@@ -480,7 +539,7 @@ def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
 def default_rate(model: Model, kind: str) -> float:
     """The learning rate that suits the model's width."""
     rate: float = 5e-4 * (2000 / model.hidden) ** 0.78
-    return rate if kind == "lora" else rate / 10
+    return rate if kind in ("lora", "top") else rate / 10
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:
