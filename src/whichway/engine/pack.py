@@ -25,6 +25,14 @@ LONG = 768  # keys; above it fused attention is faster than two plain matrix pro
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
 
 
+@dataclass(slots=True)
+class Shared:
+    """The shared prefix's ids, with its keys and values."""
+
+    ids: list[int]
+    layers: list[KeyValue] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Answer tokens that every row is continued with at once; each sees its ancestors, not its siblings."""
@@ -222,20 +230,26 @@ def _fused(
 def _plain(
     q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
 ) -> Tensor:
+    """By plain products; scores and softmax in float32 or longer, whatever the format of the rest."""
     heads, rows, groups, size, depth = q.shape
-    q = (q * how.scaling).reshape(heads, rows * groups * size, depth)
-    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.transpose(2, 3))
+    wide = q.dtype if q.dtype == torch.float64 else torch.float32
+    q = (q.to(wide) * how.scaling).reshape(heads, rows * groups * size, depth)
+    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.to(wide).transpose(2, 3))
     own = own.view(heads, rows, groups, size, -1)
-    hidden, low = ~seen[:, None], torch.finfo(q.dtype).min
+    hidden, low = ~seen[:, None], torch.finfo(wide).min
+    own = _soften(own, how).masked_fill_(hidden, low)
     if prefix is None:
-        weights = _soften(own, how).masked_fill(hidden, low).softmax(-1)
-        return torch.matmul(weights.flatten(2, 3), v).view(heads, rows, groups, size, -1)
-    shared = torch.bmm(q, prefix[0].transpose(1, 2)).view(heads, rows, groups, size, -1)
-    own, shared = _soften(own, how).masked_fill(hidden, low), _soften(shared, how)
+        return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
+    length = prefix[0].shape[1]
+    scores = q.new_empty(heads, rows, groups, size, length + own.shape[-1])
+    scores[..., :length] = torch.bmm(q, prefix[0].to(wide).transpose(1, 2)).view(heads, rows, groups, size, -1)
+    scores[..., length:] = own
+    if how.softcap is not None:
+        scores[..., :length] = _soften(scores[..., :length], how)
     if far is not None:
-        shared = shared.masked_fill(~far[:, None], low)
-    weights = torch.cat([shared, own], dim=-1).softmax(-1)
-    of_shared, of_own = torch.split(weights, [shared.shape[-1], own.shape[-1]], dim=-1)
+        scores[..., :length].masked_fill_(~far[:, None], low)
+    weights = scores.softmax(-1).to(v.dtype)
+    of_shared, of_own = torch.split(weights, [length, own.shape[-1]], dim=-1)
     out = torch.bmm(of_shared.reshape(heads, rows * groups * size, -1), prefix[1]).view(heads, rows, -1, depth)
     return (out + torch.matmul(of_own.flatten(2, 3), v)).view(heads, rows, groups, size, depth)
 

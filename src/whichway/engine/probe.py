@@ -23,6 +23,7 @@ from torch import Tensor
 
 from whichway.engine import forward, pack
 from whichway.engine.answer import Answerer, Row, halving
+from whichway.engine.kept import kept
 from whichway.engine.learn import options, read_adapter
 from whichway.engine.load import Model
 from whichway.errors import AdapterNotLive, WayFailed
@@ -144,8 +145,8 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")
     requests = [Request(row.messages, _DECODING, (row.answer,)) for row in job.rows]
-    features, replies = Prober(model, None).features(requests)
-    fine = [i for i, reply in enumerate(replies) if reply.finish != "error"]
+    features, sizes = _read_all(model, requests, place.parent)
+    fine = [i for i, size in enumerate(sizes) if size is not None]
     answers = [job.rows[i].answer for i in fine]
     if len(set(answers)) < 2:
         raise WayFailed("A probe needs training rows of at least two labels that fit the model.")
@@ -156,9 +157,26 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
         "epoch": 1.0,
         "loss": loss,
         "seconds": time.perf_counter() - start,
-        "tokens": sum(reply.tokens_in for reply in replies),
+        "tokens": sum(size for size in sizes if size is not None),
     }
     _save(place, head, facts, [requests[i] for i in fine[:_CHECKED]], head(features[fine[:_CHECKED]]))
+
+
+def _read_all(
+    model: Model, requests: Sequence[Request], folder: Path
+) -> tuple[np.ndarray[Any, Any], list[int | None]]:
+    """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
+
+    def make() -> dict[str, Tensor]:
+        features, replies = Prober(model, None).features(requests)
+        sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
+        return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes)}
+
+    kind = str(next(model.module.parameters()).dtype)
+    key = ["features", _VERSION, model.revision, kind, [request.messages for request in requests]]
+    found = kept(folder, key, make)
+    numbers: list[int] = found["sizes"].tolist()
+    return found["features"].numpy(), [None if n < 0 else n for n in numbers]
 
 
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
