@@ -2,10 +2,12 @@
 
 import json
 import os
-import resource
 import sys
 import time
 
+from turns import Turns, memory
+
+turns = Turns()
 started = time.perf_counter()
 job = json.load(open(sys.argv[1]))
 setting = job["setting"]
@@ -22,20 +24,17 @@ torch.set_num_threads(job["threads"])
 
 
 class Clock(TrainerCallback):
-    """Start, end and loss of each step."""
-
-    def __init__(self):
-        self.seconds, self.losses = [], []
+    """A step is a turn. What comes between steps (the next batch, the log) is not counted."""
 
     def on_step_begin(self, args, state, control, **others):
-        self.start = time.perf_counter()
+        turns.wait()
 
     def on_step_end(self, args, state, control, **others):
-        self.seconds.append(time.perf_counter() - self.start)
+        self.seconds = turns.taken()
 
     def on_log(self, args, state, control, logs=None, **others):
         if "loss" in (logs or {}):
-            self.losses.append(logs["loss"])
+            turns.tell(seconds=self.seconds, loss=logs["loss"], memory=memory())
 
 
 kind = torch.bfloat16 if setting["weights"] == "bf16" else torch.float32
@@ -57,7 +56,7 @@ config = SFTConfig(
     completion_only_loss=True,
     packing=setting["packing"],
     max_length=job["longest"] if not setting["packing"] else job["longest"] * job["batch"],
-    train_sampling_strategy="group_by_length" if setting["group"] else "sequential",
+    train_sampling_strategy="sequential",
     loss_type=setting["loss"],
     logging_steps=1,
     save_strategy="no",
@@ -71,23 +70,13 @@ if setting["packing"]:  # a packed sequence holds about a batch of rows
 rows = Dataset.from_list([{"input_ids": r["ids"], "completion_mask": r["mask"]} for r in job["rows"]])
 adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=job["rate"], weight_decay=0.0, fused=True)
 schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: job["factors"][min(n, len(job["factors"]) - 1)])
-clock = Clock()
 trainer = SFTTrainer(
     model=model,
     args=config,
     train_dataset=rows,
     processing_class=tokenizer,
-    callbacks=[clock],
+    callbacks=[Clock()],
     optimizers=(adam, schedule),
 )
-loaded = time.perf_counter() - started
+turns.tell(load=time.perf_counter() - started)
 trainer.train()
-result = {
-    "seconds": clock.seconds,
-    "losses": clock.losses,
-    "load": loaded,
-    "total": time.perf_counter() - started,
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    "cpu": time.process_time(),
-}
-json.dump(result, open(sys.argv[2], "w"))
