@@ -29,5 +29,5 @@ while True:
     size = len(job["labels"])
     best = [max(range(size), key=lambda n: scores[row * size + n]) for row in range(len(rows))]
     turns.tell(
-        seconds=turns.taken(), memory=memory(), rows=len(rows), text=[job["labels"][n][0] for n in best]
+        seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), rows=len(rows), text=[job["labels"][n][0] for n in best]
     )

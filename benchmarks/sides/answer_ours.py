@@ -36,4 +36,4 @@ while True:
     replies = (session.generate if job["what"] == "generate" else session.choose)(asked)
     seconds = turns.taken()
     text = [r.text for r in replies] if job["what"] == "choose" else []
-    turns.tell(seconds=seconds, memory=memory(), written=sum(r.tokens_out for r in replies), text=text)
+    turns.tell(seconds=seconds, memory=memory(), cpu=turns.cpu(), written=sum(r.tokens_out for r in replies), text=text)

@@ -33,4 +33,4 @@ while True:
                 input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=job["new"], pad_token_id=1
             )
         written += (out.shape[1] - longest) * len(batch)
-    turns.tell(seconds=turns.taken(), memory=memory(), written=written, rows=len(rows))
+    turns.tell(seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), written=written, rows=len(rows))

@@ -50,7 +50,7 @@ clock = {"seconds": 0.0}
 
 def watch(now):
     """A step has ended: tell, and wait for the next turn."""
-    turns.tell(seconds=turns.taken(), loss=now.loss, memory=memory())
+    turns.tell(seconds=turns.taken(), loss=now.loss, memory=memory(), cpu=turns.cpu())
     turns.wait()
 
 

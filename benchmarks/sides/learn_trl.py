@@ -34,7 +34,7 @@ class Clock(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **others):
         if "loss" in (logs or {}):
-            turns.tell(seconds=self.seconds, loss=logs["loss"], memory=memory())
+            turns.tell(seconds=self.seconds, loss=logs["loss"], memory=memory(), cpu=turns.cpu())
 
 
 kind = torch.bfloat16 if setting["weights"] == "bf16" else torch.float32

@@ -11,17 +11,21 @@ class Turns:
     def __init__(self):
         # what libraries print must not mix with our lines
         self.out, sys.stdout = sys.stdout, sys.stderr
-        self.start = 0.0
+        self.start = self.cpu_start = 0.0
 
     def wait(self):
         """Wait for our turn; start the clock."""
         if not sys.stdin.readline():
             sys.exit(0)
-        self.start = time.perf_counter()
+        self.start, self.cpu_start = time.perf_counter(), time.process_time()
 
     def taken(self):
         """Seconds of this turn so far."""
         return time.perf_counter() - self.start
+
+    def cpu(self):
+        """Processor seconds of this turn so far."""
+        return time.process_time() - self.cpu_start
 
     def tell(self, **facts):
         """One line to the benchmark."""

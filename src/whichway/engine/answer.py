@@ -28,7 +28,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Reply, Request, digest
 
 T = TypeVar("T")
-_ROWS = {"cpu": 32, "cuda": 256}  # decoded together
+_ROWS = {"cpu": 64, "cuda": 256}  # decoded together
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
 
 

@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 ATTENTION = "whichway"  # the name under which transformers finds our attention
-LONG = 768  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+_CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
+SCORES = 1 << 26  # held at once by plain products behind a shared prefix
 
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
 
@@ -191,10 +193,17 @@ def mix(
         return _causal(q, k, v, how.scaling)
     if seen is None:
         seen = causal(k.shape[2], q.device)[None]
-    long = k.shape[2] + (prefix[0].shape[1] if prefix else 0) > LONG
-    if long and how.softcap is None:
+    if how.softcap is None and _is_long(q, k, prefix):
         return _fused(q, k, v, prefix, seen, far, how.scaling)
     return _plain(q, k, v, prefix, seen, far, how)
+
+
+def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
+    """Whether fused attention pays; behind a shared prefix it does not: it wants the prefix copied for every row."""
+    if q.is_cuda:
+        return True
+    keys = k.shape[2] + (prefix[0].shape[1] if prefix else 0)
+    return keys > LONG and (prefix is None or q.shape[:-1].numel() * keys > SCORES)
 
 
 def causal(size: int, device: torch.device) -> Tensor:
@@ -237,21 +246,37 @@ def _plain(
     own = torch.matmul(q.view(heads, rows, groups * size, depth), k.to(wide).transpose(2, 3))
     own = own.view(heads, rows, groups, size, -1)
     hidden, low = ~seen[:, None], torch.finfo(wide).min
-    own = _soften(own, how).masked_fill_(hidden, low)
+    own = _soften(own, how).masked_fill(hidden, low)
     if prefix is None:
         return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
-    length = prefix[0].shape[1]
-    scores = q.new_empty(heads, rows, groups, size, length + own.shape[-1])
-    scores[..., :length] = torch.bmm(q, prefix[0].to(wide).transpose(1, 2)).view(heads, rows, groups, size, -1)
-    scores[..., length:] = own
-    if how.softcap is not None:
-        scores[..., :length] = _soften(scores[..., :length], how)
-    if far is not None:
-        scores[..., :length].masked_fill_(~far[:, None], low)
-    weights = scores.softmax(-1).to(v.dtype)
-    of_shared, of_own = torch.split(weights, [length, own.shape[-1]], dim=-1)
-    out = torch.bmm(of_shared.reshape(heads, rows * groups * size, -1), prefix[1]).view(heads, rows, -1, depth)
-    return (out + torch.matmul(of_own.flatten(2, 3), v)).view(heads, rows, groups, size, depth)
+    own = own.flatten(1, 3)  # [N, B G S, C]
+    far = None if far is None else far[:, None].expand(-1, groups, -1, -1).flatten(0, 2)
+    shared, of_own = _beside(q, own, prefix, far, how, v.dtype)
+    of_own = torch.matmul(of_own.view(heads, rows, groups * size, -1), v)
+    return shared.view_as(of_own).add_(of_own).view(heads, rows, groups, size, depth)
+
+
+def _beside(
+    q: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How, kind: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """What the prefix's values give `[N, Q, D]`, and the weights of the own keys `[N, Q, C]`, by one softmax over both.
+
+    Some queries at a time: their scores then stay in the processor's cache.
+    """
+    keys, values = prefix[0].to(q.dtype).transpose(1, 2), prefix[1]
+    length, low = keys.shape[2], torch.finfo(q.dtype).min
+    step = max(16, _CACHED // (q.shape[0] * (length + own.shape[2])))
+    given: list[Tensor] = []
+    kept: list[Tensor] = []
+    for start in range(0, q.shape[1], step):
+        here = slice(start, start + step)
+        scores = _soften(torch.bmm(q[:, here], keys), how)
+        if far is not None:
+            scores = scores.masked_fill(~far[here], low)
+        weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1).to(kind)
+        given.append(torch.bmm(weights[..., :length], values))
+        kept.append(weights[..., length:])
+    return torch.cat(given, dim=1), torch.cat(kept, dim=1)
 
 
 def _soften(scores: Tensor, how: How) -> Tensor:
