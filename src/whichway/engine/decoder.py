@@ -206,7 +206,7 @@ class Trunk:
     def _ask(self, normal: Tensor, layer: Layer, keep: Tensor | None) -> tuple[tuple[Tensor, Tensor], Any]:
         """Queries and keys-with-values; in the last layer queries of the kept tokens only."""
         size = self.weights.heads * self.weights.depth
-        if keep is None or not layer.qkv.splits:
+        if keep is None or not layer.qkv.splits(size):
             qkv, needed = layers.linear(normal, layer.qkv)
             q, kv = qkv[:, :size], qkv[:, size:]
             return (q if keep is None else q.index_select(0, keep), kv), needed
@@ -292,7 +292,7 @@ class Trunk:
         onward = onward or layer.before.weight.grad is not None
         if keep is None:
             return layers.linear_back(torch.cat([dq, dkv], dim=1), asked, layer.qkv, onward=onward)
-        if not layer.qkv.splits:
+        if not layer.qkv.splits(dq.shape[1]):
             wide = dq.new_zeros(len(dkv), dq.shape[1]).index_copy_(0, keep, dq)
             return layers.linear_back(torch.cat([wide, dkv], dim=1), asked, layer.qkv, onward=onward)
         ask, tell = layer.qkv.split(dq.shape[1])

@@ -21,11 +21,6 @@ def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
     trunk = _trunk(module)
     if trunk is not None:
         return trunk.logits(ids, layout, keep)
-    return through_transformers(module, ids, layout, keep)
-
-
-def through_transformers(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
-    """The same by transformers' layers."""
     out = module(**_inputs(ids, layout), logits_to_keep=keep)
     return torch.as_tensor(out.logits[0])
 

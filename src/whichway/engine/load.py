@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from whichway.engine import decoder, forward, pack, rates
 from whichway.engine.render import Renderer
@@ -182,7 +182,6 @@ def load(folder: Path, proved: str | None = None) -> Model:
         module.set_attn_implementation(pack.ATTENTION)
     else:
         prove(folder, module)
-        prove_trunk(module)
     renderer = Renderer(tokenizer, _eos(module))
     context = int(getattr(config, "max_position_embeddings", None) or 2048)
     return Model(folder, mark, module, tokenizer, renderer, context)
@@ -261,6 +260,8 @@ def _eos(module: Any) -> list[int]:
 def prove(folder: Path, module: Any) -> None:
     """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
 
+    Where our own decoder does not give them too, transformers' layers are used from now on.
+
     Raises:
         ModelError: they do not, so this architecture cannot be run by the engine.
     """
@@ -272,30 +273,31 @@ def prove(folder: Path, module: Any) -> None:
             module.set_attn_implementation("eager")
             wanted = torch.cat([module(row[None]).logits[0, 4:] for row in rows])
             module.set_attn_implementation(pack.ATTENTION)
-            prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
-            layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
-            found = forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
-        gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+        with torch.enable_grad():  # nothing requires gradients; it chooses transformers' layers
+            gap = _gap(wanted, _behind_prefix(module, ids))
     except Exception as error:  # foreign model code meets our attention
         raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {first_line(error)}") from error
-    if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
+    room = 1e-3 if wanted.dtype == torch.float32 else 0.1
+    if not gap < room:
         raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
-
-
-def prove_trunk(module: Any) -> None:
-    """Compare our own decoder with transformers' layers; where they differ, transformers' are used."""
     if decoder.trunk_of(module) is None:
         return
-    ids = torch.arange(1, 12, device=module.device) * 7 % min(module.config.get_text_config().vocab_size, 250)
-    layout = pack.lay([5, 6], 0, module.device)
-    keep = torch.tensor([2, 4, 10], device=module.device)
-    wanted = forward.through_transformers(module, ids, layout, keep).detach()
     with torch.no_grad():
-        found = forward.logits(module, ids, layout, keep)
-    gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
-    if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
+        gap = _gap(wanted, _behind_prefix(module, ids))
+    if not gap < room:
         log.warning("%s: our decoder differs from transformers by %.1g; transformers' is used.", _name(module), gap)
         decoder.forget(module)
+
+
+def _behind_prefix(module: Any, ids: Tensor) -> Tensor:
+    """Logits of two rows behind a shared prefix, in one pass."""
+    prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
+    layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
+    return forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
+
+
+def _gap(wanted: Tensor, found: Tensor) -> float:
+    return float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
 
 
 def _name(module: Any) -> str:

@@ -84,10 +84,9 @@ class Group:
         columns = tuple((low.columns[i][0] - start, low.columns[i][1] - start) for i in mine)
         return Low(a, tuple(low.b[i] for i in mine), columns, low.scale)
 
-    @property
-    def splits(self) -> bool:
-        """Whether each adapter lies on one linear layer (GPT-2 has one layer for query, key and value)."""
-        return self.low is None or len(self.low.b) == len(self.weight.parameters)
+    def splits(self, at: int) -> bool:
+        """Whether no adapter reaches across `at` (GPT-2 has one layer for query, key and value)."""
+        return self.low is None or all(stop <= at or start >= at for start, stop in self.low.columns)
 
 
 @dataclass(slots=True)
