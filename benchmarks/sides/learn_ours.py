@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402
 
-from whichway.engine import decoder, learn, load, rates  # noqa: E402
+from whichway.engine import decoder, learn, load, options, rates  # noqa: E402
 from whichway.engine.live import Encoded  # noqa: E402
 from whichway.nouns import Message, TrainJob, TrainRow, Weights  # noqa: E402
 
@@ -43,8 +43,8 @@ class InOrder(learn.Run):
 
 learn.encode = lambda model, task: rows
 told = tuple(TrainRow((Message("user", str(n)),), "x") for n in range(len(rows)))
-options = {"batch": job["batch"], "rate": job["rate"], "max_steps": job["steps"], "epochs": 1, "checkpoints": 1}
-task = TrainJob("lora", Weights("local", job["model"]), told, (), job["seed"], options)
+given = {"batch": job["batch"], "rate": job["rate"], "max_steps": job["steps"], "epochs": 1, "checkpoints": 1}
+task = TrainJob("lora", Weights("local", job["model"]), told, (), job["seed"], given)
 clock = {"seconds": 0.0}
 
 
@@ -54,7 +54,7 @@ def watch(now):
     turns.wait()
 
 
-run = InOrder(model, task, learn.options(learn.LoraOptions, task.options), Path(job["folder"]), None, watch)
+run = InOrder(model, task, options.options(options.LoraOptions, task.options), Path(job["folder"]), None, watch)
 layers = decoder.known(model.module).weights.layers
 size = sum(g.weight.value.numel() for layer in layers for g in (layer.qkv, layer.out, layer.up, layer.down))
 kind = next(model.module.parameters()).dtype

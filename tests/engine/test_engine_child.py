@@ -1,4 +1,4 @@
-"""Training in a child process: the same weights, errors that cross, deaths that are failed ways, nothing left behind."""
+"""Training in a child process: the same weights, errors that cross, deaths that are failed ways, no remains."""
 
 import dataclasses
 import logging
@@ -79,8 +79,8 @@ def test_errors_and_words_cross(opened, tmp_path, caplog):
     model = opened("llama")
     with pytest.raises(OptionError, match="mean 'rate'"):
         list(child.train(errand(model, tmp_path, job(rte=1e-3))))
+    broken = dataclasses.replace(errand(model, tmp_path, job()), adapter=tmp_path)
     with pytest.raises(WayFailed, match="cannot start from"):
-        broken = dataclasses.replace(errand(model, tmp_path, job()), adapter=tmp_path)
         list(child.train(broken))
     with pytest.raises(RuntimeError, match="Traceback"):
         list(child.train(dataclasses.replace(errand(model, tmp_path, job()), job=None)))

@@ -10,8 +10,6 @@ from torch import nn
 from whichway.engine import decoder, forward, layers, learn, load, pack, weights
 
 
-
-
 def wrapped(model, what, kind=torch.float32, targets="all-linear"):
     """A copy of the model in `kind`, all of it or a LoRA adapter (that already says something) to be trained."""
     module = copy.deepcopy(model.module).to(kind)

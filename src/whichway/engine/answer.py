@@ -25,7 +25,7 @@ from whichway.engine.decode import Batch, Draw, Writing
 from whichway.engine.load import Model
 from whichway.engine.pack import Shared, Tree
 from whichway.errors import WayFailed
-from whichway.nouns import Reply, Request, digest
+from whichway.nouns import Reply, Request
 
 T = TypeVar("T")
 _ROWS = {"cpu": 64, "cuda": 256}  # decoded together

@@ -97,7 +97,9 @@ class Sheet:
 def sheet(rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[int], device: torch.device) -> Sheet:
     """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`."""
     size = len(prefix)
-    ids, keep, wanted, positions = list(prefix), [], [], list(range(size))
+    ids, positions = list(prefix), list(range(size))
+    keep: list[int] = []
+    wanted: list[int] = []
     for prompt, answer in rows:
         ids += [*prompt[size:], *answer[:-1]]
         positions += range(size, len(prompt) + len(answer) - 1)
@@ -150,9 +152,7 @@ class Attention:
             gk = torch.bmm(scores.transpose(1, 2), q).mul_(self.scaling)
         self._spread(gk, dk)
         self._spread(gv, dv)
-        rows = gq.view(self.block.rows, self.key_heads, self.groups, -1, gq.shape[-1])
-        packed = rows.permute(0, 3, 1, 2, 4).reshape(-1, self.heads, gq.shape[-1])
-        return packed if self.block.home is None else packed.index_select(0, self.block.home)
+        return self._asking(gq).view(-1, self.heads, gq.shape[-1])
 
     def _fused(self, k: Tensor) -> bool:
         return k.shape[1] > pack.LONG or k.is_cuda
@@ -179,11 +179,11 @@ class Attention:
     def _long(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Any]:
         """PyTorch's fused attention; its own graph is kept for the backward."""
         shape = (self.block.rows, self.key_heads)
-        inputs = [t.unflatten(0, shape).detach().requires_grad_() for t in (q, k, v)]
+        wide = [t.reshape(*shape, *t.shape[1:]).detach().requires_grad_() for t in (q, k, v)]
         mask = self.block.seen[:, None].repeat(1, 1, self.groups, 1)  # [1 or B, 1, G Q, K]
         with torch.enable_grad():
-            out = F.scaled_dot_product_attention(*inputs, attn_mask=mask, scale=self.scaling)
-        return out.detach().flatten(0, 1), (out, inputs)
+            out = F.scaled_dot_product_attention(wide[0], wide[1], wide[2], attn_mask=mask, scale=self.scaling)
+        return out.detach().flatten(0, 1), (out, wide)
 
     def _queries(self, q: Tensor) -> Tensor:
         q = q.view(self.block.rows, -1, self.key_heads, self.groups, q.shape[-1])

@@ -133,7 +133,7 @@ class Trunk:
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         w = self.weights
-        q, k, v = qkv.view(len(qkv), -1, w.depth).split([w.heads, w.key_heads, w.key_heads], dim=1)
+        q, k, v = torch.split(qkv.view(len(qkv), -1, w.depth), [w.heads, w.key_heads, w.key_heads], dim=1)
         return q, k, v
 
     def _turn(self, states: Tensor, norm: Norm | None, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -187,7 +187,9 @@ class Trunk:
         keep = sheet.keep if last else None
         qkv, asked = self._ask(normal, layer, keep)
         q, k, v, turned = self._rotated(qkv, layer, kept.rotation, keep)
-        out, attended, start = [], [], 0
+        out: list[Tensor] = []
+        attended: list[Any] = []
+        start = 0
         for attention in self._attention(sheet, kept, n, last):
             stop = start + (sheet.prefix if len(out) == 0 and not last and sheet.prefix else len(q) - start)
             mixed, needed = attention.forward(q[start:stop], k, v)
@@ -219,8 +221,8 @@ class Trunk:
         self, qkv: tuple[Tensor, Tensor], layer: Layer, rotation: tuple[Tensor, Tensor] | None, keep: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Any]:
         w = self.weights
-        q = qkv[0].view(-1, w.heads, w.depth) if qkv[0].is_contiguous() else qkv[0].unflatten(1, (w.heads, w.depth))
-        k, v = qkv[1].unflatten(1, (2 * w.key_heads, w.depth)).split(w.key_heads, dim=1)
+        q = qkv[0].reshape(-1, w.heads, w.depth)
+        k, v = torch.split(qkv[1].reshape(-1, 2 * w.key_heads, w.depth), w.key_heads, dim=1)
         kind, needed = q.dtype, []
         for norm in (layer.q_norm, layer.k_norm):
             if norm is not None:
@@ -275,7 +277,7 @@ class Trunk:
             cos, sin = rotation
             mine = (cos, sin) if keep is None else (cos.index_select(0, keep), sin.index_select(0, keep))
             dq, dk = layers.rotate(dq, mine[0], -mine[1]), layers.rotate(dk, cos, -sin)
-        done = []
+        done: list[Tensor] = []
         for norm, states in ((layer.q_norm, dq), (layer.k_norm, dk)):
             if norm is not None:
                 into = torch.zeros_like(states, dtype=self.wide)
@@ -323,7 +325,7 @@ class Losses(torch.autograd.Function):
         ctx.trunk, ctx.sheet, ctx.kept, ctx.behind, ctx.normal = trunk, sheet, kept, behind, normal
         ctx.away = [] if held else None
         losses = []
-        for here, wanted in zip(normal.split(_HEAD_TOKENS), sheet.wanted.split(_HEAD_TOKENS), strict=True):
+        for here, wanted in zip(*_parts(normal, sheet.wanted), strict=True):
             chances = F.linear(here, trunk.weights.head.value).to(trunk.wide).log_softmax(-1)
             losses.append(-chances.gather(1, wanted[:, None])[:, 0])
             if held:
@@ -336,7 +338,7 @@ class Losses(torch.autograd.Function):
         trunk, sheet, head = ctx.trunk, ctx.sheet, ctx.trunk.weights.head
         grad = ctx.normal.new_empty(ctx.normal.shape)
         for n, (weight, here, wanted) in enumerate(
-            zip(*(t.split(_HEAD_TOKENS) for t in (grads[0], ctx.normal, sheet.wanted)), strict=True)
+            zip(*_parts(grads[0], ctx.normal, sheet.wanted), strict=True)
         ):
             if ctx.away is not None:
                 away = ctx.away[n]
@@ -345,11 +347,29 @@ class Losses(torch.autograd.Function):
             away = away * weight[:, None].to(here.dtype)
             grad[n * _HEAD_TOKENS :][: len(here)] = away @ head.value
             if head.grad is not None:
-                layers._add(head.grad, away.t(), here)
+                layers.add_product(head.grad, away.t(), here)
         out = torch.zeros(grad.shape, dtype=trunk.wide, device=grad.device)
         layers.norm_back(grad, ctx.behind, trunk.weights.norm, out)
         trunk.backward(out, sheet, ctx.kept)
         return (None,) * 5
+
+
+def losses(anchor: Tensor, trunk: Trunk, sheet: Sheet, states: Tensor | None = None, first: int = 0) -> Tensor:
+    """Negative log-probability `[M]` of every wanted token of a sheet; see `Losses`.
+
+    Args:
+        anchor: any tensor that requires gradients.
+        trunk: the model; gradients go to its slots.
+        sheet: the rows.
+        states: those in front of layer `first`, when they are known.
+        first: the first layer to run.
+    """
+    apply: Any = Losses.apply
+    return torch.as_tensor(apply(anchor, trunk, sheet, states, first))
+
+
+def _parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    return [torch.split(t, _HEAD_TOKENS) for t in tensors]
 
 
 def _away(logprobs: Tensor, wanted: Tensor) -> Tensor:

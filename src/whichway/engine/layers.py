@@ -68,7 +68,7 @@ def linear_back(grad: Tensor, kept: GroupKept, group: Group, *, onward: bool = T
     if group.bias is not None and group.bias.grad is not None:
         group.bias.grad += grad.sum(0)
     if group.weight.grad is not None:
-        _add(group.weight.grad, grad.t(), inputs)
+        add_product(group.weight.grad, grad.t(), inputs)
     out = grad @ group.weight.value if onward else None
     if group.low is None or inner is None:
         return out
@@ -87,11 +87,12 @@ def _low_back(grad: Tensor, inputs: Tensor, inner: Tensor, low: Low) -> Tensor:
             into.add_((inner[:, span].t() @ here).t(), alpha=low.scale)
     narrow *= low.scale
     if low.a.grad is not None:
-        _add(low.a.grad, narrow.t(), inputs)
+        add_product(low.a.grad, narrow.t(), inputs)
     return narrow
 
 
-def _add(into: Tensor, left: Tensor, right: Tensor) -> None:
+def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+    """`into += left @ right`, in the format of `into`."""
     if into.dtype == left.dtype:
         into.addmm_(left, right)
     else:
@@ -135,7 +136,8 @@ def _act(inputs: Tensor, activation: str) -> Tensor:
 
 
 def _act_back(grad: Tensor, inputs: Tensor, activation: str) -> Tensor:
+    aten = torch.ops.aten
     if activation == "silu":
-        return torch.ops.aten.silu_backward(grad, inputs)
+        return torch.as_tensor(aten.silu_backward(grad, inputs))
     how = "tanh" if activation == "gelu_tanh" else "none"
-    return torch.ops.aten.gelu_backward(grad, inputs, approximate=how)
+    return torch.as_tensor(aten.gelu_backward(grad, inputs, approximate=how))

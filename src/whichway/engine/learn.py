@@ -3,9 +3,6 @@
 A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
 the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
 and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
-
-Rates: unless told, `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted
-without a check on models this small) and a tenth of it for all weights.
 """
 
 from __future__ import annotations
@@ -15,210 +12,35 @@ import json
 import logging
 import math
 import random
-import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import attach, decoder, forward, live, pack, weights
+from whichway.engine import decoder, forward, live, pack, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
 from whichway.engine.below import Below
 from whichway.engine.child import Now, Watch
 from whichway.engine.live import Encoded
-from whichway.engine.load import Model, fork, quiet
-from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
+from whichway.engine.load import Model
+from whichway.engine.options import KINDS, FullOptions, TopFullOptions, TopOptions, default_rate, options
+from whichway.engine.trainee import trainee
+from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, Weights, digest
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
-_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 _VERSION = 2  # enters digests: raise it when the same job gives other weights
 
-Given = TypeVar("Given")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FullOptions:
-    """What can be set when all weights are trained."""
-
-    rate: float | None = None  # peak learning rate; None: by the model's width
-    factor: float = 1.0  # times the rate
-    epochs: float = 3
-    batch: int = 16  # rows per step
-    max_steps: int | None = None
-    schedule: str = "linear"  # decay after warm-up: "linear" or "cosine"
-    warmup: float = 0.06  # share of the steps
-    checkpoints: int | None = None  # over the whole run; None: one per epoch
-
-
-@dataclass(frozen=True, slots=True)
-class LoraOptions(FullOptions):
-    """What can be set when a LoRA adapter is trained."""
-
-    rank: int = 16
-    alpha: float | None = None  # None: twice the rank
-    dropout: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TopOptions(LoraOptions):
-    """What can be set when a LoRA adapter on the top layers is trained."""
-
-    layers: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class TopFullOptions(FullOptions):
-    """What can be set when all weights of the top layers are trained."""
-
-    layers: int = 2
-
-
-KINDS: dict[str, type[FullOptions]] = {
-    "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions
-}  # fmt: skip
-
-
-def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
-    """A job's options, checked; counts are whole numbers.
-
-    Raises:
-        OptionError: an unknown one, or a value that makes no sense.
-    """
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in given:
-        if name not in known:
-            raise OptionError(f"Training has no option '{name}'.{did_you_mean(name, known)}")
-    for name, value in given.items():
-        if value is not None and name != "schedule" and not _positive(name, value):
-            raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
-    if given.get("schedule", "linear") not in ("linear", "cosine"):
-        raise OptionError(f"Training option schedule = {given['schedule']!r} must be 'linear' or 'cosine'.")
-    return kind(**given)
-
-
-def _positive(name: str, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return number and (value > 0 or (name in ("warmup", "dropout") and value == 0))
-
-
-@dataclass(slots=True)
-class Trainee:
-    """What is trained: a module to run, its trained tensors by name, and how they are saved."""
-
-    kind: str
-    module: Any
-    tensors: dict[str, nn.Parameter]
-    outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
-    base: str
-    masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
-
-    def refresh(self) -> None:
-        """After a step."""
-        if self.masters is not None:
-            self.masters.refresh()
-
-    def save(self, folder: Path, tokenizer: Any) -> None:
-        """Write the trained part as PEFT, or as a model folder, would be found."""
-        with quiet():
-            self._save(folder, tokenizer)
-
-    def _save(self, folder: Path, tokenizer: Any) -> None:
-        if self.kind in ("full", "top_full"):
-            self.outer.save_pretrained(folder, safe_serialization=True)
-            tokenizer.save_pretrained(folder)
-            return
-        for config in self.outer.peft_config.values():
-            config.base_model_name_or_path = self.base
-        self.outer.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-
-
-def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
-    """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
-    if start is not None and job.weights.kind != job.kind:
-        raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
-    base = job.weights.base
-    if isinstance(given, LoraOptions):
-        wrapped = _lora(model, given, job.seed, start)
-        return _gathered(Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
-    module = model.module if start is None else attach.full(model.module, start)
-    names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
-    module = attach.own_float32(module)
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(names is None or name in names)
-    return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
-
-
-def _top(module: Any, count: int) -> list[str]:
-    """Names of the parameters of the last `count` layers.
-
-    Raises:
-        OptionError: the model has fewer.
-    """
-    numbered = [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
-    total = max(n for n, _ in numbered) + 1
-    if count > total:
-        raise OptionError(f"Training option layers = {count}: the model has {total}.")
-    return [name for n, name in numbered if n >= total - count]
-
-
-def _gathered(who: Trainee, model: Model) -> Trainee:
-    """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
-    trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
-    if trunk is None:
-        return who
-    who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
-    who.tensors = {"masters": who.masters.vector}
-    return who
-
-
-def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    if start is not None:
-        wrapped = attach.peft_model(model.module, start, trainable=True)
-    else:
-        alpha = 2 * given.rank if given.alpha is None else given.alpha
-        config = LoraConfig(
-            r=given.rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]
-            lora_dropout=given.dropout,
-            target_modules=_targets(model.module, given),
-            task_type="CAUSAL_LM",
-            fan_in_fan_out=model.module.config.model_type == "gpt2",
-        )
-        with torch.random.fork_rng(), quiet():
-            torch.manual_seed(seed)
-            wrapped = get_peft_model(fork(model.module), config)
-    # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
-    wrapped.eval()
-    for name, part in wrapped.named_modules():
-        if "lora_dropout" in name:
-            part.train()
-    return wrapped
-
-
-def _targets(module: Any, given: LoraOptions) -> str | list[str]:
-    """PEFT's word for the layers that get an adapter."""
-    if not isinstance(given, TopOptions):
-        return "all-linear"
-    parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
-    return sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
-
-
-def _trained(module: Any) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
 @dataclass(slots=True)
@@ -268,7 +90,7 @@ class Run:
         self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
         self.per_epoch = math.ceil(len(self.rows) / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
-        self.rate = given.factor * (default_rate(model, job.kind) if given.rate is None else given.rate)
+        self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
         self.limit = _MICRO[model.device.type]
 
@@ -504,8 +326,7 @@ def row_losses(
     if masters is not None:
         paper = sheet(pairs, prefix, module.device)
         states, first = (below(rows), below.first) if below else (None, 0)
-        losses: Tensor = decoder.Losses.apply(masters.vector, decoder.known(module), paper, states, first)
-        return losses
+        return decoder.losses(masters.vector, decoder.known(module), paper, states, first)
     shared = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, shared, len(prefix))
 
@@ -534,12 +355,6 @@ def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
     if left:
         log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(rows), context)
     return fitting
-
-
-def default_rate(model: Model, kind: str) -> float:
-    """The learning rate that suits the model's width."""
-    rate: float = 5e-4 * (2000 / model.hidden) ** 0.78
-    return rate if kind in ("lora", "top") else rate / 10
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:

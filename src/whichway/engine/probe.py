@@ -24,8 +24,9 @@ from torch import Tensor
 from whichway.engine import forward, pack
 from whichway.engine.answer import Answerer, Row, halving
 from whichway.engine.kept import kept
-from whichway.engine.learn import options, read_adapter
+from whichway.engine.learn import read_adapter
 from whichway.engine.load import Model
+from whichway.engine.options import options
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
 

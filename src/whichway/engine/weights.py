@@ -78,9 +78,7 @@ class Group:
         mine = [i for i, (a, b) in enumerate(low.columns) if a >= start and b <= stop] if low else []
         if low is None or not mine:
             return None
-        head, tail = low.a.split(low.rank * (mine[-1] + 1))
-        del tail
-        a = head.split(low.rank * mine[0])[1]
+        a = low.a.split(low.rank * (mine[-1] + 1))[0].split(low.rank * mine[0])[1]
         columns = tuple((low.columns[i][0] - start, low.columns[i][1] - start) for i in mine)
         return Low(a, tuple(low.b[i] for i in mine), columns, low.scale)
 
@@ -251,7 +249,7 @@ class _Reader:
         whole = tensors[0] if len(tensors) == 1 else _already_joined(tensors)
         if whole is None:
             whole = torch.cat(tensors)
-            for p, view in zip(parameters, whole.split([len(t) for t in tensors]), strict=True):
+            for p, view in zip(parameters, torch.split(whole, [len(t) for t in tensors]), strict=True):
                 p.data = view
         slot = Slot(whole, tuple(parameters))
         self.slots.append(slot)
@@ -297,7 +295,8 @@ def _plain_lora(part: Any) -> tuple[nn.Parameter, nn.Parameter, float]:
     if len(names) != 1 or part.merged or part.disable_adapters:
         raise Unknown("several adapters")
     name = names[0]
-    down, up = part.lora_A[name], part.lora_B[name]
+    down: Any = part.lora_A[name]
+    up: Any = part.lora_B[name]
     if getattr(part, "lora_variant", {}).get(name) is not None or up.bias is not None:
         raise Unknown("a variant of LoRA")
     if not isinstance(part.lora_dropout[name], nn.Identity) or not isinstance(down, nn.Linear):
@@ -309,8 +308,8 @@ def _plain_lora(part: Any) -> tuple[nn.Parameter, nn.Parameter, float]:
 class Masters:
     """All trained weights in one vector: the optimiser, the norm and the zeroing are one call each.
 
-    `vector` holds float32 (or longer) masters, the model's parameters are views of it; the slots compute with `working`,
-    a copy in the format of the products, or with the masters themselves when the formats agree.
+    `vector` holds float32 (or longer) masters, and the model's parameters are views of it; the slots compute with
+    `working`, a copy in the format of the products, or with the masters themselves when the formats agree.
     """
 
     vector: nn.Parameter
