@@ -21,7 +21,7 @@ def answers(door: LocalBackend, weights: Weights, place=None):
         return [reply.scores for reply in session.choose(ASKS)]
 
 
-@pytest.mark.parametrize("kind", ["lora", "full", "probe"])
+@pytest.mark.parametrize("kind", ["lora", "full", "top", "top_full", "probe"])
 def test_adapters_come_and_go_without_a_trace(tiny, tmp_path, kind):
     door = backend()
     base = door.weights(str(tiny("llama")))
@@ -49,7 +49,7 @@ def test_interleaved_answering_does_not_touch_a_training(tiny, tmp_path):
 def test_refusals(tiny, tmp_path):
     door = backend()
     base = door.weights(str(tiny("llama")))
-    assert door.trains() == {"lora", "full", "probe"}
+    assert door.trains() == {"lora", "full", "top", "top_full", "probe"}
     with pytest.raises(WayFailed, match="tfidf"):
         next(door.train(TrainJob("tfidf", base, ROWS, LABELS, 0), tmp_path, None))
     with pytest.raises(OptionError, match="rank"):

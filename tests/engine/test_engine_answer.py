@@ -1,9 +1,12 @@
 """Answers: tries equal full scoring, shared prefixes and batches change nothing, decoding equals transformers' own."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from whichway.engine import answer, pack
+from whichway.engine import answer, decode, pack
+from whichway.errors import WayFailed
 from whichway.nouns import Decoding, Message, Request
 
 LABELS = ("bill", "billing", "billing period", "shipping", "technical support")
@@ -160,3 +163,43 @@ def test_memory_that_runs_out_halves_the_batch(opened, monkeypatch):
     monkeypatch.setattr(answer.Answerer, "_scores", lambda self, rows, trie: greedy(rows, trie))
     assert all(same(a, b) for a, b in zip(s.choose(requests()), wanted, strict=True))
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_batch_that_refills_itself_writes_what_each_row_gets_alone(opened, monkeypatch):
+    s = session(opened("llama"))
+    many = requests([f"{text} {n}" for n in range(6) for text in TEXTS], mode="generate", max_tokens=16)
+    several = [dataclasses.replace(r, decoding=Decoding("generate", 3 + n % 13)) for n, r in enumerate(many)]
+    alone = [session(opened("llama")).generate([r])[0] for r in several]
+    monkeypatch.setitem(answer._ROWS, "cpu", 5)
+    sizes, honest = [], decode.Batch._step
+    monkeypatch.setattr(decode.Batch, "_step", lambda self, rows: sizes.append(len(rows)) or honest(self, rows))
+    together = s.generate(several)
+    assert [(r.text, r.tokens_out, r.finish) for r in together] == [(r.text, r.tokens_out, r.finish) for r in alone]
+    assert max(sizes) == 5
+    assert sum(sizes) == sum(r.tokens_out - 1 for r in together)  # no row is dragged along
+    assert all(r.seconds > 0 for r in together)
+
+
+def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
+    s = session(opened("llama"))
+    asked = requests(mode="generate", max_tokens=8)
+    wanted = [r.text for r in s.generate(asked)]
+    honest, places = decode.Batch._read, []
+
+    def greedy(self, rows):
+        places.append(self.places)
+        if self.places > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(self, rows)
+
+    monkeypatch.setattr(decode.Batch, "_read", greedy)
+    assert [r.text for r in s.generate(asked)] == wanted
+    assert places[0] == len(TEXTS)
+    assert places[-1] == 1
+
+    def never(self, rows):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(decode.Batch, "_read", never)
+    with pytest.raises(WayFailed, match="does not fit into memory"):
+        s.generate(asked)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from whichway.engine import answer, attach, learn, live
+from whichway.engine import answer, attach, learn, live, options
 from whichway.errors import AdapterNotLive, DataError, OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -91,7 +91,7 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
     model = opened("llama")
     task = job(rate=0.003, max_steps=6)
     made = list(learn.train(model, task, tmp_path, None))[-1]
-    run = learn.Run(model, task, learn.options(learn.LoraOptions, task.options), tmp_path, None)
+    run = learn.Run(model, task, options.options(options.LoraOptions, task.options), tmp_path, None)
     with torch.random.fork_rng():
         torch.manual_seed(task.seed)
         config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -133,10 +133,10 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     whole = list(learn.train(model, job(max_steps=2), tmp_path / "whole", None))
     honest = learn.row_losses
 
-    def greedy(module, rows, prefix):
+    def greedy(module, rows, *rest):
         if len(rows) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return honest(module, rows, prefix)
+        return honest(module, rows, *rest)
 
     monkeypatch.setattr(learn, "row_losses", greedy)
     small = list(learn.train(model, job(max_steps=2), tmp_path / "small", None))
@@ -144,7 +144,7 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
 
 
 def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monkeypatch):
-    def greedy(module, rows, prefix):
+    def greedy(module, rows, *rest):
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(learn, "row_losses", greedy)

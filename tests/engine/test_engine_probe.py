@@ -83,3 +83,12 @@ def test_rows_that_are_too_long_are_left_out(opened, tmp_path):
     (made,) = probe.train(model, job((*rows(), long)), tmp_path)
     replies = probe.open_head(model, tmp_path / made.weights.adapter).choose(asks([*rows()[:1], long]))
     assert [r.finish for r in replies] == ["stop", "error"]
+
+
+def test_states_are_read_once_for_all_fits(opened, tmp_path, monkeypatch):
+    model = opened("llama")
+    (first,) = probe.train(model, job(), tmp_path / "a")
+    monkeypatch.setattr(probe.Prober, "_states", lambda *a: pytest.fail("read again"))
+    (second,) = probe.train(model, job(C=0.03), tmp_path / "b")
+    assert second.tokens == first.tokens
+    assert second.weights.adapter != first.weights.adapter

@@ -34,7 +34,7 @@ from whichway.errors import ModelError, OptionError, WayFailed, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
 OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
-TRAINING = {"rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1}
+TRAINING = {"rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2}
 
 
 def backend() -> FakeBackend:
@@ -105,7 +105,7 @@ class FakeBackend:
 
     def trains(self) -> frozenset[str]:
         """All kinds a language model can."""
-        return frozenset({"lora", "full", "probe"})
+        return frozenset({"lora", "full", "top", "top_full", "probe"})
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load what was learned."""

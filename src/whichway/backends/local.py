@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -14,16 +15,18 @@ from whichway.nouns import Adapter, TrainJob, Weights
 if TYPE_CHECKING:
     from whichway.contracts import Session
     from whichway.engine.answer import Answerer
+    from whichway.engine.child import Now
     from whichway.engine.load import Model
 
-_KINDS = frozenset({"lora", "full", "probe"})
+log = logging.getLogger(__name__)
+_KINDS = frozenset({"lora", "full", "top", "top_full", "probe"})
 
 
 class LocalBackend:
     """Keeps the last base model in memory, and the last trained part put on it."""
 
     name = "local"
-    version = f"1, torch {version('torch')}, transformers {version('transformers')}"  # enters every digest
+    version = f"2, torch {version('torch')}, transformers {version('transformers')}"  # enters every digest
 
     def __init__(self) -> None:
         self._model: Model | None = None
@@ -50,7 +53,7 @@ class LocalBackend:
         yield self._session(weights, adapter)
 
     def trains(self) -> frozenset[str]:
-        """LoRA adapters, all weights, probes."""
+        """LoRA adapters, all weights, either on the top layers only, probes."""
         return _KINDS
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
@@ -60,9 +63,15 @@ class LocalBackend:
             WayFailed: it diverged, or did not fit into memory.
             OptionError: an unknown option.
         """
+        from whichway.engine import probe
+
         if job.kind not in _KINDS:
             raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
-        yield from train_here(self._base(job.weights), job, folder, adapter)
+        model = self._base(job.weights)
+        if job.kind == "probe":  # one pass of the model that is in memory here, then a small fit
+            yield from probe.train(model, job, folder)
+        else:
+            yield from _train_apart(model, job, folder, adapter)
 
     def _session(self, weights: Weights, adapter: Path | None) -> Answerer:
         model = self._base(weights)
@@ -104,18 +113,28 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if weights.kind == "probe":
         return probe.open_head(model, adapter)
-    module = (attach.full if weights.kind == "full" else attach.lora)(model.module, adapter)
+    module = attach.trained(model.module, adapter)
     live.check(adapter, model, module)
     return Answerer(model, module)
 
 
-def train_here(model: Model, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-    """Train in this process; the one place to put a child process instead."""
-    from whichway.engine import learn, probe
+def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+    """Train in a process of its own, on this model's files."""
+    import torch
 
-    if job.kind == "probe":
-        return probe.train(model, job, folder)
-    return learn.train(model, job, folder, adapter)
+    from whichway.engine import child, decoder
+
+    trunk = decoder.trunk_of(model.module) is not None
+    place = adapter.resolve() if adapter else None
+    errand = child.Errand(
+        model.folder.resolve(), model.revision, trunk, job, folder.resolve(), place, torch.get_num_threads()
+    )
+    yield from child.train(errand, _say)
+
+
+def _say(now: Now) -> None:
+    rate = now.tokens / now.seconds if now.seconds else 0.0
+    log.info("step %d of %d, loss %.3f, %.0f tokens/s", now.step, now.steps, now.loss, rate)
 
 
 def backend() -> LocalBackend:

@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import pack
+from whichway.engine import forward, pack
+from whichway.engine.decode import Batch, Draw, Writing
 from whichway.engine.load import Model
-from whichway.engine.pack import KeyValue, Tree
+from whichway.engine.pack import Shared, Tree
 from whichway.errors import WayFailed
-from whichway.nouns import Reply, Request, digest
+from whichway.nouns import Reply, Request
 
 T = TypeVar("T")
-_ROWS = {"cpu": 32, "cuda": 256}  # decoded together
+_ROWS = {"cpu": 64, "cuda": 256}  # decoded together
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
 
 
@@ -72,14 +73,6 @@ def _branch(node: int, children: dict[int, list[int]], closing: frozenset[int]) 
 
 
 @dataclass(slots=True)
-class Prefix:
-    """The shared prefix's ids, with its keys and values."""
-
-    ids: list[int]
-    layers: list[KeyValue] | None
-
-
-@dataclass(slots=True)
 class Row:
     """A request on its way to its reply."""
 
@@ -96,7 +89,7 @@ class Answerer:
         """`module`: the base's own or a fork of it with trained parts."""
         self.model = model
         self.module = module
-        self._prefix = Prefix([], None)
+        self._prefix = Shared([], None)
         self._common = 0  # tokens that the prompts of the call share
         self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
 
@@ -140,9 +133,9 @@ class Answerer:
         ids, known = prompts[0][:size], self._prefix
         same = pack.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
-            self._prefix = Prefix(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
+            self._prefix = Shared(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
             return
-        self._prefix = Prefix(ids, pack.run_prefix(self.module, ids, self.model.device))
+        self._prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
 
     def _counts(self, row: Row, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
@@ -178,7 +171,7 @@ class Answerer:
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
-        logits = pack.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
+        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
         return score(logits.view(len(rows), len(nodes), -1), trie)
 
     def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
@@ -206,14 +199,9 @@ class Answerer:
     # Free text
 
     def _generate(self, rows: list[Row]) -> list[Reply]:
-        replies: dict[int, Reply] = {}
-        ordered = sorted(rows, key=lambda row: len(row.ids))
-        size = _ROWS[self.model.device.type]
-        for batch in (ordered[i : i + size] for i in range(0, len(ordered), size)):
-            written = halving(functools.partial(self._timed, work=self._write), batch)
-            for row, ids in zip(batch, written, strict=True):
-                replies[row.number] = self._read(row, ids, self._counts(row, row is rows[0]))
-        return [replies[row.number] for row in rows]
+        written = self._write(rows)
+        counted = [self._counts(row, row is rows[0]) for row in rows]
+        return [self._read(row, ids, counts) for row, ids, counts in zip(rows, written, counted, strict=True)]
 
     def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
         renderer = self.model.renderer
@@ -225,43 +213,29 @@ class Answerer:
         return min(row.request.decoding.max_tokens, self.model.context - len(self._prefix.ids) - len(row.ids))
 
     def _write(self, rows: list[Row]) -> list[list[int]]:
-        """Decode a batch; rows leave it when they end, so the last ones do not drag the others along."""
-        logits, cache = self._prefill(rows)
-        lengths = torch.tensor([len(row.ids) for row in rows], device=self.model.device)
-        draws = [_Draw(row.request, self._prefix.ids + row.ids) for row in rows]
-        written: list[list[int]] = [[] for _ in rows]
-        alive = list(range(len(rows)))
+        """Decode all rows; fewer at once when memory runs out."""
+        places = _ROWS[self.model.device.type]
         while True:
-            for n, token in zip(alive, _next(logits, [draws[n] for n in alive]), strict=True):
-                written[n].append(token)
-            going = [k for k, n in enumerate(alive) if not self._over(rows[n], written[n])]
-            if not going:
-                return written
-            if len(going) < len(alive):
-                keep = torch.tensor(going, device=self.model.device)
-                cache, lengths = [(k[:, keep], v[:, keep]) for k, v in cache], lengths[keep]
-                alive = [alive[k] for k in going]
-            step = pack.Step(cache, lengths, len(self._prefix.ids), self._prefix.layers)
-            ids = torch.tensor([written[n][-1] for n in alive], device=self.model.device)
-            logits = pack.logits(self.module, ids, step, torch.arange(len(ids), device=ids.device))
-            lengths = lengths + 1
+            writing = [
+                Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows
+            ]
+            try:
+                Batch(self.module, self.model.device, self._prefix, places, self._over).run(writing)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if places == 1:
+                    longest = max(len(row.ids) for row in rows)
+                    raise WayFailed(f"One prompt of {longest} tokens does not fit into memory.") from error
+                places = max(1, places // 2)
+                continue
+            for row, done in zip(rows, writing, strict=True):
+                row.seconds += done.seconds
+            return [done.written for done in writing]
 
-    def _prefill(self, rows: list[Row]) -> tuple[Tensor, list[KeyValue]]:
-        """First logits of each row, and keys and values `[N, B, C, D]` with room for what is to be written."""
-        device = self.model.device
-        lengths = [len(row.ids) for row in rows]
-        layout = pack.lay(lengths, len(self._prefix.ids), device, prefix=self._prefix.layers, keep=True)
-        ids = torch.tensor([i for row in rows for i in row.ids], device=device)
-        logits = pack.logits(self.module, ids, layout, torch.tensor(lengths, device=device).cumsum(0) - 1)
-        room = max(self._room(row) for row in rows)
-        kept = layout.kept or {}
-        pairs = [(layout.rows(kept[n][0]), layout.rows(kept[n][1])) for n in sorted(kept)]
-        pad = torch.nn.functional.pad
-        return logits, [(pad(k, (0, 0, 0, room)), pad(v, (0, 0, 0, room))) for k, v in pairs]
-
-    def _over(self, row: Row, ids: list[int]) -> bool:
+    def _over(self, ids: list[int]) -> bool:
         renderer = self.model.renderer
-        return ids[-1] in renderer.ends or len(ids) >= self._room(row) or renderer.broken(ids)
+        return ids[-1] in renderer.ends or renderer.broken(ids)
 
 
 def score(logits: Tensor, trie: Trie) -> list[list[float]]:
@@ -281,26 +255,6 @@ def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -
     text = list(scores)[best]
     size = trie.sizes[row.request.labels.index(text)]
     return Reply(text, *counts, size, row.seconds, scores)
-
-
-class _Draw:
-    """Chooses a row's next token; its random numbers depend on the request alone, not on its batch."""
-
-    def __init__(self, request: Request, ids: list[int]) -> None:
-        self.temperature = request.decoding.temperature
-        self.generator: torch.Generator | None = None
-        if self.temperature > 0:
-            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
-            self.generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, logits: Tensor) -> int:
-        chances = (logits.float().cpu() / self.temperature).softmax(-1)
-        return int(torch.multinomial(chances, 1, generator=self.generator))
-
-
-def _next(logits: Tensor, draws: Sequence[_Draw]) -> list[int]:
-    greedy: list[int] = logits.argmax(-1).tolist()
-    return [draw(row) if draw.generator else token for row, token, draw in zip(logits, greedy, draws, strict=True)]
 
 
 def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:

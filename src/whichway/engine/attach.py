@@ -57,6 +57,11 @@ def full(base: Any, folder: Path) -> Any:
     return module
 
 
+def trained(base: Any, folder: Path) -> Any:
+    """A fork of `base` with the trained part in `folder`, an adapter or weights."""
+    return (lora if (folder / "adapter_config.json").exists() else full)(base, folder)
+
+
 def own_float32(base: Any) -> Any:
     """A fork of `base` with float32 weights of its own, to be trained as a whole."""
     module = fork(base, own=[name for name, _ in base.named_parameters()])

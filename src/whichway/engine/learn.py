@@ -3,9 +3,6 @@
 A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
 the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
 and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
-
-Rates: unless told, `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted
-without a check on models this small) and a tenth of it for all weights.
 """
 
 from __future__ import annotations
@@ -17,144 +14,33 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import attach, live, pack
+from whichway.engine import decoder, forward, live, pack, weights
 from whichway.engine.answer import out_of_memory
+from whichway.engine.attention import sheet
+from whichway.engine.below import Below
+from whichway.engine.child import Now, Watch
 from whichway.engine.live import Encoded
-from whichway.engine.load import Model, fork, quiet
-from whichway.errors import DataError, OptionError, WayFailed, did_you_mean
+from whichway.engine.load import Model
+from whichway.engine.options import KINDS, FullOptions, TopFullOptions, TopOptions, default_rate, options
+from whichway.engine.trainee import trainee
+from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, Weights, digest
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
-_VERSION = 1  # enters digests: raise it when the same job gives other weights
+_VERSION = 2  # enters digests: raise it when the same job gives other weights
 
-Given = TypeVar("Given")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FullOptions:
-    """What can be set when all weights are trained."""
-
-    rate: float | None = None  # peak learning rate; None: by the model's width
-    factor: float = 1.0  # times the rate
-    epochs: float = 3
-    batch: int = 16  # rows per step
-    max_steps: int | None = None
-    schedule: str = "linear"  # decay after warm-up: "linear" or "cosine"
-    warmup: float = 0.06  # share of the steps
-    checkpoints: int | None = None  # over the whole run; None: one per epoch
-
-
-@dataclass(frozen=True, slots=True)
-class LoraOptions(FullOptions):
-    """What can be set when a LoRA adapter is trained."""
-
-    rank: int = 16
-    alpha: float | None = None  # None: twice the rank
-    dropout: float = 0.0
-
-
-def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
-    """A job's options, checked.
-
-    Raises:
-        OptionError: an unknown one, or a value that makes no sense.
-    """
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in given:
-        if name not in known:
-            raise OptionError(f"Training has no option '{name}'.{did_you_mean(name, known)}")
-    for name, value in given.items():
-        if value is not None and name != "schedule" and not _positive(name, value):
-            raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
-    if given.get("schedule", "linear") not in ("linear", "cosine"):
-        raise OptionError(f"Training option schedule = {given['schedule']!r} must be 'linear' or 'cosine'.")
-    return kind(**given)
-
-
-def _positive(name: str, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return number and (value > 0 or (name in ("warmup", "dropout") and value == 0))
-
-
-@dataclass(slots=True)
-class Trainee:
-    """What is trained: a module to run, its trained tensors by name, and how they are saved."""
-
-    kind: str
-    module: Any
-    tensors: dict[str, nn.Parameter]
-    outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
-    base: str
-
-    def save(self, folder: Path, tokenizer: Any) -> None:
-        """Write the trained part as PEFT, or as a model folder, would be found."""
-        with quiet():
-            self._save(folder, tokenizer)
-
-    def _save(self, folder: Path, tokenizer: Any) -> None:
-        if self.kind == "full":
-            self.outer.save_pretrained(folder, safe_serialization=True)
-            tokenizer.save_pretrained(folder)
-            return
-        for config in self.outer.peft_config.values():
-            config.base_model_name_or_path = self.base
-        self.outer.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-
-
-def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
-    """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
-    if start is not None and job.weights.kind != job.kind:
-        raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
-    base = job.weights.base
-    if isinstance(given, LoraOptions):
-        wrapped = _lora(model, given, job.seed, start)
-        return Trainee("lora", wrapped.get_base_model(), _trained(wrapped), wrapped, base)
-    module = attach.own_float32(model.module if start is None else attach.full(model.module, start))
-    module.requires_grad_(True)
-    return Trainee("full", module, _trained(module), module, base)
-
-
-def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    if start is not None:
-        wrapped = attach.peft_model(model.module, start, trainable=True)
-    else:
-        alpha = 2 * given.rank if given.alpha is None else given.alpha
-        config = LoraConfig(
-            r=given.rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]
-            lora_dropout=given.dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-            fan_in_fan_out=model.module.config.model_type == "gpt2",
-        )
-        with torch.random.fork_rng(), quiet():
-            torch.manual_seed(seed)
-            wrapped = get_peft_model(fork(model.module), config)
-    # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
-    wrapped.eval()
-    for name, part in wrapped.named_modules():
-        if "lora_dropout" in name:
-            part.train()
-    return wrapped
-
-
-def _trained(module: Any) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
 @dataclass(slots=True)
@@ -169,31 +55,42 @@ class Progress:
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
 
 
-def train(model: Model, job: TrainJob, folder: Path, start: Path | None) -> Iterator[Adapter]:
+class Stop(Exception):
+    """A watcher's wish to stop: the state is saved, and the same job goes on from there another time."""
+
+
+def train(
+    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
+) -> Iterator[Adapter]:
     """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
 
-    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there.
+    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there. `watch` is
+    told after every step where it stands, and may raise `Stop`.
 
     Raises:
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
-    given = options(LoraOptions if job.kind == "lora" else FullOptions, job.options)
-    run = Run(model, job, given, folder, start)
+    given = options(KINDS[job.kind], job.options)
+    run = Run(model, job, given, folder, start, watch)
     yield from run.steps()
 
 
 class Run:
     """One training from its rows to its last checkpoint."""
 
-    def __init__(self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None) -> None:
+    def __init__(
+        self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
+        watch: Watch | None = None,
+    ) -> None:  # fmt: skip
+        self.watch = watch
         self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
         self.key = digest(["learn", _VERSION, job])
         self.rows = _fitting(encode(model, job), model.context)
         self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
         self.per_epoch = math.ceil(len(self.rows) / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
-        self.rate = given.factor * (default_rate(model, job.kind) if given.rate is None else given.rate)
+        self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
         self.limit = _MICRO[model.device.type]
 
@@ -204,13 +101,16 @@ class Run:
             yield from finished
             return
         self.who = trainee(self.model, self.job, self.given, self.start)
+        self.below = self._below()
         self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
         self.at = self._resume() or Progress()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
-            self._step()
+            loss = self._step()
             self.at.seconds = time.perf_counter() - began
+            if self.watch is not None:
+                self._tell(loss)
             if self.at.step in self.stops:
                 name = self._checkpoint()
                 self._save_state()
@@ -222,6 +122,21 @@ class Run:
                 self._save_state()
                 saved = time.perf_counter()
         self._finish()
+
+    def _tell(self, loss: float) -> None:
+        assert self.watch is not None
+        try:
+            self.watch(Now(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
+        except Stop:
+            self._save_state()
+            raise
+
+    def _below(self) -> Below | None:
+        """States in front of the first trained layer, for ways that train the top only."""
+        if self.who.masters is None or not isinstance(self.given, TopOptions | TopFullOptions):
+            return None
+        first = len(decoder.known(self.who.module).how) - self.given.layers
+        return Below.of(self.model, self.rows, self.prefix, first, self.folder)
 
     def _stops(self) -> set[int]:
         """The steps after which a checkpoint is saved; the last one always is."""
@@ -237,8 +152,8 @@ class Run:
         random.Random(f"{self.job.seed}/{epoch}").shuffle(order)
         return [self.rows[i] for i in order[place * self.given.batch : (place + 1) * self.given.batch]]
 
-    def _step(self) -> None:
-        """One optimiser step."""
+    def _step(self) -> float:
+        """One optimiser step; returns its loss."""
         batch = self._batch(self.at.step)
         trained = sum(len(row.answer) for row in batch)
         loss = self._backward(batch, trained)
@@ -249,9 +164,11 @@ class Run:
         for group in self.adam.param_groups:
             group["lr"] = self.rate * self._factor(self.at.step)
         self.adam.step()
+        self.who.refresh()
         self.at.loss += loss * trained
         self.at.trained += trained
         self.at.tokens += self._size(batch) + len(self.prefix)
+        return loss
 
     def _factor(self, step: int) -> float:
         """Warm-up, then decay to nothing behind the last step."""
@@ -264,7 +181,7 @@ class Run:
     def _backward(self, batch: Sequence[Encoded], trained: int) -> float:
         """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
         while True:
-            self.adam.zero_grad(set_to_none=True)
+            self.adam.zero_grad(set_to_none=self.who.masters is None)
             pieces = list(self._pieces(batch))
             try:
                 with self._drawn():
@@ -288,7 +205,8 @@ class Run:
             yield
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
-        loss = row_losses(self.who.module, rows, self.prefix).sum() / trained
+        losses = row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
+        loss = losses.sum() / trained
         torch.autograd.backward(loss)
         return float(loss.detach())
 
@@ -352,7 +270,7 @@ class Run:
             tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
         self._state.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".tmp")
-        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit})
+        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit, "threads": torch.get_num_threads()})
         save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
         temporary.replace(self._state)
 
@@ -365,6 +283,7 @@ class Run:
         with safe_open(self._state, "pt") as file:
             facts = json.loads(file.metadata()["progress"])
             self.limit = facts.pop("limit")
+            torch.set_num_threads(facts.pop("threads"))  # sums in another order would not be bit-equal
             at = Progress(**facts)
             if not all((self.folder / name).exists() for name in at.done):
                 return None
@@ -373,6 +292,7 @@ class Run:
                 m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
                 step = torch.tensor(float(at.step), device=p.device)
                 self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
+        self.who.refresh()
         return at
 
     def _finish(self) -> None:
@@ -391,10 +311,24 @@ class Run:
         return [self._adapter(n) for n in names] if all((self.folder / n).exists() for n in names) else None
 
 
-def row_losses(module: Any, rows: Sequence[Encoded], prefix: Sequence[int]) -> Tensor:
-    """Negative log-probability of every answer token of all rows, with the shared prefix run once."""
-    shared = pack.run_prefix(module, prefix, module.device)
-    return -pack.answer_logprobs(module, [(r.prompt, r.answer) for r in rows], shared, len(prefix))
+def row_losses(
+    module: Any,
+    rows: Sequence[Encoded],
+    prefix: Sequence[int],
+    masters: weights.Masters | None = None,
+    below: Below | None = None,
+) -> Tensor:
+    """Negative log-probability of every answer token of all rows, with the shared prefix run once.
+
+    With `masters` the gradients are computed by hand and land in their vector's; else autograd follows the module.
+    """
+    pairs = [(row.prompt, row.answer) for row in rows]
+    if masters is not None:
+        paper = sheet(pairs, prefix, module.device)
+        states, first = (below(rows), below.first) if below else (None, 0)
+        return decoder.losses(masters.vector, decoder.known(module), paper, states, first)
+    shared = forward.run_prefix(module, prefix, module.device)
+    return -forward.answer_logprobs(module, pairs, shared, len(prefix))
 
 
 def encode(model: Model, job: TrainJob) -> list[Encoded]:
@@ -421,12 +355,6 @@ def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
     if left:
         log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(rows), context)
     return fitting
-
-
-def default_rate(model: Model, kind: str) -> float:
-    """The learning rate that suits the model's width."""
-    rate: float = 5e-4 * (2000 / model.hidden) ** 0.78
-    return rate if kind == "lora" else rate / 10
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:

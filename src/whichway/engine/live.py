@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from whichway.engine import pack
+from whichway.engine import forward
 from whichway.engine.load import Model
 from whichway.engine.render import Renderer
 from whichway.errors import AdapterNotLive
@@ -42,7 +42,7 @@ def encode(renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]]) ->
 @torch.no_grad()
 def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
     """Mean log-probability per answer token of each row, in nats."""
-    total = pack.answer_logprobs(module, [(row.prompt, row.answer) for row in rows], None, 0)
+    total = forward.answer_logprobs(module, [(row.prompt, row.answer) for row in rows], None, 0)
     sizes = [len(row.answer) for row in rows]
     return [float(part.mean()) for part in torch.split(total, sizes)]
 

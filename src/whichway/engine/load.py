@@ -6,8 +6,8 @@ import copy
 import functools
 import hashlib
 import json
+import logging
 import re
-import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from whichway.engine import pack
+from whichway.engine import decoder, forward, pack, rates
 from whichway.engine.render import Renderer
 from whichway.errors import ModelError
 from whichway.nouns import digest
@@ -27,6 +27,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 _KEPT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+log = logging.getLogger(__name__)
 _LAYERS = {"full_attention", "sliding_attention"}
 
 
@@ -158,13 +159,17 @@ def _check_known(folder: Path, config: dict[str, Any]) -> None:
         raise ModelError(f"{folder} is of type {kind!r}, which does not write text; give a causal language model.")
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path, proved: str | None = None) -> Model:
     """Open a model folder and prove that the engine computes what the model computes.
+
+    Args:
+        folder: the model's.
+        proved: the revision, when another process has done the proof just now.
 
     Raises:
         ModelError: it cannot be opened, or its architecture does not fit the engine.
     """
-    mark = revision(folder)
+    mark = proved or revision(folder)
     tokenizer = _tokenizer(folder)
     module = _module(folder)
     config = module.config.get_text_config()
@@ -172,7 +177,11 @@ def load(folder: Path) -> Model:
     if others:
         names = ", ".join(sorted(others))
         raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
-    prove(folder, module)
+    if proved:
+        pack.register()
+        module.set_attn_implementation(pack.ATTENTION)
+    else:
+        prove(folder, module)
     renderer = Renderer(tokenizer, _eos(module))
     context = int(getattr(config, "max_position_embeddings", None) or 2048)
     return Model(folder, mark, module, tokenizer, renderer, context)
@@ -187,10 +196,15 @@ def _tokenizer(folder: Path) -> Any:
         raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
+def _width(folder: Path) -> int:
+    config = _config(folder)
+    return int(config.get("hidden_size") or config.get("n_embd") or 0)
+
+
 def _loaded(kind: Any, folder: Path) -> Any:
     return kind.from_pretrained(
         folder,
-        dtype=dtype(device()),
+        dtype=rates.dtype(device(), _width(folder)),
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
@@ -246,6 +260,8 @@ def _eos(module: Any) -> list[int]:
 def prove(folder: Path, module: Any) -> None:
     """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
 
+    Where our own decoder does not give them too, transformers' layers are used from now on.
+
     Raises:
         ModelError: they do not, so this architecture cannot be run by the engine.
     """
@@ -257,14 +273,31 @@ def prove(folder: Path, module: Any) -> None:
             module.set_attn_implementation("eager")
             wanted = torch.cat([module(row[None]).logits[0, 4:] for row in rows])
             module.set_attn_implementation(pack.ATTENTION)
-            prefix = pack.run_prefix(module, ids[:4].tolist(), module.device)
-            layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
-            found = pack.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
-        gap = float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+        with torch.enable_grad():  # nothing requires gradients; it chooses transformers' layers
+            gap = _gap(wanted, _behind_prefix(module, ids))
     except Exception as error:  # foreign model code meets our attention
         raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {first_line(error)}") from error
-    if not gap < (1e-3 if wanted.dtype == torch.float32 else 0.1):
+    room = 1e-3 if wanted.dtype == torch.float32 else 0.1
+    if not gap < room:
         raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
+    if decoder.trunk_of(module) is None:
+        return
+    with torch.no_grad():
+        gap = _gap(wanted, _behind_prefix(module, ids))
+    if not gap < room:
+        log.warning("%s: our decoder differs from transformers by %.1g; transformers' is used.", _name(module), gap)
+        decoder.forget(module)
+
+
+def _behind_prefix(module: Any, ids: Tensor) -> Tensor:
+    """Logits of two rows behind a shared prefix, in one pass."""
+    prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
+    layout = pack.lay([3, 4], 4, module.device, prefix=prefix)
+    return forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
+
+
+def _gap(wanted: Tensor, found: Tensor) -> float:
+    return float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
 
 
 def _name(module: Any) -> str:
@@ -290,22 +323,3 @@ def fork(module: Any, own: Iterable[str] = ()) -> Any:
 def device() -> torch.device:
     """The accelerator if there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@functools.lru_cache(maxsize=4)
-def dtype(where: torch.device) -> torch.dtype:
-    """The format of frozen weights: bfloat16 where it is measured to be much faster, else float32."""
-    if where.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if _seconds(torch.bfloat16) * 1.5 < _seconds(torch.float32) else torch.float32
-
-
-def _seconds(kind: torch.dtype) -> float:
-    """Fastest of a few products of the size that a small model makes."""
-    left, right = torch.ones(256, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -20,9 +20,19 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 ATTENTION = "whichway"  # the name under which transformers finds our attention
-LONG = 768  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+_CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
+SCORES = 1 << 26  # held at once by plain products behind a shared prefix
 
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
+
+
+@dataclass(slots=True)
+class Shared:
+    """The shared prefix's ids, with its keys and values."""
+
+    ids: list[int]
+    layers: list[KeyValue] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,10 @@ class Layout(Protocol):
         """`[H, R, D]` and `[N, R, D]` in, `[R, H, D]` out."""
         ...
 
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class How:
@@ -82,8 +96,7 @@ class Rows:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
         """Attention of each token over the prefix and its row."""
-        if self.kept is not None:
-            self.kept[layer] = (key, value)
+        self.store(layer, key, value)
         heads, groups = key.shape[0], query.shape[0] // key.shape[0]
         rows = self.rows(query)
         q = rows.reshape(heads, groups, *rows.shape[1:]).transpose(1, 2)  # [N, B, G, S, D]
@@ -92,6 +105,11 @@ class Rows:
         out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
         flat = out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)  # [B * S, H, D]
         return flat if self.home is None else flat.index_select(0, self.home)
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        if self.kept is not None:
+            self.kept[layer] = (key, value)
 
     def rows(self, packed: Tensor) -> Tensor:
         """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
@@ -138,6 +156,10 @@ class Step:
         out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
         return out[:, :, :, 0].transpose(0, 1).flatten(1, 2)
 
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """A decoding step asks for every token."""
+        raise NotImplementedError
+
     def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor, Tensor | None]:
         slots = torch.arange(self.used, device=self.lengths.device)
         seen = slots[None] <= self.lengths[:, None]
@@ -171,10 +193,17 @@ def mix(
         return _causal(q, k, v, how.scaling)
     if seen is None:
         seen = causal(k.shape[2], q.device)[None]
-    long = k.shape[2] + (prefix[0].shape[1] if prefix else 0) > LONG
-    if long and how.softcap is None:
+    if how.softcap is None and _is_long(q, k, prefix):
         return _fused(q, k, v, prefix, seen, far, how.scaling)
     return _plain(q, k, v, prefix, seen, far, how)
+
+
+def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
+    """Whether fused attention pays; behind a shared prefix it does not: it wants the prefix copied for every row."""
+    if q.is_cuda:
+        return True
+    keys = k.shape[2] + (prefix[0].shape[1] if prefix else 0)
+    return keys > LONG and (prefix is None or q.shape[:-1].numel() * keys > SCORES)
 
 
 def causal(size: int, device: torch.device) -> Tensor:
@@ -210,22 +239,44 @@ def _fused(
 def _plain(
     q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
 ) -> Tensor:
+    """By plain products; scores and softmax in float32 or longer, whatever the format of the rest."""
     heads, rows, groups, size, depth = q.shape
-    q = (q * how.scaling).reshape(heads, rows * groups * size, depth)
-    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.transpose(2, 3))
+    wide = q.dtype if q.dtype == torch.float64 else torch.float32
+    q = (q.to(wide) * how.scaling).reshape(heads, rows * groups * size, depth)
+    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.to(wide).transpose(2, 3))
     own = own.view(heads, rows, groups, size, -1)
-    hidden, low = ~seen[:, None], torch.finfo(q.dtype).min
+    hidden, low = ~seen[:, None], torch.finfo(wide).min
+    own = _soften(own, how).masked_fill(hidden, low)
     if prefix is None:
-        weights = _soften(own, how).masked_fill(hidden, low).softmax(-1)
-        return torch.matmul(weights.flatten(2, 3), v).view(heads, rows, groups, size, -1)
-    shared = torch.bmm(q, prefix[0].transpose(1, 2)).view(heads, rows, groups, size, -1)
-    own, shared = _soften(own, how).masked_fill(hidden, low), _soften(shared, how)
-    if far is not None:
-        shared = shared.masked_fill(~far[:, None], low)
-    weights = torch.cat([shared, own], dim=-1).softmax(-1)
-    of_shared, of_own = torch.split(weights, [shared.shape[-1], own.shape[-1]], dim=-1)
-    out = torch.bmm(of_shared.reshape(heads, rows * groups * size, -1), prefix[1]).view(heads, rows, -1, depth)
-    return (out + torch.matmul(of_own.flatten(2, 3), v)).view(heads, rows, groups, size, depth)
+        return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
+    own = own.flatten(1, 3)  # [N, B G S, C]
+    far = None if far is None else far[:, None].expand(-1, groups, -1, -1).flatten(0, 2)
+    shared, of_own = _beside(q, own, prefix, far, how, v.dtype)
+    of_own = torch.matmul(of_own.view(heads, rows, groups * size, -1), v)
+    return shared.view_as(of_own).add_(of_own).view(heads, rows, groups, size, depth)
+
+
+def _beside(
+    q: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How, kind: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """What the prefix's values give `[N, Q, D]`, and the weights of the own keys `[N, Q, C]`, by one softmax over both.
+
+    Some queries at a time: their scores then stay in the processor's cache.
+    """
+    keys, values = prefix[0].to(q.dtype).transpose(1, 2), prefix[1]
+    length, low = keys.shape[2], torch.finfo(q.dtype).min
+    step = max(16, _CACHED // (q.shape[0] * (length + own.shape[2])))
+    given: list[Tensor] = []
+    kept: list[Tensor] = []
+    for start in range(0, q.shape[1], step):
+        here = slice(start, start + step)
+        scores = _soften(torch.bmm(q[:, here], keys), how)
+        if far is not None:
+            scores = scores.masked_fill(~far[here], low)
+        weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1).to(kind)
+        given.append(torch.bmm(weights[..., :length], values))
+        kept.append(weights[..., length:])
+    return torch.cat(given, dim=1), torch.cat(kept, dim=1)
 
 
 def _soften(scores: Tensor, how: How) -> Tensor:
@@ -308,43 +359,6 @@ def _attention(
     return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
 
 
-def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
-    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else."""
-    out = module(**_inputs(ids, layout), logits_to_keep=keep)
-    return torch.as_tensor(out.logits[0])
-
-
-def states(module: Any, ids: Tensor, layout: Layout) -> Tensor:
-    """Hidden states `[R, hidden]` behind the last layer and its norm."""
-    return torch.as_tensor(module.base_model(**_inputs(ids, layout)).last_hidden_state[0])
-
-
-def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
-    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
-    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
-    return [every[n][0] for n in (0, len(every) // 2, -1)]
-
-
-def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
-    # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
-    mask = torch.zeros(1, 1, 1, 1, device=ids.device)
-    fed = {"input_ids": ids[None], "position_ids": layout.positions[None], "attention_mask": mask}
-    return {**fed, "use_cache": False, "layout": layout}
-
-
-def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
-    """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
-
-    Outside `torch.no_grad` they carry gradients, so that all rows train what the prefix runs through.
-    """
-    if not ids:
-        return None
-    layout = lay([len(ids)], 0, device, keep=True)
-    states(module, torch.tensor(ids, device=device), layout)
-    assert layout.kept is not None
-    return [layout.kept[layer] for layer in sorted(layout.kept)]
-
-
 def common(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share and that leaves each at least one token."""
     return max(0, min(agree(sequences), min(len(s) for s in sequences) - 1))
@@ -354,28 +368,3 @@ def agree(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share."""
     first, last = min(sequences), max(sequences)  # in order of content: what these two share, all share
     return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-
-
-def answer_logprobs(
-    module: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[KeyValue] | None, start: int
-) -> Tensor:
-    """Log-probability of every answer token, rows one after the other.
-
-    Args:
-        module: the model.
-        rows: (prompt, answer) token ids; the last answer token is predicted, never fed.
-        prefix: keys and values of the first `start` prompt tokens of all rows.
-        start: length of the prefix.
-    """
-    device = module.device
-    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
-    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix)
-    keep: list[int] = []
-    end = 0
-    for (_, answer), ids in zip(rows, fed, strict=True):
-        end += len(ids)
-        keep.extend(range(end - len(answer), end))
-    tokens = torch.tensor([i for row in fed for i in row], device=device)
-    wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
-    out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
-    return -F.cross_entropy(out, wanted, reduction="none")

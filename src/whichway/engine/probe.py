@@ -21,10 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import pack
+from whichway.engine import forward, pack
 from whichway.engine.answer import Answerer, Row, halving
-from whichway.engine.learn import options, read_adapter
+from whichway.engine.kept import kept
+from whichway.engine.learn import read_adapter
 from whichway.engine.load import Model
+from whichway.engine.options import options
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
 
@@ -101,7 +103,7 @@ class Prober(Answerer):
         lengths = [len(row.ids) for row in rows]
         layout = pack.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        found = [torch.split(state.float().cpu(), lengths) for state in pack.depths(self.module, ids, layout)]
+        found = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
         size = len(self._prefix.ids)
         own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
         each = zip(zip(*found, strict=True), own, strict=True)
@@ -144,8 +146,8 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")
     requests = [Request(row.messages, _DECODING, (row.answer,)) for row in job.rows]
-    features, replies = Prober(model, None).features(requests)
-    fine = [i for i, reply in enumerate(replies) if reply.finish != "error"]
+    features, sizes = _read_all(model, requests, place.parent)
+    fine = [i for i, size in enumerate(sizes) if size is not None]
     answers = [job.rows[i].answer for i in fine]
     if len(set(answers)) < 2:
         raise WayFailed("A probe needs training rows of at least two labels that fit the model.")
@@ -156,9 +158,26 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
         "epoch": 1.0,
         "loss": loss,
         "seconds": time.perf_counter() - start,
-        "tokens": sum(reply.tokens_in for reply in replies),
+        "tokens": sum(size for size in sizes if size is not None),
     }
     _save(place, head, facts, [requests[i] for i in fine[:_CHECKED]], head(features[fine[:_CHECKED]]))
+
+
+def _read_all(
+    model: Model, requests: Sequence[Request], folder: Path
+) -> tuple[np.ndarray[Any, Any], list[int | None]]:
+    """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
+
+    def make() -> dict[str, Tensor]:
+        features, replies = Prober(model, None).features(requests)
+        sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
+        return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes)}
+
+    kind = str(next(model.module.parameters()).dtype)
+    key = ["features", _VERSION, model.revision, kind, [request.messages for request in requests]]
+    found = kept(folder, key, make)
+    numbers: list[int] = found["sizes"].tolist()
+    return found["features"].numpy(), [None if n < 0 else n for n in numbers]
 
 
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:

@@ -18,7 +18,8 @@ from whichway.ship.prompts import placeholder, prompt_files
 from whichway.ship.source import Source, pick
 
 MADE_BY = "whichway ship"
-PLACES = {"lora": "adapter", "full": "model", "probe": "probe"}  # kind of trained part -> its folder; others: classical
+# kind of trained part -> its folder; others: classical
+PLACES = {"lora": "adapter", "top": "adapter", "full": "model", "top_full": "model", "probe": "probe"}
 
 
 @dataclass(frozen=True, slots=True)

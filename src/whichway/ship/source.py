@@ -42,7 +42,7 @@ class Source:
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights
-        return weights.backend == "local" and weights.kind in ("none", "lora", "full")
+        return weights.backend == "local" and weights.kind in ("none", "lora", "full", "top", "top_full")
 
     @property
     def labels(self) -> tuple[str, ...]:

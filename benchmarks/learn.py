@@ -1,0 +1,234 @@
+"""Rows a second of learning: ours against TRL + PEFT, on the same rows in the same order, with the same adapter.
+
+Both sides live in processes of their own and take turns: one step of theirs, one of ours, and so on. A ratio is that of
+two neighbouring steps; the table gives the median of all pairs and how they spread. TRL runs at the best of its
+settings, found first by a short sweep. Run it again to go on where it was stopped.
+
+    python benchmarks/learn.py --peers ../peers/bin/python
+
+The peers' environment: `python -m venv ../peers && ../peers/bin/pip install -r benchmarks/peers.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SETTINGS: dict[str, dict[str, Any]] = {
+    "bf16 weights": {},
+    "fp32 weights, bf16 autocast": {"weights": "fp32"},
+    "fp32": {"weights": "fp32", "bf16": False},
+    "eager attention": {"attention": "eager"},
+    "group by length": {"group": True},
+    "sleeping threads": {"wait": "PASSIVE"},
+    "packing (rows see each other)": {"packing": True},
+}
+BASE = {"weights": "bf16", "bf16": True, "attention": "sdpa", "packing": False, "group": False, "loss": "nll"}
+ANSWER, BATCH = 4, 16
+
+
+class Side:
+    """A process that works when it is told to."""
+
+    def __init__(self, python: str, script: str, job: Path, wait: str | None = None) -> None:
+        environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+        environment |= {"OMP_WAIT_POLICY": wait} if wait else {}
+        log = job.with_suffix(f".{script}.log").open("w")
+        command = [python, str(HERE / "sides" / f"{script}.py"), str(job)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
+        self.facts = self.read()
+
+    def read(self) -> dict[str, Any]:
+        """The next line it tells."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+        return dict(json.loads(line))
+
+    def step(self) -> dict[str, Any]:
+        """One turn."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def end(self) -> None:
+        """Stop it."""
+        self.process.kill()
+        self.process.wait()
+
+
+def rows_of(prompt: int, count: int) -> list[dict[str, list[int]]]:
+    """Rows of 24 to 56 own tokens (40 in the mean) and a 4-token answer behind a shared prompt; the answer depends on
+    the row's first token, so there is something to learn.
+    """
+    pick = random.Random(prompt)
+    shared = [pick.randrange(10, 8000) for _ in range(prompt)]
+    answers = [[pick.randrange(10, 8000) for _ in range(ANSWER)] for _ in range(8)]
+    rows = []
+    for _ in range(count):
+        own = [pick.randrange(10, 8000) for _ in range(pick.randint(24, 56))]
+        answer = answers[own[0] % 8]
+        rows.append({"ids": shared + own + answer, "mask": [0] * (prompt + len(own)) + [1] * ANSWER})
+    return rows
+
+
+def job_file(work: Path, name: str, shape: str, prompt: int, steps: int, setting: dict[str, Any]) -> Path:
+    """Write what both sides read."""
+    rows = rows_of(prompt, BATCH * (steps + 1))
+    if setting.get("group"):  # both sides get the rows in this order, so that their losses can be compared
+        rows.sort(key=lambda row: len(row["ids"]))
+        batches = [rows[n : n + BATCH] for n in range(0, len(rows), BATCH)]
+        random.Random(0).shuffle(batches)
+        rows = [row for batch in batches for row in batch]
+    job = {
+        "model": str(work / shape), "folder": str(work / name / "out"), "threads": os.cpu_count(), "seed": 0,
+        "batch": BATCH, "steps": steps, "rate": 1e-3, "longest": prompt + 56 + ANSWER, "rows": rows,
+        "factors": [min(1.0, (n + 1) / 2) for n in range(steps + 1)], "setting": {**BASE, **setting},
+    }  # fmt: skip
+    (work / name).mkdir(parents=True, exist_ok=True)
+    place = work / name / "job.json"
+    place.write_text(json.dumps(job))
+    return place
+
+
+def sweep(args: argparse.Namespace, shape: str, prompt: int, names: list[str]) -> dict[str, float]:
+    """Rows a second of each of TRL's settings, by its second and third step."""
+    found: dict[str, float] = {}
+    for number, name in enumerate(SETTINGS):
+        if name not in names:
+            continue
+        label = f"sweep-{shape}-{prompt}-{number}"
+        place = args.work / f"{label}.json"
+        if not place.exists():
+            job = job_file(args.work, label, shape, prompt, 4, SETTINGS[name])
+            side = Side(args.peers, "learn_trl", job, SETTINGS[name].get("wait"))
+            seconds = [side.step()["seconds"] for _ in range(3)][1:]
+            side.end()
+            rows = BATCH * _rows_in_packed(args.work / label / "job.json", SETTINGS[name])
+            place.write_text(json.dumps(rows / min(seconds)))
+        found[name] = json.loads(place.read_text())
+        print(f"{shape}, prompt {prompt}, TRL {name}: {found[name]:.2f} rows/s", flush=True)
+    return found
+
+
+def _rows_in_packed(job: Path, setting: dict[str, Any]) -> float:
+    """Steps of 16 rows in one packed sequence: it is filled with whole rows up to its length."""
+    if not setting.get("packing"):
+        return 1.0
+    read = json.loads(job.read_text())
+    mean = statistics.mean(len(row["ids"]) for row in read["rows"])
+    return float(read["longest"] / mean)
+
+
+def measure(args: argparse.Namespace, shape: str, prompt: int, best: str) -> dict[str, Any]:
+    """Turns of both sides."""
+    label = f"pairs-{shape}-{prompt}"
+    place = args.work / f"{label}.json"
+    if place.exists():
+        return dict(json.loads(place.read_text()))
+    job = job_file(args.work, label, shape, prompt, args.pairs + 2, SETTINGS[best])
+    ours, theirs = Side(sys.executable, "learn_ours", job), Side(args.peers, "learn_trl", job, SETTINGS[best].get("wait"))
+    turns = [(theirs.step(), ours.step()) for _ in range(args.pairs + 1)]
+    ours.end()
+    theirs.end()
+    tokens = ours.facts["prefix"] + statistics.mean(
+        len(row["ids"]) - prompt - 1 for row in json.loads(job.read_text())["rows"]
+    ) * BATCH
+    result = {"turns": turns, "ours": ours.facts, "theirs": theirs.facts, "best": best, "tokens": tokens}
+    place.write_text(json.dumps(result))
+    return result
+
+
+def line(shape: str, prompt: int, result: dict[str, Any]) -> str:
+    """A row of the table; the first pair warms up."""
+    pairs = result["turns"][1:]
+    ratios = sorted(t["seconds"] / o["seconds"] for t, o in pairs)
+    theirs, ours = (statistics.median(BATCH / p[n]["seconds"] for p in pairs) for n in (0, 1))
+    facts = result["ours"]
+    done = 4 * facts["trunk"] * result["tokens"] * ours / BATCH
+    peaks = [max(p[n]["memory"] for p in result["turns"]) for n in (0, 1)]
+    gap = max(abs(t["loss"] - o["loss"]) / t["loss"] for t, o in result["turns"])
+    return (
+        f"| {shape} | {prompt} | {theirs:.2f} | {ours:.1f} | **{statistics.median(ratios):.1f}** | "
+        f"{ratios[0]:.1f} to {ratios[-1]:.1f} | {len(pairs)} | {peaks[0]:.0f} | {peaks[1]:.0f} | "
+        f"{done / 1e9:.0f} of {facts['rate'] / 1e9:.0f} ({done / facts['rate']:.0%}) | {100 * gap:.2f} % | {result['best']} |"
+    )
+
+
+def curves(results: dict[tuple[str, int], dict[str, Any]]) -> list[str]:
+    """Losses of both sides, step by step."""
+    lines = ["", "Loss of each step, nats per trained token (TRL / ours):", ""]
+    for (shape, prompt), result in results.items():
+        pairs = ", ".join(f"{t['loss']:.3f} / {o['loss']:.3f}" for t, o in result["turns"])
+        lines.append(f"- {shape}, prompt {prompt}: {pairs}")
+    return lines
+
+
+def processor() -> str:
+    """The processor's own name."""
+    found = [n for n in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in n] if os.name == "posix" else []
+    return found[0].partition(":")[2].strip() if found else platform.processor()
+
+
+def main() -> None:
+    """Sweep, measure, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
+    parser.add_argument("--shapes", default="embedded,135m")
+    parser.add_argument("--prompts", default="128,0")
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "learn")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "learn.md")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    results, sweeps, names = {}, {}, list(SETTINGS)
+    for shape in args.shapes.split(","):
+        subprocess.run([sys.executable, str(HERE / "sides" / "shapes.py"), shape, str(args.work / shape)], check=True)
+        for prompt in map(int, args.prompts.split(",")):
+            key = (shape, prompt)
+            sweeps[key] = sweep(args, shape, prompt, names)
+            fair = {name: rate for name, rate in sweeps[key].items() if not SETTINGS[name].get("packing")}
+            best = max(fair, key=lambda name: fair[name])
+            results[key] = measure(args, shape, prompt, best)
+            print(line(shape, prompt, results[key]), flush=True)
+            close = [name for name, rate in sweeps[key].items() if rate > 0.75 * max(sweeps[key].values())]
+            names = close or names  # what is far behind on one shape is not tried again
+    write(args, results, sweeps)
+
+
+def write(args: argparse.Namespace, results: dict[Any, Any], sweeps: dict[Any, dict[str, float]]) -> None:
+    """The committed table."""
+    text = [
+        "# Learning: rows a second", "",
+        f"`python benchmarks/learn.py --peers PYTHON` on {processor()}, {os.cpu_count()} cores; peers as in `benchmarks/peers.txt`.",
+        "LoRA of rank 16 on all linear layers with float32 masters, batch 16, rows of 24 to 56 tokens and an answer of 4, with and without a",
+        "shared prompt. Steps of both sides alternate; a ratio is that of two neighbours; the first pair warms up. FLOP/s: forward and",
+        "backward of the frozen layers over the tokens that must be run (4 × parameters × tokens), against the rate of one matrix product",
+        "just measured. Loss gap: largest relative difference over all steps.", "",
+        "| model | shared prompt | TRL rows/s | ours | ratio | spread | pairs | TRL peak MB | ours | GFLOP/s | loss gap | TRL's best |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *(line(shape, prompt, result) for (shape, prompt), result in results.items()),
+        *curves(results),
+        "", "TRL's settings, rows a second (gradient checkpointing off, completion-only loss, chunked loss, in all):", "",
+    ]  # fmt: skip
+    for (shape, prompt), found in sweeps.items():
+        told = ", ".join(f"{name} {rate:.2f}" for name, rate in found.items())
+        text.append(f"- {shape}, prompt {prompt}: {told}")
+    args.out.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Our side of `answer.py`: each call is a turn. The session forgets its prefix before a turn, so every call pays for it."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from turns import Turns, memory
+
+turns = Turns()
+started = time.perf_counter()
+job = json.loads(Path(sys.argv[1]).read_text())
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
+
+from whichway.engine import load  # noqa: E402
+from whichway.engine.answer import Answerer  # noqa: E402
+from whichway.nouns import Decoding, Message, Request  # noqa: E402
+
+torch.set_num_threads(job["threads"])
+model = load.load(Path(job["model"]))
+renderer = model.renderer
+renderer.prompt_ids = lambda rows: [job["prompts"][int(row[0].content)] for row in rows]
+ids = {label: tuple(tokens) for label, tokens in job["labels"]}
+renderer.answer_ids = lambda label: ids.get(label, (1,))
+if job["what"] == "generate":  # as many tokens as the peers write
+    renderer.ends, renderer.broken = frozenset(), lambda written: False
+turns.tell(load=time.perf_counter() - started, format=str(next(model.module.parameters()).dtype)[6:])
+while True:
+    turns.wait()
+    session = Answerer(model, model.module)
+    decoding = Decoding(job["what"], job["new"])
+    asked = [Request((Message("user", str(n)),), decoding, tuple(ids)) for n in range(len(job["prompts"]))]
+    replies = (session.generate if job["what"] == "generate" else session.choose)(asked)
+    seconds = turns.taken()
+    text = [r.text for r in replies] if job["what"] == "choose" else []
+    turns.tell(seconds=seconds, memory=memory(), cpu=turns.cpu(), written=sum(r.tokens_out for r in replies), text=text)

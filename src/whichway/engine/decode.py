@@ -1,0 +1,132 @@
+"""Writing answers: a batch of rows that refills itself, so that slow rows do not drag empty places along.
+
+Every row holds a place in one cache of keys and values. When a row ends, the last one moves into its place and waiting
+rows are read into the free places, a few at once. Rows are fed in order of length, so the cache is no wider than it
+must be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from whichway.engine import forward, pack
+from whichway.engine.pack import KeyValue
+from whichway.nouns import Request, digest
+
+_REFILL = 4  # a place in so many must be free before rows are read into them
+
+
+class Draw:
+    """Chooses a row's next token; its random numbers depend on the request alone, not on its batch."""
+
+    def __init__(self, request: Request, ids: list[int]) -> None:
+        self.temperature = request.decoding.temperature
+        self.generator: torch.Generator | None = None
+        if self.temperature > 0:
+            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
+            self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, logits: Tensor) -> int:
+        chances = (logits.float().cpu() / self.temperature).softmax(-1)
+        return int(torch.multinomial(chances, 1, generator=self.generator))
+
+
+@dataclass(slots=True)
+class Writing:
+    """A row that is being answered."""
+
+    ids: list[int]  # its prompt behind the shared prefix
+    room: int  # tokens it may get
+    draw: Draw
+    written: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Batch:
+    """Rows in their places, with their keys and values; `run` writes all of them to their ends."""
+
+    def __init__(
+        self, module: Any, device: torch.device, prefix: pack.Shared, places: int, over: Callable[[list[int]], bool]
+    ) -> None:
+        """`places`: rows at once; `over`: whether what is written is a whole answer."""
+        self.module, self.device, self.prefix, self.places, self.over = module, device, prefix, places, over
+        self.rows: list[Writing] = []
+        self.cache: list[KeyValue] = []  # per layer `[N, places, C, D]`
+
+    def run(self, waiting: Sequence[Writing]) -> None:
+        """Write until every row is over."""
+        queue = sorted(waiting, key=lambda row: len(row.ids), reverse=True)
+        self.width = max(len(row.ids) + row.room for row in queue)
+        self.places = min(self.places, len(queue))
+        while queue or self.rows:
+            free = self.places - len(self.rows)
+            if queue and (free * _REFILL >= self.places or not self.rows):
+                new = [queue.pop() for _ in range(min(free, len(queue)))]
+                self._timed(new, self._read)
+            if self.rows:
+                self._timed(self.rows, self._step)
+
+    def _timed(self, rows: Sequence[Writing], work: Callable[[Sequence[Writing]], None]) -> None:
+        """Charge each row its share of the time: by tokens when read, equally when written."""
+        rows, start = list(rows), time.perf_counter()
+        sizes = [len(row.ids) if not row.written else 1 for row in rows]
+        work(rows)
+        rate = (time.perf_counter() - start) / sum(sizes)
+        for row, size in zip(rows, sizes, strict=True):
+            row.seconds += rate * size
+
+    def _read(self, rows: Sequence[Writing]) -> None:
+        """Read prompts into free places, and write each row's first token."""
+        lengths = [len(row.ids) for row in rows]
+        layout = pack.lay(lengths, len(self.prefix.ids), self.device, prefix=self.prefix.layers, keep=True)
+        ids = torch.tensor([i for row in rows for i in row.ids], device=self.device)
+        logits = forward.logits(self.module, ids, layout, torch.tensor(lengths, device=self.device).cumsum(0) - 1)
+        kept = layout.kept or {}
+        self._store([(layout.rows(kept[n][0]), layout.rows(kept[n][1])) for n in sorted(kept)], len(rows))
+        self.rows += rows
+        self._add(logits, rows)
+
+    def _store(self, pairs: list[KeyValue], count: int) -> None:
+        """Put keys and values `[N, count, S, D]` behind those of the rows already here."""
+        if not self.cache:
+            wide = [(0, 0, 0, self.width - pairs[0][0].shape[2], 0, self.places - count)]
+            self.cache = [(F.pad(k, wide[0]), F.pad(v, wide[0])) for k, v in pairs]
+            return
+        at, size = len(self.rows), pairs[0][0].shape[2]
+        for old, new in zip(self.cache, pairs, strict=True):
+            for into, from_ in zip(old, new, strict=True):
+                into[:, at : at + count, :size] = from_
+
+    def _step(self, rows: Sequence[Writing]) -> None:
+        """Write one more token of every row."""
+        lengths = torch.tensor([len(row.ids) + len(row.written) - 1 for row in rows], device=self.device)
+        cache = [(k[:, : len(rows)], v[:, : len(rows)]) for k, v in self.cache]
+        step = pack.Step(cache, lengths, len(self.prefix.ids), self.prefix.layers)
+        ids = torch.tensor([row.written[-1] for row in rows], device=self.device)
+        self._add(forward.logits(self.module, ids, step, torch.arange(len(rows), device=self.device)), rows)
+
+    def _add(self, logits: Tensor, rows: Sequence[Writing]) -> None:
+        """Take up each row's next token; rows that are over give up their places."""
+        greedy: list[int] = logits.argmax(-1).tolist()
+        for row, here, token in zip(rows, logits, greedy, strict=True):
+            row.written.append(row.draw(here) if row.draw.generator else token)
+        done = [row for row in rows if len(row.written) >= row.room or self.over(row.written)]
+        for row in done:
+            self._leave(next(n for n, other in enumerate(self.rows) if other is row))
+
+    def _leave(self, place: int) -> None:
+        """The last row moves into this place."""
+        last = self.rows.pop()
+        if place == len(self.rows):
+            return
+        self.rows[place] = last
+        for pair in self.cache:
+            for t in pair:
+                t[:, place] = t[:, len(self.rows)]

@@ -1,0 +1,62 @@
+"""How fast this machine multiplies matrices: measured, not looked up. Chooses the format of weights and the threads.
+
+One busy foreign process can make two threads slower than one, and a processor that knows bfloat16 may only emulate it.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_NARROW = 128  # below this width the products are too small for a format to matter, so float32 stays exact
+_WORTH = 1.5  # bfloat16 rounds: it must pay
+_WORTH_THREADS = 1.2
+
+
+def product_rate(kind: torch.dtype, rows: int = 256, width: int = 512, repeats: int = 6) -> float:
+    """Floating-point operations a second in `[rows, width] x [width, width]`; the fastest of a few."""
+    left, right = torch.ones(rows, width, dtype=kind), torch.ones(width, width, dtype=kind)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return 2 * rows * width * width / best
+
+
+@functools.lru_cache(maxsize=8)
+def dtype(where: torch.device, width: int) -> torch.dtype:
+    """The format of frozen weights for a model of this width: bfloat16 where it is measured to pay, else float32."""
+    if where.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if width < _NARROW:
+        return torch.float32
+    size = min(max(width, 256), 1024)
+    pays = product_rate(torch.bfloat16, width=size) > _WORTH * product_rate(torch.float32, width=size)
+    return torch.bfloat16 if pays else torch.float32
+
+
+def threads(most: int) -> int:
+    """One thread, or `most` where they are measured to be faster just now."""
+    if most <= 1:
+        return 1
+    with using(1):
+        alone = product_rate(torch.float32)
+    with using(most):
+        together = product_rate(torch.float32)
+    return most if together > _WORTH_THREADS * alone else 1
+
+
+@contextmanager
+def using(count: int) -> Iterator[None]:
+    """Products on `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,128 @@
+"""What a job trains: an adapter, all weights, or those of the top layers; set up, and saved as others would find it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from whichway.engine import attach, decoder, weights
+from whichway.engine.load import Model, fork, quiet
+from whichway.engine.options import FullOptions, LoraOptions, TopFullOptions, TopOptions
+from whichway.errors import OptionError, WayFailed
+from whichway.nouns import TrainJob
+
+_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+
+
+@dataclass(slots=True)
+class Trainee:
+    """What is trained: a module to run, its trained tensors by name, and how they are saved."""
+
+    kind: str
+    module: Any
+    tensors: dict[str, nn.Parameter]
+    outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
+    base: str
+    masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
+
+    def refresh(self) -> None:
+        """After a step."""
+        if self.masters is not None:
+            self.masters.refresh()
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Write the trained part as PEFT, or as a model folder, would be found."""
+        with quiet():
+            self._save(folder, tokenizer)
+
+    def _save(self, folder: Path, tokenizer: Any) -> None:
+        if self.kind in ("full", "top_full"):
+            self.outer.save_pretrained(folder, safe_serialization=True)
+            tokenizer.save_pretrained(folder)
+            return
+        for config in self.outer.peft_config.values():
+            config.base_model_name_or_path = self.base
+        self.outer.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+
+
+def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
+    """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
+    if start is not None and job.weights.kind != job.kind:
+        raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
+    base = job.weights.base
+    if isinstance(given, LoraOptions):
+        wrapped = _lora(model, given, job.seed, start)
+        return _gathered(Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
+    module = model.module if start is None else attach.full(model.module, start)
+    names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
+    module = attach.own_float32(module)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(names is None or name in names)
+    return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
+
+
+def _top(module: Any, count: int) -> list[str]:
+    """Names of the parameters of the last `count` layers.
+
+    Raises:
+        OptionError: the model has fewer.
+    """
+    numbered = [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+    total = max(n for n, _ in numbered) + 1
+    if count > total:
+        raise OptionError(f"Training option layers = {count}: the model has {total}.")
+    return [name for n, name in numbered if n >= total - count]
+
+
+def _gathered(who: Trainee, model: Model) -> Trainee:
+    """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
+    trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
+    if trunk is None:
+        return who
+    who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
+    who.tensors = {"masters": who.masters.vector}
+    return who
+
+
+def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    if start is not None:
+        wrapped = attach.peft_model(model.module, start, trainable=True)
+    else:
+        alpha = 2 * given.rank if given.alpha is None else given.alpha
+        config = LoraConfig(
+            r=given.rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]
+            lora_dropout=given.dropout,
+            target_modules=_targets(model.module, given),
+            task_type="CAUSAL_LM",
+            fan_in_fan_out=model.module.config.model_type == "gpt2",
+        )
+        with torch.random.fork_rng(), quiet():
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(fork(model.module), config)
+    # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
+    wrapped.eval()
+    for name, part in wrapped.named_modules():
+        if "lora_dropout" in name:
+            part.train()
+    return wrapped
+
+
+def _targets(module: Any, given: LoraOptions) -> str | list[str]:
+    """PEFT's word for the layers that get an adapter."""
+    if not isinstance(given, TopOptions):
+        return "all-linear"
+    parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
+    return sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
+
+
+def _trained(module: Any) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

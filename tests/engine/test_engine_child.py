@@ -1,0 +1,160 @@
+"""Training in a child process: the same weights, errors that cross, deaths that are failed ways, no remains."""
+
+import dataclasses
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_engine_learn import equal, job, tensors
+
+from whichway.engine import child, learn
+from whichway.errors import OptionError, WayFailed
+
+pytestmark = pytest.mark.skipif(not child._FORKS, reason="forks on Linux only")
+
+
+def errand(model, folder, task):
+    return child.Errand(model.folder, model.revision, True, task, folder, None, 1)
+
+
+def children(of):
+    """Processes whose parent is `of`."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = stat.read_text().partition(" (")
+            if int(rest.rpartition(") ")[2].split()[1]) == of:
+                found.append(int(number))
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+def waits(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_the_same_weights_as_here(opened, tmp_path, kind):
+    model, task = opened("llama"), job(kind, epochs=3)
+    here = list(learn.train(model, task, tmp_path / "here", None))
+    seen = []
+    there = list(child.train(errand(model, tmp_path / "there", task), seen.append))
+    assert [a.weights for a in there] == [a.weights for a in here]
+    assert [a.loss for a in there] == [a.loss for a in here]
+    name = here[-1].weights.adapter
+    assert equal(tensors(tmp_path / "here" / name, kind), tensors(tmp_path / "there" / name, kind))
+    assert seen[0].steps == 9
+    assert seen[0].loss > 0
+
+
+def test_a_second_job_starts_at_once(opened, tmp_path):
+    model = opened("llama")
+    list(child.train(errand(model, tmp_path / "a", job(max_steps=1))))
+    start = time.monotonic()
+    list(child.train(errand(model, tmp_path / "b", job(max_steps=1))))
+    assert time.monotonic() - start < 5.0  # far less where nobody else computes; importing the libraries takes longer
+
+
+def test_two_trainings_can_be_open_at_once(opened, tmp_path):
+    model = opened("llama")
+    first = child.train(errand(model, tmp_path / "a", job()))
+    one = next(first)
+    second = list(child.train(errand(model, tmp_path / "b", job(seed=1))))
+    rest = list(first)
+    assert [a.step for a in (one, *rest)] == [a.step for a in second]
+    assert one.weights.adapter != second[0].weights.adapter
+
+
+def test_errors_and_words_cross(opened, tmp_path, caplog):
+    model = opened("llama")
+    with pytest.raises(OptionError, match="mean 'rate'"):
+        list(child.train(errand(model, tmp_path, job(rte=1e-3))))
+    broken = dataclasses.replace(errand(model, tmp_path, job()), adapter=tmp_path)
+    with pytest.raises(WayFailed, match="cannot start from"):
+        list(child.train(broken))
+    with pytest.raises(RuntimeError, match="Traceback"):
+        list(child.train(dataclasses.replace(errand(model, tmp_path, job()), job=None)))
+    from test_engine_learn import HEAD, Message, TrainRow, rows
+
+    long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
+    with caplog.at_level(logging.WARNING):
+        list(child.train(errand(model, tmp_path, dataclasses.replace(job(max_steps=1), rows=(*rows(), long)))))
+    assert "1 of 19 training rows" in caplog.text
+
+
+def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path):
+    model, task = opened("llama"), job(epochs=3)
+    wanted = list(learn.train(model, task, tmp_path / "whole", None))
+    training = child.train(errand(model, tmp_path / "broken", task))
+    first = next(training)
+    (helper,) = [n for n in children(os.getpid()) if children(n)]
+    (victim,) = children(helper)
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(WayFailed, match=r"signal 9.*memory"):
+        next(training)
+    again = list(child.train(errand(model, tmp_path / "broken", task)))
+    assert again[0] == first
+    assert [a.loss for a in again] == [a.loss for a in wanted]
+    name = wanted[-1].weights.adapter
+    assert equal(tensors(tmp_path / "whole" / name), tensors(tmp_path / "broken" / name))
+
+
+def test_a_killed_helper_is_a_failed_way_and_the_next_job_gets_a_new_one(opened, tmp_path):
+    model = opened("llama")
+    training = child.train(errand(model, tmp_path, job()))
+    next(training)
+    (helper,) = [n for n in children(os.getpid()) if children(n)]
+    victim = children(helper)[0]
+    os.kill(helper, signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(WayFailed, match="ended unexpectedly"):
+        next(training)
+    assert len(list(child.train(errand(model, tmp_path, job())))) == 2
+
+
+def test_a_training_left_alone_ends_its_child(opened, tmp_path):
+    model = opened("llama")
+    training = child.train(errand(model, tmp_path, job()))
+    next(training)
+    (helper,) = [n for n in children(os.getpid()) if children(n)]
+    (busy,) = children(helper)
+    training.close()
+    assert waits(lambda: not Path(f"/proc/{busy}").exists())
+
+
+CALLER = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+import test_engine_child as t
+from test_engine_learn import job
+from whichway.engine import child, load
+model = load.load(Path(sys.argv[1]))
+for made in child.train(t.errand(model, Path(sys.argv[2]), job(epochs=100000, checkpoints=1)), lambda now: print(now.step, flush=True)):
+    pass
+"""  # noqa: E501
+
+
+def test_a_killed_caller_leaves_no_child_behind(opened, tiny, tmp_path):
+    arguments = [str(tiny("llama")), str(tmp_path), str(Path(__file__).parent)]
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, *arguments], stdout=subprocess.PIPE, text=True)
+    assert int(caller.stdout.readline()) > 0
+    (helper,) = children(caller.pid)
+    (busy,) = children(helper)
+    caller.kill()
+    caller.wait()
+    assert waits(lambda: not Path(f"/proc/{busy}").exists() and not Path(f"/proc/{helper}").exists())
+    assert list(tmp_path.glob("state/*.safetensors"))  # what was learnt is not lost
+    assert torch.get_num_threads() >= 1
