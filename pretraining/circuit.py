@@ -3,8 +3,8 @@
 Learning from examples in the prompt needs a circuit (Olsson et al. 2022, "In-context Learning and Induction Heads"):
 one head moves each token's predecessor forward, one sums up the recent words, and later heads look for a place that is
 preceded as the present one (":" or the assistant's mark) after words of like meaning, and copy what stands there. Small
-models find it late, after more steps than a processor can pay for. Here it is written into the weights, to be trained on
-like all others. The residual stream is laid out for it:
+models find it late, after more steps than a processor can pay for. Here it is written into the weights, to be trained
+on like all others. The residual stream is laid out for it:
 
     0 … M-1        the token: counted embeddings, M = 160
     M              a constant, 0.5: lets a head attend by distance alone (all logits gain the same, so nothing is said)
@@ -24,7 +24,11 @@ from torch import Tensor
 MEANING, CODE = 160, 32
 CONSTANT = 0.5
 PAIRS = 32  # of a head of 64
-MATCH, ALIKE, COPY = 2.2, 1.6, 0.3  # how sharply the token before and the words before it must agree; how much is copied
+MATCH, ALIKE, COPY = (
+    2.2,
+    1.6,
+    0.3,
+)  # how sharply the token before and the words before it must agree; how much is copied
 POOL = (range(4, 9), 0.6, 5)  # recent words: rotary pairs, weight, distance of the most heeded one
 SLOW = 14  # first pair that turns by less than about one radian in 300 tokens, at a base of 500,000
 
@@ -59,7 +63,7 @@ def write(model: Any, base: float, generator: torch.Generator) -> None:
     low, layers = MEANING + 1 + CODE, model.model.layers
     words = hidden - low
     gain = 16 / (1 + CONSTANT**2) ** 0.5  # of the first norm, on embeddings of length sqrt(1 + c²)
-    _by_distance(layers[0].self_attn, 0, turns, gain, pairs=range(0, 12), weight=5.0, shift=1)
+    _by_distance(layers[0].self_attn, 0, turns, gain, pairs=range(12), weight=5.0, shift=1)
     _by_distance(layers[0].self_attn, 1, turns, gain, pairs=POOL[0], weight=POOL[1], shift=POOL[2])
     before = torch.zeros(64, hidden)
     before[:CODE, :MEANING] = code
@@ -83,7 +87,9 @@ def write(model: Any, base: float, generator: torch.Generator) -> None:
         _move(attention, head, own, range(64 * head, 64 * head + 64), COPY)
 
 
-def _by_distance(attention: Any, head: int, turns: Tensor, gain: float, *, pairs: range, weight: float, shift: int) -> None:
+def _by_distance(
+    attention: Any, head: int, turns: Tensor, gain: float, *, pairs: range, weight: float, shift: int
+) -> None:
     """Scores `weight · Σ cos(turn · (distance - shift))` over the pairs, whatever the tokens are."""
     size = (8 * weight) ** 0.5 / (gain * CONSTANT)
     query, key = torch.zeros_like(attention.q_proj.weight[:64]), torch.zeros_like(attention.k_proj.weight[:64])
@@ -97,7 +103,7 @@ def _by_distance(attention: Any, head: int, turns: Tensor, gain: float, *, pairs
 
 
 def _move(attention: Any, head: int, read: Tensor, places: range, scale: float) -> None:
-    """The head reads `read` (64, hidden) where it attends and adds its first rows, scaled, to `places` of the stream."""
+    """The head reads `read` (64, hidden) where it attends and adds its first rows, scaled, to `places`."""
     rows = slice(64 * head, 64 * head + 64)
     attention.v_proj.weight[rows] = read
     for n, place in enumerate(places):

@@ -2,8 +2,9 @@
 
     python pretraining/evaluate.py --evals EVALS --model src/whichway/embedded/model --out pretraining/work/results
 
-Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption; `table.md` is
-made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are resampled).
+Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption;
+`table.md` is made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are
+resampled).
 
 Two views of each set. *Whole*: all labels, rows as they come. *Restricted*: its most frequent labels, at most five, the
 test rows balanced over them, so that the majority label is right in one of L.
@@ -28,7 +29,7 @@ import numpy as np
 
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
-from whichway.nouns import Adapter, Candidate, Decoding, Example, Message, Prompt, Request, Shot, TrainJob, TrainRow
+from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.shots import balanced_shots
 from whichway.prompts.template import messages
@@ -107,12 +108,21 @@ class Bench:
         self.backend, self.classical = LocalBackend(), ClassicalBackend()
         self.base = self.backend.weights(model)
 
-    def right(self, prompt: Prompt, data: Set, rows: Sequence[Example], adapter: Adapter | None = None,
-              folder: Path | None = None, calibrate: bool = True) -> np.ndarray:
+    def right(
+        self,
+        prompt: Prompt,
+        data: Set,
+        rows: Sequence[Example],
+        adapter: Adapter | None = None,
+        folder: Path | None = None,
+        calibrate: bool = True,
+    ) -> np.ndarray:
         """1 for each row answered rightly (`json_fields` F1 for open answers), (n,)."""
         weights = adapter.weights if adapter else self.base
         decoding = Decoding("choose" if data.labels else "generate", 96)
-        with self.backend.open(weights, folder / str(adapter.weights.adapter) if adapter and folder else None) as session:
+        with self.backend.open(
+            weights, folder / str(adapter.weights.adapter) if adapter and folder else None
+        ) as session:
             if not data.labels:
                 replies = session.generate([Request(messages(prompt, e.text), decoding) for e in rows])
                 judge = JsonFields(JsonOptions())
@@ -164,7 +174,9 @@ class Bench:
 def first(data: Set, ask: str | None = None) -> Prompt:
     """The product's plain prompt."""
     ask = ASKS[data.name] if ask is None else ask
-    return Prompt(objective=ask, labels=data.labels, output_format="" if data.labels else "Answer with a JSON object only.")
+    return Prompt(
+        objective=ask, labels=data.labels, output_format="" if data.labels else "Answer with a JSON object only."
+    )
 
 
 def draw(data: Set, count: int, seed: int) -> tuple[Shot, ...]:
@@ -198,15 +210,20 @@ def interval(scores: np.ndarray) -> tuple[float, float, float]:
 
 def json_probes(bench: Bench, folder: Path) -> np.ndarray:
     """200 probes: a system message asks for JSON with a named key; 1 where the answer is such an object, (200,)."""
-    wordings = ('Answer as JSON with the key "{key}".', 'Answer in JSON. Use the key "{key}".',
-                'Give your answer as a JSON object with one key, "{key}".', 'Output JSON only: {{"{key}": ...}}.',
-                'Return the label as JSON under "{key}".')
+    wordings = (
+        'Answer as JSON with the key "{key}".',
+        'Answer in JSON. Use the key "{key}".',
+        'Give your answer as a JSON object with one key, "{key}".',
+        'Output JSON only: {{"{key}": ...}}.',
+        'Return the label as JSON under "{key}".',
+    )
     keys = ("label", "answer", "category", "type", "topic")
     sets = [read(folder / f"{name}.jsonl", 5) for name in ASKS if name != "restaurant_slots"]
     requests, wanted = [], []
     for i in range(200):
         data, key = sets[i % len(sets)], keys[(i // 5) % len(keys)]
-        system = f"{ASKS[data.name]}\nOptions: {', '.join(data.labels)}.\n{wordings[(i // 25) % len(wordings)].format(key=key)}"
+        wording = wordings[(i // 25) % len(wordings)].format(key=key)
+        system = f"{ASKS[data.name]}\nOptions: {', '.join(data.labels)}.\n{wording}"
         row = data.test[(7 * i) % len(data.test)]
         requests.append(Request((Message("system", system), Message("user", row.text)), Decoding("generate", 48)))
         wanted.append(key)
@@ -227,7 +244,10 @@ def speeds(bench: Bench, folder: Path) -> dict[str, Any]:
     """Rows a second on this machine: answering about 60 tokens with 4 labels, and LoRA on the same rows."""
     data = read(folder / "medical_titles.jsonl", 4)
     long = [e for e in data.train if len(e.text) > 60][:300]
-    text = [Example({"text": f"{a.text}. {b.text}. {c.text}"[:230]}, a.target) for a, b, c in zip(long, long[1:], long[2:], strict=False)][:200]
+    text = [
+        Example({"text": f"{a.text}. {b.text}. {c.text}"[:230]}, a.target)
+        for a, b, c in zip(long, long[1:], long[2:], strict=False)
+    ][:200]
     prompt = first(data)
     requests = [Request(messages(prompt, e.text), Decoding(), data.labels) for e in text]
     with bench.backend.open(bench.base, None) as session:
@@ -242,8 +262,11 @@ def speeds(bench: Bench, folder: Path) -> dict[str, Any]:
         job = TrainJob("lora", bench.base, rows, data.labels, 0, {"epochs": 2.0, "batch": 16, "checkpoints": 1})
         *_, adapter = bench.backend.train(job, Path(place), None)
     tokens = float(np.mean([r.tokens_in for r in replies]))
-    return {"answer_rows_per_second": len(text) / sorted(times)[1], "train_rows_per_second": 2 * len(rows) / adapter.seconds,
-            "tokens_per_row": tokens}
+    return {
+        "answer_rows_per_second": len(text) / sorted(times)[1],
+        "train_rows_per_second": 2 * len(rows) / adapter.seconds,
+        "tokens_per_row": tokens,
+    }
 
 
 class Cells:
@@ -271,6 +294,7 @@ def prompting(bench: Bench, data: Set, view: str, cells: Cells, shots: Sequence[
     """Zero-shot and k-shot, with right and with exchanged labels."""
     cells(f"{view}/{data.name}/zero", lambda: bench.right(first(data), data, data.test).tolist())
     for k in shots:
+
         def run(k: int = k, exchanged: bool = False) -> list[list[float]]:
             found = []
             for seed in SEEDS:
@@ -278,6 +302,7 @@ def prompting(bench: Bench, data: Set, view: str, cells: Cells, shots: Sequence[
                 shots = wrong(shots, data.labels, seed) if exchanged else shots
                 found.append(bench.right(replace(first(data), shots=shots), data, data.test).tolist())
             return found
+
         cells(f"{view}/{data.name}/{k}-shot", run)
         if k == max(shots) and data.labels:
             cells(f"{view}/{data.name}/{k}-shot exchanged", lambda k=k: run(k, exchanged=True))
@@ -288,10 +313,12 @@ def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
     for n in rows:
         train = random.Random(f"{n}/{data.name}").sample(data.train, min(n, len(data.train)))
         cells(f"whole/{data.name}/tfidf {n}", lambda train=train: bench.tfidf(data, train).tolist())
+
         def run(train: Any = train) -> Any:
             with tempfile.TemporaryDirectory() as place:
                 factor, right = bench.lora(data, train, 0, Path(place))
             return {"factor": factor, "rows": len(train), "right": right.tolist()}
+
         cells(f"whole/{data.name}/lora {n}", run)
 
 
@@ -346,17 +373,32 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
     names = [n for n in ASKS if f"restricted/{n}/zero" in done]
     if names:
         yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
-        yield "| set | labels | test rows | majority | zero-shot | " + " | ".join(f"{k} shots" for k in SHOTS) + f" | {SHOTS[-1]} shots, labels exchanged |"
+        yield (
+            "| set | labels | test rows | majority | zero-shot | "
+            + " | ".join(f"{k} shots" for k in SHOTS)
+            + f" | {SHOTS[-1]} shots, labels exchanged |"
+        )
         yield "|---|---|---|---|---|" + "---|" * (len(SHOTS) + 1)
         for n in names:
             data = read(evals / f"{n}.jsonl", 5)
-            cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")]
-            yield f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | " + " | ".join(cells) + " |"
+            cells = [
+                _told(done[f"restricted/{n}/{k}"])
+                for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")
+            ]
+            yield (
+                f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | "
+                + " | ".join(cells)
+                + " |"
+            )
     names = [n for n in ASKS if f"whole/{n}/zero" in done]
     if names:
         rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
         yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
-        yield "| set | labels | majority | zero-shot | 16 shots | " + " | ".join(f"TF-IDF + LR, {n} rows | LoRA, {n} rows" for n in rows) + " |"
+        yield (
+            "| set | labels | majority | zero-shot | 16 shots | "
+            + " | ".join(f"TF-IDF + LR, {n} rows | LoRA, {n} rows" for n in rows)
+            + " |"
+        )
         yield "|---|---|---|---|---|" + "---|---|" * len(rows)
         for n in names:
             data = read(evals / f"{n}.jsonl", None)
@@ -364,13 +406,15 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
             for k in rows:
                 cells.append(_told(done[f"whole/{n}/tfidf {k}"]) if f"whole/{n}/tfidf {k}" in done else "")
                 lora = done.get(f"whole/{n}/lora {k}")
-                cells.append(_told(lora["right"]) + ("" if lora["rows"] == k else f" [{lora['rows']} rows]") if lora else "")
+                cells.append(
+                    _told(lora["right"]) + ("" if lora["rows"] == k else f" [{lora['rows']} rows]") if lora else ""
+                )
             most = f"{100 * majority(data):.1f}" if data.labels else ""
             yield f"| {n} | {len(data.labels) or 'free'} | {most} | " + " | ".join(cells) + " |"
     names = [n for n in ASKS if f"wording/{n}/0" in done]
     if names:
         yield "\nTen wordings of the instruction, zero-shot, restricted sets:\n"
-        yield "| set | worst | best | spread | largest paired difference from the first wording (95 %) |\n|---|---|---|---|---|"
+        yield "| set | worst | best | spread | largest paired difference from the first (95 %) |\n|---|---|---|---|---|"
         for n in names:
             scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
             means = scores.mean(1)
@@ -378,12 +422,18 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
             difference = scores[far] - scores[0]
             half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
             d = difference.mean()
-            yield f"| {n} | {100 * means.min():.1f} | {100 * means.max():.1f} | {100 * (means.max() - means.min()):.1f} | {100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f}) |"
+            worst, best = 100 * means.min(), 100 * means.max()
+            far_told = f"{100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f})"
+            yield f"| {n} | {worst:.1f} | {best:.1f} | {best - worst:.1f} | {far_told} |"
     if "format/json" in done:
-        yield f"\nAsked for JSON with a named key in the system message, obeyed in {_told(done['format/json'])} % of {len(done['format/json'])} probes."
+        probes = done["format/json"]
+        yield f"\nAsked for JSON with a named key (system message): obeyed in {_told(probes)} % of {len(probes)} probes."
     if "speed" in done:
         s = done["speed"]
-        yield f"\nSpeed: {s['answer_rows_per_second']:.0f} rows/s answering (4 labels, {s['tokens_per_row']:.0f} new tokens a row), {s['train_rows_per_second']:.0f} rows/s LoRA."
+        yield (
+            f"\nSpeed: {s['answer_rows_per_second']:.0f} rows/s answering (4 labels, {s['tokens_per_row']:.0f} tokens "
+            f"a row), {s['train_rows_per_second']:.0f} rows/s LoRA."
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Turn a checkpoint into the packaged model: Hugging Face Llama format, weights stored in bfloat16, loaded in float32.
+"""Turn a checkpoint into the packaged model and its card: Llama format, bfloat16 on disk, float32 in memory.
 
 python pretraining/export.py --work pretraining/work --out src/whichway/embedded/model
+
+Run `evaluate.py --out pretraining/work/results` on what this writes, then this again: the card holds the results.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
 from train import Recipe, build
+
+CARD = Path(__file__).with_name("card.md")
 
 
 def main() -> None:
@@ -23,7 +28,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    model = build(Recipe(), tokenizer)
+    recipe = Recipe()
+    model = build(recipe, tokenizer)
     state = torch.load(args.work / "checkpoint.pt", weights_only=True)
     model.load_state_dict(state["model"])
     model.generation_config = GenerationConfig(
@@ -38,7 +44,39 @@ def main() -> None:
     config = json.loads((args.out / "config.json").read_text())
     config["dtype"] = "float32"  # half the size on disk; the arithmetic stays in float32
     (args.out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    parameters = sum(p.numel() for p in model.parameters())
+    (args.out / "README.md").write_text(card(recipe, args.work, state["step"], parameters, len(tokenizer)))
     sys.stdout.write(f"step {state['step']}: {args.out}\n")
+
+
+def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> str:
+    """The model card; every number in it is read from the run."""
+    corpus: dict[str, Any] = json.loads((work / "corpus.json").read_text())
+    log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()][-5:]
+    results = work / "results" / "table.md"
+    seen = step * recipe.batch
+    chat = recipe.batch * (step - recipe.text_share * min(step, recipe.decay_start))
+    return CARD.read_text().format(
+        parameters=parameters / 1e6,
+        layers=recipe.layers,
+        hidden=recipe.hidden,
+        heads=recipe.heads,
+        vocab=vocab,
+        context=recipe.context,
+        megabytes=2 * parameters / 1e6,
+        steps=step,
+        batch=recipe.batch,
+        seen=seen / 1e6,
+        decay_start=recipe.decay_start,
+        text=100 * recipe.text_share,
+        losses=", ".join(f"{line['loss']:.2f}" for line in log),
+        chat_tokens=corpus["chat_tokens"] / 1e6,
+        share=100 * chat / corpus["chat_tokens"],
+        documents=corpus["documents"],
+        dropped=corpus["dropped_for_overlap"] or "none",
+        results=results.read_text().strip() if results.exists() else "Not measured yet.",
+        attribution=Path(__file__).with_name("attribution.md").read_text(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Read the corpus, drop what overlaps with the evaluation sets, encode it, and pack it so that no document sees another."""
+"""Read the corpus, drop what overlaps with the evaluation sets, encode it, pack it so that no document sees another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Overlap:
         """Whether the text shares a sequence with the evaluation sets."""
         self.seen += 1
         words = WORD.findall(text.lower())
-        pairs = zip(words, words[1:], strict=False)
+        pairs = pairwise(words)
         starts = [i for i, pair in enumerate(pairs) if pair in self._first]
         found = any(tuple(words[i : i + GRAM]) in self.grams for i in starts)
         self.hit += found
@@ -129,6 +129,11 @@ class Shelf:
                 return docs.pop()
         return None
 
+    def openers(self, room: int) -> Iterator[Document]:
+        """One after the other until nothing fits; what is taken in between is gone."""
+        while found := self.take(room):
+            yield found
+
     def rest(self) -> list[Document]:
         """What was not taken."""
         return [doc for docs in self.by_length.values() for doc in docs]
@@ -168,7 +173,7 @@ def buckets(documents: Iterable[Document], lengths: tuple[int, ...], pad: int) -
         shelf = Shelf(doc for doc in left if len(doc.ids) <= shorter)
         if not shorter:  # the shortest fill each other's gaps
             shelf = Shelf(own)
-            own = iter(lambda: shelf.take(length), None)
+            own = shelf.openers(length)
         packed[length] = pack(own, length, pad, shelf)
         left = shelf.rest()
     return {length: pool for length, pool in packed.items() if len(pool.ids)}

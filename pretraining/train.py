@@ -91,8 +91,11 @@ def prepare(corpus: Path, evals: Path, work: Path, recipe: Recipe, tokenizer: An
         _prepare(path, corpus, evals, recipe, tokenizer)
     with np.load(path) as arrays:
         pools = tuple(
-            {n: Packed(*(arrays[f"{name}/{n}/{part}"] for part in ("ids", "target", "document")))
-             for n in recipe.lengths if f"{name}/{n}/ids" in arrays}
+            {
+                n: Packed(*(arrays[f"{name}/{n}/{part}"] for part in ("ids", "target", "document")))
+                for n in recipe.lengths
+                if f"{name}/{n}/ids" in arrays
+            }
             for name in ("text", "chat")
         )
         return (*pools, torch.from_numpy(arrays["embeddings"]))  # type: ignore[return-value]
@@ -204,7 +207,7 @@ def run_lengths(target: torch.Tensor) -> torch.Tensor:
 
 
 def loss_of(model: Any, ids: Any, mask: Any, positions: Any, places: Any, labels: Any, weights: Any) -> Any:
-    """Weighted mean next-token loss in nats at the trained places, and the mean over answers (in the decay: short ones) alone."""
+    """Weighted mean next-token loss in nats at the trained places, and over (short) answers alone."""
     hidden = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)[places])
     each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
@@ -271,7 +274,7 @@ def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> 
             layer.mlp.down_proj.weight.zero_()
         if first is not None:
             drawn = torch.Generator().manual_seed(recipe.seed)
-            marks = [i for i in tokenizer.added_tokens_decoder]
+            marks = list(tokenizer.added_tokens_decoder)
             model.model.embed_tokens.weight.copy_(circuit.meanings(first, recipe.hidden, marks, drawn))
             circuit.write(model, recipe.rotary, drawn)
     return model
@@ -283,7 +286,10 @@ def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optim
     embed = [p for n, p in model.named_parameters() if "embed" in n]
     norms = [p for n, p in model.named_parameters() if p.ndim < 2]
     groups = [{"params": embed, "lr": recipe.embed_rate}, {"params": norms, "lr": recipe.norm_rate}]
-    optims = [Muon(inner, lr=recipe.muon_rate), torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
+    optims = [
+        Muon(inner, lr=recipe.muon_rate),
+        torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
     for o in optims:
         for group in o.param_groups:
             group["peak"] = group["lr"]
