@@ -29,7 +29,18 @@ SWEEP: list[dict[str, Any]] = [
     {"weights": "bf16", "attention": "eager", "batch": 8},
 ]
 TASKS = {"generate": ("answer_transformers", 1000, 8), "choose": ("answer_harness", 60, 1)}
-ROWS = 64
+ROWS = 128
+HEAD = """# Answering: rows a second
+
+`python benchmarks/answer.py --peers PYTHON` on {processor}, {cores} cores; peers as in `benchmarks/peers.txt`.
+Turns alternate; our turn answers {rows} rows and pays for the shared prompt each time (a session would keep it); the
+peer's turn answers fewer rows where it would take minutes. Few-shot: rows of 24 to 56 tokens behind a shared prompt, 8 tokens
+written. Labels: 77 of 2 to 5 tokens behind a shared prompt of 60. The peers run at the best of four settings (format,
+attention, batch). llama-cpp-python has no ready build for this machine, vLLM only one for GPUs: neither was measured.
+
+| model | task: peer | peer rows/s | ours | ratio | spread | pairs | peer peak MB | ours | our format | peer's best |
+|---|---|---|---|---|---|---|---|---|---|---|
+{lines}"""
 
 
 def job_file(work: Path, name: str, shape: str, what: str, setting: dict[str, Any]) -> Path:
@@ -120,16 +131,8 @@ def main() -> None:
         for what in args.tasks.split(","):
             lines.append(line(shape, what, measure(args, shape, what)))
             print(lines[-1], flush=True)
-    text = [
-        "# Answering: rows a second", "",
-        f"`python benchmarks/answer.py --peers PYTHON` on {processor()}, {os.cpu_count()} cores; peers as in `benchmarks/peers.txt`.",
-        f"Turns alternate; our turn answers {ROWS} rows and pays for the shared prompt each time (a session would keep it); the peer's turn",
-        "answers fewer rows where it would take minutes. Few-shot: rows of 24 to 56 tokens behind a shared prompt, 8 tokens written. Labels: 77 of 2",
-        "to 5 tokens behind a shared prompt of 60. The peers' best of four settings (format, attention, batch).", "",
-        "| model | task: peer | peer rows/s | ours | ratio | spread | pairs | peer peak MB | ours | our format | peer's best |",
-        "|---|---|---|---|---|---|---|---|---|---|---|", *lines,
-    ]  # fmt: skip
-    args.out.write_text("\n".join(text) + "\n", encoding="utf-8")
+    text = HEAD.format(processor=processor(), cores=os.cpu_count(), rows=ROWS, lines="\n".join(lines))
+    args.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,17 +31,31 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "group by length": {"group": True},
     "sleeping threads": {"wait": "PASSIVE"},
     "packing (rows see each other)": {"packing": True},
+    "threads that spin shortly": {"wait": "PASSIVE", "spin": "10000"},
 }
 BASE = {"weights": "bf16", "bf16": True, "attention": "sdpa", "packing": False, "group": False, "loss": "nll"}
 ANSWER, BATCH = 4, 16
+HEAD = """# Learning: rows a second
+
+`python benchmarks/learn.py --peers PYTHON` on {processor}, {cores} cores; peers as in `benchmarks/peers.txt`.
+LoRA of rank 16 on all linear layers with float32 masters, batch 16, rows of 24 to 56 tokens and an answer of 4, with and
+without a shared prompt. Steps of both sides alternate; a ratio is that of two neighbours; the first pair warms up.
+FLOP/s: forward and backward of the frozen layers over the tokens that must be run (4 × parameters × tokens), against
+the rate of one matrix product just measured. Loss gap: largest relative difference over all steps.
+
+| model | shared prompt | TRL rows/s | ours | ratio | spread | pairs | TRL peak MB | ours | GFLOP/s | loss gap | TRL's best |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+{lines}"""  # noqa: E501
+SWEPT = "TRL's settings, rows a second (in all: no checkpointing, completion-only loss that makes no full logits):"
 
 
 class Side:
     """A process that works when it is told to."""
 
-    def __init__(self, python: str, script: str, job: Path, wait: str | None = None) -> None:
+    def __init__(self, python: str, script: str, job: Path, setting: dict[str, Any] | None = None) -> None:
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-        environment |= {"OMP_WAIT_POLICY": wait} if wait else {}
+        for option, name in (("wait", "OMP_WAIT_POLICY"), ("spin", "GOMP_SPINCOUNT")):
+            environment |= {name: (setting or {})[option]} if option in (setting or {}) else {}
         log = job.with_suffix(f".{script}.log").open("w")
         command = [python, str(HERE / "sides" / f"{script}.py"), str(job)]
         self.process = subprocess.Popen(
@@ -114,7 +128,7 @@ def sweep(args: argparse.Namespace, shape: str, prompt: int, names: list[str]) -
         place = args.work / f"{label}.json"
         if not place.exists():
             job = job_file(args.work, label, shape, prompt, 4, SETTINGS[name])
-            side = Side(args.peers, "learn_trl", job, SETTINGS[name].get("wait"))
+            side = Side(args.peers, "learn_trl", job, SETTINGS[name])
             seconds = [side.step()["seconds"] for _ in range(3)][1:]
             side.end()
             rows = BATCH * _rows_in_packed(args.work / label / "job.json", SETTINGS[name])
@@ -140,7 +154,8 @@ def measure(args: argparse.Namespace, shape: str, prompt: int, best: str) -> dic
     if place.exists():
         return dict(json.loads(place.read_text()))
     job = job_file(args.work, label, shape, prompt, args.pairs + 2, SETTINGS[best])
-    ours, theirs = Side(sys.executable, "learn_ours", job), Side(args.peers, "learn_trl", job, SETTINGS[best].get("wait"))
+    ours = Side(sys.executable, "learn_ours", job)
+    theirs = Side(args.peers, "learn_trl", job, SETTINGS[best])
     turns = [(theirs.step(), ours.step()) for _ in range(args.pairs + 1)]
     ours.end()
     theirs.end()
@@ -164,7 +179,8 @@ def line(shape: str, prompt: int, result: dict[str, Any]) -> str:
     return (
         f"| {shape} | {prompt} | {theirs:.2f} | {ours:.1f} | **{statistics.median(ratios):.1f}** | "
         f"{ratios[0]:.1f} to {ratios[-1]:.1f} | {len(pairs)} | {peaks[0]:.0f} | {peaks[1]:.0f} | "
-        f"{done / 1e9:.0f} of {facts['rate'] / 1e9:.0f} ({done / facts['rate']:.0%}) | {100 * gap:.2f} % | {result['best']} |"
+        f"{done / 1e9:.0f} of {facts['rate'] / 1e9:.0f} ({done / facts['rate']:.0%}) | "
+        f"{100 * gap:.2f} % | {result['best']} |"
     )
 
 
@@ -179,7 +195,8 @@ def curves(results: dict[tuple[str, int], dict[str, Any]]) -> list[str]:
 
 def processor() -> str:
     """The processor's own name."""
-    found = [n for n in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in n] if os.name == "posix" else []
+    facts = Path("/proc/cpuinfo")
+    found = [line for line in facts.read_text().splitlines() if "model name" in line] if facts.exists() else []
     return found[0].partition(":")[2].strip() if found else platform.processor()
 
 
@@ -211,19 +228,9 @@ def main() -> None:
 
 def write(args: argparse.Namespace, results: dict[Any, Any], sweeps: dict[Any, dict[str, float]]) -> None:
     """The committed table."""
-    text = [
-        "# Learning: rows a second", "",
-        f"`python benchmarks/learn.py --peers PYTHON` on {processor()}, {os.cpu_count()} cores; peers as in `benchmarks/peers.txt`.",
-        "LoRA of rank 16 on all linear layers with float32 masters, batch 16, rows of 24 to 56 tokens and an answer of 4, with and without a",
-        "shared prompt. Steps of both sides alternate; a ratio is that of two neighbours; the first pair warms up. FLOP/s: forward and",
-        "backward of the frozen layers over the tokens that must be run (4 × parameters × tokens), against the rate of one matrix product",
-        "just measured. Loss gap: largest relative difference over all steps.", "",
-        "| model | shared prompt | TRL rows/s | ours | ratio | spread | pairs | TRL peak MB | ours | GFLOP/s | loss gap | TRL's best |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        *(line(shape, prompt, result) for (shape, prompt), result in results.items()),
-        *curves(results),
-        "", "TRL's settings, rows a second (gradient checkpointing off, completion-only loss, chunked loss, in all):", "",
-    ]  # fmt: skip
+    lines = [line(shape, prompt, result) for (shape, prompt), result in results.items()]
+    given = {"processor": processor(), "cores": os.cpu_count(), "lines": "\n".join(lines)}
+    text = [HEAD.format(**given), *curves(results), "", SWEPT, ""]
     for (shape, prompt), found in sweeps.items():
         told = ", ".join(f"{name} {rate:.2f}" for name, rate in found.items())
         text.append(f"- {shape}, prompt {prompt}: {told}")

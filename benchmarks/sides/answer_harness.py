@@ -1,14 +1,15 @@
-"""lm-evaluation-harness: log-likelihood of every label behind every row; each call is a turn. The peers' interpreter."""
+"""lm-evaluation-harness: log-likelihood of every label behind every row; each call is a turn."""
 
 import json
 import sys
 import time
+from pathlib import Path
 
 from turns import Turns, memory
 
 turns = Turns()
 started = time.perf_counter()
-job = json.load(open(sys.argv[1]))
+job = json.loads(Path(sys.argv[1]).read_text())
 setting = job["setting"]
 
 import torch  # noqa: E402
@@ -28,6 +29,5 @@ while True:
     scores = [score for score, _ in harness._loglikelihood_tokens(asked, disable_tqdm=True)]
     size = len(job["labels"])
     best = [max(range(size), key=lambda n: scores[row * size + n]) for row in range(len(rows))]
-    turns.tell(
-        seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), rows=len(rows), text=[job["labels"][n][0] for n in best]
-    )
+    text = [job["labels"][n][0] for n in best]
+    turns.tell(seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), rows=len(rows), text=text)

@@ -1,4 +1,4 @@
-"""Our side of `answer.py`: each call is a turn. The session forgets its prefix before a turn, so every call pays for it."""
+"""Our side of `answer.py`: each call is a turn. A new session each time, so every call pays for the shared prompt."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from turns import Turns, memory
 turns = Turns()
 started = time.perf_counter()
 job = json.loads(Path(sys.argv[1]).read_text())
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
 from whichway.engine import load  # noqa: E402
@@ -26,7 +26,7 @@ renderer.prompt_ids = lambda rows: [job["prompts"][int(row[0].content)] for row 
 ids = {label: tuple(tokens) for label, tokens in job["labels"]}
 renderer.answer_ids = lambda label: ids.get(label, (1,))
 if job["what"] == "generate":  # as many tokens as the peers write
-    renderer.ends, renderer.broken = frozenset(), lambda written: False
+    renderer.ends, renderer.broken = frozenset(), lambda _: False
 turns.tell(load=time.perf_counter() - started, format=str(next(model.module.parameters()).dtype)[6:])
 while True:
     turns.wait()

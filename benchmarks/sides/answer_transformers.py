@@ -3,12 +3,13 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 from turns import Turns, memory
 
 turns = Turns()
 started = time.perf_counter()
-job = json.load(open(sys.argv[1]))
+job = json.loads(Path(sys.argv[1]).read_text())
 setting = job["setting"]
 
 import torch  # noqa: E402

@@ -12,8 +12,8 @@ turns = Turns()
 started = time.perf_counter()
 job = json.loads(Path(sys.argv[1]).read_text())
 os.environ["OMP_NUM_THREADS"] = str(job["threads"])
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
 from whichway.engine import decoder, learn, load, options, rates  # noqa: E402
@@ -41,7 +41,7 @@ class InOrder(learn.Run):
         sys.exit(0)
 
 
-learn.encode = lambda model, task: rows
+learn.encode = lambda *_: rows
 told = tuple(TrainRow((Message("user", str(n)),), "x") for n in range(len(rows)))
 given = {"batch": job["batch"], "rate": job["rate"], "max_steps": job["steps"], "epochs": 1, "checkpoints": 1}
 task = TrainJob("lora", Weights("local", job["model"]), told, (), job["seed"], given)

@@ -1,15 +1,16 @@
-"""TRL's side of `learn.py`: runs under the peers' interpreter, reads a JSON job, writes a JSON result. Knows nothing of us."""
+"""TRL's side of `learn.py`: runs under the peers' interpreter and knows nothing of us; each step is a turn."""
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from turns import Turns, memory
 
 turns = Turns()
 started = time.perf_counter()
-job = json.load(open(sys.argv[1]))
+job = json.loads(Path(sys.argv[1]).read_text())
 setting = job["setting"]
 os.environ["OMP_NUM_THREADS"] = str(job["threads"])
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -27,12 +28,15 @@ class Clock(TrainerCallback):
     """A step is a turn. What comes between steps (the next batch, the log) is not counted."""
 
     def on_step_begin(self, args, state, control, **others):
+        """Wait for our turn."""
         turns.wait()
 
     def on_step_end(self, args, state, control, **others):
+        """Stop the clock."""
         self.seconds = turns.taken()
 
     def on_log(self, args, state, control, logs=None, **others):
+        """Tell."""
         if "loss" in (logs or {}):
             turns.tell(seconds=self.seconds, loss=logs["loss"], memory=memory(), cpu=turns.cpu())
 
@@ -68,7 +72,8 @@ config = SFTConfig(
 if setting["packing"]:  # a packed sequence holds about a batch of rows
     config.per_device_train_batch_size = 1
 rows = Dataset.from_list([{"input_ids": r["ids"], "completion_mask": r["mask"]} for r in job["rows"]])
-adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=job["rate"], weight_decay=0.0, fused=True)
+trained = [p for p in model.parameters() if p.requires_grad]
+adam = torch.optim.AdamW(trained, lr=job["rate"], weight_decay=0.0, fused=True)
 schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: job["factors"][min(n, len(job["factors"]) - 1)])
 trainer = SFTTrainer(
     model=model,

@@ -2,10 +2,10 @@
 
 The shared prefix and all rows lie in one sequence. A `Block` is a set of queries with the keys they see: the prefix
 attends to itself, the rows attend to the prefix and themselves. In the last layer only the trained positions ask.
-Scores and softmax are float32 whatever the format of the products. Up to `pack.LONG` keys plain products are used; above
-that (and on a GPU) PyTorch's fused attention.
+Scores and softmax are float32 whatever the format of the products. Up to `pack.LONG` keys plain products are used;
+above that (and on a GPU) PyTorch's fused attention.
 
-Shapes: B rows, Q queries of a row, K keys that a row sees, N key/value heads, G query heads for each, D depth of a head.
+Shapes: B rows, Q queries of a row, K keys that a row sees, N key/value heads, G query heads for each, D a head's depth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frozen part of a model that is trained at the top only: its states are computed once for all epochs and trials."""
+"""The frozen part of a model whose top alone is trained: its states are computed once for all epochs and trials."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 One helper process imports the libraries once and holds the base model; for each job it forks, so a job starts in
 milliseconds and shares the base's memory. The helper computes on one thread only, because a pool of threads does not
-survive a fork; the fork starts its own. Where forking is not safe (anything but Linux) the helper runs one job and ends.
+survive a fork; the fork starts its own. Where forking is not safe (all but Linux) the helper runs one job and ends.
 
 The child goes on only when asked to, so that a caller who scores a checkpoint has the processor to itself. When the
 caller is gone, the child saves its state at the next step and ends.
@@ -73,8 +73,7 @@ class Helper:
             return
         self.stop()
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         command = [sys.executable, "-c", f"from whichway.engine.child import serve; serve({theirs.fileno()})"]
         # A session of its own: Ctrl-C reaches the caller, who ends the child in good order.
         self._process = subprocess.Popen(

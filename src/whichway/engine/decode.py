@@ -34,6 +34,7 @@ class Draw:
             self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
+        """A token drawn from logits `[V]`."""
         chances = (logits.float().cpu() / self.temperature).softmax(-1)
         return int(torch.multinomial(chances, 1, generator=self.generator))
 

@@ -1,8 +1,8 @@
 """A decoder's forward and backward over packed rows, without the overhead of modules.
 
-Answering runs it over a `pack.Layout` and keeps nothing. Learning runs it over a `Sheet`: the shared prefix once, then all
-rows, and its backward by hand. In the last layer only what is asked for is computed: keys and values of all tokens, the
-rest at trained (or scored) positions. The first layer's input gets no gradient when the embeddings are frozen.
+Answering runs it over a `pack.Layout` and keeps nothing. Learning runs it over a `Sheet`: the shared prefix once, then
+all rows, and its backward by hand. In the last layer only what is asked for is computed: keys and values of all tokens,
+the rest at trained (or scored) positions. The first layer's input gets no gradient when the embeddings are frozen.
 
 `Trunk` holds the weights of one model; `trunk_of` finds or makes it, and says None for a model that is run through
 transformers instead.
@@ -164,7 +164,7 @@ class Trunk:
     # Learning
 
     def forward(self, sheet: Sheet, kept: Kept, states: Tensor | None = None) -> Tensor:
-        """States `[M, hidden]` behind the last layer at `sheet.keep`; `states`: those in front of layer `kept.first`."""
+        """States `[M, hidden]` behind the last layer at `sheet.keep`; `states`: those in front of `kept.first`."""
         if states is None:
             states = self.embed(sheet.ids, sheet.positions)
         kept.rotation = self.rotation(sheet.positions)
@@ -318,6 +318,7 @@ class Losses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, anchor: Tensor, trunk: Trunk, sheet: Sheet, states: Tensor | None, first: int) -> Tensor:
         """Losses in float32 or longer."""
+        del anchor  # autograd alone looks at it
         kept = Kept(first)
         out = trunk.forward(sheet, kept, states)
         normal, behind = layers.norm(out, trunk.weights.norm)

