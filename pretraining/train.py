@@ -54,7 +54,7 @@ class Recipe:
     batch: int = 8192  # tokens per step
     warmup_steps: int = 60
     decay_start: int = 850  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 1110
+    steps: int = 1060
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
     text_share: float = 0.15  # of the steps, while the rate is stable
