@@ -14,7 +14,8 @@ class Turns:
         self.start = self.cpu_start = 0.0
 
     def wait(self):
-        """Wait for our turn; start the clock."""
+        """Say that nothing more is being done here, wait for our turn, start the clock."""
+        self.tell(ready=True)
         if not sys.stdin.readline():
             sys.exit(0)
         self.start, self.cpu_start = time.perf_counter(), time.process_time()
