@@ -1,7 +1,6 @@
 """Our side of `answer.py`: each call is a turn. A new session each time, so every call pays for the shared prompt."""
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
