@@ -166,3 +166,21 @@ def test_losses_are_the_same_whether_probabilities_are_kept(opened, monkeypatch,
     found, hand = by_hand(*wrapped(opened("llama"), "lora"), torch.float32)
     assert gap(found, wanted) < 1e-6
     assert max(gap(hand[name], grads[name]) for name in grads) < 1e-5
+
+
+def test_the_last_layer_is_asked_for_kept_tokens_only(model, monkeypatch):
+    tree = pack.Tree((70, 71, 72), (-1, 0, -1))
+    ids = torch.tensor([60, 61, 62, *tree.ids, 80, *tree.ids])
+    keep = torch.tensor([2, 3, 5, 6, 7, 9])  # the end of each row and two nodes of its tree
+    asked, honest = [], pack.Rows.ask
+    watched = lambda self, n, q, *rest: asked.append(q.shape[1]) or honest(self, n, q, *rest)  # noqa: E731
+    monkeypatch.setattr(pack.Rows, "ask", watched)
+    with torch.no_grad():
+        prefix = forward.run_prefix(model.module, PREFIX, model.device)
+        layout = pack.lay([3, 1], len(PREFIX), model.device, tree=tree, prefix=prefix)
+        every = forward.logits(model.module, ids, layout, torch.arange(10))
+        some = forward.logits(model.module, ids, layout, keep)
+        uneven = forward.logits(model.module, ids, layout, torch.tensor([2, 3, 6]))
+    assert asked == [len(keep)]
+    assert gap(some, every[keep]) < 1e-5
+    assert gap(uneven, every[[2, 3, 6]]) < 1e-5

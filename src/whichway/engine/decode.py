@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine import forward, pack
 from whichway.engine.pack import KeyValue
 from whichway.nouns import Request, digest
 
+_TOKENS = {"cpu": 1024, "cuda": 32768}  # read in one pass
 _REFILL = 4  # a place in so many must be free before rows are read into them
 
 
@@ -69,10 +69,20 @@ class Batch:
         while queue or self.rows:
             free = self.places - len(self.rows)
             if queue and (free * _REFILL >= self.places or not self.rows):
-                new = [queue.pop() for _ in range(min(free, len(queue)))]
-                self._timed(new, self._read)
+                self._fill(queue, min(free, len(queue)))
             if self.rows:
                 self._timed(self.rows, self._step)
+
+    def _fill(self, queue: list[Writing], count: int) -> None:
+        """Read the next `count` rows, as many at once as a pass takes."""
+        while count > 0:
+            new = [queue.pop()]
+            room = _TOKENS[self.device.type] - len(new[0].ids)
+            while len(new) < count and len(queue[-1].ids) <= room:
+                room -= len(queue[-1].ids)
+                new.append(queue.pop())
+            count -= len(new)
+            self._timed(new, self._read)
 
     def _timed(self, rows: Sequence[Writing], work: Callable[[Sequence[Writing]], None]) -> None:
         """Charge each row its share of the time: by tokens when read, equally when written."""
@@ -97,9 +107,8 @@ class Batch:
     def _store(self, pairs: list[KeyValue], count: int) -> None:
         """Put keys and values `[N, count, S, D]` behind those of the rows already here."""
         if not self.cache:
-            wide = [(0, 0, 0, self.width - pairs[0][0].shape[2], 0, self.places - count)]
-            self.cache = [(F.pad(k, wide[0]), F.pad(v, wide[0])) for k, v in pairs]
-            return
+            shape = (pairs[0][0].shape[0], self.places, self.width, pairs[0][0].shape[3])
+            self.cache = [(k.new_zeros(shape), v.new_zeros(shape)) for k, v in pairs]
         at, size = len(self.rows), pairs[0][0].shape[2]
         for old, new in zip(self.cache, pairs, strict=True):
             for into, from_ in zip(old, new, strict=True):

@@ -115,8 +115,10 @@ class Trunk:
     def _layer(
         self, states: Tensor, n: int, layer: Layer, layout: pack.Layout, rotation: Any, keep: Tensor | None
     ) -> Tensor:
-        w = self.weights
         normal, _ = layers.norm(states, layer.before)
+        if keep is not None and self._few(layer, layout, keep):
+            mixed = self._ask_few(normal, n, layer, layout, rotation, keep)
+            return self._behind(mixed, states.index_select(0, keep), layer)
         qkv, _ = layers.linear(normal, layer.qkv)
         q, k, v = self._heads(qkv)
         q, k = self._turn(q, layer.q_norm, rotation), self._turn(k, layer.k_norm, rotation)
@@ -126,9 +128,38 @@ class Trunk:
         mixed = layout.attend(n, q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), self.how[n]).flatten(1)
         if keep is not None:
             mixed, states = mixed.index_select(0, keep), states.index_select(0, keep)
+        return self._behind(mixed, states, layer)
+
+    def _few(self, layer: Layer, layout: pack.Layout, keep: Tensor) -> bool:
+        """Whether the last layer can be asked for these tokens alone."""
+        whole = len(keep) in (0, len(layout.positions))
+        return not whole and isinstance(layout, pack.Rows) and layer.qkv.splits(self._width) and layout.even(keep)
+
+    @property
+    def _width(self) -> int:
+        """Of all queries together."""
+        return self.weights.heads * self.weights.depth
+
+    def _ask_few(
+        self, normal: Tensor, n: int, layer: Layer, layout: pack.Layout, rotation: Any, keep: Tensor
+    ) -> Tensor:
+        """Attention of the kept tokens `[K, H D]`: keys and values of all, queries of these."""
+        assert isinstance(layout, pack.Rows)
+        w = self.weights
+        asking, telling = layer.qkv.split(self._width)
+        q = layers.linear(normal.index_select(0, keep), asking)[0].view(len(keep), w.heads, w.depth)
+        kv = layers.linear(normal, telling)[0].view(len(normal), 2 * w.key_heads, w.depth)
+        k, v = torch.split(kv, w.key_heads, dim=1)
+        some = None if rotation is None else tuple(t.index_select(0, keep) for t in rotation)
+        q, k = self._turn(q, layer.q_norm, some), self._turn(k, layer.k_norm, rotation)
+        q, k, v = (t.transpose(0, 1) for t in (q, k, v))
+        return layout.ask(n, q, k, v, self.how[n], keep).flatten(1)
+
+    def _behind(self, mixed: Tensor, states: Tensor, layer: Layer) -> Tensor:
+        """What follows attention in a layer."""
         states = states + layers.linear(mixed, layer.out)[0]
         normal, _ = layers.norm(states, layer.between)
-        opened, _ = layers.activate(layers.linear(normal, layer.up)[0], w.activation, w.gated)
+        opened, _ = layers.activate(layers.linear(normal, layer.up)[0], self.weights.activation, self.weights.gated)
         return states.add_(layers.linear(opened, layer.down)[0])
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,7 +238,7 @@ class Trunk:
 
     def _ask(self, normal: Tensor, layer: Layer, keep: Tensor | None) -> tuple[tuple[Tensor, Tensor], Any]:
         """Queries and keys-with-values; in the last layer queries of the kept tokens only."""
-        size = self.weights.heads * self.weights.depth
+        size = self._width
         if keep is None or not layer.qkv.splits(size):
             qkv, needed = layers.linear(normal, layer.qkv)
             q, kv = qkv[:, :size], qkv[:, size:]

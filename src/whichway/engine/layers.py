@@ -123,10 +123,7 @@ def activate_back(grad: Tensor, kept: Any, activation: str) -> Tensor:
     gate, value, opened = kept
     if value is None:
         return _act_back(grad, gate, activation)
-    out = grad.new_empty(len(grad), 2 * grad.shape[1])
-    torch.mul(grad, opened, out=out[:, grad.shape[1] :])
-    out[:, : grad.shape[1]] = _act_back(grad * value, gate, activation)
-    return out
+    return torch.cat([_act_back(grad * value, gate, activation), grad * opened], dim=1)
 
 
 def _act(inputs: Tensor, activation: str) -> Tensor:

@@ -111,6 +111,31 @@ class Rows:
         if self.kept is not None:
             self.kept[layer] = (key, value)
 
+    def even(self, keep: Tensor) -> bool:
+        """Whether `keep` names equally many tokens of each row, row after row."""
+        if len(keep) % self.shape[0]:
+            return False
+        rows = (self._slot(keep) // self.shape[1]).view(self.shape[0], -1)
+        return bool((rows == torch.arange(self.shape[0], device=rows.device)[:, None]).all())
+
+    def _slot(self, keep: Tensor) -> Tensor:
+        return keep if self.home is None else self.home[keep]
+
+    def ask(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How, keep: Tensor) -> Tensor:
+        """Attention of the tokens `keep` alone (an `even` choice): queries `[H, K, D]` in, `[K, H, D]` out."""
+        self.store(layer, key, value)
+        rows, longest = self.shape
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        q = query.reshape(heads, groups, rows, -1, query.shape[-1]).transpose(1, 2)  # [N, B, G, M, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        row, place = (t.view(rows, -1) for t in (self._slot(keep) // longest, self._slot(keep) % longest))
+        seen = causal(longest, q.device)[None] if seen is None else seen
+        seen = seen[row if len(seen) > 1 else torch.zeros_like(row), place]  # [B, M, S]
+        far = None if far is None else far[row if len(far) > 1 else torch.zeros_like(row), place]
+        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        return out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)
+
     def rows(self, packed: Tensor) -> Tensor:
         """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
         if self.slots is not None:
