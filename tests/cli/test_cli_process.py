@@ -34,7 +34,7 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     words = ["run", "--data", str(tickets(tmp_path)), *QUICK, "--ways", "base_majority,prompt_plain,tune_probe"]
-    words += ["--model", "fake:delay=0.3", "--out", "run", "--json"]
+    words += ["--model", "fake:delay=1.5", "--out", "run", "--json"]
     process = subprocess.Popen([*START, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     records, deadline = tmp_path / "run" / "records.jsonl", time.monotonic() + 60
     while not (records.exists() and records.stat().st_size) and time.monotonic() < deadline:
