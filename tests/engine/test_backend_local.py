@@ -1,6 +1,7 @@
 """The door to local models: sessions, trainings, and no trace left on the base."""
 
 import pytest
+import torch
 
 from whichway.backends.local import LocalBackend, backend
 from whichway.errors import ModelError, OptionError, WayFailed
@@ -33,6 +34,21 @@ def test_adapters_come_and_go_without_a_trace(tiny, tmp_path, kind):
         assert tuned != before
         assert answers(door, base) == before
     assert answers(door, made.weights, tmp_path / made.weights.adapter) == tuned
+
+
+@pytest.mark.parametrize("kind", ["lora", "full", "top", "top_full", "probe"])
+def test_trained_parts_answer_in_a_short_format_too(tiny, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("whichway.engine.rates.dtype", lambda *_: torch.bfloat16)
+    door = backend()
+    base = door.weights(str(tiny("llama")))
+    before = answers(door, base)
+    options = {} if kind == "probe" else {"epochs": 8, "batch": 4, "rate": 0.01}
+    *_, made = door.train(TrainJob(kind, base, ROWS, LABELS, 0, options), tmp_path, None)
+    assert door._base(base).module.dtype == torch.bfloat16
+    tuned = answers(door, made.weights, tmp_path / made.weights.adapter)
+    right = sum(max(scores, key=scores.get) == row.answer for scores, row in zip(tuned, ROWS, strict=True))
+    assert right >= 10
+    assert answers(door, base) == before
 
 
 def test_interleaved_answering_does_not_touch_a_training(tiny, tmp_path):

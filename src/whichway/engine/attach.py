@@ -20,9 +20,13 @@ def lora(base: Any, folder: Path) -> Any:
     away, so there it stays a part of its own.
     """
     wrapped = peft_model(base, folder, trainable=False)
-    if next(base.parameters()).dtype == torch.float32:
+    kind = next(base.parameters()).dtype
+    if kind == torch.float32:
         # safe_merge works on copies: the memory shared with the base is left alone.
         return wrapped.merge_and_unload(safe_merge=True).requires_grad_(False).eval()
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:  # PEFT keeps them in float32; products want one format
+            parameter.data = parameter.data.to(kind)
     return wrapped.get_base_model().eval()
 
 
