@@ -113,7 +113,8 @@ class Prober(Answerer):
         """Answer each request with one of its labels, scored by the head."""
         if self.head is None:
             raise WayFailed("This probe has no head yet.")
-        features, counted = self.features(requests)
+        with rates.fitting():
+            features, counted = self.features(requests)
         return [
             reply if reply.finish == "error" else _pick(request, reply, dict(zip(self.head.labels, row, strict=True)))
             for request, reply, row in zip(requests, counted, self.head(features).tolist(), strict=True)
