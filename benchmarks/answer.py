@@ -35,9 +35,9 @@ HEAD = """# Answering: rows a second
 `python benchmarks/answer.py --peers PYTHON` on {processor}, {cores} cores; peers as in `benchmarks/peers.txt`.
 Turns alternate; our turn answers {rows} rows and pays for the shared prompt each time (a session would keep it); the
 peer's turn answers fewer rows where it would take minutes. Few-shot: rows of 24 to 56 tokens behind a shared prompt, 8
-tokens written. Labels: 77 of 2 to 5 tokens behind a shared prompt of 60. The peers run at the best of four settings
-(format, attention, batch). llama-cpp-python has no ready build for this machine, vLLM only one
-for GPUs: neither was measured.
+tokens written. Labels: 77 of 2 to 5 tokens behind a shared prompt of 60. The peers run at the best of four
+settings (format, attention, batch). llama-cpp-python has no ready build for this machine, vLLM only one for GPUs:
+neither was measured.
 
 | model | task: peer | peer rows/s | ours | ratio | spread | pairs | peer peak MB | ours | our format | peer's best |
 |---|---|---|---|---|---|---|---|---|---|---|

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import forward, pack
+from whichway.engine import forward, pack, rates
 from whichway.engine.decode import Batch, Draw, Writing
 from whichway.engine.load import Model
 from whichway.engine.pack import Shared, Tree
@@ -109,6 +109,19 @@ class Answerer:
         open_ = [i for i, reply in enumerate(replies) if reply is None]
         if not open_:
             return [reply for reply in replies if reply]
+        with rates.fitting():
+            self._fill(replies, requests, prompts, open_, work)
+        return [reply for reply in replies if reply]
+
+    def _fill(
+        self,
+        replies: list[Reply | None],
+        requests: Sequence[Request],
+        prompts: list[list[int]],
+        open_: list[int],
+        work: Callable[[list[Row]], list[Reply]],
+    ) -> None:
+        """Answer the open ones."""
         start = time.perf_counter()
         self._share([prompts[i] for i in open_])
         size = len(self._prefix.ids)
@@ -116,7 +129,6 @@ class Answerer:
         rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
         for row, reply in zip(rows, work(rows), strict=True):
             replies[row.number] = reply
-        return [reply for reply in replies if reply]
 
     def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
         room = self.model.context - len(prompt)

@@ -169,6 +169,11 @@ def load(folder: Path, proved: str | None = None) -> Model:
     Raises:
         ModelError: it cannot be opened, or its architecture does not fit the engine.
     """
+    with rates.fitting():
+        return _load(folder, proved)
+
+
+def _load(folder: Path, proved: str | None) -> Model:
     mark = proved or revision(folder)
     tokenizer = _tokenizer(folder)
     module = _module(folder)

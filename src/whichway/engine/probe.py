@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import forward, pack
+from whichway.engine import forward, pack, rates
 from whichway.engine.answer import Answerer, Row, halving
 from whichway.engine.kept import kept
 from whichway.engine.learn import read_adapter
@@ -113,7 +113,8 @@ class Prober(Answerer):
         """Answer each request with one of its labels, scored by the head."""
         if self.head is None:
             raise WayFailed("This probe has no head yet.")
-        features, counted = self.features(requests)
+        with rates.fitting():
+            features, counted = self.features(requests)
         return [
             reply if reply.finish == "error" else _pick(request, reply, dict(zip(self.head.labels, row, strict=True)))
             for request, reply, row in zip(requests, counted, self.head(features).tolist(), strict=True)
@@ -169,7 +170,8 @@ def _read_all(
     """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
 
     def make() -> dict[str, Tensor]:
-        features, replies = Prober(model, None).features(requests)
+        with rates.fitting():
+            features, replies = Prober(model, None).features(requests)
         sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
         return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes)}
 

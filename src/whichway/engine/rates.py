@@ -6,6 +6,7 @@ One busy foreign process can make two threads slower than one, and a processor t
 from __future__ import annotations
 
 import functools
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import torch
 _NARROW = 128  # below this width the products are too small for a format to matter, so float32 stays exact
 _WORTH = 1.5  # bfloat16 rounds: it must pay
 _WORTH_THREADS = 1.2
+_FRESH_SECONDS = 5.0
+_found: dict[int, tuple[float, int]] = {}  # most threads -> when measured, what came out
 
 
 def product_rate(kind: torch.dtype, rows: int = 256, width: int = 512, repeats: int = 6) -> float:
@@ -41,14 +44,36 @@ def dtype(where: torch.device, width: int) -> torch.dtype:
 
 
 def threads(most: int) -> int:
-    """One thread, or `most` where they are measured to be faster just now."""
+    """One thread, or `most` where they are measured to be faster just now; asked again after a few seconds."""
     if most <= 1:
         return 1
-    with using(1):
-        alone = product_rate(torch.float32)
-    with using(most):
-        together = product_rate(torch.float32)
-    return most if together > _WORTH_THREADS * alone else 1
+    now = time.monotonic()
+    if most not in _found or now - _found[most][0] > _FRESH_SECONDS:
+        with using(1):
+            alone = _usual_seconds()
+        with using(most):
+            together = _usual_seconds()
+        _found[most] = (now, most if together * _WORTH_THREADS < alone else 1)
+    return _found[most][1]
+
+
+def _usual_seconds() -> float:
+    """Of a few small products and sums, as a small model's step is made of; the middle one, so that waiting counts."""
+    left, right = torch.ones(256, 512), torch.ones(512, 256)
+    seconds = []
+    for _ in range(9):
+        start = time.perf_counter()
+        for _ in range(4):
+            (left @ right).sum(-1)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """As many threads as pay just now."""
+    with using(threads(torch.get_num_threads())):
+        yield
 
 
 @contextmanager
