@@ -29,13 +29,13 @@ import numpy as np
 
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
-from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Request, Shot, TrainJob, TrainRow
+from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.shots import balanced_shots
 from whichway.prompts.template import messages
 from whichway.tasks.metrics.json_fields import Metric as JsonFields
 from whichway.tasks.metrics.json_fields import Options as JsonOptions
-from whichway.verdict.stats import wilson
+from whichway.verdict.stats import hierarchical_bootstrap, wilson
 
 ASKS = {
     "medical_titles": "Which field of medicine is this paper about?",
@@ -115,7 +115,6 @@ class Bench:
         rows: Sequence[Example],
         adapter: Adapter | None = None,
         folder: Path | None = None,
-        calibrate: bool = True,
     ) -> np.ndarray:
         """1 for each row answered rightly (`json_fields` F1 for open answers), (n,)."""
         weights = adapter.weights if adapter else self.base
@@ -124,16 +123,13 @@ class Bench:
             weights, folder / str(adapter.weights.adapter) if adapter and folder else None
         ) as session:
             if not data.labels:
-                replies = session.generate([Request(messages(prompt, e.text), decoding) for e in rows])
-                judge = JsonFields(JsonOptions())
-                scores = [judge(e, r.text).value for e, r in zip(rows, replies, strict=True)]
-                return np.array([s or 0.0 for s in scores])
-            if calibrate and adapter is None:
+                return fields(rows, session.generate([Request(messages(prompt, e.text), decoding) for e in rows]))
+            if adapter is None:
                 inputs = [e for e in data.train if e.text not in {s.text for s in prompt.shots}][:32]
                 bias = batch_bias([r.scores for r in session.choose(self._ask(prompt, data, inputs, decoding))])
                 decoding = replace(decoding, bias=bias)
             said = session.choose(self._ask(prompt, data, rows, decoding))
-        return np.array([float(r.text == e.target) for r, e in zip(said, rows, strict=True)])
+        return same(rows, said)
 
     @staticmethod
     def _ask(prompt: Prompt, data: Set, rows: Sequence[Example], decoding: Decoding) -> list[Request]:
@@ -176,9 +172,19 @@ class Bench:
             with self.classical.open(adapter.weights, Path(place) / str(adapter.weights.adapter)) as session:
                 said = session.choose([Request(messages(prompt, e.text), Decoding(), labels) for e in data.test])
         if not data.labels:
-            judge = JsonFields(JsonOptions())
-            return np.array([judge(e, r.text).value or 0.0 for e, r in zip(data.test, said, strict=True)])
-        return np.array([float(r.text == e.target) for r, e in zip(said, data.test, strict=True)])
+            return fields(data.test, said)
+        return same(data.test, said)
+
+
+def same(rows: Sequence[Example], replies: Sequence[Reply]) -> np.ndarray:
+    """1 where the answer is the label, (n,)."""
+    return np.array([float(r.text == e.target) for r, e in zip(replies, rows, strict=True)])
+
+
+def fields(rows: Sequence[Example], replies: Sequence[Reply]) -> np.ndarray:
+    """F1 over the fields of the JSON object, 0 where there is none, (n,)."""
+    judge = JsonFields(JsonOptions())
+    return np.array([judge(e, r.text).value or 0.0 for e, r in zip(rows, replies, strict=True)])
 
 
 def first(data: Set, ask: str | None = None) -> Prompt:
@@ -211,9 +217,8 @@ def interval(scores: np.ndarray) -> tuple[float, float, float]:
         found = wilson(float(scores.sum()), scores.shape[1])
         assert found is not None
         return float(scores.mean()), found[0], found[1]
-    rng = np.random.default_rng(0)
-    s, n = scores.shape
-    means = [scores[rng.integers(s, size=s)][:, rng.integers(n, size=n)].mean() for _ in range(2000)]
+    means = hierarchical_bootstrap(scores)
+    assert means is not None
     low, high = np.quantile(means, (0.025, 0.975))
     return float(scores.mean()), float(low), float(high)
 
@@ -405,9 +410,8 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
         rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
         yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
         yield (
-            "| set | labels | majority | zero-shot | 16 shots | "
-            + " | ".join(f"TF-IDF + LR, {n} rows | LoRA, {n} rows" for n in rows)
-            + " |"
+            "| set | labels | majority | zero-shot | 16 shots |"
+            + "".join(f" TF-IDF + LR, {n} rows | LoRA, {n} rows |" for n in rows)
         )
         yield "|---|---|---|---|---|" + "---|---|" * len(rows)
         for n in names:
