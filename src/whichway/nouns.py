@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from whichway.errors import UserError
 from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
 
 Split = Literal["train", "dev", "test"]
@@ -22,6 +23,7 @@ Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["system", "user"]
 Mode = Literal["choose", "generate"]
+T = TypeVar("T")
 
 
 def to_json(noun: Any) -> Any:
@@ -36,6 +38,33 @@ def to_json(noun: Any) -> Any:
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """A noun (or another dataclass) from its JSON, checked; keys that it does not have are left out.
+
+    Raises:
+        UserError: the data are not what `to_json` writes for it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return found
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"a {kind.__name__.lower()} in the run folder is damaged or of another version "
+            f"({at}: {first['msg']}). Run the contest again."
+        ) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
