@@ -325,6 +325,17 @@ def fork(module: Any, own: Iterable[str] = ()) -> Any:
     return copy.deepcopy(module, memo)
 
 
+def own_float32(base: Any) -> Any:
+    """A fork of `base` with float32 weights of its own, to be trained as a whole."""
+    module = fork(base, own=[name for name, _ in base.named_parameters()])
+    for parameter in module.parameters():
+        parameter.data = parameter.data.float()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
 def device() -> torch.device:
     """The accelerator if there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
