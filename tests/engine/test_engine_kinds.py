@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 from test_engine_learn import HEAD, LABELS, choose, equal, job, rows
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from whichway.engine import answer, attach, learn, live, soft
 from whichway.errors import OptionError, WayFailed
@@ -92,7 +92,7 @@ def by_definition(module, prompt, answers, model):
 
 @pytest.mark.parametrize("variant", ["lora", "rslora", "dora", "pissa"])
 def test_merged_equals_the_adapter(model, tmp_path, variant):
-    """Peft's own merge of what we save gives the logits of the adapter, to rounding (peft #1836: 0.965 became 0.496)."""
+    """Peft's own merge of what we save gives the adapter's logits (peft #1836: 0.965 became 0.496)."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -213,9 +213,7 @@ def test_the_loss_is_the_papers(opened, tmp_path):
     model = opened("llama")
     (one,) = list(learn.train(model, preferences(rate=0.01, max_steps=1, epochs=1), tmp_path / "a", None))
     assert one.loss == pytest.approx(0.6931, abs=1e-3)
-    two = list(learn.train(model, preferences(rate=0.01, max_steps=2, epochs=1, warmup=0.5, batch=12), tmp_path / "b", None))
     run_rows = live.encode(model.renderer, [(r.messages, r.answer) for r in pairs()])
-    assert two
 
     def said(module, row):
         ids = torch.tensor([[*row.prompt, *row.answer]])

@@ -145,11 +145,9 @@ def _others(base: Any, layers: list[str]) -> dict[str, Tensor]:
 
 
 def _first_linear(base: Any) -> str:
-    return next(
-        name
-        for name, part in base.named_modules()
-        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D") and name != "lm_head"
-    )
+    parts: Iterator[tuple[str, Any]] = base.named_modules()
+    linear = (name for name, part in parts if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")
+    return next(name for name in linear if name != "lm_head")
 
 
 def _nothing(base: Any, layer: str) -> dict[str, Tensor]:

@@ -42,7 +42,8 @@ class PairRun(Run):
     @functools.cached_property
     def _reference(self) -> dict[tuple[int, ...], float]:
         """The base's log-probability of every row's answer, in nats."""
-        module, found = self.model.module, {}
+        module = self.model.module
+        found: dict[tuple[int, ...], float] = {}
         with torch.no_grad():
             shared = forward.run_prefix(module, self.prefix, module.device)
             for piece in self._small_pieces():

@@ -97,6 +97,11 @@ def revision(folder: Path) -> str:
         ModelError: the folder holds no usable model.
     """
     check(folder)
+    return files_digest(folder)
+
+
+def files_digest(folder: Path) -> str:
+    """Digest of all files of a model folder that can matter."""
     names = {file.name for pattern in _KEPT for file in folder.glob(pattern) if file.is_file()}
     return digest([[name, _hash(folder / name)] for name in sorted(names)])
 

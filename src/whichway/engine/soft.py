@@ -142,7 +142,7 @@ def save(module: Any, word: str, folder: Path) -> None:
         prompt_tuning_init="RANDOM", token_dim=vectors.shape[1], num_transformer_submodules=1,
         num_attention_heads=module.config.num_attention_heads, num_layers=module.config.num_hidden_layers,
     )  # fmt: skip
-    config.save_pretrained(folder)
+    config.save_pretrained(str(folder))
     save_file({"prompt_embeddings": vectors}, folder / _FILE, metadata={"format": "pt"})
 
 

@@ -2,8 +2,8 @@
 
 PiSSA (Meng et al. 2024, arXiv 2404.02948) starts the adapter at the principal part of each weight and takes that part
 out of the frozen weight. Here the frozen weight stays: an adapter of twice the rank holds what is trained beside the
-start with its sign turned, which never moves. Both say W - B0 A0 + B A. What is saved is B A - B0 A0 in small factors of
-its own, a plain LoRA adapter on the untouched base (PEFT's own conversion, subtracting the start).
+start with its sign turned, which never moves. Both say W - B0 A0 + B A. Saved is B A - B0 A0 in small factors of
+its own: a plain LoRA adapter on the untouched base, as by PEFT's conversion.
 """
 
 from __future__ import annotations
