@@ -228,6 +228,8 @@ class Prompt:
     success_criteria: str = ""
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
+    pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
+    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
 
     @property
     def content(self) -> dict[str, Any]:
@@ -237,7 +239,9 @@ class Prompt:
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 
-_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
+_YOUNG = frozenset(
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+)
 
 
 @dataclass(frozen=True, slots=True)

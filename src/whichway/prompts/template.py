@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whichway.nouns import Form, Headings, Message, Prompt, Wrap
+from whichway.prompts.nearest import nearest
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -97,7 +98,8 @@ def wrapped(text: str, wrap: Wrap) -> str:
 def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
-    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share.
+    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
+    row from a pool stand behind them.
 
     Args:
         prompt: the slots.
@@ -107,7 +109,7 @@ def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
     turns: list[Message] = []
     if head and prompt.layout == "system":
         turns.append(Message("system", head))
-    for shot in prompt.shots:
+    for shot in (*prompt.shots, *nearest(prompt, text)):
         turns += [Message("user", wrapped(shot.text, wrap)), Message("assistant", shot.answer)]
     row = wrapped(text, wrap)
     turns.append(Message("user", f"{row}\n\n{prompt.reminder}" if prompt.reminder else row))
