@@ -49,16 +49,20 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
     Returns:
         All that were measured, the best first: those left, then the dropped ones, the last dropped first.
     """
-    going, gone, left = list(lanes), list[tuple[Lane, str]](), calls
+    going, gone, left, reached = list(lanes), list[tuple[Lane, str]](), calls, 0
     for rows in heat.rules.looks:
-        if left is not None and rows > heat.rules.looks[0]:
+        if left is not None and reached:
             going, poor = _affordable(going, rows, heat, left, keep)
             gone += [(lane, "the rest of the purse paid for fewer") for lane in poor]
+        to = rows if left is None else _within(going, reached, rows, heat, left)
         try:
-            left = _block(going, rows, heat, left)
+            left = None if left is None else left - heat.price(going, to)
+            for lane in going:
+                heat.answer(lane, to)
         except BudgetSpent:
             break
-        if left is not None and left < 0:
+        reached = to
+        if to < rows:
             break
         going, dropped = _cut(going, rows, heat, keep)
         gone += dropped
@@ -67,15 +71,11 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
     return _ranked(going, gone, heat)
 
 
-def _block(going: Sequence[Lane], rows: int, heat: Heat, left: int | None) -> int | None:
-    """Answer a block for all or for none; returns what is left, below 0 when the rest did not pay for all."""
-    if left is not None:
-        left -= heat.price(going, rows)
-        if left < 0:
-            return left
-    for lane in going:
-        heat.answer(lane, rows)
-    return left
+def _within(going: Sequence[Lane], reached: int, rows: int, heat: Heat, left: int) -> int:
+    """Rows up to which what is left of the purse pays for all of them: the next look, or fewer."""
+    while rows > reached and heat.price(going, rows) > left:
+        rows = max(reached, rows - max(1, (heat.price(going, rows) - left) // len(going)))
+    return rows
 
 
 def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:

@@ -74,9 +74,10 @@ class Search:
         self._seconds = None if bench.left.seconds is None else bench.left.seconds / share
         self._usd = None if bench.left.usd is None else (bench.spent.usd or 0.0) + bench.left.usd / share
         rows = self._rng.sample(task.train, len(task.train))
-        self._held = min(options.calibrate, len(rows) // 3)  # training rows that are asked, never shown
-        self._asked, self._rows = rows[: self._held], tuple(rows[self._held :])
         self._look = first_look(len(task.dev))
+        spare = max(0, calls - 2 * self._look)
+        self._held = min(options.calibrate, len(rows) // 3, spare)  # training rows that are asked, never shown
+        self._asked, self._rows = rows[: self._held], tuple(rows[self._held :])
         self._prior = Counter(e.target for e in task.train)
         self._dev = grams(e.text for e in task.dev) - grams(e.text for e in task.train)
         weights = {name: idea.WEIGHT for name, idea in ideas().items() if name not in options.without}
