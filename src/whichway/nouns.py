@@ -138,10 +138,13 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    prompt: Prompt | None = None  # slots that the user has written; every way starts from them
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        return Practice(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+    prompt: Prompt | None = None  # what the user has written of it
 
     @property
     def mode(self) -> Mode:
@@ -419,6 +423,7 @@ class Plan:
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
     until: float | None = None  # dev score at which a training stops
+    prompt: Prompt | None = None  # slots that the user has written
 
 
 @dataclass(frozen=True, slots=True)

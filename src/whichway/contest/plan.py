@@ -106,6 +106,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
         until=settings.until,
+        prompt=task.prompt,
     )
 
 

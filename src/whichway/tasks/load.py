@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Example, MetricSpec, Split, Task
+from whichway.prompts import text
 from whichway.tasks import check, columns, metrics, read, split
 from whichway.tasks.metrics import json_fields, numeric
 from whichway.tasks.metrics._text import plain
@@ -317,6 +318,7 @@ def _task(
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
+        prompt=text.read(spec.prompt) if isinstance(spec.prompt, Path) else spec.prompt,
     )
 
 

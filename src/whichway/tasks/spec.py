@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Budget, MetricSpec
+from whichway.nouns import Budget, MetricSpec, Prompt
+from whichway.prompts import text
 from whichway.tasks import metrics
 from whichway.tasks.read import SPLIT_WORDS, decode
 
@@ -54,6 +55,7 @@ class Spec(BaseModel):
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
     curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
+    prompt: Prompt | Path | None = Field(None, description="slots of the prompt, or a prompt file")
 
     @field_validator("input", mode="before")
     @classmethod
@@ -76,6 +78,16 @@ class Spec(BaseModel):
         if spec.name not in metrics.names():
             raise ValueError(f"unknown metric '{spec.name}'.{did_you_mean(spec.name, metrics.names())}")
         return spec
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _prompt(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return text.of_slots(value)
+        except DataError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("split", mode="before")
     @classmethod
@@ -179,6 +191,8 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
         update["data"] = folder / spec.data.expanduser()
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
+    if isinstance(spec.prompt, Path):
+        update["prompt"] = folder / spec.prompt.expanduser()
     if spec.model != "embedded" and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
     if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
