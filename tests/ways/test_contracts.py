@@ -11,7 +11,7 @@ import pytest
 import whichway
 from whichway.cli import house as front
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import noun, read_candidates
+from whichway.contest.folder import read_candidates
 from whichway.contracts import Way
 from whichway.errors import ModelError, OptionError, WhichwayError
 from whichway.nouns import (
@@ -26,6 +26,7 @@ from whichway.nouns import (
     Task,
     TrainJob,
     TrainRow,
+    from_json,
     to_json,
 )
 from whichway.tasks import metrics
@@ -95,7 +96,7 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
     assert standing.seeds == (2 if front.ways()[name].RANDOM else 1)
     for name_, (candidate, facts) in read_candidates(tmp_path / "a" / "run").items():
         assert candidate.id == name_
-        assert noun(Candidate, json.loads(json.dumps(to_json(candidate)))) == candidate
+        assert from_json(Candidate, json.loads(json.dumps(to_json(candidate)))) == candidate
         assert 0 <= facts["dev_score"] <= 1
 
 
