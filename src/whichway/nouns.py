@@ -121,6 +121,19 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """A model that judges written answers by a rubric, as the task file gives it. It stands beside the metric."""
+
+    model: str  # the user's word for it, as for the model under trial
+    rubric: str  # what is judged: "Does the letter sound like the pet itself?"
+    levels: tuple[str, ...] = ("poor", "weak", "fair", "good", "excellent")  # in words, worst first
+    repeats: int = 3  # times that each answer is judged, levels in another order each time: the judge's own noise
+    pairs: bool = True  # compare the ways two by two as well, each pair in both orders
+    itself: bool = False  # the user's word that the model under trial, or a proposer, may judge
+    temperature: float = 0.0  # 0: levels are scored; above: its word is drawn and read
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is asked, the examples in three splits, and how an answer is judged."""
 
@@ -137,6 +150,14 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
+    judge: JudgeSpec | None = None
+    repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer."""
+        return not any(e.target for e in (*self.train, *self.dev, *self.test))
 
     def practice(self) -> Practice:
         """What a way may see."""
@@ -154,6 +175,11 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer: nothing to train on, no worked example to show."""
+        return not any(e.target for e in (*self.train, *self.dev))
 
     @property
     def mode(self) -> Mode:
@@ -370,6 +396,8 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
+    checks: MetricSpec | None = None
+    judge: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ def _arm(
         return None
     lines = list(read_lines(folder / "ways" / way / "candidates.jsonl"))
     finalists = sorted((line for line in lines if line["finalist"]), key=lambda line: int(line["candidate"]["seed"]))
-    devs = tuple(float(line["dev_score"]) for line in finalists)
+    known = [line["dev_score"] for line in finalists]
+    devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
     best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
     kept = [] if status["status"] == "failed" else finalists
     runs = [[answers.get((line["id"], row["id"]), ()) for row in test] for line in kept]
@@ -161,7 +162,7 @@ def _arm(
         candidates=tuple(line["id"] for line in finalists),
         dev_scores=devs,
         dev_rows=next((line.get("dev_rows") for line in finalists), None),
-        note=candidates[finalists[best]["id"]][0].note if devs else "",
+        note=candidates[finalists[best]["id"]][0].note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,
         usd_fit=usd,
