@@ -22,7 +22,7 @@ Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["system", "user"]
-Mode = Literal["choose", "generate"]
+Mode = Literal["choose", "generate", "likelier", "likelier_per_token"]
 T = TypeVar("T")
 
 
@@ -76,8 +76,8 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=100_000)
-def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None) -> str:
-    return digest([list(items), target, group])
+def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None, rejected: str | None) -> str:
+    return digest([list(items), target, group, *([] if rejected is None else [rejected])])
 
 
 def canonical(value: Any) -> str:
@@ -98,11 +98,12 @@ class Example:
     target: str
     group: str | None = None
     origin: str = ""  # "tickets.csv:57", for messages; not part of the id
+    rejected: str | None = None  # in preference data: the answer that `target` was preferred to
 
     @property
     def id(self) -> str:
-        """Digest of content (input, target, group), never a position."""
-        return _example_id(tuple(self.input.items()), self.target, self.group)
+        """Digest of content (input, target, group, rejected answer), never a position."""
+        return _example_id(tuple(self.input.items()), self.target, self.group, self.rejected)
 
     @property
     def text(self) -> str:
@@ -183,8 +184,17 @@ class Practice:
 
     @property
     def mode(self) -> Mode:
-        """How answers are read: closed labels are scored, free text is written."""
-        return "choose" if self.labels else "generate"
+        """How answers are read: closed labels are scored, the likelier of two is taken, free text is written."""
+        if self.labels:
+            return "choose"
+        if not self.prefers:
+            return "generate"
+        return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
+
+    @property
+    def prefers(self) -> bool:
+        """Whether the rows are preferences: a wanted and a rejected answer to each."""
+        return bool(self.train) and self.train[0].rejected is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,7 @@ class Weights:
 class Decoding:
     """How an answer is read off the model."""
 
-    mode: Mode = "choose"  # score the closed labels, or write text
+    mode: Mode = "choose"  # score the closed labels, write text, or take the likelier of two whole answers
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
@@ -334,9 +344,12 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """A training: what to train, on which rows, with which numbers. Its digest is the cache key."""
+    """A training: what to train, on which rows, with which numbers. Its digest is the cache key.
 
-    kind: str  # "lora", "full", "probe", "tfidf", "majority"
+    Rows of the kind "dpo" come in pairs: the wanted answer, then the rejected one.
+    """
+
+    kind: str  # "lora", "full", "probe", "tfidf", "majority", ...
     weights: Weights  # the start
     rows: tuple[TrainRow, ...]
     labels: tuple[str, ...]
@@ -396,6 +409,7 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
+    until: float | None = None  # dev score at which a training stops
     checks: MetricSpec | None = None
     judge: JudgeSpec | None = None
 

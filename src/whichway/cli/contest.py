@@ -109,6 +109,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"race        {race}",
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
+        *([f"until       {100 * plan.until:g} % on dev, then a training stops"] if plan.until is not None else []),
         f"run folder  {ready.folder}",
         "ways",
     ]

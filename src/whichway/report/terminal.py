@@ -16,7 +16,9 @@ from whichway.report import words
 from whichway.report.read import Run, paid, read
 
 WIDE = 104  # columns from which notes have a place of their own
-LEAST = {"Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE}  # columns from which each is shown
+LEAST = {  # columns from which each is shown
+    "Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE,
+}  # fmt: skip
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
