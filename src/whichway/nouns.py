@@ -15,7 +15,19 @@ from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 from whichway.errors import UserError
-from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+from whichway.findings import (
+    BreakEven,
+    CheckShare,
+    Crossover,
+    Curve,
+    Overlap,
+    Race,
+    Selection,
+    Sentence,
+    Slice,
+    Spread,
+    Variety,
+)
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
@@ -489,3 +501,5 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
+    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
+    checks: tuple[CheckShare, ...] = ()

@@ -85,7 +85,9 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     from whichway.tasks import metrics
 
     doors = backends()
-    return House(doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings))
+    return House(
+        doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings), metrics.checks_of(task.checks)
+    )
 
 
 def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:

@@ -30,7 +30,7 @@ class Tried:
     entries: dict[str, Entry] = field(default_factory=dict)  # seed/id -> candidate, in the order of the way
     costs: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> seconds, usd up to its first scores
     reason: str = ""  # why it failed; "" when it did not
-    finalists: tuple[tuple[Candidate, float | None], ...] = ()  # (candidate, dev score), one per seed; None: no dev rows
+    finalists: tuple[tuple[Candidate, float | None], ...] = ()  # one per seed, with its dev score; None: no dev rows
     dev_rows: int = 0  # behind the finalists' dev scores
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 

@@ -1,8 +1,8 @@
 """Tasks without wanted answers: an ask, a handful of inputs, and what a good answer must fulfil.
 
-How so few rows are split. There is no train split: without wanted answers nothing can be trained, and there is no worked
-example to show. Under `DEV_FROM` inputs all of them are test, and each way enters with the first candidate that it
-gives: picking the best of several on two or three inputs would be luck, and would take inputs away from the intervals.
+How so few rows are split. There is no train split: without wanted answers nothing can be trained, and there is no
+worked example to show. Under `DEV_FROM` inputs all of them are test, and each way enters with the first candidate that
+it gives: picking the best of several on two or three inputs would be luck, and would take inputs from the intervals.
 From `DEV_FROM` inputs on a third, by content hash, is dev, where candidates are chosen; the rest is test. Inputs are
 never in both. What few rows cannot show is made up for in one direction only: answers are drawn several times
 (`REPEATS`), which measures variety, and intervals are over inputs, whose number is all the evidence there is.
@@ -66,9 +66,9 @@ def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[T
         curve=spec.curve, checks=metric, judge=spec.judge.spec() if spec.judge else None, repeats=spec.repeats,
     )  # fmt: skip
     doubles = len(table.rows) - len(rows)
-    notes = ["Open-ended: there are no wanted answers, so nothing is trained and baselines have nothing to learn.", told]
+    notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn.", told]
     notes += [f"input: {', '.join(names)}{part}."] if spec.input is None and spec.inputs is None else []
-    notes += ["No checks: every answer that is not empty scores 100; the judge stands beside."] if metric is None else []
+    notes += [] if metric else ["No checks: every answer that is not empty scores 100; the judge stands beside."]
     return task, notes, [f"{doubles} inputs stand twice and count once."] if doubles else []
 
 

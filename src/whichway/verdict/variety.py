@@ -2,8 +2,8 @@
 
 Measured on the answers of one candidate to one input (repeats), averaged over its seeds, then over inputs:
 
-- distinct-1, distinct-2: different words and word pairs as a share of all of them (Li et al. 2016, arXiv 1510.03055). They
-  fall with length and with the number of answers, so every way is measured on as many answers;
+- distinct-1, distinct-2: different words and word pairs as a share of all of them (Li et al. 2016, arXiv 1510.03055).
+  They fall with length and with the number of answers, so every way is measured on as many answers;
 - self-BLEU: BLEU of each answer against the others as references (Zhu et al. 2018, arXiv 1802.01886), by `sacrebleu`;
 - similarity: chrF (Popović 2015) of each two answers, both ways round; 1 for equal texts;
 - agreement: share of pairs that are the same text, but for case and spacing.
@@ -12,9 +12,9 @@ A candidate that does not draw (temperature 0) gives one answer, always: it coun
 which is exact and not an estimate, so it has no interval.
 
 Intervals are from a bootstrap over inputs (clusters where there are groups): percentiles, moved outwards to Student's
-quantile and the divisor n − 1, as Hesterberg 2015 (arXiv 1411.5279, section 3.5) advises for few rows; percentiles alone
-are a third too narrow at 5. Where drawn answers show no spread between n inputs, the share of inputs that may differ all
-the same is at most 1 − α^(1/n), and the interval allows for that.
+quantile and the divisor n − 1, as Hesterberg 2015 (arXiv 1411.5279) advises for few rows; percentiles alone are a third
+too narrow at 5. Where drawn answers show no spread between n inputs, the share of inputs that may differ all the same
+is at most 1 − α^(1/n), and the interval allows for that.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from whichway.verdict.stats import FloatArray
 ROWS = 200  # inputs measured, the first of them; chrF of all pairs of answers takes its time
 ACROSS = 40  # inputs whose answers are compared with each other
 RESAMPLES = 2000
+EQUAL = 1e-12  # values closer than this are no spread
 MEASURES = ("distinct_1", "distinct_2", "self_bleu", "similarity", "agreement")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")  # CJK by character
 
@@ -76,7 +77,7 @@ def answers_of(arm: Arm, many: int) -> Answers | None:
 
 def variety(answers: Answers, confidence: float) -> Variety:
     """All measures of a way, with intervals over inputs."""
-    found = {name: measure(values, answers, confidence) for name, values in answers.values.items()}
+    found = {name: measure(name, answers, confidence) for name in MEASURES}
     flat = [text for seed in answers.texts for row in seed for text in row]
     return Variety(
         way=answers.way,
@@ -89,28 +90,28 @@ def variety(answers: Answers, confidence: float) -> Variety:
     )
 
 
-def measure(values: FloatArray, answers: Answers, confidence: float) -> Measure:
+def measure(name: str, answers: Answers, confidence: float) -> Measure:
     """A mean over inputs with its interval."""
-    value = float(values.mean())
-    if not answers.drawn and answers.many > 1 and not _varies_by_input(values):
-        return Measure(clean(value) or 0.0, None, None, exact=True)
+    values = answers.values[name]
+    value = clean(float(values.mean())) or 0.0
+    if not answers.drawn and name not in ("distinct_1", "distinct_2"):
+        return Measure(value, None, None, exact=True)
     ends = ends_of(values, answers.groups, confidence)
-    if ends is None:
-        return Measure(clean(value) or 0.0, None, None)
-    return Measure(clean(value) or 0.0, clean(max(0.0, ends[0])), clean(min(1.0, ends[1])))
+    return Measure(value, None, None) if ends is None else Measure(value, *_within(ends))
 
 
-def _varies_by_input(values: FloatArray) -> bool:
-    return bool(np.ptp(values) > 1e-12)
+def _within(ends: stats.Interval) -> tuple[float | None, float | None]:
+    return clean(max(0.0, ends[0])), clean(min(1.0, ends[1]))
 
 
 def ends_of(values: FloatArray, groups: Sequence[str] | None, confidence: float) -> stats.Interval | None:
-    """The interval of a mean over inputs; of a difference, when `values` are paired differences."""
+    """The interval of a mean of values in 0..1 over inputs, or of paired differences that are not all equal."""
     count = int(stats.clusters(len(values), groups).max(initial=-1)) + 1
     if count < 2:
         return None
-    if not _varies_by_input(values):
-        return _unseen(float(values.mean()), count, confidence)
+    if np.ptp(values) < EQUAL:
+        value, share = float(values.mean()), unseen(count, confidence)
+        return value * (1 - share), value + share * (1 - value)
     blocks = [w @ values / w.sum(axis=1) for w in stats.row_weights(len(values), groups, resamples=RESAMPLES)]
     return _percentiles(np.concatenate(blocks), count, confidence)
 
@@ -121,10 +122,9 @@ def _percentiles(draws: FloatArray, count: int, confidence: float) -> stats.Inte
     return float(low), float(high)
 
 
-def _unseen(value: float, count: int, confidence: float) -> stats.Interval:
-    """No spread between inputs: as far as the inputs that may differ unseen could move the mean within 0..1."""
-    share = 1 - (1 - confidence) ** (1 / count)
-    return value * (1 - share) - (share if value < 0 else 0.0), value + share * (1 - value)
+def unseen(count: int, confidence: float) -> float:
+    """Largest share of inputs that may differ though none of `count` did (the rule of three, exactly)."""
+    return float(1 - (1 - confidence) ** (1 / count))
 
 
 def across(texts: Sequence[str], confidence: float) -> Measure | None:
@@ -143,16 +143,17 @@ def across(texts: Sequence[str], confidence: float) -> Measure | None:
         pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)  # of different inputs
         draws.append(np.einsum("bi,ij,bj->b", weights, alike, weights)[pairs > 0] / pairs[pairs > 0])
     low, high = _percentiles(np.concatenate(draws), n, confidence)
-    return Measure(clean(value) or 0.0, clean(max(0.0, low)), clean(min(1.0, high)))
+    return Measure(clean(value) or 0.0, *_within((low, high)))
 
 
 def gap(first: Answers, second: Answers, confidence: float) -> tuple[float, stats.Interval | None]:
     """Similarity of the second way's answers minus that of the first's, input by input, with its interval."""
     difference = second.values["similarity"] - first.values["similarity"]
-    if not _varies_by_input(difference):
-        value, share = float(difference.mean()), 1 - (1 - confidence) ** (1 / len(difference))
+    value, n = float(difference.mean()), len(difference)
+    if np.ptp(difference) < EQUAL:
+        share = unseen(n, confidence)
         return value, (value - share * (1 + value), value + share * (1 - value))
-    return float(difference.mean()), ends_of(difference, first.groups, confidence)
+    return value, ends_of(difference, first.groups, confidence)
 
 
 # --- measures of the answers to one input
@@ -195,7 +196,7 @@ def agreement(texts: Sequence[str]) -> float:
 
 @cache
 def chrf(first: str, second: str) -> float:
-    """chrF of two texts, the mean of both ways round, on 0..1."""
+    """Similarity of two texts: chrF, the mean of both ways round, on 0..1."""
     if first == second:
         return 1.0
     if not first.strip() or not second.strip():

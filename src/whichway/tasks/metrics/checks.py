@@ -139,12 +139,12 @@ def _matching(pattern: str) -> Check:
         compiled = re.compile(pattern, re.MULTILINE)
     except re.error as error:
         raise OptionError(f"metric checks: regex '{pattern}': {error}.") from None
-    return lambda example, text: Score(float(compiled.search(text) is not None))
+    return lambda _, text: Score(float(compiled.search(text) is not None))
 
 
 def _formed(form: str) -> Check:
     test = {"json": _is_json, "bullets": _is_bullets, "sentences": _is_prose}[form]
-    return lambda example, text: Score(float(test(text)))
+    return lambda _, text: Score(float(test(text)))
 
 
 def _is_json(text: str) -> bool:
