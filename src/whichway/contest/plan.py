@@ -41,6 +41,7 @@ class Settings:
     race: bool = True  # False: every candidate answers every dev row
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
     repeats: int = 1  # decodings of a test row, for candidates that draw their answers
+    until: float | None = None  # dev score at which a training stops
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -104,6 +105,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        until=settings.until,
     )
 
 
@@ -116,6 +118,7 @@ def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
     used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    used |= {"encoder"} & {way.removeprefix("base_") for way in ways}
     versions = {name: b.version for name, b in house.backends.items() if name in used}
     if house.base.backend == "local":
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}

@@ -115,6 +115,12 @@ def _use(source: Source) -> str:
         ]
     lines += ["With whichway and the run folder:", "", "```"]
     lines += [f"whichway predict RUN rows.csv --candidate {source.candidate.id}", "```"]
+    lines += ["", "Over OpenAI's chat protocol (the content is the row's text; the prompt stands behind the name):", ""]
+    lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
+    lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
+    lines += ["```"]
+    if source.asks and source.candidate.weights.adapter is None:
+        lines += ["", "`request.json` is the whole question as a request to the bare model, `base`."]
     return "\n".join(lines)
 
 
