@@ -138,10 +138,12 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        fields = (self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        return Practice(*fields, prompts=self.prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
 
     @property
     def mode(self) -> Mode:

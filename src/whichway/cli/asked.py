@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from whichway.cli.flags import TaskFlags
@@ -27,7 +28,15 @@ def asked(flags: TaskFlags) -> Examined:
     said["input"] = flags.input and tuple(flags.input)
     said["labels"] = None if flags.labels is None else tuple(w.strip() for w in flags.labels.split(",") if w.strip())
     said["split"] = None if flags.split is None else _split(flags.split)
-    return examine(from_flags(flags.task, **said))
+    said["prompt"] = flags.prompt and tuple(flags.prompt)
+    spec = from_flags(flags.task, **said)
+    examined = examine(spec)
+    if not spec.prompt:
+        return examined
+    from whichway.cli.drafts import prompts_of
+
+    prompts = tuple(prompt for path in spec.prompt for prompt in prompts_of(path))
+    return replace(examined, task=replace(examined.task, prompts=prompts))
 
 
 def _split(text: str) -> str | dict[str, float]:

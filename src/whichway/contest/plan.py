@@ -97,7 +97,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         margin=task.margin,
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
-        versions=_versions(house, ways),
+        versions=_versions(house, ways) | _prompts(task),
         smallest_gap=stats.detectable_gap(
             len({e.group or e.id for e in task.test}), len(ways), len(settings.seeds), stats.SEED_SD
         ),
@@ -123,6 +123,11 @@ def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     if house.base.backend == "local":
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
+
+
+def _prompts(task: Task) -> dict[str, str]:
+    """The digest of the prompts that the user gave: other ones make another plan."""
+    return {"prompts": digest(task.prompts)} if task.prompts else {}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:

@@ -7,7 +7,9 @@ from whichway.nouns import Decoding, Practice, Prompt
 
 
 def first_prompt(task: Practice) -> Prompt:
-    """The prompt from which every prompting and tuning way starts."""
+    """The prompt from which every prompting and tuning way starts: the user's own, else one made from the ask."""
+    if task.prompts:
+        return task.prompts[0]
     json_wanted = task.metric.name == "json_fields"
     return Prompt(
         objective=task.ask,

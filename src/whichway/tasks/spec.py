@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, MetricSpec
-from whichway.tasks import metrics
+from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
 
 TASK_FILE = "task.yaml"
@@ -54,6 +54,12 @@ class Spec(BaseModel):
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
     curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
+    prompt: tuple[Path, ...] = Field((), description="prompt file or files that every way starts from")
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _files(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | Path) else value
 
     @field_validator("input", mode="before")
     @classmethod
@@ -100,6 +106,8 @@ def read_spec(path: Path) -> Spec:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
     values, marks = _yaml(path)
+    if promptfoo.is_config(path):
+        values, marks = promptfoo.spec_values(path), {}
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -177,6 +185,8 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
     update: dict[str, Any] = {}
     if spec.data is not None:
         update["data"] = folder / spec.data.expanduser()
+    if spec.prompt:
+        update["prompt"] = tuple(folder / path.expanduser() for path in spec.prompt)
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
     if spec.model != "embedded" and (folder / spec.model).exists():
