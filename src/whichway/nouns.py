@@ -190,6 +190,22 @@ class Shot:
     answer: str
 
 
+Headings = Literal["none", "markdown", "colon", "tags", "capitals"]
+Listing = Literal["sentence", "comma", "bullets", "numbers", "quoted"]
+Wrap = Literal["none", "label", "tags", "quotes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the slots of a prompt are laid out. The default: paragraphs without headings, in the slots' own order."""
+
+    name: str = ""  # of the framework, for the report
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()  # heading -> slots below it, in order; empty: each its own
+    headings: Headings = "none"  # how a heading is written; "none": left out
+    labels: Listing = "sentence"  # how the allowed answers are listed
+    wrap: Wrap = "none"  # how a row's text (and a shot's) is told from the instructions
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
@@ -207,6 +223,24 @@ class Prompt:
     reminder: str = ""  # after the input
     layout: Layout = "system"  # where instructions stand: a system message, or before the first input
     protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
+    audience: str = ""
+    steps: tuple[str, ...] = ()  # in order; rendered as a numbered list
+    constraints: tuple[str, ...] = ()
+    tone: str = ""
+    style: str = ""
+    success_criteria: str = ""
+    glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
+    form: Form = Form()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
+        return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
+
+
+_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +284,12 @@ class Candidate:
     way: str = ""  # who made it; not part of the id
     seed: int = 0  # not part of the id
     note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
+    parent: str = ""  # id of the candidate that it was made from; not part of the id
 
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding])
 
 
 @dataclass(frozen=True, slots=True)

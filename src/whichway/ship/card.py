@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from whichway.nouns import Standing
-from whichway.ship.prompts import placeholder, turns
+from whichway.prompts.template import placeholder
+from whichway.ship.prompts import turns
 from whichway.ship.source import Source
 
 

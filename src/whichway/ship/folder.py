@@ -13,8 +13,9 @@ from typing import Any
 import whichway
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Candidate, to_json
+from whichway.prompts.template import placeholder
 from whichway.ship.card import card
-from whichway.ship.prompts import placeholder, prompt_files, request_body
+from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
 
 MADE_BY = "whichway ship"
