@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.errors import DataError, UserError, did_you_mean
-from whichway.nouns import Prompt, from_json
+from whichway.errors import DataError
+from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
     from whichway.prompts.lint import Draft
@@ -36,8 +36,8 @@ def read_drafts(path: Path) -> list[Draft]:
         return [of_wording(one) for one in promptfoo.wordings(path)]
     if path.suffix.lower() in (*YAML, ".json"):
         found = _parsed(source, path)
-        if isinstance(found, dict) and "messages" not in found:
-            return [of_slots(source, str(path), found)]
+        if not isinstance(found, list) and not (isinstance(found, dict) and "messages" in found):
+            return [of_slots(source, str(path), found if isinstance(found, dict) else {})]
         return [of_messages(source if path.suffix.lower() == ".json" else json.dumps(found), str(path))]
     if not source.strip():
         raise DataError(f"{path}: the file is empty.")
@@ -61,23 +61,18 @@ def of_slots(source: str, path: str, values: Mapping[str, Any]) -> Draft:
     """Slots as keys; settings of the decoding may stand beside them.
 
     Raises:
-        DataError: an unknown slot ("did you mean").
+        DataError: an unknown slot ("did you mean"), or a value that does not fit; names file and line.
     """
+    import yaml
+
+    from whichway.prompts import text
     from whichway.prompts.lint import Draft
     from whichway.prompts.lint.read import SETTINGS
 
-    known = [slot.name for slot in fields(Prompt)]
     settings = {key: value for key, value in values.items() if key in SETTINGS}
-    for key in values:
-        if key not in known and key not in settings:
-            line = next((n for n, text in enumerate(source.splitlines(), 1) if str(key) in text), 1)
-            raise DataError(f"{path}:{line}: a prompt has no slot '{key}'.{did_you_mean(str(key), known)}")
-    given = {key: value for key, value in values.items() if key in known}
-    try:
-        return Draft(from_json(Prompt, given), source, path, "slots", settings=settings)
-    except UserError as error:
-        at = str(error).partition("(")[2].rpartition(")")[0]
-        raise DataError(f"{path}: {at or error}.") from None
+    slots = {key: value for key, value in values.items() if key not in settings}
+    prompt = text.load(yaml.safe_dump(slots, allow_unicode=True) if settings else source, path)
+    return Draft(prompt, source, path, "slots", settings=settings)
 
 
 def _parsed(source: str, path: Path) -> Any:
