@@ -163,7 +163,7 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
-    prompt: Prompt | None = None  # slots that the user has written; every way starts from them
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
     checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
     judge: JudgeSpec | None = None
     repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
@@ -176,7 +176,7 @@ class Task:
     def practice(self) -> Practice:
         """What a way may see."""
         return Practice(
-            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompt
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
         )
 
 
@@ -191,7 +191,7 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
-    prompt: Prompt | None = None  # what the user has written of it
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
 
     @property
     def open(self) -> bool:
@@ -461,7 +461,7 @@ class Plan:
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
     until: float | None = None  # dev score at which a training stops
-    prompt: Prompt | None = None  # slots that the user has written
+    prompts: tuple[Prompt, ...] = ()  # the user's own
     checks: MetricSpec | None = None
     judge: JudgeSpec | None = None
 

@@ -110,7 +110,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         checks=task.checks,
         judge=task.judge,
         until=settings.until,
-        prompt=task.prompt,
+        prompts=task.prompts,
     )
 
 

@@ -7,17 +7,26 @@ from dataclasses import replace
 from whichway.errors import OptionError
 from whichway.nouns import Decoding, Practice, Prompt
 from whichway.prompts.template import instructions
+from whichway.prompts.text import AS_WRITTEN
 
 JSON_ONLY = "Answer with a JSON object only."
 
 
 def first_prompt(task: Practice) -> Prompt:
-    """The prompt from which every prompting and tuning way starts.
+    """The prompt from which every prompting and tuning way starts: the first of `starts`."""
+    return starts(task)[0]
 
-    The user's own slots stand. Empty ones that a task needs are filled: the ask; the labels, unless the user's words
-    name each of them already; the format that the metric reads.
+
+def starts(task: Practice) -> tuple[Prompt, ...]:
+    """The user's prompts, else one made from the ask.
+
+    Loose text stands as it is written. Slots stand too, and empty ones that a task needs are filled: the ask; the
+    labels, unless the user's words name each of them already; the format that the metric reads.
     """
-    written = task.prompt or Prompt()
+    return tuple(p if p.form == AS_WRITTEN else _filled(p, task) for p in task.prompts) or (_filled(Prompt(), task),)
+
+
+def _filled(written: Prompt, task: Practice) -> Prompt:
     told, wants_json = instructions(written), task.metric.name == "json_fields"
     return replace(
         written,

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError, did_you_mean
-from whichway.nouns import Prompt, to_json
+from whichway.nouns import Form, Prompt, to_json
 
 MARK = "{{input}}"
+AS_WRITTEN = Form("as written")  # of loose text: nothing is added to it
 KEYS = tuple(f.name for f in dataclasses.fields(Prompt))
 _LISTS = ("instructions", "steps", "constraints", "labels", "protected")
 
@@ -50,8 +51,8 @@ def plain(text: str) -> Prompt:
     """A prompt from loose text."""
     before, mark, after = text.partition(MARK)
     if not mark:
-        return Prompt(objective=text.strip())
-    return Prompt(objective=before.strip(), reminder=after.strip(), layout="user")
+        return Prompt(objective=text.strip(), form=AS_WRITTEN)
+    return Prompt(objective=before.strip(), reminder=after.strip(), layout="user", form=AS_WRITTEN)
 
 
 def load(text: str, where: str = "prompt") -> Prompt:

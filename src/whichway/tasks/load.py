@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Split, Task
+from whichway.nouns import Example, MetricSpec, Prompt, Split, Task
 from whichway.prompts import text
 from whichway.tasks import check, columns, metrics, open_ended, read, split
 from whichway.tasks.metrics import checks, json_fields, numeric
@@ -359,7 +359,7 @@ def _task(
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
-        prompt=text.read(spec.prompt) if isinstance(spec.prompt, Path) else spec.prompt,
+        prompts=tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
         checks=_checks(spec, parts),
         judge=spec.judge.spec() if spec.judge and not labels else None,
         repeats=spec.repeats,

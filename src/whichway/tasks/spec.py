@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
 from whichway.prompts import text
-from whichway.tasks import metrics
+from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
 
 TASK_FILE = "task.yaml"
@@ -74,7 +74,7 @@ class Spec(BaseModel):
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
     curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
-    prompt: Prompt | Path | None = Field(None, description="slots of the prompt, or a prompt file")
+    prompt: tuple[Prompt | Path, ...] = Field((), description="slots of the prompt, or a prompt file or files")
     inputs: tuple[str | dict[str, str], ...] | None = Field(
         None, min_length=1, description="the inputs themselves, in place of data: texts, or fields by name"
     )
@@ -108,9 +108,9 @@ class Spec(BaseModel):
     @classmethod
     def _prompt(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            return value
+            return (value,) if isinstance(value, str | Path) else value
         try:
-            return text.of_slots(value)
+            return (text.of_slots(value),)
         except DataError as error:
             raise ValueError(str(error)) from error
 
@@ -147,6 +147,8 @@ def read_spec(path: Path) -> Spec:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
     values, marks = _yaml(path)
+    if promptfoo.is_config(path):
+        values, marks = promptfoo.spec_values(path), {}
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -224,10 +226,10 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
     update: dict[str, Any] = {}
     if spec.data is not None:
         update["data"] = folder / spec.data.expanduser()
+    if spec.prompt:
+        update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
-    if isinstance(spec.prompt, Path):
-        update["prompt"] = folder / spec.prompt.expanduser()
     if spec.model != "embedded" and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
     if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
