@@ -45,7 +45,7 @@ def again(place: Path, *more: object) -> list[object]:
 def test_help_lists_every_verb(capsys: Streams) -> None:
     assert whichway("--help") == 0
     told = capsys.readouterr().out
-    own = {"check", "demo", "doctor", "init", "plan", "predict", "report", "run", "ship"}
+    own = {"check", "demo", "doctor", "init", "lint", "plan", "predict", "report", "run", "serve", "ship"}
     assert set(listing()) == own | {"advise", "breakeven", "compare", "curves", "verdict"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
