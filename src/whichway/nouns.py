@@ -204,6 +204,18 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Shots that are looked up for each row: those of a pool whose words are most like the row's, never the row itself.
+
+    What is sent stays a function of prompt and row alone, because the pool is a part of the prompt.
+    """
+
+    pool: tuple[Shot, ...]
+    count: int
+    nearest: Literal["last", "first"] = "last"  # where the most like one stands
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
 
@@ -228,6 +240,7 @@ class Prompt:
     success_criteria: str = ""
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
+    retrieval: Retrieval | None = None  # shots behind `shots`, looked up for each row
 
     @property
     def content(self) -> dict[str, Any]:
@@ -237,7 +250,7 @@ class Prompt:
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 
-_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
+_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form", "retrieval"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +277,20 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+    answer_mark: str = ""  # written text is thoughts, and the answer stands behind the last of these marks
+    votes: int = 1  # texts drawn for one answer; the most frequent answer counts (self-consistency)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger fields that are at their default, so that a candidate keeps its id for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {"answer_mark": "", "votes": 1}
+        return {name: value for name, value in plain.items() if name not in young or value != young[name]}
+
+    @property
+    def one(self) -> Decoding:
+        """How a single text of it is written."""
+        return dataclasses.replace(self, answer_mark="", votes=1)
 
     @property
     def draws(self) -> bool:
@@ -286,7 +313,7 @@ class Candidate:
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt.content, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding.content])
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +324,11 @@ class Request:
     decoding: Decoding
     labels: tuple[str, ...] = ()
     repeat: int = 0
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON, the decoding without younger fields at their default: what a cached answer is found by."""
+        return {**to_json(self), "decoding": self.decoding.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +345,8 @@ class Reply:
     )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
+    thoughts: str = ""  # what was written before the answer, where the answer was read off it
+    unread: str = ""  # why no answer could be read off what was written
 
 
 @dataclass(frozen=True, slots=True)

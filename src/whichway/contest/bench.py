@@ -35,6 +35,8 @@ from whichway.nouns import (
     Weights,
     digest,
 )
+from whichway.prompts.ask import answer as read_off
+from whichway.prompts.ask import questions
 from whichway.prompts.template import messages
 from whichway.verdict.stats import macro_f1
 
@@ -46,7 +48,7 @@ def judge(
     candidate: str,
     example: Example,
     split: Split,
-    request: Request,
+    repeat: int,
     reply: Reply,
     usd: float,
     cached: bool,
@@ -54,14 +56,16 @@ def judge(
     """Reply -> record: the one place where a record is made."""
     if reply.finish == "error":
         outcome, value, why = "error", None, reply.error
+    elif reply.unread:
+        outcome, value, why = "unparsed", None, reply.unread
     else:
         score = metric(example, reply.text)
-        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why
+        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
     return Record(
         candidate=candidate,
         example=example.id,
         split=split,
-        repeat=request.repeat,
+        repeat=repeat,
         outcome=outcome,  # type: ignore[arg-type]
         score=value,
         text=reply.text,
@@ -140,7 +144,7 @@ class HouseBench:
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
         """Raw answers, unjudged."""
-        return [reply for _, reply, _ in self._answers(candidate, examples, "ask")]
+        return [reply for reply, _ in self._answers(candidate, examples, "ask")]
 
     def score(self, candidate: Candidate, examples: Sequence[Example]) -> list[Record]:
         """Answers to train or dev rows, judged.
@@ -291,7 +295,7 @@ class HouseBench:
             said = self._answers(asked, rows, "ask", wanted=True)
         else:
             said = self._answers(candidate, rows, "ask")
-        scores = [reply.scores.get(e.target) for e, (_, reply, _) in zip(rows, said, strict=True)]
+        scores = [reply.scores.get(e.target) for e, (reply, _) in zip(rows, said, strict=True)]
         return [s for s in scores if s is not None]
 
     def _judged(
@@ -305,9 +309,9 @@ class HouseBench:
         metric, per_second = self._till.house.metric, self._till.usd_per_second
         records: list[Record] = []
         name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
-        for example, split, (request, reply, cached) in zip(examples, splits, answers, strict=True):
+        for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
-            records.append(judge(metric, name, example, split, request, reply, usd, cached))
+            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)
@@ -324,19 +328,18 @@ class HouseBench:
 
     def _answers(
         self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0, wanted: bool = False
-    ) -> Iterator[tuple[Request, Reply, bool]]:
-        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts.
+    ) -> Iterator[tuple[Reply, bool]]:
+        """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts.
 
         `wanted`: ask for the score of the wanted answer alone.
         """
         backend, till = self._backend(candidate.weights.backend), self._till
         for start in range(0, len(examples), CHUNK):
+            rows = examples[start : start + CHUNK]
             requests = [
-                Request(
-                    messages(candidate.prompt, e.text), candidate.decoding, self._choices(candidate, e, wanted), repeat
-                )
-                for e in examples[start : start + CHUNK]
-            ]
+                request for e in rows
+                for request in questions(candidate, e.text, self._choices(candidate, e, wanted), repeat)
+            ]  # fmt: skip
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._check_purse(keys)
@@ -345,11 +348,14 @@ class HouseBench:
             asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
             till.cache.put(asked.items(), till.payer)
             self._book_chunk(candidate, what, keys, found, asked)
-            facts = {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
+            facts = {"way": self._way, "what": what, "done": start + len(rows), "of": len(examples)}
             till.tell("score", facts)
-            for i, key in enumerate(keys):
-                reply, payer = (asked[key], till.payer) if key in asked else found[key]
-                yield requests[i], reply, payer != till.payer
+            given = [(asked[key], till.payer) if key in asked else found[key] for key in keys]
+            votes = candidate.decoding.votes
+            for i in range(0, len(given), votes):
+                texts = given[i : i + votes]
+                told = read_off(candidate, [reply for reply, _ in texts])
+                yield told, all(payer != till.payer for _, payer in texts)
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
         if not requests:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from whichway.nouns import Form, Headings, Message, Prompt, Wrap
+from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
+from whichway.prompts.nearest import Index
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -103,17 +105,45 @@ def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
     """
+    return laid_out(prompt, text, (*prompt.shots, *looked_up(prompt, text)))
+
+
+def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
+    """The messages with these shots, whatever the prompt's own are."""
     head, wrap = instructions(prompt), prompt.form.wrap
     turns: list[Message] = []
     if head and prompt.layout == "system":
         turns.append(Message("system", head))
-    for shot in prompt.shots:
+    for shot in shots:
         turns += [Message("user", wrapped(shot.text, wrap)), Message("assistant", shot.answer)]
     row = wrapped(text, wrap)
     turns.append(Message("user", f"{row}\n\n{prompt.reminder}" if prompt.reminder else row))
     if head and prompt.layout == "user":
         turns[0] = Message("user", f"{head}\n\n{turns[0].content}")
     return tuple(turns)
+
+
+def looked_up(prompt: Prompt, text: str) -> tuple[Shot, ...]:
+    """The shots of the prompt's pool that are most like a row; a shot with the row's own text is none of them."""
+    rule = prompt.retrieval
+    if rule is None:
+        return ()
+    found = [rule.pool[place] for place in _index(rule.pool).nearest(text, rule.count)]
+    return tuple(found[::-1] if rule.nearest == "last" else found)
+
+
+@lru_cache(maxsize=8)
+def _index(pool: tuple[Shot, ...]) -> Index:
+    return Index([shot.text for shot in pool])
+
+
+def outline(prompt: Prompt) -> tuple[Message, ...]:
+    """The messages as they are shown: a placeholder where the row goes, a note where shots are looked up for it."""
+    rule, shots = prompt.retrieval, prompt.shots
+    if rule is not None:
+        note = f"[the {rule.count} of {len(rule.pool)} worked examples most like the row, each a turn of its own]"
+        shots = (*shots, Shot(note, "[its answer]"))
+    return laid_out(prompt, placeholder(prompt), shots)
 
 
 def plain(turns: Sequence[Message]) -> str:

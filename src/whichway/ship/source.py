@@ -39,6 +39,11 @@ class Source:
         return self.candidate.weights.backend != "classical"
 
     @property
+    def one_request(self) -> bool:
+        """Whether a row's question is one request to the bare model: not where shots are looked up for each row."""
+        return self.asks and self.candidate.weights.adapter is None and self.candidate.prompt.retrieval is None
+
+    @property
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights
