@@ -22,7 +22,7 @@ def asked(flags: TaskFlags) -> Examined:
     """
     from whichway.tasks import examine, from_flags
 
-    keys = ("data", "target", "ask", "name", "metric", "model", "group", "id", "volume", "margin")
+    keys = ("data", "target", "ask", "name", "metric", "model", "group", "id", "volume", "margin", "prompt")
     said: dict[str, Any] = {key: getattr(flags, key) for key in keys}
     said["input"] = flags.input and tuple(flags.input)
     said["labels"] = None if flags.labels is None else tuple(w.strip() for w in flags.labels.split(",") if w.strip())

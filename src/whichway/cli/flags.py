@@ -37,6 +37,7 @@ class TaskFlags:
     ] = None
     volume: Annotated[float | None, Option(help="Requests a day that the winner will serve.")] = None
     margin: Annotated[float | None, Option(help="A difference below it does not matter: 0.01 is one point.")] = None
+    prompt: Annotated[Path | None, Option(help="A prompt file to start from: YAML slots, or plain text.")] = None
 
 
 @dataclass(frozen=True, slots=True)

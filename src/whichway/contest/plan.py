@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
+from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, to_json
 from whichway.verdict import stats
 
 
@@ -26,6 +26,8 @@ class House:
     metric: Metric
     base: Weights
     warnings: tuple[str, ...] = ()  # what the checks of the task found
+    checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
+    judge: Weights | None = None  # who judges written answers, where the task names a judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,10 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        checks=task.checks,
+        judge=task.judge,
         until=settings.until,
+        prompt=task.prompt,
     )
 
 
