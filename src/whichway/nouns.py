@@ -246,18 +246,6 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
-    """Shots that are looked up for each row: those of a pool whose words are most like the row's, never the row itself.
-
-    What is sent stays a function of prompt and row alone, because the pool is a part of the prompt.
-    """
-
-    pool: tuple[Shot, ...]
-    count: int
-    nearest: Literal["last", "first"] = "last"  # where the most like one stands
-
-
-@dataclass(frozen=True, slots=True)
 class Prompt:
     """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
 
@@ -282,7 +270,8 @@ class Prompt:
     success_criteria: str = ""
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
-    retrieval: Retrieval | None = None  # shots behind `shots`, looked up for each row
+    pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
+    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
 
     @property
     def content(self) -> dict[str, Any]:
@@ -292,7 +281,9 @@ class Prompt:
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 
-_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form", "retrieval"})
+_YOUNG = frozenset(
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+)
 
 
 @dataclass(frozen=True, slots=True)

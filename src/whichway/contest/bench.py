@@ -15,7 +15,7 @@ from whichway.contest.cache import reply_key
 from whichway.contest.folder import keep_adapter, record_key
 from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.heat import Heat, Lane, hold
-from whichway.contest.race import Entry, Rules, shuffled
+from whichway.contest.race import Entry, Rules, looks, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
 from whichway.contracts import Backend, Metric, Runner
@@ -216,17 +216,15 @@ class HouseBench:
         """A heat among candidates of this way; see the contract."""
         lanes = [Lane(Entry(candidate)) for candidate in candidates]
         most = len(self._order) if rows is None else max(1, min(rows, len(self._order)))
+        at = [look for look in looks(self._order) if look < most]
         limit = self.left.calls
         calls = limit if calls is None else calls if limit is None else min(calls, limit)
-        heat = Heat(self._heat_rules(most), self._run_lane, self._lane_price, halve)
+        heat = Heat(self._heat_rules((*at, most)), self._run_lane, self._lanes_price, halve)
         return hold(lanes, heat, keep, calls)
 
     def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Answers that this way does not have yet."""
-        backend = self._backend(candidate.weights.backend)
-        requests = [request for e in examples for request in self._questions(candidate, e, False)]
-        keys = {reply_key(backend.version, candidate.weights, r) for r in requests}
-        return len(keys - self._have)
+        return len(self._keys(candidate, examples) - self._have)
 
     @property
     def spent(self) -> Budget:
@@ -340,10 +338,10 @@ class HouseBench:
         self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
         return Standing(value, tuple(r.score or 0.0 for r in records), loss)
 
-    def _heat_rules(self, rows: int) -> Rules:
+    def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
         return Rules(
-            looks=(rows,),
+            looks=at,
             margin=self._practice.margin,
             alpha=1 - settings.confidence,
             value=self.value_of,
@@ -359,8 +357,14 @@ class HouseBench:
             replies = self.ask(lane.entry.candidate, new)
             lane.losses += [loss_of(reply, e.target) for e, reply in zip(new, replies, strict=True)]
 
-    def _lane_price(self, lane: Lane, rows: int) -> int:
-        return self.price(lane.entry.candidate, self._order[lane.entry.rows : rows])
+    def _lanes_price(self, lanes: Sequence[Lane], rows: int) -> int:
+        keys = (self._keys(lane.entry.candidate, self._order[lane.entry.rows : rows]) for lane in lanes)
+        return len(set[str]().union(*keys) - self._have)
+
+    def _keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
+        backend = self._backend(candidate.weights.backend)
+        requests = (request for e in examples for request in self._questions(candidate, e, False))
+        return {reply_key(backend.version, candidate.weights, r) for r in requests}
 
     def _questions(
         self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from whichway.nouns import Form, Prompt, Retrieval, Shot
+from whichway.nouns import Form, Prompt, Shot
 from whichway.prompts.edit import SLOTS
 
 
@@ -38,12 +38,9 @@ def readable(before: Prompt, after: Prompt) -> Iterator[str]:
 def _lines(value: Any) -> tuple[str, ...]:
     if isinstance(value, Form):
         return (f"{value.name or 'plain'}, headings {value.headings}, labels {value.labels}, wrap {value.wrap}",)
-    if isinstance(value, Retrieval):
-        rule = f"the {value.count} most like the row, the nearest {value.nearest}, of:"
-        return (rule, *(_line(shot) for shot in value.pool))
     if isinstance(value, tuple):
         return tuple(_line(item) for item in value)
-    return () if value is None else tuple(str(value).splitlines())
+    return tuple(str(value).splitlines())
 
 
 def _line(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""The answer at the end of written thoughts, and the vote of several. Needs nothing but Python: shipped beside `use.py`."""
+"""The answer at the end of written thoughts, and the vote of several. Needs nothing but Python, as `use.py` does."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from whichway.nouns import Example, Shot
-from whichway.prompts.nearest import Index
+from whichway.prompts.likeness import Index
 
 Order = Literal["drawn", "reversed", "short_first", "grouped"]
 
@@ -37,16 +37,15 @@ def balanced_shots(examples: Sequence[Example], count: int, rng: random.Random) 
 def diverse_shots(examples: Sequence[Example], count: int, rng: random.Random) -> tuple[Shot, ...]:
     """`count` rows as unlike each other as can be: from a random one on, always the row least like those taken.
 
-    Greedy k-centre (Gonzalez 1985) on BM25, scaled by what a row scores with itself; in the order of taking.
+    Greedy k-centre (Gonzalez 1985) on the cosine of TF-IDF vectors; in the order of taking.
     """
     rows = list(examples)
     index = Index([row.text for row in rows])
-    like = [0.0] * len(rows)  # to the nearest taken one
+    like = [0.0] * len(rows)  # to the most similar one that is taken
     taken = [rng.randrange(len(rows))]
     while len(taken) < min(count, len(rows)):
-        scores = index.scores(rows[taken[-1]].text)
-        own = scores[taken[-1]] or 1.0
-        like = [max(old, new / own) for old, new in zip(like, scores, strict=True)]
+        now = index.likeness(rows[taken[-1]].text)
+        like = [max(old, now.get(place, 0.0)) for place, old in enumerate(like)]
         taken.append(min((k for k in range(len(rows)) if k not in taken), key=lambda k: (like[k], k)))
     return tuple(shot(rows[k]) for k in taken)
 

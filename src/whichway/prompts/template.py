@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
-from whichway.prompts.nearest import Index
+from whichway.prompts.nearest import nearest
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -99,13 +98,14 @@ def wrapped(text: str, wrap: Wrap) -> str:
 def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
-    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share.
+    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
+    row from a pool stand behind them.
 
     Args:
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
     """
-    return laid_out(prompt, text, (*prompt.shots, *looked_up(prompt, text)))
+    return laid_out(prompt, text, (*prompt.shots, *nearest(prompt, text)))
 
 
 def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
@@ -123,25 +123,11 @@ def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message,
     return tuple(turns)
 
 
-def looked_up(prompt: Prompt, text: str) -> tuple[Shot, ...]:
-    """The shots of the prompt's pool that are most like a row; a shot with the row's own text is none of them."""
-    rule = prompt.retrieval
-    if rule is None:
-        return ()
-    found = [rule.pool[place] for place in _index(rule.pool).nearest(text, rule.count)]
-    return tuple(found[::-1] if rule.nearest == "last" else found)
-
-
-@lru_cache(maxsize=8)
-def _index(pool: tuple[Shot, ...]) -> Index:
-    return Index([shot.text for shot in pool])
-
-
 def outline(prompt: Prompt) -> tuple[Message, ...]:
-    """The messages as they are shown: a placeholder where the row goes, a note where shots are looked up for it."""
-    rule, shots = prompt.retrieval, prompt.shots
-    if rule is not None:
-        note = f"[the {rule.count} of {len(rule.pool)} worked examples most like the row, each a turn of its own]"
+    """The messages as they are shown: a placeholder where the row goes, a note where shots are chosen for it."""
+    shots = prompt.shots
+    if prompt.pool and prompt.nearest:
+        note = f"[the {prompt.nearest} of {len(prompt.pool)} worked examples most like the row, each a turn of its own]"
         shots = (*shots, Shot(note, "[its answer]"))
     return laid_out(prompt, placeholder(prompt), shots)
 

@@ -40,12 +40,12 @@ def sent(prompt: Prompt) -> Sent:
 
 def slots(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     """Name and text of each slot that is not empty; shots are counted."""
-    form, rule = prompt.form, prompt.retrieval
+    form = prompt.form
     shown = {
         **{name.replace("_", " "): _text(getattr(prompt, name)) for name in TITLES},
         "glosses": "\n".join(f"{label}: {words}" for label, words in prompt.glosses),
         "shots": str(len(prompt.shots)) if prompt.shots else "",
-        "looked up": f"{rule.count} of {len(rule.pool)} shots for each row, nearest {rule.nearest}" if rule else "",
+        "chosen for each row": f"{prompt.nearest} of {len(prompt.pool)} shots" if prompt.nearest else "",
         "reminder": prompt.reminder,
         "layout": prompt.layout,
         "form": "" if form == Form() else f"{form.name or 'plain'}, headings {form.headings}, labels {form.labels}",

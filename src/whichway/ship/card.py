@@ -95,8 +95,8 @@ def _prompt(source: Source) -> str:
         f"`{placeholder(prompt)}` is the place of the row's text: {_fields(source)}.",
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
-    if prompt.retrieval is not None:
-        lines += ["The worked examples are looked up for each row, by shared words (`nearest.py`); the pool is in `messages.json`."]
+    if prompt.pool:
+        lines.append("Worked examples are chosen for each row (`likeness.py`); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)

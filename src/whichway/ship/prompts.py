@@ -24,36 +24,35 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
     """
     prompt, decoding = candidate.prompt, candidate.decoding
     files: dict[str, Any] = {"prompt.txt": template.plain(turns(prompt)), "prompt.json": to_json(prompt)}
-    if prompt.retrieval is None:
+    if not prompt.pool:
         asked = turns(prompt)
         files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
     else:
-        files |= {"messages.json": looked_up(prompt), "nearest.py": _code("nearest")}
+        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _code("likeness")}
     if decoding.answer_mark or decoding.votes > 1:
         files["final.py"] = _code("final")
     return files
 
 
-def looked_up(prompt: Prompt) -> dict[str, Any]:
-    """A prompt whose shots are looked up for each row, so that `use.py` can: they go before the last message.
+def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
+    """A prompt whose shots are chosen for each row, so that `use.py` can: they go before the last message.
 
     `first` goes in front of whatever the first message then is. The pool has each shot's text to compare, and its two
     messages as they are sent.
     """
-    rule = prompt.retrieval
-    assert rule is not None
     head = template.instructions(prompt)
     asked = template.laid_out(replace(prompt, layout="system"), placeholder(prompt), prompt.shots)
     in_system = prompt.layout == "system" or not head
     pool = [
         {"text": shot.text, "asked": template.wrapped(shot.text, prompt.form.wrap), "answer": shot.answer}
-        for shot in rule.pool
+        for shot in prompt.pool
     ]
     return {
         "placeholder": placeholder(prompt),
         "messages": to_json(asked if in_system else asked[1:]),
         "first": "" if in_system else head,
-        "looked_up": {"count": rule.count, "nearest": rule.nearest, "pool": pool},
+        "nearest": prompt.nearest,
+        "pool": pool,
     }
 
 

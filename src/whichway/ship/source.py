@@ -41,8 +41,8 @@ class Source:
 
     @property
     def one_request(self) -> bool:
-        """Whether a row's question is one request to the bare model: not where shots are looked up for each row."""
-        return self.asks and self.candidate.weights.adapter is None and self.candidate.prompt.retrieval is None
+        """Whether a row's question is one request to the bare model: not where shots are chosen for each row."""
+        return self.asks and self.candidate.weights.adapter is None and not self.candidate.prompt.pool
 
     @property
     def stands_alone(self) -> bool:

@@ -29,9 +29,9 @@ class Winner:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
         self.turns, self.mark = asked["messages"], asked["placeholder"]
-        self.first, self.pool = asked.get("first", ""), asked.get("looked_up")
+        self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         if self.pool:
-            self.index = beside("nearest").Index([shot["text"] for shot in self.pool["pool"]])
+            self.index = beside("likeness").Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
@@ -72,12 +72,11 @@ class Winner:
         return self.bos + self._ids(self._ask(turns))
 
     def shots(self, text: str) -> list[dict[str, str]]:
-        """The worked examples that are looked up for one row, as turns."""
+        """The worked examples that are chosen for one row, the most similar last, as turns."""
         if not self.pool:
             return []
-        found = [self.pool["pool"][place] for place in self.index.nearest(text, self.pool["count"])]
-        ordered = found[::-1] if self.pool["nearest"] == "last" else found
-        pairs = [(("user", shot["asked"]), ("assistant", shot["answer"])) for shot in ordered]
+        found = [self.pool[place] for place in reversed(self.index.nearest(text, self.near))]
+        pairs = [(("user", shot["asked"]), ("assistant", shot["answer"])) for shot in found]
         return [{"role": role, "content": content} for pair in pairs for role, content in pair]
 
     @torch.no_grad()

@@ -1,11 +1,10 @@
 """Few-shot: worked examples as earlier turns. Several draws of each size for each seed; the best on dev is kept.
 
 How they are chosen: at random, balanced over the answers, diverse, as couples of labels that the plain prompt confuses
-on training rows, or looked up for each row by shared words (kNN: arXiv 2101.06804, which uses sentence embeddings; BM25
-here, so that no second model stands behind the answer). Looked-up shots differ from row to row, so only the instructions
-are a shared prefix: the price per row tells. Order and choice of shots move accuracy from near the best to chance (arXiv
-2104.08786), which the spread over seeds shows. Long training rows are left out of the draw, so that the prompt stays within
-reach of a small context.
+on training rows, or chosen for each row by its words (kNN, arXiv 2101.06804; see `prompts/nearest.py`). Those differ
+from row to row, so only the instructions are a shared prefix: the price per row tells. Order and choice of shots move
+accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds shows. Long training rows are left
+out of the draw, so that the prompt stays within reach of a small context.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt, Retrieval
+from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt
 from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import calibrated
 from whichway.prompts.plain import first_prompt, reading
@@ -44,11 +43,12 @@ class Options:
         default=("balanced", "random"),
         metadata={
             "help": "random, balanced (over the answers), diverse (unlike each other), contrastive (couples of labels "
-            "that the plain prompt confuses), knn (looked up for each row)"
+            "that the plain prompt confuses), knn (chosen for each row)"
         },
     )
     orders: tuple[choosing.Order, ...] = field(
-        default=("drawn",), metadata={"help": "orders to try: drawn (knn: nearest last), reversed, short_first, grouped"}
+        default=("drawn",),
+        metadata={"help": "orders to try: drawn, reversed, short_first, grouped; knn has its own"},
     )
     calibrate: int = field(
         default=32, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
@@ -59,7 +59,7 @@ class Options:
     temperature: float = field(
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
-    pool: int = field(default=200, metadata={"help": "most rows that knn looks up in; they travel with the prompt"})
+    pool: int = field(default=200, metadata={"help": "most rows that knn chooses from; they travel with the prompt"})
     confusions: int = field(
         default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}
     )
@@ -78,7 +78,8 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         rng = random.Random(f"{seed}/{task.name}")
         for count, kind, _ in product(options.counts, kinds, range(options.draws)):
             for prompt, note in _prompts(task, options, rows, kind, count, pairs, rng):
-                yield _read(task, bench, options, Candidate(prompt, bench.base, _decoding(task, options), "", seed, note))
+                decoding = _decoding(task, options)
+                yield _read(task, bench, options, Candidate(prompt, bench.base, decoding, seed=seed, note=note))
 
 
 def _kinds(task: Practice, options: Options) -> tuple[str, ...]:
@@ -118,11 +119,7 @@ def _prompts(
     plain = replace(first_prompt(task), layout=options.layout)
     if kind == "knn":
         pool = choosing.random_shots(rows, options.pool, rng)
-        for order in options.orders:
-            if order in ("drawn", "reversed"):
-                near: Literal["last", "first"] = "last" if order == "drawn" else "first"
-                said = f"{min(count, len(pool))} shots of {len(pool)} looked up for each row, nearest {near}"
-                yield replace(plain, retrieval=Retrieval(pool, count, near)), said
+        yield replace(plain, pool=pool, nearest=count), f"{min(count, len(pool))} of {len(pool)} shots for each row"
         return
     if kind == "contrastive":
         shots = choosing.contrastive_shots(rows, pairs, count, rng)
