@@ -49,7 +49,7 @@ def prepare(task_flags: TaskFlags, flags: ContestFlags) -> Ready:
     task = examined.task
     house = build(task, examined.findings.warnings)
     folder = flags.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
-    return Ready(task, house, settle(task, flags, house.base, folder), folder)
+    return Ready(task, house, settle(task, flags, house, folder), folder)
 
 
 def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
@@ -102,7 +102,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
         f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
-        f"model       {plan.model}, revision {plan.revision or 'none'}",
+        *_models(plan),
         f"seeds       {', '.join(map(str, plan.seeds))}",
         f"budget      {purse}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
@@ -115,6 +115,12 @@ def lines_of(ready: Ready) -> list[str]:
     for way, options in plan.ways.items():
         lines.append(f"  {way:<14}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
     return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
+
+
+def _models(plan: Plan) -> list[str]:
+    models = plan.models or {"": {"model": plan.model, "revision": plan.revision}}
+    told = [f"{m['model']}, revision {m['revision'] or 'none'}{f' ({name})' if name else ''}" for name, m in models.items()]
+    return [f"{'' if place else 'model':<12}{line}" for place, line in enumerate(told)]
 
 
 def _shown(value: object) -> str:

@@ -111,7 +111,7 @@ class HouseBench:
         self.purse = Purse()
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
-        self.base = till.house.base
+        self.base = till.house.base_of(way)
         self.seeds = till.settings.seeds if seeds is None else seeds
         self._log = till.folder / "ways" / way / "log"
         self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()

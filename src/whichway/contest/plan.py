@@ -13,7 +13,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
+from whichway.nouns import Budget, Plan, Task, Weights, apart, digest, to_json
 from whichway.verdict import stats
 
 
@@ -26,6 +26,17 @@ class House:
     metric: Metric
     base: Weights
     warnings: tuple[str, ...] = ()  # what the checks of the task found
+    models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
+
+    def base_of(self, name: str) -> Weights:
+        """The model that a contestant is tried on."""
+        model = apart(name)[1]
+        return self.models[model] if model else self.base
+
+    @property
+    def bases(self) -> tuple[Weights, ...]:
+        """All models under trial."""
+        return tuple(self.models.values()) or (self.base,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +87,12 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
     """
     ways = {}
     for name, given in settings.ways.items():
-        if name not in house.ways:
-            raise OptionError(f"there is no way '{name}'.{did_you_mean(name, house.ways)}")
-        ways[name] = to_json(fill_options(name, house.ways[name], given))
+        way, model = apart(name)
+        if way not in house.ways:
+            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, house.ways)}")
+        if model and model not in house.models:
+            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, house.models)}")
+        ways[name] = to_json(fill_options(name, house.ways[way], given))
     splits = {"train": task.train, "dev": task.dev, "test": task.test}
     return Plan(
         task=task.name,
@@ -104,6 +118,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
     )
 
 
@@ -115,9 +130,10 @@ def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
 
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
-    used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    doors = {base.backend for base in house.bases}
+    used = doors | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
     versions = {name: b.version for name, b in house.backends.items() if name in used}
-    if house.base.backend == "local":
+    if "local" in doors:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
 

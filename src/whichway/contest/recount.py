@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from whichway.contest.folder import (
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Race
-from whichway.nouns import Candidate, Record, Verdict
+from whichway.nouns import Candidate, Record, Verdict, apart
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Arm, Side, decide
@@ -61,9 +61,7 @@ class Counted:
     ) -> Verdict:
         """Decide, with the plan's numbers where none is given."""
         asked = self.plan["volume"] if volume is None else volume
-        side = self.side if terms is None else Side(
-            self.side.rows, self.side.dev_rows, terms, self.side.runs, self.side.race
-        )  # fmt: skip
+        side = self.side if terms is None else replace(self.side, terms=terms)
         return decide(
             self.arms,
             margin=self.plan["margin"] if margin is None else margin,
@@ -102,8 +100,15 @@ def recount(folder: Path, metric: Metric, columns: Sequence[str] | None = None) 
         dev_rows=sum(row["split"] == "dev" for row in rows),
         runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
+        models=_models(plan),
     )
     return Counted(plan, tuple(arms), side)
+
+
+def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Short names of several models, the one that was named first in front; the file sorts them."""
+    models = plan.get("models", {})
+    return tuple(sorted(models, key=lambda name: (models[name]["model"] != plan["model"], name)))
 
 
 def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -151,6 +156,7 @@ def _arm(
     every = every.reshape(*shape, repeats)
     return Arm(
         way=way,
+        model=apart(way)[1],
         kind=status["kind"],
         random=bool(status.get("random", len({line["candidate"]["seed"] for line in lines}) > 1)),
         scores=every.mean(axis=2),

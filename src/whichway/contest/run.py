@@ -32,7 +32,7 @@ from whichway.contest.select import (
 from whichway.contest.till import Till
 from whichway.contracts import Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
-from whichway.nouns import Plan, Record, Task, Verdict
+from whichway.nouns import Plan, Record, Task, Verdict, apart
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
@@ -111,16 +111,16 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
     practice = task.practice()
     rules = rules_of(practice, till)
-    names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
+    names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
     found = {}
     for index, name in enumerate(names):
         till.tell("way", {"way": name, "index": index, "of": len(names)})
         found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
     tried = [found[name] for name in till.settings.ways]
     taken = hold_race([found[name] for name in names], till, rules)
-    zero_shot = zero_shot_of(tried, rules)
+    floors = {model: zero_shot_of(tried, rules, model) for model in {apart(one.name)[1] for one in tried}}
     for one in tried:
-        settle(one, rules, zero_shot)
+        settle(one, rules, floors[apart(one.name)[1]])
         write_way(one, till, rules)
         if one.reason:
             till.tell("failed", {"way": one.name, "reason": one.reason})

@@ -311,12 +311,13 @@ def _task(
         test=of("test"),
         metric=metric,
         labels=labels,
-        model=spec.model,
+        model=spec.models[0] if spec.models else spec.model,
         volume=spec.volume,
         margin=spec.margin,
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
+        models=spec.models if len(spec.models) > 1 else (),
     )
 
 

@@ -68,6 +68,7 @@ class Arm:
     crossings: float | None = None  # times that a finalist answered the test split
     status: Literal["ok", "failed"] = "ok"
     reason: str = ""  # why it failed
+    model: str = ""  # its short name where several models compete
 
     @property
     def competes(self) -> bool:

@@ -61,6 +61,7 @@ class Side:
     terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
+    models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
 
 
 def decide(
@@ -109,6 +110,7 @@ def decide(
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
+        models=side.models,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -261,4 +263,5 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         gap_low=clean(gap.low) if gap else None,
         gap_high=clean(gap.high) if gap else None,
         not_worse=k is not None and ruling is not None and k in ruling.standing,
+        model=arm.model,
     )

@@ -105,6 +105,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         choice_score(facts, ruling),
         *(rival(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
         *prompt_or_tune(facts),
+        *which_model(facts),
         *no_model(facts, ruling),
         *costs(facts, ruling),
         *equals(facts, ruling),
@@ -156,6 +157,26 @@ def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
         f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(said, a)}, {b.way} "
         f"{scored(said, b)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = {gap(said, found)}."
     )
+
+
+def which_model(facts: Facts) -> Iterator[Sentence]:
+    """Whether to change the model, where several compete: the best way on each, against the best of the first."""
+    found = facts.champions_by_model()
+    if len(found) < 2:
+        return
+    said, first = Said(), found[0]
+    told = listed([f"{facts.way(k)} {scored(said, facts.line(k))}" for k in found])
+    gaps = [_change(said, facts, first, k) for k in found[1:]]
+    yield said.sentence(f"Which model? The best way on each, on test: {told}; {'; '.join(gaps)}.")
+
+
+def _change(said: Said, facts: Facts, first: int, k: int) -> str:
+    one, two = (facts.table.arms[i].model for i in (first, k))
+    moved, shown = facts.ahead(k, first), facts.way(k)
+    open_ = moved.p is None or moved.p > 1 - facts.table.confidence or moved.value == 0
+    word = "is not shown to change anything" if open_ else "pays" if moved.value > 0 else "does not pay"
+    gained = gap(said, moved, f"{shown}.gap")
+    return f"changing the model from {one} to {two} {word}, {shown} − {facts.way(first)} = {gained}"
 
 
 def no_model(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
