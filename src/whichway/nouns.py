@@ -365,7 +365,7 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
-    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # short name -> model, revision
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
 
 
 @dataclass(frozen=True, slots=True)

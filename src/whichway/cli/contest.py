@@ -119,8 +119,11 @@ def lines_of(ready: Ready) -> list[str]:
 
 def _models(plan: Plan) -> list[str]:
     models = plan.models or {"": {"model": plan.model, "revision": plan.revision}}
-    told = [f"{m['model']}, revision {m['revision'] or 'none'}{f' ({name})' if name else ''}" for name, m in models.items()]
-    return [f"{'' if place else 'model':<12}{line}" for place, line in enumerate(told)]
+    lines = []
+    for name, model in models.items():
+        told = f"{model['model']}, revision {model['revision'] or 'none'}" + (f" ({name})" if name else "")
+        lines.append(f"{'' if lines else 'model':<12}{told}")
+    return lines
 
 
 def _shown(value: object) -> str:

@@ -73,7 +73,8 @@ class Screen(AbstractContextManager["Listener"]):
         plan = facts["plan"]
         self._epochs = {way: float(options.get("epochs") or 0) for way, options in plan.ways.items()}
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
-        self._line(f"{plan.task}: {rows}; model {', '.join(plan.models) or plan.model}; {len(plan.ways)} ways; run folder {facts['folder']}")
+        model = ", ".join(plan.models) or plan.model
+        self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {facts['folder']}")
         for warning in plan.warnings:
             self._line(f"warning: {warning}")
 
