@@ -51,7 +51,11 @@ class Session(Protocol):
         ...
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer each request with one of its `labels`, by scoring all of them."""
+        """Answer each request with one of its `labels`, by scoring all of them.
+
+        In the modes "likelier" and "likelier_per_token" a score is the log-probability of the whole answer, summed or
+        per token; otherwise it is that among the labels.
+        """
         ...
 
 
@@ -97,6 +101,7 @@ class Bench(Protocol):
 
     base: Weights  # the model under trial
     seeds: tuple[int, ...]  # a random way yields a candidate for each
+    until: float | None  # the dev score at which a way may stop; None: none was named
 
     def has(self, kind: str) -> bool:
         """Whether the model under trial can be trained in this way."""
@@ -130,6 +135,8 @@ class Bench(Protocol):
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on examples rendered under `prompt`, the same rendering that `score` uses. One adapter per checkpoint.
+
+        The kind "dpo" trains on both answers of preference rows, every other kind on the wanted one.
 
         Raises:
             BudgetSpent: the purse is empty.

@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from whichway.errors import UserError
 from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
 
 Split = Literal["train", "dev", "test"]
@@ -21,7 +22,8 @@ Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["system", "user"]
-Mode = Literal["choose", "generate"]
+Mode = Literal["choose", "generate", "likelier", "likelier_per_token"]
+T = TypeVar("T")
 
 
 def to_json(noun: Any) -> Any:
@@ -38,6 +40,33 @@ def to_json(noun: Any) -> Any:
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """A noun (or another dataclass) from its JSON, checked; keys that it does not have are left out.
+
+    Raises:
+        UserError: the data are not what `to_json` writes for it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return found
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"a {kind.__name__.lower()} in the run folder is damaged or of another version "
+            f"({at}: {first['msg']}). Run the contest again."
+        ) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -69,8 +98,8 @@ def apart(name: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=100_000)
-def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None) -> str:
-    return digest([list(items), target, group])
+def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None, rejected: str | None) -> str:
+    return digest([list(items), target, group, *([] if rejected is None else [rejected])])
 
 
 def canonical(value: Any) -> str:
@@ -91,11 +120,12 @@ class Example:
     target: str
     group: str | None = None
     origin: str = ""  # "tickets.csv:57", for messages; not part of the id
+    rejected: str | None = None  # in preference data: the answer that `target` was preferred to
 
     @property
     def id(self) -> str:
-        """Digest of content (input, target, group), never a position."""
-        return _example_id(tuple(self.input.items()), self.target, self.group)
+        """Digest of content (input, target, group, rejected answer), never a position."""
+        return _example_id(tuple(self.input.items()), self.target, self.group, self.rejected)
 
     @property
     def text(self) -> str:
@@ -151,8 +181,17 @@ class Practice:
 
     @property
     def mode(self) -> Mode:
-        """How answers are read: closed labels are scored, free text is written."""
-        return "choose" if self.labels else "generate"
+        """How answers are read: closed labels are scored, the likelier of two is taken, free text is written."""
+        if self.labels:
+            return "choose"
+        if not self.prefers:
+            return "generate"
+        return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
+
+    @property
+    def prefers(self) -> bool:
+        """Whether the rows are preferences: a wanted and a rejected answer to each."""
+        return bool(self.train) and self.train[0].rejected is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +249,7 @@ class Weights:
 class Decoding:
     """How an answer is read off the model."""
 
-    mode: Mode = "choose"  # score the closed labels, or write text
+    mode: Mode = "choose"  # score the closed labels, write text, or take the likelier of two whole answers
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
@@ -302,9 +341,12 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """A training: what to train, on which rows, with which numbers. Its digest is the cache key."""
+    """A training: what to train, on which rows, with which numbers. Its digest is the cache key.
 
-    kind: str  # "lora", "full", "probe", "tfidf", "majority"
+    Rows of the kind "dpo" come in pairs: the wanted answer, then the rejected one.
+    """
+
+    kind: str  # "lora", "full", "probe", "tfidf", "majority", ...
     weights: Weights  # the start
     rows: tuple[TrainRow, ...]
     labels: tuple[str, ...]
@@ -366,6 +408,7 @@ class Plan:
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
+    until: float | None = None  # dev score at which a training stops
 
 
 @dataclass(frozen=True, slots=True)

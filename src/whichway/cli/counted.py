@@ -16,9 +16,9 @@ def counted(run: Path, columns: Sequence[str] | None = None) -> Counted:
     Raises:
         UserError: the folder holds no finished run.
     """
-    from whichway.contest.folder import noun, read_plan
+    from whichway.contest.folder import read_plan
     from whichway.contest.recount import recount
-    from whichway.nouns import MetricSpec
+    from whichway.nouns import MetricSpec, from_json
     from whichway.tasks import metrics
 
-    return recount(run, metrics.load(noun(MetricSpec, read_plan(run)["metric"])), columns)
+    return recount(run, metrics.load(from_json(MetricSpec, read_plan(run)["metric"])), columns)

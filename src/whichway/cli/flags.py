@@ -64,6 +64,9 @@ class ContestFlags:
     repeats: Annotated[
         int | None, Option(min=1, help="Answers to each test row, where a candidate draws them; default 1.")
     ] = None
+    until: Annotated[
+        float | None, Option(min=0, max=1, help="Stop a training when its dev score reaches this: 0.92.")
+    ] = None
     no_race: Annotated[
         bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")
     ] = False

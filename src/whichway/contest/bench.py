@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
     Candidate,
+    Decoding,
     Example,
     Practice,
     Prompt,
@@ -73,6 +75,15 @@ def judge(
     )
 
 
+def _taught(kind: str, example: Example) -> tuple[str, ...]:
+    """The answers of an example that a training sees, each a row."""
+    if kind != "dpo":
+        return (example.target,)
+    if example.rejected is None:
+        raise WayFailed("preferences want rows with a chosen and a rejected answer")
+    return example.target, example.rejected
+
+
 def total(metric: Metric, examples: Sequence[Example], records: Sequence[Record]) -> float:
     """The metric over rows. A row without a readable answer counts as 0 here; its share is reported beside it."""
     if metric.aggregate == "macro_f1":
@@ -113,6 +124,7 @@ class HouseBench:
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base_of(way)
         self.seeds = till.settings.seeds if seeds is None else seeds
+        self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
         self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
 
@@ -147,7 +159,7 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in examples)
+        rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
@@ -266,12 +278,21 @@ class HouseBench:
         rows = self._order[:count]
         records = self.score(candidate, rows)
         value = total(self._till.house.metric, rows, records)
-        said = [reply.scores.get(e.target) for e, reply in zip(rows, self.ask(candidate, rows), strict=True)]
-        known = [s for s in said if s is not None]
+        known = self._logprobs(candidate, rows)
         loss = -sum(known) / len(known) if known else None
         told = "" if loss is None else f", loss {loss:.3f}"
         self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
         return Standing(value, tuple(r.score or 0.0 for r in records), loss)
+
+    def _logprobs(self, candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+        """Of the wanted answers: among the labels, or per token where answers are written; of those that are known."""
+        if candidate.decoding.mode == "generate":
+            asked = replace(candidate, decoding=Decoding("likelier_per_token"))
+            said = self._answers(asked, rows, "ask", wanted=True)
+        else:
+            said = self._answers(candidate, rows, "ask")
+        scores = [reply.scores.get(e.target) for e, (_, reply, _) in zip(rows, said, strict=True)]
+        return [s for s in scores if s is not None]
 
     def _judged(
         self,
@@ -292,15 +313,28 @@ class HouseBench:
         self._till.write_records(records)
         return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
+    def _choices(self, candidate: Candidate, example: Example, wanted: bool) -> tuple[str, ...]:
+        """What may be answered; nothing when answers are written. Sorted, so that the order tells nothing."""
+        if candidate.decoding.mode == "choose":
+            return self._practice.labels
+        if candidate.decoding.mode == "generate":
+            return ()
+        other = None if wanted else example.rejected
+        return (example.target,) if other is None else tuple(sorted((example.target, other)))
+
     def _answers(
-        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
+        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0, wanted: bool = False
     ) -> Iterator[tuple[Request, Reply, bool]]:
-        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts."""
+        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts.
+
+        `wanted`: ask for the score of the wanted answer alone.
+        """
         backend, till = self._backend(candidate.weights.backend), self._till
-        labels = self._practice.labels if candidate.decoding.mode == "choose" else ()
         for start in range(0, len(examples), CHUNK):
             requests = [
-                Request(messages(candidate.prompt, e.text), candidate.decoding, labels, repeat)
+                Request(
+                    messages(candidate.prompt, e.text), candidate.decoding, self._choices(candidate, e, wanted), repeat
+                )
                 for e in examples[start : start + CHUNK]
             ]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]

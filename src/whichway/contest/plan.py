@@ -52,6 +52,7 @@ class Settings:
     race: bool = True  # False: every candidate answers every dev row
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
     repeats: int = 1  # decodings of a test row, for candidates that draw their answers
+    until: float | None = None  # dev score at which a training stops
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -119,6 +120,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
         models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
+        until=settings.until,
     )
 
 
@@ -132,6 +134,7 @@ def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
     doors = {base.backend for base in house.bases}
     used = doors | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    used |= {"encoder"} & {apart(name)[0].removeprefix("base_") for name in ways}
     versions = {name: b.version for name, b in house.backends.items() if name in used}
     if "local" in doors:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}

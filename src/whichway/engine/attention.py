@@ -2,10 +2,12 @@
 
 The shared prefix and all rows lie in one sequence. A `Block` is a set of queries with the keys they see: the prefix
 attends to itself, the rows attend to the prefix and themselves. In the last layer only the trained positions ask.
-Scores and softmax are float32 whatever the format of the products. Up to `pack.LONG` keys plain products are used;
-above that (and on a GPU) PyTorch's fused attention.
+The prefix's keys are never copied per row: all rows together ask them in one product, each row its own keys in
+another, and one softmax goes over both. Scores and softmax are float32 whatever the format of the products. Long
+blocks, and all of them on a GPU, use PyTorch's fused attention.
 
-Shapes: B rows, Q queries of a row, K keys that a row sees, N key/value heads, G query heads for each, D a head's depth.
+Shapes: B rows, Q queries of a row, K own keys of a row, P shared keys, N key/value heads, G query heads for each, D a
+head's depth.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from torch.nn import functional as F  # noqa: N812
 from whichway.engine import pack
 
 _FAR = -1e30  # added to the score of a key that is not seen; finite, so that padding gives no NaN
+_EIGHTS = 8  # rows are padded to a multiple: products of other widths take up to twice as long
+_KEPT = 1 << 22  # weights of a block that are kept for the backward; more are computed again
 
 
 @dataclass(slots=True)
@@ -28,12 +32,14 @@ class Block:
     """Queries and the keys they see, as indices into the packed sequence."""
 
     rows: int
+    span: slice  # the own keys of all rows, in the packed sequence
+    front: int  # keys at the start of the sequence that all rows see
     queries: Tensor | None  # [B Q] index of each query among the block's asking tokens; None: all of them, in order
-    keys: Tensor | None  # [B K] index of each key; None: all of them, in order
+    keys: Tensor | None  # [B K] index of each own key within the span; None: all of them, in order
     home: Tensor | None  # index into [B Q] of each asking token; None: as they are
-    shared: int  # keys at the start of each row that all rows share
-    own: Tensor | None  # index into [B (K - shared)] of each key token that is nobody else's; None: as they are
+    own: Tensor | None  # index into [B K] of each token of the span; None: as they are
     seen: Tensor  # [1 or B, Q, K] bool
+    far: Tensor | None  # [1 or B, Q, P] bool, which shared keys are seen; None: all
 
 
 @dataclass(slots=True)
@@ -58,40 +64,40 @@ class Sheet:
         return [self._rows(self.kept, window)]
 
     def _prefix(self, window: int | None) -> Block:
-        device = self.ids.device
-        at = torch.arange(self.prefix, device=device)
-        return Block(1, at, at, None, self.prefix, None, _sight(at[None], at[None], window))
+        at = torch.arange(self.prefix, device=self.ids.device)
+        return Block(1, slice(0, self.prefix), 0, None, None, None, None, _sight(at[None], at[None], window), None)
 
     def _rows(self, asking: Sequence[int], window: int | None) -> Block:
         """The last `asking[b]` tokens of each row ask."""
         sizes, asked = torch.tensor(self.lengths), torch.tensor(asking)
-        longest, most, rows = int(sizes.max()), int(asked.max()), len(sizes)
-        start = sizes.cumsum(0) - sizes + self.prefix
-        slot = torch.arange(longest)
-        real = slot[None] < sizes[:, None]
-        own = torch.where(real, start[:, None] + slot, start[:, None])
-        front = torch.arange(self.prefix)[None].expand(rows, -1)
-        keys = torch.cat([front, own], dim=1).flatten()
-        turn = torch.arange(most)
-        asks = turn[None] < asked[:, None]
-        begins = asked.cumsum(0) - asked
-        queries = torch.where(asks, begins[:, None] + turn, begins[:, None]).flatten()
-        even = asking is self.lengths
-        where = (turn if even else (sizes - asked)[:, None] + turn) + self.prefix  # positions of the queries
-        where = where[None] if even else where
-        seen = _sight(where, torch.cat([torch.arange(self.prefix), self.prefix + slot])[None], window)
+        keys, own = _padded(sizes)
+        queries, home = (keys, own) if asking is self.lengths else _padded(asked)
+        front, turn = torch.arange(self.prefix), torch.arange(queries.shape[1])
+        skipped = torch.zeros(1, dtype=torch.long) if asking is self.lengths else sizes - asked
+        where = skipped[:, None] + turn + self.prefix  # positions of the queries
+        seen = _sight(where, (self.prefix + torch.arange(keys.shape[1]))[None], window)
+        far = None if window is None or not self.prefix else _sight(where, front[None], window)
         device = self.ids.device
-        home = asks.flatten().nonzero()[:, 0]
-        mine = real.flatten().nonzero()[:, 0]
+        span = slice(self.prefix, self.prefix + sum(self.lengths))
         return Block(
-            rows,
-            queries.to(device),
-            keys.to(device),
-            None if len(home) == asks.numel() else home.to(device),
+            len(sizes),
+            span,
             self.prefix,
-            None if len(mine) == real.numel() else mine.to(device),
+            None if len(home) == queries.numel() else queries.flatten().to(device),
+            None if len(own) == keys.numel() else keys.flatten().to(device),
+            None if len(home) == queries.numel() else home.to(device),
+            None if len(own) == keys.numel() else own.to(device),
             seen.to(device),
+            None if far is None or bool(far.all()) else far.to(device),
         )
+
+
+def _padded(sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of `sizes` tokens, padded: index `[B, S]` of the token in each slot, and the slot of each token."""
+    slot = torch.arange(-(-int(sizes.max()) // _EIGHTS) * _EIGHTS)
+    real = slot[None] < sizes[:, None]
+    start = (sizes.cumsum(0) - sizes)[:, None]
+    return torch.where(real, start + slot, start), real.flatten().nonzero()[:, 0]
 
 
 def sheet(rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[int], device: torch.device) -> Sheet:
@@ -122,18 +128,19 @@ class Attention:
     def __init__(self, block: Block, heads: int, key_heads: int, scaling: float) -> None:
         self.block, self.heads, self.key_heads, self.scaling = block, heads, key_heads, scaling
         self.groups = heads // key_heads
-        self.bias: dict[torch.dtype, Tensor] = {}
+        self.hidden = [None if seen is None else self._bias(seen) for seen in (block.seen, block.far)]
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Any]:
         """`[asking, H, D]` queries and `[T, N, D]` keys and values to `[asking, H * D]`, and what `backward` needs."""
         block = self.block
         q = self._queries(q if block.queries is None else q.index_select(0, block.queries))
-        k, v = (self._keys(t if block.keys is None else t.index_select(0, block.keys)) for t in (k, v))
-        if self._fused(k):
+        k, v = (_Keys(t[: block.front].transpose(0, 1), self._own(t)) for t in (k, v))
+        if self._fused(q):
             out, kept = self._long(q, k, v)
         else:
             weights = self._weights(q, k)
-            out, kept = torch.bmm(weights, v), (q, k, v, weights)
+            out = self._mixed(weights, v)
+            kept = (q, k, v, weights if weights.numel() <= _KEPT else None)
         return self._asking(out), kept
 
     def backward(self, grad: Tensor, kept: Any, dk: Tensor, dv: Tensor) -> Tensor:
@@ -141,79 +148,127 @@ class Attention:
         grad = self._slots(grad)
         if len(kept) == 2:
             out, inputs = kept
-            gq, gk, gv = torch.autograd.grad(out, inputs, grad.view_as(out))
-            gq, gk, gv = (g.flatten(0, 1) if g.dim() == 4 else g for g in (gq, gk, gv))
+            gq, *others = torch.autograd.grad(out, inputs, grad)
+            gk, gv = _Keys(*others[:2]), _Keys(*others[2:])
         else:
-            q, k, v, weights = kept
-            gv = torch.bmm(weights.transpose(1, 2), grad)
-            scores = torch.bmm(grad, v.transpose(1, 2))
-            scores = torch._softmax_backward_data(scores, weights, -1, weights.dtype)
-            gq = torch.bmm(scores, k).mul_(self.scaling)
-            gk = torch.bmm(scores.transpose(1, 2), q).mul_(self.scaling)
+            gq, gk, gv = self._back(grad, *kept)
         self._spread(gk, dk)
         self._spread(gv, dv)
         return self._asking(gq).view(-1, self.heads, gq.shape[-1])
 
-    def _fused(self, k: Tensor) -> bool:
-        return k.shape[1] > pack.LONG or k.is_cuda
+    def _back(self, grad: Tensor, q: Tensor, k: _Keys, v: _Keys, weights: Tensor | None) -> tuple[Tensor, _Keys, _Keys]:
+        """By plain products: gradients of queries, keys and values."""
+        weights = self._weights(q, k) if weights is None else weights
+        scores = self._joined(grad, v)
+        scores = torch._softmax_backward_data(scores, weights, -1, weights.dtype)
+        gq = self._mixed(scores, k).mul_(self.scaling)
+        gk = self._of_keys(scores, q)
+        gk.front.mul_(self.scaling)
+        gk.own.mul_(self.scaling)
+        return gq, gk, self._of_keys(weights, grad)
 
-    def _weights(self, q: Tensor, k: Tensor) -> Tensor:
+    def _fused(self, q: Tensor) -> bool:
+        keys = self.block.seen.shape[2] + self.block.front
+        return q.is_cuda or keys > pack.LONG and (not self.block.front or q.shape[:3].numel() * keys > pack.SCORES)
+
+    def _weights(self, q: Tensor, k: _Keys) -> Tensor:
+        """`[N, B G Q, P + K]`: one softmax over shared and own keys."""
         long = q.dtype if q.dtype in (torch.float32, torch.float64) else torch.float32
-        bias = self._bias(long)
-        scores = torch.baddbmm(bias, q.to(long), k.to(long).transpose(1, 2), alpha=self.scaling)
+        scores = self._joined(q.to(long).mul(self.scaling), _Keys(k.front.to(long), k.own.to(long)), self.hidden)
         return scores.softmax(-1).to(q.dtype)
 
-    def _bias(self, dtype: torch.dtype) -> Tensor:
-        """`[B N, G Q, K]`, 0 where seen; made once for all layers."""
-        if dtype not in self.bias:
-            seen = self.block.seen
-            bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, _FAR)
-            bias = bias[:, None].expand(-1, self.groups, -1, -1).flatten(1, 2)
-            if len(bias) > 1:
-                bias = bias[:, None].expand(-1, self.key_heads, -1, -1).flatten(0, 1)
-            else:
-                bias = bias.expand(self.block.rows * self.key_heads, -1, -1)
-            self.bias[dtype] = bias
-        return self.bias[dtype]
+    def _joined(self, asks: Tensor, keys: _Keys, hidden: Sequence[Tensor | None] = (None, None)) -> Tensor:
+        """Products `[N, B G Q, P + K]` of `[N, B, G Q, D]` with the shared and with each row's own keys."""
+        flat = asks.flatten(1, 2)
+        own = torch.matmul(asks, keys.own.transpose(2, 3))
+        if hidden[0] is not None:
+            own += hidden[0]
+        if not self.block.front:
+            return own.flatten(1, 2)
+        front = torch.bmm(flat, keys.front.transpose(1, 2))
+        if hidden[1] is not None:
+            front.view(*asks.shape[:3], -1).add_(hidden[1])
+        return torch.cat([front, own.flatten(1, 2)], dim=-1)
 
-    def _long(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Any]:
+    def _split(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """`[N, B G Q, P]` and `[N, B, G Q, K]`; contiguous, as products of strided matrices take twice as long."""
+        size, front = self.block.rows, self.block.front
+        own = weights[..., front:].reshape(len(weights), size, -1, weights.shape[-1] - front)
+        return weights[..., :front].contiguous(), own
+
+    def _mixed(self, weights: Tensor, values: _Keys) -> Tensor:
+        """`[N, B, G Q, D]`: values in the proportion of the weights."""
+        front, own = self._split(weights)
+        out = torch.matmul(own, values.own)
+        return out.add_(torch.bmm(front, values.front).view_as(out)) if self.block.front else out
+
+    def _of_keys(self, weights: Tensor, asks: Tensor) -> _Keys:
+        """Transposed: what all rows give to the shared keys `[N, P, D]`, and each row to its own `[N, B, K, D]`."""
+        front, own = self._split(weights)
+        shared = torch.bmm(front.transpose(1, 2), asks.flatten(1, 2))
+        return _Keys(shared, torch.matmul(own.transpose(2, 3), asks))
+
+    def _bias(self, seen: Tensor) -> Tensor:
+        """`[1 or B, G Q, keys]`, 0 where seen; made once for all layers."""
+        bias = torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, _FAR)
+        return bias.repeat(1, self.groups, 1)
+
+    def _long(self, q: Tensor, k: _Keys, v: _Keys) -> tuple[Tensor, Any]:
         """PyTorch's fused attention; its own graph is kept for the backward."""
-        shape = (self.block.rows, self.key_heads)
-        wide = [t.reshape(*shape, *t.shape[1:]).detach().requires_grad_() for t in (q, k, v)]
-        mask = self.block.seen[:, None].repeat(1, 1, self.groups, 1)  # [1 or B, 1, G Q, K]
+        inputs = [t.detach().requires_grad_() for t in (q, k.front, k.own, v.front, v.own)]
+        mask = self.block.seen
+        if self.block.front:
+            far = self.block.far
+            far = mask.new_ones(*mask.shape[:2], self.block.front) if far is None else far
+            mask = torch.cat([far.expand(len(mask), -1, -1), mask], dim=2)
+        mask = mask.repeat(1, self.groups, 1)[:, None]  # [1 or B, 1, G Q, P + K]
         with torch.enable_grad():
-            out = F.scaled_dot_product_attention(wide[0], wide[1], wide[2], attn_mask=mask, scale=self.scaling)
-        return out.detach().flatten(0, 1), (out, wide)
+            rows = inputs[0].transpose(0, 1)
+            keys, values = (
+                torch.cat([front.expand(self.block.rows, -1, -1, -1), own.transpose(0, 1)], dim=2)
+                for front, own in (inputs[1:3], inputs[3:])
+            )
+            out = F.scaled_dot_product_attention(rows, keys, values, attn_mask=mask, scale=self.scaling)
+            out = out.transpose(0, 1)
+        return out.detach(), (out, inputs)
 
     def _queries(self, q: Tensor) -> Tensor:
+        """`[B Q, H, D]` to `[N, B, G Q, D]`."""
         q = q.view(self.block.rows, -1, self.key_heads, self.groups, q.shape[-1])
-        return q.permute(0, 2, 3, 1, 4).reshape(self.block.rows * self.key_heads, -1, q.shape[-1])
+        return q.permute(2, 0, 3, 1, 4).flatten(2, 3)
 
-    def _keys(self, k: Tensor) -> Tensor:
-        k = k.view(self.block.rows, -1, self.key_heads, k.shape[-1])
-        return k.transpose(1, 2).reshape(self.block.rows * self.key_heads, -1, k.shape[-1])
+    def _own(self, k: Tensor) -> Tensor:
+        """`[T, N, D]` to each row's own `[N, B, K, D]`."""
+        k = k[self.block.span]
+        k = k if self.block.keys is None else k.index_select(0, self.block.keys)
+        return k.view(self.block.rows, -1, *k.shape[1:]).permute(2, 0, 1, 3).contiguous()
 
     def _asking(self, out: Tensor) -> Tensor:
-        """`[B N, G Q, D]` to `[asking, H * D]`."""
+        """`[N, B, G Q, D]` to `[asking, H * D]`."""
         depth = out.shape[-1]
-        rows = out.view(self.block.rows, self.key_heads, self.groups, -1, depth)
-        packed = rows.permute(0, 3, 1, 2, 4).reshape(-1, self.heads * depth)
+        rows = out.view(self.key_heads, self.block.rows, self.groups, -1, depth)
+        packed = rows.permute(1, 3, 0, 2, 4).reshape(-1, self.heads * depth)
         return packed if self.block.home is None else packed.index_select(0, self.block.home)
 
     def _slots(self, grad: Tensor) -> Tensor:
-        """`[asking, H * D]` to `[B N, G Q, D]`; padding gets zeros."""
+        """`[asking, H * D]` to `[N, B, G Q, D]`; padding gets zeros."""
         if self.block.home is not None:
             wide = grad.new_zeros(self.block.seen.shape[1] * self.block.rows, grad.shape[1])
             grad = wide.index_copy_(0, self.block.home, grad)
         return self._queries(grad.view(len(grad), self.heads, -1))
 
-    def _spread(self, grad: Tensor, into: Tensor) -> None:
-        """Add the gradient of gathered keys `[B N, K, D]` to that of the packed ones `[T, N, D]`."""
+    def _spread(self, grad: _Keys, into: Tensor) -> None:
+        """Add the gradients of shared and own keys to those of the packed ones `[T, N, D]`."""
         block = self.block
-        grad = grad.view(block.rows, self.key_heads, -1, grad.shape[-1]).transpose(1, 2)  # [B, K, N, D]
-        if block.shared:
-            into[: block.shared] += grad[:, : block.shared].sum(0)
-        own = grad[:, block.shared :]
-        if own.shape[1]:
-            own = own.reshape(-1, *own.shape[2:])
-            into[block.shared :] += own if block.own is None else own.index_select(0, block.own)
+        if block.front:
+            into[: block.front] += grad.front.transpose(0, 1)
+        own = grad.own.permute(1, 2, 0, 3).flatten(0, 1)
+        into[block.span] += own if block.own is None else own.index_select(0, block.own)
+
+
+@dataclass(slots=True)
+class _Keys:
+    """Keys or values of a block."""
+
+    front: Tensor  # [N, P, D]
+    own: Tensor  # [N, B, K, D]
