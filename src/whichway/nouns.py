@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 from whichway.errors import UserError
-from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+from whichway.findings import BreakEven, Crossover, Curve, Forgetting, Overlap, Race, Selection, Sentence, Slice, Spread
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
@@ -409,6 +409,7 @@ class Plan:
     repeats: int = 1  # decodings of a test row, for candidates that draw
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
     until: float | None = None  # dev score at which a training stops
+    general: str = field(default="", metadata=LATE)  # digest of the user's own text for forgetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,3 +488,4 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
+    forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist

@@ -70,6 +70,12 @@ class ContestFlags:
     no_race: Annotated[
         bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")
     ] = False
+    no_probe: Annotated[
+        bool, Option("--no-probe", help="Do not estimate time and memory from a probe of some seconds.")
+    ] = False
+    general: Annotated[
+        Path | None, Option(help="Plain text on which forgetting is measured; default: a text that comes along.")
+    ] = None
     out: Annotated[Path | None, Option(help="Run folder; default runs/NAME.")] = None
     cache: Annotated[
         Path | None, Option(help="Shared cache of replies and trainings; default .cache beside the run folder.")

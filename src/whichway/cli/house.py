@@ -106,6 +106,7 @@ def settle(task: Task, flags: ContestFlags, house: House, folder: Path) -> Setti
         "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
         "repeats": flags.repeats,
         "until": flags.until,
+        "general": flags.general,
         "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
         "race": not flags.no_race,
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import whichway
 from whichway.contracts import Backend, Metric, Way
-from whichway.errors import OptionError, did_you_mean
+from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Plan, Task, Weights, apart, digest, to_json
 from whichway.verdict import stats
 
@@ -53,6 +53,7 @@ class Settings:
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
     repeats: int = 1  # decodings of a test row, for candidates that draw their answers
     until: float | None = None  # dev score at which a training stops
+    general: Path | None = None  # plain text for forgetting; None: the one that comes along
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -121,7 +122,15 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         repeats=settings.repeats,
         models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
         until=settings.until,
+        general=digest(_text(settings.general)) if settings.general else "",
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as plain text: {error}. Give another file with --general.") from None
 
 
 def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from whichway.contest.folder import (
     read_rows,
     read_status,
 )
+from whichway.contest.forgetting import read_forgetting
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Race
@@ -101,6 +102,7 @@ def recount(folder: Path, metric: Metric, columns: Sequence[str] | None = None) 
         runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
         models=_models(plan),
+        forgetting=read_forgetting(folder),
     )
     return Counted(plan, tuple(arms), side)
 

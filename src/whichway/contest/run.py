@@ -15,6 +15,7 @@ from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
 from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.contest.forgetting import forgotten
 from whichway.contest.plan import House, Settings, make_plan
 from whichway.contest.recount import recount
 from whichway.contest.select import (
@@ -74,12 +75,23 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     with _till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
+        for one in tried:
+            forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
         verdict = recount(folder, house.metric).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
+
+
+def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:
+    """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
+    with _till(folder, house, settings, listener) as till:
+        tried = _try_all(task, till)
+        crossed = [_cross(task, one, till) for one in tried]
+        if settings.curve:
+            write_curves(task, till, tried, crossed)
 
 
 @contextmanager

@@ -150,6 +150,9 @@ def write_way(tried: Tried, till: Till, rules: Rules) -> None:
             "finalist": key in dev,
             "candidate": to_json(candidate),
         }
+        part = tried.bench.parts.get(candidate.weights.adapter or "")
+        if part is not None:
+            facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
         lines.append(canonical(facts) + "\n")
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)

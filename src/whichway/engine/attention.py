@@ -169,7 +169,7 @@ class Attention:
 
     def _fused(self, q: Tensor) -> bool:
         keys = self.block.seen.shape[2] + self.block.front
-        return q.is_cuda or keys > pack.LONG and (not self.block.front or q.shape[:3].numel() * keys > pack.SCORES)
+        return q.is_cuda or (keys > pack.LONG and (not self.block.front or q.shape[:3].numel() * keys > pack.SCORES))
 
     def _weights(self, q: Tensor, k: _Keys) -> Tensor:
         """`[N, B G Q, P + K]`: one softmax over shared and own keys."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Sentence
+from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, dissent, stats, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -62,6 +62,7 @@ class Side:
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
     models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
+    forgetting: tuple[Forgetting, ...] = ()
 
 
 def decide(
@@ -111,6 +112,7 @@ def decide(
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
         models=side.models,
+        forgetting=side.forgetting,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -146,6 +148,7 @@ def decide(
         crossovers=facts.crossovers,
         race=side.race,
         detectable=detectable(table, best),
+        forgetting=side.forgetting,
     )
 
 

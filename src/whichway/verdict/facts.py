@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Slice, Spread
+from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
@@ -27,6 +27,7 @@ class Facts:
     spreads: tuple[Spread, ...] = ()
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
+    forgetting: tuple[Forgetting, ...] = ()
     models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
 
     def way(self, k: int) -> str:

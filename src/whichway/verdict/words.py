@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from whichway.findings import Sentence
 from whichway.verdict.facts import Facts, gap, scored
-from whichway.verdict.figures import Said, listed, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.figures import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -110,6 +110,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *costs(facts, ruling),
         *equals(facts, ruling),
         *worth(facts),
+        *forgot(facts, ruling),
         *spreads(facts),
         *winners_curse(facts, ruling),
         *saved(facts),
@@ -225,6 +226,21 @@ def worth(facts: Facts) -> Iterator[Sentence]:
             if value is not None
         }  # fmt: skip
         yield Sentence(cross.text, values)
+
+
+def forgot(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What the choice and the best fine-tune lost on general text."""
+    ways = {facts.way(k) for k in (ruling.choice, *(facts.champions() or ()))}
+    said, parts = Said(), []
+    for found in facts.forgetting:
+        if found.way not in ways or found.before is None or found.after is None:
+            continue
+        moved = found.after - found.before
+        before, after = said(f"{found.way}.before", found.before, nats), said(f"{found.way}.after", found.after, nats)
+        word = "more" if moved >= 0 else "less"
+        parts.append(f"{found.way} {before} to {after} nats a token ({said(f'{found.way}.moved', moved, nats)} {word})")
+    if parts:
+        yield said.sentence(f"Forgetting: loss on general text went from {listed(parts).replace(' and ', '; ')}.")
 
 
 def spreads(facts: Facts) -> Iterator[Sentence]:
