@@ -15,7 +15,20 @@ from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 from whichway.errors import UserError
-from whichway.findings import BreakEven, Crossover, Curve, Forgetting, Overlap, Race, Selection, Sentence, Slice, Spread
+from whichway.findings import (
+    BreakEven,
+    CheckShare,
+    Crossover,
+    Curve,
+    Forgetting,
+    Overlap,
+    Race,
+    Selection,
+    Sentence,
+    Slice,
+    Spread,
+    Variety,
+)
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
@@ -144,6 +157,19 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """A model that judges written answers by a rubric, as the task file gives it. It stands beside the metric."""
+
+    model: str  # the user's word for it, as for the model under trial
+    rubric: str  # what is judged: "Does the letter sound like the pet itself?"
+    levels: tuple[str, ...] = ("poor", "weak", "fair", "good", "excellent")  # in words, worst first
+    repeats: int = 3  # times that each answer is judged, levels in another order each time: the judge's own noise
+    pairs: bool = True  # compare the ways two by two as well, each pair in both orders
+    itself: bool = False  # the user's word that the model under trial, or a proposer, may judge
+    temperature: float = 0.0  # 0: levels are scored; above: its word is drawn and read
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is asked, the examples in three splits, and how an answer is judged."""
 
@@ -161,10 +187,21 @@ class Task:
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
     models: tuple[str, ...] = field(default=(), metadata=LATE)  # several models under trial; empty: `model` alone
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+    checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
+    judge: JudgeSpec | None = None
+    repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer."""
+        return not any(e.target for e in (*self.train, *self.dev, *self.test))
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        return Practice(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +215,12 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer: nothing to train on, no worked example to show."""
+        return not any(e.target for e in (*self.train, *self.dev))
 
     @property
     def mode(self) -> Mode:
@@ -210,6 +253,22 @@ class Shot:
     answer: str
 
 
+Headings = Literal["none", "markdown", "colon", "tags", "capitals"]
+Listing = Literal["sentence", "comma", "bullets", "numbers", "quoted"]
+Wrap = Literal["none", "label", "tags", "quotes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the slots of a prompt are laid out. The default: paragraphs without headings, in the slots' own order."""
+
+    name: str = ""  # of the framework, for the report
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()  # heading -> slots below it, in order; empty: each its own
+    headings: Headings = "none"  # how a heading is written; "none": left out
+    labels: Listing = "sentence"  # how the allowed answers are listed
+    wrap: Wrap = "none"  # how a row's text (and a shot's) is told from the instructions
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
@@ -227,6 +286,24 @@ class Prompt:
     reminder: str = ""  # after the input
     layout: Layout = "system"  # where instructions stand: a system message, or before the first input
     protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
+    audience: str = ""
+    steps: tuple[str, ...] = ()  # in order; rendered as a numbered list
+    constraints: tuple[str, ...] = ()
+    tone: str = ""
+    style: str = ""
+    success_criteria: str = ""
+    glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
+    form: Form = Form()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
+        return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
+
+
+_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +347,12 @@ class Candidate:
     way: str = ""  # who made it; not part of the id
     seed: int = 0  # not part of the id
     note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
+    parent: str = ""  # id of the candidate that it was made from; not part of the id
 
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding])
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +488,9 @@ class Plan:
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
     until: float | None = None  # dev score at which a training stops
     general: str = field(default="", metadata=LATE)  # digest of the user's own text for forgetting
+    prompts: tuple[Prompt, ...] = ()  # the user's own
+    checks: MetricSpec | None = None
+    judge: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,3 +570,5 @@ class Verdict:
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
     forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist
+    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
+    checks: tuple[CheckShare, ...] = ()

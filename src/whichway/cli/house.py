@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from whichway.contracts import Backend
 
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
+OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
+VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
@@ -43,9 +46,22 @@ def backends() -> Backends:
     return Backends()
 
 
+class Ways(Found):
+    """The ways; a name may hold a variant's behind `~`, which stands for the same way."""
+
+    def __init__(self) -> None:
+        super().__init__("whichway.ways", "whichway.ways")
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name.partition(VARIANT)[0])
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.partition(VARIANT)[0])
+
+
 def ways() -> Found:
     """What can be tried: `ways/*.py` and the entry points."""
-    return Found("whichway.ways", "whichway.ways")
+    return Ways()
 
 
 def base_of(word: str, doors: Backends | None = None) -> Weights:
@@ -72,7 +88,8 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     doors = backends()
     bases = [base_of(word, doors) for word in task.models or (task.model,)]
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
-    return House(doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), named)
+    checks = metrics.checks_of(task.checks)
+    return House(doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), checks, models=named)
 
 
 def short_names(words: Sequence[str]) -> list[str]:
@@ -99,12 +116,13 @@ def settle(task: Task, flags: ContestFlags, house: House, folder: Path) -> Setti
     """
     from whichway.cli import prices
     from whichway.contest import Settings
+    from whichway.tasks.open_ended import REPEATS
 
     given = {
         "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
         "confidence": flags.confidence,
         "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
-        "repeats": flags.repeats,
+        "repeats": flags.repeats or task.repeats or (REPEATS if task.open else None),
         "until": flags.until,
         "general": flags.general,
         "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
@@ -145,7 +163,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
     if flags.ways is not None:
         names = [name.strip() for name in flags.ways.split(",") if name.strip()]
     else:
-        names = list(task.ways) or default_ways(house)
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
     for name in names:
         known.need(apart(name)[0])
     chosen = {
@@ -160,7 +178,26 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
             )
         for name in meant:
             chosen[name][option] = value
-    return chosen
+    if task.open and flags.ways is None and not task.ways:
+        chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
+    return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+
+
+def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A way once for each combination of values where options that take one value were given several.
+
+    `prompt_plain.temperature=0,0.7` gives prompt_plain~0 and prompt_plain~0.7: each has a purse and a line of its own.
+    """
+    way, at, model = name.partition("@")
+    single = {f.name for f in dataclasses.fields(known[way].Options) if isinstance(f.default, str | int | float)}
+    several = {key: value for key, value in options.items() if key in single and isinstance(value, list | tuple)}
+    if not several:
+        yield name, dict(options)
+        return
+    for values in product(*several.values()):
+        chosen = dict(zip(several, values, strict=True))
+        label = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+        yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
 
 
 def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:

@@ -59,7 +59,7 @@ def forgotten(tried: Tried, till: Till) -> None:
     goal = till.folder / "ways" / tried.name / FILE
     if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
         return
-    candidate = max(tried.finalists, key=lambda pair: pair[1])[0]  # the first of equals, as the verdict ships it
+    candidate = max(tried.finalists, key=lambda pair: pair[1] or 0.0)[0]  # the first of equals, as the verdict ships it
     if candidate.weights.adapter is None or goal.exists():
         return
     part = tried.bench.parts.get(candidate.weights.adapter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Budget, Plan, Task, Weights, apart, digest, to_json
+from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
 from whichway.verdict import stats
 
 
@@ -26,6 +26,8 @@ class House:
     metric: Metric
     base: Weights
     warnings: tuple[str, ...] = ()  # what the checks of the task found
+    checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
+    judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
 
     def base_of(self, name: str) -> Weights:
@@ -121,8 +123,11 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
         models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
-        until=settings.until,
         general=digest(_text(settings.general)) if settings.general else "",
+        checks=task.checks,
+        judge=task.judge,
+        until=settings.until,
+        prompts=task.prompts,
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from whichway.contest.folder import read_lines, read_status, write_json
 from whichway.contest.plan import House, Settings
+from whichway.contest.race import looks
 from whichway.contest.run import rehearsed
 from whichway.contest.timing import Timings, units_of
 from whichway.contracts import Backend, Listener, Session
@@ -73,7 +74,7 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
         stage = Stage(timings, {e.text: e.target for e in (*task.train, *task.dev, *task.test)}, listener)
         doors = replace(house, backends=Doors(house.backends, stage))
         took: list[dict[str, float]] = []
-        for race in dict.fromkeys((settings.race, False)):
+        for race in _races(task, settings):
             folder = Path(place) / ("raced" if race else "whole")
             rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), stage.hear)
             took.append(seconds_of(folder))
@@ -103,6 +104,11 @@ def write_estimate(folder: Path, found: Estimate) -> None:
     """Put it beside the plan, once: what a rerun would estimate anew is not what was said before the start."""
     if not (folder / FILE).exists():
         write_json(folder / FILE, {"within": found.within, "ways": {n: asdict(a) for n, a in found.ways.items()}})
+
+
+def _races(task: Task, settings: Settings) -> tuple[bool, ...]:
+    """With racing, and again without where that makes a difference."""
+    return (True, False) if settings.race and len(looks(len(task.dev))) > 1 else (settings.race,)
 
 
 def _reason(folder: Path, name: str) -> str:

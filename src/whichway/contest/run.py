@@ -72,14 +72,14 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
     prepare(folder, plan, task)
     listener("plan", {"plan": plan, "folder": folder})
-    with _till(folder, house, settings, listener) as till:
+    with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
         for one in tried:
             forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
-        verdict = recount(folder, house.metric).verdict()
+        verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
@@ -87,7 +87,7 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
 
 def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:
     """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
-    with _till(folder, house, settings, listener) as till:
+    with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
         if settings.curve:
@@ -95,7 +95,7 @@ def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listen
 
 
 @contextmanager
-def _till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
+def open_till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
     """Open the books of a run, and close them whatever happens."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)

@@ -87,6 +87,15 @@ def render(run: Run) -> str:
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
         estimates=estimates.lines_of(run.estimate, took(run), run.peaks) if run.estimate else [],
+        wishes=words.wishes(run.verdict),
+        varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
+        variety_plots=[
+            (name, drawn)
+            for name, *size in PLOTS
+            if (drawn := plot.quality_against_variety(run.verdict.varieties, run.verdict.standings, *size))
+        ],
+        check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
+        check_rows=sections.check_rows(run.verdict.checks),
     )
 
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from whichway.nouns import Candidate, Message, Prompt, canonical, to_json
+from whichway.nouns import Candidate, Message, Prompt, to_json
 from whichway.prompts import template
-
-
-def placeholder(prompt: Prompt) -> str:
-    """`{{input}}`, or the first numbered variant that the prompt's own words do not contain."""
-    words, mark, number = canonical(prompt), "{{input}}", 1
-    while mark in words:
-        number += 1
-        mark = f"{{{{input_{number}}}}}"
-    return mark
+from whichway.prompts.template import placeholder
 
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread
+from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread, Variety
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
 from whichway.verdict.rule import Ruling, two_digits
+from whichway.verdict.variety import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Facts:
     race: Race | None = None
     forgetting: tuple[Forgetting, ...] = ()
     models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
+    varieties: tuple[Variety, ...] = ()  # in the order of cost
+    answers: tuple[Answers, ...] = ()  # what the varieties were measured on
 
     def way(self, k: int) -> str:
         """The arm's name."""
