@@ -132,13 +132,15 @@ class HouseBench:
         note: str = "",
     ) -> None:
         self._till, self._way, self._practice, self._who, self._note = till, way, practice, who or way, note
+        self.who = self._who
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
         self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
+        self.parts: dict[str, Adapter] = {}  # trained part -> its checkpoint
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
-        self.base = till.house.base
+        self.base = till.house.base_of(way)
         self.seeds = till.settings.seeds if seeds is None else seeds
         self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
@@ -188,7 +190,9 @@ class HouseBench:
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):
-                self._buy("train", f"{key}/{index}", [Bought(f"{key}/{index}", adapter.seconds - before, payer)])
+                bought = [Bought(f"{key}/{index}", adapter.seconds - before, payer)]
+                self._buy("train", f"{key}/{index}", bought, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
+                self.parts[adapter.weights.adapter or ""] = adapter
                 before = adapter.seconds
                 till.tell("train", {"way": self._way, "kind": kind, "epoch": adapter.epoch, "loss": adapter.loss})
                 yield adapter
