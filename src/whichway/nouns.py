@@ -15,7 +15,19 @@ from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 from whichway.errors import UserError
-from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+from whichway.findings import (
+    BreakEven,
+    CheckShare,
+    Crossover,
+    Curve,
+    Overlap,
+    Race,
+    Selection,
+    Sentence,
+    Slice,
+    Spread,
+    Variety,
+)
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
@@ -122,6 +134,19 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """A model that judges written answers by a rubric, as the task file gives it. It stands beside the metric."""
+
+    model: str  # the user's word for it, as for the model under trial
+    rubric: str  # what is judged: "Does the letter sound like the pet itself?"
+    levels: tuple[str, ...] = ("poor", "weak", "fair", "good", "excellent")  # in words, worst first
+    repeats: int = 3  # times that each answer is judged, levels in another order each time: the judge's own noise
+    pairs: bool = True  # compare the ways two by two as well, each pair in both orders
+    itself: bool = False  # the user's word that the model under trial, or a proposer, may judge
+    temperature: float = 0.0  # 0: levels are scored; above: its word is drawn and read
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is asked, the examples in three splits, and how an answer is judged."""
 
@@ -139,11 +164,20 @@ class Task:
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+    checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
+    judge: JudgeSpec | None = None
+    repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer."""
+        return not any(e.target for e in (*self.train, *self.dev, *self.test))
 
     def practice(self) -> Practice:
         """What a way may see."""
-        fields = (self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
-        return Practice(*fields, prompts=self.prompts)
+        return Practice(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +192,11 @@ class Practice:
     labels: tuple[str, ...] = ()
     margin: float = 0.01
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer: nothing to train on, no worked example to show."""
+        return not any(e.target for e in (*self.train, *self.dev))
 
     @property
     def mode(self) -> Mode:
@@ -422,6 +461,9 @@ class Plan:
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
     until: float | None = None  # dev score at which a training stops
+    prompts: tuple[Prompt, ...] = ()  # the user's own
+    checks: MetricSpec | None = None
+    judge: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,3 +541,5 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
+    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
+    checks: tuple[CheckShare, ...] = ()

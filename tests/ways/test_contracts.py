@@ -120,7 +120,8 @@ def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, requ
         for w, label in (("late parcel", "b"), ("card", "a"))
     ]
     for kind in sorted(backend.trains()):
-        options = {} if name in ("classical", "encoder") or kind == "probe" else {"epochs": 1.0, "checkpoints": 1, "rate": 1e-2}
+        plain = name in ("classical", "encoder") or kind == "probe"
+        options = {} if plain else {"epochs": 1.0, "checkpoints": 1, "rate": 1e-2}
         start = backend.weights(kind if name == "classical" else base)
         adapters = list(
             backend.train(TrainJob(kind, start, tuple(rows), ("a", "b"), 0, options), tmp_path / kind, None)

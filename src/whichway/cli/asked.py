@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from whichway.cli.flags import TaskFlags
 from whichway.errors import OptionError
+from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
     from whichway.tasks import Examined
@@ -30,13 +30,12 @@ def asked(flags: TaskFlags) -> Examined:
     said["split"] = None if flags.split is None else _split(flags.split)
     said["prompt"] = flags.prompt and tuple(flags.prompt)
     spec = from_flags(flags.task, **said)
-    examined = examine(spec)
-    if not spec.prompt:
-        return examined
-    from whichway.cli.drafts import prompts_of
+    if spec.prompt:
+        from whichway.cli.drafts import prompts_of
 
-    prompts = tuple(prompt for path in spec.prompt for prompt in prompts_of(path))
-    return replace(examined, task=replace(examined.task, prompts=prompts))
+        found = ([one] if isinstance(one, Prompt) else prompts_of(one) for one in spec.prompt)
+        spec = spec.model_copy(update={"prompt": tuple(prompt for prompts in found for prompt in prompts)})
+    return examine(spec)
 
 
 def _split(text: str) -> str | dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
+from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, to_json
 from whichway.verdict import stats
 
 
@@ -26,6 +26,8 @@ class House:
     metric: Metric
     base: Weights
     warnings: tuple[str, ...] = ()  # what the checks of the task found
+    checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
+    judge: Weights | None = None  # who judges written answers, where the task names a judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         margin=task.margin,
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
-        versions=_versions(house, ways) | _prompts(task),
+        versions=_versions(house, ways),
         smallest_gap=stats.detectable_gap(
             len({e.group or e.id for e in task.test}), len(ways), len(settings.seeds), stats.SEED_SD
         ),
@@ -105,7 +107,10 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        checks=task.checks,
+        judge=task.judge,
         until=settings.until,
+        prompts=task.prompts,
     )
 
 
@@ -123,11 +128,6 @@ def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     if house.base.backend == "local":
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
-
-
-def _prompts(task: Task) -> dict[str, str]:
-    """The digest of the prompts that the user gave: other ones make another plan."""
-    return {"prompts": digest(task.prompts)} if task.prompts else {}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:

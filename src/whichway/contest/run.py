@@ -76,7 +76,7 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
         crossed = [_cross(task, one, till) for one in tried]
         if plan.curve:
             write_curves(task, till, tried, crossed)
-        verdict = recount(folder, house.metric).verdict()
+        verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)

@@ -16,7 +16,7 @@ def card(source: Source) -> str:
 
 def _front(source: Source) -> str:
     weights = source.candidate.weights
-    library = "peft" if weights.kind in ("lora", "top") else "transformers"
+    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
     if weights.backend == "local":
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -129,6 +129,6 @@ def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")
-    if source.adapter is not None and source.candidate.weights.kind not in ("lora", "full", "top", "top_full"):
+    if source.adapter is not None and source.candidate.weights.kind in ("probe", "tfidf", "majority"):
         lines += ["", "The trained part quotes training data: a probe four rows, a word-count model its vocabulary."]
     return "\n".join(lines)

@@ -20,7 +20,12 @@ from whichway.ship.source import Source, pick
 
 MADE_BY = "whichway ship"
 # kind of trained part -> its folder; others: classical
-PLACES = {"lora": "adapter", "top": "adapter", "full": "model", "top_full": "model", "probe": "probe"}
+PLACES = {
+    **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
+    **dict.fromkeys(("full", "top_full"), "model"),
+    "probe": "probe",
+    "encoder": "encoder",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from whichway.contracts import Bench
 from whichway.nouns import Candidate, Layout, Practice, Prompt
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import first_prompt, reading
+from whichway.prompts.plain import first_prompt, reading, starts
 
 KIND = "prompt"
 RANDOM = False
@@ -47,8 +47,9 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
 def _starts(task: Practice, layouts: Sequence[Layout]) -> Iterator[tuple[Prompt, str]]:
     """The user's prompts as they are; without any, the plain one in each layout."""
-    for number, prompt in enumerate(task.prompts, 1):
-        yield prompt, "your prompt" if len(task.prompts) == 1 else f"your prompt {number}"
     if not task.prompts:
         for layout in layouts:
             yield replace(first_prompt(task), layout=layout), f"instructions in the {layout} message"
+        return
+    for number, prompt in enumerate(starts(task), 1):
+        yield prompt, "your prompt" if len(task.prompts) == 1 else f"your prompt {number}"
