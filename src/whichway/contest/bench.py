@@ -64,6 +64,8 @@ def judge(
     else:
         score = metric(example, reply.text)
         outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
+        if reply.finish == "length":
+            why = "; ".join(filter(None, (why, f"cut off after {reply.tokens_out} tokens")))
     return Record(
         candidate=candidate,
         example=example.id,
