@@ -238,19 +238,23 @@ def causal(size: int, device: torch.device) -> Tensor:
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
-    """Plain causal attention: fused, or for a long prefix on a processor some queries at a time behind the others."""
     if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled()):
-        parts = [_plain(q[:, :, :, :_CHUNK], k[:, :, :_CHUNK], v[:, :, :_CHUNK], None, causal(_CHUNK, q.device)[None], None, how)]
-        for start in range(_CHUNK, q.shape[3], _CHUNK):
-            here = slice(start, start + _CHUNK)
-            seen = causal(min(_CHUNK, q.shape[3] - start), q.device)[None]
-            before = (k[:, 0, :start], v[:, 0, :start])
-            parts.append(_plain(q[:, :, :, here], k[:, :, here], v[:, :, here], before, seen, None, how))
-        return torch.cat(parts, dim=3)
+        return _in_chunks(q, k, v, how)
     groups = q.shape[2]
     q, shape = q.flatten(0, 1), q.shape
     k, v = (t.flatten(0, 1)[:, None].expand(-1, groups, -1, -1) for t in (k, v))
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=how.scaling).view(shape)
+
+
+def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+    """Causal attention of one long row, some queries at a time behind all earlier keys: twice as fast as fused."""
+    parts = []
+    for start in range(0, q.shape[3], _CHUNK):
+        here = slice(start, start + _CHUNK)
+        own, values = k[:, :, here], v[:, :, here]
+        before = (k[:, 0, :start], v[:, 0, :start]) if start else None
+        parts.append(_plain(q[:, :, :, here], own, values, before, causal(own.shape[2], q.device)[None], None, how))
+    return torch.cat(parts, dim=3)
 
 
 def _fused(
