@@ -250,8 +250,10 @@ def main() -> None:
             best = max(fair, key=lambda name: fair[name])
             results[key] = measure(args, shape, prompt, best)
             print(line(shape, prompt, results[key]), flush=True)
-        slow = {"eager attention", "sleeping threads", "packing (rows see each other)"}
-        names = [name for name in names if name not in slow]  # far behind on the first shape: not tried again
+        if len(names) > 2:  # settings that are behind on the first shape are not tried again
+            names = sorted(
+                names, key=lambda name: -min(found.get(name, 0.0) / max(found.values()) for found in sweeps.values())
+            )[:2]
     write(args, results, sweeps)
 
 

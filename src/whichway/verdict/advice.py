@@ -93,6 +93,8 @@ def rows_to_test(about: Situation) -> int | None:
     return int(about.rows * TEST_SHARE)
 
 
+
+
 # --- considerations
 
 
