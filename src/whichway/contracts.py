@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from whichway.nouns import (
     Adapter,
+    Budget,
     Candidate,
     Example,
     Kind,
@@ -51,7 +53,11 @@ class Session(Protocol):
         ...
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer each request with one of its `labels`, by scoring all of them."""
+        """Answer each request with one of its `labels`, by scoring all of them.
+
+        In the modes "likelier" and "likelier_per_token" a score is the log-probability of the whole answer, summed or
+        per token; otherwise it is that among the labels.
+        """
         ...
 
 
@@ -92,11 +98,23 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A candidate behind a heat that a way asked for; see `Bench.race`."""
+
+    candidate: Candidate
+    value: float  # the task's metric on its rows
+    scores: tuple[float, ...]  # row by row, in the order of the race: the first rows are the same for all
+    texts: tuple[str, ...]  # its answers
+    why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
+
+
 class Bench(Protocol):
     """What a way works at: metered, cached, and blind to the test split."""
 
     base: Weights  # the model under trial
     seeds: tuple[int, ...]  # a random way yields a candidate for each
+    until: float | None  # the dev score at which a way may stop; None: none was named
 
     def has(self, kind: str) -> bool:
         """Whether the model under trial can be trained in this way."""
@@ -126,10 +144,44 @@ class Bench(Protocol):
         """The metric on the whole dev split, by the task's own aggregate."""
         ...
 
+    def race(
+        self, candidates: Sequence[Candidate], keep: int = 1, rows: int | None = None, calls: int | None = None,
+        halve: bool = True,
+    ) -> list[Runner]:
+        """Race candidates on the same shuffled blocks of dev rows, paired, until `keep` of them are left.
+
+        Args:
+            candidates: the earlier is the better when equal.
+            keep: how many are wanted.
+            rows: dev rows at most; None: all.
+            calls: answers that may be bought; None: as many as the purse pays for.
+            halve: also let only the better half go on; False: drop only who is shown worse, for a last comparison.
+
+        Returns:
+            All that were measured, the best first. With an empty purse, as far as it went; maybe nobody.
+        """
+        ...
+
+    def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
+        """How many answers would have to be bought: those that this way does not have yet."""
+        ...
+
+    @property
+    def spent(self) -> Budget:
+        """What this way has spent so far, at list price."""
+        ...
+
+    @property
+    def left(self) -> Budget:
+        """What is left in the purse; None: no limit."""
+        ...
+
     def train(
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on examples rendered under `prompt`, the same rendering that `score` uses. One adapter per checkpoint.
+
+        The kind "dpo" trains on both answers of preference rows, every other kind on the wanted one.
 
         Raises:
             BudgetSpent: the purse is empty.

@@ -12,16 +12,30 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from whichway.findings import BreakEven, Crossover, Curve, Overlap, Race, Selection, Sentence, Slice, Spread
+from whichway.errors import UserError
+from whichway.findings import (
+    BreakEven,
+    CheckShare,
+    Crossover,
+    Curve,
+    Overlap,
+    Race,
+    Selection,
+    Sentence,
+    Slice,
+    Spread,
+    Variety,
+)
 
 Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["system", "user"]
-Mode = Literal["choose", "generate"]
+Mode = Literal["choose", "generate", "likelier", "likelier_per_token"]
+T = TypeVar("T")
 
 
 def to_json(noun: Any) -> Any:
@@ -38,6 +52,33 @@ def to_json(noun: Any) -> Any:
     return noun
 
 
+def from_json(kind: type[T], data: Any) -> T:
+    """A noun (or another dataclass) from its JSON, checked; keys that it does not have are left out.
+
+    Raises:
+        UserError: the data are not what `to_json` writes for it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return found
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"a {kind.__name__.lower()} in the run folder is damaged or of another version "
+            f"({at}: {first['msg']}). Run the contest again."
+        ) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -47,8 +88,8 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=100_000)
-def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None) -> str:
-    return digest([list(items), target, group])
+def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None, rejected: str | None) -> str:
+    return digest([list(items), target, group, *([] if rejected is None else [rejected])])
 
 
 def canonical(value: Any) -> str:
@@ -69,11 +110,12 @@ class Example:
     target: str
     group: str | None = None
     origin: str = ""  # "tickets.csv:57", for messages; not part of the id
+    rejected: str | None = None  # in preference data: the answer that `target` was preferred to
 
     @property
     def id(self) -> str:
-        """Digest of content (input, target, group), never a position."""
-        return _example_id(tuple(self.input.items()), self.target, self.group)
+        """Digest of content (input, target, group, rejected answer), never a position."""
+        return _example_id(tuple(self.input.items()), self.target, self.group, self.rejected)
 
     @property
     def text(self) -> str:
@@ -89,6 +131,19 @@ class MetricSpec:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """A model that judges written answers by a rubric, as the task file gives it. It stands beside the metric."""
+
+    model: str  # the user's word for it, as for the model under trial
+    rubric: str  # what is judged: "Does the letter sound like the pet itself?"
+    levels: tuple[str, ...] = ("poor", "weak", "fair", "good", "excellent")  # in words, worst first
+    repeats: int = 3  # times that each answer is judged, levels in another order each time: the judge's own noise
+    pairs: bool = True  # compare the ways two by two as well, each pair in both orders
+    itself: bool = False  # the user's word that the model under trial, or a proposer, may judge
+    temperature: float = 0.0  # 0: levels are scored; above: its word is drawn and read
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +163,21 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+    checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
+    judge: JudgeSpec | None = None
+    repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer."""
+        return not any(e.target for e in (*self.train, *self.dev, *self.test))
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        return Practice(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +191,26 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+
+    @property
+    def open(self) -> bool:
+        """Whether no row has a wanted answer: nothing to train on, no worked example to show."""
+        return not any(e.target for e in (*self.train, *self.dev))
 
     @property
     def mode(self) -> Mode:
-        """How answers are read: closed labels are scored, free text is written."""
-        return "choose" if self.labels else "generate"
+        """How answers are read: closed labels are scored, the likelier of two is taken, free text is written."""
+        if self.labels:
+            return "choose"
+        if not self.prefers:
+            return "generate"
+        return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
+
+    @property
+    def prefers(self) -> bool:
+        """Whether the rows are preferences: a wanted and a rejected answer to each."""
+        return bool(self.train) and self.train[0].rejected is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +227,22 @@ class Shot:
 
     text: str
     answer: str
+
+
+Headings = Literal["none", "markdown", "colon", "tags", "capitals"]
+Listing = Literal["sentence", "comma", "bullets", "numbers", "quoted"]
+Wrap = Literal["none", "label", "tags", "quotes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the slots of a prompt are laid out. The default: paragraphs without headings, in the slots' own order."""
+
+    name: str = ""  # of the framework, for the report
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()  # heading -> slots below it, in order; empty: each its own
+    headings: Headings = "none"  # how a heading is written; "none": left out
+    labels: Listing = "sentence"  # how the allowed answers are listed
+    wrap: Wrap = "none"  # how a row's text (and a shot's) is told from the instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +262,24 @@ class Prompt:
     reminder: str = ""  # after the input
     layout: Layout = "system"  # where instructions stand: a system message, or before the first input
     protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
+    audience: str = ""
+    steps: tuple[str, ...] = ()  # in order; rendered as a numbered list
+    constraints: tuple[str, ...] = ()
+    tone: str = ""
+    style: str = ""
+    success_criteria: str = ""
+    glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
+    form: Form = Form()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
+        return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
+
+
+_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +302,7 @@ class Weights:
 class Decoding:
     """How an answer is read off the model."""
 
-    mode: Mode = "choose"  # score the closed labels, or write text
+    mode: Mode = "choose"  # score the closed labels, write text, or take the likelier of two whole answers
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
@@ -208,11 +323,12 @@ class Candidate:
     way: str = ""  # who made it; not part of the id
     seed: int = 0  # not part of the id
     note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
+    parent: str = ""  # id of the candidate that it was made from; not part of the id
 
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding])
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +395,12 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """A training: what to train, on which rows, with which numbers. Its digest is the cache key."""
+    """A training: what to train, on which rows, with which numbers. Its digest is the cache key.
 
-    kind: str  # "lora", "full", "probe", "tfidf", "majority"
+    Rows of the kind "dpo" come in pairs: the wanted answer, then the rejected one.
+    """
+
+    kind: str  # "lora", "full", "probe", "tfidf", "majority", ...
     weights: Weights  # the start
     rows: tuple[TrainRow, ...]
     labels: tuple[str, ...]
@@ -341,6 +460,10 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
+    until: float | None = None  # dev score at which a training stops
+    prompts: tuple[Prompt, ...] = ()  # the user's own
+    checks: MetricSpec | None = None
+    judge: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,3 +541,5 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
+    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
+    checks: tuple[CheckShare, ...] = ()

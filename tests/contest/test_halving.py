@@ -104,7 +104,7 @@ def test_a_row_more_is_a_tie_that_the_loss_breaks_and_ten_rows_are_not():
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory) -> tuple[Path, Counter]:
-    """A contest that searches three rates, and how many checkpoints the backend was asked to train."""
+    """A contest that searches four rates, and how many checkpoints the backend was asked to train."""
     place = tmp_path_factory.mktemp("searched")
     task = small_task(120, 100, 60)
     house = make_house(task)
@@ -129,20 +129,20 @@ def test_only_the_best_rate_is_trained_for_every_seed(searched):
     whole = {key: steps for key, steps in furthest.items() if steps == 4}
     assert len({factor for factor, _ in whole}) == 1
     assert {seed for _, seed in whole} == {0, 1, 2}
-    assert sorted(furthest.values()) == [1, 2, 4, 4, 4]
+    assert sorted(furthest.values()) == [1, 1, 2, 4, 4, 4]
 
 
 def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
     place, _ = searched
     told = json.loads((place / "r" / "race.json").read_text())
     (training,) = told["trainings"]
-    assert (training["way"], training["trials"], training["runs"], training["full_runs"]) == ("tune_lora", 3, 1.75, 3)
-    assert told["rung_evaluations"] == 5 * 64
+    assert (training["way"], training["trials"], training["runs"], training["full_runs"]) == ("tune_lora", 4, 2.0, 4)
+    assert told["rung_evaluations"] == 6 * 64
     dev = [r for r in read_records(place / "r") if r.split == "dev"]
     assert len(dev) < told["evaluations"]  # the survivor's rows at its rungs are those of the race
     ledger = [json.loads(line) for line in (place / "r" / "ledger.jsonl").open()]
     trained = [line for line in ledger if line["what"] == "train"]
-    assert len(trained) == 1 + 2 + 3 * 4
+    assert len(trained) == 1 + 1 + 2 + 3 * 4
     assert len({line["key"] for line in trained}) == len(trained)
     calls = sum(line["calls"] for line in ledger if line["who"] == "tune_lora" and line["what"] == "score")
     tuned = {c for c, (made, _) in read_candidates(place / "r").items() if made.way == "tune_lora"}
@@ -152,7 +152,7 @@ def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
 
 def test_a_purse_that_ends_in_the_search_still_gives_a_candidate(tmp_path):
     task = small_task(120, 100, 60)
-    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), budget=Budget(calls=200))
+    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), budget=Budget(calls=250))
     verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings).verdict
     assert verdict.standings[0].status == "ok"
     assert verdict.standings[0].seeds == 1
@@ -165,7 +165,7 @@ def test_few_rows_are_passed_over_until_a_hundred_steps_are_taken(rows, epochs):
     asked = []
 
     class Bench:
-        base, seeds = Weights("fake", "fake"), (0,)
+        base, seeds, until = Weights("fake", "fake"), (0,), None
         has = staticmethod(lambda kind: True)
         halve = staticmethod(lambda trials, shares: 0)
 

@@ -68,3 +68,13 @@ def test_all_failed(tmp_path):
     text = shown(sample.make(tmp_path, rows=10, ways=sample.hopeless()), 80)
     assert text.count("failed") >= 7
     assert "Undecided" in text
+
+
+@pytest.mark.parametrize("width", [50, 60, 70])
+def test_a_narrow_terminal_keeps_names_scores_and_prices(folder, width):
+    table = shown(folder, width).split("╭")[0]
+    assert all(len(line) <= width for line in table.splitlines())
+    for s in read(folder).verdict.standings:
+        line = next(line for line in table.splitlines() if s.way in line)
+        assert ("failed" if s.score is None else words.points(s.score)) in line
+        assert s.score is None or words.usd(s.usd_per_1000) in line

@@ -23,8 +23,9 @@ from whichway.nouns import (
     to_json,
 )
 from whichway.prompts import template
+from whichway.prompts.template import placeholder
 from whichway.ship import pick, ship
-from whichway.ship.prompts import placeholder, prompt_files
+from whichway.ship.prompts import prompt_files
 
 LABELS = ("billing", "delivery")
 PROMPT = Prompt(objective="Which team?", labels=LABELS, shots=(Shot("card charged", "billing"),), reminder="One word.")

@@ -28,13 +28,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 from whichway.contracts import Session
 from whichway.errors import ModelError, OptionError, WayFailed, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
 OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
-TRAINING = {"rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2}
+TRAINING = {
+    "rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2,
+    "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1,
+}  # fmt: skip
 
 
 def backend() -> FakeBackend:
@@ -105,7 +109,7 @@ class FakeBackend:
 
     def trains(self) -> frozenset[str]:
         """All kinds a language model can."""
-        return frozenset({"lora", "full", "top", "top_full", "probe"})
+        return frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"})
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load what was learned."""
@@ -118,14 +122,15 @@ class FakeBackend:
         for name in job.options:
             if name not in TRAINING:
                 raise OptionError(f"training '{job.kind}' has no option '{name}'.{did_you_mean(name, TRAINING)}")
-        options = {**TRAINING, **job.options}
+        options: dict[str, Any] = {**TRAINING, **job.options}
         if options["rate"] > 1:
             spent = _options(job.weights.base)["seconds"]
             raise WayFailed(f"diverged at step 1, rate {options['rate']:g}; lower the rate", spent)
         settings, checkpoints = _options(job.weights.base), int(options["checkpoints"])
+        taught = job.rows[::2] if job.kind == "dpo" else job.rows  # of preferences, the wanted answers
         for k in range(1, checkpoints + 1):
             _wait(settings["delay"])
-            rows = [(r.messages[-1].content, r.answer) for r in job.rows[: len(job.rows) * k // checkpoints or 1]]
+            rows = [(r.messages[-1].content, r.answer) for r in taught[: len(taught) * k // checkpoints or 1]]
             name = digest(["fake", job.id, k])
             size = _write(folder / name, rows)
             seconds = 10 * settings["seconds"] * len(job.rows) * float(options["epochs"]) * k / checkpoints
@@ -209,6 +214,8 @@ class FakeSession:
         words = _words(text)
         rows = sum(size for _, size in seen.values())
         scores = {label: _log_chance(label, words, seen, rows, len(request.labels)) for label in request.labels}
+        if request.decoding.mode != "choose":  # of whole answers, not among the labels
+            return max(request.labels, key=lambda label: scores[label]), scores
         top = max(scores.values())
         whole = top + math.log(sum(math.exp(s - top) for s in scores.values()))
         scores = {label: score - whole for label, score in scores.items()}
@@ -231,7 +238,9 @@ class FakeSession:
             return ""
         seen = [*self.learned, *_shots(request)]
         if not seen:
-            return " ".join(text.split()[:8])
+            told, heat = text.split()[:8], request.decoding.temperature if request.decoding.draws else 0.0
+            place = f"{text}/{heat}/{request.repeat}"  # the hotter, the more words get lost
+            return " ".join(w for i, w in enumerate(told) if not i or uniform(f"{place}/{i}") >= 0.4 * min(heat, 1.5))
         words = set(_words(text))
         ranked = sorted(seen, key=lambda row: (len(words & set(_words(row[0]))), row), reverse=True)
         if not request.decoding.draws:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whichway.engine.load import Model
 
 log = logging.getLogger(__name__)
-_KINDS = frozenset({"lora", "full", "top", "top_full", "probe"})
+_KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"})
 
 
 class LocalBackend:
@@ -53,7 +53,7 @@ class LocalBackend:
         yield self._session(weights, adapter)
 
     def trains(self) -> frozenset[str]:
-        """LoRA adapters, all weights, either on the top layers only, probes."""
+        """LoRA adapters, all weights, either on the top layers only, biases, soft prompts, preferences, probes."""
         return _KINDS
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
@@ -102,7 +102,7 @@ def _find(base: str) -> Path:
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
-    from whichway.engine import attach, live, probe
+    from whichway.engine import attach, live, probe, soft
     from whichway.engine.answer import Answerer
 
     if adapter is None:
@@ -115,7 +115,7 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         return probe.open_head(model, adapter)
     module = attach.trained(model.module, adapter)
     live.check(adapter, model, module)
-    return Answerer(model, module)
+    return Answerer(soft.behind(model, module), module)
 
 
 def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:

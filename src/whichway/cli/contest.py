@@ -79,11 +79,11 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
 def exit_code(outcome: Outcome) -> int:
     """0, or 1 when no way gave anything to measure; the reasons stand in the report, and here."""
     standings = outcome.verdict.standings
-    if any(s.status == "ok" for s in standings):
+    if any(s.status == "ok" and s.unparsed < 1 for s in standings):
         return 0
     print("Every way failed, so there is no verdict:", file=sys.stderr)
     for s in standings:
-        print(f"  {s.way}: {s.reason}", file=sys.stderr)
+        print(f"  {s.way}: {s.reason or 'not one of its answers could be read'}", file=sys.stderr)
     return 1
 
 
@@ -109,6 +109,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"race        {race}",
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
+        *([f"until       {100 * plan.until:g} % on dev, then a training stops"] if plan.until is not None else []),
         f"run folder  {ready.folder}",
         "ways",
     ]

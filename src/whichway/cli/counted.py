@@ -16,9 +16,11 @@ def counted(run: Path, columns: Sequence[str] | None = None) -> Counted:
     Raises:
         UserError: the folder holds no finished run.
     """
-    from whichway.contest.folder import noun, read_plan
+    from whichway.contest.folder import read_plan
     from whichway.contest.recount import recount
-    from whichway.nouns import MetricSpec
+    from whichway.nouns import MetricSpec, from_json
     from whichway.tasks import metrics
 
-    return recount(run, metrics.load(noun(MetricSpec, read_plan(run)["metric"])), columns)
+    plan = read_plan(run)
+    checks = from_json(MetricSpec, plan["checks"]) if plan.get("checks") else None
+    return recount(run, metrics.load(from_json(MetricSpec, plan["metric"])), columns, metrics.checks_of(checks))

@@ -37,6 +37,9 @@ class TaskFlags:
     ] = None
     volume: Annotated[float | None, Option(help="Requests a day that the winner will serve.")] = None
     margin: Annotated[float | None, Option(help="A difference below it does not matter: 0.01 is one point.")] = None
+    prompt: Annotated[list[Path] | None, Option(help="A file with your own prompt, to start from; repeatable.")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class ContestFlags:
     ] = None
     repeats: Annotated[
         int | None, Option(min=1, help="Answers to each test row, where a candidate draws them; default 1.")
+    ] = None
+    until: Annotated[
+        float | None, Option(min=0, max=1, help="Stop a training when its dev score reaches this: 0.92.")
     ] = None
     no_race: Annotated[
         bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")

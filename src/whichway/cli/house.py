@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from whichway.contracts import Backend
 
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
+OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
+VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
@@ -42,9 +45,22 @@ def backends() -> Backends:
     return Backends()
 
 
+class Ways(Found):
+    """The ways; a name may hold a variant's behind `~`, which stands for the same way."""
+
+    def __init__(self) -> None:
+        super().__init__("whichway.ways", "whichway.ways")
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name.partition(VARIANT)[0])
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.partition(VARIANT)[0])
+
+
 def ways() -> Found:
     """What can be tried: `ways/*.py` and the entry points."""
-    return Found("whichway.ways", "whichway.ways")
+    return Ways()
 
 
 def base_of(word: str, doors: Backends | None = None) -> Weights:
@@ -69,7 +85,9 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     from whichway.tasks import metrics
 
     doors = backends()
-    return House(doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings))
+    return House(
+        doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings), metrics.checks_of(task.checks)
+    )
 
 
 def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:
@@ -80,12 +98,14 @@ def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Sett
     """
     from whichway.cli import prices
     from whichway.contest import Settings
+    from whichway.tasks.open_ended import REPEATS
 
     given = {
         "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
         "confidence": flags.confidence,
         "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
-        "repeats": flags.repeats,
+        "repeats": flags.repeats or task.repeats or (REPEATS if task.open else None),
+        "until": flags.until,
         "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
         "race": not flags.no_race,
     }
@@ -124,7 +144,7 @@ def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dic
     if flags.ways is not None:
         names = [name.strip() for name in flags.ways.split(",") if name.strip()]
     else:
-        names = list(task.ways) or default_ways(base)
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(base))
     for name in names:
         known.need(name)
     chosen = {name: dict(task.ways.get(name, {})) for name in names}
@@ -135,7 +155,26 @@ def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dic
                 f"--set {way}.{option}: way '{way}' is not tried. Add it to --ways {','.join(names)},{way}"
             )
         chosen[way][option] = value
-    return chosen
+    if task.open and flags.ways is None and not task.ways:
+        chosen = {name: {**OPEN_WAYS[name], **options} for name, options in chosen.items()}
+    return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+
+
+def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A way once for each combination of values where options that take one value were given several.
+
+    `prompt_plain.temperature=0,0.7` gives prompt_plain~0 and prompt_plain~0.7: each has a purse and a line of its own.
+    """
+    way, at, model = name.partition("@")
+    single = {f.name for f in dataclasses.fields(known[way].Options) if isinstance(f.default, str | int | float)}
+    several = {key: value for key, value in options.items() if key in single and isinstance(value, list | tuple)}
+    if not several:
+        yield name, dict(options)
+        return
+    for values in product(*several.values()):
+        chosen = dict(zip(several, values, strict=True))
+        label = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+        yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
 
 
 def default_ways(base: Weights) -> list[str]:

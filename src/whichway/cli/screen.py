@@ -99,7 +99,8 @@ class Screen(AbstractContextManager["Listener"]):
     def _candidate(self, facts: Mapping[str, Any]) -> None:
         note = f" ({facts['note']})" if facts["note"] else ""
         rows = "" if facts["rows"] == facts["of"] else f" on {facts['rows']} rows"
-        self._line(f"  {facts['way']}: dev {facts['dev']:.3f}{rows}{note}, seed {facts['seed']}")
+        dev = f"dev {facts['dev']:.3f}{rows}" if facts["rows"] else "a candidate"
+        self._line(f"  {facts['way']}: {dev}{note}, seed {facts['seed']}")
 
     def _halved(self, facts: Mapping[str, Any]) -> None:
         cost = f"{facts['runs']:.3g} whole runs instead of {facts['full_runs']}"

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import reply_key
 from whichway.contest.folder import keep_adapter, record_key
 from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
-from whichway.contest.race import Entry, shuffled
+from whichway.contest.heat import Heat, Lane, hold
+from whichway.contest.race import Entry, Rules, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
-from whichway.contracts import Backend, Metric
+from whichway.contracts import Backend, Metric, Runner
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
+    Budget,
     Candidate,
+    Decoding,
     Example,
     Practice,
     Prompt,
@@ -33,6 +37,7 @@ from whichway.nouns import (
     Weights,
     digest,
 )
+from whichway.prompts.calibrate import biased
 from whichway.prompts.template import messages
 from whichway.verdict.stats import macro_f1
 
@@ -71,6 +76,24 @@ def judge(
         usd=usd,
         cached=cached,
     )
+
+
+def _taught(kind: str, example: Example) -> tuple[str, ...]:
+    """The answers of an example that a training sees, each a row."""
+    if kind != "dpo":
+        return (example.target,)
+    if example.rejected is None:
+        raise WayFailed("preferences want rows with a chosen and a rejected answer")
+    return example.target, example.rejected
+
+
+def loss_of(reply: Reply, target: str) -> float:
+    """Nats of the wanted label among the labels; of one chance in a million where the reply has no scores."""
+    if target not in reply.scores:
+        return -math.log(1e-6)
+    top = max(reply.scores.values())
+    whole = top + math.log(sum(math.exp(s - top) for s in reply.scores.values()))
+    return min(whole - reply.scores[target], -math.log(1e-6))
 
 
 def total(metric: Metric, examples: Sequence[Example], records: Sequence[Record]) -> float:
@@ -113,6 +136,7 @@ class HouseBench:
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base
         self.seeds = till.settings.seeds if seeds is None else seeds
+        self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
         self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
 
@@ -147,7 +171,9 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in examples)
+        if not any(e.target for e in examples):
+            raise WayFailed("there are no wanted answers to learn from")
+        rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
@@ -174,6 +200,44 @@ class HouseBench:
             facts = {"runs": thinned.runs, "full_runs": thinned.full_runs}
             self._till.tell("halved", {"way": self._way, "trials": len(trials), "kept": thinned.kept, **facts})
         return thinned.kept
+
+    def race(
+        self,
+        candidates: Sequence[Candidate],
+        keep: int = 1,
+        rows: int | None = None,
+        calls: int | None = None,
+        halve: bool = True,
+    ) -> list[Runner]:
+        """A heat among candidates of this way; see the contract."""
+        lanes = [Lane(Entry(candidate)) for candidate in candidates]
+        most = len(self._order) if rows is None else max(1, min(rows, len(self._order)))
+        limit = self.left.calls
+        calls = limit if calls is None else calls if limit is None else min(calls, limit)
+        heat = Heat(self._heat_rules(most), self._run_lane, self._lane_price, halve)
+        return hold(lanes, heat, keep, calls)
+
+    def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
+        """Answers that this way does not have yet."""
+        backend = self._backend(candidate.weights.backend)
+        requests = (self._request(candidate, e, False) for e in examples)
+        keys = {reply_key(backend.version, candidate.weights, r) for r in requests}
+        return len(keys - self._have)
+
+    @property
+    def spent(self) -> Budget:
+        """What this way has spent so far."""
+        return Budget(self.purse.usd, self.purse.seconds, self.purse.calls)
+
+    @property
+    def left(self) -> Budget:
+        """What is left of the budget."""
+        limit, purse = self._till.settings.budget, self.purse
+        return Budget(
+            None if limit.usd is None else max(0.0, limit.usd - purse.usd),
+            None if limit.seconds is None else max(0.0, limit.seconds - purse.seconds),
+            None if limit.calls is None else max(0, limit.calls - purse.calls),
+        )
 
     def say(self, message: str) -> None:
         """A line of progress, kept in the way's log (once: a rerun does not repeat itself)."""
@@ -266,12 +330,49 @@ class HouseBench:
         rows = self._order[:count]
         records = self.score(candidate, rows)
         value = total(self._till.house.metric, rows, records)
-        said = [reply.scores.get(e.target) for e, reply in zip(rows, self.ask(candidate, rows), strict=True)]
-        known = [s for s in said if s is not None]
+        known = self._logprobs(candidate, rows)
         loss = -sum(known) / len(known) if known else None
         told = "" if loss is None else f", loss {loss:.3f}"
         self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
         return Standing(value, tuple(r.score or 0.0 for r in records), loss)
+
+    def _heat_rules(self, rows: int) -> Rules:
+        metric, order, settings = self._till.house.metric, self._order, self._till.settings
+        return Rules(
+            looks=(rows,),
+            margin=self._practice.margin,
+            alpha=1 - settings.confidence,
+            value=self.value_of,
+            sequence=metric.aggregate == "mean",
+            groups=tuple(e.group or e.id for e in order) if any(e.group for e in order) else None,
+        )
+
+    def _run_lane(self, lane: Lane, rows: int) -> None:
+        """Scores of a lane up to so many rows, and the loss of the wanted labels."""
+        new = self._order[lane.entry.rows : rows]
+        self.answer(lane.entry, rows)
+        if lane.entry.candidate.decoding.mode == "choose":
+            replies = self.ask(lane.entry.candidate, new)
+            lane.losses += [loss_of(reply, e.target) for e, reply in zip(new, replies, strict=True)]
+
+    def _lane_price(self, lane: Lane, rows: int) -> int:
+        return self.price(lane.entry.candidate, self._order[lane.entry.rows : rows])
+
+    def _request(self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0) -> Request:
+        """The question to the model. A bias is added to what it says afterwards, so that one answer serves all."""
+        decoding = replace(candidate.decoding, bias=())
+        turns = messages(candidate.prompt, example.text)
+        return Request(turns, decoding, self._choices(candidate, example, wanted), repeat)
+
+    def _logprobs(self, candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+        """Of the wanted answers: among the labels, or per token where answers are written; of those that are known."""
+        if candidate.decoding.mode == "generate":
+            asked = replace(candidate, decoding=Decoding("likelier_per_token"))
+            said = self._answers(asked, rows, "ask", wanted=True)
+        else:
+            said = self._answers(candidate, rows, "ask")
+        scores = [reply.scores.get(e.target) for e, (_, reply, _) in zip(rows, said, strict=True)]
+        return [s for s in scores if s is not None]
 
     def _judged(
         self,
@@ -292,17 +393,25 @@ class HouseBench:
         self._till.write_records(records)
         return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
+    def _choices(self, candidate: Candidate, example: Example, wanted: bool) -> tuple[str, ...]:
+        """What may be answered; nothing when answers are written. Sorted, so that the order tells nothing."""
+        if candidate.decoding.mode == "choose":
+            return self._practice.labels
+        if candidate.decoding.mode == "generate":
+            return ()
+        other = None if wanted else example.rejected
+        return (example.target,) if other is None else tuple(sorted((example.target, other)))
+
     def _answers(
-        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
+        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0, wanted: bool = False
     ) -> Iterator[tuple[Request, Reply, bool]]:
-        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts."""
+        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts.
+
+        `wanted`: ask for the score of the wanted answer alone.
+        """
         backend, till = self._backend(candidate.weights.backend), self._till
-        labels = self._practice.labels if candidate.decoding.mode == "choose" else ()
         for start in range(0, len(examples), CHUNK):
-            requests = [
-                Request(messages(candidate.prompt, e.text), candidate.decoding, labels, repeat)
-                for e in examples[start : start + CHUNK]
-            ]
+            requests = [self._request(candidate, e, wanted, repeat) for e in examples[start : start + CHUNK]]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._check_purse(keys)
@@ -315,7 +424,7 @@ class HouseBench:
             till.tell("score", facts)
             for i, key in enumerate(keys):
                 reply, payer = (asked[key], till.payer) if key in asked else found[key]
-                yield requests[i], reply, payer != till.payer
+                yield requests[i], biased(reply, candidate.decoding.bias), payer != till.payer
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
         if not requests:

@@ -11,15 +11,12 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from whichway.contest.plan import differences
 from whichway.errors import DiskError, PlanMismatch, UserError
-from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, to_json
-
-T = TypeVar("T")
+from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
 
 def write_text(path: Path, text: str) -> None:
@@ -162,7 +159,8 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
 
 def _row(example: Example, split: str) -> dict[str, Any]:
     fields = {"id": example.id, "split": split, "input": dict(example.input), "text": example.text}
-    return {**fields, "target": example.target, "group": example.group, "origin": example.origin}
+    facts = {"target": example.target, "group": example.group, "origin": example.origin}
+    return {**fields, **facts, **({} if example.rejected is None else {"rejected": example.rejected})}
 
 
 def _read_json(path: Path) -> Any:
@@ -203,7 +201,7 @@ def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]
     found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
     for path in sorted(folder.glob("ways/*/candidates.jsonl")):
         for line in read_lines(path):
-            found.setdefault(line["id"], (noun(Candidate, line.pop("candidate")), line))
+            found.setdefault(line["id"], (from_json(Candidate, line.pop("candidate")), line))
     return found
 
 
@@ -227,31 +225,7 @@ def read_verdict(folder: Path) -> Verdict:
     Raises:
         UserError: the run is not finished.
     """
-    return noun(Verdict, _read_json(folder / "verdict.json"))
-
-
-def noun(kind: type[T], data: Any) -> T:
-    """A noun from its JSON, checked.
-
-    Raises:
-        UserError: the data are not what `to_json` writes for this noun.
-    """
-    from pydantic import ValidationError
-
-    try:
-        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
-        return found
-    except ValidationError as error:
-        raise UserError(
-            f"the run folder is damaged or of another version: {error.errors()[0]}. Run it again."
-        ) from error
-
-
-@cache
-def _adapter(kind: type[Any]) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+    return from_json(Verdict, _read_json(folder / "verdict.json"))
 
 
 def adapter_folder(folder: Path, way: str, digest: str) -> Path:

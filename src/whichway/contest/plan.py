@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Budget, Plan, Task, Weights, digest, to_json
+from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, to_json
 from whichway.verdict import stats
 
 
@@ -26,6 +26,8 @@ class House:
     metric: Metric
     base: Weights
     warnings: tuple[str, ...] = ()  # what the checks of the task found
+    checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
+    judge: Weights | None = None  # who judges written answers, where the task names a judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Settings:
     race: bool = True  # False: every candidate answers every dev row
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
     repeats: int = 1  # decodings of a test row, for candidates that draw their answers
+    until: float | None = None  # dev score at which a training stops
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -104,6 +107,10 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        checks=task.checks,
+        judge=task.judge,
+        until=settings.until,
+        prompts=task.prompts,
     )
 
 
@@ -116,6 +123,7 @@ def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
     used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    used |= {"encoder"} & {way.removeprefix("base_") for way in ways}
     versions = {name: b.version for name, b in house.backends.items() if name in used}
     if house.base.backend == "local":
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}

@@ -71,19 +71,19 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
     prepare(folder, plan, task)
     listener("plan", {"plan": plan, "folder": folder})
-    with _till(folder, house, settings, listener) as till:
+    with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
         if plan.curve:
             write_curves(task, till, tried, crossed)
-        verdict = recount(folder, house.metric).verdict()
+        verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
 
 
 @contextmanager
-def _till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
+def open_till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
     """Open the books of a run, and close them whatever happens."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)

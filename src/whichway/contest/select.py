@@ -30,7 +30,7 @@ class Tried:
     entries: dict[str, Entry] = field(default_factory=dict)  # seed/id -> candidate, in the order of the way
     costs: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> seconds, usd up to its first scores
     reason: str = ""  # why it failed; "" when it did not
-    finalists: tuple[tuple[Candidate, float], ...] = ()  # (candidate, dev score), one per seed
+    finalists: tuple[tuple[Candidate, float | None], ...] = ()  # one per seed, with its dev score; None: no dev rows
     dev_rows: int = 0  # behind the finalists' dev scores
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
@@ -117,7 +117,7 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
         groups.setdefault(entry.candidate.seed, []).append(entry)
     last = [] if tried.reason else [finalist(groups[seed], rules) for seed in sorted(groups)]
     tried.dev_rows = min((e.rows for e in last), default=0)
-    tried.finalists = tuple((e.candidate, rules.value(e, tried.dev_rows)) for e in last)
+    tried.finalists = tuple((e.candidate, rules.value(e, tried.dev_rows) if tried.dev_rows else None) for e in last)
     if last and zero_shot is not None and tried.name != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
@@ -142,7 +142,7 @@ def write_way(tried: Tried, till: Till, rules: Rules) -> None:
         seconds, usd = tried.costs[candidate.id]
         facts: dict[str, Any] = {
             "id": candidate.id,
-            "dev_score": dev[key] if key in dev else rules.value(entry, entry.rows),
+            "dev_score": dev[key] if key in dev else rules.value(entry, entry.rows) if entry.rows else None,
             "dev_rows": tried.dev_rows if key in dev else entry.rows,
             "seconds_fit": seconds,
             "usd_fit": usd,

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichway.contest.folder import Lines, noun, read_lines, write_json
+from whichway.contest.folder import Lines, read_lines, write_json
 from whichway.contest.till import Failure, Till
 from whichway.contracts import Backend
 from whichway.errors import WayFailed
-from whichway.nouns import Adapter, TrainJob, to_json
+from whichway.nouns import Adapter, TrainJob, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Training:
             payer = line.pop("payer")
             if index >= first:
                 self.check(index)
-                yield noun(Adapter, line), payer
+                yield from_json(Adapter, line), payer
 
     @property
     def _finished(self) -> bool:

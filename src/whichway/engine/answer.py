@@ -160,6 +160,8 @@ class Answerer:
     # Closed labels
 
     def _choose(self, rows: list[Row]) -> list[Reply]:
+        if rows[0].request.decoding.mode != "choose":
+            return self._likelier(rows)
         groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in rows:
             groups[row.request.labels].append(row)
@@ -172,6 +174,34 @@ class Answerer:
                 for row, numbers in zip(batch, scores, strict=True):
                     replies[row.number] = _pick(row, numbers, trie, self._counts(row, row is rows[0]))
         return [replies[row.number] for row in rows]
+
+    def _likelier(self, rows: list[Row]) -> list[Reply]:
+        """The likelier of each row's own answers as a whole, summed over tokens or per token."""
+        replies: dict[int, Reply] = {}
+        for batch in self._batches(rows, 2 * max(self._longest_answer(row) for row in rows)):
+            scores = halving(functools.partial(self._timed, work=self._whole), batch)
+            for row, numbers in zip(batch, scores, strict=True):
+                said = dict(zip(row.request.labels, numbers, strict=True))
+                text = max(said, key=lambda label: said[label])  # the first of equals
+                size = len(self.model.renderer.answer_ids(text))
+                counts = self._counts(row, row is rows[0])
+                replies[row.number] = Reply(text, *counts, size, row.seconds, said)
+        return [replies[row.number] for row in rows]
+
+    def _longest_answer(self, row: Row) -> int:
+        return max(len(self.model.renderer.answer_ids(label)) for label in row.request.labels)
+
+    def _whole(self, rows: list[Row]) -> list[list[float]]:
+        """Log-probability of each answer of each row; one forward pass."""
+        answers = [[self.model.renderer.answer_ids(label) for label in row.request.labels] for row in rows]
+        pairs = [([*self._prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
+        said = forward.answer_logprobs(self.module, pairs, self._prefix.layers, len(self._prefix.ids))
+        parts = iter(torch.split(said, [len(ids) for _, ids in pairs]))
+        return [
+            [float(part.mean() if row.request.decoding.mode == "likelier_per_token" else part.sum()) for _, part in
+             zip(mine, parts, strict=False)]
+            for row, mine in zip(rows, answers, strict=True)
+        ]  # fmt: skip
 
     def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
         """Each row's score of each label; one forward pass."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from whichway.engine import biases, soft
 from whichway.engine.load import first_line, fork
 from whichway.errors import ModelError
 
@@ -63,15 +64,12 @@ def full(base: Any, folder: Path) -> Any:
 
 def trained(base: Any, folder: Path) -> Any:
     """A fork of `base` with the trained part in `folder`, an adapter or weights."""
-    return (lora if (folder / "adapter_config.json").exists() else full)(base, folder)
-
-
-def own_float32(base: Any) -> Any:
-    """A fork of `base` with float32 weights of its own, to be trained as a whole."""
-    module = fork(base, own=[name for name, _ in base.named_parameters()])
-    for parameter in module.parameters():
-        parameter.data = parameter.data.float()
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    return module
+    file = folder / "adapter_config.json"
+    if not file.exists():
+        return full(base, folder)
+    said = json.loads(file.read_text(encoding="utf-8"))
+    if said.get("peft_type") == "PROMPT_TUNING":
+        return soft.put(base, folder)
+    if said.get("peft_type") == "LN_TUNING" or said.get("lora_bias") or said.get("bias") == "all":
+        return biases.put(base, folder, said)
+    return lora(base, folder)

@@ -45,6 +45,11 @@ def known(module: Any) -> Trunk:
     return trunk
 
 
+def adopt(module: Any, trunk: Trunk) -> None:
+    """Run this module through a trunk made elsewhere."""
+    _trunks[module] = trunk
+
+
 def forget(module: Any) -> None:
     """Run this module through transformers from now on."""
     _trunks[module] = None

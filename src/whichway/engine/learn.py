@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import decoder, forward, live, pack, weights
+from whichway.engine import decoder, forward, live, pack, soft, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
 from whichway.engine.below import Below
@@ -71,13 +71,17 @@ def train(
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
+    from whichway.engine.dpo import PairRun
+
     given = options(KINDS[job.kind], job.options)
-    run = Run(model, job, given, folder, start, watch)
+    run = (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch)
     yield from run.steps()
 
 
 class Run:
     """One training from its rows to its last checkpoint."""
+
+    unit = 1  # rows that belong together, in a batch and in memory
 
     def __init__(
         self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
@@ -86,9 +90,9 @@ class Run:
         self.watch = watch
         self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
         self.key = digest(["learn", _VERSION, job])
-        self.rows = _fitting(encode(model, job), model.context)
+        self.rows = self._fitting(soft.fronted(encode(model, job), model, given))
         self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
-        self.per_epoch = math.ceil(len(self.rows) / given.batch)
+        self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
         self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
@@ -123,6 +127,18 @@ class Run:
                 saved = time.perf_counter()
         self._finish()
 
+    def _fitting(self, rows: list[Encoded]) -> list[Encoded]:
+        """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
+        units = [rows[n : n + self.unit] for n in range(0, len(rows), self.unit)]
+        most = self.model.context
+        fitting = [u for u in units if all(len(row.prompt) + len(row.answer) - 1 <= most for row in u)]
+        if not fitting:
+            raise WayFailed(f"No training row fits the model: the shortest has more than {most} tokens.")
+        left = len(units) - len(fitting)
+        if left:
+            log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(units), most)
+        return [row for u in fitting for row in u]
+
     def _tell(self, loss: float) -> None:
         assert self.watch is not None
         try:
@@ -148,16 +164,22 @@ class Run:
     def _batch(self, step: int) -> list[Encoded]:
         """The rows of a step; the order is drawn anew for each epoch."""
         epoch, place = divmod(step, self.per_epoch)
-        order = list(range(len(self.rows)))
+        order = list(range(len(self.rows) // self.unit))
         random.Random(f"{self.job.seed}/{epoch}").shuffle(order)
-        return [self.rows[i] for i in order[place * self.given.batch : (place + 1) * self.given.batch]]
+        drawn = order[place * self.given.batch : (place + 1) * self.given.batch]
+        return [row for i in drawn for row in self.rows[i * self.unit : (i + 1) * self.unit]]
+
+    def _amount(self, batch: Sequence[Encoded]) -> int:
+        """What a batch's loss is the mean over: its trained tokens."""
+        return sum(len(row.answer) for row in batch)
 
     def _step(self) -> float:
         """One optimiser step; returns its loss."""
         batch = self._batch(self.at.step)
-        trained = sum(len(row.answer) for row in batch)
+        trained = self._amount(batch)
         loss = self._backward(batch, trained)
         self.at.step += 1
+        self.who.hold()
         norm = float(nn.utils.clip_grad_norm_(self.who.tensors.values(), 1.0))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise WayFailed(f"The training diverged at step {self.at.step}, rate {self.rate:g}; lower the rate.")
@@ -189,7 +211,7 @@ class Run:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                if max(len(piece) for piece in pieces) == 1:
+                if max(len(piece) for piece in pieces) == self.unit:
                     told = "One training row does not fit into memory; use shorter rows or a smaller model."
                     raise WayFailed(told) from error
                 self.limit = max(self._size(piece) for piece in pieces) // 2
@@ -214,12 +236,13 @@ class Run:
         """The batch in pieces that fit one backward pass."""
         piece: list[Encoded] = []
         size = 0
-        for row in batch:
-            more = self._size([row])
+        for start in range(0, len(batch), self.unit):
+            together = batch[start : start + self.unit]
+            more = self._size(together)
             if piece and size + more > self.limit:
                 yield piece
                 piece, size = [], 0
-            piece.append(row)
+            piece.extend(together)
             size += more
         yield piece
 
@@ -344,17 +367,6 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
     return rows
-
-
-def _fitting(rows: list[Encoded], context: int) -> list[Encoded]:
-    """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
-    fitting = [row for row in rows if len(row.prompt) + len(row.answer) - 1 <= context]
-    if not fitting:
-        raise WayFailed(f"No training row fits the model: the shortest has more than {context} tokens.")
-    left = len(rows) - len(fitting)
-    if left:
-        log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(rows), context)
-    return fitting
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:

@@ -97,6 +97,11 @@ def revision(folder: Path) -> str:
         ModelError: the folder holds no usable model.
     """
     check(folder)
+    return files_digest(folder)
+
+
+def files_digest(folder: Path) -> str:
+    """Digest of all files of a model folder that can matter."""
     names = {file.name for pattern in _KEPT for file in folder.glob(pattern) if file.is_file()}
     return digest([[name, _hash(folder / name)] for name in sorted(names)])
 
@@ -323,6 +328,17 @@ def fork(module: Any, own: Iterable[str] = ()) -> Any:
     }
     memo |= {id(buffer): buffer for buffer in module.buffers()}
     return copy.deepcopy(module, memo)
+
+
+def own_float32(base: Any) -> Any:
+    """A fork of `base` with float32 weights of its own, to be trained as a whole."""
+    module = fork(base, own=[name for name, _ in base.named_parameters()])
+    for parameter in module.parameters():
+        parameter.data = parameter.data.float()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
 
 
 @functools.cache

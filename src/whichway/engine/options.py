@@ -1,7 +1,7 @@
 """What can be set for a training, by its kind, and the learning rate that is taken when none is given.
 
 Rates: `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without a check
-on models this small) and a tenth of it for whole weights.
+on models this small) and a tenth of it for whole weights. The other kinds' rates are multiples of it (`_TIMES`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,31 @@ class LoraOptions(FullOptions):
     """What can be set when a LoRA adapter is trained."""
 
     rank: int = 16
-    alpha: float | None = None  # None: twice the rank
+    alpha: float | None = None  # None: twice the rank; for rsLoRA 8, which at rank 16 is the same scale
     dropout: float = 0.0
+    variant: str = "lora"  # or "rslora", "dora", "pissa"
+
+
+@dataclass(frozen=True, slots=True)
+class DpoOptions(LoraOptions):
+    """What can be set when a LoRA adapter is trained on preferences."""
+
+    beta: float = 0.1  # how dearly departing from the base is paid
+
+
+@dataclass(frozen=True, slots=True)
+class BiasOptions(FullOptions):
+    """What can be set when biases or norm gains alone are trained."""
+
+    part: str = "auto"  # "bias", "value", "norm"; "auto": biases where the model has some, else value biases
+
+
+@dataclass(frozen=True, slots=True)
+class SoftOptions(FullOptions):
+    """What can be set when a soft prompt is trained."""
+
+    tokens: int = 20  # learned vectors
+    text: str = ""  # whose embeddings they start from, repeated or cut; "": drawn from the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +78,16 @@ class TopFullOptions(FullOptions):
 
 
 KINDS: dict[str, type[FullOptions]] = {
-    "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions
+    "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions,
+    "bias": BiasOptions, "soft_prompt": SoftOptions, "dpo": DpoOptions,
 }  # fmt: skip
+_WORDS: dict[str, tuple[str, ...]] = {
+    "schedule": ("linear", "cosine"),
+    "variant": ("lora", "rslora", "dora", "pissa"),
+    "part": ("auto", "bias", "value", "norm"),
+}
+# Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
+_TIMES = {"lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1}
 
 
 def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
@@ -70,10 +101,12 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
         if name not in known:
             raise OptionError(f"Training has no option '{name}'.{did_you_mean(name, known)}")
     for name, value in given.items():
-        if value is not None and name != "schedule" and not _positive(name, value):
+        if name in _WORDS:
+            if value not in _WORDS[name]:
+                words = ", ".join(map(repr, _WORDS[name][:-1]))
+                raise OptionError(f"Training option {name} = {value!r} must be {words} or {_WORDS[name][-1]!r}.")
+        elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
-    if given.get("schedule", "linear") not in ("linear", "cosine"):
-        raise OptionError(f"Training option schedule = {given['schedule']!r} must be 'linear' or 'cosine'.")
     return kind(**given)
 
 
@@ -85,4 +118,4 @@ def _positive(name: str, value: Any) -> bool:
 def default_rate(width: int, kind: str) -> float:
     """The learning rate that suits the model's width."""
     rate: float = 5e-4 * (2000 / width) ** 0.78
-    return rate if kind in ("lora", "top") else rate / 10
+    return rate * _TIMES[kind]

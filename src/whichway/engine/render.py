@@ -6,6 +6,7 @@ an answer do not depend on the row, so what is trained is, by construction, what
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,12 @@ class Renderer:
         self.turn_end = self.answer_ids("x")[-1]
         self.ends = frozenset([*self._eos, self.turn_end])
         self.closing = self.ends | self._breaks()
+
+    def behind(self, ids: Sequence[int]) -> Renderer:
+        """A renderer that puts these ids in front of every prompt."""
+        other = copy.copy(self)
+        other._lead = [*ids, *self._lead]
+        return other
 
     def prompt_ids(self, rows: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Token ids of each row's prompt, up to where the answer starts; at most one BOS."""

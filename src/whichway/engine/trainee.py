@@ -1,18 +1,19 @@
-"""What a job trains: an adapter, all weights, or those of the top layers; set up, and saved as others would find it."""
+"""What a job trains: an adapter, weights, biases or a soft prompt; set up, and saved as others would find it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from whichway.engine import attach, decoder, weights
-from whichway.engine.load import Model, fork, quiet
-from whichway.engine.options import FullOptions, LoraOptions, TopFullOptions, TopOptions
+from whichway.engine import attach, biases, decoder, soft, variants, weights
+from whichway.engine.load import Model, fork, own_float32, quiet
+from whichway.engine.options import BiasOptions, FullOptions, LoraOptions, SoftOptions, TopFullOptions, TopOptions
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import TrainJob
 
@@ -29,6 +30,15 @@ class Trainee:
     outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
     base: str
     masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
+    write: Callable[[Path], None] | None = None  # saves the trained part; None: by `outer`
+    masks: dict[str, Tensor] = field(default_factory=dict)  # parameter -> 0 where it must stay as it is
+    held: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)  # the same, for the trained tensors
+
+    def hold(self) -> None:
+        """Take out the gradients of what must stay as it is; without gradients Adam does not move it."""
+        for parameter, mask in self.held:
+            if parameter.grad is not None:
+                parameter.grad *= mask
 
     def refresh(self) -> None:
         """After a step."""
@@ -41,6 +51,9 @@ class Trainee:
             self._save(folder, tokenizer)
 
     def _save(self, folder: Path, tokenizer: Any) -> None:
+        if self.write is not None:
+            self.write(folder)
+            return
         if self.kind in ("full", "top_full"):
             self.outer.save_pretrained(folder, safe_serialization=True)
             tokenizer.save_pretrained(folder)
@@ -58,13 +71,37 @@ def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None)
     base = job.weights.base
     if isinstance(given, LoraOptions):
         wrapped = _lora(model, given, job.seed, start)
-        return _gathered(Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base), model)
+        who = Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base)
+        if given.variant == "pissa" and start is None:
+            who.masks = variants.principal(wrapped, given.rank)
+        if given.variant == "pissa":
+            who.write = lambda folder: variants.save_compact(wrapped, base, folder)
+        return _gathered(who, model)
+    if isinstance(given, BiasOptions | SoftOptions):
+        return _small(model, job, given, start)
     module = model.module if start is None else attach.full(model.module, start)
     names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
-    module = attach.own_float32(module)
+    module = own_float32(module)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(names is None or name in names)
     return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
+
+
+def _small(model: Model, job: TrainJob, given: BiasOptions | SoftOptions, start: Path | None) -> Trainee:
+    """Biases, norm gains or a soft prompt."""
+    if start is not None:
+        raise WayFailed(f"A {job.kind} training starts from the base.")
+    if isinstance(given, SoftOptions):
+        module = soft.start(model, given.tokens, given.text, job.seed)
+        write: Callable[[Path], None] = lambda folder: soft.save(module, job.weights.base, folder)  # noqa: E731
+        return _gathered(Trainee(job.kind, module, _trained(module), module, job.weights.base, write=write), model)
+    known = decoder.trunk_of(model.module) is not None
+    chosen = biases.start(model.module, given.part, known)
+    who = Trainee(
+        job.kind, chosen.module, _trained(chosen.module), chosen.module, job.weights.base,
+        write=lambda folder: biases.save(chosen, model.module, job.weights.base, folder), masks=chosen.masks,
+    )  # fmt: skip
+    return _gathered(who, model)
 
 
 def _top(module: Any, count: int) -> list[str]:
@@ -83,11 +120,24 @@ def _top(module: Any, count: int) -> list[str]:
 def _gathered(who: Trainee, model: Model) -> Trainee:
     """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
     trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
+    parameters = dict(who.outer.named_parameters())
     if trunk is None:
+        who.held = [(parameters[name], mask) for name, mask in who.masks.items()]
         return who
     who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
     who.tensors = {"masters": who.masters.vector}
+    if who.masks:
+        who.held = [(who.masters.vector, _over(who.masters.vector, {parameters[n]: m for n, m in who.masks.items()}))]
     return who
+
+
+def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
+    """One mask over the vector that all trained parameters are views of."""
+    whole = torch.ones_like(vector.data)
+    for parameter, mask in masks.items():
+        start = parameter.data.storage_offset() - vector.data.storage_offset()
+        whole[start : start + parameter.numel()] = mask.flatten()
+    return whole
 
 
 def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
@@ -96,14 +146,16 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
     if start is not None:
         wrapped = attach.peft_model(model.module, start, trainable=True)
     else:
-        alpha = 2 * given.rank if given.alpha is None else given.alpha
+        times = 2 if given.variant == "pissa" else 1  # the start is kept beside what is trained
+        alpha = variants.alpha(given.variant, given.rank) if given.alpha is None else given.alpha
         config = LoraConfig(
-            r=given.rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]
+            r=times * given.rank,
+            lora_alpha=times * alpha,  # type: ignore[arg-type]
             lora_dropout=given.dropout,
             target_modules=_targets(model.module, given),
             task_type="CAUSAL_LM",
             fan_in_fan_out=model.module.config.model_type == "gpt2",
+            **variants.words(given.variant),
         )
         with torch.random.fork_rng(), quiet():
             torch.manual_seed(seed)

@@ -83,6 +83,15 @@ def render(run: Run) -> str:
         flips=sections.flips(run),
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
+        wishes=words.wishes(run.verdict),
+        varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
+        variety_plots=[
+            (name, drawn)
+            for name, *size in PLOTS
+            if (drawn := plot.quality_against_variety(run.verdict.varieties, run.verdict.standings, *size))
+        ],
+        check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
+        check_rows=sections.check_rows(run.verdict.checks),
     )
 
 

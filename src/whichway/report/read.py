@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from whichway.errors import UserError
-from whichway.nouns import Candidate, Plan, Record, Standing, Verdict
-
-T = TypeVar("T")
+from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,8 @@ def read(folder: Path) -> Run:
     Raises:
         UserError: the folder holds no finished run, or a file in it is damaged.
     """
-    plan, verdict = noun(Plan, _json(folder / "plan.json")), noun(Verdict, _json(folder / "verdict.json"))
-    rows = [noun(Row, line) for line in _lines(folder / "rows.jsonl")]
+    plan, verdict = from_json(Plan, _json(folder / "plan.json")), from_json(Verdict, _json(folder / "verdict.json"))
+    rows = [from_json(Row, line) for line in _lines(folder / "rows.jsonl")]
     found = _candidates(folder)
     return Run(
         plan=plan,
@@ -80,36 +75,6 @@ def read(folder: Path) -> Run:
         dev_scores={key: dev_score for key, (_, dev_score) in found.items()},
         spends=_spends(folder, [s.way for s in verdict.standings]),
     )
-
-
-def noun(kind: type[T], data: Mapping[str, Any]) -> T:
-    """Build a dataclass from its JSON; fields that it does not have are left out."""
-    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
-    try:
-        return kind(**{name: _value(hints[name], value) for name, value in data.items() if name in hints})
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        told = f"a {kind.__name__.lower()} in the run folder is damaged ({error}). Run the contest again."
-        raise UserError(told) from error
-
-
-@cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def _value(hint: Any, value: Any) -> Any:
-    origin, inner = get_origin(hint), get_args(hint)
-    if value is None:
-        return None
-    if origin in (Union, types.UnionType):
-        return _value(next(arg for arg in inner if arg is not type(None)), value)
-    if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is ... else inner
-        return tuple(_value(kind, item) for kind, item in zip(kinds, value, strict=True))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return noun(hint, value)
-    return value
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -141,7 +106,7 @@ def _records(folder: Path) -> dict[tuple[str, str], tuple[Record, ...]]:
     unique: dict[tuple[str, str, int], Record] = {}
     for line in _lines(folder / "records.jsonl"):
         if line["split"] == "test":
-            record = Record(**line)  # flat, and many: no `noun`
+            record = Record(**line)  # flat, and many: no `from_json`
             unique.setdefault((record.candidate, record.example, record.repeat), record)
     grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
     for candidate, example, repeat in sorted(unique):
@@ -153,7 +118,7 @@ def _candidates(folder: Path) -> dict[str, tuple[Candidate, float | None]]:
     found: dict[str, tuple[Candidate, float | None]] = {}
     for path in sorted(folder.glob("ways/*/candidates.jsonl")):
         for line in _lines(path):
-            found.setdefault(line["id"], (noun(Candidate, line["candidate"]), line.get("dev_score")))
+            found.setdefault(line["id"], (from_json(Candidate, line["candidate"]), line.get("dev_score")))
     return found
 
 

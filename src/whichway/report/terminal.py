@@ -16,6 +16,10 @@ from whichway.report import words
 from whichway.report.read import Run, paid, read
 
 WIDE = 104  # columns from which notes have a place of their own
+LEAST = {  # columns from which each is shown
+    "Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE,
+}  # fmt: skip
+USUAL = 13  # letters of a way's name, on which these rest
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
@@ -33,9 +37,8 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
     run = read(folder)
     if verdict is not None:
         run = replace(run, verdict=verdict)
-    wide = console.width >= WIDE
     console.print()
-    console.print(_table(run, wide))
+    console.print(_table(run, console.width))
     console.print()
     console.print(_panel(run.verdict))
     usd, seconds = paid(folder)
@@ -47,25 +50,29 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
     console.print(Text(place), soft_wrap=True)
 
 
-def _table(run: Run, wide: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
-    table.add_column("Way", overflow="fold")
-    table.add_column("Kind")
-    confidence = f"{100 * run.verdict.confidence:g} %"
-    table.add_column(f"{words.metric(run.plan)} ({confidence})", no_wrap=True)
-    for title in ("Dev", "To make", "Per row", "Per 1000"):
-        table.add_column(title, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("Note")
+def _table(run: Run, width: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2 if width >= WIDE else 1, 0, 0))
+    score = f"{words.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
+    titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
+    longest = max((len(s.way) for s in run.verdict.standings), default=0)
+    room = width - max(0, longest - USUAL)
+    shown = [title for title in titles if room >= LEAST.get(title, 0)]
+    for title in shown:
+        right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", "Kind", "Note")
+        table.add_column(
+            title, justify="right" if right else "left", no_wrap=not fold and width >= LEAST["Dev"],
+            overflow="fold", min_width=min(longest + 2, width // 2) if title == "Way" else None,
+        )  # fmt: skip
     for standing in run.verdict.standings:
         chosen = standing.way == run.verdict.choice
         style = "bold" if chosen else "dim" if standing.status == "failed" else ""
-        table.add_row(*_cells(standing, chosen, wide), style=style)
+        cells = dict(zip(titles, _cells(standing, chosen), strict=True))
+        table.add_row(*(cells[title] for title in shown), style=style)
     return table
 
 
-def _cells(s: Standing, chosen: bool, wide: bool) -> list[Text]:
-    cells = [
+def _cells(s: Standing, chosen: bool) -> list[Text]:
+    return [
         Text(("> " if chosen else "  ") + s.way),
         Text(s.kind, style=STYLES[s.kind]),
         Text("failed" if s.score is None else _score(s)),
@@ -73,8 +80,8 @@ def _cells(s: Standing, chosen: bool, wide: bool) -> list[Text]:
         Text(words.seconds(s.seconds_fit)),
         Text(words.NOTHING if s.score is None else words.seconds(s.seconds_per_row)),
         Text(words.NOTHING if s.score is None else words.usd(s.usd_per_1000)),
+        Text(_note(s)),
     ]
-    return [*cells, Text(_note(s))] if wide else cells
 
 
 def _score(s: Standing) -> str:
@@ -94,6 +101,7 @@ def _note(s: Standing) -> str:
 
 def _panel(verdict: Verdict) -> Panel:
     parts = [Text(words.headline(verdict)), *_list("Why", verdict.reasons)]
+    parts += _list("Variety or sameness", words.wishes(verdict))
     parts += _list("On the other hand", verdict.dissent)
     title = "What would decide it" if verdict.answer == "undecided" else "What would change it"
     parts += _list(title, verdict.would_decide)

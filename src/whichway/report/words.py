@@ -30,6 +30,7 @@ METRICS: Mapping[str, str] = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "json_fields": "JSON fields",
+    "checks": "Checks passed",
 }
 
 
@@ -49,6 +50,11 @@ def headline(verdict: Verdict) -> str:
     if colon and start.casefold() == verdict.answer:
         return rest[:1].upper() + rest[1:]
     return verdict.headline
+
+
+def wishes(verdict: Verdict) -> tuple[str, ...]:
+    """What to take for variety, and for sameness."""
+    return tuple(s.text for s in verdict.sentences if s.part == "variety")
 
 
 def points(value: float | None) -> str:

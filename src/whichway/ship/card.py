@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from whichway.nouns import Standing
-from whichway.ship.prompts import placeholder, turns
+from whichway.prompts.template import placeholder
+from whichway.ship.prompts import turns
 from whichway.ship.source import Source
 
 
@@ -15,7 +16,7 @@ def card(source: Source) -> str:
 
 def _front(source: Source) -> str:
     weights = source.candidate.weights
-    library = "peft" if weights.kind in ("lora", "top") else "transformers"
+    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
     if weights.backend == "local":
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -115,6 +116,12 @@ def _use(source: Source) -> str:
         ]
     lines += ["With whichway and the run folder:", "", "```"]
     lines += [f"whichway predict RUN rows.csv --candidate {source.candidate.id}", "```"]
+    lines += ["", "Over OpenAI's chat protocol (the content is the row's text; the prompt stands behind the name):", ""]
+    lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
+    lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
+    lines += ["```"]
+    if source.asks and source.candidate.weights.adapter is None:
+        lines += ["", "`request.json` is the whole question as a request to the bare model, `base`."]
     return "\n".join(lines)
 
 
@@ -122,6 +129,6 @@ def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")
-    if source.adapter is not None and source.candidate.weights.kind not in ("lora", "full", "top", "top_full"):
+    if source.adapter is not None and source.candidate.weights.kind in ("probe", "tfidf", "majority"):
         lines += ["", "The trained part quotes training data: a probe four rows, a word-count model its vocabulary."]
     return "\n".join(lines)

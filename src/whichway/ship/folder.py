@@ -13,13 +13,19 @@ from typing import Any
 import whichway
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Candidate, to_json
+from whichway.prompts.template import placeholder
 from whichway.ship.card import card
-from whichway.ship.prompts import placeholder, prompt_files
+from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
 
 MADE_BY = "whichway ship"
 # kind of trained part -> its folder; others: classical
-PLACES = {"lora": "adapter", "top": "adapter", "full": "model", "top_full": "model", "probe": "probe"}
+PLACES = {
+    **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
+    **dict.fromkeys(("full", "top_full"), "model"),
+    "probe": "probe",
+    "encoder": "encoder",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,8 @@ def _fill(folder: Path, source: Source) -> None:
     if source.asks:
         for name, content in prompt_files(candidate.prompt).items():
             _write(folder / name, content)
+        if candidate.weights.adapter is None:
+            _write(folder / "request.json", request_body(candidate, source.labels))
     if source.stands_alone:
         _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
     if source.adapter is not None:

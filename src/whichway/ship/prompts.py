@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from whichway.nouns import Message, Prompt, canonical, to_json
+from whichway.nouns import Candidate, Message, Prompt, to_json
 from whichway.prompts import template
-
-
-def placeholder(prompt: Prompt) -> str:
-    """`{{input}}`, or the first numbered variant that the prompt's own words do not contain."""
-    words, mark, number = canonical(prompt), "{{input}}", 1
-    while mark in words:
-        number += 1
-        mark = f"{{{{input_{number}}}}}"
-    return mark
+from whichway.prompts.template import placeholder
 
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:
@@ -30,3 +23,18 @@ def prompt_files(prompt: Prompt) -> dict[str, Any]:
         "messages.json": {"placeholder": placeholder(prompt), "messages": to_json(messages)},
         "prompt.json": to_json(prompt),
     }
+
+
+def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:
+    """The whole question as the body of a chat-completions request, for any client of `whichway serve`.
+
+    Args:
+        candidate: a prompt on a model as it is; trained parts are asked for by their own model id.
+        labels: of a closed task, in the task's order.
+    """
+    decoding = candidate.decoding
+    body: dict[str, Any] = {"model": "base", "messages": to_json(turns(candidate.prompt))}
+    if decoding.mode == "generate":
+        return {**body, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature}
+    body["structured_outputs"] = {"choice": list(labels)}
+    return {**body, "choice_bias": dict(decoding.bias)} if decoding.bias else body

@@ -70,6 +70,7 @@ class Winner:
 
     def _score(self, prompt: list[int], ids: list[int], answers: list[list[int]]) -> float:
         logits = self.model(torch.tensor([prompt + ids], device=self.model.device)).logits[0].float()
+        logits = logits[-len(prompt + ids) :]  # a soft prompt stands in front
         total = 0.0
         for depth, token in enumerate(ids):
             open_ = sorted({other[depth] for other in answers if other[:depth] == ids[:depth] and len(other) > depth})

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
-from whichway.verdict import curves, dissent, stats, words
+from whichway.verdict import curves, dissent, stats, wishes, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
@@ -18,6 +18,7 @@ from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
+from whichway.verdict.variety import answers_of, variety
 
 __all__ = ["Arm", "Side", "decide", "sanity"]
 
@@ -61,6 +62,7 @@ class Side:
     terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
+    repeats: int = 1  # answers to each test row that were asked for
 
 
 def decide(
@@ -96,6 +98,7 @@ def decide(
     lines = standings(ordered, table, ruling, volume)
     best = champions(table)
     drawn = curves.Curves(side.runs, confidence=confidence) if side.runs else None
+    written = tuple(a for arm in table.arms if (a := answers_of(arm, side.repeats)) is not None)
     facts = Facts(
         standings=lines,
         pairs=pairs(table),
@@ -109,11 +112,14 @@ def decide(
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
+        varieties=tuple(variety(a, confidence) for a in written),
+        answers=written,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
     headline, reasons = words.headline(facts, reply), words.reasons(facts)
     against, more = dissent.dissent(facts), dissent.would_decide(facts)
+    wanted = wishes.wishes(facts)
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
@@ -134,6 +140,7 @@ def decide(
             *(replace(s, part="reasons") for s in reasons),
             *(replace(s, part="dissent") for s in against),
             *(replace(s, part="would_decide") for s in more),
+            *(replace(s, part="variety") for s in wanted),
         ),
         spreads=facts.spreads,
         selections=facts.selections,
@@ -144,6 +151,17 @@ def decide(
         crossovers=facts.crossovers,
         race=side.race,
         detectable=detectable(table, best),
+        varieties=facts.varieties,
+        checks=checked(table),
+    )
+
+
+def checked(table: Table) -> tuple[CheckShare, ...]:
+    """How often each way passes each check."""
+    return tuple(
+        CheckShare(arm.way, check, sum(len(row) for seed in arm.texts for row in seed), clean(share) or 0.0)
+        for arm in table.arms
+        for check, share in arm.checks
     )
 
 

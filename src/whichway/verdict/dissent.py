@@ -12,6 +12,7 @@ from whichway.verdict.figures import Said, count, listed, percent, points, point
 from whichway.verdict.rule import Ruling
 from whichway.verdict.words import one_seed
 
+LARGEST_MARGIN = 0.10  # a difference that somebody could mean by "does not matter", unless the task's own is larger
 SLICES = 3  # slice notes said aloud; all stand in the verdict
 
 
@@ -68,8 +69,10 @@ def around(said: Said, found: BreakEven) -> str:
 
 
 def margin_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
-    """What a larger margin would change: another choice, or a decision."""
-    needs = {i: margin_needed(facts, i) for i in range(ruling.choice + 1)}
+    """What a larger margin would change, as long as somebody could mean it: another choice, or a decision."""
+    most = max(LARGEST_MARGIN, 2 * facts.margin)
+    found = {i: margin_needed(facts, i) for i in range(ruling.choice + 1)}
+    needs = {i: need if need is not None and need <= most else None for i, need in found.items()}
     cheaper = [(need, i) for i, need in needs.items() if i < ruling.choice and need is not None]
     if cheaper:
         said, (need, i) = Said(), min(cheaper)

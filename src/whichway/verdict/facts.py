@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Slice, Spread
+from whichway.findings import BreakEven, Crossover, Race, Selection, Slice, Spread, Variety
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
 from whichway.verdict.rule import Ruling, two_digits
+from whichway.verdict.variety import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Facts:
     spreads: tuple[Spread, ...] = ()
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
+    varieties: tuple[Variety, ...] = ()  # in the order of cost
+    answers: tuple[Answers, ...] = ()  # what the varieties were measured on
 
     def way(self, k: int) -> str:
         """The arm's name."""

@@ -1,42 +1,107 @@
 """What the ways that train with a learning rate share: thin the rates out, then train the best for every seed.
 
-The learning rate is the one number that matters (arXiv 2602.04998). Rates around a rule of thumb start on the first
-seed; the bench trains on only those that lead at its rungs. The survivor's training is the first seed's own.
+The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
+the first seed; the bench trains on only those that lead at its rungs: four cost two whole runs. The survivor's training
+is the first seed's own. Every checkpoint is a candidate; the house keeps the one that is best on dev.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Decoding, Practice
+from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt
 from whichway.prompts.plain import first_prompt
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
 
 
-class Numbers(Protocol):
+@dataclass(frozen=True, slots=True)
+class Training:
     """The options that such ways have in common."""
 
-    @property
-    def rate(self) -> float: ...
-    @property
-    def factors(self) -> tuple[float, ...]: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def checkpoints(self) -> int: ...
-    @property
-    def max_tokens(self) -> int: ...
+    rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
+    factors: tuple[float, ...] = field(
+        default=(0.25, 0.63, 1.6, 4.0),
+        metadata={"help": "rates to search, times the rule of thumb for the model's width"},
+    )
+    epochs: int = field(default=6, metadata={"help": "passes over the training rows"})
+    steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
+    batch: int = field(default=16, metadata={"help": "rows per step"})
+    checkpoints: int = field(
+        default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at 1/4 and 1/2"}
+    )
+    patience: int = field(
+        default=0, metadata={"help": "stop after so many checkpoints without a better dev score; 0: train to the end"}
+    )
+    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
 
-def trained(task: Practice, bench: Bench, kind: str, options: Numbers, **more: Any) -> Iterator[Candidate]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training: everything but its rate and seed."""
+
+    task: Practice
+    bench: Bench
+    kind: str
+    options: Training
+    prompt: Prompt
+    examples: Sequence[Example]
+    more: dict[str, Any]
+
+    def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
+        """From the first checkpoint to the last, or to the one at which it may stop."""
+        options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens)
+        told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
+        best, waited = -math.inf, 0
+        made = self._adapters(rate, seed)
+        try:
+            for number, adapter in enumerate(made, 1):
+                note = f"{told}, {adapter.epoch:.1f} epochs"
+                candidate = Candidate(self.prompt, adapter.weights, decoding, seed=seed, note=note)
+                yield candidate
+                if number == options.checkpoints or not (options.patience or self.bench.until is not None):
+                    continue
+                value = self.bench.value(candidate)
+                waited = 0 if value > best else waited + 1
+                best = max(best, value)
+                if self._may_stop(note, value, waited):
+                    return
+        finally:
+            getattr(made, "close", lambda: None)()  # the training's memory is free before the next one starts
+
+    def _adapters(self, rate: Rate, seed: int) -> Iterator[Adapter]:
+        options = self.options
+        per_epoch = -(-len(self.examples) // options.batch)
+        epochs = max(float(options.epochs), options.steps / per_epoch)
+        size = {"epochs": epochs, "batch": options.batch, "checkpoints": options.checkpoints}
+        numbers = {**rate, **size, **self.more}
+        return self.bench.train(self.kind, self.bench.base, self.prompt, self.examples, seed, **numbers)
+
+    def _may_stop(self, note: str, value: float, waited: int) -> bool:
+        until, patience = self.bench.until, self.options.patience
+        if until is not None and value >= until:
+            self.bench.say(f"{note}: dev {value:.3f} has reached {until:g}; the training stops")
+            return True
+        if patience and waited >= patience:
+            self.bench.say(f"{note}: dev {value:.3f}, no better for {waited} checkpoints; the training stops")
+            return True
+        return False
+
+
+def trained(
+    task: Practice,
+    bench: Bench,
+    kind: str,
+    options: Training,
+    prompt: Prompt | None = None,
+    examples: Sequence[Example] | None = None,
+    **more: Any,
+) -> Iterator[Candidate]:
     """Yield a candidate for each checkpoint of the best rate's training, seed by seed.
 
     Args:
@@ -44,26 +109,15 @@ def trained(task: Practice, bench: Bench, kind: str, options: Numbers, **more: A
         bench: where.
         kind: of the training: "lora", "full".
         options: of the way.
+        prompt: to train under; None: the plain one.
+        examples: to train on; None: the task's training rows.
         more: options of the training that only this kind has.
     """
+    rows = task.train if examples is None else examples
+    run = Run(task, bench, kind, options, prompt or first_prompt(task), rows, more)
     searched: list[Rate] = [{"factor": factor} for factor in sorted(options.factors)]
     rates = [{"rate": options.rate}] if options.rate else searched
-    runs = [partial(_run, task, bench, kind, options, rate, more) for rate in rates]
     shares = [(k + 1) / options.checkpoints for k in range(options.checkpoints)]
-    best = bench.halve([partial(run, bench.seeds[0]) for run in runs], shares)
+    best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares)
     for seed in bench.seeds:
-        yield from runs[best](seed)
-
-
-def _run(
-    task: Practice, bench: Bench, kind: str, options: Numbers, rate: Rate, more: dict[str, Any], seed: int
-) -> Iterator[Candidate]:
-    """One training from its first checkpoint to its last."""
-    prompt, decoding = first_prompt(task), Decoding(task.mode, options.max_tokens)
-    told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
-    per_epoch = -(-len(task.train) // options.batch)
-    epochs = max(float(options.epochs), options.steps / per_epoch)
-    size = {"epochs": epochs, "batch": options.batch, "checkpoints": options.checkpoints}
-    for adapter in bench.train(kind, bench.base, prompt, task.train, seed, **rate, **size, **more):
-        note = f"{told}, {adapter.epoch:.1f} epochs"
-        yield Candidate(prompt, adapter.weights, decoding, seed=seed, note=note)
+        yield from run(rates[best], seed)

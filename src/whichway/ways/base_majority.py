@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from whichway.contracts import Bench
+from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Practice, Prompt
 
 KIND = "baseline"
@@ -19,6 +20,8 @@ class Options:
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate."""
+    if task.prefers:
+        raise WayFailed("there is no most frequent answer to preferences")
     base = bench.weights("classical", "majority")
     for adapter in bench.train("majority", base, Prompt(), task.train, seed=0):
         yield Candidate(Prompt(), adapter.weights, Decoding(task.mode), note="most frequent answer")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from whichway.contracts import Bench
+from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Practice, Prompt
 
 KIND = "baseline"
@@ -22,6 +23,8 @@ class Options:
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate."""
+    if task.prefers:
+        raise WayFailed("word counts cannot tell which of two answers is preferred")
     base = bench.weights("classical", "tfidf")
     note = "word and character TF-IDF, logistic regression" if task.labels else "answer of the most similar row"
     for adapter in bench.train("tfidf", base, Prompt(), task.train, seed=0):

@@ -2,42 +2,44 @@
 
 Points around a rule of thumb for the hidden size start on the first seed and are thinned out on dev; the best is
 trained for every seed, with one candidate a checkpoint, so that the house can keep the best of them.
+
+Variants: rsLoRA (arXiv 2312.03732) scales by the root of the rank, DoRA (arXiv 2402.09353) trains the length of each
+weight's rows beside their direction, PiSSA (arXiv 2404.02948) starts at the weights' principal part. Once the rate is
+tuned they lie within a point or two of each other (arXiv 2602.04998), so the plain one is the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
-from whichway.ways._train import trained
+from whichway.ways._train import Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(Training):
     """What is trained, and how long."""
 
-    rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
-    factors: tuple[float, ...] = field(
-        default=(0.5, 1.0, 2.0), metadata={"help": "rates to search, times the rule of thumb for the model's width"}
-    )
     rank: int = field(default=16, metadata={"help": "rank of the adapter"})
-    epochs: int = field(default=6, metadata={"help": "passes over the training rows"})
-    steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
-    batch: int = field(default=16, metadata={"help": "rows per step"})
-    checkpoints: int = field(
-        default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at 1/4 and 1/2"}
+    variant: Literal["lora", "rslora", "dora", "pissa"] = field(
+        default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
-    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
-    yield from trained(task, bench, "lora", options, rank=options.rank)
+    yield from trained(task, bench, "lora", options, **adapter(options.rank, options.variant))
+
+
+def adapter(rank: int, variant: str) -> dict[str, Any]:
+    """The numbers of a LoRA training that are not everyone's; the plain variant goes without saying."""
+    return {"rank": rank} if variant == "lora" else {"rank": rank, "variant": variant}

@@ -49,7 +49,7 @@ def answers(session: Session, source: Source, rows: Sequence[Example]) -> Iterat
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         requests = [ask(source, row) for row in batch]
-        answer = session.choose if source.candidate.decoding.mode == "choose" else session.generate
+        answer = session.choose if requests[0].labels else session.generate
         for row, reply in zip(batch, answer(requests), strict=True):
             yield told(row, reply)
 

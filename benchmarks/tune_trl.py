@@ -1,0 +1,275 @@
+"""What a fine-tune is worth: our `tune_lora`, as a contest runs it, against TRL + PEFT at its own best.
+
+Both sides get the same rows, the same prompt, the same four learning rates and as many epochs. TRL trains all four in
+full and keeps the (rate, checkpoint) that is best on dev; ours thins the rates out by successive halving and keeps the
+checkpoint that is best on dev. The winner's rate is then trained from a second seed. One ruler: TRL's adapters are read
+and scored by the same engine as ours, on test rows that neither side saw. Goes on where it was stopped.
+
+    python benchmarks/tune_trl.py --peers ../peers/bin/python --evals EVALS
+
+EVALS: a folder of JSON lines with `input` and `target`; the example that comes along is measured without it.
+The peers' environment: `python -m venv ../peers && ../peers/bin/pip install -r benchmarks/peers.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import whichway
+from whichway import embedded
+from whichway.backends.local import LocalBackend
+from whichway.contest import House, Settings, run
+from whichway.contest.folder import read_candidates, read_race, read_records
+from whichway.contracts import Metric
+from whichway.engine.options import default_rate
+from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
+from whichway.prompts.plain import first_prompt
+from whichway.prompts.template import messages
+from whichway.tasks import metrics
+
+HERE = Path(__file__).parent
+ASKS = {
+    "support": "Which team should handle this message?",
+    "medical_titles": "Which field of medicine is this paper about?",
+    "nlupp_domain": "Is this message about banking or about hotels?",
+    "nlupp_topic": "What is the customer talking about?",
+    "nlupp_need": "What does the customer need?",
+    "trec6": "What kind of answer does the question ask for?",
+    "restaurant_slots": "Extract the booking details as JSON. Keys: date, time, people, first_name, last_name.",
+}
+OPEN = {"restaurant_slots"}
+TRAIN, DEV, TEST = 192, 150, 500
+EPOCHS, BATCH, CHECKPOINTS, SEEDS = 2, 8, 4, (0, 1)
+FACTORS = (0.25, 0.63, 1.6, 4.0)  # times the rule of thumb for the model's width: what `tune_lora` searches
+WIDTH = 256
+MORE = 75  # exit code: there is more to do
+HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
+
+`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS`; peers as in `benchmarks/peers.txt`. The embedded model; LoRA of
+rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
+(float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
+of four checkpoints on {dev} dev rows. Ours:
+`tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Two seeds of the winner on
+both sides. Test scores in percent, mean of the seeds, each with its standard error over rows; the gap is paired.
+
+| set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, checkpoint | our rates | search, in whole runs |
+|---|---|---|---|---|---|---|---|---|
+{lines}
+
+{holds} of {count} sets within one standard error of TRL's best, or above.
+"""  # noqa: E501
+
+
+def examples_of(name: str, evals: Path) -> list[Example]:
+    """Distinct rows of a set, in an order that depends on their content alone."""
+    if name == "support":
+        with (Path(whichway.__file__).parent / "examples" / "support" / "tickets.csv").open(encoding="utf-8") as file:
+            rows = [Example({"text": r["text"]}, r["team"]) for r in csv.DictReader(file)]
+    else:
+        lines = (evals / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [Example({"input": r["input"]}, r["target"]) for r in map(json.loads, lines)]
+    distinct = {e.text: e for e in rows}
+    return sorted(distinct.values(), key=lambda e: e.id)
+
+
+def task_of(name: str, evals: Path) -> Task:
+    """A set's rows, split."""
+    rows = examples_of(name, evals)[: TRAIN + DEV + TEST]
+    train, dev, test = rows[:TRAIN], rows[TRAIN : TRAIN + DEV], rows[TRAIN + DEV :]
+    labels = () if name in OPEN else tuple(sorted({e.target for e in rows}))
+    metric = MetricSpec("json_fields") if name in OPEN else MetricSpec("accuracy", {"labels": list(labels)})
+    return Task(name, ASKS[name], tuple(train), tuple(dev), tuple(test), metric, labels)
+
+
+def rates() -> list[float]:
+    """The four learning rates of both sides."""
+    return [factor * default_rate(WIDTH, "lora") for factor in FACTORS]
+
+
+# Ours
+
+
+def ours(task: Task, work: Path, door: LocalBackend) -> dict[str, Any]:
+    """A contest with `tune_lora` alone; scores by test row, mean over seeds."""
+    given = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS, "factors": FACTORS}
+    way = importlib.import_module("whichway.ways.tune_lora")
+    house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
+    settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS)
+    folder = work / "run"
+    verdict = run(task, house, folder=folder, settings=settings).verdict
+    finalists = set(verdict.standings[0].candidates)
+    scores: dict[str, list[float]] = {}
+    for record in read_records(folder):
+        if record.split == "test" and record.candidate in finalists:
+            scores.setdefault(record.example, []).append(record.score or 0.0)
+    notes = [c.note for key, (c, _) in read_candidates(folder).items() if key in finalists]
+    (search,) = (read_race(folder) or {"trainings": []})["trainings"]
+    return {"scores": [statistics.mean(scores[e.id]) for e in task.test], "notes": notes, "runs": search["runs"]}
+
+
+def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespace) -> dict[str, Any]:
+    """The same, from an earlier start if it is there."""
+    kept = work / "ours.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(ours(task, work, door)))
+        if args.units is not None:
+            sys.exit(MORE)
+    return dict(json.loads(kept.read_text()))
+
+
+# TRL
+
+
+def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend) -> dict[str, Any]:
+    """TRL's best (rate, checkpoint) on dev, and its scores by test row, mean over seeds."""
+    searched = [(rate, SEEDS[0]) for rate in rates()]
+    train_theirs(task, work, args, searched)
+    found = {}
+    for rate, seed in searched:
+        for epoch, place in enumerate(adapters(work, rate, seed), 1):
+            found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work))
+            print(f"{task.name}: TRL rate {rate:.2g}, checkpoint {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
+    rate, epoch = max(found, key=lambda key: found[key])
+    train_theirs(task, work, args, [(rate, seed) for seed in SEEDS[1:]])
+    each = []
+    for seed in SEEDS:
+        dev = [statistics.mean(scores_of(task, task.dev, place, door, work)) for place in adapters(work, rate, seed)]
+        each.append(scores_of(task, task.test, adapters(work, rate, seed)[dev.index(max(dev))], door, work))
+    told = {f"{rate:.3g}, {epoch}": value for (rate, epoch), value in found.items()}
+    scores = [statistics.mean(row) for row in zip(*each, strict=True)]
+    return {"scores": scores, "rate": rate, "epoch": epoch, "dev": told}
+
+
+def train_theirs(task: Task, work: Path, args: argparse.Namespace, runs: Sequence[tuple[float, int]]) -> None:
+    """Let TRL train what is not there yet."""
+    prompt = first_prompt(task.practice())
+    rows = [
+        {"prompt": to_json(messages(prompt, e.text)), "completion": [{"role": "assistant", "content": e.target}]}
+        for e in task.train
+    ]
+    left = [run for run in runs if not (place_of(work, *run) / "done.json").exists()]
+    if not left:
+        return
+    now = left if args.units is None else left[: args.units]
+    job = {
+        "model": str(embedded.path()), "threads": args.threads, "rows": rows, "epochs": EPOCHS, "batch": BATCH,
+        "every": -(-EPOCHS * -(-len(rows) // BATCH) // CHECKPOINTS),
+        "runs": [{"folder": str(place_of(work, rate, seed)), "rate": rate, "seed": seed} for rate, seed in now],
+    }  # fmt: skip
+    (work / "job.json").write_text(json.dumps(job))
+    with (work / "trl.log").open("a") as log:
+        command = [args.peers, str(HERE / "sides" / "tune_trl.py"), str(work / "job.json")]
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+    if args.units is not None:
+        sys.exit(MORE)
+
+
+def place_of(work: Path, rate: float, seed: int) -> Path:
+    """Where one of TRL's trainings lies."""
+    return work / f"trl-{rate:.4g}-{seed}"
+
+
+def adapters(work: Path, rate: float, seed: int) -> list[Path]:
+    """TRL's checkpoints, in their order."""
+    found = place_of(work, rate, seed).glob("checkpoint-*")
+    return sorted(found, key=lambda place: int(place.name.rpartition("-")[2]))
+
+
+def scores_of(task: Task, rows: Sequence[Example], place: Path, door: LocalBackend, work: Path) -> list[float]:
+    """Scores of a PEFT folder on rows, by our engine and the task's metric."""
+    kept = work / "scores" / f"{place.parent.name}-{place.name}-{len(rows)}-{rows[0].id}.json"
+    if kept.exists():
+        return list(json.loads(kept.read_text()))
+    weights = replace(door.weights("embedded"), adapter=str(place), kind="lora")
+    prompt, decoding = first_prompt(task.practice()), Decoding(task.practice().mode, 128)
+    requests = [Request(messages(prompt, e.text), decoding, task.labels) for e in rows]
+    metric: Metric = metrics.load(task.metric)
+    with door.open(weights, place) as session:
+        replies = session.choose(requests) if task.labels else session.generate(requests)
+    scores = [metric(e, reply.text).value or 0.0 for e, reply in zip(rows, replies, strict=True)]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(scores))
+    return scores
+
+
+# The table
+
+
+def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[str, Any]:
+    """Both sides of one set."""
+    work: Path = args.work / name
+    work.mkdir(parents=True, exist_ok=True)
+    kept = work / "result.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    task = task_of(name, args.evals)
+    print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
+    one = kept_ours(task, work, door, args)
+    print(f"{name}: ours {statistics.mean(one['scores']):.3f} ({'; '.join(one['notes'])})", flush=True)
+    two = theirs(task, work, args, door)
+    best = f"rate {two['rate']:.2g}, checkpoint {two['epoch']}"
+    print(f"{name}: TRL {statistics.mean(two['scores']):.3f} ({best})", flush=True)
+    result = {"ours": one, "theirs": two}
+    kept.write_text(json.dumps(result))
+    return result
+
+
+def error(scores: Sequence[float]) -> float:
+    """Standard error of a mean over rows."""
+    return statistics.stdev(scores) / math.sqrt(len(scores))
+
+
+def line(name: str, result: dict[str, Any]) -> tuple[str, bool]:
+    """A row of the table, and whether ours holds."""
+    a, b = result["theirs"]["scores"], result["ours"]["scores"]
+    gaps = [y - x for x, y in zip(a, b, strict=True)]
+    gap, se = statistics.mean(gaps), error(gaps)
+    holds = gap >= -se
+    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * error(s):.1f}" for s in (a, b)]
+    used = "; ".join(note.partition(" ×")[0] for note in result["ours"]["notes"])
+    best = f"{result['theirs']['rate']:.2g}, {result['theirs']['epoch']}"
+    return (
+        f"| {name} | {len(a)} | {shown[0]} | {shown[1]} | {100 * gap:+.1f} ± {100 * se:.1f} | "
+        f"{'yes' if holds else '**no**'} | {best} | {used} × usual | "
+        f"{result['ours']['runs']:g} |"
+    ), holds
+
+
+def main() -> None:
+    """Measure, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
+    parser.add_argument("--evals", type=Path, default=Path("evals"))
+    parser.add_argument("--sets", default=",".join(ASKS))
+    parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
+    parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "tune_trl.md")
+    args = parser.parse_args()
+    door, lines = LocalBackend(), []
+    for name in args.sets.split(","):
+        if name != "support" and not (args.evals / f"{name}.jsonl").exists():
+            print(f"{name}: not in {args.evals}; left out", file=sys.stderr)
+            continue
+        lines.append(line(name, measured(name, args, door)))
+        given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH}
+        shown = ", ".join(f"{rate:.2g}" for rate in rates())
+        table = "\n".join(text for text, _ in lines)
+        counts = {"holds": sum(h for _, h in lines), "count": len(lines)}
+        args.out.write_text(HEAD.format(lines=table, rates=shown, **given, **counts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

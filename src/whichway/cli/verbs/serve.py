@@ -1,0 +1,64 @@
+"""Serve a run's winner, every other finalist and the base over OpenAI's chat protocol."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from whichway.errors import OptionError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    run: Annotated[Path | None, Argument(help="A finished run folder; without one, the bare model is served.")] = None,
+    model: Annotated[str, Option(help="The model to serve when no run is given.")] = "embedded",
+    host: Annotated[str, Option(help="Address to listen on; others than this machine's own want a key.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="Port to listen on; 0: any free one.")] = 8000,
+    api_key: Annotated[
+        str | None, Option(help="Bearer token that clients must send; also read from WHICHWAY_API_KEY.")
+    ] = None,
+) -> None:
+    """Serve `/v1/models` and `/v1/chat/completions`; stop with Ctrl-C."""
+    from whichway.cli.house import backends, base_of
+    from whichway.ship import menu
+    from whichway.ship.serve import app
+
+    key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
+    if host not in LOCAL and key is None:
+        raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
+    doors = backends()
+    offers = menu.of_run(run) if run is not None else menu.of_model(base_of(model, doors))
+    for name, told in menu.names(offers):
+        print(f"  {name:<24}{told}")
+    listen(app(offers, doors, key), host, port)
+
+
+def listen(application: object, host: str, port: int) -> None:
+    """Run the server until it is interrupted.
+
+    Raises:
+        OptionError: the port is taken, or the address is not this machine's.
+    """
+    import socket
+
+    import uvicorn
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    place = socket.socket(family, socket.SOCK_STREAM)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host, port))
+        place.listen()  # whoever reads the address below may connect at once
+    except OSError as error:
+        place.close()
+        raise OptionError(f"--host {host} --port {port}: {error.strerror}. Give another with --port.") from error
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{place.getsockname()[1]}/v1", flush=True)
+    config = uvicorn.Config(application, log_level="warning")  # type: ignore[arg-type]  # any ASGI application
+    with suppress(KeyboardInterrupt):  # the way to stop it
+        uvicorn.Server(config).run(sockets=[place])

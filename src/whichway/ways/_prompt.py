@@ -1,0 +1,58 @@
+"""What the ways share that start from the best prompt: let other ways make prompts, and keep the best on dev."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from whichway.contracts import Bench
+from whichway.errors import OptionError, WayFailed
+from whichway.nouns import Candidate, Practice, Weights
+
+
+class _OneSeed:
+    """A bench with one seed only, and maybe another base: what is bought there is bought here."""
+
+    def __init__(self, bench: Bench, base: Weights) -> None:
+        self._bench = bench
+        self.base, self.seeds = base, bench.seeds[:1]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench, name)
+
+
+def best_prompt(task: Practice, bench: Bench, names: Sequence[str], base: Weights | None = None) -> Candidate:
+    """The candidate of these prompting ways that is best on dev, the first of equals.
+
+    Args:
+        task: what is asked.
+        bench: where; candidates that the ways themselves enter cost their list price here too.
+        names: of ways, run with their own defaults on the first seed.
+        base: whose prompt it is; None: the model under trial.
+
+    Raises:
+        OptionError: a name is no prompting way.
+        WayFailed: none of them gave a prompt.
+    """
+    one = cast(Bench, _OneSeed(bench, base or bench.base))
+    found = [(bench.value(candidate), candidate) for candidate in _candidates(task, one, names)]
+    if not found:
+        raise WayFailed("no prompting way gave a prompt to start from")
+    value, best = max(found, key=lambda pair: pair[0])
+    bench.say(f"best of {len(found)} prompts: {best.note}, dev {value:.3f}")
+    return best
+
+
+def _candidates(task: Practice, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:
+    for name in names:
+        try:
+            way = importlib.import_module(f"whichway.ways.{name}")
+        except ModuleNotFoundError:
+            raise OptionError(f"there is no way '{name}'; name prompting ways such as prompt_plain") from None
+        if way.KIND != "prompt":
+            raise OptionError(f"way '{name}' makes no prompts; name some such as prompt_plain, prompt_shots")
+        try:
+            yield from way.adapt(task, bench, way.Options())
+        except WayFailed as failed:
+            bench.say(f"{name}: {failed}")

@@ -1,0 +1,42 @@
+"""LoRA under the best prompt: first prompts are tried on dev, then the adapter is trained under the winner.
+
+The order that BetterTogether (Soylu et al. 2024, arXiv 2407.10930) found best. Each half alone stands beside it in the
+same contest: `tune_lora` under the plain prompt, and the prompting ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from whichway.contracts import Bench
+from whichway.errors import WayFailed
+from whichway.nouns import Candidate, Practice
+from whichway.ways._prompt import best_prompt
+from whichway.ways._train import Training, trained
+from whichway.ways.tune_lora import adapter
+
+KIND = "both"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Training):
+    """Which prompts are tried, what is trained, and how long."""
+
+    prompts: tuple[str, ...] = field(
+        default=("prompt_plain", "prompt_shots"), metadata={"help": "prompting ways whose candidates are tried on dev"}
+    )
+    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    variant: Literal["lora", "rslora", "dora", "pissa"] = field(
+        default="lora", metadata={"help": "lora, rslora, dora or pissa"}
+    )
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield candidates: checkpoints of the full runs under the best prompt, seed by seed."""
+    if not bench.has("lora"):
+        raise WayFailed("this model's backend cannot train LoRA adapters")
+    prompt = best_prompt(task, bench, options.prompts).prompt
+    yield from trained(task, bench, "lora", options, prompt=prompt, **adapter(options.rank, options.variant))

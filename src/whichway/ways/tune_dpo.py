@@ -1,0 +1,36 @@
+"""Preferences: direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290) of a LoRA adapter.
+
+Rows have a wanted and a rejected answer. The adapter learns to make the wanted one likelier than the frozen base does,
+and the rejected one less likely. Rates are searched as in `tune_lora`, a tenth as high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from whichway.contracts import Bench
+from whichway.errors import WayFailed
+from whichway.nouns import Candidate, Practice
+from whichway.ways._train import Training, trained
+
+KIND = "fine-tune"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Training):
+    """What is trained, and how long."""
+
+    epochs: int = field(default=3, metadata={"help": "passes over the training rows"})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    beta: float = field(default=0.1, metadata={"help": "how dearly departing from the base is paid"})
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield candidates: checkpoints of the full runs, seed by seed."""
+    if not task.prefers:
+        raise WayFailed("preferences want rows with a chosen and a rejected answer; use tune_lora for answers alone")
+    if not bench.has("dpo"):
+        raise WayFailed("this model's backend cannot train on preferences")
+    yield from trained(task, bench, "dpo", options, rank=options.rank, beta=options.beta)

@@ -1,0 +1,41 @@
+"""A soft prompt: learned vectors in front of the input (prompt tuning: Lester et al. 2021, arXiv 2104.08691).
+
+They start from the embeddings of the task's own words. Prompt tuning comes near the other ways only in large models;
+under about a billion parameters expect little. Rates are searched as in `tune_lora`, from a higher rule of thumb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from whichway.contracts import Bench
+from whichway.errors import WayFailed
+from whichway.nouns import Candidate, Practice, Prompt
+from whichway.prompts.plain import first_prompt
+from whichway.prompts.template import instructions
+from whichway.ways._train import Training, trained
+
+KIND = "fine-tune"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Training):
+    """What is trained, and how long."""
+
+    tokens: int = field(default=20, metadata={"help": "learned vectors"})
+    instead: bool = field(
+        default=False, metadata={"help": "the vectors stand in the place of the written prompt, not in front of it"}
+    )
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield candidates: checkpoints of the full runs, seed by seed."""
+    if not bench.has("soft_prompt"):
+        raise WayFailed("this model's backend cannot train a soft prompt")
+    written = first_prompt(task)
+    prompt = Prompt() if options.instead else written
+    more: dict[str, Any] = {"tokens": options.tokens, "text": instructions(written)}
+    yield from trained(task, bench, "soft_prompt", options, prompt=prompt, **more)

@@ -1,0 +1,223 @@
+"""The server answers what the contest measured: through the model's name, and through the exported prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_ship_parity import SMALL, data, recorded
+
+from whichway.cli import main
+from whichway.nouns import Weights
+from whichway.ship import menu
+from whichway.ship.serve import app
+
+
+@pytest.fixture(scope="module")
+def run(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a prompt, calibrated or not, and a LoRA adapter."""
+    folder = tmp_path_factory.mktemp("served")
+    words = ["run", "--data", data(folder), "--model", tiny("llama"), "--out", folder / "run", *SMALL]
+    words += ["--ways", "prompt_plain,tune_lora", "--set", "tune_lora.epochs=1", "--set", "tune_lora.steps=1"]
+    assert main([str(word) for word in [*words, "--set", "tune_lora.rate=0.01"]]) == 0
+    return folder / "run"
+
+
+@contextlib.contextmanager
+def serving(*words: str | Path) -> Iterator[str]:
+    """The address of a server in a process of its own."""
+    command = [sys.executable, "-m", "whichway", "serve", *map(str, words), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = ""
+        for line in process.stdout:
+            if line.startswith("http"):
+                address = line.strip()
+                break
+        try:
+            yield address
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+
+
+def post(address: str, body: Any, key: str | None = None) -> dict[str, Any]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    request = urllib.request.Request(f"{address}/chat/completions", content, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        found = {"status": error.code, **json.load(error)}
+    return found
+
+
+def said(answer: dict[str, Any]) -> str:
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def test_every_finalist_answers_as_recorded(run: Path) -> None:
+    offers = menu.of_run(run)
+    with serving(run) as address:
+        for name in ("prompt_plain", "tune_lora"):
+            candidate = offers[name].candidate
+            assert candidate is not None
+            for text, answer in recorded(run, candidate.id).items():
+                got = post(address, {"model": name, "messages": [{"role": "user", "content": text}]})
+                assert said(got) == answer
+                assert got["usage"]["prompt_tokens"] > 10
+                assert set(got["choices"][0]["scores"]) == {"billing", "bill", "shipping"}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_exported_prompt_by_curl_answers_as_recorded(run: Path, tmp_path: Path) -> None:
+    """The shipped request, filled by text substitution and sent by curl to the bare model, repeats the records."""
+    assert main(["ship", str(run), "--way", "prompt_plain", "--out", str(tmp_path / "winner")]) == 0
+    manifest = json.loads((tmp_path / "winner" / "manifest.json").read_text())
+    body = (tmp_path / "winner" / "request.json").read_text()
+    with serving(run) as address:
+        for text, answer in recorded(run, manifest["candidate"]).items():
+            filled = body.replace(manifest["placeholder"], json.dumps(text)[1:-1])
+            command = ["curl", "-s", f"{address}/chat/completions", "-d", filled]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            assert said(json.loads(out)) == answer
+
+
+def test_a_batch_of_clients_is_answered_row_by_row(run: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    candidate = menu.of_run(run)["prompt_plain"].candidate
+    assert candidate is not None
+    answers = recorded(run, candidate.id)
+    with serving(run) as address, ThreadPoolExecutor(16) as clients:
+        ask = [{"model": "prompt_plain", "messages": [{"role": "user", "content": t}]} for t in list(answers) * 4]
+        got = list(clients.map(lambda body: said(post(address, body)), ask))
+    assert got == list(answers.values()) * 4
+
+
+@pytest.fixture(scope="module")
+def bare(tiny: Callable[[str], Path]) -> Iterator[str]:
+    """A server of the bare model."""
+    with serving("--model", tiny("llama")) as address:
+        yield address
+
+
+USER = [{"role": "user", "content": "Where is my parcel?"}]
+
+
+def test_written_text_has_limit_stop_and_repeats_itself(bare: str) -> None:
+    body = {"model": "base", "messages": USER, "max_tokens": 5}
+    first = post(bare, body)
+    assert first["choices"][0]["finish_reason"] in ("length", "stop")
+    assert first["usage"]["completion_tokens"] <= 5
+    whole = said(first)
+    assert said(post(bare, body)) == whole
+    if len(whole) > 1:
+        cut = post(bare, {**body, "stop": whole[1]})
+        assert said(cut) == whole[: whole.find(whole[1])]
+        assert cut["choices"][0]["finish_reason"] == "stop"
+    drawn = {**body, "temperature": 1.5, "n": 3, "seed": 4}
+    texts = [choice["message"]["content"] for choice in post(bare, drawn)["choices"]]
+    assert len(set(texts)) > 1
+    assert [choice["message"]["content"] for choice in post(bare, drawn)["choices"]] == texts
+
+
+def test_choice_bias_turns_a_choice(bare: str) -> None:
+    body = {"model": "base", "messages": USER, "structured_outputs": {"choice": ["yes", "no"]}}
+    first = said(post(bare, body))
+    other = "no" if first == "yes" else "yes"
+    assert said(post(bare, {**body, "choice_bias": {other: 50.0}})) == other
+
+
+def test_stream_says_the_same(bare: str) -> None:
+    body = {"model": "base", "messages": USER, "max_tokens": 5}
+    request = urllib.request.Request(
+        f"{bare}/chat/completions",
+        json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}).encode(),
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = [line.removeprefix("data: ") for line in answer.read().decode().split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    parts = [json.loads(line) for line in lines[:-1]]
+    text = "".join(choice["delta"].get("content", "") for part in parts for choice in part["choices"])
+    assert text == said(post(bare, body))
+    assert parts[-1]["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "part"),
+    [
+        (b"{", 400, "no JSON"),
+        ({"model": "base", "messages": []}, 400, "messages"),
+        ({"model": "bas", "messages": USER}, 404, "Did you mean 'base'"),
+        ({"model": "base", "messages": USER, "temprature": 1}, 400, "Did you mean 'temperature'"),
+        ({"model": "base", "messages": USER, "top_p": 0.5}, 400, "top_p"),
+        ({"model": "base", "messages": USER, "n": 1000}, 400, "n"),
+        ({"model": "base", "messages": [{"role": "user", "content": 3}]}, 400, "content"),
+        ({"model": "base", "messages": USER, "choice_bias": {"x": 1}}, 400, "choice_bias"),
+        (b'{"model": "base", "messages": "' + b"x" * 1_100_000 + b'"}', 413, "larger"),
+    ],
+)
+def test_bad_requests_are_refused_in_openai_shape(bare: str, body: Any, status: int, part: str) -> None:
+    got = post(bare, body)
+    assert got["status"] == status
+    assert part in got["error"]["message"]
+    assert got["error"]["type"] == "invalid_request_error"
+
+
+def test_candidate_ids_refuse_prompts_of_others(run: Path) -> None:
+    with serving(run) as address:
+        turns = [{"role": "system", "content": "Be kind."}, *USER]
+        got = post(address, {"model": "prompt_plain", "messages": turns})
+    assert got["status"] == 400
+    assert "'base'" in got["error"]["message"]
+
+
+def test_key_is_wanted_elsewhere_and_checked(
+    tiny: Callable[[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WHICHWAY_API_KEY", raising=False)
+    assert main(["serve", "--model", str(tiny("llama")), "--host", "0.0.0.0"]) == 2
+    assert "--api-key" in capsys.readouterr().err
+    with serving("--model", tiny("llama"), "--api-key", "secret") as address:
+        body = {"model": "base", "messages": USER, "max_tokens": 1}
+        assert post(address, body)["status"] == 401
+        assert post(address, body, "wrong")["status"] == 401
+        assert "choices" in post(address, body, "secret")
+
+
+def test_a_failing_model_ends_the_answer_not_the_server() -> None:
+    import anyio
+
+    from whichway.errors import ModelError
+    from whichway.nouns import Decoding, Message, Request
+    from whichway.ship.desk import Desk
+
+    class Broken:
+        def open(self, weights: Weights, adapter: Path | None) -> Any:
+            raise ModelError("gone")
+
+    async def twice() -> list[str]:
+        said = []
+        async with Desk({"broken": Broken()}) as desk:  # type: ignore[dict-item]
+            for _ in range(2):
+                try:
+                    ask = Request((Message("user", "x"),), Decoding("generate"))
+                    await desk.ask(menu.Offer(Weights("broken", "x")), [ask])
+                except ModelError as error:
+                    said.append(str(error))
+        return said
+
+    assert anyio.run(twice) == ["gone", "gone"]
+    assert app({}, {}) is not None
