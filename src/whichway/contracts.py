@@ -61,6 +61,17 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A session that also reads plain text. Optional: where it is missing, forgetting is not measured."""
+
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """A reply for each text: `tokens_in` tokens were predicted from those before them in the text, and
+        `scores["nats"]` is the sum of their negative log-probabilities.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A door to models. `name` and `version` enter every digest."""
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Split, Task
-from whichway.tasks import check, columns, metrics, read, split
-from whichway.tasks.metrics import json_fields, numeric
+from whichway.nouns import Example, MetricSpec, Prompt, Split, Task
+from whichway.prompts import text
+from whichway.tasks import check, columns, metrics, open_ended, read, split
+from whichway.tasks.metrics import checks, json_fields, numeric
 from whichway.tasks.metrics._text import plain
 from whichway.tasks.read import SPLIT_WORDS, Row, Table
 from whichway.tasks.spec import Spec
 
 MOST_LABELS, LEAST_ROWS_PER_LABEL, LONGEST_LABEL = 100, 3, 60
 MOST_NUMBER_CLASSES = 20
+PREFERENCE = "preference"  # the metric of rows with a chosen and a rejected answer
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
 
 
@@ -50,13 +52,17 @@ def load(spec: Spec) -> Task:
 
 def examine(spec: Spec) -> Examined:
     """The task that a spec describes, with the findings of all checks. Raises as `load` does."""
+    if spec.inputs is not None and (spec.data is not None or spec.target is not None):
+        raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
+    if open_ended.is_open(spec):
+        return _examine_open(spec)
     table = _table(spec)
     where = str(table.path)
     parts = _columns(spec, table)
     samples = _samples(table, parts)
     check.refuse_small(len(samples), where)
     check.refuse_constant((s.example.target for s in samples), where, parts.target)
-    labels, metric = _judge(spec, samples)
+    labels, metric = _judge(spec, samples, bool(parts.rejected))
     samples, spelling = _spelled(samples, labels)
     samples, doubles = _distinct(samples)
     check.refuse_small(len(samples), f"{where}, without duplicates")
@@ -70,6 +76,19 @@ def examine(spec: Spec) -> Examined:
     check.refuse_splits(task, where)
     notes = _notes(spec, parts, labels, metric, sides.near)
     warnings = [*spelling, *doubles, *sides.warnings, *_group_hint(table, parts)]
+    return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+
+
+def _examine_open(spec: Spec) -> Examined:
+    """A task without wanted answers."""
+    metric = spec.metric if spec.metric else MetricSpec("checks", spec.checks) if spec.checks else None
+    if metric is not None and metric.name not in ("checks", "python_function"):
+        raise OptionError(
+            f"metric {metric.name} compares with wanted answers, and no target is named. Say target: COLUMN, or leave "
+            "the metric out: answers are judged by the checks."
+        )
+    table = _table(spec) if spec.inputs is None else None
+    task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
 
 
@@ -118,6 +137,8 @@ def _samples(table: Table, parts: columns.Columns) -> list[_Sample]:
     _refuse_empty(table, parts.target, "the target")
     if parts.id:
         _refuse_double_ids(table, parts.id)
+    if parts.rejected:
+        _refuse_empty(table, parts.rejected, "the rejected answer")
     return [_sample(row, parts) for row in table.rows]
 
 
@@ -126,7 +147,10 @@ def _sample(row: Row, parts: columns.Columns) -> _Sample:
     if not any(fields.values()):
         raise DataError(f"{row.where}: the input ({', '.join(parts.input)}) is empty. Fill it or delete the row.")
     group = row.fields.get(parts.group, "") if parts.group else ""
-    return _Sample(Example(fields, row.fields[parts.target], group or None, row.origin), row, _side(row, parts.split))
+    target, rejected = row.fields[parts.target], row.fields[parts.rejected] if parts.rejected else None
+    if target.strip() == (rejected or "").strip():
+        raise DataError(f"{row.where}: the chosen and the rejected answer are the same. Delete the row.")
+    return _Sample(Example(fields, target, group or None, row.origin, rejected), row, _side(row, parts.split))
 
 
 def _side(row: Row, column: str | None) -> Split | None:
@@ -162,9 +186,11 @@ def _refuse_double_ids(table: Table, column: str) -> None:
 # Labels and metric
 
 
-def _judge(spec: Spec, samples: Sequence[_Sample]) -> tuple[tuple[str, ...], MetricSpec]:
+def _judge(spec: Spec, samples: Sequence[_Sample], prefers: bool) -> tuple[tuple[str, ...], MetricSpec]:
     """The labels (none for free text) and the metric, as the user says or as the targets suggest."""
     targets = [s.example.target for s in samples]
+    if prefers or (spec.metric and spec.metric.name == PREFERENCE):
+        return (), _preference(spec.metric, prefers)
     named = metrics.load(spec.metric) if spec.metric else None
     if spec.labels is not None:
         labels = _separate(spec.labels)
@@ -175,13 +201,29 @@ def _judge(spec: Spec, samples: Sequence[_Sample]) -> tuple[tuple[str, ...], Met
     return labels, _complete(spec.metric or MetricSpec(_default_metric(labels, targets)), labels)
 
 
+def _preference(metric: MetricSpec | None, prefers: bool) -> MetricSpec:
+    """The metric of rows with a chosen and a rejected answer."""
+    if not prefers:
+        raise OptionError(f"metric {PREFERENCE} wants rows with a column 'chosen' and a column 'rejected'.")
+    if metric is not None and metric.name != PREFERENCE:
+        raise OptionError(
+            f"rows with a chosen and a rejected answer are judged by {PREFERENCE}, not by {metric.name}. To learn the "
+            "chosen answers alone, take the column 'rejected' out of the data."
+        )
+    found = metric or MetricSpec(PREFERENCE)
+    metrics.load(found)  # its options are known
+    return found
+
+
 def _complete(metric: MetricSpec, labels: tuple[str, ...]) -> MetricSpec:
     """A metric with the options that the task fills in."""
     known = metrics.options(metric.name)
     extra: dict[str, object] = {}
     if labels and "labels" in known and metrics.load(metric).closed:
         extra["labels"] = list(labels)
-    if metric.name == "python_function":
+    if metric.name == "checks":
+        metrics.load(metric)
+    if metric.options.get("function"):
         file = Path(str(metric.options["function"]).rpartition(":")[0])
         extra["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return MetricSpec(metric.name, {**extra, **metric.options})
@@ -305,19 +347,32 @@ def _task(
 
     return Task(
         name=spec.name or _name(samples[0].row.path if spec.data is None else spec.data),
-        ask=spec.ask or parts.ask or _ask(parts),
+        ask=spec.ask or parts.ask or ("" if parts.rejected else _ask(parts)),  # the rows of preferences ask themselves
         train=of("train"),
         dev=of("dev"),
         test=of("test"),
         metric=metric,
         labels=labels,
-        model=spec.model,
+        model=spec.models[0] if spec.models else spec.model,
         volume=spec.volume,
         margin=spec.margin,
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
+        models=spec.models if len(spec.models) > 1 else (),
+        prompts=tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
+        checks=_checks(spec, parts),
+        judge=spec.judge.spec() if spec.judge and not labels else None,
+        repeats=spec.repeats,
     )
+
+
+def _checks(spec: Spec, parts: columns.Columns) -> MetricSpec | None:
+    """Checks beside a metric that compares with wanted answers."""
+    if not spec.checks:
+        return None
+    checks.refuse_unknown_fields(spec.checks, parts.input)
+    return _complete(MetricSpec("checks", spec.checks), ())
 
 
 def _name(path: Path) -> str:
@@ -340,10 +395,11 @@ def _notes(spec: Spec, parts: columns.Columns, labels: Sequence[str], metric: Me
         notes.append(f"input: {', '.join(parts.input)}; target: {parts.target} (found by name).")
     if parts.spare:
         notes.append(f"Columns not used: {', '.join(parts.spare)}.")
-    if not spec.ask:
+    if not spec.ask and (parts.ask or not parts.rejected):
         notes.append("ask: taken from the data." if parts.ask else f'ask: "{_ask(parts)}" (say better: ask).')
     if spec.metric is None:
-        notes.append(f"metric: {metric.name}, as the answers are {f'{len(labels)} labels' if labels else 'open'}.")
+        answers = f"{len(labels)} labels" if labels else "chosen or rejected" if parts.rejected else "open"
+        notes.append(f"metric: {metric.name}, as the answers are {answers}.")
     if joined:
         notes.append(f"{joined} near-duplicates are kept in the split of their first copy.")
     return notes
