@@ -1,6 +1,6 @@
-"""Prompt optimisers at equal calls: prompt_search beside GEPA and MIPROv2 (light), on the support example and on sets.
+"""Prompt optimisers at equal calls: prompt_search beside GEPA and MIPROv2 (light), on the example and on sets.
 
-    python benchmarks/prompt_search.py --evals EVALS --place runs/prompt_search --out benchmarks/results/prompt_search.md
+    python benchmarks/prompt_search.py --evals EVALS --out benchmarks/results/prompt_search.md
 
 EVALS is a folder with JSON-lines files (`input`, `target`); see SETS for their names. Each (set, way, calls, seed) is a
 contest of its own with that budget and a cache of its own, and the finalist crosses the whole test split. Interrupted,
@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -189,16 +188,17 @@ def _paired(differences: FloatArray, rng: np.random.Generator) -> str:
     return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}, p {permuted(differences, rng):.4f})"
 
 
-def page(found: Mapping[Cell, Came], rng_note: str) -> str:
+def page(found: Mapping[Cell, Came]) -> str:
     """The markdown page."""
     head = [
         "# Prompt optimisers at equal calls",
         "",
-        "`benchmarks/prompt_search.py`: the embedded model (8.7 M parameters), accuracy on the whole test split, three seeds,",
-        "each a contest of its own with the same purse (answers that a way may buy, its own proposals included; the test",
-        "split is not counted). Zero-shot is the finalist of `prompt_plain`, calibrated where dev says so. Intervals and p",
-        "(sign flips of paired rows) are over rows, on the mean of the seeds. Seconds are the model's own, at list price.",
-        rng_note,
+        "`benchmarks/prompt_search.py`: the embedded model (8.7 M parameters), accuracy on the whole test split, three",
+        "seeds, each a contest of its own with the same purse (answers that a way may buy, its own proposals included;",
+        "the test split is not counted). Zero-shot is the finalist of `prompt_plain`, calibrated where dev says so.",
+        "Intervals and p (sign flips of paired rows) are over rows, on the mean of the seeds. Seconds are the model's own.",
+        "The model learns from shots only when they are alike: the ideas of `prompt_search` were ordered on dev rows of",
+        "these sets, never on test rows. Neither GEPA nor MIPROv2 chooses shots for each row, or biases for labels.",
         "",
     ]
     notes = ["", "What each search ended with:", ""]
@@ -206,12 +206,6 @@ def page(found: Mapping[Cell, Came], rng_note: str) -> str:
         if cell.way != ZERO:
             notes.append(f"- {cell.task}, {cell.calls:,}, {cell.way}, seed {cell.seed}: {came.reason or came.note}")
     return "\n".join([*head, *table(found), *notes]) + "\n"
-
-
-NOTE = (
-    "The model learns from shots only when they are alike: the ideas of `prompt_search` were ordered on dev rows of these\n"
-    "sets and never on test. Neither GEPA nor MIPROv2 chooses shots for each row, or biases for labels."
-)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -230,7 +224,7 @@ def main(words: Sequence[str] | None = None) -> None:
         except WhichwayError as error:
             print(f"{cell.name}: {error}", file=sys.stderr, flush=True)
     found = {cell: came for cell in cells("") if (came := read(options.place / cell.name, cell.way))}
-    text = page(found, NOTE)
+    text = page(found)
     sys.stdout.write(text)
     if options.out:
         options.out.write_text(text, encoding="utf-8")

@@ -121,7 +121,7 @@ def _completion(text: str, finish: str, why: str, score: float | None) -> Body:
 
 def _handler(asked: queue.Queue[Any]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer: Future[Body] = Future()
             asked.put((body, answer))

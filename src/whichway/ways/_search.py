@@ -116,7 +116,9 @@ class Search:
         batch = self._batch(best.prompt, now)
         entered = {best.id: now} | {c.id: v for v in batch.values() for c in v.candidates}
         field = list(dict.fromkeys([best, *now.candidates, *(c for v in batch.values() for c in v.candidates)]))
-        ranked = self._bench.race(field, keep=1, calls=max(0, self._rest() - self._duel()))
+        room = max(0, self._rest() - self._duel())
+        least = 2 * self._look * (len(batch) + 1)
+        ranked = self._bench.race(field, keep=1, calls=min(room, max(least, room // 2)))
         if not ranked:
             return best, now
         ranks = {runner.candidate.id: place for place, runner in enumerate(ranked)}

@@ -48,7 +48,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
         Endpoint(task, bench, calls).run(work)
         prompt, value, count = desks[0].best()
-        why = "stopped as its calls were spent" if desks[0].spent else f"stopped after {calls} metric calls"
+        why = "stopped as its calls were spent" if desks[0].spent else f"stopped after {3 * calls} metric calls"
         gain = "the starting instruction stayed" if prompt.objective == first_prompt(task).objective else "rewritten"
         bench.say(f"seed {seed}: {len(desks[0].scores)} prompts validated; {gain}, dev {value:.3f} on {count}; {why}")
         yield made(task, bench, prompt, seed, options.max_tokens, "prompt_gepa", f"GEPA, {gain}; {why}")
@@ -79,7 +79,7 @@ def optimise(desk: Desk, seed: int, calls: int, minibatch: int) -> None:
             adapter=adapter,
             reflection_lm=adapter.reflect,
             reflection_minibatch_size=minibatch,
-            stop_callbacks=[lambda state: desk.spent or adapter.calls >= calls],
+            stop_callbacks=[lambda _state: desk.spent or adapter.calls >= 3 * calls],
             cache_evaluation=True,
             seed=seed,
             logger=_Silent(),

@@ -84,7 +84,7 @@ def optimise(desk: Desk, seed: int, options: Options) -> Any:
     short = [e for e in desk.task.train if len(e.text) + len(e.target) <= options.longest] or list(desk.task.train)
     train, val = ([_example(e) for e in rows] for rows in (short, desk.rows))
     optimiser = MIPROv2(
-        metric=lambda example, answer, trace=None: model.score(example.text, answer.answer),
+        metric=lambda example, answer, _trace=None: model.score(example.text, answer.answer),
         prompt_model=model,
         task_model=model,
         max_bootstrapped_demos=options.demos,
