@@ -2,9 +2,9 @@
 
 The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
 dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is halved, too
-(successive halving: Jamieson & Talwalkar 2016, arXiv 1502.07943): of N prompts, N/2 go on at an eighth of the rows, N/4
-at a quarter, N/8 at half, and of candidates that differ only in their labels' biases, which share their answers, one.
-Where the calls do not pay for that, halving starts earlier. Candidates within one standard error of the leader are a
+(successive halving: Jamieson & Talwalkar 2016, arXiv 1502.07943; less at first, when rows say little): of N prompts
+0.7 N go on at an eighth of the rows, 0.3 N at a quarter, N/8 at half, and of candidates that differ only in their
+labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. Candidates within one standard error of the leader are a
 tie, which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are wanted, when the
 rows end, or when what is left of the purse does not pay for the next row of two.
 """
@@ -68,7 +68,7 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
         reached = to
         if to < rows:
             break
-        size = max(keep, math.ceil(prompts * start / (2 * rows))) if heat.halve and rows >= start else None
+        size = max(keep, kept(prompts, rows, start)) if heat.halve and rows >= start else None
         going, dropped = _cut(going, rows, heat, size)
         gone += dropped
         if len(going) <= keep and (heat.halve or len(going) == 1):
@@ -76,14 +76,22 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
     return _ranked(going, gone, heat)
 
 
+def kept(prompts: int, rows: int, start: float) -> int:
+    """How many prompts go on after so many rows, when they are thinned out first at `start` rows."""
+    if rows < start:
+        return prompts
+    share = 0.7 if rows < 2 * start else 0.3 if rows < 4 * start else start / (2 * rows)
+    return math.ceil(prompts * share)
+
+
 def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
-    """Rows at which the prompts are halved first: an eighth of all, or fewer where the calls do not pay for that."""
+    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay for that."""
     starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
     for start in starts:
         paid, before, going = 0, 0, prompts
         for rows in at:
             paid, before = paid + going * (rows - before), rows
-            going = math.ceil(prompts * start / (2 * rows)) if rows >= start else going
+            going = kept(prompts, rows, start)
             if going <= 1:
                 break
         if calls is None or paid <= calls:

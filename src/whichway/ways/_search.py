@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from whichway.contracts import Bench, Runner
-from whichway.errors import BudgetSpent, WayFailed
+from whichway.errors import BudgetSpent, OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Practice, Prompt, Reply, Weights, digest
 from whichway.prompts import rewrite
 from whichway.prompts.calibrate import biased, calibrated, fitted_bias
@@ -85,6 +85,7 @@ class Search:
             weights[REWRITE] = REWRITE_WEIGHT
         self._portfolio = Portfolio(weights, options.patience)
         self._seen: set[str] = set()
+        self._writer = _writer(bench, options.proposer)
         self._start = first_prompt(task)
 
     # the whole
@@ -176,7 +177,7 @@ class Search:
         """What the writer makes of the instruction."""
         if not evidence.failures:
             return None
-        writer = Candidate(Prompt(objective=rewrite.TASK), self._writer(), Decoding("generate", WRITTEN, 0.7))
+        writer = Candidate(Prompt(objective=rewrite.TASK), self._writer, Decoding("generate", WRITTEN, 0.7))
         asked = Example({"text": rewrite.question(prompt, evidence, self._rng)}, "")
         reply = self._bench.ask(writer, [asked])[0]
         read = rewrite.read(prompt, reply.text, reply.finish)
@@ -184,12 +185,6 @@ class Search:
             self._bench.say(f"seed {self._seed}: a rewritten instruction was refused: {read}")
             return None
         return read
-
-    def _writer(self) -> Weights:
-        backend, colon, base = self._options.proposer.partition(":")
-        if not colon:
-            return self._bench.base
-        return self._bench.weights(backend, self._options.proposer if backend == "fake" else base)
 
     def _ready(self, proposal: Proposal) -> Variants | None:
         """A proposal that is new and passes the guards, with its variants."""
@@ -270,6 +265,17 @@ class Search:
             f"dev {first.value:.3f} on {len(first.scores)} rows; {used} of {self._calls} calls, "
             f"at most {pace * self._rest():.0f} s to go"
         )
+
+
+def _writer(bench: Bench, proposer: str) -> Weights:
+    """Whose weights rewrite instructions."""
+    backend, colon, base = proposer.partition(":")
+    if not colon:
+        return bench.base
+    try:
+        return bench.weights(backend, proposer if backend == "fake" else base)
+    except KeyError:
+        raise OptionError(f"prompt_search.proposer is '{proposer}': there is no backend '{backend}'.") from None
 
 
 def first_look(rows: int) -> int:
