@@ -1,12 +1,13 @@
 """A heat: a way's own candidates race on the same shuffled blocks of dev rows while it searches.
 
 The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
-dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is halved, too
-(successive halving: Jamieson & Talwalkar 2016, arXiv 1502.07943; less at first, when rows say little): of N prompts
+dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is thinned, too, as by
+successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), but less at first, when rows say little: of N prompts
 0.7 N go on at an eighth of the rows, 0.3 N at a quarter, N/8 at half, and of candidates that differ only in their
-labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. Candidates within one standard error of the leader are a
-tie, which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are wanted, when the
-rows end, or when what is left of the purse does not pay for the next row of two.
+labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. Candidates
+within one standard error of the leader are a tie, which the loss of the wanted labels breaks (as in `halving`). It ends
+when as many are left as are wanted, when the rows end, or when what is left of the purse does not pay for another row
+of two.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def kept(prompts: int, rows: int, start: float) -> int:
 
 
 def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
-    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay for that."""
+    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay so many."""
     starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
     for start in starts:
         paid, before, going = 0, 0, prompts

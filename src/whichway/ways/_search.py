@@ -85,6 +85,7 @@ class Search:
             weights[REWRITE] = REWRITE_WEIGHT
         self._portfolio = Portfolio(weights, options.patience)
         self._seen: set[str] = set()
+        self._notes: dict[str, str] = {}  # prompt -> how it came about
         self._writer = _writer(bench, options.proposer)
         self._start = first_prompt(task)
 
@@ -114,12 +115,13 @@ class Search:
 
     def _round(self, number: int, best: Candidate, now: Variants) -> tuple[Candidate, Variants]:
         """Draw a batch, race it with what it started from; returns the winner with its variants."""
-        batch = self._batch(best.prompt, now)
+        batch = self._batch(best, now)
         entered = {best.id: now} | {c.id: v for v in batch.values() for c in v.candidates}
         field = list(dict.fromkeys([best, *now.candidates, *(c for v in batch.values() for c in v.candidates)]))
         room = max(0, self._rest() - self._duel())
         least = 2 * self._look * (len(batch) + 1)
-        ranked = self._bench.race(field, keep=1, calls=min(room, max(least, room // 2)))
+        calls = min(room, max(least, room // 2))
+        ranked = self._bench.race(field, keep=1, calls=calls, halve=len(batch) > 1)
         if not ranked:
             return best, now
         ranks = {runner.candidate.id: place for place, runner in enumerate(ranked)}
@@ -152,7 +154,7 @@ class Search:
 
     # proposals
 
-    def _batch(self, prompt: Prompt, now: Variants) -> dict[str, Variants]:
+    def _batch(self, best: Candidate, now: Variants) -> dict[str, Variants]:
         """Idea -> its proposal, ready to race."""
         evidence = Evidence(self._rows, self._task.labels, now.failures)
         room = max(0, self._rest() - self._duel()) // (self._held + 2 * self._look)
@@ -160,8 +162,8 @@ class Search:
         for name in self._portfolio.order(self._rng):
             if len(batch) >= max(1, min(self._options.batch, room)) or self._rest() <= self._held:
                 break
-            proposal = self._propose(name, prompt, evidence)
-            variants = proposal and self._ready(proposal)
+            proposal = self._propose(name, best.prompt, evidence)
+            variants = proposal and self._ready(proposal, best)
             if variants:
                 batch[name] = variants
             else:
@@ -186,7 +188,7 @@ class Search:
             return None
         return read
 
-    def _ready(self, proposal: Proposal) -> Variants | None:
+    def _ready(self, proposal: Proposal, parent: Candidate) -> Variants | None:
         """A proposal that is new and passes the guards, with its variants."""
         mark = digest(proposal.prompt)
         wrong = faults(proposal.prompt, self._start, self._dev)
@@ -195,13 +197,16 @@ class Search:
         if wrong or mark in self._seen:
             return None
         self._seen.add(mark)
+        before = self._notes.get(digest(parent.prompt))
         made = Candidate(
             proposal.prompt,
             self._bench.base,
             reading(self._task, self._options.max_tokens, 0.0, "prompt_search"),
             seed=self._seed,
-            note=proposal.note,
+            note=f"{before} + {proposal.note}" if before else proposal.note,
+            parent=parent.id,
         )
+        self._notes[mark] = made.note
         return self._variants(made)
 
     def _variants(self, candidate: Candidate) -> Variants | None:
