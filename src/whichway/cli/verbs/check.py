@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from whichway.cli.flags import TaskFlags, spread
 from whichway.nouns import Split
@@ -16,11 +18,22 @@ MOST = 40  # labels shown
 
 
 @spread
-def check(task: TaskFlags) -> None:
-    """Check a task: its splits, labels and lengths, what was decided for you, and what weakens it."""
+def check(
+    task: TaskFlags,
+    show: Annotated[int, Option(min=0, help="Training rows shown token by token, as the trainer renders them.")] = 3,
+    probe: Annotated[
+        bool, Option("--probe", help="Judge labels by the model's hidden states (loads it) instead of by words.")
+    ] = False,
+) -> None:
+    """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
+    from rich.console import Console
+
+    from whichway.cli import examined
     from whichway.cli.asked import asked
 
-    print("\n".join(lines(asked(task).findings)))
+    found = asked(task)
+    print("\n".join(lines(found.findings)), flush=True)
+    examined.show(found.task, show, probe, Console(highlight=False))
 
 
 def lines(findings: Findings) -> Iterator[str]:
