@@ -156,7 +156,11 @@ class Bench(Protocol):
         ...
 
     def race(
-        self, candidates: Sequence[Candidate], keep: int = 1, rows: int | None = None, calls: int | None = None,
+        self,
+        candidates: Sequence[Candidate],
+        keep: int = 1,
+        rows: int | None = None,
+        calls: int | None = None,
         halve: bool = True,
     ) -> list[Runner]:
         """Race candidates on the same shuffled blocks of dev rows, paired, until `keep` of them are left.

@@ -294,6 +294,8 @@ class Prompt:
     success_criteria: str = ""
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
+    pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
+    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
 
     @property
     def content(self) -> dict[str, Any]:
@@ -303,7 +305,9 @@ class Prompt:
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 
-_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
+_YOUNG = frozenset(
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +334,20 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+    answer_mark: str = ""  # written text is thoughts, and the answer stands behind the last of these marks
+    votes: int = 1  # texts drawn for one answer; the most frequent answer counts (self-consistency)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger fields that are at their default, so that a candidate keeps its id for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {"answer_mark": "", "votes": 1}
+        return {name: value for name, value in plain.items() if name not in young or value != young[name]}
+
+    @property
+    def one(self) -> Decoding:
+        """How a single text of it is written."""
+        return dataclasses.replace(self, answer_mark="", votes=1)
 
     @property
     def draws(self) -> bool:
@@ -352,7 +370,7 @@ class Candidate:
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt.content, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding.content])
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +381,11 @@ class Request:
     decoding: Decoding
     labels: tuple[str, ...] = ()
     repeat: int = 0
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON, the decoding without younger fields at their default: what a cached answer is found by."""
+        return {**to_json(self), "decoding": self.decoding.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +402,8 @@ class Reply:
     )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
+    thoughts: str = ""  # what was written before the answer, where the answer was read off it
+    unread: str = ""  # why no answer could be read off what was written
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,10 +226,10 @@ def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple
 
 
 def _labels_used(kind: str, plan: Mapping[str, Any], finalists: Sequence[Candidate]) -> int:
-    """Labelled rows a way needs: all of train where it trains, its shots where it prompts."""
+    """Labelled rows a way needs: all of train where it trains, its shots and their pool where it prompts."""
     if kind != "prompt":
         return int(plan["rows"].get("train", 0))
-    return max((len(c.prompt.shots) for c in finalists), default=0)
+    return max((len(c.prompt.shots) + len(c.prompt.pool) for c in finalists), default=0)
 
 
 def _tokens(records: Sequence[Record]) -> list[float]:

@@ -276,9 +276,7 @@ class Answerer:
         """Decode all rows; fewer at once when memory runs out."""
         places = _ROWS[self.model.device.type]
         while True:
-            writing = [
-                Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows
-            ]
+            writing = [Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows]
             try:
                 Batch(self.module, self.model.device, self._prefix, places, self._over).run(writing)
             except (MemoryError, RuntimeError) as error:
