@@ -83,9 +83,9 @@ def lines(found: list[tuple[Task, Estimate, dict[str, float], float, float]]) ->
     yield "# Estimates beside actuals"
     yield ""
     yield (
-        f"{within} of {len(factors)} within a factor of 1.5 ({100 * within / max(1, len(factors)):.0f} %; wanted 90 %), "
+        f"{within} of {len(factors)} within a factor of 1.5 ({100 * within / max(1, len(factors)):.0f} %; wanted 90), "
         f"the middle one {sorted(factors)[len(factors) // 2]:.2f}, the worst {max(factors):.2f}. Seconds are those of "
-        f"the ledger: answering and training at list price. A way that takes less than {1000 * SHORT:.0f} ms either way "
+        f"the ledger: answering and training at list price. A way under {1000 * SHORT:.0f} ms either way "
         "is not counted. The ceiling is without racing. Probe and contest ran one after the other in one process, with "
         "new caches."
     )

@@ -83,7 +83,8 @@ def test_reading_is_in_the_ledger_but_in_no_purse(tmp_path):
     spent = sum(line["seconds"] for line in lines)
     assert spent == pytest.approx(2 * 0.01 * len(passages(None)))
     fit = read_status(tmp_path / "run", "tune_lora")["seconds_fit"]
-    others = [line for line in read_lines(tmp_path / "run" / "ledger.jsonl") if line["what"] not in ("forgetting", "test")]
+    ledger = list(read_lines(tmp_path / "run" / "ledger.jsonl"))
+    others = [line for line in ledger if line["what"] not in ("forgetting", "test")]
     assert fit == pytest.approx(sum(line["seconds"] for line in others if line["who"] == "tune_lora"))
     trained = [line for line in others if line["what"] == "train"]
     assert all(line["peak_bytes"] == 123_000_000 and line["bytes"] > 0 for line in trained)

@@ -1,4 +1,4 @@
-"""Data preparation: personal data, copies, wrong labels, the chat file and its log, and that it reads as a task again."""
+"""Data preparation: personal data, copies, wrong labels, the chat file with its log, which reads as a task again."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def rows(count: int = 120, seed: int = 0) -> list[Example]:
         rng.shuffle(words)
         found.append(Example({"text": " ".join(words)}, label, origin=f"rows.csv:{n + 2}"))
     return found
+
+
+def turned(row: Example, origin: str) -> Example:
+    """The row with the other label."""
+    return Example(row.input, {"billing": "delivery", "delivery": "billing"}[row.target], origin=origin)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +82,7 @@ def test_other_numbers_are_left_alone(text):
 
 def test_planted_wrong_labels_are_found_and_others_are_not_blamed():
     planted = {8, 31, 64}
-    noisy = [
-        Example(e.input, {"billing": "delivery", "delivery": "billing"}[e.target], origin=e.origin) if n in planted else e
-        for n, e in enumerate(rows())
-    ]
+    noisy = [turned(e, e.origin) if n in planted else e for n, e in enumerate(rows())]
     found = suspects(noisy)
     assert {s.example.origin for s in found} == {f"rows.csv:{n + 2}" for n in planted}
     assert all(s.believed != s.example.target and s.probability > 0.6 > s.given_probability for s in found)
@@ -91,7 +93,7 @@ def test_planted_wrong_labels_are_found_and_others_are_not_blamed():
 def test_suspects_by_given_features():
     examples = rows()
     features = [[float(e.target == "billing"), float(n % 7)] for n, e in enumerate(examples)]
-    examples[5] = Example(examples[5].input, "billing" if examples[5].target == "delivery" else "delivery", origin="x:1")
+    examples[5] = turned(examples[5], "x:1")
     assert [s.example.origin for s in suspects(examples, features)] == ["x:1"]
 
 
@@ -118,7 +120,7 @@ def test_nothing_is_changed_unless_it_is_asked_for():
 def test_each_wish_does_its_part_and_tells_each_change():
     examples = [*rows(), Example({"text": "mail me at a@b.example about my invoice"}, "billing", origin="rows.csv:200")]
     examples.append(Example(examples[0].input, examples[0].target, origin="rows.csv:201"))
-    examples.append(Example(examples[1].input, "billing" if examples[1].target == "delivery" else "delivery", origin="rows.csv:202"))
+    examples.append(turned(examples[1], "rows.csv:202"))
     kept, changes = clean.clean(as_sources(examples), Wishes(drop_duplicates=True, mask_personal=True), True)
     assert [(c.change, c.what, c.where) for c in changes] == [
         ("masked", "e-mail", "rows.csv:200"),

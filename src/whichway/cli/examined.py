@@ -110,7 +110,8 @@ def histogram(found: Lengths) -> Iterator[str]:
         start = low + bar * width
         marks = "▇" * round(WIDE * counts[bar] / top) or ("▏" if counts[bar] else "")
         yield f"  {start:>6}–{start + width - 1:<6}{counts[bar]:>6}  {marks}".rstrip()
-    yield f"  {sum(found.trained)} trained tokens without turn ends, {sum(found.trained) / len(found.trained):.1f} a row"
+    trained = sum(found.trained)
+    yield f"  {trained} trained tokens without turn ends, {trained / len(found.trained):.1f} a row"
 
 
 def cut(found: Lengths, rows: Sequence[Example]) -> Iterator[str]:
