@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_loss_on_plain_text_is_transformers(tiny, model):
     session = Answerer(model, model.module)
     assert isinstance(session, Reader)
     reply = session.read([TEXT])[0]
-    wanted, count = plain_loss(type("M", (), {"module": fresh, "renderer": model.renderer, "device": model.device}), TEXT)
+    wanted, count = plain_loss(replace(model, module=fresh), TEXT)
     assert reply.tokens_in == count > 200
     assert reply.scores["nats"] == pytest.approx(wanted, rel=1e-4)
     assert reply.seconds > 0

@@ -134,6 +134,7 @@ class Estimate:
 
     source: str
     ways: tuple[WayEstimate, ...]
+    scaled: bool = True  # by rows, from another run
 
 
 def estimate(about: Situation, examined: Examined | None, like: Path | None) -> Estimate | None:
@@ -169,10 +170,8 @@ def probed(flags: TaskFlags) -> Estimate:
 
     with follow(False) as listener:
         found = rehearse(prepare(flags, ContestFlags()), listener)
-    ways = found.ways if found else {}
-    return Estimate(
-        "a probe of this machine", tuple(WayEstimate(name, way.seconds, way.usd) for name, way in ways.items())
-    )
+    ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
+    return Estimate("a probe of this machine", ways, scaled=False)
 
 
 def _of_model(model: str) -> Path | None:

@@ -35,7 +35,7 @@ def advise(
     ] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Give a prior opinion. On a terminal it asks what the flags and the data do not tell; nothing is run but a probe."""
+    """Give a prior opinion. On a terminal it asks what flags and data do not tell; nothing is run but a probe."""
     import json as as_json
     import sys
     from dataclasses import replace
