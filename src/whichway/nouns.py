@@ -426,7 +426,7 @@ class Record:
     outcome: Outcome
     score: float | None
     text: str
-    why: str
+    why: str  # why there is no score; the thoughts, where the answer was read off some
     tokens_in: int
     tokens_cached: int
     tokens_out: int

@@ -13,6 +13,7 @@ import pytest
 from contest_kit import make_house, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend, FakeSession, uniform
+from whichway.cli.house import family, ways
 from whichway.contest import House, Outcome, run
 from whichway.contest.folder import read_candidates, read_records
 from whichway.errors import WayFailed
@@ -21,7 +22,7 @@ from whichway.report import html
 
 
 class Thinker(FakeBackend):
-    """Writes thoughts; of drawn texts six in ten are right, one in ten has no answer, the others are wrong in many ways."""
+    """Writes thoughts; six texts in ten are right, one has no answer, the others are wrong in many ways."""
 
     def __init__(self, gold: dict[str, str], labels: Sequence[str]) -> None:
         super().__init__()
@@ -155,3 +156,11 @@ def test_the_spread_over_forms_is_in_verdict_and_report(tmp_path: Path, task: Ta
 
 def frameworks(tmp_path: Path) -> list[Any]:
     return [c for c, _ in read_candidates(tmp_path / "run").values() if c.way == "prompt_framework"]
+
+
+def test_all_prompt_names_every_prompting_way() -> None:
+    known = ways()
+    assert set(family("all-prompt", known)) == {name for name in known if name.startswith("prompt_")}
+    assert {"prompt_reason", "prompt_role"} < set(family("all-prompt", known))
+    assert family("prompt_plain", known) == ["prompt_plain"]
+    assert family("all-promt", known) == ["all-promt"]  # no such way: refused where ways are looked up

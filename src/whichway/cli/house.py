@@ -185,7 +185,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
 
 
 def family(word: str, known: Mapping[str, Any]) -> list[str]:
-    """`all-prompt`, `all-tune`, `all-both`, `all-base` stand for every way whose name starts so; others for themselves."""
+    """`all-prompt`, `all-tune`, `all-both`, `all-base`: every way whose name starts so; other words are themselves."""
     kind = word.removeprefix("all-")
     return [way for way in known if way.startswith(f"{kind}_")] or [word] if word.startswith("all-") else [word]
 
