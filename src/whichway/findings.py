@@ -44,6 +44,23 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Formats:
+    """How far the form of a prompt alone moves one way's score on dev: equal words, equal rows, other layouts."""
+
+    way: str
+    forms: int
+    rows: int  # dev rows, each answered under every form
+    low: float  # score of the worst form
+    high: float
+    worst: str
+    best: str
+    sd: float  # between forms
+    luck_sd: float  # that the rows' luck alone would give
+    form_sd: float  # what is left: √(sd² − luck_sd²)
+    scores: tuple[tuple[str, float], ...]  # form -> score
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Dev beside test for one way, and what selection alone would explain."""
 

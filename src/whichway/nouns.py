@@ -21,6 +21,7 @@ from whichway.findings import (
     Crossover,
     Curve,
     Forgetting,
+    Formats,
     Overlap,
     Race,
     Selection,
@@ -425,7 +426,7 @@ class Record:
     outcome: Outcome
     score: float | None
     text: str
-    why: str
+    why: str  # why there is no score; the thoughts, where the answer was read off some
     tokens_in: int
     tokens_cached: int
     tokens_out: int
@@ -586,6 +587,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()  # headline, reasons, dissent, would_decide again, with the numbers they say
     spreads: tuple[Spread, ...] = ()
+    formats: tuple[Formats, ...] = ()  # of ways that ask in three forms and more
     selections: tuple[Selection, ...] = ()
     break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
     slices: tuple[Slice, ...] = ()  # the choice on parts of the test rows

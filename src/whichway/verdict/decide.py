@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, dissent, stats, wishes, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -65,6 +65,7 @@ class Side:
     models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
     forgetting: tuple[Forgetting, ...] = ()
     repeats: int = 1  # answers to each test row that were asked for
+    formats: tuple[Formats, ...] = ()
 
 
 def decide(
@@ -112,6 +113,7 @@ def decide(
         crossovers=crossed(drawn, ordered, table) if drawn else (),
         slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
+        formats=side.formats,
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
         models=side.models,
@@ -147,6 +149,7 @@ def decide(
             *(replace(s, part="variety") for s in wanted),
         ),
         spreads=facts.spreads,
+        formats=facts.formats,
         selections=facts.selections,
         break_even=facts.break_even,
         slices=facts.slices,

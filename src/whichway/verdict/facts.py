@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread, Variety
+from whichway.findings import BreakEven, Crossover, Forgetting, Formats, Race, Selection, Slice, Spread, Variety
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
@@ -26,6 +26,7 @@ class Facts:
     crossovers: tuple[Crossover, ...] = ()
     slices: tuple[Slice, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    formats: tuple[Formats, ...] = ()
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
     forgetting: tuple[Forgetting, ...] = ()
