@@ -1,8 +1,8 @@
 """A run's winner and its test rows as a promptfoo configuration, answered by `whichway serve`.
 
-Words of the prompt that nunjucks would read (`{{`, `{%`) are fenced with `{% raw %}`; the row enters by variables of its
-own fields. Where labels or texts are compared, the asserts are promptfoo's `equals`; other metrics are called by a small
-Python file, so that the ruler is the same.
+Words of the prompt that nunjucks would read (`{{`, `{%`) are fenced with `{% raw %}`; the row enters by variables named
+as its fields. Where labels or texts are compared, the asserts are promptfoo's `equals`; other metrics are called by a
+small Python file, so that the ruler is the same.
 """
 
 from __future__ import annotations
