@@ -41,8 +41,8 @@ def _paragraphs(rules: Sequence[Rule]) -> Iterator[str]:
     for rule in rules:
         doc = " ".join((rule.check.__doc__ or "").split())
         yield f"## {rule.id}\n"
-        yield f"**{rule.title}** ({rule.severity}; {rule.kinds}; `{rule.family}.py`). Fires on: "
-        f"{doc[:1].lower()}{doc[1:]}\n"
+        about = f"{rule.severity}; {rule.kinds}; `{rule.family}.py`"
+        yield f"**{rule.title}** ({about}). Fires on: {doc[:1].lower()}{doc[1:]}\n"
         yield f"{rule.why} Source: {rule.source}.\n"
         yield f"Instead: {rule.suggestion}\n"
 
