@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from whichway.cli.flags import TaskFlags, spread
 from whichway.nouns import Split
@@ -16,11 +19,22 @@ MOST = 40  # labels shown
 
 
 @spread
-def check(task: TaskFlags) -> None:
+def check(
+    task: TaskFlags,
+    baseline: Annotated[
+        Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
+    ] = None,
+) -> int:
     """Check a task: its splits, labels and lengths, what was decided for you, and what weakens it."""
     from whichway.cli.asked import asked
+    from whichway.cli.gate import gate
 
+    if baseline is not None:
+        found = gate(task, baseline)
+        print(found.line)
+        return found.code
     print("\n".join(lines(asked(task).findings)))
+    return 0
 
 
 def lines(findings: Findings) -> Iterator[str]:
