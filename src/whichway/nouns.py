@@ -20,6 +20,7 @@ from whichway.findings import (
     CheckShare,
     Crossover,
     Curve,
+    Judgement,
     Overlap,
     Race,
     Selection,
@@ -503,3 +504,4 @@ class Verdict:
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
     varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
     checks: tuple[CheckShare, ...] = ()
+    judgement: Judgement | None = None  # of a judge, where there is one

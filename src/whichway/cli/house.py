@@ -86,8 +86,9 @@ def build(task: Task, warnings: Sequence[str]) -> House:
 
     doors = backends()
     return House(
-        doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings), metrics.checks_of(task.checks)
-    )
+        doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings),
+        checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+    )  # fmt: skip
 
 
 def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:

@@ -231,6 +231,14 @@ class HouseBench:
             repeats = 1
         return [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
 
+    def consult(self, candidate: Candidate, examples: Sequence[Example], repeat: int = 0) -> list[Reply]:
+        """Answers to questions of the house's own, such as a judge's: metered, cached and in the ledger like all.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        return [reply for _, reply, _ in self._answers(candidate, examples, self._way, repeat)]
+
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""
         if weights.adapter is None:

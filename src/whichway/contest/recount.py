@@ -105,6 +105,7 @@ def recount(
         runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
         repeats=int(plan.get("repeats") or 1),
+        judged=tuple(read_lines(folder / "judgements.jsonl")),
     )
     return Counted(plan, tuple(arms), side)
 

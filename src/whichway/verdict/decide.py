@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 from whichway.findings import BreakEven, CheckShare, Crossover, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
@@ -14,6 +15,7 @@ from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.facts import Facts, champions
 from whichway.verdict.figures import clean, percent, points
+from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
@@ -63,6 +65,7 @@ class Side:
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
     repeats: int = 1  # answers to each test row that were asked for
+    judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
 
 
 def decide(
@@ -114,6 +117,7 @@ def decide(
         race=side.race,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
+        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence, margin),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -153,6 +157,7 @@ def decide(
         detectable=detectable(table, best),
         varieties=facts.varieties,
         checks=checked(table),
+        judgement=facts.judgement,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Slice, Spread, Variety
+from whichway.findings import BreakEven, Crossover, Judgement, Race, Selection, Slice, Spread, Variety
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
@@ -29,6 +29,7 @@ class Facts:
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
     varieties: tuple[Variety, ...] = ()  # in the order of cost
+    judgement: Judgement | None = None
     answers: tuple[Answers, ...] = ()  # what the varieties were measured on
 
     def way(self, k: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from whichway.findings import Sentence
 from whichway.verdict.facts import Facts, gap, scored
 from whichway.verdict.figures import Said, listed, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.judge_words import judged
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -110,6 +111,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *equals(facts, ruling),
         *worth(facts),
         *spreads(facts),
+        *judged(facts),
         *winners_curse(facts, ruling),
         *saved(facts),
         *unread(facts),
