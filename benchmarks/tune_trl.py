@@ -1,7 +1,7 @@
 """What a fine-tune is worth: our `tune_lora`, as a contest runs it, against TRL + PEFT at its own best.
 
 Both sides get the same rows, the same prompt, the same four learning rates and as many epochs. TRL trains all four in
-full and keeps the (rate, epoch) that is best on dev; ours thins the rates out by successive halving and keeps the
+full and keeps the (rate, checkpoint) that is best on dev; ours thins the rates out by successive halving and keeps the
 checkpoint that is best on dev. The winner's rate is then trained from a second seed. One ruler: TRL's adapters are read
 and scored by the same engine as ours, on test rows that neither side saw. Goes on where it was stopped.
 
@@ -50,19 +50,21 @@ ASKS = {
     "restaurant_slots": "Extract the booking details as JSON. Keys: date, time, people, first_name, last_name.",
 }
 OPEN = {"restaurant_slots"}
-TRAIN, DEV, TEST = 300, 200, 500
-EPOCHS, BATCH, SEEDS = 4, 16, (0, 1)
+TRAIN, DEV, TEST = 192, 150, 500
+EPOCHS, BATCH, CHECKPOINTS, SEEDS = 2, 8, 4, (0, 1)
 FACTORS = (0.25, 0.63, 1.6, 4.0)  # times the rule of thumb for the model's width: what `tune_lora` searches
 WIDTH = 256
+MORE = 75  # exit code: there is more to do
 HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 
 `python benchmarks/tune_trl.py --peers PYTHON --evals EVALS`; peers as in `benchmarks/peers.txt`. The embedded model; LoRA of
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
-(float32, completion-only loss, linear decay with the same warm-up), the best (rate, epoch) on {dev} dev rows. Ours:
+(float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
+of four checkpoints on {dev} dev rows. Ours:
 `tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Two seeds of the winner on
 both sides. Test scores in percent, mean of the seeds, each with its standard error over rows; the gap is paired.
 
-| set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, epoch | our rates | search, in whole runs |
+| set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, checkpoint | our rates | search, in whole runs |
 |---|---|---|---|---|---|---|---|---|
 {lines}
 
@@ -101,7 +103,7 @@ def rates() -> list[float]:
 
 def ours(task: Task, work: Path, door: LocalBackend) -> dict[str, Any]:
     """A contest with `tune_lora` alone; scores by test row, mean over seeds."""
-    given = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": EPOCHS, "factors": FACTORS}
+    given = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS, "factors": FACTORS}
     way = importlib.import_module("whichway.ways.tune_lora")
     house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS)
@@ -117,18 +119,28 @@ def ours(task: Task, work: Path, door: LocalBackend) -> dict[str, Any]:
     return {"scores": [statistics.mean(scores[e.id]) for e in task.test], "notes": notes, "runs": search["runs"]}
 
 
+def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespace) -> dict[str, Any]:
+    """The same, from an earlier start if it is there."""
+    kept = work / "ours.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(ours(task, work, door)))
+        if args.units is not None:
+            sys.exit(MORE)
+    return dict(json.loads(kept.read_text()))
+
+
 # TRL
 
 
 def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend) -> dict[str, Any]:
-    """TRL's best (rate, epoch) on dev, and its scores by test row, mean over seeds."""
+    """TRL's best (rate, checkpoint) on dev, and its scores by test row, mean over seeds."""
     searched = [(rate, SEEDS[0]) for rate in rates()]
     train_theirs(task, work, args, searched)
     found = {}
     for rate, seed in searched:
         for epoch, place in enumerate(adapters(work, rate, seed), 1):
             found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work))
-            print(f"{task.name}: TRL rate {rate:.2g}, epoch {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
+            print(f"{task.name}: TRL rate {rate:.2g}, checkpoint {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
     rate, epoch = max(found, key=lambda key: found[key])
     train_theirs(task, work, args, [(rate, seed) for seed in SEEDS[1:]])
     each = []
@@ -147,16 +159,21 @@ def train_theirs(task: Task, work: Path, args: argparse.Namespace, runs: Sequenc
         {"prompt": to_json(messages(prompt, e.text)), "completion": [{"role": "assistant", "content": e.target}]}
         for e in task.train
     ]
+    left = [run for run in runs if not (place_of(work, *run) / "done.json").exists()]
+    if not left:
+        return
+    now = left if args.units is None else left[: args.units]
     job = {
         "model": str(embedded.path()), "threads": args.threads, "rows": rows, "epochs": EPOCHS, "batch": BATCH,
-        "runs": [{"folder": str(place_of(work, rate, seed)), "rate": rate, "seed": seed} for rate, seed in runs],
+        "every": -(-EPOCHS * -(-len(rows) // BATCH) // CHECKPOINTS),
+        "runs": [{"folder": str(place_of(work, rate, seed)), "rate": rate, "seed": seed} for rate, seed in now],
     }  # fmt: skip
-    if all((place_of(work, rate, seed) / "done.json").exists() for rate, seed in runs):
-        return
     (work / "job.json").write_text(json.dumps(job))
     with (work / "trl.log").open("a") as log:
         command = [args.peers, str(HERE / "sides" / "tune_trl.py"), str(work / "job.json")]
         subprocess.run(command, check=True, stdout=log, stderr=log)
+    if args.units is not None:
+        sys.exit(MORE)
 
 
 def place_of(work: Path, rate: float, seed: int) -> Path:
@@ -165,7 +182,7 @@ def place_of(work: Path, rate: float, seed: int) -> Path:
 
 
 def adapters(work: Path, rate: float, seed: int) -> list[Path]:
-    """TRL's checkpoints, epoch by epoch."""
+    """TRL's checkpoints, in their order."""
     found = place_of(work, rate, seed).glob("checkpoint-*")
     return sorted(found, key=lambda place: int(place.name.rpartition("-")[2]))
 
@@ -199,10 +216,10 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
         return dict(json.loads(kept.read_text()))
     task = task_of(name, args.evals)
     print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
-    one = ours(task, work, door)
+    one = kept_ours(task, work, door, args)
     print(f"{name}: ours {statistics.mean(one['scores']):.3f} ({'; '.join(one['notes'])})", flush=True)
     two = theirs(task, work, args, door)
-    best = f"rate {two['rate']:.2g}, epoch {two['epoch']}"
+    best = f"rate {two['rate']:.2g}, checkpoint {two['epoch']}"
     print(f"{name}: TRL {statistics.mean(two['scores']):.3f} ({best})", flush=True)
     result = {"ours": one, "theirs": two}
     kept.write_text(json.dumps(result))
@@ -236,6 +253,7 @@ def main() -> None:
     parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
     parser.add_argument("--evals", type=Path, default=Path("evals"))
     parser.add_argument("--sets", default=",".join(ASKS))
+    parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "tune_trl.md")

@@ -1,4 +1,4 @@
-"""TRL's side of `tune_trl.py`: every rate in full, an adapter each epoch; under the peers' interpreter."""
+"""TRL's side of `tune_trl.py`: every rate in full, with checkpoints; under the peers' interpreter."""
 
 import json
 import os
@@ -34,12 +34,13 @@ for run in job["runs"]:
         warmup_steps=max(1, round(0.06 * job["epochs"] * -(-len(rows) // job["batch"]))),
         weight_decay=0.0,
         max_grad_norm=1.0,
-        bf16=False,
+        bf16=True,
         gradient_checkpointing=False,
         completion_only_loss=True,
         packing=False,
         max_length=1024,
-        save_strategy="epoch",
+        save_strategy="steps",
+        save_steps=job["every"],
         save_only_model=True,
         logging_strategy="epoch",
         report_to=[],

@@ -9,6 +9,7 @@
     │   └── DiskError             the disk is full or a folder cannot be written
     ├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
     ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
+    ├── ProtectedPart             an edit would change a part of a prompt that is protected
     └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
 """
 
@@ -61,6 +62,10 @@ class WayFailed(WhichwayError):
     def __init__(self, message: str, seconds: float | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class ProtectedPart(WhichwayError):
+    """An edit would change a part of a prompt that is protected."""
 
 
 class AdapterNotLive(WhichwayError):

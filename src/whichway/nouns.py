@@ -20,6 +20,7 @@ from whichway.findings import (
     CheckShare,
     Crossover,
     Curve,
+    Forgetting,
     Judgement,
     Overlap,
     Race,
@@ -47,7 +48,9 @@ def to_json(noun: Any) -> Any:
     if kind is tuple or kind is list:
         return [to_json(v) for v in noun]
     if dataclasses.is_dataclass(kind):
-        return {name: to_json(getattr(noun, name)) for name in _field_names(kind)}
+        late = _late(kind)
+        found = ((name, getattr(noun, name)) for name in _field_names(kind))
+        return {name: to_json(value) for name, value in found if value or name not in late}
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
@@ -86,6 +89,26 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 @cache
 def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind))
+
+
+@cache
+def _late(kind: type) -> frozenset[str]:
+    """Fields that came later: left out while they are empty, so that what has none keeps its bytes and its digest."""
+    return frozenset(f.name for f in dataclasses.fields(kind) if f.metadata.get("late"))
+
+
+LATE = {"late": True}  # metadata of such a field
+
+
+def contestant(way: str, model: str) -> str:
+    """A way on one of several models, as the run folder names it: "prompt_plain@small"; a way alone without a model."""
+    return f"{way}@{model}" if model else way
+
+
+def apart(name: str) -> tuple[str, str]:
+    """Way and model of a contestant; the model is "" where there is only one, or none is needed."""
+    way, _, model = name.partition("@")
+    return way, model
 
 
 @lru_cache(maxsize=100_000)
@@ -164,6 +187,8 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    models: tuple[str, ...] = field(default=(), metadata=LATE)  # several models under trial; empty: `model` alone
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
     checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
     judge: JudgeSpec | None = None
     repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
@@ -175,7 +200,9 @@ class Task:
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin)
+        return Practice(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +216,7 @@ class Practice:
     metric: MetricSpec
     labels: tuple[str, ...] = ()
     margin: float = 0.01
+    prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
 
     @property
     def open(self) -> bool:
@@ -226,6 +254,22 @@ class Shot:
     answer: str
 
 
+Headings = Literal["none", "markdown", "colon", "tags", "capitals"]
+Listing = Literal["sentence", "comma", "bullets", "numbers", "quoted"]
+Wrap = Literal["none", "label", "tags", "quotes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the slots of a prompt are laid out. The default: paragraphs without headings, in the slots' own order."""
+
+    name: str = ""  # of the framework, for the report
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()  # heading -> slots below it, in order; empty: each its own
+    headings: Headings = "none"  # how a heading is written; "none": left out
+    labels: Listing = "sentence"  # how the allowed answers are listed
+    wrap: Wrap = "none"  # how a row's text (and a shot's) is told from the instructions
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Slots and shots, never a loose string; `prompts.template` renders it. Empty slots leave no trace.
@@ -243,6 +287,28 @@ class Prompt:
     reminder: str = ""  # after the input
     layout: Layout = "system"  # where instructions stand: a system message, or before the first input
     protected: tuple[str, ...] = ("labels",)  # slots that no optimiser may change
+    audience: str = ""
+    steps: tuple[str, ...] = ()  # in order; rendered as a numbered list
+    constraints: tuple[str, ...] = ()
+    tone: str = ""
+    style: str = ""
+    success_criteria: str = ""
+    glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
+    form: Form = Form()
+    pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
+    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
+        return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
+
+
+_YOUNG = frozenset(
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +335,20 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+    answer_mark: str = ""  # written text is thoughts, and the answer stands behind the last of these marks
+    votes: int = 1  # texts drawn for one answer; the most frequent answer counts (self-consistency)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger fields that are at their default, so that a candidate keeps its id for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {"answer_mark": "", "votes": 1}
+        return {name: value for name, value in plain.items() if name not in young or value != young[name]}
+
+    @property
+    def one(self) -> Decoding:
+        """How a single text of it is written."""
+        return dataclasses.replace(self, answer_mark="", votes=1)
 
     @property
     def draws(self) -> bool:
@@ -286,11 +366,12 @@ class Candidate:
     way: str = ""  # who made it; not part of the id
     seed: int = 0  # not part of the id
     note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
+    parent: str = ""  # id of the candidate that it was made from; not part of the id
 
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding.content])
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +382,11 @@ class Request:
     decoding: Decoding
     labels: tuple[str, ...] = ()
     repeat: int = 0
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON, the decoding without younger fields at their default: what a cached answer is found by."""
+        return {**to_json(self), "decoding": self.decoding.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +403,8 @@ class Reply:
     )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
+    thoughts: str = ""  # what was written before the answer, where the answer was read off it
+    unread: str = ""  # why no answer could be read off what was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +474,7 @@ class Adapter:
     seconds: float  # since the start of the training
     tokens: int  # trained and read so far
     bytes: int  # size of the trained part on disk
+    peak_bytes: int | None = field(default=None, metadata=LATE)  # memory of the training process at its most
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,9 +511,12 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
     until: float | None = None  # dev score at which a training stops
-    checks: MetricSpec | None = None
-    judge: JudgeSpec | None = None
+    general: str = field(default="", metadata=LATE)  # digest of the user's own text for forgetting
+    prompts: tuple[Prompt, ...] = ()  # the user's own
+    checks: MetricSpec | None = field(default=None, metadata=LATE)
+    judge: JudgeSpec | None = field(default=None, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,6 +549,7 @@ class Standing:
     gap_low: float | None
     gap_high: float | None
     not_worse: bool  # in the set not shown worse than the best
+    model: str = field(default="", metadata=LATE)  # its short name where several models competed
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +595,7 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
-    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
-    checks: tuple[CheckShare, ...] = ()
-    judgement: Judgement | None = None  # of a judge, where there is one
+    forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist
+    varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of written answers, where each test row was answered several times
+    checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
+    judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one

@@ -23,8 +23,9 @@ from whichway.nouns import (
     to_json,
 )
 from whichway.prompts import template
+from whichway.prompts.template import placeholder
 from whichway.ship import pick, ship
-from whichway.ship.prompts import placeholder, prompt_files
+from whichway.ship.prompts import prompt_files
 
 LABELS = ("billing", "delivery")
 PROMPT = Prompt(objective="Which team?", labels=LABELS, shots=(Shot("card charged", "billing"),), reminder="One word.")
@@ -135,7 +136,8 @@ def test_prompt_files_render_as_measured(run: Path, tmp_path: Path) -> None:
 def test_placeholder_avoids_the_prompts_words() -> None:
     prompt = Prompt(objective="Explain what {{input}} means", shots=(Shot("{{input_2}}", "a"),))
     assert placeholder(prompt) == "{{input_3}}"
-    assert prompt_files(prompt)["messages.json"]["placeholder"] == "{{input_3}}"
+    candidate = Candidate(prompt, Weights("local", "embedded"), Decoding())
+    assert prompt_files(candidate)["messages.json"]["placeholder"] == "{{input_3}}"
 
 
 def test_card_has_base_prompt_results_and_data(run: Path, tmp_path: Path) -> None:

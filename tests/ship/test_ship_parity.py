@@ -21,6 +21,10 @@ TUNED = {
     way: tuple(word for option in said for word in ("--set", f"{way}.{option}"))
     for way, said in {
         "tune_lora": ("epochs=1", "steps=1", "rate=0.01", "rank=4"),
+        "tune_bias": ("epochs=1", "steps=1", "rate=0.1"),
+        "tune_soft_prompt": ("epochs=1", "steps=1", "rate=0.3", "tokens=4"),
+        "both_prompt_then_lora": ("epochs=1", "steps=1", "rate=0.01", "rank=4", "prompts=prompt_plain,prompt_shots"),
+        "both_distill": ("epochs=1", "steps=1", "rate=0.01", "rank=4", "keep=0", "prompts=prompt_plain,prompt_shots"),
         "tune_full": ("epochs=1", "steps=1", "rate=0.003"),
     }.items()
 }
@@ -51,15 +55,32 @@ def recorded(run: Path, candidate: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "way"),
-    [("llama", "tune_full"), ("llama", "tune_lora"), ("base", "tune_lora"), ("nosystem", "prompt_plain")],
+    ("kind", "way", "more"),
+    [
+        ("llama", "tune_full", ""),
+        ("llama", "tune_lora", ""),
+        ("base", "tune_lora", ""),
+        ("nosystem", "prompt_plain", ""),
+        ("llama", "tune_lora", "variant=rslora"),
+        ("qwen2", "tune_lora", "variant=dora"),
+        ("llama", "tune_lora", "variant=pissa"),
+        ("llama", "tune_bias", ""),
+        ("qwen2", "tune_bias", "part=bias"),
+        ("gemma", "tune_bias", "part=norm"),
+        ("llama", "tune_soft_prompt", ""),
+        ("base", "tune_soft_prompt", "instead=true"),
+        ("gpt2", "tune_soft_prompt", ""),
+        ("llama", "both_prompt_then_lora", ""),
+        ("llama", "both_distill", ""),
+    ],
 )
 def test_shipped_program_answers_as_measured(
-    kind: str, way: str, tiny: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, way: str, more: str, tiny: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, winner = tmp_path / "run", tmp_path / "winner"
     words = ["run", "--data", data(tmp_path), "--model", tiny(kind), "--out", run, "--ways", way, *SMALL]
     words += TUNED.get(way, ())
+    words += ("--set", f"{way}.{more}") if more else ()
     assert main([str(word) for word in words]) == 0
     assert main(["ship", str(run), "--way", way, "--out", str(winner)]) == 0
     key = json.loads((winner / "manifest.json").read_text())["candidate"]

@@ -159,7 +159,8 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
 
 def _row(example: Example, split: str) -> dict[str, Any]:
     fields = {"id": example.id, "split": split, "input": dict(example.input), "text": example.text}
-    return {**fields, "target": example.target, "group": example.group, "origin": example.origin}
+    facts = {"target": example.target, "group": example.group, "origin": example.origin}
+    return {**fields, **facts, **({} if example.rejected is None else {"rejected": example.rejected})}
 
 
 def _read_json(path: Path) -> Any:

@@ -56,9 +56,9 @@ def refuse_judge(task: Task, house: House, settings: Settings) -> None:
     if spec is None or judge is None or spec.itself:
         return
     proposers = {str(options.get("proposer", "")) for options in settings.ways.values()} - {""}
-    own = (judge.backend, judge.revision) == (house.base.backend, house.base.revision)
+    own = any((judge.backend, judge.revision) == (base.backend, base.revision) for base in house.bases)
     if own or spec.model in proposers:
-        role = "the model under trial" if own else "a proposer of this run"
+        role = "a model under trial" if own else "a proposer of this run"
         raise OptionError(
             f"judge: {spec.model} is {role}, and models like their own answers. Name another model under judge:, or "
             "say `itself: true` there if you mean it."

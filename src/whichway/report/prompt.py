@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from whichway.nouns import Message, Prompt, Weights, canonical, to_json
+from whichway.nouns import Form, Message, Prompt, Weights, to_json
+from whichway.prompts.template import TITLES, outline, placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Sent:
 def sent(prompt: Prompt) -> Sent:
     """The prompt as a model gets it."""
     mark = placeholder(prompt)
-    turns = messages(prompt, mark)
+    turns = outline(prompt)
     return Sent(
         messages=turns,
         placeholder=mark,
@@ -37,53 +38,24 @@ def sent(prompt: Prompt) -> Sent:
     )
 
 
-def placeholder(prompt: Prompt) -> str:
-    """`{{input}}`, or the first numbered variant that the prompt's own words do not contain."""
-    words, mark, number = canonical(prompt), "{{input}}", 1
-    while mark in words:
-        number += 1
-        mark = f"{{{{input_{number}}}}}"
-    return mark
-
-
-def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
-    """The same rendering as `prompts.template.messages`.
-
-    Written again because the report reads run folders only; a test holds the two equal.
-    """
-    head = _instructions(prompt)
-    turns = [Message("system", head)] if head and prompt.layout == "system" else []
-    for shot in prompt.shots:
-        turns += [Message("user", shot.text), Message("assistant", shot.answer)]
-    turns.append(Message("user", f"{text}\n\n{prompt.reminder}" if prompt.reminder else text))
-    if head and prompt.layout == "user":
-        turns[0] = Message("user", f"{head}\n\n{turns[0].content}")
-    return tuple(turns)
-
-
-def _instructions(prompt: Prompt) -> str:
-    parts = [prompt.role, prompt.context, prompt.objective, "\n".join(prompt.instructions)]
-    if prompt.labels:
-        parts.append(f"Answer with one of: {', '.join(prompt.labels)}.")
-    parts.append(prompt.output_format)
-    return "\n\n".join(part.strip() for part in parts if part.strip())
-
-
 def slots(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     """Name and text of each slot that is not empty; shots are counted."""
-    found = [
-        ("role", prompt.role),
-        ("context", prompt.context),
-        ("objective", prompt.objective),
-        ("instructions", "\n".join(prompt.instructions)),
-        ("labels", ", ".join(prompt.labels)),
-        ("output format", prompt.output_format),
-        ("shots", str(len(prompt.shots)) if prompt.shots else ""),
-        ("reminder", prompt.reminder),
-        ("layout", prompt.layout),
-        ("protected", ", ".join(prompt.protected)),
-    ]
-    return tuple((name, text) for name, text in found if text)
+    form = prompt.form
+    shown = {
+        **{name.replace("_", " "): _text(getattr(prompt, name)) for name in TITLES},
+        "glosses": "\n".join(f"{label}: {words}" for label, words in prompt.glosses),
+        "shots": str(len(prompt.shots)) if prompt.shots else "",
+        "chosen for each row": f"{prompt.nearest} of {len(prompt.pool)} shots" if prompt.nearest else "",
+        "reminder": prompt.reminder,
+        "layout": prompt.layout,
+        "form": "" if form == Form() else f"{form.name or 'plain'}, headings {form.headings}, labels {form.labels}",
+        "protected": ", ".join(prompt.protected),
+    }
+    return tuple((name, text) for name, text in shown.items() if text)
+
+
+def _text(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else "\n".join(value)
 
 
 def weights(them: Weights) -> str:

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
-from whichway.report import words
-from whichway.report.read import Run, paid, read
+from whichway.report import estimates, words
+from whichway.report.read import Run, paid, read, took
 
 WIDE = 104  # columns from which notes have a place of their own
 SPARE = ("Per row", "To make", "Kind", "Dev", "Per 1000")  # columns that a narrow terminal does without, in this order
@@ -40,6 +40,8 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
     console.print()
     console.print(_panel(run.verdict))
     usd, seconds = paid(folder)
+    if run.estimate is not None:
+        console.print(Text(estimates.after(estimates.lines_of(run.estimate, took(run))), style="dim"))
     report = folder / "report.html"
     told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
     console.print(Text(told, style="dim"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from whichway.nouns import Standing
-from whichway.ship.prompts import placeholder, turns
+from whichway.prompts.template import placeholder
+from whichway.ship.prompts import turns
 from whichway.ship.source import Source
 
 
@@ -15,7 +16,7 @@ def card(source: Source) -> str:
 
 def _front(source: Source) -> str:
     weights = source.candidate.weights
-    library = "peft" if weights.kind in ("lora", "top") else "transformers"
+    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
     if weights.backend == "local":
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -31,6 +32,10 @@ def _what(source: Source) -> str:
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
+    if decoding.answer_mark:
+        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`final.py`)"
+    if decoding.votes > 1:
+        reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
     return "\n".join(
         [
@@ -90,6 +95,8 @@ def _prompt(source: Source) -> str:
         f"`{placeholder(prompt)}` is the place of the row's text: {_fields(source)}.",
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
+    if prompt.pool:
+        lines.append("Worked examples are chosen for each row (`likeness.py`); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)
@@ -119,7 +126,7 @@ def _use(source: Source) -> str:
     lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
     lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
     lines += ["```"]
-    if source.asks and source.candidate.weights.adapter is None:
+    if source.one_request:
         lines += ["", "`request.json` is the whole question as a request to the bare model, `base`."]
     return "\n".join(lines)
 
@@ -128,6 +135,6 @@ def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")
-    if source.adapter is not None and source.candidate.weights.kind not in ("lora", "full", "top", "top_full"):
+    if source.adapter is not None and source.candidate.weights.kind in ("probe", "tfidf", "majority"):
         lines += ["", "The trained part quotes training data: a probe four rows, a word-count model its vocabulary."]
     return "\n".join(lines)

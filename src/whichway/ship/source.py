@@ -12,6 +12,7 @@ from whichway.contest.folder import adapter_folder, read_candidates, read_plan, 
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
 
+TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo")  # what transformers and peft can load
 Found = Mapping[str, tuple[Candidate, dict[str, Any]]]
 
 
@@ -35,14 +36,19 @@ class Source:
 
     @property
     def asks(self) -> bool:
-        """Whether the candidate answers to a prompt; a classical baseline reads the bare row."""
-        return self.candidate.weights.backend != "classical"
+        """Whether the candidate answers to a prompt; a classical baseline or an encoder reads the bare row."""
+        return self.candidate.weights.backend not in ("classical", "encoder")
+
+    @property
+    def one_request(self) -> bool:
+        """Whether a row's question is one request to the bare model: not where shots are chosen for each row."""
+        return self.asks and self.candidate.weights.adapter is None and not self.candidate.prompt.pool
 
     @property
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights
-        return weights.backend == "local" and weights.kind in ("none", "lora", "full", "top", "top_full")
+        return weights.backend == "local" and weights.kind in ("none", *TRAINED)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -20,6 +20,10 @@ PAIRS = (  # (input columns, target column); of two that share columns the longe
     (("context", "question"), "answer"),
     (("prompt",), "completion"),
     (("prompt",), "response"),
+    (("prompt",), "chosen"),
+    (("question",), "chosen"),
+    (("instruction",), "chosen"),
+    (("input",), "chosen"),
     (("instruction",), "output"),
     (("instruction", "input"), "output"),
     (("instruction",), "response"),
@@ -36,6 +40,7 @@ TARGETS = frozenset((
     "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment",
 ))  # fmt: skip
 GROUPS = ("group", "group_id")
+PREFERRED, REJECTED = "chosen", "rejected"  # the two answers of a preference
 ASKS = (SYSTEM, "instruction")  # columns that say what is asked when they are the same in all rows
 
 
@@ -50,6 +55,7 @@ class Columns:
     split: str | None
     ask: str  # what a constant column asks, or ""
     spare: tuple[str, ...]
+    rejected: str | None = None  # in preference data: the answer that the target was preferred to
 
 
 def find(
@@ -76,13 +82,23 @@ def find(
     group = group or _one(free, GROUPS)
     unique = id or _one(free, ["id"])
     free = [name for name in free if name not in (split, group, unique)]
+    rejected = _rejected(table, target)
+    free = [name for name in free if name != rejected]
     ask = "" if inputs else _ask(table, free)
     usable = [name for name in free if not (ask and name in ASKS and _constant(table, name) == ask)]
     inputs, target = _input_and_target(table, usable, inputs, target)
     if SYSTEM in usable and inputs == ("input",) and input is None:  # rows with system messages of their own
         inputs = (SYSTEM, *inputs)
     spare = tuple(name for name in usable if name not in (*inputs, target))
-    return Columns(inputs, target, group, unique, split, ask, spare)
+    return Columns(inputs, target, group, unique, split, ask, spare, rejected)
+
+
+def _rejected(table: Table, target: str | None) -> str | None:
+    """The column of rejected answers, where the target is the column of chosen ones."""
+    names = {name.casefold(): name for name in table.columns}
+    if PREFERRED not in names or REJECTED not in names or target not in (None, names[PREFERRED]):
+        return None
+    return names[REJECTED]
 
 
 def inputs_of(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:

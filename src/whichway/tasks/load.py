@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Split, Task
+from whichway.nouns import Example, MetricSpec, Prompt, Split, Task
+from whichway.prompts import text
 from whichway.tasks import check, columns, metrics, open_ended, read, split
 from whichway.tasks.metrics import checks, json_fields, numeric
 from whichway.tasks.metrics._text import plain
@@ -18,6 +19,7 @@ from whichway.tasks.spec import Spec
 
 MOST_LABELS, LEAST_ROWS_PER_LABEL, LONGEST_LABEL = 100, 3, 60
 MOST_NUMBER_CLASSES = 20
+PREFERENCE = "preference"  # the metric of rows with a chosen and a rejected answer
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
 
 
@@ -60,7 +62,7 @@ def examine(spec: Spec) -> Examined:
     samples = _samples(table, parts)
     check.refuse_small(len(samples), where)
     check.refuse_constant((s.example.target for s in samples), where, parts.target)
-    labels, metric = _judge(spec, samples)
+    labels, metric = _judge(spec, samples, bool(parts.rejected))
     samples, spelling = _spelled(samples, labels)
     samples, doubles = _distinct(samples)
     check.refuse_small(len(samples), f"{where}, without duplicates")
@@ -135,6 +137,8 @@ def _samples(table: Table, parts: columns.Columns) -> list[_Sample]:
     _refuse_empty(table, parts.target, "the target")
     if parts.id:
         _refuse_double_ids(table, parts.id)
+    if parts.rejected:
+        _refuse_empty(table, parts.rejected, "the rejected answer")
     return [_sample(row, parts) for row in table.rows]
 
 
@@ -143,7 +147,10 @@ def _sample(row: Row, parts: columns.Columns) -> _Sample:
     if not any(fields.values()):
         raise DataError(f"{row.where}: the input ({', '.join(parts.input)}) is empty. Fill it or delete the row.")
     group = row.fields.get(parts.group, "") if parts.group else ""
-    return _Sample(Example(fields, row.fields[parts.target], group or None, row.origin), row, _side(row, parts.split))
+    target, rejected = row.fields[parts.target], row.fields[parts.rejected] if parts.rejected else None
+    if target.strip() == (rejected or "").strip():
+        raise DataError(f"{row.where}: the chosen and the rejected answer are the same. Delete the row.")
+    return _Sample(Example(fields, target, group or None, row.origin, rejected), row, _side(row, parts.split))
 
 
 def _side(row: Row, column: str | None) -> Split | None:
@@ -179,9 +186,11 @@ def _refuse_double_ids(table: Table, column: str) -> None:
 # Labels and metric
 
 
-def _judge(spec: Spec, samples: Sequence[_Sample]) -> tuple[tuple[str, ...], MetricSpec]:
+def _judge(spec: Spec, samples: Sequence[_Sample], prefers: bool) -> tuple[tuple[str, ...], MetricSpec]:
     """The labels (none for free text) and the metric, as the user says or as the targets suggest."""
     targets = [s.example.target for s in samples]
+    if prefers or (spec.metric and spec.metric.name == PREFERENCE):
+        return (), _preference(spec.metric, prefers)
     named = metrics.load(spec.metric) if spec.metric else None
     if spec.labels is not None:
         labels = _separate(spec.labels)
@@ -190,6 +199,20 @@ def _judge(spec: Spec, samples: Sequence[_Sample]) -> tuple[tuple[str, ...], Met
     if named is not None and named.closed:
         _refuse_open(named.name, labels, targets)
     return labels, _complete(spec.metric or MetricSpec(_default_metric(labels, targets)), labels)
+
+
+def _preference(metric: MetricSpec | None, prefers: bool) -> MetricSpec:
+    """The metric of rows with a chosen and a rejected answer."""
+    if not prefers:
+        raise OptionError(f"metric {PREFERENCE} wants rows with a column 'chosen' and a column 'rejected'.")
+    if metric is not None and metric.name != PREFERENCE:
+        raise OptionError(
+            f"rows with a chosen and a rejected answer are judged by {PREFERENCE}, not by {metric.name}. To learn the "
+            "chosen answers alone, take the column 'rejected' out of the data."
+        )
+    found = metric or MetricSpec(PREFERENCE)
+    metrics.load(found)  # its options are known
+    return found
 
 
 def _complete(metric: MetricSpec, labels: tuple[str, ...]) -> MetricSpec:
@@ -324,18 +347,20 @@ def _task(
 
     return Task(
         name=spec.name or _name(samples[0].row.path if spec.data is None else spec.data),
-        ask=spec.ask or parts.ask or _ask(parts),
+        ask=spec.ask or parts.ask or ("" if parts.rejected else _ask(parts)),  # the rows of preferences ask themselves
         train=of("train"),
         dev=of("dev"),
         test=of("test"),
         metric=metric,
         labels=labels,
-        model=spec.model,
+        model=spec.models[0] if spec.models else spec.model,
         volume=spec.volume,
         margin=spec.margin,
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
+        models=spec.models if len(spec.models) > 1 else (),
+        prompts=tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
         checks=_checks(spec, parts),
         judge=spec.judge.spec() if spec.judge and not labels else None,
         repeats=spec.repeats,
@@ -370,10 +395,11 @@ def _notes(spec: Spec, parts: columns.Columns, labels: Sequence[str], metric: Me
         notes.append(f"input: {', '.join(parts.input)}; target: {parts.target} (found by name).")
     if parts.spare:
         notes.append(f"Columns not used: {', '.join(parts.spare)}.")
-    if not spec.ask:
+    if not spec.ask and (parts.ask or not parts.rejected):
         notes.append("ask: taken from the data." if parts.ask else f'ask: "{_ask(parts)}" (say better: ask).')
     if spec.metric is None:
-        notes.append(f"metric: {metric.name}, as the answers are {f'{len(labels)} labels' if labels else 'open'}.")
+        answers = f"{len(labels)} labels" if labels else "chosen or rejected" if parts.rejected else "open"
+        notes.append(f"metric: {metric.name}, as the answers are {answers}.")
     if joined:
         notes.append(f"{joined} near-duplicates are kept in the split of their first copy.")
     return notes

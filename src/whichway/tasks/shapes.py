@@ -1,4 +1,4 @@
-"""Conversations as rows: chat `messages`, ShareGPT `conversations` and chat-style prompt/completion become fields."""
+"""Conversations as rows: chat `messages`, ShareGPT `conversations`, chat-style prompt/completion and preferences."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ SYSTEM = "system"  # the column a conversation's system message becomes
 def flatten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A row with its conversation replaced by `system`, `input` and `target`; other rows as they are.
 
+    Preferences (`chosen` and `rejected` as messages, with or without a `prompt` before them) become `prompt`, `chosen`
+    and `rejected`.
+
     Args:
         fields: the row as the file holds it.
         where: "file:line", for messages.
@@ -21,10 +24,30 @@ def flatten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for key in ("messages", "conversations"):
         if isinstance(fields.get(key), list):
             return _split(fields[key], _without(fields, key), where, key)
+    if _chat(fields.get("chosen")) and _chat(fields.get("rejected")):
+        return _preference(fields, where)
     turns = [*_chat(fields.get("prompt")), *_chat(fields.get("completion"))]
     if turns:
         return _split(turns, _without(fields, "prompt", "completion"), where, "prompt")
     return fields
+
+
+def _preference(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Two conversations that differ in their last answer."""
+    asked = fields.get("prompt")
+    before = [{"role": "user", "content": asked}] if isinstance(asked, str) else _chat(asked)
+    rest = _without(fields, "prompt", "chosen", "rejected")
+    sides = []
+    for key in ("chosen", "rejected"):
+        said = _chat(fields[key])
+        whole = said if before and said[: len(before)] == before else [*before, *said]
+        sides.append(_split(whole, {}, where, key))
+    chosen, rejected = sides
+    if {**chosen, "target": ""} != {**rejected, "target": ""}:
+        raise DataError(f"{where}: 'chosen' and 'rejected' answer different conversations; only the last may differ.")
+    system = {SYSTEM: chosen[SYSTEM]} if SYSTEM in chosen else {}
+    told = {"prompt": chosen["input"], "chosen": chosen["target"], "rejected": rejected["target"]}
+    return {**system, **told, **rest}
 
 
 def _chat(value: Any) -> list[Any]:

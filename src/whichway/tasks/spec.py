@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Budget, JudgeSpec, MetricSpec
-from whichway.tasks import metrics
+from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
+from whichway.prompts import text
+from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
 
 TASK_FILE = "task.yaml"
@@ -65,6 +66,7 @@ class Spec(BaseModel):
     labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
     metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
     model: str = Field("embedded", description="model under trial")
+    models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
     split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
     group: str | None = Field(None, description="column whose equal values stay in one split")
     id: str | None = Field(None, description="column that must be unique")
@@ -73,6 +75,7 @@ class Spec(BaseModel):
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
     curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
+    prompt: tuple[Prompt | Path, ...] = Field((), description="slots of the prompt, or a prompt file or files")
     inputs: tuple[str | dict[str, str], ...] | None = Field(
         None, min_length=1, description="the inputs themselves, in place of data: texts, or fields by name"
     )
@@ -101,6 +104,16 @@ class Spec(BaseModel):
         if spec.name not in metrics.names():
             raise ValueError(f"unknown metric '{spec.name}'.{did_you_mean(spec.name, metrics.names())}")
         return spec
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _prompt(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return (value,) if isinstance(value, str | Path) else value
+        try:
+            return (text.of_slots(value),)
+        except DataError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("checks")
     @classmethod
@@ -135,6 +148,8 @@ def read_spec(path: Path) -> Spec:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
     values, marks = _yaml(path)
+    if promptfoo.is_config(path):
+        values, marks = promptfoo.spec_values(path), {}
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -212,10 +227,14 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
     update: dict[str, Any] = {}
     if spec.data is not None:
         update["data"] = folder / spec.data.expanduser()
+    if spec.prompt:
+        update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
     if spec.model != "embedded" and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
+    if spec.models:
+        update["models"] = tuple(str(folder / word) if (folder / word).exists() else word for word in spec.models)
     if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
         file = (folder / str(spec.metric.options["function"])).absolute()
         update["metric"] = MetricSpec(spec.metric.name, {**spec.metric.options, "function": str(file)})
