@@ -596,6 +596,6 @@ class Verdict:
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
     forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist
-    varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of written answers, where each test row was answered several times
+    varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of answers that were written several times
     checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
     judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one

@@ -295,7 +295,7 @@ class HouseBench:
         Raises:
             BudgetSpent: the purse is empty.
         """
-        return [reply for _, reply, _ in self._answers(candidate, examples, self._way, repeat)]
+        return [reply for reply, _ in self._answers(candidate, examples, self._way, repeat)]
 
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""

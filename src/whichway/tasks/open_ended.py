@@ -24,6 +24,10 @@ from whichway.tasks.split import point
 LEAST = 3
 DEV_FROM = 12
 REPEATS = 5
+POOR = (
+    "The embedded model is far too small to write well: its numbers are measured like any other's, its texts are not "
+    "worth sending. Name a model of yours: --model."
+)
 INLINE = Path("inputs")  # where rows of the task file itself come from, in messages
 
 
@@ -69,7 +73,8 @@ def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[T
     notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn.", told]
     notes += [f"input: {', '.join(names)}{part}."] if spec.input is None and spec.inputs is None else []
     notes += [] if metric else ["No checks: every answer that is not empty scores 100; the judge stands beside."]
-    return task, notes, [f"{doubles} inputs stand twice and count once."] if doubles else []
+    warnings = [f"{doubles} inputs stand twice and count once."] if doubles else []
+    return task, notes, [*warnings, *([POOR] if spec.model == "embedded" else [])]
 
 
 def _inline(spec: Spec) -> Table:
