@@ -46,7 +46,7 @@ TEXT = """\
 
 def init(
     data: Annotated[Path | None, Argument(help="A data file, to find the columns in.")] = None,
-    out: Annotated[Path | None, Option(help="The file to write, default task.yaml; never over an existing one.")] = None,
+    out: Annotated[Path | None, Option(help="The file to write (task.yaml); never over an existing one.")] = None,
     example: Annotated[str | None, Option(help="Copy an example instead: support, letters (open-ended).")] = None,
 ) -> None:
     """Write a commented task.yaml, with columns found in your data."""
