@@ -37,7 +37,8 @@ def test_an_ask_inputs_and_checks_give_quality_beside_variety(capsys: Streams) -
     found = verdict()
     assert {s["way"] for s in found["standings"]} == {f"prompt_plain~{t}" for t in ("0", "0.7", "1")}
     assert [v["answers"] for v in found["varieties"]] == [5, 5, 5]
-    cold, warm, hot = (next(v for v in found["varieties"] if v["way"] == f"prompt_plain~{t}") for t in ("0", "0.7", "1"))
+    by_way = {v["way"]: v for v in found["varieties"]}
+    cold, warm, hot = (by_way[f"prompt_plain~{t}"] for t in ("0", "0.7", "1"))
     assert cold["similarity"] == {"value": 1.0, "low": None, "high": None, "exact": True}
     assert hot["similarity"]["value"] < warm["similarity"]["value"] < 1
     assert {c["check"] for c in found["checks"]} == {"words ≥ 6", "without “zebra”"}
@@ -82,7 +83,8 @@ def test_exit_one_when_no_answer_could_be_read(capsys: Streams) -> None:
 
 
 def test_several_values_of_one_option_are_several_variants(capsys: Streams) -> None:
-    words = ["--ways", "prompt_plain", "--set", "prompt_plain.temperature=0,0.5", "--set", "prompt_plain.max_tokens=8,16"]
+    words = ["--ways", "prompt_plain"]
+    words += ["--set", "prompt_plain.temperature=0,0.5", "--set", "prompt_plain.max_tokens=8,16"]
     assert whichway("plan", "task.yaml", "--model", "fake", *words) == 0
     told = capsys.readouterr().out
     for name in ("prompt_plain~0,8", "prompt_plain~0,16", "prompt_plain~0.5,8", "prompt_plain~0.5,16"):

@@ -44,7 +44,8 @@ def judged(lines, *names):
 @pytest.mark.parametrize("flips", [0.0, 0.2, 0.6])
 def test_planted_noise_is_recovered(flips):
     rng = np.random.default_rng(4)
-    found = judged(levels(rng, {"way_a": rng.integers(5, size=N), "way_b": rng.integers(5, size=N)}, flips), "way_a", "way_b")
+    truth = {"way_a": rng.integers(5, size=N), "way_b": rng.integers(5, size=N)}
+    found = judged(levels(rng, truth, flips), "way_a", "way_b")
     same = (1 - flips) ** 2 + (1 - (1 - flips) ** 2) / 5
     keep = 1 - flips
     assert found.same_again == pytest.approx(same, abs=0.05)

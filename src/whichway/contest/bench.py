@@ -179,8 +179,6 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        if not any(e.target for e in examples):
-            raise WayFailed("there are no wanted answers to learn from")
         rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)

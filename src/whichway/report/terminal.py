@@ -73,7 +73,8 @@ def _shown(titles: Sequence[str], rows: Sequence[Mapping[str, Text]], width: int
     shown = [title for title in titles if title != "Note" or width >= WIDE]
     for spare in SPARE:
         fixed = [title for title in shown if title != "Note"]
-        if sum(max(len(title), *(len(row[title]) for row in rows), 0) + gap for title in fixed) <= width:
+        wide = [max(len(title), *(len(row[title]) for row in rows), 0) for title in fixed]
+        if sum(wide) + (gap + 1) * len(wide) - 1 <= width:
             break
         shown.remove(spare)
     return shown

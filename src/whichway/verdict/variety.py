@@ -13,8 +13,11 @@ which is exact and not an estimate, so it has no interval.
 
 Intervals are from a bootstrap over inputs (clusters where there are groups): percentiles, moved outwards to Student's
 quantile and the divisor n − 1, as Hesterberg 2015 (arXiv 1411.5279) advises for few rows; percentiles alone are a third
-too narrow at 5. Where drawn answers show no spread between n inputs, the share of inputs that may differ all the same
-is at most 1 − α^(1/n), and the interval allows for that.
+too narrow at 5. They cannot reach beyond the values that were seen, so under `FEW` inputs (clusters) Student's interval
+stands where it is wider: at 5 inputs the percentiles alone held the truth in 91.5 % of 400 worlds, where 95 are said.
+
+Where drawn answers show no spread between n inputs, the share of inputs that may differ all the same is at most
+1 − α^(1/n), and the interval allows for that.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from whichway.verdict.stats import FloatArray
 ROWS = 200  # inputs measured, the first of them; chrF of all pairs of answers takes its time
 ACROSS = 40  # inputs whose answers are compared with each other
 RESAMPLES = 2000
+FEW = 20  # inputs
 EQUAL = 1e-12  # values closer than this are no spread
 MEASURES = ("distinct_1", "distinct_2", "self_bleu", "similarity", "agreement")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")  # CJK by character
@@ -113,7 +117,12 @@ def ends_of(values: FloatArray, groups: Sequence[str] | None, confidence: float)
         value, share = float(values.mean()), unseen(count, confidence)
         return value * (1 - share), value + share * (1 - value)
     blocks = [w @ values / w.sum(axis=1) for w in stats.row_weights(len(values), groups, resamples=RESAMPLES)]
-    return _percentiles(np.concatenate(blocks), count, confidence)
+    low, high = _percentiles(np.concatenate(blocks), count, confidence)
+    se = stats.clustered_se(values, groups)
+    if count >= FEW or se is None:
+        return low, high
+    half = stats.t_value(confidence, count - 1) * se
+    return min(low, float(values.mean()) - half), max(high, float(values.mean()) + half)
 
 
 def _percentiles(draws: FloatArray, count: int, confidence: float) -> stats.Interval:
