@@ -93,6 +93,7 @@ def render(run: Run) -> str:
         variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
         judge=run.plan.judge if run.verdict.judgement else None,
         quality="Judge’s level" if _judged(run) else words.metric(run.plan),
+        samples=sections.samples(run),
         check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
         check_rows=sections.check_rows(run.verdict.checks),
     )
