@@ -43,7 +43,7 @@ def test_inputs_in_the_task_file_are_enough(tmp_path):
     assert [e.text for e in task.test] == ["a dog", "a cat", "a newt"]
     assert [e.origin for e in task.test] == ["inputs:1", "inputs:2", "inputs:3"]
     assert task.metric == task.checks == MetricSpec("checks", {"words": {"min": 3}})
-    assert any("All 3 inputs are test" in note for note in found.findings.notes)
+    assert any("All 3 inputs are test" in warning for warning in found.findings.warnings)
     assert any("3 test inputs" in warning for warning in found.findings.warnings)
     assert "target" not in found.findings.lengths
 
@@ -184,3 +184,10 @@ def test_a_function_of_the_users_counts_as_a_check(tmp_path):
     task = inline(tmp_path, ["a dog", "a cat", "a newt"], "checks: {words: {min: 1}, function: 'own.py:half'}\n").task
     assert load(task.metric)(task.test[0], "one").value == pytest.approx(0.75)
     assert task.metric.options["digest"]
+
+
+def test_labels_need_no_judge(tmp_path):
+    rows = [{"text": f"text {n * 7919} {'xyz'[n % 3]}", "team": "ab"[n % 2]} for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(OptionError, match="judge: the answers are labels"):
+        written(tmp_path, "ask: x\ndata: rows.jsonl\ntarget: team\njudge: {model: m, rubric: nice}\n")

@@ -70,11 +70,12 @@ def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[T
         curve=spec.curve, checks=metric, judge=spec.judge.spec() if spec.judge else None, repeats=spec.repeats,
     )  # fmt: skip
     doubles = len(table.rows) - len(rows)
-    notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn.", told]
+    notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn."]
     notes += [f"input: {', '.join(names)}{part}."] if spec.input is None and spec.inputs is None else []
     notes += [] if metric else ["No checks: every answer that is not empty scores 100; the judge stands beside."]
     warnings = [f"{doubles} inputs stand twice and count once."] if doubles else []
-    return task, notes, [*warnings, *([POOR] if spec.model == "embedded" else [])]
+    warnings += [POOR] if spec.model == "embedded" else []
+    return task, [*notes, *([told] if dev else [])], [*warnings, *([] if dev else [told])]
 
 
 def _inline(spec: Spec) -> Table:

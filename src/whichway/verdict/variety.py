@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -203,7 +203,7 @@ def agreement(texts: Sequence[str]) -> float:
     return float(np.mean([a == b for a, b in combinations(plain, 2)]))
 
 
-@cache
+@lru_cache(maxsize=50_000)
 def chrf(first: str, second: str) -> float:
     """Similarity of two texts: chrF, the mean of both ways round, on 0..1."""
     if first == second:
