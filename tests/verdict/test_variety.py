@@ -122,6 +122,17 @@ def test_intervals_hold_the_truth_at_few_inputs(n):
     assert 0.92 <= held / worlds <= 0.985
 
 
+@pytest.mark.parametrize("n", [6, 25])
+def test_intervals_over_pairs_of_inputs_hold_the_truth(n):
+    rng, held, worlds = np.random.default_rng(n), 0, 200
+    for _ in range(worlds):
+        x = rng.normal(size=n)
+        pairs = (x[:, None] + x[None, :]) * (1 - np.eye(n))  # its mean over pairs is 0
+        low, high = v.pair_ends(pairs, 0.95)
+        held += low <= 0 <= high
+    assert 0.91 <= held / worlds <= 0.995
+
+
 def test_intervals_go_by_clusters():
     values = np.repeat(np.random.default_rng(1).random(6), 10)
     alone = v.ends_of(values, None, 0.95)

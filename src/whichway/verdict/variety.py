@@ -144,15 +144,27 @@ def across(texts: Sequence[str], confidence: float) -> Measure | None:
     alike = np.zeros((n, n))
     for i, j in combinations(range(n), 2):
         alike[i, j] = alike[j, i] = chrf(texts[i], texts[j])
-    value = float(alike.sum() / (n * (n - 1)))
-    if n < 3:
-        return Measure(clean(value) or 0.0, None, None)
+    value = clean(float(alike.sum() / (n * (n - 1)))) or 0.0
+    return Measure(value, None, None) if n < 3 else Measure(value, *_within(pair_ends(alike, confidence)))
+
+
+def pair_ends(alike: FloatArray, confidence: float) -> stats.Interval:
+    """The interval of a mean over pairs of n inputs, (n, n): inputs are resampled, no input is paired with itself.
+
+    Under `FEW` inputs the jackknife's Student interval (Arvesen 1969, for U-statistics) stands where it is wider.
+    """
+    n = len(alike)
     draws = []
     for weights in stats.row_weights(n, resamples=RESAMPLES):
         pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)  # of different inputs
         draws.append(np.einsum("bi,ij,bj->b", weights, alike, weights)[pairs > 0] / pairs[pairs > 0])
     low, high = _percentiles(np.concatenate(draws), n, confidence)
-    return Measure(clean(value) or 0.0, *_within((low, high)))
+    if n >= FEW:
+        return low, high
+    without = (alike.sum() - 2 * alike.sum(axis=1)) / ((n - 1) * (n - 2))
+    half = stats.t_value(confidence, n - 1) * float(np.sqrt((n - 1) ** 2 / n * without.var(ddof=1)))
+    value = float(alike.sum() / (n * (n - 1)))
+    return min(low, value - half), max(high, value + half)
 
 
 def gap(first: Answers, second: Answers, confidence: float) -> tuple[float, stats.Interval | None]:
