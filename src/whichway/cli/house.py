@@ -88,8 +88,10 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     doors = backends()
     bases = [base_of(word, doors) for word in task.models or (task.model,)]
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
-    checks = metrics.checks_of(task.checks)
-    return House(doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), checks, models=named)
+    return House(
+        doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
+        checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+    )  # fmt: skip
 
 
 def short_names(words: Sequence[str]) -> list[str]:

@@ -179,8 +179,6 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        if not any(e.target for e in examples):
-            raise WayFailed("there are no wanted answers to learn from")
         rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
@@ -288,6 +286,14 @@ class HouseBench:
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
         return [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
+
+    def consult(self, candidate: Candidate, examples: Sequence[Example], repeat: int = 0) -> list[Reply]:
+        """Answers to questions of the house's own, such as a judge's: metered, cached and in the ledger like all.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        return [reply for reply, _ in self._answers(candidate, examples, self._way, repeat)]
 
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""

@@ -111,6 +111,7 @@ def recount(
         forgetting=read_forgetting(folder),
         repeats=int(plan.get("repeats") or 1),
         formats=spread_over_forms(plan["ways"], candidates, records),
+        judged=tuple(read_lines(folder / "judgements.jsonl")),
     )
     return Counted(plan, tuple(arms), side)
 

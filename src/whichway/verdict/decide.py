@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
@@ -14,6 +15,7 @@ from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.facts import Facts, champions
 from whichway.verdict.figures import clean, percent, points
+from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
@@ -66,6 +68,7 @@ class Side:
     forgetting: tuple[Forgetting, ...] = ()
     repeats: int = 1  # answers to each test row that were asked for
     formats: tuple[Formats, ...] = ()
+    judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
 
 
 def decide(
@@ -120,6 +123,7 @@ def decide(
         forgetting=side.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
+        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence, margin),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -161,6 +165,7 @@ def decide(
         forgetting=side.forgetting,
         varieties=facts.varieties,
         checks=checked(table),
+        judgement=facts.judgement,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from whichway.findings import Sentence
 from whichway.verdict.facts import Facts, gap, scored
 from whichway.verdict.figures import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.judge_words import judged
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -113,6 +114,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *forgot(facts, ruling),
         *spreads(facts),
         *formats(facts),
+        *judged(facts),
         *winners_curse(facts, ruling),
         *saved(facts),
         *unread(facts),
