@@ -14,7 +14,7 @@ job = json.loads(Path(sys.argv[1]).read_text())
 import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
-from whichway.engine import load  # noqa: E402
+from whichway.engine import load, rates  # noqa: E402
 from whichway.engine.answer import Answerer  # noqa: E402
 from whichway.nouns import Decoding, Message, Request  # noqa: E402
 
@@ -26,7 +26,8 @@ ids = {label: tuple(tokens) for label, tokens in job["labels"]}
 renderer.answer_ids = lambda label: ids.get(label, (1,))
 if job["what"] == "generate":  # as many tokens as the peers write
     renderer.ends, renderer.broken = frozenset(), lambda _: False
-turns.tell(load=time.perf_counter() - started, format=str(next(model.module.parameters()).dtype)[6:])
+kind = next(model.module.parameters()).dtype
+turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=rates.product_rate(kind, 1024, 1024, 30))
 while True:
     turns.wait()
     session = Answerer(model, model.module)
@@ -34,5 +35,4 @@ while True:
     asked = [Request((Message("user", str(n)),), decoding, tuple(ids)) for n in range(len(job["prompts"]))]
     replies = (session.generate if job["what"] == "generate" else session.choose)(asked)
     seconds = turns.taken()
-    text = [r.text for r in replies] if job["what"] == "choose" else []
-    turns.tell(seconds=seconds, memory=memory(), cpu=turns.cpu(), written=sum(r.tokens_out for r in replies), text=text)
+    turns.tell(seconds=seconds, memory=memory(), cpu=turns.cpu(), rows=len(replies), text=[r.text for r in replies])

@@ -22,7 +22,7 @@ model.generation_config.eos_token_id = None
 turns.tell(load=time.perf_counter() - started)
 while True:
     turns.wait()
-    written = 0
+    tokens = []
     rows = sorted(job["prompts"], key=len)[: setting.get("rows")]
     for start in range(0, len(rows), setting["batch"]):
         batch = rows[start : start + setting["batch"]]
@@ -33,5 +33,5 @@ while True:
             out = model.generate(
                 input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=job["new"], pad_token_id=1
             )
-        written += (out.shape[1] - longest) * len(batch)
-    turns.tell(seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), written=written, rows=len(rows))
+        tokens += out[:, longest:].tolist()
+    turns.tell(seconds=turns.taken(), memory=memory(), cpu=turns.cpu(), rows=len(rows), tokens=tokens[:8])

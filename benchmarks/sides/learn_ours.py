@@ -16,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = str(job["threads"])
 import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
-from whichway.engine import decoder, learn, load, options, rates  # noqa: E402
+from whichway.engine import learn, load, options, rates  # noqa: E402
 from whichway.engine.live import Encoded  # noqa: E402
 from whichway.nouns import Message, TrainJob, TrainRow, Weights  # noqa: E402
 
@@ -55,15 +55,11 @@ def watch(now):
 
 
 run = InOrder(model, task, options.options(options.LoraOptions, task.options), Path(job["folder"]), None, watch)
-layers = decoder.known(model.module).weights.layers
-size = sum(g.weight.value.numel() for layer in layers for g in (layer.qkv, layer.out, layer.up, layer.down))
 kind = next(model.module.parameters()).dtype
 turns.tell(
     load=time.perf_counter() - started,
     format=str(kind).removeprefix("torch."),
-    trunk=size,
-    prefix=len(run.prefix),
-    rate=rates.product_rate(kind, 832, model.hidden, 30),
+    rate=rates.product_rate(kind, 1024, 1024, 30),
 )
 turns.wait()
 for _ in run.steps():

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from whichway.nouns import (
     Adapter,
+    Budget,
     Candidate,
     Example,
     Kind,
@@ -59,6 +61,17 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A session that also reads plain text. Optional: where it is missing, forgetting is not measured."""
+
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """A reply for each text: `tokens_in` tokens were predicted from those before them in the text, and
+        `scores["nats"]` is the sum of their negative log-probabilities.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A door to models. `name` and `version` enter every digest."""
 
@@ -96,6 +109,17 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A candidate behind a heat that a way asked for; see `Bench.race`."""
+
+    candidate: Candidate
+    value: float  # the task's metric on its rows
+    scores: tuple[float, ...]  # row by row, in the order of the race: the first rows are the same for all
+    texts: tuple[str, ...]  # its answers
+    why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
+
+
 class Bench(Protocol):
     """What a way works at: metered, cached, and blind to the test split."""
 
@@ -129,6 +153,42 @@ class Bench(Protocol):
 
     def value(self, candidate: Candidate) -> float:
         """The metric on the whole dev split, by the task's own aggregate."""
+        ...
+
+    def race(
+        self,
+        candidates: Sequence[Candidate],
+        keep: int = 1,
+        rows: int | None = None,
+        calls: int | None = None,
+        halve: bool = True,
+    ) -> list[Runner]:
+        """Race candidates on the same shuffled blocks of dev rows, paired, until `keep` of them are left.
+
+        Args:
+            candidates: the earlier is the better when equal.
+            keep: how many are wanted.
+            rows: dev rows at most; None: all.
+            calls: answers that may be bought; None: as many as the purse pays for.
+            halve: also let only the better half go on; False: drop only who is shown worse, for a last comparison.
+
+        Returns:
+            All that were measured, the best first. With an empty purse, as far as it went; maybe nobody.
+        """
+        ...
+
+    def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
+        """How many answers would have to be bought: those that this way does not have yet."""
+        ...
+
+    @property
+    def spent(self) -> Budget:
+        """What this way has spent so far, at list price."""
+        ...
+
+    @property
+    def left(self) -> Budget:
+        """What is left in the purse; None: no limit."""
         ...
 
     def train(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Part = Literal["headline", "reasons", "dissent", "would_decide"]
+Part = Literal["headline", "reasons", "dissent", "would_decide", "variety"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,21 @@ class Crossover:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Loss on general text before and after a fine-tune, of the finalist that would ship; and what it weighs."""
+
+    way: str
+    model: str  # its short name where several models competed
+    candidate: str
+    before: float | None  # nats a token; None: not measured
+    after: float | None
+    tokens: int  # behind both
+    why: str = ""  # why it was not measured
+    bytes: int | None = None  # size of the trained part
+    peak_bytes: int | None = None  # memory of the training process at its most
+
+
+@dataclass(frozen=True, slots=True)
 class Race:
     """What racing saved on dev."""
 
@@ -187,3 +202,40 @@ class Race:
     evaluations: int  # row answers that were asked for
     full_evaluations: int  # without racing
     dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A mean over inputs on 0..1 with its interval; no interval where it is exact or there are too few inputs."""
+
+    value: float
+    low: float | None
+    high: float | None
+    exact: bool = False  # not an estimate: a candidate that does not draw gives one answer, always
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """How much one way's written answers differ; see `verdict/variety.py` for the measures and their sources."""
+
+    way: str
+    inputs: int
+    answers: int  # to each input
+    drawn: bool  # False: one answer, always
+    words: float  # of an answer, mean
+    distinct_1: Measure
+    distinct_2: Measure
+    self_bleu: Measure
+    similarity: Measure  # of two answers to one input, chrF
+    agreement: Measure  # share of pairs of answers to one input that are the same text
+    across: Measure | None  # similarity of answers to different inputs
+
+
+@dataclass(frozen=True, slots=True)
+class CheckShare:
+    """How often one way's answers pass one check."""
+
+    way: str
+    check: str
+    answers: int
+    share: float  # passed

@@ -13,6 +13,7 @@ from whichway.nouns import Candidate, Decoding, Form, Headings, Listing, Prompt,
 from whichway.prompts import text as files
 from whichway.prompts.diff import changes, readable
 from whichway.prompts.edit import changed_protected, edited
+from whichway.prompts.frameworks import FRAMEWORKS, form
 from whichway.prompts.template import TITLES, instructions, messages, placeholder
 
 FULL = Prompt(
@@ -157,3 +158,14 @@ def test_broken_prompt_files_name_the_place(text: str, told: str, tmp_path: Path
 
 def test_placeholder_avoids_the_prompts_words() -> None:
     assert placeholder(Prompt("say {{input}}")) == "{{input_2}}"
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_framework_holds_every_slot_once(name: str) -> None:
+    """Equal content: no framework leaves a slot out, or says it twice."""
+    named = [slot for _, slots in FRAMEWORKS[name] for slot in slots]
+    assert sorted(named) == sorted(TITLES)
+    text = instructions(edited(FULL, form=form(name)))
+    for words in ("You sort mail.", "calm", "1. Find the verb.", "- billing: money", "the right team gets it"):
+        assert text.count(words) == 1
+    assert text.startswith(f"## {FRAMEWORKS[name][0][0]}\n")

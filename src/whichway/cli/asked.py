@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.cli.flags import TaskFlags
 from whichway.errors import OptionError
+from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
     from whichway.tasks import Examined
@@ -22,12 +23,21 @@ def asked(flags: TaskFlags) -> Examined:
     """
     from whichway.tasks import examine, from_flags
 
-    keys = ("data", "target", "ask", "name", "metric", "model", "group", "id", "volume", "margin")
+    keys = ("data", "target", "ask", "name", "metric", "group", "id", "volume", "margin")
     said: dict[str, Any] = {key: getattr(flags, key) for key in keys}
     said["input"] = flags.input and tuple(flags.input)
+    if flags.model:
+        said["model"], said["models"] = flags.model[0], tuple(flags.model) if len(flags.model) > 1 else ()
     said["labels"] = None if flags.labels is None else tuple(w.strip() for w in flags.labels.split(",") if w.strip())
     said["split"] = None if flags.split is None else _split(flags.split)
-    return examine(from_flags(flags.task, **said))
+    said["prompt"] = flags.prompt and tuple(flags.prompt)
+    spec = from_flags(flags.task, **said)
+    if spec.prompt:
+        from whichway.cli.drafts import prompts_of
+
+        found = ([one] if isinstance(one, Prompt) else prompts_of(one) for one in spec.prompt)
+        spec = spec.model_copy(update={"prompt": tuple(prompt for prompts in found for prompt in prompts)})
+    return examine(spec)
 
 
 def _split(text: str) -> str | dict[str, float]:

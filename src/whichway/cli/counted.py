@@ -21,4 +21,6 @@ def counted(run: Path, columns: Sequence[str] | None = None) -> Counted:
     from whichway.nouns import MetricSpec, from_json
     from whichway.tasks import metrics
 
-    return recount(run, metrics.load(from_json(MetricSpec, read_plan(run)["metric"])), columns)
+    plan = read_plan(run)
+    checks = from_json(MetricSpec, plan["checks"]) if plan.get("checks") else None
+    return recount(run, metrics.load(from_json(MetricSpec, plan["metric"])), columns, metrics.checks_of(checks))

@@ -40,7 +40,7 @@ def of_task(flags: TaskFlags) -> tuple[Situation, Examined | None]:
     examined = asked(flags)
     task = examined.task
     lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
-    short = bool(lengths) and lengths[len(lengths) // 2] <= LONG
+    short = bool(lengths) and not task.open and lengths[len(lengths) // 2] <= LONG
     about = Situation(
         kind="classification" if task.labels else "extraction" if short else "generation",
         rows=len(lengths),

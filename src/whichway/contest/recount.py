@@ -13,8 +13,8 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from whichway.contest.folder import (
     read_rows,
     read_status,
 )
+from whichway.contest.forgetting import read_forgetting
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Race
-from whichway.nouns import Candidate, Record, Verdict
+from whichway.nouns import Candidate, Example, Record, Verdict, apart
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Arm, Side, decide
@@ -41,6 +42,7 @@ from whichway.verdict.slices import RowFacts
 FEW = 12  # values of an input column that is cut into slices unasked
 SHORT = 60  # characters of such a value
 
+Checks = Callable[[Example, str], Mapping[str, float]]  # an answer's checks by name: 1 passed, 0 not
 Answers = Mapping[tuple[str, str], Sequence[Record]]  # (candidate, example) -> test records by repeat
 
 
@@ -61,9 +63,7 @@ class Counted:
     ) -> Verdict:
         """Decide, with the plan's numbers where none is given."""
         asked = self.plan["volume"] if volume is None else volume
-        side = self.side if terms is None else Side(
-            self.side.rows, self.side.dev_rows, terms, self.side.runs, self.side.race
-        )  # fmt: skip
+        side = self.side if terms is None else replace(self.side, terms=terms)
         return decide(
             self.arms,
             margin=self.plan["margin"] if margin is None else margin,
@@ -74,13 +74,16 @@ class Counted:
         )
 
 
-def recount(folder: Path, metric: Metric, columns: Sequence[str] | None = None) -> Counted:
+def recount(
+    folder: Path, metric: Metric, columns: Sequence[str] | None = None, checks: Checks | None = None
+) -> Counted:
     """Read a run folder whose ways have all crossed the test split.
 
     Args:
         folder: of the run.
         metric: of its plan; scores are taken from the records, the metric only reads labels for macro-F1.
         columns: input columns to slice by; None: those with few values.
+        checks: those of the plan, where it has any.
 
     Raises:
         UserError: the folder holds no run, or a file in it is damaged.
@@ -95,15 +98,24 @@ def recount(folder: Path, metric: Metric, columns: Sequence[str] | None = None) 
     arms = [
         arm
         for way in plan["ways"]
-        if (arm := _arm(folder, way, plan, test, answers, candidates, calls.get(way), metric)) is not None
+        if (arm := _arm(folder, way, plan, test, answers, candidates, calls.get(way), metric, checks)) is not None
     ]
     side = Side(
         rows=_row_facts(test, plan, columns),
         dev_rows=sum(row["split"] == "dev" for row in rows),
         runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
+        models=_models(plan),
+        forgetting=read_forgetting(folder),
+        repeats=int(plan.get("repeats") or 1),
     )
     return Counted(plan, tuple(arms), side)
+
+
+def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Short names of several models, the one that was named first in front; the file sorts them."""
+    models = plan.get("models", {})
+    return tuple(sorted(models, key=lambda name: (models[name]["model"] != plan["model"], name)))
 
 
 def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -126,6 +138,7 @@ def _arm(
     candidates: Mapping[str, tuple[Candidate, dict[str, Any]]],
     calls: float | None,
     metric: Metric,
+    checks: Checks | None,
 ) -> Arm | None:
     """One way; None when it was not tried yet."""
     status = read_status(folder, way)
@@ -133,7 +146,8 @@ def _arm(
         return None
     lines = list(read_lines(folder / "ways" / way / "candidates.jsonl"))
     finalists = sorted((line for line in lines if line["finalist"]), key=lambda line: int(line["candidate"]["seed"]))
-    devs = tuple(float(line["dev_score"]) for line in finalists)
+    known = [line["dev_score"] for line in finalists]
+    devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
     best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
     kept = [] if status["status"] == "failed" else finalists
     runs = [[answers.get((line["id"], row["id"]), ()) for row in test] for line in kept]
@@ -147,10 +161,12 @@ def _arm(
     flat = [record for run in runs for records in run for record in records]
     seconds, usd = _fit(status, lines)
     repeats = min((len(records) for run in runs for records in run), default=1)
+    writes = bool(kept) and all(candidates[line["id"]][0].decoding.mode == "generate" for line in kept)
     every = np.array([[[r.score or 0.0 for r in records[:repeats]] for records in run] for run in runs], dtype=float)
     every = every.reshape(*shape, repeats)
     return Arm(
         way=way,
+        model=apart(way)[1],
         kind=status["kind"],
         random=bool(status.get("random", len({line["candidate"]["seed"] for line in lines}) > 1)),
         scores=every.mean(axis=2),
@@ -161,7 +177,7 @@ def _arm(
         candidates=tuple(line["id"] for line in finalists),
         dev_scores=devs,
         dev_rows=next((line.get("dev_rows") for line in finalists), None),
-        note=candidates[finalists[best]["id"]][0].note if devs else "",
+        note=candidates[finalists[best]["id"]][0].note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,
         usd_fit=usd,
@@ -178,7 +194,28 @@ def _arm(
         crossings=None if calls is None or not test else calls / (len(test) * repeats),
         status=status["status"],
         reason=reason,
+        texts=_texts(runs) if writes else (),
+        draws=writes and any(candidates[line["id"]][0].decoding.draws for line in kept),
+        checks=_checks(checks, test, runs) if checks else (),
     )
+
+
+def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    return tuple(tuple(tuple(r.text for r in records) for records in run) for run in runs)
+
+
+def _checks(
+    checks: Checks, test: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[Sequence[Record]]]
+) -> tuple[tuple[str, float], ...]:
+    """Share of answers that pass each check."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for row, records in zip(test, run, strict=True):
+            example = Example(row["input"], row["target"])
+            for record in records:
+                for name, passed in checks(example, record.text).items():
+                    found[name].append(passed)
+    return tuple((name, _mean(passed)) for name, passed in found.items())
 
 
 def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
@@ -189,10 +226,10 @@ def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple
 
 
 def _labels_used(kind: str, plan: Mapping[str, Any], finalists: Sequence[Candidate]) -> int:
-    """Labelled rows a way needs: all of train where it trains, its shots where it prompts."""
+    """Labelled rows a way needs: all of train where it trains, its shots and their pool where it prompts."""
     if kind != "prompt":
         return int(plan["rows"].get("train", 0))
-    return max((len(c.prompt.shots) for c in finalists), default=0)
+    return max((len(c.prompt.shots) + len(c.prompt.pool) for c in finalists), default=0)
 
 
 def _tokens(records: Sequence[Record]) -> list[float]:

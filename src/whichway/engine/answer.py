@@ -30,6 +30,7 @@ from whichway.nouns import Reply, Request
 T = TypeVar("T")
 _ROWS = {"cpu": 64, "cuda": 256}  # decoded together
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
+READ = 256  # tokens of plain text in one pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,23 @@ class Answerer:
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Write an answer to each request; greedy at temperature 0, else drawn from a seed of the request's content."""
         return self._answer(requests, self._generate)
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """Loss on plain text; each text on its own, in pieces that fit the model."""
+        return [self._loss(text) for text in texts]
+
+    def _loss(self, text: str) -> Reply:
+        start = time.perf_counter()
+        ids = self.model.renderer.text_ids(text)
+        size = min(self.model.context, READ)
+        pieces = [ids[i : i + size] for i in range(0, len(ids), size)]
+        nats, count = 0.0, 0
+        for piece in pieces:
+            if len(piece) > 1:
+                found = forward.answer_logprobs(self.module, [(piece[:1], piece[1:])], None, 0)
+                nats, count = nats - float(found.sum()), count + len(piece) - 1
+        return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
     def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
         prompts = self.model.renderer.prompt_ids([r.messages for r in requests])
@@ -258,9 +276,7 @@ class Answerer:
         """Decode all rows; fewer at once when memory runs out."""
         places = _ROWS[self.model.device.type]
         while True:
-            writing = [
-                Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows
-            ]
+            writing = [Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows]
             try:
                 Batch(self.module, self.model.device, self._prefix, places, self._over).run(writing)
             except (MemoryError, RuntimeError) as error:

@@ -134,14 +134,13 @@ class Attention:
         """`[asking, H, D]` queries and `[T, N, D]` keys and values to `[asking, H * D]`, and what `backward` needs."""
         block = self.block
         q = self._queries(q if block.queries is None else q.index_select(0, block.queries))
-        k, v = (_Keys(t[: block.front].transpose(0, 1), self._own(t)) for t in (k, v))
+        keys, values = (_Keys(t[: block.front].transpose(0, 1), self._own(t)) for t in (k, v))
         if self._fused(q):
-            out, kept = self._long(q, k, v)
-        else:
-            weights = self._weights(q, k)
-            out = self._mixed(weights, v)
-            kept = (q, k, v, weights if weights.numel() <= _KEPT else None)
-        return self._asking(out), kept
+            out, kept = self._long(q, keys, values)
+            return self._asking(out), kept
+        weights = self._weights(q, keys)
+        out = self._mixed(weights, values)
+        return self._asking(out), (q, keys, values, weights if weights.numel() <= _KEPT else None)
 
     def backward(self, grad: Tensor, kept: Any, dk: Tensor, dv: Tensor) -> Tensor:
         """The gradient of the queries `[asking, H, D]`; those of keys and values are added to `dk` and `dv`."""
@@ -169,7 +168,8 @@ class Attention:
 
     def _fused(self, q: Tensor) -> bool:
         keys = self.block.seen.shape[2] + self.block.front
-        return q.is_cuda or (keys > pack.LONG and (not self.block.front or q.shape[:3].numel() * keys > pack.SCORES))
+        behind = self.block.front and q.shape[:3].numel() * keys <= pack.SCORES
+        return q.is_cuda or (keys > pack.LONG and not behind)
 
     def _weights(self, q: Tensor, k: _Keys) -> Tensor:
         """`[N, B G Q, P + K]`: one softmax over shared and own keys."""

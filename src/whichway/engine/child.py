@@ -2,7 +2,8 @@
 
 One helper process imports the libraries once and holds the base model; for each job it forks, so a job starts in
 milliseconds and shares the base's memory. The helper computes on one thread only, because a pool of threads does not
-survive a fork; the fork starts its own. Where forking is not safe (all but Linux) the helper runs one job and ends.
+survive a fork; the fork starts its own. Where forking is not safe (all but Linux, and with a GPU, whose state no fork
+may use) the helper runs one job and ends.
 
 The child goes on only when asked to, so that a caller who scores a checkpoint has the processor to itself. When the
 caller is gone, the child saves its state at the next step and ends.
@@ -28,7 +29,6 @@ from typing import Any
 from whichway.errors import WayFailed, WhichwayError
 from whichway.nouns import Adapter, TrainJob
 
-_FORKS = sys.platform == "linux"
 _EVERY = 0.5  # seconds between words of progress
 log = logging.getLogger(__name__)
 
@@ -114,16 +114,15 @@ class Helper:
                 elif what == "log":
                     log.log(*content)
                 elif what in ("done", "error"):
-                    self._receive()  # the child has ended
-                    ended = True
+                    ended = self._receive()[0] == "free"  # for another job
                     if what == "error":
                         raise content
                     return
-                elif what == "died":
-                    ended = True
+                elif what in ("free", "died"):  # without a word before
+                    ended = what == "free"
                     raise WayFailed(_told(content))
         finally:
-            if not ended or not _FORKS:
+            if not ended:
                 self.stop()
 
     def _send(self, message: Any) -> None:
@@ -189,9 +188,10 @@ def serve(handle: int) -> None:
     """Take errands from the link until the caller is gone."""
     import torch
 
-    from whichway.engine import learn, probe  # noqa: F401  (imported once, for all children)
+    from whichway.engine import learn, load, probe  # noqa: F401  (imported once, for all children)
 
     torch.set_num_threads(1)
+    forks = sys.platform == "linux" and load.device().type == "cpu"
     link = Connection(handle)
     models: dict[tuple[Path, str], Any] = {}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
@@ -199,9 +199,8 @@ def serve(handle: int) -> None:
             errand = link.recv()
             if not isinstance(errand, Errand):
                 continue  # a word to a child that has died since
-            if not _FORKS:
+            if not forks:
                 _work(link, errand, models)
-                link.send(("died", None))
                 return
             if _hold(errand, models, link):
                 _fork(link, errand, models)
@@ -215,7 +214,7 @@ def _hold(errand: Errand, models: dict[tuple[Path, str], Any], link: Connection)
             models[errand.model, errand.revision] = _open(errand)
     except Exception as error:
         link.send(("error", _portable(error)))
-        link.send(("died", None))
+        link.send(("free", None))
         return False
     return True
 
@@ -237,7 +236,7 @@ def _fork(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any])
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
-    link.send(("died", os.WTERMSIG(status) if os.WIFSIGNALED(status) else None))
+    link.send(("free", os.WTERMSIG(status) if os.WIFSIGNALED(status) else None))
 
 
 def _work(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any]) -> None:

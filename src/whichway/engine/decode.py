@@ -30,7 +30,7 @@ class Draw:
         self.temperature = request.decoding.temperature
         self.generator: torch.Generator | None = None
         if self.temperature > 0:
-            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
+            seed = int(digest([ids, request.decoding.content, request.repeat], 15), 16)
             self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
@@ -124,7 +124,7 @@ class Batch:
 
     def _add(self, logits: Tensor, rows: Sequence[Writing]) -> None:
         """Take up each row's next token; rows that are over give up their places."""
-        greedy: list[int] = logits.argmax(-1).tolist()
+        greedy: list[int] = logits.max(-1).indices.tolist()  # argmax is four times slower in bfloat16
         for row, here, token in zip(rows, logits, greedy, strict=True):
             row.written.append(row.draw(here) if row.draw.generator else token)
         done = [row for row in rows if len(row.written) >= row.room or self.over(row.written)]

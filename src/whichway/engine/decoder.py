@@ -374,9 +374,7 @@ class Losses(torch.autograd.Function):
         """Add the gradients to the slots."""
         trunk, sheet, head = ctx.trunk, ctx.sheet, ctx.trunk.weights.head
         grad = ctx.normal.new_empty(ctx.normal.shape)
-        for n, (weight, here, wanted) in enumerate(
-            zip(*_parts(grads[0], ctx.normal, sheet.wanted), strict=True)
-        ):
+        for n, (weight, here, wanted) in enumerate(zip(*_parts(grads[0], ctx.normal, sheet.wanted), strict=True)):
             if ctx.away is not None:
                 away = ctx.away[n]
             else:

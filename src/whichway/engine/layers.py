@@ -122,8 +122,12 @@ def activate_back(grad: Tensor, kept: Any, activation: str) -> Tensor:
     """The gradient of the activation's input."""
     gate, value, opened = kept
     if value is None:
-        return _act_back(grad, gate, activation)
-    return torch.cat([_act_back(grad * value, gate, activation), grad * opened], dim=1)
+        return _act_back(grad, gate, activation, torch.empty_like(gate))
+    both = grad.new_empty(len(grad), 2 * grad.shape[1])  # written in place: joining afterwards copies it once more
+    of_gate, of_value = both.chunk(2, dim=1)
+    torch.mul(grad, opened, out=of_value)
+    _act_back(grad * value, gate, activation, of_gate)
+    return both
 
 
 def _act(inputs: Tensor, activation: str) -> Tensor:
@@ -132,9 +136,9 @@ def _act(inputs: Tensor, activation: str) -> Tensor:
     return F.gelu(inputs, approximate="tanh" if activation == "gelu_tanh" else "none")
 
 
-def _act_back(grad: Tensor, inputs: Tensor, activation: str) -> Tensor:
+def _act_back(grad: Tensor, inputs: Tensor, activation: str, into: Tensor) -> Tensor:
     aten = torch.ops.aten
     if activation == "silu":
-        return torch.as_tensor(aten.silu_backward(grad, inputs))
+        return torch.as_tensor(aten.silu_backward.grad_input(grad, inputs, grad_input=into))
     how = "tanh" if activation == "gelu_tanh" else "none"
-    return torch.as_tensor(aten.gelu_backward(grad, inputs, approximate=how))
+    return torch.as_tensor(aten.gelu_backward.grad_input(grad, inputs, approximate=how, grad_input=into))

@@ -341,6 +341,14 @@ def own_float32(base: Any) -> Any:
     return module
 
 
+@functools.cache
 def device() -> torch.device:
-    """The accelerator if there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The accelerator if there is one that computes, else the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    try:
+        torch.ones(8, 8, device="cuda").mm(torch.ones(8, 8, device="cuda")).sum().item()
+    except RuntimeError as error:  # a driver or a card that this build of PyTorch does not serve
+        log.warning("The GPU is not used: %s", first_line(error))
+        return torch.device("cpu")
+    return torch.device("cuda")

@@ -22,6 +22,7 @@ from torch.nn import functional as F  # noqa: N812
 ATTENTION = "whichway"  # the name under which transformers finds our attention
 LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
 _CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
+_CHUNK = 256  # tokens of a long prefix that ask together
 SCORES = 1 << 26  # held at once by plain products behind a shared prefix
 
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
@@ -215,7 +216,7 @@ def mix(
         `[N, B, G, S, D]`.
     """
     if prefix is None and seen is None and how.softcap is None:
-        return _causal(q, k, v, how.scaling)
+        return _causal(q, k, v, how)
     if seen is None:
         seen = causal(k.shape[2], q.device)[None]
     if how.softcap is None and _is_long(q, k, prefix):
@@ -236,11 +237,24 @@ def causal(size: int, device: torch.device) -> Tensor:
     return torch.ones(size, size, dtype=torch.bool, device=device).tril_()
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
+def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+    if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled()):
+        return _in_chunks(q, k, v, how)
     groups = q.shape[2]
     q, shape = q.flatten(0, 1), q.shape
     k, v = (t.flatten(0, 1)[:, None].expand(-1, groups, -1, -1) for t in (k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling).view(shape)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=how.scaling).view(shape)
+
+
+def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+    """Causal attention of one long row, some queries at a time behind all earlier keys: twice as fast as fused."""
+    parts = []
+    for start in range(0, q.shape[3], _CHUNK):
+        here = slice(start, start + _CHUNK)
+        own, values = k[:, :, here], v[:, :, here]
+        before = (k[:, 0, :start], v[:, 0, :start]) if start else None
+        parts.append(_plain(q[:, :, :, here], own, values, before, causal(own.shape[2], q.device)[None], None, how))
+    return torch.cat(parts, dim=3)
 
 
 def _fused(
@@ -264,41 +278,38 @@ def _fused(
 def _plain(
     q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
 ) -> Tensor:
-    """By plain products; scores and softmax in float32 or longer, whatever the format of the rest."""
+    """By plain products; softmax in float32 or longer, whatever the format of the rest."""
     heads, rows, groups, size, depth = q.shape
     wide = q.dtype if q.dtype == torch.float64 else torch.float32
-    q = (q.to(wide) * how.scaling).reshape(heads, rows * groups * size, depth)
-    own = torch.matmul(q.view(heads, rows, groups * size, depth), k.to(wide).transpose(2, 3))
-    own = own.view(heads, rows, groups, size, -1)
-    hidden, low = ~seen[:, None], torch.finfo(wide).min
-    own = _soften(own, how).masked_fill(hidden, low)
+    asks = (q.to(wide) * how.scaling).reshape(heads, rows, groups * size, depth)
+    own = torch.matmul(asks, k.to(wide).transpose(2, 3)).view(heads, rows, groups, size, -1)
+    own = _soften(own, how).masked_fill(~seen[:, None], torch.finfo(wide).min)
     if prefix is None:
         return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
-    own = own.flatten(1, 3)  # [N, B G S, C]
     far = None if far is None else far[:, None].expand(-1, groups, -1, -1).flatten(0, 2)
-    shared, of_own = _beside(q, own, prefix, far, how, v.dtype)
+    shared, of_own = _beside(asks.flatten(1, 2), own.flatten(1, 3), prefix, far, how)
     of_own = torch.matmul(of_own.view(heads, rows, groups * size, -1), v)
     return shared.view_as(of_own).add_(of_own).view(heads, rows, groups, size, depth)
 
 
-def _beside(
-    q: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How, kind: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _beside(asks: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How) -> tuple[Tensor, Tensor]:
     """What the prefix's values give `[N, Q, D]`, and the weights of the own keys `[N, Q, C]`, by one softmax over both.
 
-    Some queries at a time: their scores then stay in the processor's cache.
+    Some queries at a time: their scores then stay in the processor's cache. They have the format of the values, as in
+    transformers' eager attention: in float32 they would take a third longer behind a long prompt.
     """
-    keys, values = prefix[0].to(q.dtype).transpose(1, 2), prefix[1]
-    length, low = keys.shape[2], torch.finfo(q.dtype).min
-    step = max(16, _CACHED // (q.shape[0] * (length + own.shape[2])))
+    keys, values = prefix[0].transpose(1, 2).contiguous(), prefix[1]
+    asks, own = asks.to(values.dtype), own.to(values.dtype)
+    length, low = keys.shape[2], torch.finfo(own.dtype).min
+    step = max(16, _CACHED // (asks.shape[0] * (length + own.shape[2])))
     given: list[Tensor] = []
     kept: list[Tensor] = []
-    for start in range(0, q.shape[1], step):
+    for start in range(0, asks.shape[1], step):
         here = slice(start, start + step)
-        scores = _soften(torch.bmm(q[:, here], keys), how)
+        scores = _soften(torch.bmm(asks[:, here], keys), how)
         if far is not None:
             scores = scores.masked_fill(~far[here], low)
-        weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1).to(kind)
+        weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1)
         given.append(torch.bmm(weights[..., :length], values))
         kept.append(weights[..., length:])
     return torch.cat(given, dim=1), torch.cat(kept, dim=1)

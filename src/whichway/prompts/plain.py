@@ -1,19 +1,43 @@
-"""The plain prompt of a task: what is asked and, for a closed task, the allowed answers."""
+"""The plain prompt of a task: what the user has written, else what is asked and the allowed answers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from whichway.errors import OptionError
 from whichway.nouns import Decoding, Practice, Prompt
+from whichway.prompts.template import instructions
+from whichway.prompts.text import AS_WRITTEN
+
+JSON_ONLY = "Answer with a JSON object only."
 
 
 def first_prompt(task: Practice) -> Prompt:
-    """The prompt from which every prompting and tuning way starts."""
-    json_wanted = task.metric.name == "json_fields"
-    return Prompt(
-        objective=task.ask,
-        labels=task.labels,
-        output_format="Answer with a JSON object only." if json_wanted else "",
+    """The prompt from which every prompting and tuning way starts: the first of `starts`."""
+    return starts(task)[0]
+
+
+def starts(task: Practice) -> tuple[Prompt, ...]:
+    """The user's prompts, else one made from the ask.
+
+    Loose text stands as it is written. Slots stand too, and empty ones that a task needs are filled: the ask; the
+    labels, unless the user's words name each of them already; the format that the metric reads.
+    """
+    return tuple(p if p.form == AS_WRITTEN else _filled(p, task) for p in task.prompts) or (_filled(Prompt(), task),)
+
+
+def _filled(written: Prompt, task: Practice) -> Prompt:
+    told, wants_json = instructions(written), task.metric.name == "json_fields"
+    return replace(
+        written,
+        objective=written.objective or task.ask,
+        labels=written.labels or _unnamed(task.labels, told),
+        output_format=written.output_format or (JSON_ONLY if wants_json and "json" not in told.lower() else ""),
     )
+
+
+def _unnamed(labels: tuple[str, ...], told: str) -> tuple[str, ...]:
+    return () if told and all(label in told for label in labels) else labels
 
 
 def reading(task: Practice, max_tokens: int, temperature: float, way: str) -> Decoding:

@@ -7,13 +7,15 @@ front of the row and what stands behind it follows the row.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError, did_you_mean
-from whichway.nouns import Prompt, to_json
+from whichway.nouns import Form, Prompt, to_json
 
 MARK = "{{input}}"
+AS_WRITTEN = Form("as written")  # of loose text: nothing is added to it
 KEYS = tuple(f.name for f in dataclasses.fields(Prompt))
 _LISTS = ("instructions", "steps", "constraints", "labels", "protected")
 
@@ -49,8 +51,8 @@ def plain(text: str) -> Prompt:
     """A prompt from loose text."""
     before, mark, after = text.partition(MARK)
     if not mark:
-        return Prompt(objective=text.strip())
-    return Prompt(objective=before.strip(), reminder=after.strip(), layout="user")
+        return Prompt(objective=text.strip(), form=AS_WRITTEN)
+    return Prompt(objective=before.strip(), reminder=after.strip(), layout="user", form=AS_WRITTEN)
 
 
 def load(text: str, where: str = "prompt") -> Prompt:
@@ -64,7 +66,6 @@ def load(text: str, where: str = "prompt") -> Prompt:
         DataError: no mapping, an unknown key, or a value that does not fit its slot.
     """
     import yaml
-    from pydantic import TypeAdapter, ValidationError
 
     try:
         found = yaml.safe_load(text)
@@ -78,6 +79,20 @@ def load(text: str, where: str = "prompt") -> Prompt:
         if key not in KEYS:
             row = next((n for n, one in enumerate(text.splitlines(), 1) if one.startswith(f"{key}:")), 1)
             raise DataError(f"{where}:{row}: a prompt has no slot '{key}'.{did_you_mean(str(key), KEYS)}")
+    return of_slots(found, where)
+
+
+def of_slots(found: Mapping[str, Any], where: str = "prompt") -> Prompt:
+    """A prompt from slots by name, also written for short (`load`).
+
+    Raises:
+        DataError: an unknown slot, or a value that does not fit.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    for key in found:
+        if key not in KEYS:
+            raise DataError(f"{where}: a prompt has no slot '{key}'.{did_you_mean(str(key), KEYS)}")
     try:
         prompt: Prompt = TypeAdapter(Prompt).validate_python(_shaped(found))
     except ValidationError as error:
@@ -87,7 +102,7 @@ def load(text: str, where: str = "prompt") -> Prompt:
     return prompt
 
 
-def _shaped(found: dict[str, Any]) -> dict[str, Any]:
+def _shaped(found: Mapping[str, Any]) -> dict[str, Any]:
     """What people write for short: one line for a list of one, `label: words` for glosses, pairs for shots."""
     shaped = dict(found)
     for name in _LISTS:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from whichway.findings import Variety
 from whichway.nouns import Standing
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -51,6 +52,8 @@ class Point:
     text_y: float
     anchor: str
     leader: bool  # the label stands apart and wants a line
+    near: float = 0.0  # ends of the whisker along the axis of variety; equal: none
+    far: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,45 @@ def quality_against_cost(standings: Sequence[Standing], width: float, height: fl
     return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points)
 
 
+def quality_against_variety(
+    varieties: Sequence[Variety], standings: Sequence[Standing], width: float, height: float
+) -> Plot | None:
+    """Place every way whose variety was measured: score over 1 − similarity, whiskers along both. None: no such way."""
+    lines = {s.way: s for s in standings if s.score is not None}
+    shown = [(v, lines[v.way]) for v in varieties if v.way in lines]
+    if not shown:
+        return None
+    left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
+    quality = scale([x for _, s in shown for x in (s.score, s.low, s.high)])
+    quality = Scale(max(quality.low, -0.02), min(quality.high, 1.02))
+    wide = scale([1 - x for v, _ in shown for x in _ends(v)], around=(0.0,))
+    wide = Scale(max(wide.low, -0.04), min(wide.high, 1.02))
+
+    def to_x(value: float) -> float:
+        return round(left + (right - left) * wide(value) / 100, 1)
+
+    def to_y(value: float) -> float:
+        return round(bottom - (bottom - top) * quality(value) / 100, 1)
+
+    x_ticks = [Tick(to_x(v), f"{100 * v:g}") for v in steps(wide.low, wide.high, 6) if 0 <= v <= 1]
+    y_ticks = [Tick(to_y(v), f"{100 * v:g}") for v in steps(quality.low, quality.high, 6) if 0 <= v <= 1]
+    places = [
+        replace(
+            _place(s, lambda _, v=v: to_x(1 - v.similarity.value), to_y),  # type: ignore[misc]
+            near=to_x(1 - max(_ends(v))),
+            far=to_x(1 - min(_ends(v))),
+        )
+        for v, s in shown
+    ]
+    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, _label(places, (left, top, right, bottom)))
+
+
+def _ends(found: Variety) -> tuple[float, ...]:
+    """Similarity and the ends of its interval, where it has one."""
+    ends = (found.similarity.value, found.similarity.low, found.similarity.high)
+    return tuple(x for x in ends if x is not None)
+
+
 def _place(standing: Standing, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Point:
     score = standing.score or 0.0
     high, low = (score if v is None else v for v in (standing.high, standing.low))
@@ -148,6 +190,7 @@ def _label(points: Sequence[Point], frame: Box) -> list[Point]:
     """Put each name where it covers no mark, no whisker and no other name."""
     taken = [(p.x - 8, p.y - 8, p.x + 8, p.y + 8) for p in points]
     taken += [(p.x - 5, p.top - 2, p.x + 5, p.bottom + 2) for p in points]
+    taken += [(p.near - 2, p.y - 5, p.far + 2, p.y + 5) for p in points if p.far > p.near]
     placed = []
     for point in sorted(points, key=lambda p: (p.x, p.y)):
         best = min(_positions(point), key=lambda p: _badness(_box(p), taken, frame))
@@ -167,7 +210,7 @@ def _positions(point: Point) -> list[Point]:
 
 
 def _named(p: Point, x: float, y: float, anchor: str, leader: bool) -> Point:
-    return Point(p.standing, p.x, p.y, p.top, p.bottom, round(x, 1), round(y, 1), anchor, leader)
+    return replace(p, text_x=round(x, 1), text_y=round(y, 1), anchor=anchor, leader=leader)
 
 
 def _box(point: Point) -> Box:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from whichway.findings import BreakEven, Slice, Spread
+from whichway.findings import BreakEven, CheckShare, Slice, Spread
+from whichway.nouns import Standing
 from whichway.report import money
 from whichway.report.plot import Scale, Tick
 from whichway.report.read import Row, Run
@@ -99,8 +101,29 @@ def spread_scale(spreads: Sequence[Spread]) -> float:
 
 def ranked(run: Run) -> list[Spread]:
     """The spreads in the order of the table of ways."""
-    place = {s.way: k for k, s in enumerate(run.verdict.standings)}
-    return sorted(run.verdict.spreads, key=lambda s: place.get(s.way, len(place)))
+    return by_standing(run.verdict.spreads, run.verdict.standings)
+
+
+class _Named(Protocol):
+    @property
+    def way(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def by_standing(found: Sequence[N], standings: Sequence[Standing]) -> list[N]:
+    """Findings about ways in the order of the table of ways."""
+    place = {s.way: k for k, s in enumerate(standings)}
+    return sorted(found, key=lambda s: place.get(s.way, len(place)))
+
+
+def check_rows(checks: Sequence[CheckShare]) -> dict[str, dict[str, float]]:
+    """Way -> check -> share of answers that pass it."""
+    rows: dict[str, dict[str, float]] = {}
+    for found in checks:
+        rows.setdefault(found.way, {})[found.check] = found.share
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

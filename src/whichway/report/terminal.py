@@ -12,11 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
-from whichway.report import words
-from whichway.report.read import Run, paid, read
+from whichway.report import estimates, words
+from whichway.report.read import Run, paid, read, took
 
 WIDE = 104  # columns from which notes have a place of their own
-LEAST = {"Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE}  # columns from which each is shown
+LEAST = {  # columns from which each is shown
+    "Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE,
+}  # fmt: skip
+USUAL = 13  # letters of a way's name, on which these rest
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
@@ -39,6 +42,8 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
     console.print()
     console.print(_panel(run.verdict))
     usd, seconds = paid(folder)
+    if run.estimate is not None:
+        console.print(Text(estimates.after(estimates.lines_of(run.estimate, took(run))), style="dim"))
     report = folder / "report.html"
     told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
     console.print(Text(told, style="dim"))
@@ -51,13 +56,14 @@ def _table(run: Run, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2 if width >= WIDE else 1, 0, 0))
     score = f"{words.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
-    shown = [title for title in titles if width >= LEAST.get(title, 0)]
+    longest = max((len(s.way) for s in run.verdict.standings), default=0)
+    room = width - max(0, longest - USUAL)
+    shown = [title for title in titles if room >= LEAST.get(title, 0)]
     for title in shown:
         right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", "Kind", "Note")
-        least = max((len(s.way) + 2 for s in run.verdict.standings), default=0) if title == "Way" else None
         table.add_column(
             title, justify="right" if right else "left", no_wrap=not fold and width >= LEAST["Dev"],
-            overflow="fold", min_width=least and min(least, width // 2),
+            overflow="fold", min_width=min(longest + 2, width // 2) if title == "Way" else None,
         )  # fmt: skip
     for standing in run.verdict.standings:
         chosen = standing.way == run.verdict.choice
@@ -97,6 +103,7 @@ def _note(s: Standing) -> str:
 
 def _panel(verdict: Verdict) -> Panel:
     parts = [Text(words.headline(verdict)), *_list("Why", verdict.reasons)]
+    parts += _list("Variety or sameness", words.wishes(verdict))
     parts += _list("On the other hand", verdict.dissent)
     title = "What would decide it" if verdict.answer == "undecided" else "What would change it"
     parts += _list(title, verdict.would_decide)

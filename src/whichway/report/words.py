@@ -30,6 +30,7 @@ METRICS: Mapping[str, str] = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "json_fields": "JSON fields",
+    "checks": "Checks passed",
 }
 
 
@@ -49,6 +50,11 @@ def headline(verdict: Verdict) -> str:
     if colon and start.casefold() == verdict.answer:
         return rest[:1].upper() + rest[1:]
     return verdict.headline
+
+
+def wishes(verdict: Verdict) -> tuple[str, ...]:
+    """What to take for variety, and for sameness."""
+    return tuple(s.text for s in verdict.sentences if s.part == "variety")
 
 
 def points(value: float | None) -> str:
@@ -104,6 +110,16 @@ def count(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes in the unit that reads best: 34_600_000 -> "35 MB"."""
+    if value is None:
+        return NOTHING
+    for limit, unit, name in ((1e3, 1.0, "B"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
+        if value < limit:
+            return "0 B" if value == 0 else f"{_figures(value / unit)} {name}"
+    return f"{_figures(value / 1e9)} GB"
 
 
 def model(name: str) -> str:

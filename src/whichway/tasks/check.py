@@ -58,7 +58,7 @@ def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] =
         labels={label: {split: count[label] for split, count in counts.items()} for label in task.labels},
         lengths={
             "input": _lengths((e.text, e.origin) for e in examples),
-            "target": _lengths((e.target, e.origin) for e in examples),
+            **({} if task.open else {"target": _lengths((e.target, e.origin) for e in examples)}),
         },
         notes=tuple(notes),
         warnings=(*warnings, *warn(task)),
@@ -68,8 +68,14 @@ def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] =
 def warn(task: Task) -> list[str]:
     """What weakens a contest on this task."""
     examples = [*task.train, *task.dev, *task.test]
-    found = [*conflicts(examples), *_rare(task), *_imbalance(task, examples), *_leak(examples), *_long(examples)]
-    if len(task.test) < FEW_TEST_ROWS:
+    found = [*conflicts(examples), *_rare(task), *_imbalance(task, examples), *_long(examples)]
+    found += [] if task.open else _leak(examples)
+    if task.open and len(task.test) < FEW_TEST_ROWS:
+        found.append(
+            f"{len(task.test)} test inputs: a difference between ways shows only where nearly every input agrees. "
+            "Repeats tell how answers vary, not how other inputs would fare."
+        )
+    elif len(task.test) < FEW_TEST_ROWS:
         found.append(f"The test split has {len(task.test)} rows: only large differences can be shown.")
     return found
 

@@ -199,5 +199,6 @@ def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
         )
     return DataError(
         f"{table.path}: it is not clear which column is the {part}. Columns: {shown}. "
-        "Say it: --input COLUMN --target COLUMN, or input: and target: in the task file."
+        "Say it: --input COLUMN --target COLUMN, or input: and target: in the task file. "
+        "If there are no wanted answers, say in a task file what a good one must fulfil (checks:)."
     )

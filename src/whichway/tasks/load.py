@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Split, Task
-from whichway.tasks import check, columns, metrics, read, split
-from whichway.tasks.metrics import json_fields, numeric
+from whichway.nouns import Example, MetricSpec, Prompt, Split, Task
+from whichway.prompts import text
+from whichway.tasks import check, columns, metrics, open_ended, read, split
+from whichway.tasks.metrics import checks, json_fields, numeric
 from whichway.tasks.metrics._text import plain
 from whichway.tasks.read import SPLIT_WORDS, Row, Table
 from whichway.tasks.spec import Spec
@@ -51,6 +52,10 @@ def load(spec: Spec) -> Task:
 
 def examine(spec: Spec) -> Examined:
     """The task that a spec describes, with the findings of all checks. Raises as `load` does."""
+    if spec.inputs is not None and (spec.data is not None or spec.target is not None):
+        raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
+    if open_ended.is_open(spec):
+        return _examine_open(spec)
     table = _table(spec)
     where = str(table.path)
     parts = _columns(spec, table)
@@ -71,6 +76,19 @@ def examine(spec: Spec) -> Examined:
     check.refuse_splits(task, where)
     notes = _notes(spec, parts, labels, metric, sides.near)
     warnings = [*spelling, *doubles, *sides.warnings, *_group_hint(table, parts)]
+    return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+
+
+def _examine_open(spec: Spec) -> Examined:
+    """A task without wanted answers."""
+    metric = spec.metric if spec.metric else MetricSpec("checks", spec.checks) if spec.checks else None
+    if metric is not None and metric.name not in ("checks", "python_function"):
+        raise OptionError(
+            f"metric {metric.name} compares with wanted answers, and no target is named. Say target: COLUMN, or leave "
+            "the metric out: answers are judged by the checks."
+        )
+    table = _table(spec) if spec.inputs is None else None
+    task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
 
 
@@ -203,7 +221,9 @@ def _complete(metric: MetricSpec, labels: tuple[str, ...]) -> MetricSpec:
     extra: dict[str, object] = {}
     if labels and "labels" in known and metrics.load(metric).closed:
         extra["labels"] = list(labels)
-    if metric.name == "python_function":
+    if metric.name == "checks":
+        metrics.load(metric)
+    if metric.options.get("function"):
         file = Path(str(metric.options["function"]).rpartition(":")[0])
         extra["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return MetricSpec(metric.name, {**extra, **metric.options})
@@ -333,13 +353,26 @@ def _task(
         test=of("test"),
         metric=metric,
         labels=labels,
-        model=spec.model,
+        model=spec.models[0] if spec.models else spec.model,
         volume=spec.volume,
         margin=spec.margin,
         budget=spec.budget.budget() if spec.budget else None,
         ways=spec.ways,
         curve=spec.curve,
+        models=spec.models if len(spec.models) > 1 else (),
+        prompts=tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
+        checks=_checks(spec, parts),
+        judge=spec.judge.spec() if spec.judge and not labels else None,
+        repeats=spec.repeats,
     )
+
+
+def _checks(spec: Spec, parts: columns.Columns) -> MetricSpec | None:
+    """Checks beside a metric that compares with wanted answers."""
+    if not spec.checks:
+        return None
+    checks.refuse_unknown_fields(spec.checks, parts.input)
+    return _complete(MetricSpec("checks", spec.checks), ())
 
 
 def _name(path: Path) -> str:

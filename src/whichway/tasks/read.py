@@ -90,6 +90,11 @@ def read_splits(files: Mapping[Split, Iterable[Path]], path: Path) -> Table:
 def read_file(path: Path) -> Table:
     """Read one data file by its extension."""
     kind = path.suffix.lower()
+    if kind in (".yaml", ".yml"):
+        from whichway.tasks import promptfoo  # it reads with this file
+
+        if promptfoo.is_config(path):
+            return promptfoo.table(path)
     if kind not in EXTENSIONS:
         raise DataError(f"{path}: unknown extension '{kind}'.{did_you_mean(kind, EXTENSIONS)}")
     raw = _columnar(path) if kind in COLUMNAR else _textual(path, kind)

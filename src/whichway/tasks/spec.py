@@ -11,11 +11,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Budget, MetricSpec
-from whichway.tasks import metrics
+from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
+from whichway.prompts import text
+from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
 
 TASK_FILE = "task.yaml"
+LEVELS = JudgeSpec("", "").levels
 Marks = dict[tuple[str | int, ...], int]  # key path -> line
 
 
@@ -33,6 +35,24 @@ class Purse(BaseModel):
         return Budget(self.usd, self.seconds, self.calls)
 
 
+class Judge(BaseModel):
+    """The judge of written answers; the same keys as `nouns.JudgeSpec`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="who judges: a model folder, a hub name; not the model under trial")
+    rubric: str = Field(min_length=3, description="what is judged, in a sentence or two")
+    levels: tuple[str, ...] = Field(LEVELS, min_length=2, description="levels in words, worst first")
+    repeats: int = Field(3, ge=1, description="times that each answer is judged")
+    pairs: bool = Field(True, description="compare the ways two by two, in both orders")
+    itself: bool = Field(False, description="the model under trial may judge")
+    temperature: float = Field(0.0, ge=0, description="0: levels are scored; above: drawn")
+
+    def spec(self) -> JudgeSpec:
+        """As a noun."""
+        return JudgeSpec(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
 class Spec(BaseModel):
     """All that a task file may say. Paths are as they can be opened from here."""
 
@@ -46,6 +66,7 @@ class Spec(BaseModel):
     labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
     metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
     model: str = Field("embedded", description="model under trial")
+    models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
     split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
     group: str | None = Field(None, description="column whose equal values stay in one split")
     id: str | None = Field(None, description="column that must be unique")
@@ -54,6 +75,13 @@ class Spec(BaseModel):
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
     curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
+    prompt: tuple[Prompt | Path, ...] = Field((), description="slots of the prompt, or a prompt file or files")
+    inputs: tuple[str | dict[str, str], ...] | None = Field(
+        None, min_length=1, description="the inputs themselves, in place of data: texts, or fields by name"
+    )
+    checks: dict[str, Any] | None = Field(None, description="what every answer must fulfil; needs no target")
+    judge: Judge | None = Field(None, description="a model that judges written answers by a rubric")
+    repeats: int | None = Field(None, ge=1, description="answers to each test row, where they are drawn")
 
     @field_validator("input", mode="before")
     @classmethod
@@ -76,6 +104,26 @@ class Spec(BaseModel):
         if spec.name not in metrics.names():
             raise ValueError(f"unknown metric '{spec.name}'.{did_you_mean(spec.name, metrics.names())}")
         return spec
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _prompt(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return (value,) if isinstance(value, str | Path) else value
+        try:
+            return (text.of_slots(value),)
+        except DataError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("checks")
+    @classmethod
+    def _checks(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None and not value.get("function"):  # a file can be opened once its folder is known
+            try:
+                metrics.load(MetricSpec("checks", value))
+            except OptionError as error:
+                raise ValueError(str(error).removeprefix("metric checks: ")) from None
+        return value
 
     @field_validator("split", mode="before")
     @classmethod
@@ -100,6 +148,8 @@ def read_spec(path: Path) -> Spec:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
     values, marks = _yaml(path)
+    if promptfoo.is_config(path):
+        values, marks = promptfoo.spec_values(path), {}
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -177,13 +227,21 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
     update: dict[str, Any] = {}
     if spec.data is not None:
         update["data"] = folder / spec.data.expanduser()
+    if spec.prompt:
+        update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
     if spec.model != "embedded" and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
+    if spec.models:
+        update["models"] = tuple(str(folder / word) if (folder / word).exists() else word for word in spec.models)
     if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
         file = (folder / str(spec.metric.options["function"])).absolute()
         update["metric"] = MetricSpec(spec.metric.name, {**spec.metric.options, "function": str(file)})
+    if spec.checks and spec.checks.get("function"):
+        update["checks"] = {**spec.checks, "function": str((folder / str(spec.checks["function"])).absolute())}
+    if spec.judge and spec.judge.model != "embedded" and (folder / spec.judge.model).exists():
+        update["judge"] = spec.judge.model_copy(update={"model": str(folder / spec.judge.model)})
     return spec.model_copy(update={key: value for key, value in update.items() if key in spec.model_fields_set})
 
 
@@ -191,12 +249,15 @@ def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     """Where a value is wrong, and a sentence about it."""
     first = error.errors()[0]
     at = first["loc"]
-    key = ".".join(str(part) for part in at if part in Spec.model_fields or part in Purse.model_fields) or "task"
+    inner = {"budget": Purse.model_fields, "judge": Judge.model_fields}.get(str(at[0]) if at else "", {})
+    key = ".".join(str(part) for part in at if part in Spec.model_fields or part in inner) or "task"
     if first["type"] == "extra_forbidden":
-        known = Purse.model_fields if len(at) > 1 else Spec.model_fields
+        known = inner if len(at) > 1 else Spec.model_fields
         inside = f" in {at[0]}" if len(at) > 1 else ""
         return at, f"unknown key '{at[-1]}'{inside}.{did_you_mean(str(at[-1]), known)}"
-    if first["type"] == "model_type":
+    if first["type"] == "missing":
+        return at, f"{key}.{at[-1]} is missing."
+    if first["type"] == "model_type" and not at:
         return at, "a task file holds keys and values, such as `data: tickets.csv`."
     reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return at, f"{key}: {reason}" + ("" if first["type"] == "value_error" else f", not {first['input']!r:.60}.")

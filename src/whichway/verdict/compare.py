@@ -68,6 +68,10 @@ class Arm:
     crossings: float | None = None  # times that a finalist answered the test split
     status: Literal["ok", "failed"] = "ok"
     reason: str = ""  # why it failed
+    model: str = ""  # its short name where several models compete
+    texts: tuple[tuple[tuple[str, ...], ...], ...] = ()  # [seed][row][repeat] as written; () where labels are scored
+    draws: bool = False  # whether its texts are drawn: another answer may differ
+    checks: tuple[tuple[str, float], ...] = ()  # check -> share of answers that pass it
 
     @property
     def competes(self) -> bool:
@@ -196,6 +200,8 @@ class Table:
         if self.binary[k] and not self.macro:
             return stats.wilson(value * self.effective(k), self.effective(k), self.confidence)
         variance = self.row_variance(self.draws[k] if self.macro else self.rows[k])
+        if variance == 0 and not self.macro:  # graded scores that are all equal are not known to be so everywhere
+            variance = 1 / self.clusters**2
         found = stats.estimate(value, *self.combine(variance, k), self.confidence)
         return max(0.0, found.low), min(1.0, found.high)
 

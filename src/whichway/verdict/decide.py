@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
-from whichway.verdict import curves, dissent, stats, words
+from whichway.verdict import curves, dissent, stats, wishes, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
@@ -18,6 +18,7 @@ from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
+from whichway.verdict.variety import answers_of, variety
 
 __all__ = ["Arm", "Side", "decide", "sanity"]
 
@@ -61,6 +62,9 @@ class Side:
     terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
+    models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
+    forgetting: tuple[Forgetting, ...] = ()
+    repeats: int = 1  # answers to each test row that were asked for
 
 
 def decide(
@@ -96,6 +100,7 @@ def decide(
     lines = standings(ordered, table, ruling, volume)
     best = champions(table)
     drawn = curves.Curves(side.runs, confidence=confidence) if side.runs else None
+    written = tuple(a for arm in table.arms if (a := answers_of(arm, side.repeats)) is not None)
     facts = Facts(
         standings=lines,
         pairs=pairs(table),
@@ -109,11 +114,16 @@ def decide(
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
+        models=side.models,
+        forgetting=side.forgetting,
+        varieties=tuple(variety(a, confidence) for a in written),
+        answers=written,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
     headline, reasons = words.headline(facts, reply), words.reasons(facts)
     against, more = dissent.dissent(facts), dissent.would_decide(facts)
+    wanted = wishes.wishes(facts)
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
@@ -134,6 +144,7 @@ def decide(
             *(replace(s, part="reasons") for s in reasons),
             *(replace(s, part="dissent") for s in against),
             *(replace(s, part="would_decide") for s in more),
+            *(replace(s, part="variety") for s in wanted),
         ),
         spreads=facts.spreads,
         selections=facts.selections,
@@ -144,6 +155,18 @@ def decide(
         crossovers=facts.crossovers,
         race=side.race,
         detectable=detectable(table, best),
+        forgetting=side.forgetting,
+        varieties=facts.varieties,
+        checks=checked(table),
+    )
+
+
+def checked(table: Table) -> tuple[CheckShare, ...]:
+    """How often each way passes each check."""
+    return tuple(
+        CheckShare(arm.way, check, sum(len(row) for seed in arm.texts for row in seed), clean(share) or 0.0)
+        for arm in table.arms
+        for check, share in arm.checks
     )
 
 
@@ -261,4 +284,5 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         gap_low=clean(gap.low) if gap else None,
         gap_high=clean(gap.high) if gap else None,
         not_worse=k is not None and ruling is not None and k in ruling.standing,
+        model=arm.model,
     )

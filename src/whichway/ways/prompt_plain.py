@@ -5,13 +5,13 @@ Closed labels are scored, once as they come and once with batch calibration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Layout, Practice
+from whichway.nouns import Candidate, Layout, Practice, Prompt
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import first_prompt, reading
+from whichway.prompts.plain import first_prompt, reading, starts
 
 KIND = "prompt"
 RANDOM = False
@@ -36,11 +36,20 @@ class Options:
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield each layout as it is, then calibrated."""
     decoding = reading(task, options.max_tokens, options.temperature, "prompt_plain")
-    for layout in options.layouts:
-        prompt = replace(first_prompt(task), layout=layout)
-        candidate = Candidate(prompt, bench.base, decoding, note=f"instructions in the {layout} message")
+    for prompt, note in _starts(task, options.layouts):
+        candidate = Candidate(prompt, bench.base, decoding, note=note)
         yield candidate
         if task.labels and options.calibrate:
             even = calibrated(candidate, bench.ask(candidate, task.train[: options.calibrate]))
             if even:
                 yield even
+
+
+def _starts(task: Practice, layouts: Sequence[Layout]) -> Iterator[tuple[Prompt, str]]:
+    """The user's prompts as they are; without any, the plain one in each layout."""
+    if not task.prompts:
+        for layout in layouts:
+            yield replace(first_prompt(task), layout=layout), f"instructions in the {layout} message"
+        return
+    for number, prompt in enumerate(starts(task), 1):
+        yield prompt, "your prompt" if len(task.prompts) == 1 else f"your prompt {number}"

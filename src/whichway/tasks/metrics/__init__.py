@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from whichway import contracts
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import MetricSpec
+from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
 
@@ -33,6 +34,16 @@ def load(spec: MetricSpec) -> contracts.Metric:
     module = _module(spec.name)
     metric: contracts.Metric = module.Metric(_options(spec, module.Options))
     return metric
+
+
+def checks_of(spec: MetricSpec | None) -> Callable[[Example, str], Mapping[str, float]] | None:
+    """What tells of an answer which checks it passes, by name; None without checks."""
+    if spec is None:
+        return None
+    found: Callable[[Example, str], Mapping[str, float]] = _module("checks").Metric(
+        _options(spec, _module("checks").Options)
+    ).each
+    return found
 
 
 def options(name: str) -> dict[str, str]:

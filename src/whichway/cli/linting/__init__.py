@@ -1,0 +1,1 @@
+"""Lint from the command line: which prompts a file holds, what is known of the model, what an edit changes on dev."""

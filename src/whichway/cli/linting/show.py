@@ -1,0 +1,78 @@
+"""Findings in a terminal: the line, the span underlined, why, what to do, and what the edit was measured to change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from whichway.cli.linting.measure import Effect
+from whichway.prompts.lint import SEVERITIES, Finding
+
+STYLES = {"error": "bold red", "warn": "yellow", "info": "cyan"}
+WIDTH = 100  # of a shown line
+
+
+def show(console: Console, path: str, source: str, found: Sequence[Finding], effects: Mapping[str, Effect]) -> None:
+    """All findings of one prompt."""
+    lines = source.splitlines()
+    for finding in found:
+        _one(console, path, lines, finding, effects.get(finding.fingerprint))
+
+
+def _one(console: Console, path: str, lines: Sequence[str], finding: Finding, effect: Effect | None) -> None:
+    style = STYLES[finding.severity]
+    console.print(
+        Text.assemble(
+            (f"{path}:{finding.line}:{finding.column}  ", "bold"),
+            (f"{finding.severity} {finding.id}  ", style),
+            finding.message,
+        )
+    )
+    if finding.snippet and finding.line <= len(lines):
+        line, mark = underlined(lines[finding.line - 1], finding)
+        console.print(Text.assemble((f"{finding.line:>5} │ ", "dim"), line))
+        console.print(Text.assemble(("      │ ", "dim"), (mark, style)))
+    console.print(Text(f"        why: {finding.why} ({finding.source})", "dim"))
+    what = f" [{finding.edit.what}]" if finding.edit else ""
+    console.print(Text(f"        do:  {finding.suggestion}{what}"))
+    if effect is not None:
+        console.print(
+            Text(
+                f"        measured: {told(effect)}", "bold green" if effect.clear and effect.difference > 0 else "bold"
+            )
+        )
+    console.print()
+
+
+def underlined(line: str, finding: Finding) -> tuple[str, str]:
+    """A line cut to fit, and the marks under the span."""
+    start = finding.column - 1
+    end = finding.end_column - 1 if finding.end_line == finding.line else len(line)
+    shift = max(0, start - WIDTH // 3) if len(line) > WIDTH else 0
+    shown = line[shift : shift + WIDTH].replace("\t", " ")
+    begin = min(max(start - shift, 0), len(shown))
+    return shown, " " * begin + "~" * max(1, min(end - shift, len(shown)) - begin)
+
+
+def told(effect: Effect) -> str:
+    """An effect in points."""
+    ends = [] if effect.low is None or effect.high is None else [effect.low, effect.high]
+    span = f" ({' to '.join(f'{100 * end:+.1f}' for end in ends)})" if ends else ""
+    verdict = "" if effect.clear else ", not clear"
+    return (
+        f"{100 * effect.difference:+.1f} points{span} on {effect.rows} dev rows, "
+        f"{100 * effect.before:.1f} -> {100 * effect.after:.1f}; {effect.wins} rows better, {effect.losses} "
+        f"worse{verdict}"
+    )
+
+
+def summary(found: Sequence[Finding], left_out: int) -> str:
+    """One line at the end."""
+    counts = Counter(f.severity for f in found)
+    words = {"error": "errors", "warn": "warnings", "info": "notes"}
+    parts = [f"{counts[s]} {words[s] if counts[s] != 1 else words[s][:-1]}" for s in SEVERITIES if counts[s]]
+    rest = f"; {left_out} ignored" if left_out else ""
+    return (", ".join(parts) or "nothing found") + rest

@@ -1,0 +1,134 @@
+"""A heat: a way's own candidates race on the same shuffled blocks of dev rows while it searches.
+
+The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
+dropped (confidence sequence on paired differences, as in `race`); of candidates that differ only in their labels'
+biases, which share their answers, one goes on; and, unless told otherwise, the better half of the rest (successive
+halving: Jamieson & Talwalkar 2016, arXiv 1502.07943). Candidates within one standard error of the leader are a tie,
+which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are wanted, when the
+rows end, or when what is left of the purse does not pay for the next look of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from whichway.contest.halving import Standing, rank
+from whichway.contest.race import Entry, Rules, drop_worse
+from whichway.contracts import Runner
+from whichway.errors import BudgetSpent
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """A candidate in a heat."""
+
+    entry: Entry
+    losses: list[float] = field(default_factory=list)  # nats, where labels are scored
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """What a heat is held with."""
+
+    rules: Rules
+    answer: Callable[[Lane, int], None]  # gives a lane its scores up to so many rows; BudgetSpent when it cannot
+    price: Callable[[Sequence[Lane], int], int]  # answers that lanes must still buy for so many rows; equal ones once
+    halve: bool = True
+
+
+def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> list[Runner]:
+    """Race lanes until `keep` are left.
+
+    Args:
+        lanes: the earlier is the better when equal.
+        heat: how.
+        keep: how many are wanted.
+        calls: answers that may be bought; None: as many as the purse pays for.
+
+    Returns:
+        All that were measured, the best first: those left, then the dropped ones, the last dropped first.
+    """
+    going, gone, left = list(lanes), list[tuple[Lane, str]](), calls
+    for rows in heat.rules.looks:
+        if left is not None and rows > heat.rules.looks[0]:
+            going, poor = _affordable(going, rows, heat, left, keep)
+            gone += [(lane, "the rest of the purse paid for fewer") for lane in poor]
+        try:
+            left = _block(going, rows, heat, left)
+        except BudgetSpent:
+            break
+        if left is not None and left < 0:
+            break
+        going, dropped = _cut(going, rows, heat, keep)
+        gone += dropped
+        if len(going) <= keep and (heat.halve or len(going) == 1):
+            break
+    return _ranked(going, gone, heat)
+
+
+def _block(going: Sequence[Lane], rows: int, heat: Heat, left: int | None) -> int | None:
+    """Answer a block for all or for none; returns what is left, below 0 when the rest did not pay for all."""
+    if left is not None:
+        left -= heat.price(going, rows)
+        if left < 0:
+            return left
+    for lane in going:
+        heat.answer(lane, rows)
+    return left
+
+
+def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:
+    """As many of the best as the rest of the purse takes to the next look."""
+    order = _order(going)
+    for place in range(max(2, keep + 1), len(order)):
+        if heat.price(order[: place + 1], rows) > left:
+            return order[:place], order[place:][::-1]
+    return going, []
+
+
+def _cut(going: list[Lane], rows: int, heat: Heat, keep: int) -> tuple[list[Lane], list[tuple[Lane, str]]]:
+    """Who goes on, and who is dropped, the worst first."""
+    order = _order(going)
+    drop_worse([lane.entry for lane in order], order[0].entry, heat.rules, rows, len(going))
+    worse = [lane for lane in order if lane.entry.drop is not None]
+    live = [lane for lane in order if lane.entry.drop is None]
+    firsts = {_unbiased(lane): lane for lane in live[::-1]} if heat.halve else {}
+    twins = [lane for lane in live if firsts.get(_unbiased(lane), lane) is not lane]
+    live = [lane for lane in live if lane not in twins]
+    half = live[max(keep, -(-len(live) // 2)) :] if heat.halve and len(live) > keep else []
+    reasons = (("shown worse", worse), ("other biases lead", twins), ("halved", half))
+    return [lane for lane in live if lane not in half], [(lane, why) for why, out in reasons for lane in out[::-1]]
+
+
+def _unbiased(lane: Lane) -> str:
+    """What candidates have in common that differ in their labels' biases only."""
+    candidate = lane.entry.candidate
+    return replace(candidate, decoding=replace(candidate.decoding, bias=())).id
+
+
+def _order(lanes: Sequence[Lane]) -> list[Lane]:
+    """Lanes with equal rows, the best first."""
+    places = rank({place: _standing(lane) for place, lane in enumerate(lanes)})
+    return [lanes[place] for place in places]
+
+
+def _standing(lane: Lane) -> Standing:
+    scores = lane.entry.scores
+    loss = sum(lane.losses) / len(lane.losses) if lane.losses else None
+    return Standing(sum(scores) / len(scores) if scores else 0.0, tuple(scores), loss)
+
+
+def _ranked(going: Sequence[Lane], gone: Sequence[tuple[Lane, str]], heat: Heat) -> list[Runner]:
+    """Runners from the best to the worst. A block that the purse cut short counts for nobody."""
+    rows = min((lane.entry.rows for lane in going), default=0)
+    for lane in going:
+        del lane.entry.scores[rows:], lane.entry.records[rows:], lane.losses[rows:]
+    left = [(lane, "") for lane in (_order(going) if rows else [])]
+    return [_runner(lane, why, heat) for lane, why in (*left, *reversed(gone)) if lane.entry.rows]
+
+
+def _runner(lane: Lane, why: str, heat: Heat) -> Runner:
+    entry = lane.entry
+    value = heat.rules.value(entry, entry.rows)
+    return Runner(entry.candidate, value, tuple(entry.scores), tuple(r.text for r in entry.records), why)
