@@ -28,7 +28,7 @@ from kill_kit import SPOTS, _work, left_by, start  # noqa: E402
 HEAD = """# Killed and run again
 
 `python benchmarks/kills.py`: a contest of zero-shot, LoRA (four rates, two seeds) and biases on a tiny random Llama,
-killed by SIGKILL and started again. Clocks stand still in it, so that all it leaves can be compared byte for byte with a
+killed by SIGKILL and started again. Clocks stand still in it, so that all it leaves can be compared byte by byte with a
 run that nobody killed: verdict, records, ledger, race, candidates, trained parts. The state is saved at every step.
 
 | killed at | kills | the rerun ended equal |
