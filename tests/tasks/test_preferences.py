@@ -103,7 +103,7 @@ def test_what_is_no_preference_is_refused(tmp_path):
             lines(
                 tmp_path,
                 lambda text: {
-                    "chosen": [{"role": "user", "content": text}, {"role": "assistant", "content": f"Gladly: {text[:5]}"}],
+                    "chosen": [{"role": "user", "content": text}, {"role": "assistant", "content": "Gladly."}],
                     "rejected": other,
                 },
             )
