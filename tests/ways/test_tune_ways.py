@@ -322,3 +322,13 @@ def test_equal_scores_of_written_answers_are_told_apart_by_their_loss(here, tiny
     ranked = sorted(first, key=lambda entry: entry[2])
     onward = {note.partition(",")[0] for note, _, _ in seen[4:]}
     assert onward == {note.partition(",")[0] for note, _, _ in ranked[:2]}
+
+
+def test_answers_without_an_end_are_told(here, tiny, tmp_path):
+    """Nobody notices a model that never ends, unless its answers are counted (unsloth #416)."""
+    hold(written(), tmp_path, tiny("llama"), {"prompt_plain": {"max_tokens": 3}})
+    records = [r for r in read_records(tmp_path / "run") if r.split == "test"]
+    cut = sum("cut off after 3 tokens" in r.why for r in records)
+    assert cut > 0
+    log = (tmp_path / "run" / "ways" / "prompt_plain" / "log").read_text()
+    assert f"{cut} of 30 answers were cut off" in log
