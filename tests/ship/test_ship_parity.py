@@ -187,3 +187,26 @@ def test_votes_are_drawn_and_counted(tiny: Callable[[str], Path], tmp_path: Path
     ends = [text.lower().rpartition("e")[2].strip() for text in drawn if "e" in text.lower()]
     assert not said or said.lower() in ends
     assert json.loads((winner / "request.json").read_text())["n"] == 3
+
+
+def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    """Measured by which of two answers is likelier; shipped, it writes what `predict` writes."""
+    pairs = [" ".join(three) for three in itertools.permutations(WORDS, 3)][:40]
+    lines = [
+        json.dumps({"prompt": f"{words}, please", "chosen": f"Gladly: {words[:5]}", "rejected": "send the bill"})
+        for words in pairs
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", tmp_path / "pairs.jsonl", "--model", tiny("llama"), "--out", run, *SMALL]
+    words += ["--ways", "tune_dpo"]
+    for option in ("epochs=2", "steps=1", "rate=0.003", "rank=4", "max_tokens=6"):
+        words += ["--set", f"tune_dpo.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "tune_dpo", "--out", str(winner)]) == 0
+    use = standalone(winner)
+    (tmp_path / "asked.txt").write_text("\n".join(f"{w}, please" for w in pairs[:3]))
+    told = tmp_path / "told.jsonl"
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "tune_dpo", "--out", str(told)]) == 0
+    answers = [json.loads(line)["answer"] for line in told.read_text().splitlines()]
+    assert [use(f"{w}, please") for w in pairs[:3]] == answers
