@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.errors import DataError, OptionError, did_you_mean
+from whichway.errors import DataError, OptionError, UserError, did_you_mean
 from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
 from whichway.prompts import text
 from whichway.tasks import check, columns, metrics, open_ended, read, split
@@ -92,6 +92,31 @@ def _examine_open(spec: Spec) -> Examined:
     task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
     task = replace(task, **_said(spec))
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A row as its file holds it, copies too, with the split that its data gave it and the target as it is spelled."""
+
+    example: Example
+    side: Split | None
+    said: str
+
+
+def sources(spec: Spec) -> list[Source]:
+    """Every row of a task in the order of its file, before copies are dropped. Raises as `load` does.
+
+    Raises:
+        UserError: the rows have no wanted answers, or two answers each.
+    """
+    table = _table(spec)
+    parts = _columns(spec, table)
+    if parts.rejected:
+        raise UserError("Preferences (chosen and rejected answers) are no chat lines; they are trained as they are.")
+    samples = _samples(table, parts)
+    labels, _ = _judge(spec, samples, False)
+    spelled, _ = _spelled(samples, labels)
+    return [Source(new.example, new.side, old.example.target) for old, new in zip(samples, spelled, strict=True)]
 
 
 def read_inputs(path: Path, fields: Sequence[str]) -> list[Example]:
