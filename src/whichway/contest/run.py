@@ -30,7 +30,7 @@ from whichway.contest.select import (
     zero_shot_of,
 )
 from whichway.contest.till import Till
-from whichway.contracts import Listener
+from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict
 
@@ -112,6 +112,9 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
     practice = task.practice()
     rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
+    backend = till.house.backends[till.house.base.backend]
+    if isinstance(backend, Attended) and any(name.startswith(("tune_", "both_")) for name in names):
+        backend.expect()
     found = {}
     for index, name in enumerate(names):
         till.tell("way", {"way": name, "index": index, "of": len(names)})
