@@ -61,6 +61,17 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A session that also reads plain text. Optional: where it is missing, forgetting is not measured."""
+
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """A reply for each text: `tokens_in` tokens were predicted from those before them in the text, and
+        `scores["nats"]` is the sum of their negative log-probabilities.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A door to models. `name` and `version` enter every digest."""
 
@@ -156,7 +167,11 @@ class Bench(Protocol):
         ...
 
     def race(
-        self, candidates: Sequence[Candidate], keep: int = 1, rows: int | None = None, calls: int | None = None,
+        self,
+        candidates: Sequence[Candidate],
+        keep: int = 1,
+        rows: int | None = None,
+        calls: int | None = None,
         halve: bool = True,
     ) -> list[Runner]:
         """Race candidates on the same shuffled blocks of dev rows, paired, until `keep` of them are left.

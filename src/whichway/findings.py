@@ -180,6 +180,21 @@ class Crossover:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Loss on general text before and after a fine-tune, of the finalist that would ship; and what it weighs."""
+
+    way: str
+    model: str  # its short name where several models competed
+    candidate: str
+    before: float | None  # nats a token; None: not measured
+    after: float | None
+    tokens: int  # behind both
+    why: str = ""  # why it was not measured
+    bytes: int | None = None  # size of the trained part
+    peak_bytes: int | None = None  # memory of the training process at its most
+
+
+@dataclass(frozen=True, slots=True)
 class Race:
     """What racing saved on dev."""
 

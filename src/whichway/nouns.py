@@ -20,6 +20,7 @@ from whichway.findings import (
     CheckShare,
     Crossover,
     Curve,
+    Forgetting,
     Overlap,
     Race,
     Selection,
@@ -46,7 +47,9 @@ def to_json(noun: Any) -> Any:
     if kind is tuple or kind is list:
         return [to_json(v) for v in noun]
     if dataclasses.is_dataclass(kind):
-        return {name: to_json(getattr(noun, name)) for name in _field_names(kind)}
+        late = _late(kind)
+        found = ((name, getattr(noun, name)) for name in _field_names(kind))
+        return {name: to_json(value) for name, value in found if value or name not in late}
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
@@ -85,6 +88,26 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 @cache
 def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind))
+
+
+@cache
+def _late(kind: type) -> frozenset[str]:
+    """Fields that came later: left out while they are empty, so that what has none keeps its bytes and its digest."""
+    return frozenset(f.name for f in dataclasses.fields(kind) if f.metadata.get("late"))
+
+
+LATE = {"late": True}  # metadata of such a field
+
+
+def contestant(way: str, model: str) -> str:
+    """A way on one of several models, as the run folder names it: "prompt_plain@small"; a way alone without a model."""
+    return f"{way}@{model}" if model else way
+
+
+def apart(name: str) -> tuple[str, str]:
+    """Way and model of a contestant; the model is "" where there is only one, or none is needed."""
+    way, _, model = name.partition("@")
+    return way, model
 
 
 @lru_cache(maxsize=100_000)
@@ -163,6 +186,7 @@ class Task:
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
+    models: tuple[str, ...] = field(default=(), metadata=LATE)  # several models under trial; empty: `model` alone
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
     checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
     judge: JudgeSpec | None = None
@@ -270,6 +294,8 @@ class Prompt:
     success_criteria: str = ""
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
+    pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
+    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
 
     @property
     def content(self) -> dict[str, Any]:
@@ -279,7 +305,9 @@ class Prompt:
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 
-_YOUNG = frozenset({"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"})
+_YOUNG = frozenset(
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +334,20 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
+    answer_mark: str = ""  # written text is thoughts, and the answer stands behind the last of these marks
+    votes: int = 1  # texts drawn for one answer; the most frequent answer counts (self-consistency)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON without the younger fields that are at their default, so that a candidate keeps its id for good."""
+        plain: dict[str, Any] = to_json(self)
+        young = {"answer_mark": "", "votes": 1}
+        return {name: value for name, value in plain.items() if name not in young or value != young[name]}
+
+    @property
+    def one(self) -> Decoding:
+        """How a single text of it is written."""
+        return dataclasses.replace(self, answer_mark="", votes=1)
 
     @property
     def draws(self) -> bool:
@@ -328,7 +370,7 @@ class Candidate:
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt.content, self.weights.key, self.decoding])
+        return digest([self.prompt.content, self.weights.key, self.decoding.content])
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +381,11 @@ class Request:
     decoding: Decoding
     labels: tuple[str, ...] = ()
     repeat: int = 0
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON, the decoding without younger fields at their default: what a cached answer is found by."""
+        return {**to_json(self), "decoding": self.decoding.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +402,8 @@ class Reply:
     )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
+    thoughts: str = ""  # what was written before the answer, where the answer was read off it
+    unread: str = ""  # why no answer could be read off what was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +473,7 @@ class Adapter:
     seconds: float  # since the start of the training
     tokens: int  # trained and read so far
     bytes: int  # size of the trained part on disk
+    peak_bytes: int | None = field(default=None, metadata=LATE)  # memory of the training process at its most
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,7 +510,9 @@ class Plan:
     race: bool = True  # whether candidates race over dev rows
     curve: tuple[int, ...] = ()  # numbers of training rows that every way is fitted on as well
     repeats: int = 1  # decodings of a test row, for candidates that draw
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=LATE)  # name -> model, revision
     until: float | None = None  # dev score at which a training stops
+    general: str = field(default="", metadata=LATE)  # digest of the user's own text for forgetting
     prompts: tuple[Prompt, ...] = ()  # the user's own
     checks: MetricSpec | None = None
     judge: JudgeSpec | None = None
@@ -496,6 +548,7 @@ class Standing:
     gap_low: float | None
     gap_high: float | None
     not_worse: bool  # in the set not shown worse than the best
+    model: str = field(default="", metadata=LATE)  # its short name where several models competed
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,5 +594,6 @@ class Verdict:
     crossovers: tuple[Crossover, ...] = ()
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
+    forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist
     varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
     checks: tuple[CheckShare, ...] = ()

@@ -45,8 +45,8 @@ def again(place: Path, *more: object) -> list[object]:
 def test_help_lists_every_verb(capsys: Streams) -> None:
     assert whichway("--help") == 0
     told = capsys.readouterr().out
-    own = {"check", "demo", "doctor", "init", "plan", "predict", "report", "run", "ship"}
-    assert set(listing()) == own | {"advise", "breakeven", "compare", "curves", "verdict"}
+    verbs = "advise breakeven check compare curves demo doctor init lint plan predict prepare report run serve ship try"
+    assert set(listing()) == {*verbs.split(), "verdict"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
 
@@ -280,3 +280,23 @@ def test_curve_and_no_race_reach_the_run(here: Path, capsys: Streams) -> None:
     assert {8, 16} < set(sizes)
     assert not Path("r/race.json").exists()
     assert json.loads(Path("r/plan.json").read_text())["race"] is False
+
+
+def test_several_models_are_tried_each_and_named(tmp_path, capsys):
+    models = ("--model", "fake", "--model", "fake:seconds=0.002")
+    words = ("--data", tickets(tmp_path), "--out", tmp_path / "run", "--ways", "base_majority,prompt_plain,tune_lora")
+    assert whichway("run", *words, *models, "--no-progress", "--seeds", 1, "--set", "tune_lora.rank=4") == 0
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    names = ["base_majority", "prompt_plain@fake", "tune_lora@fake"]
+    names += ["prompt_plain@fake-seconds-0.002", "tune_lora@fake-seconds-0.002"]
+    assert sorted(plan["ways"]) == sorted(names)
+    assert plan["ways"]["tune_lora@fake"]["rank"] == 4
+    capsys.readouterr()
+    only = ("--ways", "prompt_plain,tune_lora@fake", "--set", "tune_lora@fake.rank=2")
+    assert whichway("plan", "--data", tickets(tmp_path), *models, *only) == 0
+    told = capsys.readouterr().out
+    assert "tune_lora@fake-seconds" not in told
+    assert "rank=2" in told
+    assert whichway("ship", tmp_path / "run", "--out", tmp_path / "won", "--way", "tune_lora@fake") == 0
+    twice = ("--model", "fake", "--model", "fake")
+    assert whichway("plan", "--data", tickets(tmp_path), *twice) == 2

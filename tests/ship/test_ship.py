@@ -136,7 +136,8 @@ def test_prompt_files_render_as_measured(run: Path, tmp_path: Path) -> None:
 def test_placeholder_avoids_the_prompts_words() -> None:
     prompt = Prompt(objective="Explain what {{input}} means", shots=(Shot("{{input_2}}", "a"),))
     assert placeholder(prompt) == "{{input_3}}"
-    assert prompt_files(prompt)["messages.json"]["placeholder"] == "{{input_3}}"
+    candidate = Candidate(prompt, Weights("local", "embedded"), Decoding())
+    assert prompt_files(candidate)["messages.json"]["placeholder"] == "{{input_3}}"
 
 
 def test_card_has_base_prompt_results_and_data(run: Path, tmp_path: Path) -> None:

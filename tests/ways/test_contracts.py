@@ -157,7 +157,9 @@ def test_a_metric_gives_one_to_the_answer_itself_and_no_more_to_another(name, tm
         (tmp_path / "mine.py").write_text("def right(prediction, target):\n    return prediction == target\n")
         metric, good, bad = metrics.load(MetricSpec(name, {"function": f"{tmp_path}/mine.py:right"})), "yes", "no"
     else:
-        metric = metrics.load(MetricSpec(name, {"labels": ["yes", "no"]} if name in ("accuracy", "macro_f1") else {}))
+        labels = {"labels": ["yes", "no"]}
+        given = {"accuracy": labels, "macro_f1": labels, "checks": {"must_contain": ["yes"]}}
+        metric = metrics.load(MetricSpec(name, given.get(name, {})))
         good, bad = {"json_fields": ('{"a": 1}', '{"a": 2}'), "numeric": ("7", "8")}.get(name, ("yes", "no"))
     example = Example({"text": "?"}, good)
     right, wrong = metric(example, good), metric(example, bad)

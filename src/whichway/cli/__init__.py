@@ -52,9 +52,9 @@ def dispatch(words: list[str]) -> int:
 
 
 def listing() -> dict[str, str]:
-    """Verb -> first line of its docstring, read from the files."""
+    """Verb -> first line of its docstring, read from the files; `try_.py` is `try`, which is a word of Python."""
     names = sorted(name[:-3] for name in os.listdir(VERBS) if name.endswith(".py") and not name.startswith("_"))  # noqa: PTH208
-    return {name: _first_line(os.path.join(VERBS, f"{name}.py")) for name in names}  # noqa: PTH118
+    return {name.rstrip("_"): _first_line(os.path.join(VERBS, f"{name}.py")) for name in names}  # noqa: PTH118
 
 
 def _first_line(path: str) -> str:
@@ -84,10 +84,12 @@ def overview() -> str:
 
 def _call(name: str, words: list[str]) -> int:
     import importlib
+    import keyword
 
     import typer
 
-    verb: Callable[..., int | None] = getattr(importlib.import_module(f"whichway.cli.verbs.{name}"), name)
+    spelled = f"{name}_" if keyword.iskeyword(name) else name
+    verb: Callable[..., int | None] = getattr(importlib.import_module(f"whichway.cli.verbs.{spelled}"), spelled)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(context_settings={"help_option_names": ["-h", "--help"]})(verb)
     command = typer.main.get_command(app)

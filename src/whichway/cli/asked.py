@@ -23,9 +23,11 @@ def asked(flags: TaskFlags) -> Examined:
     """
     from whichway.tasks import examine, from_flags
 
-    keys = ("data", "target", "ask", "name", "metric", "model", "group", "id", "volume", "margin")
+    keys = ("data", "target", "ask", "name", "metric", "group", "id", "volume", "margin")
     said: dict[str, Any] = {key: getattr(flags, key) for key in keys}
     said["input"] = flags.input and tuple(flags.input)
+    if flags.model:
+        said["model"], said["models"] = flags.model[0], tuple(flags.model) if len(flags.model) > 1 else ()
     said["labels"] = None if flags.labels is None else tuple(w.strip() for w in flags.labels.split(",") if w.strip())
     said["split"] = None if flags.split is None else _split(flags.split)
     said["prompt"] = flags.prompt and tuple(flags.prompt)

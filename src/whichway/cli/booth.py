@@ -19,7 +19,7 @@ def house_of(task: Path, model: str | None, cache: Path | None) -> tuple[Task, H
     Raises:
         UserError: the task or the model cannot be used.
     """
-    return of_flags(TaskFlags(task=task, model=model), cache)
+    return of_flags(TaskFlags(task=task, model=[model] if model else None), cache)
 
 
 def of_flags(flags: TaskFlags, cache: Path | None = None) -> tuple[Task, House, Settings]:

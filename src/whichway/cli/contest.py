@@ -13,7 +13,12 @@ from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.nouns import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from whichway.contest import House, Outcome, Settings
+    from whichway.contest.rehearse import Estimate
+    from whichway.contracts import Listener
     from whichway.nouns import Plan, Task
 
 RUNS = Path("runs")
@@ -27,6 +32,7 @@ class Ready:
     house: House
     settings: Settings
     folder: Path
+    probe: bool = True  # whether to estimate what it takes
 
     @property
     def plan(self) -> Plan:
@@ -49,7 +55,7 @@ def prepare(task_flags: TaskFlags, flags: ContestFlags) -> Ready:
     task = examined.task
     house = build(task, examined.findings.warnings)
     folder = flags.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
-    return Ready(task, house, settle(task, flags, house.base, folder), folder)
+    return Ready(task, house, settle(task, flags, house, folder), folder, not flags.no_probe)
 
 
 def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
@@ -65,7 +71,8 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
     from whichway.cli.told import told
 
     with follow(bars) as listener:
-        outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener)
+        hear = _estimated(ready, listener)
+        outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=hear)
     page = finish(outcome.folder, show=not as_json)
     out = sys.stderr if as_json else sys.stdout
     print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
@@ -74,6 +81,48 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
         facts = told(outcome.folder, outcome.verdict, ready.house.metric)
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
     return outcome
+
+
+def _estimated(ready: Ready, listener: Listener) -> Listener:
+    """Estimate a run that has not begun; the returned listener puts the estimate beside its plan."""
+    if not ready.probe or ready.folder.exists():
+        return listener
+    from whichway.contest.rehearse import write_estimate
+
+    found = estimate(ready, listener)
+
+    def hear(event: str, facts: Mapping[str, Any]) -> None:
+        if event == "plan" and found is not None:
+            write_estimate(facts["folder"], found)
+        listener(event, facts)
+
+    return hear
+
+
+def estimate(ready: Ready, listener: Listener) -> Estimate | None:
+    """What the contest will take; None, with a warning, where it cannot be rehearsed."""
+    from whichway.contest.rehearse import estimate as rehearse
+    from whichway.errors import WayFailed
+
+    try:
+        return rehearse(ready.task, ready.house, ready.settings, listener)
+    except WayFailed as error:
+        listener("warning", {"message": f"no estimate of time: {error}"})
+        return None
+
+
+def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
+    """The estimate for a reader, as `plan` shows it."""
+    from dataclasses import asdict
+
+    from whichway.report import estimates
+
+    found = estimate(ready, listener) if ready.probe else None
+    if found is None:
+        return []
+    facts = {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
+    told = estimates.before(estimates.lines_of(facts), found.within)
+    return ["estimate (from a probe of this machine; list time)", *told]
 
 
 def exit_code(outcome: Outcome) -> int:
@@ -102,7 +151,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
         f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
-        f"model       {plan.model}, revision {plan.revision or 'none'}",
+        *_models(plan),
         f"seeds       {', '.join(map(str, plan.seeds))}",
         f"budget      {purse}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
@@ -116,6 +165,15 @@ def lines_of(ready: Ready) -> list[str]:
     for way, options in plan.ways.items():
         lines.append(f"  {way:<14}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
     return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
+
+
+def _models(plan: Plan) -> list[str]:
+    models = plan.models or {"": {"model": plan.model, "revision": plan.revision}}
+    lines: list[str] = []
+    for name, model in models.items():
+        told = f"{model['model']}, revision {model['revision'] or 'none'}" + (f" ({name})" if name else "")
+        lines.append(f"{'' if lines else 'model':<12}{told}")
+    return lines
 
 
 def _shown(value: object) -> str:

@@ -26,7 +26,10 @@ class TaskFlags:
     ask: Annotated[str | None, Option(help="What is asked, in one line.")] = None
     name: Annotated[str | None, Option(help="Name of the task; default: the data file's.")] = None
     metric: Annotated[str | None, Option(help="How an answer is judged: accuracy, macro_f1, exact_match, ...")] = None
-    model: Annotated[str | None, Option(help="'embedded', a model folder, a hub name, or 'fake'.")] = None
+    model: Annotated[
+        list[str] | None,
+        Option(help="'embedded', a model folder, a hub name, or 'fake'; repeat it to try every way on several."),
+    ] = None
     labels: Annotated[str | None, Option(help="Closed label set, with commas; default: found in the data.")] = None
     group: Annotated[str | None, Option(help="Column whose equal values stay in one split (customer, document).")] = (
         None
@@ -70,6 +73,12 @@ class ContestFlags:
     no_race: Annotated[
         bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")
     ] = False
+    no_probe: Annotated[
+        bool, Option("--no-probe", help="Do not estimate time and memory from a probe of some seconds.")
+    ] = False
+    general: Annotated[
+        Path | None, Option(help="Plain text on which forgetting is measured; default: a text that comes along.")
+    ] = None
     out: Annotated[Path | None, Option(help="Run folder; default runs/NAME.")] = None
     cache: Annotated[
         Path | None, Option(help="Shared cache of replies and trainings; default .cache beside the run folder.")

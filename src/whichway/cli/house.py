@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from whichway.cli.discover import Found
 from whichway.cli.flags import ContestFlags
 from whichway.errors import OptionError
-from whichway.nouns import Budget, Task, Weights
+from whichway.nouns import Budget, Task, Weights, apart, contestant
 
 if TYPE_CHECKING:
     from whichway.contest import House, Settings
@@ -85,12 +86,29 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     from whichway.tasks import metrics
 
     doors = backends()
-    return House(
-        doors, ways(), metrics.load(task.metric), base_of(task.model, doors), tuple(warnings), metrics.checks_of(task.checks)
-    )
+    bases = [base_of(word, doors) for word in task.models or (task.model,)]
+    named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
+    checks = metrics.checks_of(task.checks)
+    return House(doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), checks, models=named)
 
 
-def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Settings:
+def short_names(words: Sequence[str]) -> list[str]:
+    """A short name for each of several models: the last part of its path or hub name, numbered where two are alike.
+
+    Raises:
+        OptionError: a model is named twice.
+    """
+    found: list[str] = []
+    for place, word in enumerate(words):
+        if word in words[:place]:
+            raise OptionError(f"--model {word} is named twice.")
+        name = re.sub(r"[^\w.-]+", "-", PurePath(word).name).strip("-.") or "model"
+        alike = sum(other == name or re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None for other in found)
+        found.append(f"{name}-{alike + 1}" if alike else name)
+    return found
+
+
+def settle(task: Task, flags: ContestFlags, house: House, folder: Path) -> Settings:
     """The settings of a contest: flags before the task file, the task file before the defaults.
 
     Raises:
@@ -106,11 +124,12 @@ def settle(task: Task, flags: ContestFlags, base: Weights, folder: Path) -> Sett
         "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
         "repeats": flags.repeats or task.repeats or (REPEATS if task.open else None),
         "until": flags.until,
+        "general": flags.general,
         "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
         "race": not flags.no_race,
     }
     return Settings(
-        ways=chosen_ways(task, flags, base),
+        ways=chosen_ways(task, flags, house),
         cache=flags.cache or folder.parent / ".cache",
         budget=_budget(task, flags),
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
@@ -134,8 +153,8 @@ def _budget(task: Task, flags: ContestFlags) -> Budget:
     return dataclasses.replace(task.budget or Budget(), **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
 
 
-def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dict[str, Any]]:
-    """Way -> options that differ from its defaults.
+def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict[str, Any]]:
+    """Contestant (a way, with the model's name behind it where there are several) -> options that are not its defaults.
 
     Raises:
         OptionError: an unknown way or option ("did you mean").
@@ -144,19 +163,23 @@ def chosen_ways(task: Task, flags: ContestFlags, base: Weights) -> dict[str, dic
     if flags.ways is not None:
         names = [name.strip() for name in flags.ways.split(",") if name.strip()]
     else:
-        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(base))
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
     for name in names:
-        known.need(name)
-    chosen = {name: dict(task.ways.get(name, {})) for name in names}
+        known.need(apart(name)[0])
+    chosen = {
+        name: dict(task.ways.get(name, task.ways.get(apart(name)[0], {}))) for name in contestants(names, known, house)
+    }
     for way, option, value in settings_of(flags.set_ or ()):
-        if way not in chosen:
-            known.need(way)
+        meant = [name for name in chosen if way in (name, apart(name)[0])]
+        if not meant:
+            known.need(apart(way)[0])
             raise OptionError(
                 f"--set {way}.{option}: way '{way}' is not tried. Add it to --ways {','.join(names)},{way}"
             )
-        chosen[way][option] = value
+        for name in meant:
+            chosen[name][option] = value
     if task.open and flags.ways is None and not task.ways:
-        chosen = {name: {**OPEN_WAYS[name], **options} for name, options in chosen.items()}
+        chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
     return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
 
 
@@ -177,9 +200,33 @@ def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) ->
         yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
 
 
-def default_ways(base: Weights) -> list[str]:
-    """The ways that are tried when none is named."""
-    return [*DEFAULT_WAYS, *([FULL] if base.backend == LOCAL and parameters(base.base) < SMALL else [])]
+def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
+    """Each way once for each model: baselines, which need none, first; then all that is tried on the first model.
+
+    A way that is named with its model ("tune_lora@small") is tried on this one only.
+    """
+    if not house.models:
+        return list(names)
+    free = [name for name in names if known[apart(name)[0]].KIND == "baseline"]
+    found: dict[str, None] = dict.fromkeys(free)
+    for model in house.models:
+        for name in names:
+            way, only = apart(name)
+            if name not in free and only in ("", model):
+                found[contestant(way, model)] = None
+    return list(found)
+
+
+def default_ways(house: House) -> list[str]:
+    """The ways that are tried when none is named; all weights are trained only where it takes minutes."""
+    small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
+    full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]
+    return [*DEFAULT_WAYS, *full]
+
+
+def is_small(base: Weights) -> bool:
+    """Whether training all weights takes minutes rather than hours."""
+    return base.backend == LOCAL and parameters(base.base) < SMALL
 
 
 def parameters(base: str) -> int:
@@ -207,7 +254,7 @@ def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
     """
     for word in words:
         name, equals, text = word.partition("=")
-        way, dot, option = name.strip().partition(".")
+        way, dot, option = name.strip().rpartition(".")  # a model's name behind the way may hold dots
         if not (equals and dot and way and option):
             raise OptionError(f"--set {word}: write it as way.option=value, such as --set tune_lora.rank=8")
         yield way, option, value_of(text.strip())

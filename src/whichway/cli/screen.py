@@ -52,6 +52,7 @@ class Screen(AbstractContextManager["Listener"]):
         self._epochs: dict[str, float] = {}
         self._since: dict[str, float] = {}
         self._at: dict[str, str] = {}
+        self._probed = False
 
     def __enter__(self) -> Listener:
         self._bars.start()
@@ -73,9 +74,15 @@ class Screen(AbstractContextManager["Listener"]):
         plan = facts["plan"]
         self._epochs = {way: float(options.get("epochs") or 0) for way, options in plan.ways.items()}
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
-        self._line(f"{plan.task}: {rows}; model {plan.model}; {len(plan.ways)} ways; run folder {facts['folder']}")
+        model = ", ".join(plan.models) or plan.model
+        self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {facts['folder']}")
         for warning in plan.warnings:
             self._line(f"warning: {warning}")
+
+    def _probe(self, facts: Mapping[str, Any]) -> None:
+        if not self._probed:
+            self._probed = True
+            self._line("Estimating what it will take, from a probe of this machine (--no-probe leaves it out)")
 
     def _way(self, facts: Mapping[str, Any]) -> None:
         way = facts["way"]
@@ -154,7 +161,7 @@ class Screen(AbstractContextManager["Listener"]):
 
 EVENTS = (
     *("plan", "way", "say", "score", "train", "halved", "candidate", "race", "raced", "failed", "test", "curve"),
-    *("warning", "step"),
+    *("warning", "probe", "step"),
 )
 
 

@@ -45,7 +45,8 @@ def _lines(
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     """A line for each finalist of a way; one without numbers for a way that failed."""
-    about = {"way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
+    model = {"model": standing.model} if standing.model else {}
+    about = {**model, "way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
     for key in standing.candidates:
         known, found = facts[key], [records[key][e] for e in rows if e in records.get(key, {})]
         score, low, high = measure(found, rows, metric, confidence) if found else (None, None, None)

@@ -15,7 +15,7 @@ from whichway.contest.cache import reply_key
 from whichway.contest.folder import keep_adapter, record_key
 from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.heat import Heat, Lane, hold
-from whichway.contest.race import Entry, Rules, shuffled
+from whichway.contest.race import Entry, Rules, looks, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
 from whichway.contracts import Attended, Backend, Metric, Runner
@@ -37,6 +37,8 @@ from whichway.nouns import (
     Weights,
     digest,
 )
+from whichway.prompts.ask import answer as read_off
+from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
 from whichway.prompts.template import messages
 from whichway.verdict.stats import macro_f1
@@ -49,7 +51,7 @@ def judge(
     candidate: str,
     example: Example,
     split: Split,
-    request: Request,
+    repeat: int,
     reply: Reply,
     usd: float,
     cached: bool,
@@ -57,14 +59,18 @@ def judge(
     """Reply -> record: the one place where a record is made."""
     if reply.finish == "error":
         outcome, value, why = "error", None, reply.error
+    elif reply.unread:
+        outcome, value, why = "unparsed", None, reply.unread
     else:
         score = metric(example, reply.text)
-        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why
+        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
+        if reply.finish == "length":
+            why = "; ".join(filter(None, (why, f"cut off after {reply.tokens_out} tokens")))
     return Record(
         candidate=candidate,
         example=example.id,
         split=split,
-        repeat=request.repeat,
+        repeat=repeat,
         outcome=outcome,  # type: ignore[arg-type]
         score=value,
         text=reply.text,
@@ -128,13 +134,15 @@ class HouseBench:
         note: str = "",
     ) -> None:
         self._till, self._way, self._practice, self._who, self._note = till, way, practice, who or way, note
+        self.who = self._who
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
         self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
+        self.parts: dict[str, Adapter] = {}  # trained part -> its checkpoint
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
-        self.base = till.house.base
+        self.base = till.house.base_of(way)
         self.seeds = till.settings.seeds if seeds is None else seeds
         self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
@@ -152,7 +160,7 @@ class HouseBench:
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
         """Raw answers, unjudged."""
-        return [reply for _, reply, _ in self._answers(candidate, examples, "ask")]
+        return [reply for reply, _ in self._answers(candidate, examples, "ask")]
 
     def score(self, candidate: Candidate, examples: Sequence[Example]) -> list[Record]:
         """Answers to train or dev rows, judged.
@@ -186,7 +194,9 @@ class HouseBench:
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):
-                self._buy("train", f"{key}/{index}", [Bought(f"{key}/{index}", adapter.seconds - before, payer)])
+                bought = [Bought(f"{key}/{index}", adapter.seconds - before, payer)]
+                self._buy("train", f"{key}/{index}", bought, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
+                self.parts[adapter.weights.adapter or ""] = adapter
                 before = adapter.seconds
                 till.tell("train", {"way": self._way, "kind": kind, "epoch": adapter.epoch, "loss": adapter.loss})
                 yield adapter
@@ -214,17 +224,15 @@ class HouseBench:
         """A heat among candidates of this way; see the contract."""
         lanes = [Lane(Entry(candidate)) for candidate in candidates]
         most = len(self._order) if rows is None else max(1, min(rows, len(self._order)))
+        at = [look for look in looks(self._order) if look < most]
         limit = self.left.calls
         calls = limit if calls is None else calls if limit is None else min(calls, limit)
-        heat = Heat(self._heat_rules(most), self._run_lane, self._lane_price, halve)
+        heat = Heat(self._heat_rules((*at, most)), self._run_lane, self._lanes_price, halve)
         return hold(lanes, heat, keep, calls)
 
     def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Answers that this way does not have yet."""
-        backend = self._backend(candidate.weights.backend)
-        requests = (self._request(candidate, e, False) for e in examples)
-        keys = {reply_key(backend.version, candidate.weights, r) for r in requests}
-        return len(keys - self._have)
+        return len(self._keys(candidate, examples) - self._have)
 
     @property
     def spent(self) -> Budget:
@@ -338,10 +346,10 @@ class HouseBench:
         self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
         return Standing(value, tuple(r.score or 0.0 for r in records), loss)
 
-    def _heat_rules(self, rows: int) -> Rules:
+    def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
         return Rules(
-            looks=(rows,),
+            looks=at,
             margin=self._practice.margin,
             alpha=1 - settings.confidence,
             value=self.value_of,
@@ -357,14 +365,21 @@ class HouseBench:
             replies = self.ask(lane.entry.candidate, new)
             lane.losses += [loss_of(reply, e.target) for e, reply in zip(new, replies, strict=True)]
 
-    def _lane_price(self, lane: Lane, rows: int) -> int:
-        return self.price(lane.entry.candidate, self._order[lane.entry.rows : rows])
+    def _lanes_price(self, lanes: Sequence[Lane], rows: int) -> int:
+        keys = (self._keys(lane.entry.candidate, self._order[lane.entry.rows : rows]) for lane in lanes)
+        return len(set[str]().union(*keys) - self._have)
 
-    def _request(self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0) -> Request:
-        """The question to the model. A bias is added to what it says afterwards, so that one answer serves all."""
-        decoding = replace(candidate.decoding, bias=())
-        turns = messages(candidate.prompt, example.text)
-        return Request(turns, decoding, self._choices(candidate, example, wanted), repeat)
+    def _keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
+        backend = self._backend(candidate.weights.backend)
+        requests = (request for e in examples for request in self._questions(candidate, e, False))
+        return {reply_key(backend.version, candidate.weights, r) for r in requests}
+
+    def _questions(
+        self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0
+    ) -> tuple[Request, ...]:
+        """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
+        bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
+        return questions(bare, example.text, self._choices(candidate, example, wanted), repeat)
 
     def _logprobs(self, candidate: Candidate, rows: Sequence[Example]) -> list[float]:
         """Of the wanted answers: among the labels, or per token where answers are written; of those that are known."""
@@ -373,7 +388,7 @@ class HouseBench:
             said = self._answers(asked, rows, "ask", wanted=True)
         else:
             said = self._answers(candidate, rows, "ask")
-        scores = [reply.scores.get(e.target) for e, (_, reply, _) in zip(rows, said, strict=True)]
+        scores = [reply.scores.get(e.target) for e, (reply, _) in zip(rows, said, strict=True)]
         return [s for s in scores if s is not None]
 
     def _judged(
@@ -387,9 +402,9 @@ class HouseBench:
         metric, per_second = self._till.house.metric, self._till.usd_per_second
         records: list[Record] = []
         name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
-        for example, split, (request, reply, cached) in zip(examples, splits, answers, strict=True):
+        for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
-            records.append(judge(metric, name, example, split, request, reply, usd, cached))
+            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)
@@ -406,14 +421,15 @@ class HouseBench:
 
     def _answers(
         self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0, wanted: bool = False
-    ) -> Iterator[tuple[Request, Reply, bool]]:
-        """Requests and replies in order, chunk by chunk; each chunk is kept before the next one starts.
+    ) -> Iterator[tuple[Reply, bool]]:
+        """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts.
 
         `wanted`: ask for the score of the wanted answer alone.
         """
         backend, till = self._backend(candidate.weights.backend), self._till
         for start in range(0, len(examples), CHUNK):
-            requests = [self._request(candidate, e, wanted, repeat) for e in examples[start : start + CHUNK]]
+            rows = examples[start : start + CHUNK]
+            requests = [request for e in rows for request in self._questions(candidate, e, wanted, repeat)]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._check_purse(keys)
@@ -422,11 +438,14 @@ class HouseBench:
             asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
             till.cache.put(asked.items(), till.payer)
             self._book_chunk(candidate, what, keys, found, asked)
-            facts = {"way": self._way, "what": what, "done": start + len(requests), "of": len(examples)}
+            facts = {"way": self._way, "what": what, "done": start + len(rows), "of": len(examples)}
             till.tell("score", facts)
-            for i, key in enumerate(keys):
-                reply, payer = (asked[key], till.payer) if key in asked else found[key]
-                yield requests[i], biased(reply, candidate.decoding.bias), payer != till.payer
+            given = [(asked[key], till.payer) if key in asked else found[key] for key in keys]
+            votes = candidate.decoding.votes
+            for i in range(0, len(given), votes):
+                texts = given[i : i + votes]
+                told = read_off(candidate, [reply for reply, _ in texts])
+                yield biased(told, candidate.decoding.bias), all(payer != till.payer for _, payer in texts)
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
         if not requests:

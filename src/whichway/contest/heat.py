@@ -1,19 +1,20 @@
 """A heat: a way's own candidates race on the same shuffled blocks of dev rows while it searches.
 
-Rows come in blocks that double: 24, 48, 96, ... After each block who is *shown worse* than the leader is dropped
-(confidence sequence on paired differences, as in `race`), and, unless told otherwise, the better half of the rest goes
-on (successive halving: Jamieson & Talwalkar 2016, arXiv 1502.07943). Candidates within one standard error of the
-leader are a tie, which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are
-wanted, when the rows end, or when what is left of the purse does not pay for the next block of two.
+The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
+dropped (confidence sequence on paired differences, as in `race`); of candidates that differ only in their labels'
+biases, which share their answers, one goes on; and, unless told otherwise, the better half of the rest (successive
+halving: Jamieson & Talwalkar 2016, arXiv 1502.07943). Candidates within one standard error of the leader are a tie,
+which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are wanted, when the
+rows end, or when what is left of the purse does not pay for the next look of two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whichway.contest.halving import Standing, rank
-from whichway.contest.race import FIRST_LOOK, Entry, Rules, drop_worse
+from whichway.contest.race import Entry, Rules, drop_worse
 from whichway.contracts import Runner
 from whichway.errors import BudgetSpent
 
@@ -32,17 +33,8 @@ class Heat:
 
     rules: Rules
     answer: Callable[[Lane, int], None]  # gives a lane its scores up to so many rows; BudgetSpent when it cannot
-    price: Callable[[Lane, int], int]  # answers that must still be bought for so many rows
+    price: Callable[[Sequence[Lane], int], int]  # answers that lanes must still buy for so many rows; equal ones once
     halve: bool = True
-
-
-def blocks(rows: int) -> tuple[int, ...]:
-    """Rows at each look: doubling from the first; a rest shorter than a block is joined to the last."""
-    found, size = [], FIRST_LOOK
-    while size * 2 <= rows:
-        found.append(size)
-        size *= 2
-    return (*found, rows)
 
 
 def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> list[Runner]:
@@ -58,8 +50,8 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
         All that were measured, the best first: those left, then the dropped ones, the last dropped first.
     """
     going, gone, left = list(lanes), list[tuple[Lane, str]](), calls
-    for rows in blocks(heat.rules.looks[-1]):
-        if left is not None and rows > FIRST_LOOK:
+    for rows in heat.rules.looks:
+        if left is not None and rows > heat.rules.looks[0]:
             going, poor = _affordable(going, rows, heat, left, keep)
             gone += [(lane, "the rest of the purse paid for fewer") for lane in poor]
         try:
@@ -78,7 +70,7 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
 def _block(going: Sequence[Lane], rows: int, heat: Heat, left: int | None) -> int | None:
     """Answer a block for all or for none; returns what is left, below 0 when the rest did not pay for all."""
     if left is not None:
-        left -= sum(heat.price(lane, rows) for lane in going)
+        left -= heat.price(going, rows)
         if left < 0:
             return left
     for lane in going:
@@ -86,14 +78,11 @@ def _block(going: Sequence[Lane], rows: int, heat: Heat, left: int | None) -> in
     return left
 
 
-def _affordable(
-    going: list[Lane], rows: int, heat: Heat, left: int, keep: int
-) -> tuple[list[Lane], list[Lane]]:
+def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:
     """As many of the best as the rest of the purse takes to the next look."""
-    order, paid = _order(going), 0
-    for place, lane in enumerate(order):
-        paid += heat.price(lane, rows)
-        if paid > left and place >= max(2, keep + 1):
+    order = _order(going)
+    for place in range(max(2, keep + 1), len(order)):
+        if heat.price(order[: place + 1], rows) > left:
             return order[:place], order[place:][::-1]
     return going, []
 
@@ -104,9 +93,18 @@ def _cut(going: list[Lane], rows: int, heat: Heat, keep: int) -> tuple[list[Lane
     drop_worse([lane.entry for lane in order], order[0].entry, heat.rules, rows, len(going))
     worse = [lane for lane in order if lane.entry.drop is not None]
     live = [lane for lane in order if lane.entry.drop is None]
+    firsts = {_unbiased(lane): lane for lane in live[::-1]} if heat.halve else {}
+    twins = [lane for lane in live if firsts.get(_unbiased(lane), lane) is not lane]
+    live = [lane for lane in live if lane not in twins]
     half = live[max(keep, -(-len(live) // 2)) :] if heat.halve and len(live) > keep else []
-    gone = [*((lane, "shown worse") for lane in worse[::-1]), *((lane, "halved") for lane in half[::-1])]
-    return [lane for lane in live if lane not in half], gone
+    reasons = (("shown worse", worse), ("other biases lead", twins), ("halved", half))
+    return [lane for lane in live if lane not in half], [(lane, why) for why, out in reasons for lane in out[::-1]]
+
+
+def _unbiased(lane: Lane) -> str:
+    """What candidates have in common that differ in their labels' biases only."""
+    candidate = lane.entry.candidate
+    return replace(candidate, decoding=replace(candidate.decoding, bias=())).id
 
 
 def _order(lanes: Sequence[Lane]) -> list[Lane]:

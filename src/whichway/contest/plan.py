@@ -12,8 +12,8 @@ from typing import Any
 
 import whichway
 from whichway.contracts import Backend, Metric, Way
-from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, to_json
+from whichway.errors import DataError, OptionError, did_you_mean
+from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
 from whichway.verdict import stats
 
 
@@ -28,6 +28,17 @@ class House:
     warnings: tuple[str, ...] = ()  # what the checks of the task found
     checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
     judge: Weights | None = None  # who judges written answers, where the task names a judge
+    models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
+
+    def base_of(self, name: str) -> Weights:
+        """The model that a contestant is tried on."""
+        model = apart(name)[1]
+        return self.models[model] if model else self.base
+
+    @property
+    def bases(self) -> tuple[Weights, ...]:
+        """All models under trial."""
+        return tuple(self.models.values()) or (self.base,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Settings:
     curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
     repeats: int = 1  # decodings of a test row, for candidates that draw their answers
     until: float | None = None  # dev score at which a training stops
+    general: Path | None = None  # plain text for forgetting; None: the one that comes along
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -79,9 +91,12 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
     """
     ways = {}
     for name, given in settings.ways.items():
-        if name not in house.ways:
-            raise OptionError(f"there is no way '{name}'.{did_you_mean(name, house.ways)}")
-        ways[name] = to_json(fill_options(name, house.ways[name], given))
+        way, model = apart(name)
+        if way not in house.ways:
+            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, house.ways)}")
+        if model and model not in house.models:
+            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, house.models)}")
+        ways[name] = to_json(fill_options(name, house.ways[way], given))
     splits = {"train": task.train, "dev": task.dev, "test": task.test}
     return Plan(
         task=task.name,
@@ -107,11 +122,20 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
+        models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
+        general=digest(_text(settings.general)) if settings.general else "",
         checks=task.checks,
         judge=task.judge,
         until=settings.until,
         prompts=task.prompts,
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as plain text: {error}. Give another file with --general.") from None
 
 
 def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
@@ -122,10 +146,11 @@ def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
 
 def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
-    used = {house.base.backend} | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
-    used |= {"encoder"} & {way.removeprefix("base_") for way in ways}
+    doors = {base.backend for base in house.bases}
+    used = doors | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    used |= {"encoder"} & {apart(name)[0].removeprefix("base_") for name in ways}
     versions = {name: b.version for name, b in house.backends.items() if name in used}
-    if house.base.backend == "local":
+    if "local" in doors:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
 

@@ -29,10 +29,11 @@ from whichway.contest.folder import (
     read_rows,
     read_status,
 )
+from whichway.contest.forgetting import read_forgetting
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Race
-from whichway.nouns import Candidate, Example, Record, Verdict
+from whichway.nouns import Candidate, Example, Record, Verdict, apart
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Arm, Side, decide
@@ -104,9 +105,17 @@ def recount(
         dev_rows=sum(row["split"] == "dev" for row in rows),
         runs=tuple(curve_runs(folder / "curves.jsonl")),
         race=_race(folder),
+        models=_models(plan),
+        forgetting=read_forgetting(folder),
         repeats=int(plan.get("repeats") or 1),
     )
     return Counted(plan, tuple(arms), side)
+
+
+def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Short names of several models, the one that was named first in front; the file sorts them."""
+    models = plan.get("models", {})
+    return tuple(sorted(models, key=lambda name: (models[name]["model"] != plan["model"], name)))
 
 
 def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -157,6 +166,7 @@ def _arm(
     every = every.reshape(*shape, repeats)
     return Arm(
         way=way,
+        model=apart(way)[1],
         kind=status["kind"],
         random=bool(status.get("random", len({line["candidate"]["seed"] for line in lines}) > 1)),
         scores=every.mean(axis=2),
@@ -216,10 +226,10 @@ def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple
 
 
 def _labels_used(kind: str, plan: Mapping[str, Any], finalists: Sequence[Candidate]) -> int:
-    """Labelled rows a way needs: all of train where it trains, its shots where it prompts."""
+    """Labelled rows a way needs: all of train where it trains, its shots and their pool where it prompts."""
     if kind != "prompt":
         return int(plan["rows"].get("train", 0))
-    return max((len(c.prompt.shots) for c in finalists), default=0)
+    return max((len(c.prompt.shots) + len(c.prompt.pool) for c in finalists), default=0)
 
 
 def _tokens(records: Sequence[Record]) -> list[float]:

@@ -15,6 +15,7 @@ from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
 from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.contest.forgetting import forgotten
 from whichway.contest.plan import House, Settings, make_plan
 from whichway.contest.recount import recount
 from whichway.contest.select import (
@@ -32,7 +33,7 @@ from whichway.contest.select import (
 from whichway.contest.till import Till
 from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
-from whichway.nouns import Plan, Record, Task, Verdict
+from whichway.nouns import Plan, Record, Task, Verdict, apart
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
@@ -74,12 +75,23 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
+        for one in tried:
+            forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
         verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
         return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
+
+
+def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:
+    """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
+    with open_till(folder, house, settings, listener) as till:
+        tried = _try_all(task, till)
+        crossed = [_cross(task, one, till) for one in tried]
+        if settings.curve:
+            write_curves(task, till, tried, crossed)
 
 
 @contextmanager
@@ -111,7 +123,7 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
     practice = task.practice()
     rules = rules_of(practice, till)
-    names = sorted(till.settings.ways, key=lambda name: (name != ZERO_SHOT,))
+    names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
     backend = till.house.backends[till.house.base.backend]
     if isinstance(backend, Attended) and any(name.startswith(("tune_", "both_")) for name in names):
         backend.expect()
@@ -121,9 +133,9 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
         found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
     tried = [found[name] for name in till.settings.ways]
     taken = hold_race([found[name] for name in names], till, rules)
-    zero_shot = zero_shot_of(tried, rules)
+    floors = {model: zero_shot_of(tried, rules, model) for model in {apart(one.name)[1] for one in tried}}
     for one in tried:
-        settle(one, rules, zero_shot)
+        settle(one, rules, floors[apart(one.name)[1]])
         write_way(one, till, rules)
         if one.reason:
             till.tell("failed", {"way": one.name, "reason": one.reason})

@@ -14,7 +14,7 @@ from whichway.contest.race import Entry, Look, Rules, Stop, finalist, looks, rac
 from whichway.contest.till import Till
 from whichway.contracts import Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
-from whichway.nouns import Candidate, Practice, canonical, to_json
+from whichway.nouns import Candidate, Practice, apart, canonical, contestant, to_json
 from whichway.verdict.decide import sanity
 
 ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
@@ -50,7 +50,7 @@ def rules_of(practice: Practice, till: Till) -> Rules:
 
 def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: Rules) -> Tried:
     """Run a way to its end; each candidate gets its first rows as soon as there is one."""
-    tried = Tried(name, till.house.ways[name], bench)
+    tried = Tried(name, till.house.ways[apart(name)[0]], bench)
     options = fill_options(name, tried.way, till.settings.ways[name])
     try:
         for candidate in tried.way.adapt(practice, bench, options):
@@ -118,7 +118,7 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
     last = [] if tried.reason else [finalist(groups[seed], rules) for seed in sorted(groups)]
     tried.dev_rows = min((e.rows for e in last), default=0)
     tried.finalists = tuple((e.candidate, rules.value(e, tried.dev_rows) if tried.dev_rows else None) for e in last)
-    if last and zero_shot is not None and tried.name != ZERO_SHOT and tried.way.KIND != "baseline":
+    if last and zero_shot is not None and apart(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
         tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND)
@@ -126,9 +126,10 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
         tried.reason = "it gave no candidate"
 
 
-def zero_shot_of(tried: Sequence[Tried], rules: Rules) -> Entry | None:
-    """What the sanity gate measures against, when plain zero-shot was tried and did not fail."""
-    found = [list(t.entries.values()) for t in tried if t.name == ZERO_SHOT and t.entries and not t.reason]
+def zero_shot_of(tried: Sequence[Tried], rules: Rules, model: str = "") -> Entry | None:
+    """What the sanity gate measures against, when plain zero-shot was tried on the model and did not fail."""
+    name = contestant(ZERO_SHOT, model)
+    found = [list(t.entries.values()) for t in tried if t.name == name and t.entries and not t.reason]
     return finalist(found[0], rules) if found else None
 
 
@@ -149,6 +150,9 @@ def write_way(tried: Tried, till: Till, rules: Rules) -> None:
             "finalist": key in dev,
             "candidate": to_json(candidate),
         }
+        part = tried.bench.parts.get(candidate.weights.adapter or "")
+        if part is not None:
+            facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
         lines.append(canonical(facts) + "\n")
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)

@@ -46,7 +46,7 @@ class Versus:
     unlike: tuple[str, ...]  # what else differs between the plans
 
 
-WATCHED = ("ask", "metric", "model", "revision", "labels", "price_per_hour")
+WATCHED = ("ask", "metric", "model", "revision", "models", "labels", "price_per_hour")
 
 
 def versus(

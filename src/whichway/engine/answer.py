@@ -33,6 +33,7 @@ _ROWS = {"cpu": 64, "cuda": 256}  # decoded together
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
 _SMALL = 32 << 20  # bytes of weights that a processor's cache holds
 _PART = 8  # rows that are worth a thread of their own
+READ = 256  # tokens of plain text in one pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,23 @@ class Answerer:
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Write an answer to each request; greedy at temperature 0, else drawn from a seed of the request's content."""
         return self._answer(requests, self._generate)
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """Loss on plain text; each text on its own, in pieces that fit the model."""
+        return [self._loss(text) for text in texts]
+
+    def _loss(self, text: str) -> Reply:
+        start = time.perf_counter()
+        ids = self.model.renderer.text_ids(text)
+        size = min(self.model.context, READ)
+        pieces = [ids[i : i + size] for i in range(0, len(ids), size)]
+        nats, count = 0.0, 0
+        for piece in pieces:
+            if len(piece) > 1:
+                found = forward.answer_logprobs(self.module, [(piece[:1], piece[1:])], None, 0)
+                nats, count = nats - float(found.sum()), count + len(piece) - 1
+        return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
     def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
         prompts = self.model.renderer.prompt_ids([r.messages for r in requests])

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import decoder, forward, live, pack, soft, weights
+from whichway.engine import decoder, forward, live, memory, pack, soft, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
 from whichway.engine.below import Below
@@ -270,6 +270,7 @@ class Run:
                 "seconds": self.at.seconds,
                 "tokens": self.at.tokens,
                 "bytes": sum(f.stat().st_size for f in temporary.glob("*.safetensors")),
+                "peak_bytes": memory.peak_bytes(),
             }
             (temporary / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
             temporary.replace(place)

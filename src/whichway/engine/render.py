@@ -51,6 +51,11 @@ class Renderer:
         """Token ids of each row's prompt, up to where the answer starts; at most one BOS."""
         return [self._lead + ids for ids in self._encode([self.prompt_text(row) for row in rows])]
 
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, as a model that was pretrained on such text begins it."""
+        bos = self.tokenizer.bos_token_id
+        return [*([bos] if bos is not None else []), *self._encode([text])[0]]
+
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The prompt as text. Trailing spaces belong to the answer: tokenizers merge them with its first word."""
         if not self.chat:

@@ -9,7 +9,10 @@ from typing import Any
 
 from whichway.nouns import Example, Prompt
 
-TEXTS = ("role", "context", "objective", "instructions", "output_format", "reminder")  # slots of free text, in order
+TEXTS = (  # slots of free text, in order
+    *("role", "context", "audience", "objective", "instructions", "steps", "constraints", "tone", "style"),
+    *("output_format", "success_criteria", "reminder"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from whichway.nouns import Prompt
+from whichway.prompts.edit import changed_protected
 from whichway.prompts.evidence import TEXTS, text_of
 
 GRAM = 8  # words in a row that count as a quotation
@@ -31,25 +32,17 @@ def faults(prompt: Prompt, start: Prompt, held_out: frozenset[tuple[str, ...]] =
         start: the prompt whose protected slots must stay as they are.
         held_out: `grams` of rows that no prompt may quote: those of dev that do not occur in train.
     """
-    found = [f"protected slot '{slot}' changed" for slot in protected_changes(prompt, start)]
+    found = [f"protected slot '{slot}' changed" for slot in changed_protected(start, prompt)]
     changed = {slot: text_of(prompt, slot) for slot in TEXTS if text_of(prompt, slot) != text_of(start, slot)}
     for slot, text in changed.items():
         found += [f"{why} in '{slot}'" for why in text_faults(text)]
-    shown = (text for shot in prompt.shots for text in (shot.text, shot.answer))
+    shown = (text for shot in (*prompt.shots, *prompt.pool) for text in (shot.text, shot.answer))
     if held_out and not held_out.isdisjoint(grams([*changed.values(), *shown])):
         found.append("it quotes a held-out row")
-    if not any(text_of(prompt, slot).strip() for slot in TEXTS) and not prompt.shots and not prompt.labels:
+    asks = prompt.shots or prompt.labels or prompt.nearest
+    if not asks and not any(text_of(prompt, slot).strip() for slot in TEXTS):
         found.append("nothing is left of it")
     return tuple(found)
-
-
-def protected_changes(prompt: Prompt, start: Prompt) -> Iterator[str]:
-    """Protected slots of the start that are not the same any more, the list of protected slots among them."""
-    for slot in start.protected:
-        if getattr(prompt, slot) != getattr(start, slot):
-            yield slot
-    if prompt.protected != start.protected:
-        yield "protected"
 
 
 def text_faults(text: str) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whichway.nouns import Form, Headings, Message, Prompt, Wrap
+from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
+from whichway.prompts.nearest import nearest
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -97,23 +98,38 @@ def wrapped(text: str, wrap: Wrap) -> str:
 def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
-    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share.
+    Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
+    row from a pool stand behind them.
 
     Args:
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
     """
+    return laid_out(prompt, text, (*prompt.shots, *nearest(prompt, text)))
+
+
+def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
+    """The messages with these shots, whatever the prompt's own are."""
     head, wrap = instructions(prompt), prompt.form.wrap
     turns: list[Message] = []
     if head and prompt.layout == "system":
         turns.append(Message("system", head))
-    for shot in prompt.shots:
+    for shot in shots:
         turns += [Message("user", wrapped(shot.text, wrap)), Message("assistant", shot.answer)]
     row = wrapped(text, wrap)
     turns.append(Message("user", f"{row}\n\n{prompt.reminder}" if prompt.reminder else row))
     if head and prompt.layout == "user":
         turns[0] = Message("user", f"{head}\n\n{turns[0].content}")
     return tuple(turns)
+
+
+def outline(prompt: Prompt) -> tuple[Message, ...]:
+    """The messages as they are shown: a placeholder where the row goes, a note where shots are chosen for it."""
+    shots = prompt.shots
+    if prompt.pool and prompt.nearest:
+        note = f"[the {prompt.nearest} of {len(prompt.pool)} worked examples most like the row, each a turn of its own]"
+        shots = (*shots, Shot(note, "[its answer]"))
+    return laid_out(prompt, placeholder(prompt), shots)
 
 
 def plain(turns: Sequence[Message]) -> str:

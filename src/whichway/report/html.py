@@ -16,12 +16,15 @@ from markupsafe import Markup
 
 from whichway.errors import DiskError
 from whichway.nouns import Pair, Standing, canonical
-from whichway.report import learning, money, plot, prompt, sections, words
-from whichway.report.read import Run, read
+from whichway.report import estimates, learning, money, plot, prompt, sections, words
+from whichway.report.read import Run, read, took
 from whichway.report.rows import Line, binary, confusions, side_by_side
 
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
-FILTERS = ("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften")
+FILTERS = (
+    *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
+    "size",
+)
 PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
 
 
@@ -83,6 +86,7 @@ def render(run: Run) -> str:
         flips=sections.flips(run),
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
+        estimates=estimates.lines_of(run.estimate, took(run), run.peaks) if run.estimate else [],
         wishes=words.wishes(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
         variety_plots=[

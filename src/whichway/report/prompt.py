@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from whichway.nouns import Form, Message, Prompt, Weights, to_json
-from whichway.prompts.template import TITLES, messages, placeholder
+from whichway.prompts.template import TITLES, outline, placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Sent:
 def sent(prompt: Prompt) -> Sent:
     """The prompt as a model gets it."""
     mark = placeholder(prompt)
-    turns = messages(prompt, mark)
+    turns = outline(prompt)
     return Sent(
         messages=turns,
         placeholder=mark,
@@ -45,6 +45,7 @@ def slots(prompt: Prompt) -> tuple[tuple[str, str], ...]:
         **{name.replace("_", " "): _text(getattr(prompt, name)) for name in TITLES},
         "glosses": "\n".join(f"{label}: {words}" for label, words in prompt.glosses),
         "shots": str(len(prompt.shots)) if prompt.shots else "",
+        "chosen for each row": f"{prompt.nearest} of {len(prompt.pool)} shots" if prompt.nearest else "",
         "reminder": prompt.reminder,
         "layout": prompt.layout,
         "form": "" if form == Form() else f"{form.name or 'plain'}, headings {form.headings}, labels {form.labels}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Run:
     candidates: Mapping[str, Candidate]
     dev_scores: Mapping[str, float | None]
     spends: tuple[Spend, ...]
+    estimate: Mapping[str, Any] | None = None  # what was said before the start
+    peaks: Mapping[str, int] = field(default_factory=dict)  # way -> peak memory of its training, bytes
 
     @property
     def choice(self) -> Standing | None:
@@ -74,7 +76,28 @@ def read(folder: Path) -> Run:
         candidates={key: candidate for key, (candidate, _) in found.items()},
         dev_scores={key: dev_score for key, (_, dev_score) in found.items()},
         spends=_spends(folder, [s.way for s in verdict.standings]),
+        estimate=_json(folder / "estimate.json") if (folder / "estimate.json").exists() else None,
+        peaks=_peaks(folder),
     )
+
+
+def took(run: Run) -> dict[str, float]:
+    """Contestant -> list seconds of its answers and trainings, learning curves included."""
+    found: dict[str, float] = {}
+    for spend in run.spends:
+        if spend.what != "forgetting":
+            who = spend.who.removeprefix("curve/")
+            found[who] = found.get(who, 0.0) + spend.seconds
+    return found
+
+
+def _peaks(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
+        peaks = [line["peak_bytes"] for line in _lines(path) if line.get("peak_bytes")]
+        if peaks:
+            found[path.parent.name] = max(peaks)
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:

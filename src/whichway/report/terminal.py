@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
-from whichway.report import words
-from whichway.report.read import Run, paid, read
+from whichway.report import estimates, words
+from whichway.report.read import Run, paid, read, took
 
 WIDE = 104  # columns from which notes have a place of their own
 LEAST = {  # columns from which each is shown
@@ -42,6 +42,8 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
     console.print()
     console.print(_panel(run.verdict))
     usd, seconds = paid(folder)
+    if run.estimate is not None:
+        console.print(Text(estimates.after(estimates.lines_of(run.estimate, took(run))), style="dim"))
     report = folder / "report.html"
     told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
     console.print(Text(told, style="dim"))

@@ -112,6 +112,16 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
+def size(value: float | None) -> str:
+    """Bytes in the unit that reads best: 34_600_000 -> "35 MB"."""
+    if value is None:
+        return NOTHING
+    for limit, unit, name in ((1e3, 1.0, "B"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
+        if value < limit:
+            return "0 B" if value == 0 else f"{_figures(value / unit)} {name}"
+    return f"{_figures(value / 1e9)} GB"
+
+
 def model(name: str) -> str:
     """A model's name; of a path only the last part, so that a page does not tell where it was made."""
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():

@@ -32,6 +32,10 @@ def _what(source: Source) -> str:
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
+    if decoding.answer_mark:
+        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`final.py`)"
+    if decoding.votes > 1:
+        reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
     return "\n".join(
         [
@@ -91,6 +95,8 @@ def _prompt(source: Source) -> str:
         f"`{placeholder(prompt)}` is the place of the row's text: {_fields(source)}.",
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
+    if prompt.pool:
+        lines.append("Worked examples are chosen for each row (`likeness.py`); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)
@@ -120,7 +126,7 @@ def _use(source: Source) -> str:
     lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
     lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
     lines += ["```"]
-    if source.asks and source.candidate.weights.adapter is None:
+    if source.one_request:
         lines += ["", "`request.json` is the whole question as a request to the bare model, `base`."]
     return "\n".join(lines)
 

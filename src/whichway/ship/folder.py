@@ -108,9 +108,9 @@ def trained_place(kind: str) -> str:
 def _fill(folder: Path, source: Source) -> None:
     candidate = source.candidate
     if source.asks:
-        for name, content in prompt_files(candidate.prompt).items():
+        for name, content in prompt_files(candidate).items():
             _write(folder / name, content)
-        if candidate.weights.adapter is None:
+        if source.one_request:
             _write(folder / "request.json", request_body(candidate, source.labels))
     if source.stands_alone:
         _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
@@ -156,6 +156,7 @@ def manifest(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
         "weights": to_json(candidate.weights),
         "decoding": to_json(candidate.decoding),
         "labels": list(source.labels),
+        "listed": list(candidate.prompt.labels),
         "fields": list(source.fields),
         "placeholder": placeholder(candidate.prompt),
         "task": source.plan["task"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from whichway.nouns import Candidate, Message, Prompt, to_json
@@ -11,18 +13,51 @@ from whichway.prompts.template import placeholder
 
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:
-    """The chat messages, with the placeholder where the row's text goes."""
-    return template.messages(prompt, placeholder(prompt))
+    """The chat messages as they are shown, with the placeholder where the row's text goes."""
+    return template.outline(prompt)
 
 
-def prompt_files(prompt: Prompt) -> dict[str, Any]:
-    """File name -> content: text for `.txt`, JSON values for `.json`."""
-    messages = turns(prompt)
+def prompt_files(candidate: Candidate) -> dict[str, Any]:
+    """File name -> content: text for `.txt` and `.py`, JSON values for `.json`.
+
+    A part of our code that a shipped prompt needs goes along as it is: it needs nothing but Python.
+    """
+    prompt, decoding = candidate.prompt, candidate.decoding
+    files: dict[str, Any] = {"prompt.txt": template.plain(turns(prompt)), "prompt.json": to_json(prompt)}
+    if not prompt.pool:
+        asked = turns(prompt)
+        files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
+    else:
+        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _code("likeness")}
+    if decoding.answer_mark or decoding.votes > 1:
+        files["final.py"] = _code("final")
+    return files
+
+
+def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
+    """A prompt whose shots are chosen for each row, so that `use.py` can: they go before the last message.
+
+    `first` goes in front of whatever the first message then is. The pool has each shot's text to compare, and its two
+    messages as they are sent.
+    """
+    head = template.instructions(prompt)
+    asked = template.laid_out(replace(prompt, layout="system"), placeholder(prompt), prompt.shots)
+    in_system = prompt.layout == "system" or not head
+    pool = [
+        {"text": shot.text, "asked": template.wrapped(shot.text, prompt.form.wrap), "answer": shot.answer}
+        for shot in prompt.pool
+    ]
     return {
-        "prompt.txt": template.plain(messages),
-        "messages.json": {"placeholder": placeholder(prompt), "messages": to_json(messages)},
-        "prompt.json": to_json(prompt),
+        "placeholder": placeholder(prompt),
+        "messages": to_json(asked if in_system else asked[1:]),
+        "first": "" if in_system else head,
+        "nearest": prompt.nearest,
+        "pool": pool,
     }
+
+
+def _code(name: str) -> str:
+    return Path(str(template.__file__)).with_name(f"{name}.py").read_text(encoding="utf-8")
 
 
 def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:
@@ -35,6 +70,7 @@ def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:
     decoding = candidate.decoding
     body: dict[str, Any] = {"model": "base", "messages": to_json(turns(candidate.prompt))}
     if decoding.mode == "generate":
-        return {**body, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature}
+        several = {"n": decoding.votes} if decoding.votes > 1 else {}
+        return {**body, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature, **several}
     body["structured_outputs"] = {"choice": list(labels)}
     return {**body, "choice_bias": dict(decoding.bias)} if decoding.bias else body

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.errors import did_you_mean
-from whichway.nouns import Decoding, Message, Reply, Request, Role
-from whichway.prompts.template import messages as rendered
+from whichway.nouns import Candidate, Decoding, Message, Reply, Request, Role
+from whichway.prompts.ask import answer as read_off
+from whichway.prompts.ask import questions
 from whichway.ship.menu import Offer
 
 MAX_TOKENS = 128  # when the client names no limit
@@ -126,7 +128,7 @@ def parse(body: bytes) -> Chat:
 
 
 def requests(chat: Chat, offer: Offer) -> list[Request]:
-    """The questions for the session: one for each of the `n` answers.
+    """The questions for the session: one for each of the `n` answers, or as many as a candidate takes votes for one.
 
     Raises:
         Refused: messages that do not fit the model id.
@@ -141,12 +143,25 @@ def requests(chat: Chat, offer: Offer) -> list[Request]:
             0.0 if labels else chat.temperature or 0.0,
             _bias(chat, labels),
         )
-    else:
-        turns, labels = rendered(candidate.prompt, _row(chat, offer)), offer.labels
-        decoding = _asked(candidate.decoding, chat)
-    # a drawn answer's number is its seed: the same request gives the same answer
-    first = (chat.seed or 0) * MOST
-    return [Request(turns, decoding, labels, repeat=first + k if decoding.draws else 0) for k in range(chat.n)]
+        first = _first(chat)
+        return [Request(turns, decoding, labels, repeat=first + k if decoding.draws else 0) for k in range(chat.n)]
+    row, asked, first = _row(chat, offer), _asked(candidate, chat), _first(chat)
+    turned = [questions(asked, row, offer.labels, first + k if asked.decoding.draws else 0) for k in range(chat.n)]
+    return [request for several in turned for request in several]
+
+
+def _first(chat: Chat) -> int:
+    """A drawn answer's number is its seed: the same request gives the same answer."""
+    return (chat.seed or 0) * MOST
+
+
+def answers(chat: Chat, offer: Offer, replies: list[Reply]) -> list[Reply]:
+    """The `n` answers of the replies to `requests`: read off thoughts and voted on where the candidate says so."""
+    if offer.candidate is None:
+        return replies
+    asked = _asked(offer.candidate, chat)
+    each = asked.decoding.votes
+    return [read_off(asked, replies[start : start + each]) for start in range(0, len(replies), each)]
 
 
 def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
@@ -156,12 +171,15 @@ def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((label, chat.choice_bias[label]) for label in labels if label in chat.choice_bias)
 
 
-def _asked(decoding: Decoding, chat: Chat) -> Decoding:
-    """The contest's decoding; for written text the client may ask for another length or temperature."""
+def _asked(candidate: Candidate, chat: Chat) -> Candidate:
+    """The contest's candidate; for written text the client may ask for another length or temperature."""
+    decoding = candidate.decoding
     if decoding.mode == "choose":
-        return decoding
+        return candidate
     temperature = decoding.temperature if chat.temperature is None else chat.temperature
-    return Decoding(decoding.mode, chat.limit or decoding.max_tokens, temperature, decoding.bias)
+    votes = decoding.votes if temperature > 0 else 1  # at temperature 0 all would be equal
+    limit = chat.limit or decoding.max_tokens
+    return replace(candidate, decoding=replace(decoding, max_tokens=limit, temperature=temperature, votes=votes))
 
 
 def _row(chat: Chat, offer: Offer) -> str:

@@ -19,7 +19,7 @@ from whichway.errors import WhichwayError, did_you_mean
 from whichway.nouns import Reply
 from whichway.ship.desk import Desk
 from whichway.ship.menu import Offer, names
-from whichway.ship.protocol import Chat, Refused, chunks, completion, parse, requests
+from whichway.ship.protocol import Chat, Refused, answers, chunks, completion, parse, requests
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -119,7 +119,7 @@ class _House:
         broken = next((r.error for r in replies if r.finish == "error"), None)
         if broken is not None:
             raise Refused(broken, "messages")
-        return replies
+        return answers(chat, offer, replies)
 
 
 async def _body(call: Call) -> bytes:

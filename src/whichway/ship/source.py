@@ -40,6 +40,11 @@ class Source:
         return self.candidate.weights.backend not in ("classical", "encoder")
 
     @property
+    def one_request(self) -> bool:
+        """Whether a row's question is one request to the bare model: not where shots are chosen for each row."""
+        return self.asks and self.candidate.weights.adapter is None and not self.candidate.prompt.pool
+
+    @property
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights

@@ -29,6 +29,9 @@ class Winner:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
         self.turns, self.mark = asked["messages"], asked["placeholder"]
+        self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
+        if self.pool:
+            self.index = beside("likeness").Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
@@ -51,12 +54,30 @@ class Winner:
         if self.facts["decoding"]["mode"] == "choose":
             scores = self.scores(prompt)
             return max(scores, key=lambda label: scores[label])
-        return self.write(prompt)
+        how = self.facts["decoding"]
+        texts = [self.write(prompt, number) for number in range(how.get("votes", 1))]
+        mark = how.get("answer_mark", "")
+        if not mark and len(texts) == 1:
+            return texts[0]
+        final = beside("final")
+        said = [final.behind(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
+        return final.vote(said)[0] or ""
 
     def prompt(self, text: str) -> list[int]:
         """Token ids of the prompt for one row."""
         turns = [{**turn, "content": turn["content"].replace(self.mark, text)} for turn in self.turns]
+        turns[-1:-1] = self.shots(text)
+        if self.first:
+            turns[0] = {**turns[0], "content": f"{self.first}\n\n{turns[0]['content']}"}
         return self.bos + self._ids(self._ask(turns))
+
+    def shots(self, text: str) -> list[dict[str, str]]:
+        """The worked examples that are chosen for one row, the most similar last, as turns."""
+        if not self.pool:
+            return []
+        found = [self.pool[place] for place in reversed(self.index.nearest(text, self.near))]
+        pairs = [(("user", shot["asked"]), ("assistant", shot["answer"])) for shot in found]
+        return [{"role": role, "content": content} for pair in pairs for role, content in pair]
 
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:
@@ -82,13 +103,16 @@ class Winner:
         return total
 
     @torch.no_grad()
-    def write(self, prompt: list[int]) -> str:
-        """Free text, greedily."""
+    def write(self, prompt: list[int], number: int = 0) -> str:
+        """Free text: the likeliest at temperature 0, else drawn; `number` is the seed of the draw."""
         ids = torch.tensor([prompt], device=self.model.device)
         ends = sorted({*self.eos, self.answer("x")[-1]})
         size = self.facts["decoding"]["max_tokens"]
+        warm = self.facts["decoding"]["temperature"]
+        torch.manual_seed(number)
+        drawn = {"do_sample": True, "temperature": warm, "top_k": 0, "top_p": 1.0} if warm else {"do_sample": False}
         out = self.model.generate(
-            input_ids=ids, max_new_tokens=size, do_sample=False, eos_token_id=ends, pad_token_id=ends[0]
+            input_ids=ids, max_new_tokens=size, eos_token_id=ends, pad_token_id=ends[0], **drawn
         )
         text = self.tokenizer.decode(
             [i for i in out[0, len(prompt) :].tolist() if i not in ends], skip_special_tokens=True
@@ -142,6 +166,18 @@ class Winner:
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def beside(name: str) -> Any:
+    """A module that was shipped beside this file."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def base_folder(name: str) -> str:

@@ -66,6 +66,7 @@ class Spec(BaseModel):
     labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
     metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
     model: str = Field("embedded", description="model under trial")
+    models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
     split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
     group: str | None = Field(None, description="column whose equal values stay in one split")
     id: str | None = Field(None, description="column that must be unique")
@@ -232,6 +233,8 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
     if spec.model != "embedded" and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
+    if spec.models:
+        update["models"] = tuple(str(folder / word) if (folder / word).exists() else word for word in spec.models)
     if spec.metric and spec.metric.name == "python_function" and "function" in spec.metric.options:
         file = (folder / str(spec.metric.options["function"])).absolute()
         update["metric"] = MetricSpec(spec.metric.name, {**spec.metric.options, "function": str(file)})

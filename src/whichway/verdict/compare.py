@@ -68,6 +68,7 @@ class Arm:
     crossings: float | None = None  # times that a finalist answered the test split
     status: Literal["ok", "failed"] = "ok"
     reason: str = ""  # why it failed
+    model: str = ""  # its short name where several models compete
     texts: tuple[tuple[tuple[str, ...], ...], ...] = ()  # [seed][row][repeat] as written; () where labels are scored
     draws: bool = False  # whether its texts are drawn: another answer may differ
     checks: tuple[tuple[str, float], ...] = ()  # check -> share of answers that pass it

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from whichway.findings import BreakEven, CheckShare, Crossover, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, dissent, stats, wishes, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -62,6 +62,8 @@ class Side:
     terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
     runs: tuple[curves.Run, ...] = ()  # learning-curve points
     race: Race | None = None
+    models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
+    forgetting: tuple[Forgetting, ...] = ()
     repeats: int = 1  # answers to each test row that were asked for
 
 
@@ -112,6 +114,8 @@ def decide(
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
+        models=side.models,
+        forgetting=side.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
     )
@@ -151,6 +155,7 @@ def decide(
         crossovers=facts.crossovers,
         race=side.race,
         detectable=detectable(table, best),
+        forgetting=side.forgetting,
         varieties=facts.varieties,
         checks=checked(table),
     )
@@ -279,4 +284,5 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         gap_low=clean(gap.low) if gap else None,
         gap_high=clean(gap.high) if gap else None,
         not_worse=k is not None and ruling is not None and k in ruling.standing,
+        model=arm.model,
     )

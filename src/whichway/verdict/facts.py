@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Race, Selection, Slice, Spread, Variety
+from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread, Variety
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
@@ -28,6 +28,8 @@ class Facts:
     spreads: tuple[Spread, ...] = ()
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
+    forgetting: tuple[Forgetting, ...] = ()
+    models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
     varieties: tuple[Variety, ...] = ()  # in the order of cost
     answers: tuple[Answers, ...] = ()  # what the varieties were measured on
 
@@ -52,12 +54,20 @@ class Facts:
         """The best prompt and the best fine-tune."""
         return champions(self.table)
 
+    def champions_by_model(self) -> list[int]:
+        """The best arm of each model that has one."""
+        places = [[k for k, arm in enumerate(self.table.arms) if arm.model == model] for model in self.models]
+        return [best(self.table, found) for found in places if found]
+
 
 def champion(table: Table, kind: Kind) -> int | None:
     """The best arm of a kind: on dev, so that test still judges it fairly; on test where a dev score is missing."""
     places = [k for k, arm in enumerate(table.arms) if arm.kind == kind]
-    if not places:
-        return None
+    return best(table, places) if places else None
+
+
+def best(table: Table, places: list[int]) -> int:
+    """The best of some arms: on dev, or on test where a dev score is missing."""
     dev = [table.arms[k].dev for k in places]
     value = [table.value(k) for k in places]
     seen = [d for d in dev if d is not None]

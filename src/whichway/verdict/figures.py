@@ -28,6 +28,11 @@ def signed(x: float) -> str:
     return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", "−")
 
 
+def nats(x: float) -> str:
+    """A loss or a difference of losses: "5.21"."""
+    return f"{abs(x) + 0.0:.2f}"
+
+
 def bare(x: float) -> str:
     """A score in points, bare: "71.5"."""
     return f"{100 * x:.1f}"
@@ -64,7 +69,7 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-SHOWN = (percent, points, points_up, signed, bare, whole, usd, seconds, count)  # all spellings of a number
+SHOWN = (percent, points, points_up, signed, bare, nats, whole, usd, seconds, count)  # all spellings of a number
 
 
 def clean(x: float | None) -> float | None:

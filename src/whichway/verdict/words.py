@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from whichway.findings import Sentence
 from whichway.verdict.facts import Facts, gap, scored
-from whichway.verdict.figures import Said, listed, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.figures import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -105,10 +105,12 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         choice_score(facts, ruling),
         *(rival(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
         *prompt_or_tune(facts),
+        *which_model(facts),
         *no_model(facts, ruling),
         *costs(facts, ruling),
         *equals(facts, ruling),
         *worth(facts),
+        *forgot(facts, ruling),
         *spreads(facts),
         *winners_curse(facts, ruling),
         *saved(facts),
@@ -158,6 +160,26 @@ def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
     )
 
 
+def which_model(facts: Facts) -> Iterator[Sentence]:
+    """Whether to change the model, where several compete: the best way on each, against the best of the first."""
+    found = facts.champions_by_model()
+    if len(found) < 2:
+        return
+    said, first = Said(), found[0]
+    told = listed([f"{facts.way(k)} {scored(said, facts.line(k))}" for k in found])
+    gaps = [_change(said, facts, first, k) for k in found[1:]]
+    yield said.sentence(f"Which model? The best way on each, on test: {told}; {'; '.join(gaps)}.")
+
+
+def _change(said: Said, facts: Facts, first: int, k: int) -> str:
+    one, two = (facts.table.arms[i].model for i in (first, k))
+    moved, shown = facts.ahead(k, first), facts.way(k)
+    open_ = moved.p is None or moved.p > 1 - facts.table.confidence or moved.value == 0
+    word = "is not shown to change anything" if open_ else "pays" if moved.value > 0 else "does not pay"
+    gained = gap(said, moved, f"{shown}.gap")
+    return f"changing the model from {one} to {two} {word}, {shown} − {facts.way(first)} = {gained}"
+
+
 def no_model(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
     """Whether a language model is needed at all."""
     said, line = Said(), facts.line(ruling.choice)
@@ -204,6 +226,21 @@ def worth(facts: Facts) -> Iterator[Sentence]:
             if value is not None
         }  # fmt: skip
         yield Sentence(cross.text, values)
+
+
+def forgot(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What the choice and the best fine-tune lost on general text."""
+    ways = {facts.way(k) for k in (ruling.choice, *(facts.champions() or ()))}
+    said, parts = Said(), []
+    for found in facts.forgetting:
+        if found.way not in ways or found.before is None or found.after is None:
+            continue
+        moved = found.after - found.before
+        before, after = said(f"{found.way}.before", found.before, nats), said(f"{found.way}.after", found.after, nats)
+        word = "more" if moved >= 0 else "less"
+        parts.append(f"{found.way} {before} to {after} nats a token ({said(f'{found.way}.moved', moved, nats)} {word})")
+    if parts:
+        yield said.sentence(f"Forgetting: loss on general text went from {listed(parts).replace(' and ', '; ')}.")
 
 
 def spreads(facts: Facts) -> Iterator[Sentence]:

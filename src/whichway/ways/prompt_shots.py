@@ -1,25 +1,36 @@
 """Few-shot: worked examples as earlier turns. Several draws of each size for each seed; the best on dev is kept.
 
-Order and choice of shots move accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds
-shows. Long training rows are left out of the draw, so that the shared prompt stays within reach of a small context.
+How they are chosen: at random, balanced over the answers, diverse, as couples of labels that the plain prompt confuses
+on training rows, or chosen for each row by its words (kNN, arXiv 2101.06804; see `prompts/nearest.py`). Those differ
+from row to row, so only the instructions are a shared prefix: the price per row tells. Order and choice of shots move
+accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds shows. Long training rows are left
+out of the draw, so that the prompt stays within reach of a small context.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Example, Layout, Practice
+from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt
+from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import calibrated
 from whichway.prompts.plain import first_prompt, reading
-from whichway.prompts.shots import balanced_shots, random_shots
 
 KIND = "prompt"
 RANDOM = True
+
+Choice = Literal["balanced", "random", "diverse", "contrastive", "knn"]
+DRAWS = {
+    "balanced": choosing.balanced_shots,
+    "random": choosing.random_shots,
+    "diverse": choosing.diverse_shots,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +39,16 @@ class Options:
 
     counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try"})
     draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
-    kinds: tuple[Literal["balanced", "random"], ...] = field(
-        default=("balanced", "random"), metadata={"help": "balanced over the answers, or random"}
+    kinds: tuple[Choice, ...] = field(
+        default=("balanced", "random"),
+        metadata={
+            "help": "random, balanced (over the answers), diverse (unlike each other), contrastive (couples of labels "
+            "that the plain prompt confuses), knn (chosen for each row)"
+        },
+    )
+    orders: tuple[choosing.Order, ...] = field(
+        default=("drawn",),
+        metadata={"help": "orders to try: drawn, reversed, short_first, grouped; knn has its own"},
     )
     calibrate: int = field(
         default=32, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
@@ -40,6 +59,10 @@ class Options:
     temperature: float = field(
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
+    pool: int = field(default=200, metadata={"help": "most rows that knn chooses from; they travel with the prompt"})
+    confusions: int = field(
+        default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}
+    )
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -49,31 +72,68 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     rows = [e for e in task.train if len(e.text) + len(e.target) <= options.longest]
     if not rows:
         raise WayFailed(f"every training row is longer than {options.longest} characters; raise prompt_shots.longest")
+    kinds = _kinds(task, options)
+    pairs = _confused(task, bench, options) if "contrastive" in kinds else []
     for seed in bench.seeds:
         rng = random.Random(f"{seed}/{task.name}")
-        for count in options.counts:
-            for kind in options.kinds if task.labels else ("random",):
-                for _ in range(options.draws):
-                    yield _candidate(task, bench, options, rows, kind, count, rng, seed)
+        for count, kind, _ in product(options.counts, kinds, range(options.draws)):
+            for prompt, note in _prompts(task, options, rows, kind, count, pairs, rng):
+                decoding = _decoding(task, options)
+                yield _read(task, bench, options, Candidate(prompt, bench.base, decoding, seed=seed, note=note))
 
 
-def _candidate(
+def _kinds(task: Practice, options: Options) -> tuple[str, ...]:
+    """Free text has no labels to balance or to confuse."""
+    if task.labels:
+        return options.kinds
+    return tuple(kind for kind in options.kinds if kind not in ("balanced", "contrastive")) or ("random",)
+
+
+def _decoding(task: Practice, options: Options) -> Decoding:
+    return reading(task, options.max_tokens, options.temperature, "prompt_shots")
+
+
+def _confused(task: Practice, bench: Bench, options: Options) -> list[tuple[str, str]]:
+    """Labels that the plain prompt confuses on training rows, the most confused first."""
+    rows = task.train[: options.confusions]
+    plain = Candidate(replace(first_prompt(task), layout=options.layout), bench.base, _decoding(task, options))
+    if options.calibrate:
+        plain = calibrated(plain, bench.ask(plain, task.train[: options.calibrate])) or plain
+    pairs = choosing.confused_pairs(rows, [reply.text for reply in bench.ask(plain, rows)])
+    if not pairs:
+        raise WayFailed("the plain prompt confuses no labels on the training rows; leave out the kind contrastive")
+    bench.say("most confused: " + ", ".join(f"{wanted} taken for {said}" for wanted, said in pairs[:3]))
+    return pairs
+
+
+def _prompts(
     task: Practice,
-    bench: Bench,
     options: Options,
-    rows: list[Example],
+    rows: Sequence[Example],
     kind: str,
     count: int,
+    pairs: Sequence[tuple[str, str]],
     rng: random.Random,
-    seed: int,
-) -> Candidate:
-    draw = {"balanced": balanced_shots, "random": random_shots}[kind]
-    shots = draw(rows, count, rng)
-    prompt = replace(first_prompt(task), shots=shots, layout=options.layout)
-    decoding = reading(task, options.max_tokens, options.temperature, "prompt_shots")
-    candidate = Candidate(prompt, bench.base, decoding, seed=seed, note=f"{len(shots)} shots, {kind}")
+) -> Iterator[tuple[Prompt, str]]:
+    """One draw in each order."""
+    plain = replace(first_prompt(task), layout=options.layout)
+    if kind == "knn":
+        pool = choosing.random_shots(rows, options.pool, rng)
+        yield replace(plain, pool=pool, nearest=count), f"{min(count, len(pool))} of {len(pool)} shots for each row"
+        return
+    if kind == "contrastive":
+        shots = choosing.contrastive_shots(rows, pairs, count, rng)
+    else:
+        shots = DRAWS[kind](rows, count, rng)
+    for order in options.orders:
+        told = "" if order == "drawn" else f", {order.replace('_', ' ')}"
+        yield replace(plain, shots=choosing.ordered(shots, order)), f"{len(shots)} shots, {kind}{told}"
+
+
+def _read(task: Practice, bench: Bench, options: Options, candidate: Candidate) -> Candidate:
+    """Calibrated on inputs that are no shots, where that is wanted."""
     if not (task.labels and options.calibrate):
         return candidate
-    shown = {shot.text for shot in shots}
+    shown = {shot.text for shot in candidate.prompt.shots}
     inputs = [e for e in task.train if e.text not in shown][: options.calibrate]
     return calibrated(candidate, bench.ask(candidate, inputs)) or candidate

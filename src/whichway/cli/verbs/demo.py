@@ -29,7 +29,8 @@ def demo(
     from whichway.cli.contest import RUNS, exit_code, hold, prepare
 
     flags = dataclasses.replace(contest, out=contest.out or RUNS / "demo", seeds=contest.seeds or SEEDS)
-    outcome = hold(prepare(TaskFlags(task=example(), model=model), flags), bars=not no_progress, as_json=json)
+    task = TaskFlags(task=example(), model=[model] if model else None)
+    outcome = hold(prepare(task, flags), bars=not no_progress, as_json=json)
     print("Next: whichway run --data your.csv", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)
 

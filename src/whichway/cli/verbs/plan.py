@@ -7,7 +7,12 @@ from whichway.cli.flags import ContestFlags, TaskFlags, spread
 
 @spread
 def plan(task: TaskFlags, contest: ContestFlags) -> None:
-    """Say what a run would do: rows, ways with all options, seeds, budget, the smallest gap it can show."""
-    from whichway.cli.contest import lines_of, prepare
+    """Say what a run would do: rows, ways with all options, seeds, the smallest gap it can show, time and memory."""
+    from whichway.cli.contest import estimate_lines, lines_of, prepare
+    from whichway.cli.screen import follow
 
-    print("\n".join(lines_of(prepare(task, contest))))
+    ready = prepare(task, contest)
+    print("\n".join(lines_of(ready)), flush=True)
+    with follow(ready.probe) as listener:
+        for line in estimate_lines(ready, listener):
+            print(line)

@@ -46,29 +46,34 @@ def predict(
 
 def answers(session: Session, source: Source, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
     """One line for each row, batch by batch."""
+    from whichway.prompts.ask import answer
+
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         requests = [ask(source, row) for row in batch]
-        answer = session.choose if requests[0].labels else session.generate
-        for row, reply in zip(batch, answer(requests), strict=True):
-            yield told(row, reply)
+        said = session.choose if requests[0][0].labels else session.generate
+        replies = iter(said([one for asked in requests for one in asked]))
+        for row, asked in zip(batch, requests, strict=True):
+            yield told(row, answer(source.candidate, [next(replies) for _ in asked]))
 
 
-def ask(source: Source, row: Example) -> Request:
-    """The question exactly as the contest asked it."""
-    from whichway.prompts.template import messages
+def ask(source: Source, row: Example) -> tuple[Request, ...]:
+    """The questions exactly as the contest asked them."""
+    from whichway.prompts.ask import questions
 
-    decoding = source.candidate.decoding
-    labels = source.labels if decoding.mode == "choose" else ()
-    return Request(messages(source.candidate.prompt, row.text), decoding, labels)
+    labels = source.labels if source.candidate.decoding.mode == "choose" else ()
+    return questions(source.candidate, row.text, labels)
 
 
 def told(row: Example, reply: Reply) -> dict[str, Any]:
     """A row and its answer; `answer` is null, with the reason, when there is none."""
     if reply.finish == "error":
         return {"input": dict(row.input), "answer": None, "error": reply.error}
+    if reply.unread:
+        return {"input": dict(row.input), "answer": None, "error": reply.unread, "text": reply.text}
     scores = {label: round(score, 6) for label, score in reply.scores.items()}
-    return {"input": dict(row.input), "answer": reply.text, **({"scores": scores} if scores else {})}
+    thoughts = {"thoughts": reply.thoughts} if reply.thoughts else {}
+    return {"input": dict(row.input), "answer": reply.text, **({"scores": scores} if scores else {}), **thoughts}
 
 
 def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:

@@ -7,9 +7,10 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from whichway.nouns import Example, Prompt
-from whichway.prompts.evidence import Evidence, Proposal, free, text_of, with_text
+from whichway.prompts.evidence import Evidence, Proposal
 
 WEIGHT = 1.0
 COUNTS = (3, 6, 10)
@@ -17,15 +18,13 @@ PRIOR = 50.0  # words that the background counts for
 
 
 def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
-    """Gloss each label, in a slot that is free of glosses."""
-    slots = [s for s in ("context", "output_format") if s in free(prompt) and not text_of(prompt, s)]
+    """Gloss each label with another number of words."""
     count = rng.choice(COUNTS)
     words = characteristic(evidence.rows, evidence.labels, count)
-    if not slots or not any(words.values()):
+    if "glosses" in prompt.protected or not any(words.values()):
         return None
-    slot = rng.choice(slots)
-    lines = [f"{label}: {', '.join(found)}" for label, found in words.items() if found]
-    return Proposal(with_text(prompt, slot, "\n".join(lines)), f"labels glossed with {count} words ({slot})")
+    glosses = tuple((label, ", ".join(found)) for label, found in words.items() if found)
+    return Proposal(replace(prompt, glosses=glosses), f"labels glossed with {count} words")
 
 
 def characteristic(rows: Sequence[Example], labels: Sequence[str], count: int) -> dict[str, list[str]]:

@@ -1,0 +1,107 @@
+"""The state of a playground: the kept prompt, the one under the pen, and every step between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+from whichway.errors import OptionError, did_you_mean
+from whichway.nouns import Prompt
+from whichway.prompts.edit import edited
+
+LISTS = tuple(f.name for f in fields(Prompt) if f.name in ("instructions", "steps", "constraints"))
+TEXTS = tuple(f.name for f in fields(Prompt) if isinstance(f.default, str))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One version of the prompt, and how it came about."""
+
+    prompt: Prompt
+    what: str
+
+
+@dataclass(slots=True)
+class Desk:
+    """Kept and current prompt with an undo history; nothing here asks a model."""
+
+    kept: Prompt
+    steps: list[Step] = field(default_factory=list)
+    at: int = 0
+
+    @classmethod
+    def of(cls, kept: Prompt, current: Prompt | None = None) -> Desk:
+        """A desk with a kept prompt, and another one under the pen if there is one."""
+        desk = cls(kept, [Step(kept, "start")])
+        if current is not None and current != kept:
+            desk.put(current, "your prompt")
+        return desk
+
+    @property
+    def current(self) -> Prompt:
+        """The prompt under the pen."""
+        return self.steps[self.at].prompt
+
+    def put(self, prompt: Prompt, what: str) -> bool:
+        """A new version; steps that were undone are gone. False when it is the same prompt."""
+        if prompt == self.current:
+            return False
+        self.steps[self.at + 1 :] = [Step(prompt, what)]
+        self.at += 1
+        return True
+
+    def keep(self) -> None:
+        """From now on others are compared with the current prompt."""
+        self.kept = self.current
+
+    def revert(self) -> bool:
+        """Back to the kept prompt, as a step of its own."""
+        return self.put(self.kept, "revert")
+
+    def undo(self) -> bool:
+        """One step back."""
+        return self._go(-1)
+
+    def redo(self) -> bool:
+        """One step forward again."""
+        return self._go(1)
+
+    def _go(self, by: int) -> bool:
+        if not 0 <= self.at + by < len(self.steps):
+            return False
+        self.at += by
+        return True
+
+
+def with_slot(prompt: Prompt, slot: str, text: str) -> Prompt:
+    """A slot filled from a line of text; lists take their items separated by `|`.
+
+    Raises:
+        OptionError: no such slot, or one that a line cannot fill.
+        ProtectedPart: the slot is protected.
+    """
+    if slot in LISTS:
+        return edited(prompt, **{slot: tuple(part.strip() for part in text.split("|") if part.strip())})
+    if slot == "layout":
+        if text not in ("system", "user"):
+            raise OptionError(f"layout = {text}: write system or user.")
+        return replace(prompt, layout=text)  # type: ignore[arg-type]
+    if slot not in TEXTS:
+        raise OptionError(f"'{slot}' is no slot that a line can fill.{did_you_mean(slot, (*TEXTS, *LISTS, 'layout'))}")
+    return edited(prompt, **{slot: text})
+
+
+def added(prompt: Prompt, sentence: str) -> Prompt:
+    """One more instruction."""
+    return edited(prompt, instructions=(*prompt.instructions, sentence))
+
+
+def dropped(prompt: Prompt, number: str) -> Prompt:
+    """One instruction less, counted from 1.
+
+    Raises:
+        OptionError: there is no such instruction.
+    """
+    if not number.isdecimal() or not 1 <= int(number) <= len(prompt.instructions):
+        raise OptionError(f"- {number}: the prompt has {len(prompt.instructions)} instructions, counted from 1.")
+    rest = [one for n, one in enumerate(prompt.instructions, 1) if n != int(number)]
+    return edited(prompt, instructions=tuple(rest))

@@ -1,0 +1,141 @@
+"""What a playground prints: score and difference, changed rows, lint, the prompt, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from whichway.cli.linting.show import STYLES
+from whichway.cli.playground.desk import Desk
+from whichway.cli.playground.trial import Trial, Trials
+from whichway.nouns import Prompt
+from whichway.prompts.diff import readable
+from whichway.prompts.lint import Finding
+from whichway.prompts.text import dump
+
+WORDS = {
+    "edit": "edit the whole prompt in $EDITOR",
+    "SLOT = text": "fill a slot: objective, role, context, output_format, reminder, ... (lists: a | b)",
+    "+ text": "add an instruction",
+    "- N": "drop instruction N",
+    "fix ID": "apply the edit of a lint finding",
+    "show": "the prompt as it is",
+    "rows [N]": "rows that changed, before and after",
+    "lint": "findings with their reasons",
+    "compare": "what differs from the kept prompt, on every dev row",
+    "all": "answer every dev row",
+    "keep": "compare with this prompt from now on",
+    "revert": "back to the kept prompt",
+    "undo, redo": "one step back, one forward",
+    "history": "all steps",
+    "save FILE": "write the prompt (whichway run TASK --prompt FILE takes it)",
+    "quit": "leave",
+}
+
+
+class Screen:
+    """Prints to a console."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line."""
+        self.console.print(Text(text, style))
+
+    def help(self) -> None:
+        """What can be typed."""
+        for word, meaning in WORDS.items():
+            self.console.print(Text.assemble((f"  {word:<14}", "bold"), meaning))
+
+    def trial(self, trial: Trial, same: bool, metric: str) -> None:
+        """Score, difference, cost: three lines at most."""
+        of = f" of {trial.of}" if trial.early else ""
+        score = f"{metric} {points(trial.score)}{interval(trial.low, trial.high)} on {trial.rows}{of} dev rows"
+        unread = f", {trial.unparsed} unread" if trial.unparsed else ""
+        self.console.print(Text.assemble((score, "bold"), unread))
+        if not same:
+            style = "bold green" if trial.clear and trial.difference > 0 else "bold red" if trial.clear else "yellow"
+            self.console.print(Text(against(trial), style))
+        self.say(cost(trial), "dim")
+
+    def rows(self, trials: Trials, trial: Trial, kept: Prompt, most: int) -> None:
+        """Rows that the new prompt answers otherwise right or wrong."""
+        before, after = trials.records(kept), trials.records(trial.prompt)
+        for name, places, style in (("better", trial.better, "green"), ("worse", trial.worse, "red")):
+            for place in places[:most]:
+                row = trials.rows[place]
+                self.console.print(Text(f"{name}: {short(row.text, 90)}", style))
+                self.say(
+                    f"    wanted {short(row.target, 30)};  {short(before[place].text, 40)}  ->  "
+                    f"{short(after[place].text, 40)}"
+                )
+            if len(places) > most:
+                self.say(f"    and {len(places) - most} more (rows {len(places)})", "dim")
+        if not trial.better and not trial.worse:
+            self.say("no row changed between right and wrong")
+
+    def lint(self, found: Sequence[Finding], whole: bool) -> None:
+        """Findings, one line each; with their reasons when asked for."""
+        for finding in found:
+            fix = f"  [fix {finding.id}]" if finding.edit else ""
+            head = (f"{finding.severity:<5} {finding.id}  ", STYLES[finding.severity])
+            self.console.print(Text.assemble(head, f"{finding.message}{fix}"))
+            if whole:
+                self.say(f"      {finding.why} ({finding.source})", "dim")
+                self.say(f"      {finding.suggestion}")
+        if whole and not found:
+            self.say("lint: nothing found")
+
+    def prompt(self, prompt: Prompt) -> None:
+        """The prompt as its file would be."""
+        self.console.print(Text(dump(prompt).rstrip(), "cyan"))
+
+    def compare(self, kept: Prompt, current: Prompt) -> None:
+        """What differs, slot by slot."""
+        told = list(readable(kept, current))
+        self.say("\n".join(told) if told else "the same prompt as the kept one")
+
+    def history(self, desk: Desk) -> None:
+        """All steps, the kept and the current one marked."""
+        grid = Grid.grid(padding=(0, 1))
+        for number, step in enumerate(desk.steps):
+            marks = ("*" if number == desk.at else " ") + ("k" if step.prompt == desk.kept else " ")
+            grid.add_row(marks, str(number), Text(step.what))
+        self.console.print(grid)
+
+
+def points(value: float) -> str:
+    """A score in points."""
+    return f"{100 * value:.1f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Ends in brackets; nothing when they are not known."""
+    return "" if low is None or high is None else f" ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def against(trial: Trial) -> str:
+    """The difference to the kept prompt in words."""
+    low, high = trial.difference_low, trial.difference_high
+    ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f}, valid at every look)"
+    word = "not clear"
+    if trial.clear:
+        word = "better" if trial.difference > 0 else "worse"
+    moved = f"{len(trial.better)} rows better, {len(trial.worse)} worse"
+    return f"{100 * trial.difference:+.1f} against the kept prompt's {points(trial.kept_score)}{ends}: {word}; {moved}"
+
+
+def cost(trial: Trial) -> str:
+    """Seconds, tokens, money."""
+    tokens = f"{trial.tokens_in:.0f} + {trial.tokens_cached:.0f} cached + {trial.tokens_out:.0f} written tokens a row"
+    return f"{trial.seconds:.1f} s; {tokens}; ${trial.usd_per_1000:.4f} per 1,000 at list price"
+
+
+def short(text: str, most: int) -> str:
+    """One line, cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,168 @@
+"""The playground's loop: a line is read, a word is looked up, the prompt changes, the score follows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from whichway.cli.playground.desk import Desk, added, dropped, with_slot
+from whichway.cli.playground.screen import Screen
+from whichway.cli.playground.trial import Trial, Trials
+from whichway.errors import OptionError, UserError, WhichwayError, did_you_mean
+from whichway.nouns import Prompt
+from whichway.prompts import text as files
+from whichway.prompts.lint import Finding
+
+Read = Callable[[str], str]  # shows a prompt, gives a line; EOFError at the end
+_SLOT = re.compile(r"([a-z_]+)\s*=\s*(.*)")
+SHOWN = 3  # rows after each edit
+
+
+class Shell:
+    """One sitting.
+
+    Args:
+        trials: answers prompts on dev rows.
+        find: lint.
+        desk: kept and current prompt.
+        screen: where it prints.
+        read: where lines come from.
+    """
+
+    def __init__(
+        self, trials: Trials, find: Callable[[Prompt], list[Finding]], desk: Desk, screen: Screen, read: Read
+    ) -> None:
+        self.trials, self.find, self.desk, self.screen, self.read = trials, find, desk, screen, read
+        self.trial: Trial | None = None
+        self.saved: Prompt | None = None
+        self._words: dict[str, Callable[[str], bool | None]] = {
+            "help": lambda _: screen.help(),
+            "edit": lambda _: self._edit(),
+            "show": lambda _: screen.prompt(desk.current),
+            "rows": self._rows,
+            "lint": lambda _: screen.lint(self.find(desk.current), whole=True),
+            "compare": lambda _: self._compare(),
+            "all": lambda _: self.score(whole=True),
+            "keep": lambda _: self._keep(),
+            "revert": lambda _: self._moved(desk.revert(), "this is the kept prompt already"),
+            "undo": lambda _: self._moved(desk.undo(), "nothing to undo"),
+            "redo": lambda _: self._moved(desk.redo(), "nothing to redo"),
+            "history": lambda _: screen.history(desk),
+            "save": self._save,
+            "fix": self._fix,
+            "quit": lambda _: True,
+        }
+
+    def run(self) -> None:
+        """Until `quit` or the end of the input."""
+        self.score()
+        self.screen.say("Type help for what can be done, edit to change the prompt.", "dim")
+        while True:
+            try:
+                line = self.read("try> ").strip()
+            except EOFError:
+                return
+            if line and self.do(line):
+                return
+
+    def do(self, line: str) -> bool:
+        """One line; True when it was the last one. A mistake is told and changes nothing."""
+        try:
+            return bool(self._do(line))
+        except WhichwayError as error:
+            self.screen.say(str(error), "red")
+            return False
+
+    def _do(self, line: str) -> bool | None:
+        slot = _SLOT.fullmatch(line)
+        if slot:
+            self._put(with_slot(self.desk.current, slot[1], slot[2].strip()), line)
+            return None
+        if line[0] in "+-":
+            change = added if line[0] == "+" else dropped
+            self._put(change(self.desk.current, line[1:].strip()), line)
+            return None
+        word, _, rest = line.partition(" ")
+        word = {"q": "quit", "exit": "quit", "e": "edit", "?": "help", "h": "help"}.get(word, word)
+        if word not in self._words:
+            raise OptionError(f"'{word}' is not known here.{did_you_mean(word, self._words)}")
+        return self._words[word](rest.strip())
+
+    def score(self, whole: bool = False) -> None:
+        """Try the current prompt and show what came out."""
+        desk, same = self.desk, self.desk.current == self.desk.kept
+        self.trial = self.trials.of(desk.current, desk.kept, whole=whole)
+        self.screen.trial(self.trial, same, self.trials.metric.name)
+        if not same:
+            self.screen.rows(self.trials, self.trial, desk.kept, SHOWN)
+        self.screen.lint([f for f in self.find(desk.current) if f.severity != "info"], whole=False)
+
+    def _put(self, prompt: Prompt, what: str) -> None:
+        self._moved(self.desk.put(prompt, what), "nothing changed")
+
+    def _moved(self, moved: bool, otherwise: str) -> None:
+        if moved:
+            self.score()
+        else:
+            self.screen.say(otherwise)
+
+    def _keep(self) -> None:
+        self.desk.keep()
+        self.screen.say("kept; from now on compared with this one")
+
+    def _compare(self) -> None:
+        self.screen.compare(self.desk.kept, self.desk.current)
+        if self.desk.kept != self.desk.current:
+            self.score(whole=True)
+
+    def _rows(self, rest: str) -> None:
+        if self.trial is None or self.trial.prompt != self.desk.current:
+            self.trial = self.trials.of(self.desk.current, self.desk.kept)
+        most = int(rest) if rest.isdecimal() else 10
+        self.screen.rows(self.trials, self.trial, self.desk.kept, most)
+
+    def _fix(self, rest: str) -> None:
+        found = [f for f in self.find(self.desk.current) if f.edit]
+        chosen = [f for f in found if f.id == rest.upper()]
+        if not chosen:
+            known = ", ".join(dict.fromkeys(f.id for f in found)) or "none"
+            raise OptionError(f"fix {rest}: no finding of that rule has an edit. With an edit: {known}.")
+        prompt = self.desk.current
+        for finding in chosen:
+            if finding.edit:
+                prompt = finding.edit.apply(prompt)
+        self._put(prompt, f"fix {chosen[0].id}: {chosen[0].edit.what if chosen[0].edit else ''}")
+
+    def _save(self, rest: str) -> None:
+        if not rest:
+            raise OptionError("save: say where, such as save prompt.yaml")
+        path = Path(rest).expanduser()
+        if path.suffix not in (".yaml", ".yml"):
+            path = path.with_name(path.name + ".yaml")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files.dump(self.desk.current), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+        self.saved = self.desk.current
+        self.screen.say(f"saved: {path}   (whichway run TASK --prompt {path})")
+
+    def _edit(self) -> None:
+        """The prompt in the user's editor; what cannot be read is shown again with the reason."""
+        command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        written = files.dump(self.desk.current)
+        with tempfile.TemporaryDirectory(prefix="whichway-") as folder:
+            path = Path(folder) / "prompt.yaml"
+            path.write_text(written, encoding="utf-8")
+            try:
+                subprocess.run([*shlex.split(command), str(path)], check=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise UserError(
+                    f"the editor '{command}' failed: {error}. Set EDITOR, or fill slots by SLOT = text."
+                ) from None
+            self._put(files.read(path), "edit")

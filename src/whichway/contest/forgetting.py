@@ -1,0 +1,130 @@
+"""What fine-tuning made a model forget: its loss on plain text that has nothing to do with the task, before and after.
+
+Loss is the mean negative log-probability of a token, in nats. Measured once for each way that trains weights, on the
+finalist that would ship, after the test split was crossed; it enters no decision and no purse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from whichway.contest.bench import HouseBench
+from whichway.contest.folder import write_json
+from whichway.contest.select import Tried
+from whichway.contest.till import Bought, Till
+from whichway.contracts import Backend, Reader
+from whichway.errors import AdapterNotLive, DataError, WayFailed
+from whichway.findings import Forgetting
+from whichway.nouns import Candidate, Reply, Weights, apart, digest, from_json
+
+FILE = "forgetting.json"
+MOST = 60_000  # characters that are read, about 15,000 tokens; a longer text is cut there
+PASSAGE = 2_000  # characters read in one piece, at least
+
+
+def passages(path: Path | None) -> tuple[str, ...]:
+    """The general text in pieces, cut between paragraphs.
+
+    Args:
+        path: the user's own plain text; None for the one that comes along.
+
+    Raises:
+        DataError: it is empty.
+    """
+    text = path.read_text(encoding="utf-8") if path else packaged()
+    pieces, piece = [], ""
+    for paragraph in text[:MOST].split("\n\n"):
+        piece = f"{piece}\n\n{paragraph}".strip()
+        if len(piece) >= PASSAGE:
+            pieces.append(piece)
+            piece = ""
+    found = tuple([*pieces, piece] if piece else pieces)
+    if not found:
+        raise DataError(f"{path}: the file is empty. Give some pages of plain text with --general.")
+    return found
+
+
+@cache
+def packaged() -> str:
+    """The text that comes along: a few thousand words of plain English, written for this."""
+    return files("whichway.contest").joinpath("general.txt").read_text(encoding="utf-8")
+
+
+def forgotten(tried: Tried, till: Till) -> None:
+    """Measure what a way's finalist forgot and write it beside its candidates; nothing where no weights are trained."""
+    goal = till.folder / "ways" / tried.name / FILE
+    if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
+        return
+    candidate = max(tried.finalists, key=lambda pair: pair[1] or 0.0)[0]  # the first of equals, as the verdict ships it
+    if candidate.weights.adapter is None or goal.exists():
+        return
+    part = tried.bench.parts.get(candidate.weights.adapter)
+    before, after, tokens, why = _losses(candidate, tried.bench, till)
+    found = Forgetting(
+        way=tried.name,
+        model=apart(tried.name)[1],
+        candidate=candidate.id,
+        before=before,
+        after=after,
+        tokens=tokens,
+        why=why,
+        bytes=part.bytes if part else None,
+        peak_bytes=part.peak_bytes if part else None,
+    )
+    write_json(goal, found)
+
+
+def _losses(candidate: Candidate, bench: HouseBench, till: Till) -> tuple[float | None, float | None, int, str]:
+    """Loss of the base and of the candidate, and the tokens behind them; or why they were not measured."""
+    weights = candidate.weights
+    backend = till.house.backends[weights.backend]
+    base = Weights(weights.backend, weights.base, weights.revision)
+    texts = passages(till.settings.general)
+    try:
+        read = [_read(one, place, backend, bench, till, texts) for one, place in (
+            (base, None), (weights, bench.adapter_path(weights))
+        )]  # fmt: skip
+    except (WayFailed, AdapterNotLive) as error:
+        return None, None, 0, str(error)
+    if any(replies is None for replies in read):
+        return None, None, 0, f"the backend '{backend.name}' cannot read plain text"
+    (before, tokens), (after, _) = (_mean(replies or ()) for replies in read)
+    return before, after, tokens, ""
+
+
+def _read(
+    weights: Weights, place: Path | None, backend: Backend, bench: HouseBench, till: Till, texts: Sequence[str]
+) -> list[Reply] | None:
+    """A reply for each passage, from the cache where it was read before; None where the backend cannot."""
+    keys = [digest(["read", backend.version, weights.key, text], 32) for text in texts]
+    found = till.cache.get(keys)
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+    asked: dict[str, Reply] = {}
+    if missing:
+        with backend.open(weights, place) as session:
+            if not isinstance(session, Reader):
+                return None
+            asked = dict(zip(missing, session.read(list(missing.values())), strict=True))
+        till.cache.put(asked.items(), till.payer)
+    replies = [asked[key] if key in asked else found[key][0] for key in keys]
+    things = [
+        Bought(key, reply.seconds, "" if key in asked else found[key][1])
+        for key, reply in zip(keys, replies, strict=True)
+    ]
+    till.book(bench.who, "forgetting", digest(["forgetting", bench.who, *keys], 32), things)
+    return replies
+
+
+def _mean(replies: Sequence[Reply]) -> tuple[float, int]:
+    tokens = sum(reply.tokens_in for reply in replies)
+    return round(sum(reply.scores["nats"] for reply in replies) / max(1, tokens), 10), tokens
+
+
+def read_forgetting(folder: Path) -> tuple[Forgetting, ...]:
+    """What each way of a run forgot, as written."""
+    paths = sorted(folder.glob(f"ways/*/{FILE}"))
+    return tuple(from_json(Forgetting, json.loads(path.read_text(encoding="utf-8"))) for path in paths)

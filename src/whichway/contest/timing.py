@@ -1,0 +1,253 @@
+"""A probe of seconds: how long this machine takes for an answer and for a training step, measured on a few of them.
+
+Each kind of work (same model, same kind of trained part, prompts and rows of like length) is measured once and kept in
+the cache folder, so that the next estimate costs nothing. Answers are asked of the real model for up to `CHUNK` rows;
+trainings are run for a few steps, twice, so that the time of a step is told from that of starting and of saving. The
+seconds are those that the backend itself reports, which are those that the ledger will hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from whichway.contracts import Backend
+from whichway.errors import AdapterNotLive
+from whichway.nouns import Adapter, Reply, Request, TrainJob, TrainRow, Weights, digest
+
+FEW, CHUNK = 8, 64  # rows answered at first, and at most
+SHORT = 0.6  # seconds in which the few rows were answered, so that a whole chunk may be
+STEPS = (4, 40)  # of the longer of two trainings
+TRAINING = 1.5  # seconds it should take
+RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training that its time for a step does not depend on
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What a row of some shape takes."""
+
+    seconds: float
+    memory_bytes: int  # of this process, afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What a training of some shape takes: `start + units · unit + save · (checkpoints − 1)` seconds.
+
+    A unit is a step, or a row where a training has no steps.
+    """
+
+    start: float
+    unit: float
+    save: float
+    bytes: int  # of a trained part
+    peak_bytes: int | None
+
+    def seconds(self, units: float, saved: int) -> float:
+        """After some units, with some checkpoints before this one."""
+        return self.start + units * self.unit + saved * self.save
+
+
+def machine() -> str:
+    """This machine in a few characters: its processor, cores and memory."""
+    import psutil
+
+    return digest([platform.machine(), _processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
+
+
+@cache
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+class Timings:
+    """Measured times of this machine, kept in a file.
+
+    Args:
+        path: of the file; None keeps them in memory.
+        scratch: where probed trainings may be written.
+    """
+
+    def __init__(self, path: Path | None, scratch: Path) -> None:
+        self.path, self._scratch, self._here = path, scratch, machine()
+        self._known: dict[str, dict[str, Any]] = {}
+        self._jobs: dict[tuple[str, str, str], tuple[Backend, TrainJob]] = {}
+        self._made: dict[tuple[str, str, str], tuple[Weights, Path] | None] = {}
+        self.probes = 0  # measured now, not taken from the file
+        if path is not None and path.exists():
+            with suppress(ValueError):  # a damaged file is measured anew
+                self._known = json.loads(path.read_text(encoding="utf-8"))
+
+    def answering(self, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
+        """What one of these rows takes, which are alike (one chunk of one candidate)."""
+        first = requests[0]
+        kind = weights.kind if weights.adapter else ""
+        about: list[Any] = [backend.version, weights.revision, kind, first.decoding.mode]
+        about += [first.decoding.max_tokens if first.decoding.mode == "generate" else 0, len(first.labels)]
+        about += _shape(requests)
+        key = digest(["answering", self._here, *about], 32)
+        if key not in self._known:
+            self._keep(key, self._ask(backend, weights, requests))
+        return Answering(**self._known[key])
+
+    def learning(self, backend: Backend, job: TrainJob) -> Learning:
+        """What trainings like this one take.
+
+        Raises:
+            WayFailed: a few steps failed already.
+        """
+        self._jobs[_part(job.weights, job.kind)] = (backend, job)
+        options = {name: value for name, value in job.options.items() if name not in RATES}
+        about: list[Any] = [backend.version, job.weights.revision, job.kind, options, len(job.labels), _shape(job.rows)]
+        about += [] if _has_steps(job) else [_bucket(len(job.rows))]
+        key = digest(["learning", self._here, *about], 32)
+        if key not in self._known:
+            self._keep(key, self._train(backend, job))
+        return Learning(**self._known[key])
+
+    def _keep(self, key: str, found: Answering | Learning) -> None:
+        self.probes += 1
+        self._known[key] = {name: getattr(found, name) for name in found.__slots__}
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self._known, indent=1, sort_keys=True), encoding="utf-8")
+            temporary.replace(self.path)
+
+    # answering
+
+    def _ask(self, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
+        import psutil
+
+        few, whole = _spread(requests, FEW), _spread(requests, CHUNK)
+        real, place = self._real(weights)
+        try:
+            seconds = _timed(backend, real, place, few, whole)
+        except AdapterNotLive:  # so few steps may change nothing that is seen
+            seconds = _timed(backend, replace(weights, adapter=None, kind="none"), None, few, whole)
+        return Answering(seconds, psutil.Process().memory_info().rss)
+
+    def _real(self, weights: Weights) -> tuple[Weights, Path | None]:
+        """Weights that can answer in place of rehearsed ones: the base, or a part of the same kind, trained briefly."""
+        if weights.adapter is None:
+            return weights, None
+        part = _part(weights, weights.kind)
+        if part not in self._made and part in self._jobs:
+            self._train(*self._jobs[part])
+        made = self._made.get(part)
+        return made or (replace(weights, adapter=None, kind="none"), None)
+
+    # learning
+
+    def _train(self, backend: Backend, job: TrainJob) -> Learning:
+        job = replace(job, weights=replace(job.weights, adapter=None, kind="none"))
+        return self._steps(backend, job) if _has_steps(job) else self._whole(backend, job)
+
+    def _steps(self, backend: Backend, job: TrainJob) -> Learning:
+        """Two trainings of a few steps: one checkpoint, then two."""
+        short = self._run(backend, job, 2, 1)[-1]
+        steps = int(min(max(TRAINING / max(short.seconds / 2, 1e-3), STEPS[0]), STEPS[1])) // 2 * 2 + 2
+        half, last = self._run(backend, job, steps, 2)
+        unit = (half.seconds - short.seconds) / (steps / 2 - 2) if steps > 4 else (last.seconds - half.seconds) / 2
+        if unit <= 0:  # the first steps were slower than all later ones together
+            unit = half.seconds / (steps / 2)
+        save = max(0.0, last.seconds - half.seconds - unit * steps / 2)
+        start = max(0.0, short.seconds - 2 * unit)
+        return Learning(start, unit, save, last.bytes, last.peak_bytes)
+
+    def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
+        batch = int(job.options.get("batch", 16))
+        rows = _spread(job.rows, steps * batch, pairs=True)
+        per_epoch = math.ceil(len(rows) / batch)
+        options = {**job.options, "epochs": (steps - 0.01) / per_epoch, "checkpoints": checkpoints}
+        return self._trained(backend, replace(job, rows=rows, options=options))
+
+    def _whole(self, backend: Backend, job: TrainJob) -> Learning:
+        """A quarter of the rows, then all of them where that is quick."""
+        rows = _spread(job.rows, max(CHUNK, len(job.rows) // 4))
+        made = self._trained(backend, replace(job, rows=rows))[-1]
+        if made.seconds < 2 * TRAINING and len(rows) < len(job.rows):
+            rows, made = job.rows, self._trained(backend, job)[-1]
+        return Learning(0.0, made.seconds / len(rows), 0.0, made.bytes, made.peak_bytes)
+
+    def _trained(self, backend: Backend, job: TrainJob) -> list[Adapter]:
+        folder = self._scratch / digest([time.time_ns(), job.id])
+        folder.mkdir(parents=True)
+        made = list(backend.train(job, folder, None))
+        last = made[-1].weights
+        self._made[_part(job.weights, job.kind)] = (last, folder / str(last.adapter))
+        return made
+
+
+def units_of(job: TrainJob) -> float:
+    """Steps of a training, or rows where it has none."""
+    if not _has_steps(job):
+        return float(len(job.rows))
+    batch = int(job.options.get("batch", 16))
+    steps = math.ceil(math.ceil(len(job.rows) / batch) * float(job.options["epochs"]))
+    return float(min(steps, job.options.get("max_steps") or steps))
+
+
+def _has_steps(job: TrainJob) -> bool:
+    return "epochs" in job.options
+
+
+def _part(weights: Weights, kind: str) -> tuple[str, str, str]:
+    return weights.backend, weights.revision, kind
+
+
+def _timed(
+    backend: Backend, weights: Weights, place: Path | None, few: Sequence[Request], whole: Sequence[Request]
+) -> float:
+    """Seconds a row, as the backend reports them; the first answers, slower than all others, are not counted."""
+
+    def asked(requests: Sequence[Request]) -> tuple[list[Reply], float]:
+        began = time.perf_counter()
+        with backend.open(weights, place) as session:
+            replies = (session.choose if requests[0].labels else session.generate)(requests)
+        return replies, time.perf_counter() - began
+
+    asked(few[:2])
+    replies, took = asked(few)
+    if took < SHORT and len(whole) > len(few):
+        replies, _ = asked(whole)
+    return sum(reply.seconds for reply in replies) / len(replies)
+
+
+def _bucket(size: float) -> int:
+    """Sizes within a quarter of each other are alike."""
+    return round(math.log(size + 20) / math.log(1.25))
+
+
+def _shape(rows: Sequence[Request] | Sequence[TrainRow]) -> list[int]:
+    """Lengths of what comes before the row, of the row and of the answer, in steps of a quarter."""
+    count = len(rows)
+    head = sum(len(m.content) for m in rows[0].messages[:-1])
+    tail = sum(len(row.messages[-1].content) for row in rows) / count
+    answers = [len(row.answer) for row in rows if isinstance(row, TrainRow)]
+    return [_bucket(head), _bucket(tail), *([_bucket(sum(answers) / count)] if answers else [])]
+
+
+def _spread(rows: Sequence[Any], count: int, pairs: bool = False) -> tuple[Any, ...]:
+    """Some of the rows, evenly over their lengths; neighbours stay together where `pairs` (preferences are twos)."""
+    size = 2 if pairs and len(rows) % 2 == 0 else 1
+    blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
+    wanted = max(1, count // size)
+    if wanted >= len(blocks):
+        return tuple(rows)
+    order = sorted(range(len(blocks)), key=lambda i: len(blocks[i][0].messages[-1].content))
+    picked = sorted(order[int((k + 0.5) * len(order) / wanted)] for k in range(wanted))
+    return tuple(row for i in picked for row in blocks[i])
+

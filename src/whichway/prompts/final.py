@@ -1,0 +1,40 @@
+"""The answer at the end of written thoughts, and the vote of several. Needs nothing but Python, as `use.py` does."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+EDGE = " \t\n*_`\"'.:;,!()[]<>"
+
+
+def behind(text: str, mark: str, labels: Sequence[str] = ()) -> str | None:
+    """What stands behind the last `mark`, or None when nothing does.
+
+    Args:
+        text: thoughts, the mark, the answer. Case does not matter in the mark.
+        mark: such as "Answer:".
+        labels: of a closed task; a label that starts the line is the answer, in its own spelling.
+    """
+    at = text.lower().rfind(mark.lower())
+    rest = text[at + len(mark) :].strip() if at >= 0 else ""
+    if not labels:
+        return rest or None
+    line = next((line for line in rest.splitlines() if line.strip(EDGE)), "").strip(EDGE)
+    fits = [label for label in labels if re.match(re.escape(label) + r"(?!\w)", line, re.IGNORECASE)]
+    return max(fits, key=len) if fits else line or None
+
+
+def vote(answers: Sequence[str | None]) -> tuple[str | None, int]:
+    """The most frequent answer (the earliest of equals) and its votes. Those that are None do not vote."""
+    said = [answer for answer in answers if answer is not None]
+    counts = Counter(_same(answer) for answer in said)
+    if not said:
+        return None, 0
+    best = max(said, key=lambda answer: counts[_same(answer)])
+    return best, counts[_same(best)]
+
+
+def _same(answer: str) -> str:
+    return " ".join(answer.casefold().split()).strip(EDGE)

@@ -1,0 +1,408 @@
+"""Traps that others fell into, one test each: the check passes on what we have and catches the trap when planted.
+
+The table they come from stands in `dev/LOG.md` (2026-11-25, tripwires).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from contest_kit import make_house, settings_for, small_task
+from test_engine_learn import HEAD, LABELS, job, rows, tensors
+
+from whichway.contest import run, select
+from whichway.contest.folder import read_candidates
+from whichway.engine import answer, attach, learn, live, load
+from whichway.engine.attention import Sheet
+from whichway.errors import AdapterNotLive, DataError
+from whichway.nouns import Decoding, Example, Message, Prompt, Request, TrainRow, to_json
+from whichway.prompts import template
+from whichway.tasks import near, split
+
+CAUGHT = (AssertionError, AdapterNotLive, DataError)
+
+
+def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened, tiny, tmp_path, monkeypatch):
+    """LlamaFactory #2509 (26 % against 57 %), axolotl #1832: another template at inference than in training."""
+    model, text = opened("llama"), "where is my parcel?"
+    prompt = Prompt(objective="Which team should handle this message?", labels=LABELS)
+
+    def trained():
+        task = dataclasses.replace(job(), rows=(TrainRow(template.messages(prompt, text), "bill"),))
+        return learn.encode(model, task)[0].prompt
+
+    def evaluated():
+        session, seen = answer.Answerer(model, model.module), []
+        honest = session._share
+        session._share = lambda prompts: (seen.extend(prompts), honest(prompts))
+        session.choose([Request(template.messages(prompt, text), Decoding(), LABELS)])
+        return seen[0]
+
+    def shipped():
+        mark = "{{input}}"
+        turns = to_json(template.messages(prompt, mark))
+        (tmp_path / "messages.json").write_text(json.dumps({"placeholder": mark, "messages": turns}))
+        facts = {"weights": {"base": str(tiny("llama"))}, "labels": LABELS, "decoding": {"mode": "choose", "bias": []}}
+        (tmp_path / "manifest.json").write_text(json.dumps(facts))
+        return use.Winner().prompt(text)
+
+    source = Path(template.__file__).parents[1] / "ship" / "standalone.py"
+    (tmp_path / "use.py").write_text(source.read_text())
+    spec = importlib.util.spec_from_file_location("trip_use", tmp_path / "use.py")
+    use: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(use)
+
+    def check():
+        assert trained() == evaluated() == shipped()
+
+    check()
+    with monkeypatch.context() as planted:  # the server folds the system message into the user's turn
+        planted.setattr(use.Winner, "_takes_system", lambda self: False)
+        with pytest.raises(CAUGHT):
+            check()
+    honest = answer.Answerer._answer
+    with monkeypatch.context() as planted:  # evaluation forgets the system message
+        planted.setattr(
+            answer.Answerer,
+            "_answer",
+            lambda self, asked, work: honest(self, [replace(r, messages=r.messages[1:]) for r in asked], work),
+        )
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
+    """trl #3781, #3728, unsloth #1290: labels masked in silence, and the loss of nothing goes down."""
+    model = opened("llama")
+
+    def check():
+        run_ = learn.Run(model, job(), learn.options(learn.KINDS["lora"], job().options), tmp_path, None)
+        counted = [len(row.answer) for row in run_.rows]
+        assert counted == [len(model.renderer.answer_ids(row.answer)) for row in rows()]
+
+    check()
+    honest = live.encode
+    with monkeypatch.context() as planted:  # the whole row counts as prompt
+        planted.setattr(
+            live, "encode", lambda *a: [live.Encoded(row.prompt + row.answer, []) for row in honest(*a)]
+        )
+        with pytest.raises(DataError, match="no token to train on"):
+            check()
+    with monkeypatch.context() as planted:  # all but the last token are masked
+        planted.setattr(
+            live,
+            "encode",
+            lambda *a: [live.Encoded(row.prompt + row.answer[:-1], row.answer[-1:]) for row in honest(*a)],
+        )
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def test_the_turns_end_is_trained_and_an_answer_without_end_is_told(opened, tmp_path, monkeypatch):
+    """unsloth #416: the end was never a label, so answers never ended."""
+    model = opened("llama")
+
+    def check():
+        assert all(row.answer[-1] in model.renderer.ends for row in learn.encode(model, job()))
+
+    check()
+    honest = model.renderer.answer_ids
+    with monkeypatch.context() as planted:
+        planted.setattr(model.renderer, "answer_ids", lambda text: honest(text)[:-1])
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def test_answers_that_hit_the_cap_are_counted(tmp_path):
+    from whichway.contest import bench
+    from whichway.nouns import Reply
+    from whichway.tasks import metrics
+
+    metric = metrics.load(dataclasses.replace(small_task().metric, name="token_f1"))
+    asked = Request((Message("user", "x"),), Decoding("generate", 4))
+    example = Example({"text": "x"}, "a b c d e")
+    for finish, told in (("length", "cut off after 4 tokens"), ("stop", "")):
+        reply = Reply("a b c d", tokens_out=4, finish=finish)
+        record = bench.judge(metric, "c", example, "test", asked, reply, 0.0, False)
+        assert told in record.why
+        assert bool(record.why) == bool(told)
+
+
+@pytest.mark.parametrize("kind", ["llama", "bos", "base"])
+def test_at_most_one_begin_of_text(opened, monkeypatch, kind):
+    """unsloth PR 10312: the template writes one, the tokenizer another."""
+    model = opened(kind)
+    start = model.tokenizer.bos_token_id
+
+    def check():
+        (ids,) = model.renderer.prompt_ids([(HEAD, Message("user", "x"))])
+        assert ids.count(start) <= 1
+
+    check()
+    with monkeypatch.context() as planted:
+        planted.setattr(model.renderer, "_lead", [start, *([] if kind == "bos" else [start])])
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def test_merged_answers_as_the_adapter(opened, tmp_path, monkeypatch):
+    """Merged weights that were not the adapter's (peft #1836: 0.965 became 0.496): re-measured at every load."""
+    from peft.tuners.lora.layer import Linear
+
+    model = opened("llama")
+    made = list(learn.train(model, job(rate=0.02, epochs=4), tmp_path, None))[-1]
+    place = tmp_path / made.weights.adapter
+
+    def check():
+        live.check(place, model, attach.lora(model.module, place))
+
+    check()
+    honest = Linear.get_delta_weight
+    with monkeypatch.context() as planted:
+        planted.setattr(Linear, "get_delta_weight", lambda self, adapter: 3.0 * honest(self, adapter))
+        with pytest.raises(AdapterNotLive, match="does not answer as when it was saved"):
+            check()
+
+
+class Joined(Sheet):
+    """All rows of a batch in one sequence that sees itself: packing without borders."""
+
+    def blocks(self, window):
+        whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(Sheet)} | {"lengths": (sum(self.lengths),)}
+        return Sheet(**whole).blocks(window)
+
+
+def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
+    """trl #3067: packed rows attended to their neighbours. Packed equals alone, and alone equals transformers."""
+    model = opened("llama")
+    given = learn.options(learn.KINDS["lora"], job().options)
+    run_ = learn.Run(model, job(), given, tmp_path, None)
+    run_.who = learn.trainee(model, job(), given, None)
+    few = run_.rows[:5]
+
+    def check():
+        with torch.no_grad():
+            packed = learn.row_losses(run_.who.module, few, run_.prefix, run_.who.masters)
+            alone = [-forward_alone(model, row) for row in few]
+        assert torch.allclose(packed, torch.cat(alone), atol=1e-4)
+
+    check()
+    honest = learn.sheet
+    with monkeypatch.context() as planted:
+        planted.setattr(
+            learn, "sheet", lambda *a: Joined(*(getattr(honest(*a), f.name) for f in dataclasses.fields(Sheet)))
+        )
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def forward_alone(model, row):
+    ids = torch.tensor([[*row.prompt, *row.answer]])
+    logits = model.module(ids).logits[0, len(row.prompt) - 1 : -1].log_softmax(-1)
+    return logits.gather(1, torch.tensor(row.answer)[:, None])[:, 0]
+
+
+def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypatch):
+    """transformers PR 34191: accumulated steps weighed rows by their piece, not by their tokens."""
+    model = opened("llama")
+    long = TrainRow((HEAD, Message("user", "twice")), "billed twice for the billing period, please refund it")
+    task = dataclasses.replace(job(max_steps=3, batch=9, rate=0.01), rows=(*rows(), long))
+
+    def losses(name, limit):
+        with monkeypatch.context() as small:
+            small.setitem(learn._MICRO, "cpu", limit)
+            return [a.loss for a in learn.train(model, task, tmp_path / name, None)]
+
+    def check(name):
+        assert losses(f"{name}-whole", 4096) == pytest.approx(losses(f"{name}-pieces", 1), rel=1e-4)
+
+    check("honest")
+    honest = learn.Run._piece
+
+    def by_piece(self, piece, trained):  # each piece's own mean, averaged over pieces
+        return honest(self, piece, len(list(self._pieces(self._batch(self.at.step)))) * self._amount(piece))
+
+    with monkeypatch.context() as planted:
+        planted.setattr(learn.Run, "_piece", by_piece)
+        with pytest.raises(CAUGHT):
+            check("planted")
+
+
+def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch):
+    """transformers #32215, sentence-transformers #3145: a smaller batch was found, and steps or rows were lost."""
+    model = opened("llama")
+    whole = list(learn.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
+    honest, honest_backward = learn.row_losses, learn.Run._backward
+
+    def greedy(module, few, *rest):
+        if len(few) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(module, few, *rest)
+
+    monkeypatch.setattr(learn, "row_losses", greedy)
+
+    def check(name):
+        small = list(learn.train(model, job(max_steps=3), tmp_path / name, None))[-1]
+        assert (small.step, small.tokens) == (whole.step, whole.tokens)
+        assert small.loss == pytest.approx(whole.loss, rel=1e-4)
+
+    check("honest")
+
+    def forgets(self, batch, trained):  # the batch is halved with the memory
+        return honest_backward(self, batch[:2], self._amount(batch[:2]))
+
+    with monkeypatch.context() as planted:
+        planted.setattr(learn.Run, "_backward", forgets)
+        with pytest.raises(CAUGHT):
+            check("planted")
+
+
+def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
+    """peft #859, alpaca-lora #72 (0.82 became 8.7): weights came back, the optimiser's moments did not."""
+    model = opened("llama")
+    task = job(epochs=4, checkpoints=2, rate=0.01)
+    wanted = list(learn.train(model, task, tmp_path / "whole", None))[-1]
+
+    def check(name):
+        stopped = learn.train(model, task, tmp_path / name, None)
+        next(stopped)
+        stopped.close()
+        last = list(learn.train(model, task, tmp_path / name, None))[-1]
+        a, b = (tensors(tmp_path / d / x.weights.adapter) for d, x in (("whole", wanted), (name, last)))
+        assert last.loss == wanted.loss
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+    check("honest")
+    honest = learn.Run._resume
+
+    def forgets(self):
+        at = honest(self)
+        if at is not None:
+            self.adam.state.clear()
+        return at
+
+    with monkeypatch.context() as planted:
+        planted.setattr(learn.Run, "_resume", forgets)
+        with pytest.raises(CAUGHT):
+            check("planted")
+
+
+def test_the_best_checkpoint_is_kept_not_the_last(tmp_path, monkeypatch):
+    """mlx-lm PR 1665: the last checkpoint was kept though an earlier one was better on dev."""
+    task = small_task(90, 60, 40)
+    settings = replace(settings_for(tmp_path, {"tune_lora": {"rate": 1e-3}}), seeds=(0,), race=False)
+    values = iter((0.3, 0.9, 0.5, 0.2))  # of the four checkpoints: the second is best
+    seen: dict[str, float] = {}
+
+    def value_of(metric, order, records):
+        return seen.setdefault(records[0].candidate, next(values, 0.0)) if records else 0.0
+
+    def check(name):
+        with monkeypatch.context() as known:
+            known.setattr(select, "total", value_of)
+            run(task, make_house(task), folder=tmp_path / name, settings=settings)
+        found = read_candidates(tmp_path / name)
+        (kept,) = [c for c, facts in found.values() if facts["finalist"]]
+        assert seen[kept.id] == max(seen.values()) == 0.9
+
+    check("honest")
+    with monkeypatch.context() as planted:
+        planted.setattr(select, "finalist", lambda group, rules: group[-1])
+        with pytest.raises(CAUGHT):
+            check("planted")
+
+
+def test_an_adapter_that_is_ignored_is_noticed(opened, tmp_path, monkeypatch):
+    """peft #793, mlx-lm #1248: names matched no layer, and the base answered."""
+    model = opened("llama")
+    made = list(learn.train(model, job(), tmp_path, None))[-1]
+    place = tmp_path / made.weights.adapter
+
+    def check():
+        live.check(place, model, attach.trained(model.module, place))
+
+    check()
+    with monkeypatch.context() as planted:
+        planted.setattr(attach, "lora", lambda base, folder: load.fork(base))
+        with pytest.raises(AdapterNotLive, match="changes nothing"):
+            check()
+
+
+def test_what_is_scored_is_what_the_model_writes(opened, monkeypatch):
+    """trl #862, #1222: "evaluation" was the loss of the wanted answer fed back in, not an answer of the model's own."""
+    model = opened("llama")
+    wanted = "refund the second payment"
+    (prompt,) = model.renderer.prompt_ids([(HEAD, Message("user", "I was billed twice"))])
+
+    def written():
+        out = model.module.generate(
+            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=1,
+            eos_token_id=sorted(model.renderer.ends), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        )  # fmt: skip
+        return model.renderer.text(out[0, len(prompt) :].tolist())
+
+    def check():
+        asked = Request((HEAD, Message("user", "I was billed twice")), Decoding("generate", 12))
+        (reply,) = answer.Answerer(model, model.module).generate([asked])
+        assert reply.text == written()
+
+    check()
+
+    def forced(self, waiting):  # the likeliest token at each place of the wanted answer
+        ids = list(model.renderer.answer_ids(wanted))
+        logits = model.module(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        return [logits.argmax(-1).tolist() for _ in waiting]
+
+    with monkeypatch.context() as planted:
+        planted.setattr(answer.Answerer, "_write", forced)
+        with pytest.raises(CAUGHT):
+            check()
+
+
+def test_near_copies_stay_on_one_side(monkeypatch):
+    """LLaMA-Factory #3491: rows of the test split stood in the training data with another comma."""
+    texts = [e.text for e in (*small_task().train, *small_task().test)][:200]
+    examples = [Example({"text": text}, "ab"[n % 2]) for n, text in enumerate(texts)]
+    examples += [Example({"text": f"{text}!!"}, "ab"[n % 2]) for n, text in enumerate(texts[:40])]
+
+    def check():
+        sides = split.split(examples, stratify=False, given=[None] * len(examples), fractions=None).of
+        at: dict[frozenset[str], set[Any]] = {}
+        for example, side in zip(examples, sides, strict=True):
+            if side is not None:
+                at.setdefault(near.grams(near.skeleton(example.text)), set()).add(side)
+        assert all(len(found) == 1 for found in at.values())
+
+    check()
+    with monkeypatch.context() as planted:  # every row is a text of its own
+        planted.setattr(near, "skeleton", lambda text: text)
+        planted.setattr(near, "earlier", lambda skeletons: [[] for _ in skeletons])
+        with pytest.raises(CAUGHT):
+            sides_differ(examples)
+
+
+def sides_differ(examples):
+    honest = [" ".join(near._WORD.findall(e.text.casefold())) for e in examples]
+    sides = split.split(examples, stratify=False, given=[None] * len(examples), fractions=None).of
+    at: dict[str, set[Any]] = {}
+    for key, side in zip(honest, sides, strict=True):
+        at.setdefault(key, set()).add(side)
+    assert all(len(found) == 1 for found in at.values())
+
+
+def test_the_loss_that_is_told_is_the_models(opened, tmp_path):
+    """The first step's loss is that of the base on these rows: nothing else is trained on than what is told."""
+    model = opened("llama")
+    (one,) = list(learn.train(model, job(max_steps=1, epochs=1, batch=18), tmp_path, None))
+    with torch.no_grad():
+        each = torch.cat([-forward_alone(model, row) for row in learn.encode(model, job())])
+    assert one.loss == pytest.approx(float(each.mean()), rel=1e-4)
+    assert math.isfinite(one.loss)
