@@ -119,14 +119,21 @@ def open_till(folder: Path, house: House, settings: Settings, listener: Listener
         cache.close()
 
 
+def _expect(till: Till) -> None:
+    """Trainings are planned: whoever trains may get ready while the prompts are tried."""
+    for name in sorted({base.backend for base in till.house.bases}):
+        backend = till.house.backends[name]
+        if isinstance(backend, Attended):
+            backend.expect()
+
+
 def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
     practice = task.practice()
     rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
-    backend = till.house.backends[till.house.base.backend]
-    if isinstance(backend, Attended) and any(name.startswith(("tune_", "both_")) for name in names):
-        backend.expect()
+    if any(name.startswith(("tune_", "both_")) for name in names):
+        _expect(till)
     found = {}
     for index, name in enumerate(names):
         till.tell("way", {"way": name, "index": index, "of": len(names)})
