@@ -18,7 +18,7 @@ from whichway.contest.heat import Heat, Lane, hold
 from whichway.contest.race import Entry, Rules, looks, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
-from whichway.contracts import Backend, Metric, Runner
+from whichway.contracts import Attended, Backend, Metric, Runner
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -188,6 +188,8 @@ class HouseBench:
         training = Training(
             till, backend, job, key, self.adapter_path(start), lambda index: self._check_purse([f"{key}/{index}"])
         )
+        if isinstance(backend, Attended):
+            backend.watch = lambda facts: till.tell("step", {"way": self._way, "kind": kind, **facts})
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):

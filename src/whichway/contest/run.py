@@ -32,7 +32,7 @@ from whichway.contest.select import (
     zero_shot_of,
 )
 from whichway.contest.till import Till
-from whichway.contracts import Listener
+from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
 
@@ -122,11 +122,21 @@ def open_till(folder: Path, house: House, settings: Settings, listener: Listener
         cache.close()
 
 
+def _expect(till: Till) -> None:
+    """Trainings are planned: whoever trains may get ready while the prompts are tried."""
+    for name in sorted({base.backend for base in till.house.bases}):
+        backend = till.house.backends[name]
+        if isinstance(backend, Attended):
+            backend.expect()
+
+
 def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
     practice = task.practice()
     rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
+    if any(name.startswith(("tune_", "both_")) for name in names):
+        _expect(till)
     found = {}
     for index, name in enumerate(names):
         till.tell("way", {"way": name, "index": index, "of": len(names)})
