@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -24,16 +25,25 @@ def check(
     probe: Annotated[
         bool, Option("--probe", help="Judge labels by the model's hidden states (loads it) instead of by words.")
     ] = False,
-) -> None:
+    baseline: Annotated[
+        Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
+    ] = None,
+) -> int:
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
 
     from whichway.cli import examined
     from whichway.cli.asked import asked
+    from whichway.cli.gate import gate
 
+    if baseline is not None:
+        result = gate(task, baseline)
+        print(result.line)
+        return result.code
     found = asked(task)
     print("\n".join(lines(found.findings)), flush=True)
     examined.show(found.task, show, probe, Console(highlight=False))
+    return 0
 
 
 def lines(findings: Findings) -> Iterator[str]:
