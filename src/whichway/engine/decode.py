@@ -30,7 +30,7 @@ class Draw:
         self.temperature = request.decoding.temperature
         self.generator: torch.Generator | None = None
         if self.temperature > 0:
-            seed = int(digest([ids, request.decoding.content, request.repeat], 15), 16)
+            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
             self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
