@@ -21,19 +21,28 @@ MOST = 40  # labels shown
 @spread
 def check(
     task: TaskFlags,
+    show: Annotated[int, Option(min=0, help="Training rows shown token by token, as the trainer renders them.")] = 3,
+    probe: Annotated[
+        bool, Option("--probe", help="Judge labels by the model's hidden states (loads it) instead of by words.")
+    ] = False,
     baseline: Annotated[
         Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
     ] = None,
 ) -> int:
-    """Check a task: its splits, labels and lengths, what was decided for you, and what weakens it."""
+    """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
+    from rich.console import Console
+
+    from whichway.cli import examined
     from whichway.cli.asked import asked
     from whichway.cli.gate import gate
 
     if baseline is not None:
-        found = gate(task, baseline)
-        print(found.line)
-        return found.code
-    print("\n".join(lines(asked(task).findings)))
+        result = gate(task, baseline)
+        print(result.line)
+        return result.code
+    found = asked(task)
+    print("\n".join(lines(found.findings)), flush=True)
+    examined.show(found.task, show, probe, Console(highlight=False))
     return 0
 
 
