@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
-from whichway.nouns import canonical
+from whichway.nouns import Prompt, canonical
+from whichway.prompts.lint.read import of_messages, of_text
 from whichway.tasks.assertions import Assertion, assertion, of_word
 from whichway.tasks.read import Row, Table, decode
 
@@ -90,7 +91,7 @@ def spec_values(path: Path) -> dict[str, Any]:
     metric, ways = _ruler(found)
     said = {
         "data": path.name,
-        "prompt": [path.name],
+        "prompt": [_made(one) for one in wordings(path)],
         "input": names,
         "target": TARGET,
         "name": path.absolute().parent.name or "promptfoo",
@@ -102,6 +103,11 @@ def spec_values(path: Path) -> dict[str, Any]:
         **({"labels": []} if metric == "assertions" else {}),
         **ways,
     }
+
+
+def _made(wording: Wording) -> Prompt:
+    made = (of_messages if wording.chat else of_text)(wording.text, wording.path)
+    return made.prompt
 
 
 def table(path: Path) -> Table:
