@@ -18,7 +18,7 @@ from whichway.contest.heat import Heat, Lane, hold
 from whichway.contest.race import Entry, Rules, looks, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
-from whichway.contracts import Backend, Metric, Runner
+from whichway.contracts import Attended, Backend, Metric, Runner
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -180,8 +180,6 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        if not any(e.target for e in examples):
-            raise WayFailed("there are no wanted answers to learn from")
         rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
@@ -190,6 +188,8 @@ class HouseBench:
         training = Training(
             till, backend, job, key, self.adapter_path(start), lambda index: self._check_purse([f"{key}/{index}"])
         )
+        if isinstance(backend, Attended):
+            backend.watch = lambda facts: till.tell("step", {"way": self._way, "kind": kind, **facts})
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):
@@ -293,6 +293,14 @@ class HouseBench:
         if cut:
             self.say(f"{candidate.note}: {cut} of {len(test)} answers were {CUT} the limit of tokens; raise max_tokens")
         return crossed
+
+    def consult(self, candidate: Candidate, examples: Sequence[Example], repeat: int = 0) -> list[Reply]:
+        """Answers to questions of the house's own, such as a judge's: metered, cached and in the ledger like all.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        return [reply for reply, _ in self._answers(candidate, examples, self._way, repeat)]
 
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""

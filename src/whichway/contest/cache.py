@@ -8,6 +8,7 @@ kept beside it, so that a run killed between the answer and its ledger line stil
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -107,5 +108,7 @@ class Cache:
             held.release()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what trainings of a run read together (activations) is large and quickly made again."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder / "trainings" / "states", ignore_errors=True)
         self._db.close()
