@@ -61,8 +61,8 @@ HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours:
-`tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Two seeds of the winner on
-both sides. Test scores in percent, mean of the seeds. Standard errors over rows (paired in the gap) and seeds; the standard
+`tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Seeds of the winner:
+ours two, TRL {their}. Test scores in percent, mean of the seeds. Standard errors over rows (paired in the gap) and seeds; the standard
 deviation between seeds, pooled over all sets and both sides, is {seeds} points.
 
 | set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, checkpoint | our rates | search, in whole runs |
@@ -141,9 +141,10 @@ def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend)
             found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work))
             print(f"{task.name}: TRL rate {rate:.2g}, checkpoint {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
     rate, epoch = max(found, key=lambda key: found[key])
-    train_theirs(task, work, args, [(rate, seed) for seed in SEEDS[1:]])
+    seeds = SEEDS[: args.seeds]
+    train_theirs(task, work, args, [(rate, seed) for seed in seeds[1:]])
     each = []
-    for seed in SEEDS:
+    for seed in seeds:
         dev = [statistics.mean(scores_of(task, task.dev, place, door, work)) for place in adapters(work, rate, seed)]
         each.append(scores_of(task, task.test, adapters(work, rate, seed)[dev.index(max(dev))], door, work))
     told = {f"{rate:.3g}, {epoch}": value for (rate, epoch), value in found.items()}
@@ -209,7 +210,7 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
     """Both sides of one set."""
     work: Path = args.work / name
     work.mkdir(parents=True, exist_ok=True)
-    kept = work / "result.json"
+    kept = work / f"result-{args.seeds}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     task = task_of(name, args.evals)
@@ -245,7 +246,7 @@ def seed_variance(results: Sequence[dict[str, Any]]) -> float:
     Two seeds tell little about it, seven sets' two seeds on each side do. The rows are the same for all seeds, so
     their sampling is no part of it.
     """
-    sides = [side for result in results for side in (result["ours"], result["theirs"])]
+    sides = [side for result in results for side in (result["ours"], result["theirs"]) if len(side["each"]) > 1]
     return statistics.mean(statistics.variance([statistics.mean(s) for s in side["each"]]) for side in sides)
 
 
@@ -253,10 +254,11 @@ def line(name: str, result: dict[str, Any], between: float) -> tuple[str, bool]:
     """A row of the table, and whether ours holds; `between`: variance between seeds."""
     a, b = by_row(result["theirs"]), by_row(result["ours"])
     gaps = [y - x for x, y in zip(a, b, strict=True)]
-    seeds = between / len(SEEDS)
-    gap, se = statistics.mean(gaps), math.sqrt(error(gaps) ** 2 + 2 * seeds)
+    seeds = [between / len(result[side]["each"]) for side in ("theirs", "ours")]
+    gap, se = statistics.mean(gaps), math.sqrt(error(gaps) ** 2 + sum(seeds))
     holds = gap >= -se
-    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * math.sqrt(error(s) ** 2 + seeds):.1f}" for s in (a, b)]
+    pairs = zip((a, b), seeds, strict=True)
+    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * math.sqrt(error(s) ** 2 + more):.1f}" for s, more in pairs]
     used = "; ".join(note.partition(" ×")[0] for note in result["ours"]["notes"])
     best = f"{result['theirs']['rate']:.2g}, {result['theirs']['epoch']}"
     return (
@@ -271,6 +273,7 @@ def write(results: dict[str, dict[str, Any]], out: Path) -> None:
     lines = [line(name, result, between) for name, result in results.items()]
     given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH, "seeds": f"{100 * math.sqrt(between):.1f}"}
     given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates())
+    given["their"] = "two" if all(len(r["theirs"]["each"]) > 1 for r in results.values()) else "one or two"
     given |= {"lines": "\n".join(text for text, _ in lines), "count": str(len(lines))}
     out.write_text(HEAD.format(holds=sum(h for _, h in lines), **given), encoding="utf-8")
 
@@ -281,6 +284,7 @@ def main() -> None:
     parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
     parser.add_argument("--evals", type=Path, default=Path("evals"))
     parser.add_argument("--sets", default=",".join(ASKS))
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of TRL's best rate; 1 is half as slow")
     parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")

@@ -210,3 +210,19 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
     assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "tune_dpo", "--out", str(told)]) == 0
     answers = [json.loads(line)["answer"] for line in told.read_text().splitlines()]
     assert [use(f"{w}, please") for w in pairs[:3]] == answers
+
+
+def test_an_encoders_head_ships_and_answers_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", "base_encoder", *SMALL]
+    words += ["--set", f"base_encoder.model={tiny('llama')}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "base_encoder", "--out", str(winner)]) == 0
+    manifest = json.loads((winner / "manifest.json").read_text())
+    assert (winner / "encoder" / "head.safetensors").exists()
+    answers = recorded(run, manifest["candidate"])
+    (tmp_path / "asked.txt").write_text("\n".join(answers))
+    told = tmp_path / "told.jsonl"
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "base_encoder", "--out", str(told)]) == 0
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert {line["input"]["text"]: line["answer"] for line in lines} == answers
