@@ -21,6 +21,8 @@ from whichway.findings import (
     Crossover,
     Curve,
     Forgetting,
+    Formats,
+    Judgement,
     Overlap,
     Race,
     Selection,
@@ -425,7 +427,7 @@ class Record:
     outcome: Outcome
     score: float | None
     text: str
-    why: str
+    why: str  # why there is no score; the thoughts, where the answer was read off some
     tokens_in: int
     tokens_cached: int
     tokens_out: int
@@ -514,8 +516,8 @@ class Plan:
     until: float | None = None  # dev score at which a training stops
     general: str = field(default="", metadata=LATE)  # digest of the user's own text for forgetting
     prompts: tuple[Prompt, ...] = ()  # the user's own
-    checks: MetricSpec | None = None
-    judge: JudgeSpec | None = None
+    checks: MetricSpec | None = field(default=None, metadata=LATE)
+    judge: JudgeSpec | None = field(default=None, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -586,6 +588,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()  # headline, reasons, dissent, would_decide again, with the numbers they say
     spreads: tuple[Spread, ...] = ()
+    formats: tuple[Formats, ...] = ()  # of ways that ask in three forms and more
     selections: tuple[Selection, ...] = ()
     break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
     slices: tuple[Slice, ...] = ()  # the choice on parts of the test rows
@@ -595,5 +598,6 @@ class Verdict:
     race: Race | None = None
     detectable: float | None = None  # gap between the best prompt and the best fine-tune found 9 times of 10
     forgetting: tuple[Forgetting, ...] = field(default=(), metadata=LATE)  # of each fine-tune's best finalist
-    varieties: tuple[Variety, ...] = ()  # of written answers, where each test row was answered several times
-    checks: tuple[CheckShare, ...] = ()
+    varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of answers that were written several times
+    checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
+    judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one

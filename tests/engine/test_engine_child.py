@@ -130,6 +130,10 @@ def test_a_training_left_alone_ends_its_child(opened, tmp_path):
     (busy,) = children(helper)
     training.close()
     assert waits(lambda: not Path(f"/proc/{busy}").exists())
+    assert Path(f"/proc/{helper}").exists()  # it has the libraries and the base in memory, and takes the next job
+    resumed = child.train(errand(model, tmp_path, job()))
+    assert [made.step for made in resumed][-1] > 1
+    assert [n for n in children(os.getpid()) if n == helper] == [helper]
 
 
 CALLER = """

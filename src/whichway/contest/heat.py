@@ -1,15 +1,18 @@
 """A heat: a way's own candidates race on the same shuffled blocks of dev rows while it searches.
 
 The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
-dropped (confidence sequence on paired differences, as in `race`); of candidates that differ only in their labels'
-biases, which share their answers, one goes on; and, unless told otherwise, the better half of the rest (successive
-halving: Jamieson & Talwalkar 2016, arXiv 1502.07943). Candidates within one standard error of the leader are a tie,
-which the loss of the wanted labels breaks (as in `halving`). It ends when as many are left as are wanted, when the
-rows end, or when what is left of the purse does not pay for the next look of two.
+dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is thinned, too, as by
+successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), but less at first, when rows say little: of N prompts
+0.7 N go on at an eighth of the rows, 0.3 N at a quarter, N/8 at half, and of candidates that differ only in their
+labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. Candidates
+within one standard error of the leader are a tie, which the loss of the wanted labels breaks (as in `halving`). It ends
+when as many are left as are wanted, when the rows end, or when what is left of the purse does not pay for another row
+of two.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -49,33 +52,59 @@ def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> lis
     Returns:
         All that were measured, the best first: those left, then the dropped ones, the last dropped first.
     """
-    going, gone, left = list(lanes), list[tuple[Lane, str]](), calls
+    going, gone, left, reached = list(lanes), list[tuple[Lane, str]](), calls, 0
+    prompts = len({_unbiased(lane) for lane in lanes})
+    start = _first_cut(prompts, heat.rules.looks, calls)
     for rows in heat.rules.looks:
-        if left is not None and rows > heat.rules.looks[0]:
+        if left is not None and reached:
             going, poor = _affordable(going, rows, heat, left, keep)
             gone += [(lane, "the rest of the purse paid for fewer") for lane in poor]
+        to = rows if left is None else _within(going, reached, rows, heat, left)
         try:
-            left = _block(going, rows, heat, left)
+            left = None if left is None else left - heat.price(going, to)
+            for lane in going:
+                heat.answer(lane, to)
         except BudgetSpent:
             break
-        if left is not None and left < 0:
+        reached = to
+        if to < rows:
             break
-        going, dropped = _cut(going, rows, heat, keep)
+        size = max(keep, kept(prompts, rows, start)) if heat.halve and rows >= start else None
+        going, dropped = _cut(going, rows, heat, size)
         gone += dropped
         if len(going) <= keep and (heat.halve or len(going) == 1):
             break
     return _ranked(going, gone, heat)
 
 
-def _block(going: Sequence[Lane], rows: int, heat: Heat, left: int | None) -> int | None:
-    """Answer a block for all or for none; returns what is left, below 0 when the rest did not pay for all."""
-    if left is not None:
-        left -= heat.price(going, rows)
-        if left < 0:
-            return left
-    for lane in going:
-        heat.answer(lane, rows)
-    return left
+def kept(prompts: int, rows: int, start: float) -> int:
+    """How many prompts go on after so many rows, when they are thinned out first at `start` rows."""
+    if rows < start:
+        return prompts
+    share = 0.7 if rows < 2 * start else 0.3 if rows < 4 * start else start / (2 * rows)
+    return math.ceil(prompts * share)
+
+
+def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
+    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay so many."""
+    starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
+    for start in starts:
+        paid, before, going = 0, 0, prompts
+        for rows in at:
+            paid, before = paid + going * (rows - before), rows
+            going = kept(prompts, rows, start)
+            if going <= 1:
+                break
+        if calls is None or paid <= calls:
+            return start
+    return starts[-1]
+
+
+def _within(going: Sequence[Lane], reached: int, rows: int, heat: Heat, left: int) -> int:
+    """Rows up to which what is left of the purse pays for all of them: the next look, or fewer."""
+    while rows > reached and heat.price(going, rows) > left:
+        rows = max(reached, rows - max(1, (heat.price(going, rows) - left) // len(going)))
+    return rows
 
 
 def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:
@@ -87,16 +116,16 @@ def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) 
     return going, []
 
 
-def _cut(going: list[Lane], rows: int, heat: Heat, keep: int) -> tuple[list[Lane], list[tuple[Lane, str]]]:
-    """Who goes on, and who is dropped, the worst first."""
+def _cut(going: list[Lane], rows: int, heat: Heat, size: int | None) -> tuple[list[Lane], list[tuple[Lane, str]]]:
+    """Who goes on (the best `size` prompts at most), and who is dropped, the worst first."""
     order = _order(going)
     drop_worse([lane.entry for lane in order], order[0].entry, heat.rules, rows, len(going))
     worse = [lane for lane in order if lane.entry.drop is not None]
     live = [lane for lane in order if lane.entry.drop is None]
-    firsts = {_unbiased(lane): lane for lane in live[::-1]} if heat.halve else {}
+    firsts = {_unbiased(lane): lane for lane in live[::-1]} if size is not None else {}
     twins = [lane for lane in live if firsts.get(_unbiased(lane), lane) is not lane]
     live = [lane for lane in live if lane not in twins]
-    half = live[max(keep, -(-len(live) // 2)) :] if heat.halve and len(live) > keep else []
+    half = live[size:] if size is not None else []
     reasons = (("shown worse", worse), ("other biases lead", twins), ("halved", half))
     return [lane for lane in live if lane not in half], [(lane, why) for why, out in reasons for lane in out[::-1]]
 

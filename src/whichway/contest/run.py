@@ -16,6 +16,7 @@ from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
 from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.contest.forgetting import forgotten
+from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.plan import House, Settings, make_plan
 from whichway.contest.recount import recount
 from whichway.contest.select import (
@@ -65,6 +66,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
         raise OptionError("no way to try: name at least one with --ways.")
     plan = make_plan(task, house, settings)
     refuse(folder)
+    refuse_judge(task, house, settings)
     with alone(settings.cache, folder):
         return _run(task, house, plan, folder, settings, listener)
 
@@ -79,6 +81,7 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
             forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
+        write_judgements(task, till, tried, crossed)
         verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})

@@ -43,7 +43,6 @@ class Proposal:
 
     prompt: Prompt
     note: str
-    by: str = ""  # the idea
 
 
 def free(prompt: Prompt) -> tuple[str, ...]:

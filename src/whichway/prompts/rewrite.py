@@ -44,8 +44,8 @@ def read(prompt: Prompt, text: str, finish: str) -> Proposal | str:
         return f"slot '{SLOT}' is protected"
     if finish == "length":
         return "the answer was cut short"
-    body = _unfenced(text).strip().strip('"').strip()
-    body = re.sub(r"^(improved )?instruction:\s*", "", body, flags=re.IGNORECASE)
+    body = re.sub(r"^\s*(improved )?instruction:\s*", "", _unfenced(text), flags=re.IGNORECASE).strip()
+    body = body[1:-1].strip() if len(body) > 1 and body[0] == body[-1] == '"' else body
     wrong = text_faults(body)
     if wrong:
         return ", ".join(wrong)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from whichway.contracts import Bench, Runner
-from whichway.errors import BudgetSpent, WayFailed
+from whichway.errors import BudgetSpent, OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Practice, Prompt, Reply, Weights, digest
 from whichway.prompts import rewrite
 from whichway.prompts.calibrate import biased, calibrated, fitted_bias
@@ -74,9 +74,10 @@ class Search:
         self._seconds = None if bench.left.seconds is None else bench.left.seconds / share
         self._usd = None if bench.left.usd is None else (bench.spent.usd or 0.0) + bench.left.usd / share
         rows = self._rng.sample(task.train, len(task.train))
-        self._held = min(options.calibrate, len(rows) // 3)  # training rows that are asked, never shown
-        self._asked, self._rows = rows[: self._held], tuple(rows[self._held :])
         self._look = first_look(len(task.dev))
+        spare = max(0, calls - 2 * self._look)
+        self._held = min(options.calibrate, len(rows) // 3, spare)  # training rows that are asked, never shown
+        self._asked, self._rows = rows[: self._held], tuple(rows[self._held :])
         self._prior = Counter(e.target for e in task.train)
         self._dev = grams(e.text for e in task.dev) - grams(e.text for e in task.train)
         weights = {name: idea.WEIGHT for name, idea in ideas().items() if name not in options.without}
@@ -84,6 +85,8 @@ class Search:
             weights[REWRITE] = REWRITE_WEIGHT
         self._portfolio = Portfolio(weights, options.patience)
         self._seen: set[str] = set()
+        self._notes: dict[str, str] = {}  # prompt -> how it came about
+        self._writer = _writer(bench, options.proposer)
         self._start = first_prompt(task)
 
     # the whole
@@ -112,10 +115,13 @@ class Search:
 
     def _round(self, number: int, best: Candidate, now: Variants) -> tuple[Candidate, Variants]:
         """Draw a batch, race it with what it started from; returns the winner with its variants."""
-        batch = self._batch(best.prompt, now)
+        batch = self._batch(best, now)
         entered = {best.id: now} | {c.id: v for v in batch.values() for c in v.candidates}
         field = list(dict.fromkeys([best, *now.candidates, *(c for v in batch.values() for c in v.candidates)]))
-        ranked = self._bench.race(field, keep=1, calls=max(0, self._rest() - self._duel()))
+        room = max(0, self._rest() - self._duel())
+        least = 2 * self._look * (len(batch) + 1)
+        calls = min(room, max(least, room // 2))
+        ranked = self._bench.race(field, keep=1, calls=calls, halve=len(batch) > 1)
         if not ranked:
             return best, now
         ranks = {runner.candidate.id: place for place, runner in enumerate(ranked)}
@@ -148,7 +154,7 @@ class Search:
 
     # proposals
 
-    def _batch(self, prompt: Prompt, now: Variants) -> dict[str, Variants]:
+    def _batch(self, best: Candidate, now: Variants) -> dict[str, Variants]:
         """Idea -> its proposal, ready to race."""
         evidence = Evidence(self._rows, self._task.labels, now.failures)
         room = max(0, self._rest() - self._duel()) // (self._held + 2 * self._look)
@@ -156,8 +162,8 @@ class Search:
         for name in self._portfolio.order(self._rng):
             if len(batch) >= max(1, min(self._options.batch, room)) or self._rest() <= self._held:
                 break
-            proposal = self._propose(name, prompt, evidence)
-            variants = proposal and self._ready(proposal)
+            proposal = self._propose(name, best.prompt, evidence)
+            variants = proposal and self._ready(proposal, best)
             if variants:
                 batch[name] = variants
             else:
@@ -173,7 +179,7 @@ class Search:
         """What the writer makes of the instruction."""
         if not evidence.failures:
             return None
-        writer = Candidate(Prompt(objective=rewrite.TASK), self._writer(), Decoding("generate", WRITTEN, 0.7))
+        writer = Candidate(Prompt(objective=rewrite.TASK), self._writer, Decoding("generate", WRITTEN, 0.7))
         asked = Example({"text": rewrite.question(prompt, evidence, self._rng)}, "")
         reply = self._bench.ask(writer, [asked])[0]
         read = rewrite.read(prompt, reply.text, reply.finish)
@@ -182,13 +188,7 @@ class Search:
             return None
         return read
 
-    def _writer(self) -> Weights:
-        backend, colon, base = self._options.proposer.partition(":")
-        if not colon:
-            return self._bench.base
-        return self._bench.weights(backend, self._options.proposer if backend == "fake" else base)
-
-    def _ready(self, proposal: Proposal) -> Variants | None:
+    def _ready(self, proposal: Proposal, parent: Candidate) -> Variants | None:
         """A proposal that is new and passes the guards, with its variants."""
         mark = digest(proposal.prompt)
         wrong = faults(proposal.prompt, self._start, self._dev)
@@ -197,13 +197,16 @@ class Search:
         if wrong or mark in self._seen:
             return None
         self._seen.add(mark)
+        before = self._notes.get(digest(parent.prompt))
         made = Candidate(
             proposal.prompt,
             self._bench.base,
             reading(self._task, self._options.max_tokens, 0.0, "prompt_search"),
             seed=self._seed,
-            note=proposal.note,
+            note=f"{before} + {proposal.note}" if before else proposal.note,
+            parent=parent.id,
         )
+        self._notes[mark] = made.note
         return self._variants(made)
 
     def _variants(self, candidate: Candidate) -> Variants | None:
@@ -267,6 +270,17 @@ class Search:
             f"dev {first.value:.3f} on {len(first.scores)} rows; {used} of {self._calls} calls, "
             f"at most {pace * self._rest():.0f} s to go"
         )
+
+
+def _writer(bench: Bench, proposer: str) -> Weights:
+    """Whose weights rewrite instructions."""
+    backend, colon, base = proposer.partition(":")
+    if not colon:
+        return bench.base
+    try:
+        return bench.weights(backend, proposer if backend == "fake" else base)
+    except KeyError:
+        raise OptionError(f"prompt_search.proposer is '{proposer}': there is no backend '{backend}'.") from None
 
 
 def first_look(rows: int) -> int:

@@ -53,6 +53,10 @@ class Options:
         for name in ("calls", "batch", "rounds", "patience"):
             if getattr(self, name) < 1:
                 raise OptionError(f"prompt_search.{name} is {getattr(self, name)}; give 1 or more")
+        if ":" not in self.proposer and self.proposer not in ("self", "none"):
+            raise OptionError(
+                f"prompt_search.proposer is '{self.proposer}'; write self, none, or backend:model, such as openai:NAME"
+            )
         unknown = sorted(set(self.without) - set(ideas()))
         if unknown:
             raise OptionError(f"prompt_search.without: there is no idea '{unknown[0]}'. Known: {', '.join(ideas())}.")

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from whichway.prompts.lint import Data, Draft, Finding, Formats, Provider, Scene
 from whichway.prompts.lint import lint as find
 from whichway.prompts.lint.sarif import sarif
 from whichway.prompts.lint.suppress import baseline, check_ids, fresh, read_baseline, suppressions
+from whichway.prompts.plain import first_prompt
 
 if TYPE_CHECKING:
     from whichway.contest import House
@@ -63,7 +64,10 @@ class World:
     scale: Scale | None = None
 
     def scene(self, draft: Draft) -> Scene:
-        """What rules see of a prompt."""
+        """What rules see of a prompt: with a task, its slots as a run would fill them."""
+        if self.data and draft.form == "slots":
+            filled = first_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
+            draft = replace(draft, prompt=filled)
         formats: Formats | None = self.scale.formats(draft.prompt) if self.scale else None
         return Scene(draft, self.data, self.provider, self.seed, formats)
 

@@ -38,7 +38,8 @@ class Seat:
 
     def lint(self, prompt: Prompt) -> list[Finding]:
         """What lint finds in a prompt."""
-        return find(Scene(Draft(prompt, dump(prompt), "prompt", "slots"), self.data, self.provider))
+        filled = first_prompt(replace(self.data.practice, prompts=(prompt,)))
+        return find(Scene(Draft(filled, dump(prompt), "prompt", "slots"), self.data, self.provider))
 
 
 @contextmanager

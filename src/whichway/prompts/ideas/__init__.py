@@ -1,8 +1,8 @@
 """Ideas for another prompt: pure functions of a prompt, the evidence of training rows and a seeded generator.
 
-One idea per file, none of which needs a model; a new one is a new file with `WEIGHT` and `propose`, which gives a proposal
-or None when it has nothing to say. No idea changes a protected slot (`prompts.guards` checks again, whoever made the
-prompt).
+One idea per file, none of which needs a model; a new one is a new file with `WEIGHT` and `propose`, which gives a
+proposal, or None when it has nothing to say. No idea changes a protected slot (`prompts.guards` checks again, whoever
+made the prompt).
 """
 
 from __future__ import annotations

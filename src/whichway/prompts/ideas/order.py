@@ -16,4 +16,6 @@ def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal 
     if len(prompt.shots) < 2 or "shots" in prompt.protected:
         return None
     shots = tuple(rng.sample(prompt.shots, len(prompt.shots)))
+    if shots == prompt.shots:
+        shots = shots[::-1]
     return Proposal(replace(prompt, shots=shots), "shots in another order")

@@ -1,0 +1,178 @@
+"""MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695): dspy's own optimiser, on our bench and paid by our purse.
+
+Instructions that the model proposes from a summary of the data, and sets of bootstrapped and labelled demonstrations,
+combined by Bayesian optimisation on minibatches of dev rows. The house adds no calibration; instruction and
+demonstrations become a `Prompt` of ours. Optional: `pip install whichway[dspy]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from whichway.contracts import Bench
+from whichway.errors import OptionError
+from whichway.nouns import Candidate, Example, Practice, Shot, digest
+from whichway.prompts.plain import first_prompt
+from whichway.ways._endpoint import Endpoint
+from whichway.ways._peer import Desk, allowance, made, validation
+
+KIND = "prompt"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How MIPROv2 is run."""
+
+    auto: Literal["light", "medium", "heavy"] = field(
+        default="light", metadata={"help": "MIPROv2's own setting: light, medium or heavy"}
+    )
+    demos: int = field(default=4, metadata={"help": "bootstrapped, and labelled, demonstrations, at most"})
+    validate: int = field(default=100, metadata={"help": "dev rows that prompts are validated on, at most"})
+    longest: int = field(default=240, metadata={"help": "rows with more characters are no demonstrations"})
+    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield MIPROv2's best prompt, seed by seed."""
+    need()
+    for place, seed in enumerate(bench.seeds):
+        calls = allowance(task, bench, place)
+        count = options.validate if calls is None else min(options.validate, max(8, calls // 5))
+        rows = validation(task, seed, count)
+        desks: list[Desk] = []
+
+        def work(url: str, seed: int = seed, rows: tuple[Example, ...] = rows) -> Any:
+            desks.append(Desk(task, url, rows, options.max_tokens))  # noqa: B023 - used before the next turn
+            return optimise(desks[0], seed, options)  # noqa: B023
+
+        program = Endpoint(task, bench, calls).run(work)
+        desk = desks[0]
+        prompt, value, seen = desk.best() if desk.spent else _chosen(desk, program)
+        why = "stopped as its calls were spent" if desk.spent else "MIPROv2 ended by itself"
+        told = f"{len(prompt.shots)} demonstrations"
+        gain = "the starting instruction" if prompt.objective == first_prompt(task).objective else "a new instruction"
+        bench.say(f"seed {seed}: {len(desk.scores)} prompts tried; {gain}, {told}, dev {value:.3f} on {seen}; {why}")
+        yield made(task, bench, prompt, seed, options.max_tokens, "prompt_mipro", f"{gain}, {told}; {why}")
+
+
+def need() -> None:
+    """Have the packages, or say how to get them.
+
+    Raises:
+        OptionError: they are not installed.
+    """
+    try:
+        import dspy  # noqa: F401
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise OptionError("prompt_mipro needs the packages dspy and optuna: pip install 'whichway[dspy]'.") from error
+
+
+def optimise(desk: Desk, seed: int, options: Options) -> Any:
+    """Run MIPROv2; returns its program, or None when the purse was empty before its end."""
+    import dspy
+    from dspy.teleprompt import MIPROv2
+
+    model = _model(desk)
+    signature = dspy.Signature("text -> answer", first_prompt(desk.task).objective)
+    short = [e for e in desk.task.train if len(e.text) + len(e.target) <= options.longest] or list(desk.task.train)
+    train, val = ([_example(e) for e in rows] for rows in (short, desk.rows))
+    optimiser = MIPROv2(
+        metric=lambda example, answer, _trace=None: model.score(example.text, answer.answer),
+        prompt_model=model,
+        task_model=model,
+        max_bootstrapped_demos=options.demos,
+        max_labeled_demos=options.demos,
+        auto=options.auto,
+        num_threads=1,
+        max_errors=1,
+        seed=seed + 1,  # it reads 0 as none given
+    )
+    with dspy.context(lm=model, adapter=_adapter(desk, model)), _quiet():
+        try:
+            return optimiser.compile(dspy.Predict(signature), trainset=train, valset=val)
+        except Exception:
+            if desk.spent:  # dspy wraps what the model raises, or counts it as a wrong answer
+                return None
+            raise
+
+
+def _example(row: Example) -> Any:
+    import dspy
+
+    return dspy.Example(text=row.text, answer=row.target).with_inputs("text")
+
+
+def _model(desk: Desk) -> Any:
+    """The model as dspy sees it; it holds the scores of answers, which the metric looks up."""
+    import dspy
+
+    class Model(dspy.BaseLM):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__("whichway", temperature=1.0, max_tokens=256, cache=False)
+            self.scores: dict[tuple[str, str], float] = {}
+
+        def score(self, text: str, answer: str) -> float:
+            return self.scores.get((text, answer), 0.0)
+
+    return Model()
+
+
+def _adapter(desk: Desk, model: Any) -> Any:
+    """From a signature with demonstrations and inputs to a question at the desk, and back.
+
+    Signatures of MIPROv2's own proposer are asked plainly; what the model writes is their last output field, so that a
+    small model is not lost to parsing.
+    """
+    import dspy
+
+    rows = {row.text: row for row in (*desk.task.train, *desk.task.dev)}
+
+    class Plain(dspy.Adapter):  # type: ignore[misc]
+        def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+            row = rows.get(str(inputs.get("text", "")))
+            if row is None or set(signature.output_fields) != {"answer"}:
+                return [written(signature, inputs, float(lm_kwargs.get("temperature") or 1.0))]
+            prompt = desk.prompt(signature.instructions, _shots(demos))
+            answer, score = desk.ask(prompt, row)
+            model.scores[row.text, answer] = score
+            return [{"answer": answer}]
+
+    def written(signature: Any, inputs: Any, temperature: float) -> dict[str, Any]:
+        told = "\n".join(f"{name.replace('_', ' ')}: {str(value)[:600]}" for name, value in inputs.items())
+        *others, last = signature.output_fields
+        text = desk.write(f"{signature.instructions}\n\n{told}\n\n{last.replace('_', ' ')}:", temperature)
+        return {**dict.fromkeys(others, ""), last: text}
+
+    return Plain()
+
+
+def _shots(demos: Any) -> tuple[Shot, ...]:
+    return tuple(Shot(str(d["text"]), str(d["answer"])) for d in demos if d.get("text") and d.get("answer"))
+
+
+def _chosen(desk: Desk, program: Any) -> tuple[Any, float, int]:
+    """The program that MIPROv2 returned, as a prompt with its dev score."""
+    predictor = program.predictors()[0]
+    prompt = desk.prompt(predictor.signature.instructions, _shots(predictor.demos))
+    found = desk.scores.get(digest(prompt.content), {})
+    return prompt, sum(found.values()) / max(1, len(found)), len(found)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The optimiser prints and logs; the way has its own log."""
+    logger = logging.getLogger("dspy")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
