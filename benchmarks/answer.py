@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from learn import HERE, Side, processor
+
 from work import Shape, answering
 
 TORCH: list[dict[str, Any]] = [
@@ -81,20 +82,27 @@ def job_file(work: Path, name: str, shape: str, what: str, setting: dict[str, An
 
 
 def sweep(args: argparse.Namespace, shape: str, peer: str) -> dict[str, Any]:
-    """The peer's best setting."""
+    """The peer's best setting; on a second shape only the two that were best on the first are tried."""
     what, script, settings, rows = PEERS[peer]
-    rates = []
-    for number, setting in enumerate(settings):
+    rates: dict[int, float] = {}
+    for number in _tried(args, shape, script, len(settings)):
         place = args.work / f"sweep-{shape}-{script}-{number}.json"
         if not place.exists():
-            asked = {**setting, "rows": rows[shape]}
+            asked = {**settings[number], "rows": rows[shape]}
             side = Side(args.peers, script, job_file(args.work, place.stem, shape, what, asked))
             told = [side.step() for _ in range(2 if shape == "embedded" else 1)][-1]
             side.end()
             place.write_text(json.dumps(told["rows"] / told["seconds"]))
-        rates.append(json.loads(place.read_text()))
-        print(f"{shape}, {peer} {setting}: {rates[-1]:.2f} rows/s", flush=True)
-    return settings[rates.index(max(rates))]
+        rates[number] = json.loads(place.read_text())
+        print(f"{shape}, {peer} {settings[number]}: {rates[number]:.2f} rows/s", flush=True)
+    return settings[max(rates, key=lambda number: rates[number])]
+
+
+def _tried(args: argparse.Namespace, shape: str, script: str, count: int) -> list[int]:
+    known = {n: args.work / f"sweep-embedded-{script}-{n}.json" for n in range(count)}
+    if shape == "embedded" or not all(place.exists() for place in known.values()):
+        return list(range(count))
+    return sorted(known, key=lambda n: -json.loads(known[n].read_text()))[:2]
 
 
 def measure(args: argparse.Namespace, shape: str, peer: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from work import Shape, learning
 HERE = Path(__file__).parent
 SETTINGS: dict[str, dict[str, Any]] = {
     "bf16 weights": {},
-    "fp32 weights, bf16 autocast": {"weights": "fp32"},
+    "fp32 weights and bf16 autocast": {"weights": "fp32"},
     "fp32": {"weights": "fp32", "bf16": False},
     "eager attention": {"attention": "eager"},
     "group by length": {"group": True},
@@ -236,11 +236,12 @@ def main() -> None:
     parser.add_argument("--shapes", default="embedded,135m")
     parser.add_argument("--prompts", default="128,0")
     parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="those of TRL's that are tried")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "learn")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "learn.md")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    results, sweeps, names = {}, {}, list(SETTINGS)
+    results, sweeps, names = {}, {}, args.settings.split(",")
     for shape in args.shapes.split(","):
         subprocess.run([sys.executable, str(HERE / "sides" / "shapes.py"), shape, str(args.work / shape)], check=True)
         for prompt in map(int, args.prompts.split(",")):

@@ -61,8 +61,9 @@ HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours:
-`tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Two seeds of the winner on
-both sides. Test scores in percent, mean of the seeds, each with its standard error over rows; the gap is paired.
+`tune_lora` in a contest, rates by successive halving, the best checkpoint on the same dev rows. Seeds of the winner:
+ours two, TRL {their}. Test scores in percent, mean of the seeds. Standard errors over rows (paired in the gap) and seeds; the standard
+deviation between seeds, pooled over all sets and both sides, is {seeds} points.
 
 | set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, checkpoint | our rates | search, in whole runs |
 |---|---|---|---|---|---|---|---|---|
@@ -102,21 +103,19 @@ def rates() -> list[float]:
 
 
 def ours(task: Task, work: Path, door: LocalBackend) -> dict[str, Any]:
-    """A contest with `tune_lora` alone; scores by test row, mean over seeds."""
+    """A contest with `tune_lora` alone; test scores, seed by seed and row by row."""
     given = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS, "factors": FACTORS}
     way = importlib.import_module("whichway.ways.tune_lora")
     house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS)
     folder = work / "run"
     verdict = run(task, house, folder=folder, settings=settings).verdict
-    finalists = set(verdict.standings[0].candidates)
-    scores: dict[str, list[float]] = {}
-    for record in read_records(folder):
-        if record.split == "test" and record.candidate in finalists:
-            scores.setdefault(record.example, []).append(record.score or 0.0)
+    finalists = verdict.standings[0].candidates
+    scores = {(r.candidate, r.example): r.score or 0.0 for r in read_records(folder) if r.split == "test"}
+    each = [[scores[candidate, e.id] for e in task.test] for candidate in finalists]
     notes = [c.note for key, (c, _) in read_candidates(folder).items() if key in finalists]
     (search,) = (read_race(folder) or {"trainings": []})["trainings"]
-    return {"scores": [statistics.mean(scores[e.id]) for e in task.test], "notes": notes, "runs": search["runs"]}
+    return {"each": each, "notes": notes, "runs": search["runs"]}
 
 
 def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespace) -> dict[str, Any]:
@@ -133,7 +132,7 @@ def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespa
 
 
 def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend) -> dict[str, Any]:
-    """TRL's best (rate, checkpoint) on dev, and its scores by test row, mean over seeds."""
+    """TRL's best (rate, checkpoint) on dev, and its test scores, seed by seed and row by row."""
     searched = [(rate, SEEDS[0]) for rate in rates()]
     train_theirs(task, work, args, searched)
     found = {}
@@ -142,14 +141,14 @@ def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend)
             found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work))
             print(f"{task.name}: TRL rate {rate:.2g}, checkpoint {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
     rate, epoch = max(found, key=lambda key: found[key])
-    train_theirs(task, work, args, [(rate, seed) for seed in SEEDS[1:]])
+    seeds = SEEDS[: args.seeds]
+    train_theirs(task, work, args, [(rate, seed) for seed in seeds[1:]])
     each = []
-    for seed in SEEDS:
+    for seed in seeds:
         dev = [statistics.mean(scores_of(task, task.dev, place, door, work)) for place in adapters(work, rate, seed)]
         each.append(scores_of(task, task.test, adapters(work, rate, seed)[dev.index(max(dev))], door, work))
     told = {f"{rate:.3g}, {epoch}": value for (rate, epoch), value in found.items()}
-    scores = [statistics.mean(row) for row in zip(*each, strict=True)]
-    return {"scores": scores, "rate": rate, "epoch": epoch, "dev": told}
+    return {"each": each, "rate": rate, "epoch": epoch, "dev": told}
 
 
 def train_theirs(task: Task, work: Path, args: argparse.Namespace, runs: Sequence[tuple[float, int]]) -> None:
@@ -211,19 +210,29 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
     """Both sides of one set."""
     work: Path = args.work / name
     work.mkdir(parents=True, exist_ok=True)
-    kept = work / "result.json"
+    kept = work / f"result-{args.seeds}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     task = task_of(name, args.evals)
     print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
     one = kept_ours(task, work, door, args)
-    print(f"{name}: ours {statistics.mean(one['scores']):.3f} ({'; '.join(one['notes'])})", flush=True)
+    print(f"{name}: ours {mean_of(one):.3f} ({'; '.join(one['notes'])})", flush=True)
     two = theirs(task, work, args, door)
     best = f"rate {two['rate']:.2g}, checkpoint {two['epoch']}"
-    print(f"{name}: TRL {statistics.mean(two['scores']):.3f} ({best})", flush=True)
+    print(f"{name}: TRL {mean_of(two):.3f} ({best})", flush=True)
     result = {"ours": one, "theirs": two}
     kept.write_text(json.dumps(result))
     return result
+
+
+def mean_of(side: dict[str, Any]) -> float:
+    """Mean score over seeds and rows."""
+    return statistics.mean(statistics.mean(scores) for scores in side["each"])
+
+
+def by_row(side: dict[str, Any]) -> list[float]:
+    """Scores of the rows, mean over seeds."""
+    return [statistics.mean(row) for row in zip(*side["each"], strict=True)]
 
 
 def error(scores: Sequence[float]) -> float:
@@ -231,20 +240,42 @@ def error(scores: Sequence[float]) -> float:
     return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
-def line(name: str, result: dict[str, Any]) -> tuple[str, bool]:
-    """A row of the table, and whether ours holds."""
-    a, b = result["theirs"]["scores"], result["ours"]["scores"]
+def seed_variance(results: Sequence[dict[str, Any]]) -> float:
+    """Variance of a training's score between seeds, pooled over all sets and both sides.
+
+    Two seeds tell little about it, seven sets' two seeds on each side do. The rows are the same for all seeds, so
+    their sampling is no part of it.
+    """
+    sides = [side for result in results for side in (result["ours"], result["theirs"]) if len(side["each"]) > 1]
+    return statistics.mean(statistics.variance([statistics.mean(s) for s in side["each"]]) for side in sides)
+
+
+def line(name: str, result: dict[str, Any], between: float) -> tuple[str, bool]:
+    """A row of the table, and whether ours holds; `between`: variance between seeds."""
+    a, b = by_row(result["theirs"]), by_row(result["ours"])
     gaps = [y - x for x, y in zip(a, b, strict=True)]
-    gap, se = statistics.mean(gaps), error(gaps)
+    seeds = [between / len(result[side]["each"]) for side in ("theirs", "ours")]
+    gap, se = statistics.mean(gaps), math.sqrt(error(gaps) ** 2 + sum(seeds))
     holds = gap >= -se
-    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * error(s):.1f}" for s in (a, b)]
+    pairs = zip((a, b), seeds, strict=True)
+    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * math.sqrt(error(s) ** 2 + more):.1f}" for s, more in pairs]
     used = "; ".join(note.partition(" ×")[0] for note in result["ours"]["notes"])
     best = f"{result['theirs']['rate']:.2g}, {result['theirs']['epoch']}"
     return (
         f"| {name} | {len(a)} | {shown[0]} | {shown[1]} | {100 * gap:+.1f} ± {100 * se:.1f} | "
-        f"{'yes' if holds else '**no**'} | {best} | {used} × usual | "
-        f"{result['ours']['runs']:g} |"
+        f"{'yes' if holds else '**no**'} | {best} | {used} × usual | {result['ours']['runs']:g} |"
     ), holds
+
+
+def write(results: dict[str, dict[str, Any]], out: Path) -> None:
+    """The committed table."""
+    between = seed_variance(list(results.values()))
+    lines = [line(name, result, between) for name, result in results.items()]
+    given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH, "seeds": f"{100 * math.sqrt(between):.1f}"}
+    given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates())
+    given["their"] = "two" if all(len(r["theirs"]["each"]) > 1 for r in results.values()) else "one or two"
+    given |= {"lines": "\n".join(text for text, _ in lines), "count": str(len(lines))}
+    out.write_text(HEAD.format(holds=sum(h for _, h in lines), **given), encoding="utf-8")
 
 
 def main() -> None:
@@ -253,22 +284,19 @@ def main() -> None:
     parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
     parser.add_argument("--evals", type=Path, default=Path("evals"))
     parser.add_argument("--sets", default=",".join(ASKS))
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of TRL's best rate; 1 is half as slow")
     parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "tune_trl.md")
     args = parser.parse_args()
-    door, lines = LocalBackend(), []
+    door, results = LocalBackend(), {}
     for name in args.sets.split(","):
         if name != "support" and not (args.evals / f"{name}.jsonl").exists():
             print(f"{name}: not in {args.evals}; left out", file=sys.stderr)
             continue
-        lines.append(line(name, measured(name, args, door)))
-        given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH}
-        shown = ", ".join(f"{rate:.2g}" for rate in rates())
-        table = "\n".join(text for text, _ in lines)
-        counts = {"holds": sum(h for _, h in lines), "count": len(lines)}
-        args.out.write_text(HEAD.format(lines=table, rates=shown, **given, **counts), encoding="utf-8")
+        results[name] = measured(name, args, door)
+        write(results, args.out)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,17 @@ class Runner:
     why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
 
 
+@runtime_checkable
+class Attended(Protocol):
+    """What a backend may offer besides: to be told that trainings are planned, and to tell how they go."""
+
+    watch: Callable[[Mapping[str, Any]], None] | None  # told step, steps, loss, tokens_per_second and seconds_left
+
+    def expect(self) -> None:
+        """Trainings are planned: get ready for them while others work."""
+        ...
+
+
 class Bench(Protocol):
     """What a way works at: metered, cached, and blind to the test split."""
 
@@ -246,6 +257,6 @@ class Listener(Protocol):
         """Hear of an event.
 
         `event` is one of: plan, way, say, score, train, halved, candidate, race, raced, failed, test, curve, verdict,
-        warning.
+        warning, step (of a training: step, steps, loss, tokens_per_second, seconds_left).
         """
         ...

@@ -44,6 +44,23 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Formats:
+    """How far the form of a prompt alone moves one way's score on dev: equal words, equal rows, other layouts."""
+
+    way: str
+    forms: int
+    rows: int  # dev rows, each answered under every form
+    low: float  # score of the worst form
+    high: float
+    worst: str
+    best: str
+    sd: float  # between forms
+    luck_sd: float  # that the rows' luck alone would give
+    form_sd: float  # what is left: √(sd² − luck_sd²)
+    scores: tuple[tuple[str, float], ...]  # form -> score
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Dev beside test for one way, and what selection alone would explain."""
 
@@ -223,8 +240,8 @@ class Variety:
     answers: int  # to each input
     drawn: bool  # False: one answer, always
     words: float  # of an answer, mean
-    distinct_1: Measure
-    distinct_2: Measure
+    distinct_1: Measure | None  # None where no answer has a word
+    distinct_2: Measure | None  # None where none has two
     self_bleu: Measure
     similarity: Measure  # of two answers to one input, chrF
     agreement: Measure  # share of pairs of answers to one input that are the same text
@@ -239,3 +256,49 @@ class CheckShare:
     check: str
     answers: int
     share: float  # passed
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeScore:
+    """A way's mean level by the judge on 0..1 (worst to best), with its interval over inputs."""
+
+    way: str
+    score: float
+    low: float | None
+    high: float | None
+    standing: bool  # in the set not shown worse than the best, by the judge
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two ways before the judge, input by input, each pair in both orders; what both orders agree on is a win."""
+
+    first: str
+    second: str
+    inputs: int  # on which the two answers differ
+    wins: int  # of the first
+    losses: int
+    ties: int  # the orders disagree
+    p: float | None  # exact sign test
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge said about written answers, and what its word is worth. It never decides."""
+
+    answers: int  # different ones that were judged
+    repeats: int  # judgements of each
+    unread: float  # share of judgements that named no level
+    commonest: float | None  # share of the most frequent level
+    same_again: float | None  # chance that two judgements of one answer give the same level
+    noise_sd: float | None  # between judgements of one answer, on 0..1
+    answers_sd: float | None  # between answers, noise taken off
+    reliability: float | None  # share of one judgement's variance that belongs to the answer, ICC(1)
+    comparisons: int  # of two answers, each order counted
+    first_place: float | None  # share in which the answer shown first was preferred; one half without a liking
+    first_low: float | None
+    first_high: float | None
+    consistent: float | None  # share of pairs on which both orders prefer the same answer
+    useful: bool  # reliable enough, and tells answers apart
+    scores: tuple[JudgeScore, ...] = ()
+    duels: tuple[Duel, ...] = ()

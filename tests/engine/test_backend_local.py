@@ -65,7 +65,7 @@ def test_interleaved_answering_does_not_touch_a_training(tiny, tmp_path):
 def test_refusals(tiny, tmp_path):
     door = backend()
     base = door.weights(str(tiny("llama")))
-    assert door.trains() == {"lora", "full", "top", "top_full", "probe"}
+    assert door.trains() == {"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"}
     with pytest.raises(WayFailed, match="tfidf"):
         next(door.train(TrainJob("tfidf", base, ROWS, LABELS, 0), tmp_path, None))
     with pytest.raises(OptionError, match="rank"):
@@ -76,3 +76,28 @@ def test_refusals(tiny, tmp_path):
         pass
     with pytest.raises(ModelError, match="There is no folder"):
         door.weights(str(tmp_path / "gone"))
+
+
+def test_a_training_tells_how_it_goes(tiny, tmp_path):
+    door, told = backend(), []
+    door.watch = told.append
+    job = TrainJob("lora", door.weights(str(tiny("llama"))), ROWS, LABELS, 0, {"epochs": 2, "batch": 4})
+    list(door.train(job, tmp_path, None))
+    assert told[0].keys() == {"step", "steps", "loss", "tokens_per_second", "seconds_left"}
+    assert told[0]["steps"] == 6
+    assert told[0]["loss"] > 0
+    assert told[0]["tokens_per_second"] > 0
+
+
+def test_an_expected_training_has_its_process_started_with_the_model(tiny, monkeypatch):
+    from whichway.engine import child
+
+    started = []
+    monkeypatch.setattr(child, "start", lambda: started.append(1))
+    for expected in (False, True):
+        door = backend()
+        if expected:
+            door.expect()
+        assert not started
+        answers(door, door.weights(str(tiny("llama"))))
+    assert started == [1]

@@ -203,3 +203,26 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
     monkeypatch.setattr(decode.Batch, "_read", never)
     with pytest.raises(WayFailed, match="does not fit into memory"):
         s.generate(asked)
+
+
+def test_a_small_models_rows_are_answered_side_by_side(model, monkeypatch):
+    many = requests([f"{text} {n}" for n in range(8) for text in TEXTS])
+    texts = [r.messages[1].content for r in many]
+    written = requests(texts, mode="generate", max_tokens=6)
+    wanted, wrote = session(model).choose(many), session(model).generate(written)
+    parts, honest = [], answer.Answerer._side_by_side
+
+    def watched(self, rows, work):
+        return honest(self, rows, lambda part: parts.append((len(part), torch.get_num_threads())) or work(part))
+
+    monkeypatch.setattr(answer.Answerer, "_side_by_side", watched)
+    monkeypatch.setattr("whichway.engine.rates.threads", lambda most: 2)
+    s = session(model)
+    found = s.choose(many)
+    again = s.generate(written)
+    assert parts == [(16, 1)] * 4
+    assert all(same(a, b) for a, b in zip(found, wanted, strict=True))
+    assert [(r.text, r.tokens_in, r.finish) for r in found] == [(r.text, r.tokens_in, r.finish) for r in wanted]
+    assert [(r.text, r.tokens_out) for r in again] == [(r.text, r.tokens_out) for r in wrote]
+    assert torch.get_num_threads() == 1
+    assert all(r.seconds > 0 for r in (*found, *again))

@@ -130,6 +130,10 @@ def test_a_training_left_alone_ends_its_child(opened, tmp_path):
     (busy,) = children(helper)
     training.close()
     assert waits(lambda: not Path(f"/proc/{busy}").exists())
+    assert Path(f"/proc/{helper}").exists()  # it has the libraries and the base in memory, and takes the next job
+    resumed = child.train(errand(model, tmp_path, job()))
+    assert [made.step for made in resumed][-1] > 1
+    assert [n for n in children(os.getpid()) if n == helper] == [helper]
 
 
 CALLER = """
@@ -158,3 +162,35 @@ def test_a_killed_caller_leaves_no_child_behind(opened, tiny, tmp_path):
     assert waits(lambda: not Path(f"/proc/{busy}").exists() and not Path(f"/proc/{helper}").exists())
     assert list(tmp_path.glob("state/*.safetensors"))  # what was learnt is not lost
     assert torch.get_num_threads() >= 1
+
+
+def test_a_helper_started_early_is_used_and_can_be_stopped(opened, tmp_path):
+    model = opened("llama")
+    child.start()
+    early = child._idle[-1]._process.pid
+    child.start()
+    assert child._idle[-1]._process.pid == early
+    list(child.train(errand(model, tmp_path, job(max_steps=1))))
+    assert child._idle[-1]._process.pid == early
+    child._idle[-1].stop()
+    assert waits(lambda: not Path(f"/proc/{early}").exists())
+    assert len(list(child.train(errand(model, tmp_path / "b", job(max_steps=1))))) == 1
+
+
+def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monkeypatch):
+    model = opened("llama")
+    command = "import sys; sys.platform = 'elsewhere'; from whichway.engine.child import serve; serve({})"
+    honest = subprocess.Popen
+
+    def elsewhere(arguments, **more):
+        return honest([*arguments[:2], command.format(more["pass_fds"][0])], **more)
+
+    monkeypatch.setattr(child.subprocess, "Popen", elsewhere)
+    helper = child.Helper()
+    wanted = list(learn.train(model, job(), tmp_path / "here", None))
+    for n in range(2):
+        made = list(helper.train(errand(model, tmp_path / f"{n}", job())))
+        assert [a.loss for a in made] == [a.loss for a in wanted]
+        assert helper._process is None
+    with pytest.raises(OptionError, match="mean 'rate'"):
+        list(helper.train(errand(model, tmp_path / "c", job(rte=1e-3))))

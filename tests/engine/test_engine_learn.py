@@ -131,9 +131,10 @@ def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kin
 def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     model = opened("llama")
     whole = list(learn.train(model, job(max_steps=2), tmp_path / "whole", None))
-    honest = learn.row_losses
+    honest, sizes = learn.row_losses, []
 
     def greedy(module, rows, *rest):
+        sizes.append(len(rows))
         if len(rows) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return honest(module, rows, *rest)
@@ -141,6 +142,12 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(learn, "row_losses", greedy)
     small = list(learn.train(model, job(max_steps=2), tmp_path / "small", None))
     assert small[-1].loss == pytest.approx(whole[-1].loss, rel=1e-5)
+    assert small[-1].step == whole[-1].step == 2  # as many steps, of as many rows
+    tried = [n for n, size in enumerate(sizes) if size > 2]
+    assert tried[-1] < 4  # found once: later steps start with what fits
+    assert sum(sizes[tried[-1] + 1 :]) >= 12
+    a, b = (tensors(tmp_path / d / x[-1].weights.adapter) for d, x in (("whole", whole), ("small", small)))
+    assert all(float((a[k] - b[k]).abs().mean()) < 2e-5 for k in a)
 
 
 def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monkeypatch):

@@ -75,3 +75,15 @@ def test_a_full_disk_only_costs_time(opened, tmp_path, monkeypatch):
 def test_more_layers_than_there_are_is_refused(opened, tmp_path):
     with pytest.raises(OptionError, match="layers = 7: the model has 2"):
         list(learn.train(opened("llama"), job("top", layers=7), tmp_path, None))
+
+
+def test_states_that_are_gone_are_made_again(opened, tmp_path):
+    import shutil
+
+    model = opened("llama")
+    training = learn.train(model, job("top", layers=1, epochs=3), tmp_path / "a" / "t", None)
+    wanted = [next(training)]
+    shutil.rmtree(tmp_path / "a" / "states")  # another run that shares the cache has ended
+    wanted += list(training)
+    again = list(learn.train(model, job("top", layers=1, epochs=3), tmp_path / "b" / "t", None))
+    assert [a.loss for a in again] == [w.loss for w in wanted]

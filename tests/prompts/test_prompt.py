@@ -117,6 +117,7 @@ def test_diff_names_slots_and_lines() -> None:
     [
         Prompt(),
         FULL,
+        edited(FULL, pool=(Shot("a: b", "billing"), Shot("- {{x}}", "delivery")), nearest=1),
         edited(FULL, form=Form("race", (("Role", ("role",)),), "markdown", "bullets", "tags")),
         Prompt(objective="two\nlines: {{x}}\n", labels=("yes", "no", "1"), instructions=("- a", "# b"), protected=()),
     ],

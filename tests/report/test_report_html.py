@@ -281,3 +281,23 @@ def test_a_page_that_cannot_be_written(tmp_path):
 
 def test_render_needs_no_folder(folder):
     assert render(read(folder)) == (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_open_answers_can_be_read_and_nothing_is_said_to_be_wanted(tmp_path):
+    from whichway.cli import main
+
+    (tmp_path / "task.yaml").write_text(
+        "name: open\nask: Write.\nchecks: {words: {min: 7}}\ninputs: [one two three four five six seven eight,"
+        " red green blue white black brown grey pink, cat dog cow pig hen fox owl bat]\n"
+    )
+    run = tmp_path / "run"
+    assert main(["run", str(tmp_path / "task.yaml"), "--model", "fake", "--no-progress", "--out", str(run)]) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert '<ol class="rows free open">' in page
+    assert "Answers to read: 3 inputs" in page
+    assert "different of 5" in page
+    assert "failed: words ≥ 7" in page
+    assert page.count("<svg") == page.count("</svg>")
+    whiskers = re.findall(r'class="whisker" d="M([\d.]+) [\d.]+H([\d.]+)', page)
+    assert whiskers
+    assert all(float(left) < float(right) for left, right in whiskers)

@@ -132,3 +132,97 @@ def test_free_text_is_written_as_measured(tiny: Callable[[str], Path], tmp_path:
     manifest = json.loads((tmp_path / "winner" / "manifest.json").read_text())
     answers, winner = recorded(run, manifest["candidate"]), standalone(tmp_path / "winner")
     assert sum(winner(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+
+
+@pytest.mark.parametrize("layout", ["system", "user"])
+def test_shots_for_each_row_are_chosen_as_measured(
+    layout: str, tiny: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("llama"), "--out", run, "--ways", "prompt_shots", *SMALL]
+    for option in ("kinds=knn", "counts=2", f"layout={layout}", "calibrate=8"):
+        words += ["--set", f"prompt_shots.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "prompt_shots", "--out", str(winner)]) == 0
+    assert (winner / "likeness.py").is_file()
+    assert not (winner / "request.json").exists()
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    answers, use = recorded(run, key), standalone(winner)
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+    assert close(run, key, use, list(answers), capsys)
+
+
+def test_thoughts_are_read_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    """A random model writes no "Answer:", so a frequent letter is the mark."""
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("base"), "--out", run, "--labels", "", *SMALL]
+    words += ["--metric", "token_f1", "--ways", "prompt_reason"]
+    for option in ("mark=e", "votes=1", "max_tokens=24"):
+        words += ["--set", f"prompt_reason.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "prompt_reason", "--out", str(winner)]) == 0
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    texts = {row["id"]: row["text"] for row in read_rows(run)}
+    records = [r for r in read_records(run) if r.candidate == key and r.split == "test"]
+    answers = {texts[r.example]: r.text if r.outcome == "ok" else "" for r in records}
+    assert sum(map(bool, answers.values())) > len(answers) / 2
+    use = standalone(winner)
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+
+
+def test_votes_are_drawn_and_counted(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    """Drawn texts cannot be equal to those of another engine, but the vote is taken in the same way."""
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("base"), "--out", run, "--labels", "", *SMALL]
+    words += ["--metric", "token_f1", "--ways", "prompt_reason"]
+    for option in ("mark=e", "votes=3", "max_tokens=12"):
+        words += ["--set", f"prompt_reason.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "prompt_reason", "--out", str(winner)]) == 0
+    use = standalone(winner)
+    drawn = [use.write(use.prompt("amber birch"), number) for number in (0, 1, 2)]
+    assert len(set(drawn)) > 1
+    said = use("amber birch")
+    assert use("amber birch") == said
+    ends = [text.lower().rpartition("e")[2].strip() for text in drawn if "e" in text.lower()]
+    assert not said or said.lower() in ends
+    assert json.loads((winner / "request.json").read_text())["n"] == 3
+
+
+def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    """Measured by which of two answers is likelier; shipped, it writes what `predict` writes."""
+    pairs = [" ".join(three) for three in itertools.permutations(WORDS, 3)][:40]
+    lines = [
+        json.dumps({"prompt": f"{words}, please", "chosen": f"Gladly: {words[:5]}", "rejected": "send the bill"})
+        for words in pairs
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", tmp_path / "pairs.jsonl", "--model", tiny("llama"), "--out", run, *SMALL]
+    words += ["--ways", "tune_dpo"]
+    for option in ("epochs=2", "steps=1", "rate=0.003", "rank=4", "max_tokens=6"):
+        words += ["--set", f"tune_dpo.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "tune_dpo", "--out", str(winner)]) == 0
+    use = standalone(winner)
+    (tmp_path / "asked.txt").write_text("\n".join(f"{w}, please" for w in pairs[:3]))
+    told = tmp_path / "told.jsonl"
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "tune_dpo", "--out", str(told)]) == 0
+    answers = [json.loads(line)["answer"] for line in told.read_text().splitlines()]
+    assert [use(f"{w}, please") for w in pairs[:3]] == answers
+
+
+def test_an_encoders_head_ships_and_answers_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", "base_encoder", *SMALL]
+    words += ["--set", f"base_encoder.model={tiny('llama')}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "base_encoder", "--out", str(winner)]) == 0
+    manifest = json.loads((winner / "manifest.json").read_text())
+    assert (winner / "encoder" / "head.safetensors").exists()
+    answers = recorded(run, manifest["candidate"])
+    (tmp_path / "asked.txt").write_text("\n".join(answers))
+    told = tmp_path / "told.jsonl"
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "base_encoder", "--out", str(told)]) == 0
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert {line["input"]["text"]: line["answer"] for line in lines} == answers

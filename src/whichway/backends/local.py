@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichway.errors import ModelError, WayFailed
 from whichway.nouns import Adapter, TrainJob, Weights
@@ -15,7 +16,7 @@ from whichway.nouns import Adapter, TrainJob, Weights
 if TYPE_CHECKING:
     from whichway.contracts import Session
     from whichway.engine.answer import Answerer
-    from whichway.engine.child import Now
+    from whichway.engine.child import Now, Watch
     from whichway.engine.load import Model
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class LocalBackend:
     def __init__(self) -> None:
         self._model: Model | None = None
         self._last: tuple[tuple[str, str], Answerer] | None = None
+        self._expected = False
+        self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     def weights(self, base: str) -> Weights:
         """The base behind "embedded", a folder, or a hub name, with the digest of its files.
@@ -56,6 +59,10 @@ class LocalBackend:
         """LoRA adapters, all weights, either on the top layers only, biases, soft prompts, preferences, probes."""
         return _KINDS
 
+    def expect(self) -> None:
+        """Start the process that trains together with the next model that is loaded: its imports take seconds."""
+        self._expected = True
+
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Train on this machine; one `Adapter` per checkpoint.
 
@@ -71,7 +78,7 @@ class LocalBackend:
         if job.kind == "probe":  # one pass of the model that is in memory here, then a small fit
             yield from probe.train(model, job, folder)
         else:
-            yield from _train_apart(model, job, folder, adapter)
+            yield from _train_apart(model, job, folder, adapter, functools.partial(_say, self.watch))
 
     def _session(self, weights: Weights, adapter: Path | None) -> Answerer:
         model = self._base(weights)
@@ -82,7 +89,7 @@ class LocalBackend:
         return self._last[1]
 
     def _base(self, weights: Weights) -> Model:
-        from whichway.engine import load
+        from whichway.engine import child, load
 
         folder = _find(weights.base)
         mark = load.revision(folder)
@@ -90,6 +97,8 @@ class LocalBackend:
             raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
         if self._model is None or self._model.revision != mark:
             self._model = self._last = None
+            if self._expected:
+                child.start()
             self._model = load.load(folder)
         return self._model
 
@@ -118,7 +127,9 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
     return Answerer(soft.behind(model, module), module)
 
 
-def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+def _train_apart(
+    model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: Watch
+) -> Iterator[Adapter]:
     """Train in a process of its own, on this model's files."""
     import torch
 
@@ -129,12 +140,17 @@ def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None
     errand = child.Errand(
         model.folder.resolve(), model.revision, trunk, job, folder.resolve(), place, torch.get_num_threads()
     )
-    yield from child.train(errand, _say)
+    yield from child.train(errand, watch)
 
 
-def _say(now: Now) -> None:
+def _say(tell: Callable[[Mapping[str, Any]], None] | None, now: Now) -> None:
+    """Where a training stands, to the log and to whoever watches it."""
     rate = now.tokens / now.seconds if now.seconds else 0.0
-    log.info("step %d of %d, loss %.3f, %.0f tokens/s", now.step, now.steps, now.loss, rate)
+    left = now.seconds / now.step * (now.steps - now.step)
+    log.info("step %d of %d, loss %.3f, %.0f tokens/s, %.0f s left", now.step, now.steps, now.loss, rate, left)
+    if tell is not None:
+        facts = {"step": now.step, "steps": now.steps, "loss": now.loss}
+        tell({**facts, "tokens_per_second": rate, "seconds_left": left})
 
 
 def backend() -> LocalBackend:

@@ -10,7 +10,7 @@ from whichway.errors import OptionError
 from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
-    from whichway.tasks import Examined
+    from whichway.tasks import Examined, Spec
 
 SHARES = re.compile(r"\d+(\.\d+)?(/\d+(\.\d+)?){2}")
 
@@ -21,7 +21,18 @@ def asked(flags: TaskFlags) -> Examined:
     Raises:
         UserError: the task file, the data or a flag is at fault.
     """
-    from whichway.tasks import examine, from_flags
+    from whichway.tasks import examine
+
+    return examine(spec_of(flags))
+
+
+def spec_of(flags: TaskFlags) -> Spec:
+    """What is said about the task, as a task file would say it.
+
+    Raises:
+        UserError: the task file or a flag is at fault.
+    """
+    from whichway.tasks import from_flags
 
     keys = ("data", "target", "ask", "name", "metric", "group", "id", "volume", "margin")
     said: dict[str, Any] = {key: getattr(flags, key) for key in keys}
@@ -37,7 +48,7 @@ def asked(flags: TaskFlags) -> Examined:
 
         found = ([one] if isinstance(one, Prompt) else prompts_of(one) for one in spec.prompt)
         spec = spec.model_copy(update={"prompt": tuple(prompt for prompts in found for prompt in prompts)})
-    return examine(spec)
+    return spec
 
 
 def _split(text: str) -> str | dict[str, float]:

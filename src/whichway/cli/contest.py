@@ -85,7 +85,7 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
 
 def _estimated(ready: Ready, listener: Listener) -> Listener:
     """Estimate a run that has not begun; the returned listener puts the estimate beside its plan."""
-    if not ready.probe or ready.folder.exists():
+    if not ready.probe or (ready.folder / "plan.json").exists():
         return listener
     from whichway.contest.rehearse import write_estimate
 

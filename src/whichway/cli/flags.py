@@ -49,7 +49,7 @@ class TaskFlags:
 class ContestFlags:
     """How the contest is held."""
 
-    ways: Annotated[str | None, Option(help="Ways to try, with commas; default: see `whichway plan`.")] = None
+    ways: Annotated[str | None, Option(help="Ways to try, with commas; all-prompt: every prompting way.")] = None
     set_: Annotated[
         list[str] | None, Option("--set", metavar="WAY.OPTION=VALUE", help="An option of a way; repeatable.")
     ] = None

@@ -88,8 +88,10 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     doors = backends()
     bases = [base_of(word, doors) for word in task.models or (task.model,)]
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
-    checks = metrics.checks_of(task.checks)
-    return House(doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), checks, models=named)
+    return House(
+        doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
+        checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+    )  # fmt: skip
 
 
 def short_names(words: Sequence[str]) -> list[str]:
@@ -161,7 +163,8 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
     """
     known = ways()
     if flags.ways is not None:
-        names = [name.strip() for name in flags.ways.split(",") if name.strip()]
+        words = [word.strip() for word in flags.ways.split(",") if word.strip()]
+        names = list(dict.fromkeys(name for word in words for name in family(word, known)))
     else:
         names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
     for name in names:
@@ -181,6 +184,12 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
     if task.open and flags.ways is None and not task.ways:
         chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
     return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+
+
+def family(word: str, known: Mapping[str, Any]) -> list[str]:
+    """`all-prompt`, `all-tune`, `all-both`, `all-base`: every way whose name starts so; other words are themselves."""
+    kind = word.removeprefix("all-")
+    return [way for way in known if way.startswith(f"{kind}_")] or [word] if word.startswith("all-") else [word]
 
 
 def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -103,6 +103,13 @@ class Screen(AbstractContextManager["Listener"]):
         epochs = self._epochs.get(facts["way"]) or None
         self._move(facts["way"], "training", f"training, epoch {facts['epoch']:.1f}{loss}", facts["epoch"], epochs)
 
+    def _step(self, facts: Mapping[str, Any]) -> None:
+        epochs = self._epochs.get(facts["way"]) or 1.0
+        minutes, seconds = divmod(int(facts["seconds_left"]), 60)
+        rate, left = f"{facts['tokens_per_second']:,.0f} tokens/s", f"{minutes}:{seconds:02d} left"
+        told = f"training, step {facts['step']}/{facts['steps']}, loss {facts['loss']:.3f}, {rate}, {left}"
+        self._move(facts["way"], "training", told, epochs * facts["step"] / facts["steps"], epochs)
+
     def _candidate(self, facts: Mapping[str, Any]) -> None:
         note = f" ({facts['note']})" if facts["note"] else ""
         rows = "" if facts["rows"] == facts["of"] else f" on {facts['rows']} rows"
@@ -154,7 +161,7 @@ class Screen(AbstractContextManager["Listener"]):
 
 EVENTS = (
     *("plan", "way", "say", "score", "train", "halved", "candidate", "race", "raced", "failed", "test", "curve"),
-    *("warning", "probe"),
+    *("warning", "probe", "step"),
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from whichway.cli.flags import TaskFlags
-from whichway.errors import UserError
+from whichway.errors import OptionError, UserError
 
 if TYPE_CHECKING:
     from whichway.nouns import Verdict
@@ -134,6 +134,7 @@ class Estimate:
 
     source: str
     ways: tuple[WayEstimate, ...]
+    scaled: bool = True  # by rows, from another run
 
 
 def estimate(about: Situation, examined: Examined | None, like: Path | None) -> Estimate | None:
@@ -152,6 +153,25 @@ def estimate(about: Situation, examined: Examined | None, like: Path | None) -> 
         seconds = (line.seconds_fit + line.seconds_per_row * line.rows * max(1, line.seeds)) * factor
         ways.append(WayEstimate(line.way, seconds, seconds * price))
     return Estimate(str(run), tuple(ways))
+
+
+def probed(flags: TaskFlags) -> Estimate:
+    """Time and money of each way from a probe of this machine, which takes some seconds.
+
+    Raises:
+        OptionError: there is no task to probe with.
+    """
+    if flags.task is None and flags.data is None:
+        raise OptionError("--probe wants a task: give a task file, or --data.")
+    from whichway.cli.contest import estimate as rehearse
+    from whichway.cli.contest import prepare
+    from whichway.cli.flags import ContestFlags
+    from whichway.cli.screen import follow
+
+    with follow(False) as listener:
+        found = rehearse(prepare(flags, ContestFlags()), listener)
+    ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
+    return Estimate("a probe of this machine", ways, scaled=False)
 
 
 def _of_model(model: str) -> Path | None:

@@ -18,7 +18,7 @@ from whichway.contest.heat import Heat, Lane, hold
 from whichway.contest.race import Entry, Rules, looks, shuffled
 from whichway.contest.till import Bought, Purse, Till
 from whichway.contest.training import Training
-from whichway.contracts import Backend, Metric, Runner
+from whichway.contracts import Attended, Backend, Metric, Runner
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -43,6 +43,7 @@ from whichway.prompts.calibrate import biased
 from whichway.prompts.template import messages
 from whichway.verdict.stats import macro_f1
 
+CUT = "cut off after"  # what a record says of an answer that did not end by itself
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
 
 
@@ -65,7 +66,7 @@ def judge(
         score = metric(example, reply.text)
         outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
         if reply.finish == "length":
-            why = "; ".join(filter(None, (why, f"cut off after {reply.tokens_out} tokens")))
+            why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
     return Record(
         candidate=candidate,
         example=example.id,
@@ -179,8 +180,6 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        if not any(e.target for e in examples):
-            raise WayFailed("there are no wanted answers to learn from")
         rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
@@ -189,6 +188,8 @@ class HouseBench:
         training = Training(
             till, backend, job, key, self.adapter_path(start), lambda index: self._check_purse([f"{key}/{index}"])
         )
+        if isinstance(backend, Attended):
+            backend.watch = lambda facts: till.tell("step", {"way": self._way, "kind": kind, **facts})
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):
@@ -287,7 +288,19 @@ class HouseBench:
         if repeats > 1 and not candidate.decoding.draws:
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
-        return [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
+        crossed = [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
+        cut = sum(CUT in record.why for record in crossed[0])
+        if cut:
+            self.say(f"{candidate.note}: {cut} of {len(test)} answers were {CUT} the limit of tokens; raise max_tokens")
+        return crossed
+
+    def consult(self, candidate: Candidate, examples: Sequence[Example], repeat: int = 0) -> list[Reply]:
+        """Answers to questions of the house's own, such as a judge's: metered, cached and in the ledger like all.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+        """
+        return [reply for reply, _ in self._answers(candidate, examples, self._way, repeat)]
 
     def adapter_path(self, weights: Weights) -> Path | None:
         """Where the trained part of weights lies in the cache."""

@@ -8,6 +8,7 @@ kept beside it, so that a run killed between the answer and its ledger line stil
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from whichway.nouns import Reply, Request, Weights, digest, to_json
 
 def reply_key(version: str, weights: Weights, request: Request) -> str:
     """Key of one reply."""
-    return digest([version, weights.key, request.content], 32)
+    return digest([version, weights.key, request], 32)
 
 
 class Cache:
@@ -107,5 +108,7 @@ class Cache:
             held.release()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what trainings of a run read together (activations) is large and quickly made again."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder / "trainings" / "states", ignore_errors=True)
         self._db.close()

@@ -85,7 +85,7 @@ def kept(prompts: int, rows: int, start: float) -> int:
 
 
 def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
-    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay so many."""
+    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls pay fewer."""
     starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
     for start in starts:
         paid, before, going = 0, 0, prompts

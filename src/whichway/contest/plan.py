@@ -152,6 +152,7 @@ def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     versions = {name: b.version for name, b in house.backends.items() if name in used}
     if "local" in doors:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
+    versions |= {"judge": f"{house.judge.backend} {house.judge.revision}"} if house.judge else {}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
 
 

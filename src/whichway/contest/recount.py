@@ -30,6 +30,7 @@ from whichway.contest.folder import (
     read_status,
 )
 from whichway.contest.forgetting import read_forgetting
+from whichway.contest.forms import spread_over_forms
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Race
@@ -92,7 +93,8 @@ def recount(
     plan = read_plan(folder)
     rows = read_rows(folder)
     test = [row for row in rows if row["split"] == "test"]
-    answers = _answers(read_records(folder))
+    records = read_records(folder)
+    answers = _answers(records)
     candidates = read_candidates(folder)
     calls = _test_calls(folder)
     arms = [
@@ -108,6 +110,8 @@ def recount(
         models=_models(plan),
         forgetting=read_forgetting(folder),
         repeats=int(plan.get("repeats") or 1),
+        formats=spread_over_forms(plan["ways"], candidates, records),
+        judged=tuple(read_lines(folder / "judgements.jsonl")),
     )
     return Counted(plan, tuple(arms), side)
 

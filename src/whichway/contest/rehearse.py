@@ -45,6 +45,7 @@ class Amount:
     memory_bytes: int | None  # of the process that needs most
     disk_bytes: int  # trained parts in the cache
     reason: str = ""  # why it will fail; "" when nothing speaks for it
+    opening_seconds: float = 0.0  # by the clock: beginning trainings and loading what they made; in no ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class Estimate:
     def seconds(self) -> float:
         """All of them."""
         return sum(amount.seconds for amount in self.ways.values())
+
+    @property
+    def clock_seconds(self) -> float:
+        """All of them with what is not in the ledger: what a user will wait."""
+        return self.seconds + sum(amount.opening_seconds for amount in self.ways.values())
 
 
 def estimate(task: Task, house: House, settings: Settings, listener: Listener) -> Estimate:
@@ -76,6 +82,7 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
         took: list[dict[str, float]] = []
         for race in _races(task, settings):
             folder = Path(place) / ("raced" if race else "whole")
+            stage.race, stage.trained = race, {}
             rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), stage.hear)
             took.append(seconds_of(folder))
             reasons = {name: _reason(folder, name) for name in settings.ways}
@@ -84,7 +91,8 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
         for name in settings.ways:
             seconds, most = took[0].get(name, 0.0), took[-1].get(name, 0.0)
             memory, disk = stage.memory.get(name), sum(stage.disk[name].values())
-            ways[name] = Amount(seconds, max(seconds, most), seconds * price, memory, disk, reasons[name])
+            opening = stage.opening.get((settings.race, name), 0.0)
+            ways[name] = Amount(seconds, max(seconds, most), seconds * price, memory, disk, reasons[name], opening)
         return Estimate(ways)
 
 
@@ -140,6 +148,11 @@ class Stage:
     gold: Mapping[str, str]  # row text -> wanted answer
     listener: Listener
     way: str = ""
+    race: bool = True
+    opening: dict[tuple[bool, str], float] = field(default_factory=dict)
+    loaded: str | None = None  # the trained part that would be in memory
+    prompt: str = ""  # what the last rows shared
+    trained: dict[str, list[float]] = field(default_factory=dict)  # training -> seconds at each checkpoint so far
     memory: dict[str, int] = field(default_factory=dict)
     disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
@@ -153,6 +166,11 @@ class Stage:
         """Note memory that the contestant on stage needs."""
         if memory:
             self.memory[self.way] = max(memory, self.memory.get(self.way, 0))
+
+    def opens(self, seconds: float) -> None:
+        """Note seconds by the clock that no ledger will hold."""
+        key = (self.race, self.way)
+        self.opening[key] = self.opening.get(key, 0.0) + seconds
 
     def measure(self, what: str) -> None:
         """Say what is looked at."""
@@ -196,16 +214,22 @@ class Pretending:
         self.stage.measure(f"training ({job.kind})")
         cost = self.stage.timings.learning(self.real, job)
         self.stage.needs(cost.peak_bytes)
+        self.stage.opens(cost.opening)
         units, count = units_of(job), int(job.options.get("checkpoints", 1))
+        took = self.stage.trained.setdefault(job.id, [])  # taken up again, it has to start again
+        reached, begun = len(took), len(took)
         for k in range(1, count + 1):
             share = k / count
+            if k > reached:
+                took.append((took[-1] if took else 0.0) + cost.seconds(units / count, int(k - 1 > begun)))
+                took[-1] -= cost.start if k - 1 > begun else 0.0
             name = digest(["rehearsed", job.id, k])
             self.stage.parts[name] = share
             self.stage.disk[self.stage.way][name] = cost.bytes
             made = replace(job.weights, adapter=name, kind=job.kind)
             epoch = float(job.options.get("epochs", 1.0)) * share
-            seconds = cost.seconds(units * share, k - 1)
-            yield Adapter(made, max(1, round(units * share)), epoch, 1.0 / k, seconds, 0, cost.bytes, cost.peak_bytes)
+            step = max(1, round(units * share))
+            yield Adapter(made, step, epoch, 1.0 / k, took[k - 1], 0, cost.bytes, cost.peak_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,4 +276,15 @@ class Improvised:
         self.stage.measure(f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
         found = self.stage.timings.answering(self.real, self.weights, requests)
         self.stage.needs(found.memory_bytes)
-        return found.seconds
+        if self.weights.adapter != self.stage.loaded:
+            self.stage.loaded = self.weights.adapter
+            self.stage.opens(found.opening)
+        return found.seconds + self._prefix(requests) * found.prefix / len(requests)
+
+    def _prefix(self, requests: Sequence[Request]) -> bool:
+        """Whether these rows share another prompt than the last ones did."""
+        *head, last = requests[0].messages
+        told = last.content.removesuffix(self.stage.row(requests[0]))
+        key = digest([self.weights.key, head, told])
+        new, self.stage.prompt = key != self.stage.prompt, key
+        return new

@@ -16,6 +16,7 @@ from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
 from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.contest.forgetting import forgotten
+from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.plan import House, Settings, make_plan
 from whichway.contest.recount import recount
 from whichway.contest.select import (
@@ -31,7 +32,7 @@ from whichway.contest.select import (
     zero_shot_of,
 )
 from whichway.contest.till import Till
-from whichway.contracts import Listener
+from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
 
@@ -65,6 +66,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
         raise OptionError("no way to try: name at least one with --ways.")
     plan = make_plan(task, house, settings)
     refuse(folder)
+    refuse_judge(task, house, settings)
     with alone(settings.cache, folder):
         return _run(task, house, plan, folder, settings, listener)
 
@@ -79,6 +81,7 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
             forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
+        write_judgements(task, till, tried, crossed)
         verdict = recount(folder, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
@@ -119,11 +122,21 @@ def open_till(folder: Path, house: House, settings: Settings, listener: Listener
         cache.close()
 
 
+def _expect(till: Till) -> None:
+    """Trainings are planned: whoever trains may get ready while the prompts are tried."""
+    for name in sorted({base.backend for base in till.house.bases}):
+        backend = till.house.backends[name]
+        if isinstance(backend, Attended):
+            backend.expect()
+
+
 def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
     practice = task.practice()
     rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
+    if any(name.startswith(("tune_", "both_")) for name in names):
+        _expect(till)
     found = {}
     for index, name in enumerate(names):
         till.tell("way", {"way": name, "index": index, "of": len(names)})

@@ -51,6 +51,9 @@ def rules_of(practice: Practice, till: Till) -> Rules:
 def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: Rules) -> Tried:
     """Run a way to its end; each candidate gets its first rows as soon as there is one."""
     tried = Tried(name, till.house.ways[apart(name)[0]], bench)
+    if practice.open and tried.way.KIND != "prompt":
+        tried.reason = "there are no wanted answers to learn from"
+        return tried
     options = fill_options(name, tried.way, till.settings.ways[name])
     try:
         for candidate in tried.way.adapt(practice, bench, options):

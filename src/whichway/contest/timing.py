@@ -21,7 +21,7 @@ from typing import Any
 
 from whichway.contracts import Backend
 from whichway.errors import AdapterNotLive
-from whichway.nouns import Adapter, Reply, Request, TrainJob, TrainRow, Weights, digest
+from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights, digest
 
 FEW, CHUNK = 8, 64  # rows answered at first, and at most
 SHORT = 0.6  # seconds in which the few rows were answered, so that a whole chunk may be
@@ -34,8 +34,10 @@ RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training tha
 class Answering:
     """What a row of some shape takes."""
 
-    seconds: float
+    seconds: float  # behind a shared prompt that was read before
     memory_bytes: int  # of this process, afterwards
+    prefix: float = 0.0  # seconds to read the prompt that rows share, once for rows in a row
+    opening: float = 0.0  # seconds by the clock to load a trained part, which no ledger holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Learning:
     save: float
     bytes: int  # of a trained part
     peak_bytes: int | None
+    opening: float = 0.0  # seconds by the clock to begin, or to take it up again, which no ledger holds
 
     def seconds(self, units: float, saved: int) -> float:
         """After some units, with some checkpoints before this one."""
@@ -134,10 +137,11 @@ class Timings:
         few, whole = _spread(requests, FEW), _spread(requests, CHUNK)
         real, place = self._real(weights)
         try:
-            seconds = _timed(backend, real, place, few, whole)
+            seconds, prefix, opening = _timed(backend, real, place, few, whole)
         except AdapterNotLive:  # so few steps may change nothing that is seen
-            seconds = _timed(backend, replace(weights, adapter=None, kind="none"), None, few, whole)
-        return Answering(seconds, psutil.Process().memory_info().rss)
+            seconds, prefix, _ = _timed(backend, replace(weights, adapter=None, kind="none"), None, few, whole)
+            opening = 0.0
+        return Answering(seconds, psutil.Process().memory_info().rss, prefix, opening if place else 0.0)
 
     def _real(self, weights: Weights) -> tuple[Weights, Path | None]:
         """Weights that can answer in place of rehearsed ones: the base, or a part of the same kind, trained briefly."""
@@ -157,15 +161,18 @@ class Timings:
 
     def _steps(self, backend: Backend, job: TrainJob) -> Learning:
         """Two trainings of a few steps: one checkpoint, then two."""
+        began = time.perf_counter()
         short = self._run(backend, job, 2, 1)[-1]
+        between = time.perf_counter()
         steps = int(min(max(TRAINING / max(short.seconds / 2, 1e-3), STEPS[0]), STEPS[1])) // 2 * 2 + 2
         half, last = self._run(backend, job, steps, 2)
+        opening = min(between - began - short.seconds, time.perf_counter() - between - last.seconds)
         unit = (half.seconds - short.seconds) / (steps / 2 - 2) if steps > 4 else (last.seconds - half.seconds) / 2
         if unit <= 0:  # the first steps were slower than all later ones together
             unit = half.seconds / (steps / 2)
         save = max(0.0, last.seconds - half.seconds - unit * steps / 2)
         start = max(0.0, short.seconds - 2 * unit)
-        return Learning(start, unit, save, last.bytes, last.peak_bytes)
+        return Learning(start, unit, save, last.bytes, last.peak_bytes, max(0.0, opening))
 
     def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
         batch = int(job.options.get("batch", 16))
@@ -175,11 +182,13 @@ class Timings:
         return self._trained(backend, replace(job, rows=rows, options=options))
 
     def _whole(self, backend: Backend, job: TrainJob) -> Learning:
-        """A quarter of the rows, then all of them where that is quick."""
+        """A quarter of the rows, then all of them, where that is quick twice."""
         rows = _spread(job.rows, max(CHUNK, len(job.rows) // 4))
         made = self._trained(backend, replace(job, rows=rows))[-1]
-        if made.seconds < 2 * TRAINING and len(rows) < len(job.rows):
-            rows, made = job.rows, self._trained(backend, job)[-1]
+        for _ in range(2 if made.seconds < TRAINING / 2 else int(made.seconds < 2 * TRAINING)):
+            again = self._trained(backend, job)[-1]
+            made = again if len(rows) < len(job.rows) or again.seconds < made.seconds else made
+            rows = job.rows
         return Learning(0.0, made.seconds / len(rows), 0.0, made.bytes, made.peak_bytes)
 
     def _trained(self, backend: Backend, job: TrainJob) -> list[Adapter]:
@@ -210,8 +219,13 @@ def _part(weights: Weights, kind: str) -> tuple[str, str, str]:
 
 def _timed(
     backend: Backend, weights: Weights, place: Path | None, few: Sequence[Request], whole: Sequence[Request]
-) -> float:
-    """Seconds a row, as the backend reports them; the first answers, slower than all others, are not counted."""
+) -> tuple[float, float, float]:
+    """Seconds of a row and of the prompt that rows share, as the backend reports them, and by the clock of opening.
+
+    The first answers, slower than all others, are not counted. A session may keep the last shared prompt, so another
+    one is asked in between; then some rows pay for theirs, and the next do not. Of two times the shorter stands: what
+    comes in between only ever adds.
+    """
 
     def asked(requests: Sequence[Request]) -> tuple[list[Reply], float]:
         began = time.perf_counter()
@@ -219,11 +233,16 @@ def _timed(
             replies = (session.choose if requests[0].labels else session.generate)(requests)
         return replies, time.perf_counter() - began
 
-    asked(few[:2])
-    replies, took = asked(few)
-    if took < SHORT and len(whole) > len(few):
-        replies, _ = asked(whole)
-    return sum(reply.seconds for reply in replies) / len(replies)
+    first, opened = asked(few[:2])
+    asked([replace(few[0], messages=(Message("user", "?"),))])
+    cold, took = asked(few)
+    some = whole if took < SHORT else few
+    row = min(_total(asked(some)[0]) for _ in range(2 if took < SHORT else 1)) / len(some)
+    return row, max(0.0, _total(cold) - row * len(cold)), max(0.0, opened - _total(first))
+
+
+def _total(replies: Sequence[Reply]) -> float:
+    return sum(reply.seconds for reply in replies)
 
 
 def _bucket(size: float) -> int:

@@ -9,6 +9,10 @@ it.
 - Answering: `render` makes token ids (the same for learning), `answer` scores labels, `decode` writes.
 - Learning: `options`, `trainee`, `learn` (in a process of its own: `child`), `below` and `kept` for states that many
   trainings read, `probe` for a head on frozen states.
+
+A GPU is taken when there is one that computes (`load.device`). Tensors are made where the model is and attention is
+PyTorch's fused one there; tests hold that on a device without numbers. It has not been run on a real GPU yet, and there
+are no CUDA graphs and no compiling.
 """
 
 import os

@@ -13,6 +13,7 @@ import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import forward, pack, rates
+from whichway.engine import decoder, forward, pack, rates
 from whichway.engine.decode import Batch, Draw, Writing
 from whichway.engine.load import Model
 from whichway.engine.pack import Shared, Tree
@@ -30,6 +31,8 @@ from whichway.nouns import Reply, Request
 T = TypeVar("T")
 _ROWS = {"cpu": 64, "cuda": 256}  # decoded together
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
+_SMALL = 32 << 20  # bytes of weights that a processor's cache holds
+_PART = 8  # rows that are worth a thread of their own
 READ = 256  # tokens of plain text in one pass
 
 
@@ -93,6 +96,9 @@ class Answerer:
         self._prefix = Shared([], None)
         self._common = 0  # tokens that the prompts of the call share
         self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
+        self._first = 0  # number of the call's first row
+        self._small = model.device.type == "cpu" and decoder.trunk_of(module) is not None and _bytes(module) <= _SMALL
+        self._hands = 1  # parts of the call that are answered side by side
 
     @torch.no_grad()
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
@@ -145,8 +151,22 @@ class Answerer:
         size = len(self._prefix.ids)
         each = (time.perf_counter() - start) / len(open_)
         rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
-        for row, reply in zip(rows, work(rows), strict=True):
+        self._first = rows[0].number
+        for row, reply in self._side_by_side(rows, work):
             replies[row.number] = reply
+
+    def _side_by_side(self, rows: list[Row], work: Callable[[list[Row]], list[Reply]]) -> list[tuple[Row, Reply]]:
+        """Answer rows; those of a small model in parts, a thread each.
+
+        Its products are too short to be shared among threads: waiting for each other would take a third of the time.
+        """
+        hands = self._hands = max(1, min(torch.get_num_threads(), len(rows) // _PART)) if self._small else 1
+        if hands == 1:
+            return list(zip(rows, work(rows), strict=True))
+        parts = [rows[n::hands] for n in range(hands)]
+        with rates.using(1), ThreadPoolExecutor(hands) as pool:
+            done = list(pool.map(torch.no_grad()(work), parts))
+        return [pair for part, replies in zip(parts, done, strict=True) for pair in zip(part, replies, strict=True)]
 
     def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
         room = self.model.context - len(prompt)
@@ -190,7 +210,7 @@ class Answerer:
                 work = functools.partial(self._scores, trie=trie)
                 scores = halving(functools.partial(self._timed, work=work), batch)
                 for row, numbers in zip(batch, scores, strict=True):
-                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, row is rows[0]))
+                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, row.number == self._first))
         return [replies[row.number] for row in rows]
 
     def _likelier(self, rows: list[Row]) -> list[Reply]:
@@ -202,7 +222,7 @@ class Answerer:
                 said = dict(zip(row.request.labels, numbers, strict=True))
                 text = max(said, key=lambda label: said[label])  # the first of equals
                 size = len(self.model.renderer.answer_ids(text))
-                counts = self._counts(row, row is rows[0])
+                counts = self._counts(row, row.number == self._first)
                 replies[row.number] = Reply(text, *counts, size, row.seconds, said)
         return [replies[row.number] for row in rows]
 
@@ -251,7 +271,7 @@ class Answerer:
         """Run and charge each row its share of the time, by tokens."""
         start = time.perf_counter()
         done = work(rows)
-        rate = (time.perf_counter() - start) / sum(len(row.ids) for row in rows)
+        rate = (time.perf_counter() - start) / sum(len(row.ids) for row in rows) / self._hands
         for row in rows:
             row.seconds += rate * len(row.ids)
         return done
@@ -260,7 +280,7 @@ class Answerer:
 
     def _generate(self, rows: list[Row]) -> list[Reply]:
         written = self._write(rows)
-        counted = [self._counts(row, row is rows[0]) for row in rows]
+        counted = [self._counts(row, row.number == self._first) for row in rows]
         return [self._read(row, ids, counts) for row, ids, counts in zip(rows, written, counted, strict=True)]
 
     def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
@@ -288,7 +308,7 @@ class Answerer:
                 places = max(1, places // 2)
                 continue
             for row, done in zip(rows, writing, strict=True):
-                row.seconds += done.seconds
+                row.seconds += done.seconds / self._hands
             return [done.written for done in writing]
 
     def _over(self, ids: list[int]) -> bool:
@@ -313,6 +333,10 @@ def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -
     text = list(scores)[best]
     size = trie.sizes[row.request.labels.index(text)]
     return Reply(text, *counts, size, row.seconds, scores)
+
+
+def _bytes(module: Any) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:

@@ -101,13 +101,15 @@ class Helper:
         """
         self.start()
         assert self._link is not None
-        ended = False
+        ended = waits = False
         try:
             self._send(errand)
             while True:
                 what, content = self._receive()
                 if what == "adapter":
+                    waits = True
                     yield content
+                    waits = False
                     self._send("go")
                 elif what == "now" and watch is not None:
                     watch(content)
@@ -122,8 +124,17 @@ class Helper:
                     ended = what == "free"
                     raise WayFailed(_told(content))
         finally:
-            if not ended:
+            if not ended and not (waits and self._dismiss()):
                 self.stop()
+
+    def _dismiss(self) -> bool:
+        """End a child that waits at a checkpoint and keep the helper: to import the libraries again takes seconds."""
+        self._send("enough")
+        while self._link is not None:
+            what, _ = self._receive()
+            if what == "free":
+                return True
+        return False
 
     def _send(self, message: Any) -> None:
         assert self._link is not None

@@ -1,7 +1,7 @@
 """Activations that several trainings read: computed once, kept on disk under a digest of all that decides them.
 
-Files lie beside the trainings' folders, so trials, epochs and seeds of one contest share them. A file that cannot be
-written (a full disk) is no error: the numbers are then computed again.
+Files lie beside the trainings' folders, so trials, epochs and seeds of one contest share them; the contest deletes them
+when it ends. A file that cannot be written (a full disk), or is gone, is no error: the numbers are then computed again.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ def kept(beside: Path, key: object, make: Callable[[], dict[str, Tensor]]) -> di
     from safetensors.torch import load_file, save_file
 
     place = beside.parent / "states" / f"{digest(key, 32)}.safetensors"
-    if not place.exists():
-        made = make()
-        if sum(t.numel() * t.element_size() for t in made.values()) > LIMIT:
-            return made
-        temporary = place.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            save_file(made, temporary)
-            temporary.replace(place)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            return made
-    return load_file(place)
+    with contextlib.suppress(FileNotFoundError):
+        return load_file(place)
+    made = make()
+    if sum(t.numel() * t.element_size() for t in made.values()) > LIMIT:
+        return made
+    temporary = place.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_file(made, temporary)
+        temporary.replace(place)
+        return load_file(place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        return made

@@ -206,6 +206,24 @@ def _tokenizer(folder: Path) -> Any:
         raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
+def reading(folder: Path) -> tuple[Any, list[int], int]:
+    """Tokenizer, token ids that end a text, and context of a model, without its weights.
+
+    Raises:
+        ModelError: the folder cannot be read.
+    """
+    config = _config(folder)
+    inner = config.get("text_config") or config
+    generation = folder / "generation_config.json"
+    more = json.loads(generation.read_text(encoding="utf-8")) if generation.exists() else {}
+    ends: list[int] = []
+    for found in (inner, more):
+        eos = found.get("eos_token_id")
+        ends += eos if isinstance(eos, list) else [eos] if eos is not None else []
+    context = inner.get("max_position_embeddings") or inner.get("n_positions") or 2048
+    return _tokenizer(folder), list(dict.fromkeys(ends)), int(context)
+
+
 def _width(folder: Path) -> int:
     config = _config(folder)
     return int(config.get("hidden_size") or config.get("n_embd") or 0)

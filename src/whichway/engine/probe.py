@@ -85,7 +85,7 @@ class Prober(Answerer):
             for batch in self._batches(rows, 0):
                 states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
                 found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
-            return [Reply("", *self._counts(row, row is rows[0]), 0, row.seconds) for row in rows]
+            return [Reply("", *self._counts(row, row.number == self._first), 0, row.seconds) for row in rows]
 
         replies = self._answer(requests, work)
         empty = np.zeros(_PARTS * self.model.hidden, np.float32)

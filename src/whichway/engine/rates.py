@@ -61,9 +61,9 @@ def _usual_seconds() -> float:
     """Of a few small products and sums, as a small model's step is made of; the middle one, so that waiting counts."""
     left, right = torch.ones(256, 512), torch.ones(512, 256)
     seconds = []
-    for _ in range(9):
+    for _ in range(7):
         start = time.perf_counter()
-        for _ in range(4):
+        for _ in range(2):
             (left @ right).sum(-1)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])

@@ -18,7 +18,7 @@ def lines(about: Situation, advice: Advice, estimate: Any, task: Path | None) ->
     Args:
         about: what is known.
         advice: the opinion.
-        estimate: with `source` and `ways` (way, seconds, usd), or None.
+        estimate: with `source`, `scaled` and `ways` (way, seconds, usd), or None.
         task: the task or data file, for the command to run.
     """
     chance = 100 * max(advice.p_tune, 1 - advice.p_tune)
@@ -63,7 +63,8 @@ def time(about: Situation, estimate: Any) -> Iterator[str]:
     if estimate is None:
         yield "Time and money: no finished run of this model is here to scale from; `whichway plan` shows the work."
         return
-    yield f"Time and money of each way, scaled by rows from {estimate.source}, within a factor of 1.5 or so:"
+    how = "scaled by rows from" if estimate.scaled else "from"
+    yield f"Time and money of each way, {how} {estimate.source}, within a factor of 1.5 or so:"
     for way in estimate.ways:
         yield f"  {way.way:<16}{seconds(way.seconds):>10} {usd(way.usd):>10}"
 

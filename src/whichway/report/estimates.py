@@ -24,6 +24,7 @@ class Line:
     memory_bytes: int | None
     disk_bytes: int
     reason: str
+    opening: float = 0.0  # seconds by the clock that no ledger holds
     actual: float | None = None
     peak_bytes: int | None = None  # of the training process
 
@@ -55,6 +56,7 @@ def lines_of(
             memory_bytes=amount["memory_bytes"],
             disk_bytes=amount["disk_bytes"],
             reason=amount["reason"],
+            opening=amount.get("opening_seconds", 0.0),
             actual=None if actual is None else actual.get(way, 0.0),
             peak_bytes=(peaks or {}).get(way),
         )
@@ -73,9 +75,11 @@ def before(rows: Sequence[Line], within: float) -> Iterator[str]:
             for k, (text, width) in enumerate(zip(row, widths, strict=True))
         )
     total, most = sum(r.seconds for r in rows), sum(r.ceiling for r in rows)
+    clock = total + sum(r.opening for r in rows)
     yield (
         f"  In all {seconds(total)} of answering and training, at most {seconds(most)} where racing drops nobody, "
-        f"{usd(sum(r.usd for r in rows))}. The range is a factor of {within:g} either way."
+        f"{usd(sum(r.usd for r in rows))}; about {seconds(clock)} by the clock. The range is a factor of {within:g} "
+        "either way."
     )
     yield from (f"  {row.way} will fail: {row.reason}" for row in rows if row.reason)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whichway.errors import DiskError
+from whichway.findings import JudgeScore
 from whichway.nouns import Pair, Standing, canonical
 from whichway.report import estimates, learning, money, plot, prompt, sections, words
 from whichway.report.read import Run, read, took
@@ -89,14 +90,31 @@ def render(run: Run) -> str:
         estimates=estimates.lines_of(run.estimate, took(run), run.peaks) if run.estimate else [],
         wishes=words.wishes(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
-        variety_plots=[
-            (name, drawn)
-            for name, *size in PLOTS
-            if (drawn := plot.quality_against_variety(run.verdict.varieties, run.verdict.standings, *size))
-        ],
+        variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
+        judge=run.plan.judge if run.verdict.judgement else None,
+        quality="Judge’s level" if _judged(run) else words.metric(run.plan),
+        samples=sections.samples(run),
         check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
         check_rows=sections.check_rows(run.verdict.checks),
     )
+
+
+def _judged(run: Run) -> Mapping[str, JudgeScore]:
+    """A judge's scores by way, if it was found to tell answers apart."""
+    found = run.verdict.judgement
+    return {j.way: j for j in found.scores} if found and found.useful else {}
+
+
+def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
+    """Quality against variety; quality by the judge where its word is worth something, else by the metric."""
+    judged, lines = _judged(run), run.verdict.standings
+    if judged:
+        lines = tuple(
+            replace(s, score=judged[s.way].score, low=judged[s.way].low, high=judged[s.way].high)
+            for s in lines
+            if s.way in judged
+        )
+    return plot.quality_against_variety(run.verdict.varieties, lines, width, height)
 
 
 def environment() -> Environment:

@@ -99,9 +99,10 @@ def _voice(way: str, records: Sequence[Record], closed: bool, plain: bool) -> Vo
         shown = next(r for r in records if _normal(r.text) == common)
         mark = "" if times == len(records) else f"{times} of {len(records)} seeds"
     else:  # free text has no majority
-        shown, mark = records[0], "seed 0" if len(records) > 1 else ""
+        seeds = len({r.candidate for r in records})
+        shown, mark = records[0], "seed 0" if seeds > 1 else f"1 of {len(records)} answers" if len(records) > 1 else ""
     score = shown.score or 0.0
-    marks = [mark, "" if plain or shown.score is None else words.points(score)]
+    marks = [mark, "" if plain or shown.score is None else words.points(score), shown.why if shown.text.strip() else ""]
     return Voice(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
 
 

@@ -16,6 +16,7 @@ from whichway.report.rows import HALF, shorten
 
 FLIPS = 8  # flipping rows shown
 SLICES = 10  # slices shown before the rest
+SAMPLES, SHOWN = 3, 3  # inputs, and different answers of a way to each, that are written out
 BRIEF = 240  # characters of a row's text where it is only an example
 
 
@@ -160,6 +161,29 @@ def _flip(run: Run, row: Row, spreads: Sequence[Spread]) -> Flip:
     text = shorten(row.text)
     brief = text if len(text) <= BRIEF else f"{text[:BRIEF]} …"
     return Flip(brief, shorten(row.target)[:BRIEF], row.origin.replace("\\", "/").rsplit("/", 1)[-1], tuple(told))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An input and some of the answers that each way wrote to it."""
+
+    text: str
+    ways: tuple[tuple[str, int, int, tuple[str, ...]], ...]  # (way, different answers, answers, some of them)
+
+
+def samples(run: Run) -> list[Sample]:
+    """The first inputs with several answers of each way, so that variety can be read and not only counted."""
+    ways = [s for s in run.verdict.standings if s.way in {v.way for v in run.verdict.varieties}]
+    return [_sample(run, row, ways) for row in run.test[:SAMPLES]] if ways else []
+
+
+def _sample(run: Run, row: Row, ways: Sequence[Standing]) -> Sample:
+    told = []
+    for way in ways:
+        written = [shorten(r.text) or "(empty)" for r in run.answers(way, row.id)]
+        different = list(dict.fromkeys(written))
+        told.append((way.way, len(different), len(written), tuple(different[:SHOWN])))
+    return Sample(shorten(row.text), tuple(told))
 
 
 # --- slices

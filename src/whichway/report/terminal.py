@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,7 @@ from whichway.report import estimates, words
 from whichway.report.read import Run, paid, read, took
 
 WIDE = 104  # columns from which notes have a place of their own
-LEAST = {  # columns from which each is shown
-    "Kind": 70, "Dev": 60, "To make": 70, "Per row": 76, "Per 1000": 48, "Note": WIDE,
-}  # fmt: skip
-USUAL = 13  # letters of a way's name, on which these rest
+SPARE = ("Per row", "To make", "Kind", "Dev", "Per 1000")  # columns that a narrow terminal does without, in this order
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
@@ -53,24 +51,33 @@ def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None
 
 
 def _table(run: Run, width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2 if width >= WIDE else 1, 0, 0))
+    gap = 2 if width >= WIDE else 1
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     score = f"{words.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
-    longest = max((len(s.way) for s in run.verdict.standings), default=0)
-    room = width - max(0, longest - USUAL)
-    shown = [title for title in titles if room >= LEAST.get(title, 0)]
+    lines = run.verdict.standings
+    rows = [dict(zip(titles, _cells(s, s.way == run.verdict.choice), strict=True)) for s in lines]
+    shown = _shown(titles, rows, width, gap)
     for title in shown:
-        right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", "Kind", "Note")
-        table.add_column(
-            title, justify="right" if right else "left", no_wrap=not fold and width >= LEAST["Dev"],
-            overflow="fold", min_width=min(longest + 2, width // 2) if title == "Way" else None,
-        )  # fmt: skip
-    for standing in run.verdict.standings:
+        right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", score, "Note")
+        table.add_column(title, justify="right" if right else "left", no_wrap=not fold, overflow="fold")
+    for standing, cells in zip(lines, rows, strict=True):
         chosen = standing.way == run.verdict.choice
         style = "bold" if chosen else "dim" if standing.status == "failed" else ""
-        cells = dict(zip(titles, _cells(standing, chosen), strict=True))
         table.add_row(*(cells[title] for title in shown), style=style)
     return table
+
+
+def _shown(titles: Sequence[str], rows: Sequence[Mapping[str, Text]], width: int, gap: int) -> list[str]:
+    """The columns that fit; the note has room of its own on a wide terminal, and folds."""
+    shown = [title for title in titles if title != "Note" or width >= WIDE]
+    for spare in SPARE:
+        fixed = [title for title in shown if title != "Note"]
+        wide = [max(len(title), *(len(row[title]) for row in rows), 0) for title in fixed]
+        if sum(wide) + (gap + 1) * len(wide) - 1 <= width:
+            break
+        shown.remove(spare)
+    return shown
 
 
 def _cells(s: Standing, chosen: bool) -> list[Text]:

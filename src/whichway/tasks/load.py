@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Prompt, Split, Task
+from whichway.errors import DataError, OptionError, UserError, did_you_mean
+from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
 from whichway.prompts import text
 from whichway.tasks import check, columns, metrics, open_ended, read, split
 from whichway.tasks.metrics import checks, json_fields, numeric
@@ -89,7 +90,33 @@ def _examine_open(spec: Spec) -> Examined:
         )
     table = _table(spec) if spec.inputs is None else None
     task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
+    task = replace(task, **_said(spec))
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A row as its file holds it, copies too, with the split that its data gave it and the target as it is spelled."""
+
+    example: Example
+    side: Split | None
+    said: str
+
+
+def sources(spec: Spec) -> list[Source]:
+    """Every row of a task in the order of its file, before copies are dropped. Raises as `load` does.
+
+    Raises:
+        UserError: the rows have no wanted answers, or two answers each.
+    """
+    table = _table(spec)
+    parts = _columns(spec, table)
+    if parts.rejected:
+        raise UserError("Preferences (chosen and rejected answers) are no chat lines; they are trained as they are.")
+    samples = _samples(table, parts)
+    labels, _ = _judge(spec, samples, False)
+    spelled, _ = _spelled(samples, labels)
+    return [Source(new.example, new.side, old.example.target) for old, new in zip(samples, spelled, strict=True)]
 
 
 def read_inputs(path: Path, fields: Sequence[str]) -> list[Example]:
@@ -353,18 +380,36 @@ def _task(
         test=of("test"),
         metric=metric,
         labels=labels,
-        model=spec.models[0] if spec.models else spec.model,
-        volume=spec.volume,
-        margin=spec.margin,
-        budget=spec.budget.budget() if spec.budget else None,
-        ways=spec.ways,
-        curve=spec.curve,
-        models=spec.models if len(spec.models) > 1 else (),
-        prompts=tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
         checks=_checks(spec, parts),
-        judge=spec.judge.spec() if spec.judge and not labels else None,
-        repeats=spec.repeats,
+        judge=_beside(spec, labels),
+        **_said(spec),
     )
+
+
+def _said(spec: Spec) -> dict[str, Any]:
+    """What a task takes over from its spec, whatever its rows are."""
+    return {
+        "model": spec.models[0] if spec.models else spec.model,
+        "volume": spec.volume,
+        "margin": spec.margin,
+        "budget": spec.budget.budget() if spec.budget else None,
+        "ways": spec.ways,
+        "curve": spec.curve,
+        "models": spec.models if len(spec.models) > 1 else (),
+        "prompts": tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
+        "repeats": spec.repeats,
+    }
+
+
+def _beside(spec: Spec, labels: tuple[str, ...]) -> JudgeSpec | None:
+    """A judge of free text.
+
+    Raises:
+        OptionError: the answers are labels.
+    """
+    if spec.judge is not None and labels:
+        raise OptionError("judge: the answers are labels, right or wrong. Leave judge: out, or say labels: [].")
+    return spec.judge.spec() if spec.judge else None
 
 
 def _checks(spec: Spec, parts: columns.Columns) -> MetricSpec | None:

@@ -24,6 +24,10 @@ from whichway.tasks.split import point
 LEAST = 3
 DEV_FROM = 12
 REPEATS = 5
+POOR = (
+    "The embedded model is far too small to write well (often a word or two): its numbers are measured like any "
+    "other's, its texts are not worth sending. Name a model of yours: --model."
+)
 INLINE = Path("inputs")  # where rows of the task file itself come from, in messages
 
 
@@ -34,7 +38,7 @@ def is_open(spec: Spec) -> bool:
 
 
 def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[Task, list[str], list[str]]:
-    """The task, with notes and warnings.
+    """The task with all that its rows decide, and notes and warnings; `load` adds what else the spec says.
 
     Args:
         spec: without a target.
@@ -59,17 +63,16 @@ def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[T
             "input to input; 8 are a start."
         )
     dev, test, told = _halves(rows, passed["split"])
-    judged = metric or MetricSpec("checks")
-    task = Task(
-        name=spec.name or _name(spec), ask=spec.ask, train=(), dev=dev, test=test, metric=judged, model=spec.model,
-        volume=spec.volume, margin=spec.margin, budget=spec.budget.budget() if spec.budget else None, ways=spec.ways,
-        curve=spec.curve, checks=metric, judge=spec.judge.spec() if spec.judge else None, repeats=spec.repeats,
-    )  # fmt: skip
+    judge = spec.judge.spec() if spec.judge else None
+    name = spec.name or (spec.data.stem if spec.data is not None else "open")
+    task = Task(name, spec.ask, (), dev, test, metric or MetricSpec("checks"), checks=metric, judge=judge)
     doubles = len(table.rows) - len(rows)
-    notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn.", told]
+    notes = ["Open-ended: without wanted answers nothing is trained, and baselines have nothing to learn."]
     notes += [f"input: {', '.join(names)}{part}."] if spec.input is None and spec.inputs is None else []
     notes += [] if metric else ["No checks: every answer that is not empty scores 100; the judge stands beside."]
-    return task, notes, [f"{doubles} inputs stand twice and count once."] if doubles else []
+    warnings = [f"{doubles} inputs stand twice and count once."] if doubles else []
+    warnings += [POOR] if spec.model == "embedded" else []
+    return task, [*notes, *([told] if dev else [])], [*warnings, *([] if dev else [told])]
 
 
 def _inline(spec: Spec) -> Table:
@@ -151,7 +154,3 @@ def _side(row: Row, column: str | None) -> Split | None:
     if word.casefold() not in SPLIT_WORDS:
         raise DataError(f"{row.where}: column '{column}' says '{word[:40]}', no split. Use dev or test.")
     return SPLIT_WORDS[word.casefold()]
-
-
-def _name(spec: Spec) -> str:
-    return spec.data.stem if spec.data is not None else "open"

@@ -256,7 +256,7 @@ def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
         inside = f" in {at[0]}" if len(at) > 1 else ""
         return at, f"unknown key '{at[-1]}'{inside}.{did_you_mean(str(at[-1]), known)}"
     if first["type"] == "missing":
-        return at, f"{key}.{at[-1]} is missing."
+        return at, f"{key} is missing."
     if first["type"] == "model_type" and not at:
         return at, "a task file holds keys and values, such as `data: tickets.csv`."
     reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
-from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, dissent, stats, wishes, words
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -14,6 +15,7 @@ from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.facts import Facts, champions
 from whichway.verdict.figures import clean, percent, points
+from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
@@ -65,6 +67,8 @@ class Side:
     models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
     forgetting: tuple[Forgetting, ...] = ()
     repeats: int = 1  # answers to each test row that were asked for
+    formats: tuple[Formats, ...] = ()
+    judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
 
 
 def decide(
@@ -112,12 +116,14 @@ def decide(
         crossovers=crossed(drawn, ordered, table) if drawn else (),
         slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
+        formats=side.formats,
         selections=selected(ordered, lines, side.dev_rows),
         race=side.race,
         models=side.models,
         forgetting=side.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
+        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence, margin),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -147,6 +153,7 @@ def decide(
             *(replace(s, part="variety") for s in wanted),
         ),
         spreads=facts.spreads,
+        formats=facts.formats,
         selections=facts.selections,
         break_even=facts.break_even,
         slices=facts.slices,
@@ -158,6 +165,7 @@ def decide(
         forgetting=side.forgetting,
         varieties=facts.varieties,
         checks=checked(table),
+        judgement=facts.judgement,
     )
 
 

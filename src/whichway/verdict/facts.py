@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whichway.findings import BreakEven, Crossover, Forgetting, Race, Selection, Slice, Spread, Variety
+from whichway.findings import (
+    BreakEven,
+    Crossover,
+    Forgetting,
+    Formats,
+    Judgement,
+    Race,
+    Selection,
+    Slice,
+    Spread,
+    Variety,
+)
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.figures import Said, bare, percent, signed, whole
@@ -26,11 +37,13 @@ class Facts:
     crossovers: tuple[Crossover, ...] = ()
     slices: tuple[Slice, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    formats: tuple[Formats, ...] = ()
     selections: tuple[Selection, ...] = ()
     race: Race | None = None
     forgetting: tuple[Forgetting, ...] = ()
     models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
     varieties: tuple[Variety, ...] = ()  # in the order of cost
+    judgement: Judgement | None = None
     answers: tuple[Answers, ...] = ()  # what the varieties were measured on
 
     def way(self, k: int) -> str:

@@ -1,6 +1,7 @@
-"""For written answers: which way to take by a user who wants variety, and by one who wants sameness.
+"""For written answers: which way suits who wants variety, and which one who wants sameness.
 
-Only ways whose quality is not shown worse than the best come into question. Variety is one minus the similarity of two
+Only ways whose quality is not shown worse than the best come into question, by the metric and, where a judge was found
+to tell answers apart, by the judge too. Variety is one minus the similarity of two
 answers to one input; of ways that are as varied, the one that the rule would prefer comes first (score, then cost).
 """
 
@@ -23,6 +24,8 @@ def wishes(facts: Facts) -> tuple[Sentence, ...]:
     if ruling is None or not facts.varieties:
         return ()
     standing = {facts.way(k) for k in ruling.standing}
+    if facts.judgement is not None and facts.judgement.useful:
+        standing &= {j.way for j in facts.judgement.scores if j.standing}
     able = [v for v in facts.varieties if v.way in standing]
     if not able:
         return ()
@@ -62,7 +65,7 @@ def most_alike(facts: Facts, able: list[Variety]) -> Iterator[Sentence]:
     said = Said()
     if fixed:
         best, others = fixed[0], [v.way for v in fixed[1:]]
-        quality = scored(said, _line(facts, best))
+        quality = _quality(said, facts, best)
         same = f" So {'do' if len(others) > 1 else 'does'} {listed(others)}." if others else ""
         yield said.sentence(
             f"If you want sameness, take {best.way}: it does not draw, so one input always gets one answer; quality "
@@ -91,11 +94,21 @@ def _told(said: Said, facts: Facts, found: Variety) -> str:
         low = said("similarity.low", found.similarity.low, bare)
         alike += f" ({low}–{said('similarity.high', found.similarity.high, bare)})"
     equal = said("agreement", found.agreement.value, percent)
-    fresh, quality = said("distinct_2", found.distinct_2.value, percent), scored(said, _line(facts, found))
-    return (
-        f"two of its answers to one input are {alike} alike and in {equal} of pairs the same, {fresh} of its word "
-        f"pairs are different ones; quality {quality}"
-    )
+    fresh = ""
+    if found.distinct_2 is not None:
+        fresh = f", {said('distinct_2', found.distinct_2.value, percent)} of its word pairs are different ones"
+    quality = _quality(said, facts, found)
+    same = f"{alike} alike and in {equal} of pairs the same"
+    return f"two of its answers to one input are {same}{fresh}; quality {quality}"
+
+
+def _quality(said: Said, facts: Facts, found: Variety) -> str:
+    """The metric's score, and a useful judge's."""
+    told = scored(said, _line(facts, found))
+    if facts.judgement is None or not facts.judgement.useful:
+        return told
+    own = [j for j in facts.judgement.scores if j.way == found.way]
+    return f"{told}, by the judge {said('judge', own[0].score, percent)}" if own else told
 
 
 def _against(facts: Facts, best: Variety, other: Variety) -> str:

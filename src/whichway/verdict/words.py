@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from whichway.findings import Sentence
 from whichway.verdict.facts import Facts, gap, scored
 from whichway.verdict.figures import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.judge_words import judged
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -112,6 +113,8 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *worth(facts),
         *forgot(facts, ruling),
         *spreads(facts),
+        *formats(facts),
+        *judged(facts),
         *winners_curse(facts, ruling),
         *saved(facts),
         *unread(facts),
@@ -258,6 +261,19 @@ def spreads(facts: Facts) -> Iterator[Sentence]:
             parts.append(f"{found.way} {' and '.join(noise)}")
     if parts:
         yield said.sentence(f"Outcome variability: {', '.join(parts)}.")
+
+
+def formats(facts: Facts) -> Iterator[Sentence]:
+    """What the form of the prompt alone does to the dev score."""
+    for found in facts.formats:
+        said = Said()
+        low, high = said("low", found.low, percent), said("high", found.high, percent)
+        forms, rows = said("forms", found.forms, whole), said("rows", found.rows, whole)
+        luck = f"; the luck of the rows alone gives {said('luck_sd', found.luck_sd, points)}"
+        yield said.sentence(
+            f"Form alone moves {found.way} between {low} ({found.worst}) and {high} ({found.best}): {forms} forms of "
+            f"the same words on the same {rows} dev rows, standard deviation {said('sd', found.sd, points)}{luck}."
+        )
 
 
 def winners_curse(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:

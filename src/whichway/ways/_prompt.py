@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Practice, Weights
+from whichway.nouns import Candidate, Example, Practice, Prompt, Weights
 
 
 class _OneSeed:
@@ -25,6 +25,8 @@ class _OneSeed:
 def best_prompt(task: Practice, bench: Bench, names: Sequence[str], base: Weights | None = None) -> Candidate:
     """The candidate of these prompting ways that is best on dev, the first of equals.
 
+    Prompts that choose shots for each row are passed over: a training row would find itself among them.
+
     Args:
         task: what is asked.
         bench: where; candidates that the ways themselves enter cost their list price here too.
@@ -36,12 +38,19 @@ def best_prompt(task: Practice, bench: Bench, names: Sequence[str], base: Weight
         WayFailed: none of them gave a prompt.
     """
     one = cast(Bench, _OneSeed(bench, base or bench.base))
-    found = [(bench.value(candidate), candidate) for candidate in _candidates(task, one, names)]
+    fixed = (candidate for candidate in _candidates(task, one, names) if not candidate.prompt.pool)
+    found = [(bench.value(candidate), candidate) for candidate in fixed]
     if not found:
         raise WayFailed("no prompting way gave a prompt to start from")
     value, best = max(found, key=lambda pair: pair[0])
     bench.say(f"best of {len(found)} prompts: {best.note}, dev {value:.3f}")
     return best
+
+
+def not_shown(examples: Sequence[Example], prompt: Prompt) -> tuple[Example, ...]:
+    """The rows that are no shots of the prompt: their answers stand there already."""
+    shown = {shot.text for shot in prompt.shots}
+    return tuple(example for example in examples if example.text not in shown)
 
 
 def _candidates(task: Practice, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:

@@ -14,7 +14,7 @@ from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Example, Practice, Prompt
 from whichway.prompts.plain import first_prompt
-from whichway.ways._prompt import best_prompt
+from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._train import Training, trained
 
 KIND = "both"
@@ -53,16 +53,17 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
 def _answered(task: Practice, bench: Bench, teacher: Candidate, least: float) -> list[Example]:
     """Training rows with the teacher's answers for targets, those that the metric finds good."""
-    records = bench.score(teacher, task.train)
+    asked = not_shown(task.train, teacher.prompt)
+    records = bench.score(teacher, asked)
     kept = [
         replace(example, target=record.text)
-        for example, record in zip(task.train, records, strict=True)
+        for example, record in zip(asked, records, strict=True)
         if record.score is not None and record.score >= least and record.text.strip()
     ]
-    bench.say(f"the teacher answered {len(kept)} of {len(task.train)} rows well enough to learn from")
+    bench.say(f"the teacher answered {len(kept)} of {len(asked)} rows well enough to learn from")
     if len(kept) < min(FEWEST, len(task.train)):
         raise WayFailed(
-            f"the teacher answered only {len(kept)} of {len(task.train)} training rows with a score of {least:g} or "
+            f"the teacher answered only {len(kept)} of {len(asked)} training rows with a score of {least:g} or "
             "more; name a better one with both_distill.teacher, or lower both_distill.keep"
         )
     return kept

@@ -13,7 +13,7 @@ from typing import Literal
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
-from whichway.ways._prompt import best_prompt
+from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._train import Training, trained
 from whichway.ways.tune_lora import adapter
 
@@ -39,4 +39,8 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
     prompt = best_prompt(task, bench, options.prompts).prompt
-    yield from trained(task, bench, "lora", options, prompt=prompt, **adapter(options.rank, options.variant))
+    rows = not_shown(task.train, prompt)
+    if not rows:
+        raise WayFailed("every training row is a shot of the best prompt; none is left to train on")
+    numbers = adapter(options.rank, options.variant)
+    yield from trained(task, bench, "lora", options, prompt=prompt, examples=rows, **numbers)

@@ -28,6 +28,10 @@ class Options:
     headings: tuple[Headings, ...] = field(
         default=("markdown",), metadata={"help": "how headings are written: markdown, colon, tags, capitals, none"}
     )
+    spread: bool = field(
+        default=True,
+        metadata={"help": "answer every dev row in every form before racing, so that the spread over forms is known"},
+    )
     layout: Layout = field(default="system", metadata={"help": "where the instructions stand: system or user"})
     calibrate: int = field(
         default=64, metadata={"help": "training inputs (without targets) for batch calibration; 0: none"}
@@ -53,4 +57,6 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
             if task.labels and options.calibrate:
                 asked = bench.ask(candidate, task.train[: options.calibrate])
                 candidate = calibrated(candidate, asked) or candidate
+            if options.spread:
+                bench.value(candidate)
             yield candidate

@@ -2,9 +2,9 @@
 
 Chain of thought (Wei et al. 2022, arXiv 2201.11903; zero-shot as in arXiv 2205.11916) and self-consistency (Wang et al.
 2022, arXiv 2203.11171): several texts are drawn and the most frequent answer counts. Over 100 papers the gain is large
-on mathematics and symbols and about nothing elsewhere (arXiv 2409.12183), so it has to earn its tokens on your dev rows.
-A text without the mark has no answer: it is counted as unparsed, never as a wrong one. Closed labels are read off the
-text here, not scored, because the thoughts come first.
+on mathematics and symbols and about nothing elsewhere (arXiv 2409.12183), so it has to earn its tokens on dev. A text
+without the mark has no answer: it is counted as unparsed, never as a wrong one. Closed labels are read off the text
+here, not scored, because the thoughts come first.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     """Yield candidates seed by seed."""
     if min(options.counts, default=0) < 1:
         raise OptionError(f"prompt_shots.counts wants numbers of 1 and more, got {options.counts}")
+    if not task.train:
+        raise WayFailed("there are no training rows to show as worked examples")
     rows = [e for e in task.train if len(e.text) + len(e.target) <= options.longest]
     if not rows:
         raise WayFailed(f"every training row is longer than {options.longest} characters; raise prompt_shots.longest")

@@ -10,6 +10,7 @@ from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
 from whichway.prompts.calibrate import calibrated
 from whichway.prompts.lint import Finding, Formats
 from whichway.prompts.lint.robustness import formats_of
+from whichway.prompts.plain import first_prompt
 
 if TYPE_CHECKING:
     from whichway.contest.bench import HouseBench
@@ -56,8 +57,9 @@ class Scale:
     confidence: float = 0.95
 
     def candidate(self, prompt: Prompt) -> Candidate:
-        """A prompt as a candidate."""
-        plain = Candidate(prompt, self.bench.base, Decoding(self.practice.mode), note="as written")
+        """A prompt as a candidate, with the empty slots filled that a run would fill."""
+        asked = first_prompt(replace(self.practice, prompts=(prompt,)))
+        plain = Candidate(asked, self.bench.base, Decoding(self.practice.mode), note="as written")
         if not (self.calibrate and self.practice.labels):
             return plain
         return calibrated(plain, self.bench.ask(plain, self.practice.train[:CALIBRATION_ROWS])) or plain
@@ -96,11 +98,3 @@ def effects(scale: Scale, prompt: Prompt, findings: Sequence[Finding]) -> dict[s
                 known[after] = scale.effect(prompt, after)
             found[finding.fingerprint] = known[after]
     return found
-
-
-def all_edits(prompt: Prompt, findings: Sequence[Finding]) -> Prompt:
-    """The prompt after every edit in turn."""
-    for finding in findings:
-        if finding.edit:
-            prompt = finding.edit.apply(prompt)
-    return replace(prompt)

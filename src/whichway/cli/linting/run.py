@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from whichway.prompts.lint import Data, Draft, Finding, Formats, Provider, Scene
 from whichway.prompts.lint import lint as find
 from whichway.prompts.lint.sarif import sarif
 from whichway.prompts.lint.suppress import baseline, check_ids, fresh, read_baseline, suppressions
+from whichway.prompts.plain import first_prompt
 
 if TYPE_CHECKING:
     from whichway.contest import House
@@ -63,7 +64,10 @@ class World:
     scale: Scale | None = None
 
     def scene(self, draft: Draft) -> Scene:
-        """What rules see of a prompt."""
+        """What rules see of a prompt: with a task, its slots as a run would fill them."""
+        if self.data and draft.form == "slots":
+            filled = first_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
+            draft = replace(draft, prompt=filled)
         formats: Formats | None = self.scale.formats(draft.prompt) if self.scale else None
         return Scene(draft, self.data, self.provider, self.seed, formats)
 
@@ -105,7 +109,7 @@ def world(known: Known) -> Iterator[World]:
     if known.task is None:
         yield World(None, _provider(known, None), seed)
         return
-    from whichway.cli.booth import house_of
+    from whichway.cli.booth import house_of, with_dev
     from whichway.contest.booth import open_booth
     from whichway.tasks.held import Held
 
@@ -115,7 +119,7 @@ def world(known: Known) -> Iterator[World]:
     if not known.measure:
         yield World(data, model, seed)
         return
-    with open_booth(task, house, settings, "lint") as bench:
+    with open_booth(with_dev(task), house, settings, "lint") as bench:
         yield World(data, model, seed, Scale(bench, house.metric, data.practice, known.calibrate))
 
 

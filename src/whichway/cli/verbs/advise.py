@@ -27,12 +27,15 @@ def advise(
         Literal["weekly", "monthly", "yearly", "never"] | None, Option(help="How often the task changes.")
     ] = None,
     like: Annotated[Path | None, Option(help="A finished run to estimate time from.")] = None,
+    probe: Annotated[
+        bool, Option("--probe", help="Estimate time from a probe of this machine, some seconds, instead of an old run.")
+    ] = False,
     calibrate: Annotated[
         list[Path] | None, Option(metavar="RUN", help="Check the opinion against finished runs; repeatable.")
     ] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Give a prior opinion. On a terminal it asks what the flags and the data do not tell; nothing is run."""
+    """Give a prior opinion. On a terminal it asks what flags and data do not tell; nothing is run but a probe."""
     import json as as_json
     import sys
     from dataclasses import replace
@@ -57,7 +60,7 @@ def advise(
     if sys.stdin.isatty() and not json:
         about = situation.ask(about)
     advice = opinion(about)
-    estimate = situation.estimate(about, examined, like)
+    estimate = situation.probed(task) if probe else situation.estimate(about, examined, like)
     if json:
         print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
     else:

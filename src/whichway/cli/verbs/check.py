@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from whichway.cli.flags import TaskFlags, spread
 from whichway.nouns import Split
@@ -16,11 +19,31 @@ MOST = 40  # labels shown
 
 
 @spread
-def check(task: TaskFlags) -> None:
-    """Check a task: its splits, labels and lengths, what was decided for you, and what weakens it."""
-    from whichway.cli.asked import asked
+def check(
+    task: TaskFlags,
+    show: Annotated[int, Option(min=0, help="Training rows shown token by token, as the trainer renders them.")] = 3,
+    probe: Annotated[
+        bool, Option("--probe", help="Judge labels by the model's hidden states (loads it) instead of by words.")
+    ] = False,
+    baseline: Annotated[
+        Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
+    ] = None,
+) -> int:
+    """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
+    from rich.console import Console
 
-    print("\n".join(lines(asked(task).findings)))
+    from whichway.cli import examined
+    from whichway.cli.asked import asked
+    from whichway.cli.gate import gate
+
+    if baseline is not None:
+        result = gate(task, baseline)
+        print(result.line)
+        return result.code
+    found = asked(task)
+    print("\n".join(lines(found.findings)), flush=True)
+    examined.show(found.task, show, probe, Console(highlight=False))
+    return 0
 
 
 def lines(findings: Findings) -> Iterator[str]:

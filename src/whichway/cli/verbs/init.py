@@ -36,17 +36,30 @@ TEXT = """\
 # ways:                      # default: see `whichway plan`
 #   prompt_shots: {{}}
 #   tune_lora: {{rank: 16}}
+# checks:                    # no wanted answers? Say what a good one must fulfil, and leave target out
+#   words: {{min: 40, max: 120}}   # also characters, sentences, must_contain, must_not_contain, regex, format, function
+# judge: {{model: path/to/another/model, rubric: "Does it sound friendly?"}}   # grades written answers, decides nothing
+# repeats: 5                 # answers to each test row where they are drawn (temperature above 0)
 # curve: [8, 16, 32, 64]     # fit every way on so many training rows as well: how many labels is a prompt worth?
 """
 
 
 def init(
     data: Annotated[Path | None, Argument(help="A data file, to find the columns in.")] = None,
-    out: Annotated[Path, Option(help="The file to write; never over an existing one.")] = Path("task.yaml"),
+    out: Annotated[Path | None, Option(help="The file to write (task.yaml); never over an existing one.")] = None,
+    example: Annotated[str | None, Option(help="Copy an example instead: support, letters (open-ended).")] = None,
 ) -> None:
     """Write a commented task.yaml, with columns found in your data."""
-    from whichway.errors import UserError
+    from whichway.cli import examples
+    from whichway.errors import OptionError, UserError
 
+    if example is not None:
+        if data is not None:
+            raise OptionError("init: give a data file or --example, not both.")
+        path = examples.copy(example, out or Path(example))
+        print(f"{path} written. Change it, then: whichway run {path}")
+        return
+    out = out or Path("task.yaml")
     text = draft(data, out)
     try:
         with out.open("x", encoding="utf-8") as file:

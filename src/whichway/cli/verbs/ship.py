@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from whichway.errors import OptionError
+
 
 def ship(
     run: Annotated[Path, Argument(help="A finished run folder.")],
@@ -15,8 +17,17 @@ def ship(
         str | None, Option(help="A candidate's id, or the start of it, instead of the winner.")
     ] = None,
     way: Annotated[str | None, Option(help="A way's best candidate instead of the winner.")] = None,
+    format: Annotated[str, Option(help="folder, or promptfoo: a configuration with the test rows.")] = "folder",  # noqa: A002
 ) -> None:
-    """Write a run's winner as a folder: prompt, trained part, model card, manifest."""
+    """Write a run's winner as a folder: prompt, trained part, model card, manifest; or as a promptfoo configuration."""
+    if format == "promptfoo":
+        from whichway.ship.promptfoo import export
+
+        source, names = export(run, out, candidate, way)
+        print("\n".join([f"{source.candidate.way} ({source.candidate.id}) -> {out}", *(f"  {name}" for name in names)]))
+        return
+    if format != "folder":
+        raise OptionError(f"--format {format}: write folder or promptfoo.")
     from whichway.ship import ship as write
 
     shipped = write(run, out, candidate, way)

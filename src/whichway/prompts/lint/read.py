@@ -12,6 +12,7 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.nouns import Layout, Message, Prompt, Shot
 from whichway.prompts.lint.scene import VARIABLE, Draft
+from whichway.prompts.text import AS_WRITTEN
 
 ROLES = {
     "system": "system",
@@ -38,7 +39,7 @@ def of_text(source: str, path: str = "prompt") -> Draft:
     row = _row(body)
     head, tail = (body, "") if row is None else (body[: row.start()], body[row.end() :])
     head, shots = _shots(head, bool(row))
-    prompt = Prompt(objective=head.strip(), shots=shots, reminder=tail.strip("\n"), layout="user")
+    prompt = Prompt(objective=head.strip(), shots=shots, reminder=tail.strip("\n"), layout="user", form=AS_WRITTEN)
     return Draft(prompt, source, path, "text")
 
 
@@ -109,13 +110,14 @@ def of_turns(turns: Sequence[Message], source: str, path: str, settings: Mapping
     last = rest[-1].content if rest and rest[-1].role == "user" else ""
     row = _row(last)
     before, after = (last[: row.start()], last[row.end() :]) if row else (last, "")
-    if system and before.strip():
-        prompt = Prompt(
-            objective=system, instructions=(before.strip(),), shots=tuple(shots), reminder=after.strip("\n")
-        )
-    else:
-        layout: Layout = "system" if system else "user"
-        prompt = Prompt(
-            objective=(system or before).strip(), shots=tuple(shots), reminder=after.strip("\n"), layout=layout
-        )
+    layout: Layout = "system" if system else "user"
+    both = bool(system and before.strip())
+    prompt = Prompt(
+        objective=(system or before).strip(),
+        instructions=(before.strip(),) if both else (),
+        shots=tuple(shots),
+        reminder=after.strip("\n"),
+        layout=layout,
+        form=AS_WRITTEN,
+    )
     return Draft(prompt, source, path, "messages", tuple(turns), settings)

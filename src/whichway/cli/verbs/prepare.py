@@ -1,0 +1,47 @@
+"""Write a task's rows as cleaned chat JSON lines, with a log of every change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from whichway.cli.flags import TaskFlags, spread
+
+
+@spread
+def prepare(
+    task: TaskFlags,
+    out: Annotated[
+        Path,
+        Option(help="A .jsonl file to write, or a folder where the data are split already; nothing is overwritten."),
+    ],
+    drop_duplicates: Annotated[
+        bool, Option("--drop-duplicates", help="Drop rows that repeat an earlier one, nearly too, with its answer.")
+    ] = False,
+    mask_personal: Annotated[
+        bool, Option("--mask-personal", help="Put [EMAIL], [PHONE], [CARD], [IBAN], [KEY] in place of such data.")
+    ] = False,
+    drop_suspects: Annotated[
+        bool, Option("--drop-suspects", help="Drop rows whose label a cross-validated classifier is sure is wrong.")
+    ] = False,
+) -> None:
+    """Write the rows in OpenAI's chat format (`messages`), cleaned as far as is asked for, and a log of the changes."""
+    from collections import Counter
+
+    from whichway.cli.asked import asked, spec_of
+    from whichway.tasks import clean
+    from whichway.tasks.load import sources
+
+    examined, rows = asked(task), sources(spec_of(task))
+    wishes = clean.Wishes(drop_duplicates, mask_personal, drop_suspects)
+    kept, changes = clean.clean(rows, wishes, bool(examined.task.labels))
+    files = clean.write(out, examined.task, kept, changes)
+    for name, on in (
+        ("drop duplicates", drop_duplicates), ("mask personal", mask_personal), ("drop suspects", drop_suspects)
+    ):  # fmt: skip
+        print(f"{name:<16}{'on' if on else 'off'}")
+    for (change, what), count in sorted(Counter((c.change, c.what) for c in changes).items()):
+        print(f"  {count} {change}: {what}")
+    print(f"{len(kept)} of {len(rows)} rows -> {', '.join(map(str, files))}")

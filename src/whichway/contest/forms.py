@@ -1,0 +1,78 @@
+"""Which candidates of a way differ in the form of their prompt alone, and how they did on the dev rows they share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from whichway.findings import Formats
+from whichway.nouns import Candidate, Form, Record, digest, to_json
+from whichway.verdict.formats import FEWEST, formats
+
+
+def spread_over_forms(
+    ways: Iterable[str], candidates: Mapping[str, tuple[Candidate, dict[str, Any]]], records: Sequence[Record]
+) -> tuple[Formats, ...]:
+    """The spread of each way that asked the same words in three forms and more.
+
+    Args:
+        ways: of the plan, in its order.
+        candidates: id -> candidate and its facts.
+        records: of all candidates; those on dev count.
+    """
+    wanted = {key: group for key, group in _families(candidates).items() if len(group) >= FEWEST}
+    ids = {key for group in wanted.values() for key in group}
+    scores: dict[str, dict[str, float]] = defaultdict(dict)
+    for record in records:
+        if record.candidate in ids and record.split == "dev" and not record.repeat:
+            scores[record.candidate][record.example] = record.score or 0.0
+    found = []
+    for way in ways:
+        spreads = [_spread(way, group, candidates, scores) for (who, _), group in wanted.items() if who == way]
+        known = [spread for spread in spreads if spread is not None]
+        if known:  # the family with most forms, then most rows, speaks for the way
+            found.append(max(known, key=lambda spread: (spread.forms, spread.rows)))
+    return tuple(found)
+
+
+def _families(candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]) -> dict[tuple[str, str], list[str]]:
+    """(way, content without its form) -> candidates. Calibrated ones and others are never one family."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, (candidate, _) in candidates.items():
+        words = replace(candidate.prompt, form=Form(), layout="system").content
+        read = {**to_json(candidate.decoding), "bias": bool(candidate.decoding.bias)}
+        found[candidate.way, digest([words, candidate.weights.key, read, candidate.seed])].append(key)
+    return found
+
+
+def _spread(
+    way: str,
+    group: Sequence[str],
+    candidates: Mapping[str, tuple[Candidate, dict[str, Any]]],
+    scores: Mapping[str, Mapping[str, float]],
+) -> Formats | None:
+    rows = sorted(set.intersection(*(set(scores[key]) for key in group)))
+    table = np.array([[scores[key][row] for row in rows] for key in group], dtype=np.float64)
+    return formats(way, [_name(candidates[key][0], group, candidates) for key in group], table)
+
+
+def _name(
+    candidate: Candidate, group: Sequence[str], candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]
+) -> str:
+    """What tells a form from the others of its family."""
+    all_forms = [candidates[key][0].prompt for key in group]
+    form, parts = candidate.prompt.form, []
+    for value, others in (
+        (form.name or "no framework", {p.form.name for p in all_forms}),
+        (f"headings {form.headings}", {p.form.headings for p in all_forms}),
+        (f"labels {form.labels}", {p.form.labels for p in all_forms}),
+        (f"wrap {form.wrap}", {p.form.wrap for p in all_forms}),
+        (f"in the {candidate.prompt.layout} message", {p.layout for p in all_forms}),
+    ):
+        if len(others) > 1:
+            parts.append(value)
+    return ", ".join(parts) or candidate.note

@@ -1,0 +1,139 @@
+"""A run's winner and its test rows as a promptfoo configuration, answered by `whichway serve`.
+
+Words of the prompt that nunjucks would read (`{{`, `{%`) are fenced with `{% raw %}`; the row enters by variables named
+as its fields. Where labels or texts are compared, the asserts are promptfoo's `equals`; other metrics are called by a
+small Python file, so that the ruler is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from whichway.contest.folder import read_rows
+from whichway.errors import DiskError, UserError
+from whichway.nouns import MetricSpec
+from whichway.prompts.template import messages, placeholder
+from whichway.ship.prompts import request_body
+from whichway.ship.source import Source, pick
+
+CONFIG = "promptfooconfig.yaml"
+ADDRESS = "http://127.0.0.1:8000/v1"  # where `whichway serve` listens
+_EQUAL = ("accuracy", "macro_f1", "exact_match")
+_ASSERT = """\"\"\"Judges an answer by whichway's own metric; promptfoo calls get_assert.\"\"\"
+
+import json
+
+from whichway.nouns import Example, MetricSpec
+from whichway.tasks import metrics
+
+METRIC = metrics.load(MetricSpec(**json.loads({spec!r})))
+
+
+def get_assert(output, context):
+    row = dict(context["vars"])
+    target = row.pop("expected")
+    score = METRIC(Example(row, target), output)
+    value = score.value or 0.0
+    return {{"pass": value >= 0.5, "score": value, "reason": score.why or f"{{value:.3f}}"}}
+"""
+
+
+def export(run: Path, out: Path, candidate: str | None = None, way: str | None = None) -> tuple[Source, list[str]]:
+    """Write `promptfooconfig.yaml`, the prompt and, where it is needed, the judge into a folder.
+
+    Raises:
+        UserError: no finished run, a winner that answers to no prompt, or files of others in the folder.
+        DiskError: the folder cannot be written.
+    """
+    source = pick(run, candidate, way)
+    if not source.asks:
+        raise UserError(f"{source.candidate.way} answers to no prompt. Choose another candidate with --way.")
+    files = contents(source, read_rows(run))
+    foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
+    if foreign:
+        raise UserError(f"{out} holds '{foreign[0]}' of somebody else; nothing was written. Give another folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise DiskError(f"{out} cannot be written: {error.strerror}. Give another folder with --out.") from error
+    return source, sorted(files)
+
+
+def contents(source: Source, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """File name -> text."""
+    import yaml
+
+    spec = MetricSpec(**source.plan["metric"])
+    test = [row for row in rows if row["split"] == "test"]
+    default, extra = _default(spec)
+    config = {
+        "description": str(source.plan["ask"]),
+        "prompts": ["file://prompt.json"],
+        "providers": [_provider(source)],
+        **({"defaultTest": default} if default else {}),
+        "tests": [_test(row, spec) for row in test],
+    }
+    head = "# Written by whichway ship. First: whichway serve " + str(source.run) + "\n"
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+    return {CONFIG: head + text, "prompt.json": _prompt(source), **extra}
+
+
+def _prompt(source: Source) -> str:
+    """The chat messages with variables for the row; what the base alone cannot answer takes the row at its own id."""
+    prompt, mark = source.candidate.prompt, placeholder(source.candidate.prompt)
+    turns = [(turn.role, turn.content) for turn in messages(prompt, mark)] if source.asks_base else [("user", mark)]
+    fields = source.fields
+    row = f"{{{{{fields[0]}}}}}" if len(fields) == 1 else "\n".join(f"{name}: {{{{{name}}}}}" for name in fields)
+    found = [{"role": role, "content": row.join(fenced(part) for part in text.split(mark))} for role, text in turns]
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def fenced(text: str) -> str:
+    """A text that nunjucks leaves as it is."""
+    return f"{{% raw %}}{text}{{% endraw %}}" if re.search(r"\{[{%#]", text) else text
+
+
+def _provider(source: Source) -> dict[str, Any]:
+    candidate = source.candidate
+    model = "base" if source.asks_base else candidate.id
+    body = {k: v for k, v in request_body(candidate, source.labels).items() if k not in ("model", "messages")}
+    passed = {key: value for key, value in body.items() if key in ("structured_outputs", "choice_bias")}
+    config: dict[str, Any] = {"apiBaseUrl": ADDRESS, "apiKey": "none"}
+    if source.asks_base:
+        config |= {key: value for key, value in body.items() if key not in passed}
+        config |= {"passthrough": passed} if passed else {}
+    return {"id": f"openai:chat:{model}", "label": f"{candidate.way} ({candidate.id})", "config": config}
+
+
+def _default(spec: MetricSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    """What holds for every test, and the file that it needs."""
+    if spec.name in _EQUAL:
+        return {"options": {"transform": "output.trim()"}}, {}
+    if spec.name == "assertions":
+        return {}, {}
+    judge = _ASSERT.format(spec=json.dumps({"name": spec.name, "options": spec.options}, sort_keys=True))
+    return {"assert": [{"type": "python", "value": "file://judge.py"}]}, {"judge.py": judge}
+
+
+def _test(row: Mapping[str, Any], spec: MetricSpec) -> dict[str, Any]:
+    """One row; its target stands among the vars where a Python file judges."""
+    values = dict(row["input"])
+    if spec.name in _EQUAL:
+        return {"vars": values, "assert": [{"type": "equals", "value": row["target"]}]}
+    if spec.name == "assertions":
+        return {"vars": values, "assert": [_back(one) for one in json.loads(row["target"])]}
+    return {"vars": {**values, "expected": row["target"]}}
+
+
+def _back(one: Mapping[str, Any]) -> dict[str, Any]:
+    """An assert as promptfoo writes it."""
+    found = {key: value for key, value in one.items() if key != "digest"}
+    if str(one["type"]).endswith("python"):
+        found["value"] = f"file://{one['value']}"
+    return found

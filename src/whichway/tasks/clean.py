@@ -1,0 +1,192 @@
+"""Clean a task's rows before training: mask personal data, drop duplicates and suspects; every change is told.
+
+Nothing is changed unless it is asked for, except that a label spelled in several ways gets one spelling, as every run
+reads it. The rows come out as OpenAI's chat format, one conversation a line, which every trainer reads, ours included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from whichway.errors import DiskError, UserError
+from whichway.nouns import Example, Split, Task
+from whichway.tasks import near, personal
+from whichway.tasks.load import Source
+from whichway.tasks.suspects import suspects
+
+Did = Literal["dropped", "masked", "merged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that was done to one row."""
+
+    change: Did
+    where: str  # "tickets.csv:57"
+    what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What may be done to the rows."""
+
+    drop_duplicates: bool = False
+    mask_personal: bool = False
+    drop_suspects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """A row that repeats an earlier one."""
+
+    row: Example
+    first: Example
+    exact: bool  # the same input, but for case, punctuation and spacing
+
+
+def twins(rows: Sequence[Example]) -> list[Twins]:
+    """Rows whose input repeats an earlier row's, exactly or nearly; each beside the first it repeats."""
+    found: list[Twins] = []
+    standing: dict[str, Example] = {}
+    for row in rows:
+        first = standing.setdefault(near.skeleton(row.text), row)
+        if first is not row:
+            found.append(Twins(row, first, True))
+    keys = list(standing)
+    for place, before in enumerate(near.earlier(keys)):
+        if before:
+            found.append(Twins(standing[keys[place]], standing[keys[before[0]]], False))
+    return found
+
+
+def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[Change]]:
+    """Rows after the changes that are wished for, and the changes in the order in which they were made.
+
+    Args:
+        rows: as the file holds them.
+        wishes: what may be done.
+        closed: whether targets are labels.
+    """
+    changes = [_merged(row) for row in rows if row.said != row.example.target]
+    if wishes.mask_personal:
+        masked = [_masked(row) for row in rows]
+        rows, found = [row for row, _ in masked], [change for _, more in masked for change in more]
+        changes += found
+    if wishes.drop_duplicates:
+        rows, found = _without(rows, _repeated(rows))
+        changes += found
+    if wishes.drop_suspects and closed:
+        sure = suspects([row.example for row in rows])
+        why = {
+            id(s.example): Change(
+                "dropped", s.example.origin, "label suspect",
+                f"labelled '{s.example.target}', but '{s.believed}' at {s.probability:.2f} by cross-validation",
+            )
+            for s in sure
+        }  # fmt: skip
+        rows, found = _without(rows, why)
+        changes += found
+    return list(rows), changes
+
+
+def _merged(row: Source) -> Change:
+    why = f"'{row.said}' is spelled as '{row.example.target}'"
+    return Change("merged", row.example.origin, "label spelling", why)
+
+
+def _masked(row: Source) -> tuple[Source, list[Change]]:
+    example, hits = row.example, []
+    fields = {}
+    for name, value in example.input.items():
+        fields[name], found = personal.mask(value)
+        hits += found
+    target, found = personal.mask(example.target)
+    hits += found
+    if not hits:
+        return row, []
+    told = [(hit.kind, f"{hit.masked} → {personal.MASKS[hit.kind]}, looks like one") for hit in hits]
+    changes = [Change("masked", example.origin, kind, why) for kind, why in told]
+    return replace(row, example=replace(example, input=fields, target=target)), changes
+
+
+def _repeated(rows: Sequence[Source]) -> dict[int, Change]:
+    """Rows to drop: those that repeat an earlier one and have its answer. Where answers differ both stay."""
+    gone: dict[int, Change] = {}
+    for pair in twins([row.example for row in rows]):
+        if pair.row.target == pair.first.target:
+            what = "exact duplicate" if pair.exact else "near-duplicate"
+            why = f"repeats {pair.first.origin}, with the same answer"
+            gone[id(pair.row)] = Change("dropped", pair.row.origin, what, why)
+    return gone
+
+
+def _without(rows: Sequence[Source], gone: Mapping[int, Change]) -> tuple[list[Source], list[Change]]:
+    left = [row for row in rows if id(row.example) not in gone]
+    return left, [gone[id(row.example)] for row in rows if id(row.example) in gone]
+
+
+def chat_line(example: Example, ask: str) -> str:
+    """A row in OpenAI's chat format; a group is kept beside the messages, so that it is not split later."""
+    turns = [("system", ask), ("user", example.text), ("assistant", example.target)]
+    line: dict[str, object] = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    if example.group:
+        line["group"] = example.group
+    return json.dumps(line, ensure_ascii=False)
+
+
+def write(out: Path, task: Task, rows: Sequence[Source], changes: Iterable[Change]) -> list[Path]:
+    """Write rows and, beside them, the change log; never over a file that is there.
+
+    Args:
+        out: a .jsonl file for all rows, or a folder for train.jsonl, valid.jsonl and test.jsonl where the data are
+            split already.
+        task: for its ask.
+        rows: to write.
+        changes: to tell.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: something is there already, or the rows are split and `out` is one file.
+        DiskError: it cannot be written.
+    """
+    parts = dict(_parts(out, rows))
+    log = out / "changes.jsonl" if out.suffix != ".jsonl" else out.with_suffix(".changes.jsonl")
+    taken = [path for path in (*parts, log) if path.exists()]
+    if taken:
+        raise UserError(f"{taken[0]} is there already, and nothing is written over it. Give another place with --out.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for path, some in parts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(chat_line(row.example, task.ask) + "\n" for row in some), encoding="utf-8")
+        told = (json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes)
+        log.write_text("".join(told), encoding="utf-8")
+    except OSError as error:
+        raise DiskError(f"{out} cannot be written: {error.strerror}. Give another place with --out.") from error
+    return [*parts, log]
+
+
+NAMES: Mapping[Split, str] = {"train": "train.jsonl", "dev": "valid.jsonl", "test": "test.jsonl"}
+
+
+def _parts(out: Path, rows: Sequence[Source]) -> Iterator[tuple[Path, list[Source]]]:
+    sides = {row.side for row in rows}
+    if out.suffix == ".jsonl":
+        if sides != {None}:
+            folder = out.with_suffix("")
+            raise UserError(f"The data are split already: give --out a folder, such as {folder}, to keep them so.")
+        yield out, list(rows)
+        return
+    if sides == {None}:
+        raise UserError(f"--out {out}: name a .jsonl file.")
+    for side, name in NAMES.items():
+        some = [row for row in rows if row.side == side]
+        if some:
+            yield out / name, some

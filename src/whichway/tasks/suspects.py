@@ -1,0 +1,95 @@
+"""Rows whose label is probably wrong: a classifier that never saw them is sure of another one.
+
+Confident learning (Northcutt, Jiang & Chuang 2021, arXiv 1911.00068): probabilities come from cross-validation, and a
+row is a suspect of label k when k is its likeliest label, is not the given one, and is at least as likely as it is on
+average on rows that are labelled k. We ask more: k must also have at least `SURE`, as a list is read only while it is
+right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whichway.nouns import Example
+
+FOLDS = 5
+SURE = 0.6
+LEAST_ROWS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A row that a cross-validated classifier is sure is labelled wrongly."""
+
+    example: Example
+    believed: str
+    probability: float  # of the believed label
+    given_probability: float
+
+
+def suspects(examples: Sequence[Example], features: Any = None) -> list[Suspect]:
+    """Suspects, the surest first.
+
+    Args:
+        examples: rows with labels.
+        features: [rows, features]; None for words and character n-grams (TF-IDF).
+
+    Returns:
+        Nothing where there are too few rows, or fewer than two labels with `FOLDS` rows each; rows of rarer labels
+        are not judged.
+    """
+    counts: dict[str, int] = {}
+    for example in examples:
+        counts[example.target] = counts.get(example.target, 0) + 1
+    kept = [i for i, example in enumerate(examples) if counts[example.target] >= FOLDS]
+    labels = sorted({examples[i].target for i in kept})
+    if len(kept) < LEAST_ROWS or len(labels) < 2:
+        return []
+    code = {label: k for k, label in enumerate(labels)}
+    given = np.array([code[examples[i].target] for i in kept])
+    matrix = _words([examples[i].text for i in kept]) if features is None else np.asarray(features)[kept]
+    chance = _cross_validated(matrix, given, features is not None)
+    found = [
+        Suspect(examples[kept[row]], labels[k], float(chance[row, k]), float(chance[row, given[row]]))
+        for row, k in _sure(chance, given)
+    ]
+    return sorted(found, key=lambda s: (-s.probability, s.example.origin))
+
+
+def _sure(chance: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """(row, believed label) of each suspect."""
+    usual = np.array([chance[given == k, k].mean() for k in range(chance.shape[1])])
+    believed = chance.argmax(axis=1)
+    top = chance[np.arange(len(given)), believed]
+    wrong = (believed != given) & (top >= np.maximum(usual[believed], SURE))
+    return [(int(row), int(believed[row])) for row in np.flatnonzero(wrong)]
+
+
+def _words(texts: Sequence[str]) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, max_features=20_000)
+    return make_union(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), characters).fit_transform(texts).tocsr()
+
+
+def _cross_validated(matrix: Any, given: np.ndarray[Any, Any], dense: bool) -> np.ndarray[Any, Any]:
+    """Probabilities [rows, labels] from models that did not see the row."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    strength = min(1.0, 30 / matrix.shape[1]) if dense else 10.0  # hidden states are many, and all of one size
+    model: Any = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    with threadpool_limits(1):
+        found = cross_val_predict(
+            make_pipeline(StandardScaler(), model) if dense else model, matrix, given, cv=folds, method="predict_proba"
+        )
+    return np.asarray(found)

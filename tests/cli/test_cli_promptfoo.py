@@ -1,0 +1,110 @@
+"""promptfoo in and out, and the gate: whole commands on the fake model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from cli_kit import TEAMS, rows, tickets, whichway
+
+from whichway.cli.flags import TaskFlags
+from whichway.cli.gate import gate
+
+SMALL = ("--ways", "base_majority,prompt_plain", "--no-progress")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration over 72 rows."""
+    monkeypatch.chdir(tmp_path)
+    tests = [{"vars": {"text": text}, "assert": [{"type": "equals", "value": team}]} for text, team in rows()]
+    prompt = f"Which team? One of: {', '.join(TEAMS)}.\n\n{{{{text}}}}"
+    path = tmp_path / "promptfooconfig.yaml"
+    path.write_text(yaml.safe_dump({"prompts": [prompt, "Team for:\n{{text}}"], "tests": tests}, sort_keys=False))
+    return path
+
+
+def test_run_check_and_lint_take_a_configuration(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert whichway("check", config) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert whichway("run", config, "--model", "fake", *SMALL, "--out", "run") == 0
+    lines = Path("run/ways/prompt_plain/candidates.jsonl").read_text().splitlines()
+    notes = {json.loads(line)["candidate"]["note"].split(",")[0] for line in lines}
+    assert notes == {"your prompt 1", "your prompt 2"}
+    capsys.readouterr()
+    assert whichway("lint", config, "--ignore", "PL044") == 0
+    assert whichway("lint", config, "--task", config, "--model", "fake") == 1
+    assert "PL004" in capsys.readouterr().out
+
+
+def test_a_winner_leaves_as_a_configuration_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--data", tickets(tmp_path), "--model", "fake", *SMALL, "--out", "run")
+    assert whichway("run", *words) == 0
+    assert whichway("ship", "run", "--way", "prompt_plain", "--format", "promptfoo", "--out", "pf") == 0
+    written = yaml.safe_load(Path("pf/promptfooconfig.yaml").read_text())
+    test = [json.loads(line) for line in Path("run/rows.jsonl").read_text().splitlines()]
+    test = [row for row in test if row["split"] == "test"]
+    assert [case["vars"]["text"] for case in written["tests"]] == [row["text"] for row in test]
+    assert [case["assert"][0]["value"] for case in written["tests"]] == [row["target"] for row in test]
+    turns = json.loads(Path("pf/prompt.json").read_text())
+    assert turns[-1]["content"].count("{{text}}") == 1
+    choice = written["providers"][0]["config"]["passthrough"]["structured_outputs"]["choice"]
+    assert sorted(choice) == sorted(TEAMS)
+    from whichway.tasks.promptfoo import cases, wordings
+
+    path = Path("pf/promptfooconfig.yaml")
+    assert len(cases(path)) == len(test)
+    assert wordings(path)[0].chat
+    assert whichway("ship", "run", "--way", "base_majority", "--format", "promptfoo", "--out", "pf2") == 2
+    assert whichway("ship", "run", "--format", "zip", "--out", "pf3") == 2
+
+
+def test_braces_of_the_prompt_are_fenced() -> None:
+    from whichway.ship.promptfoo import fenced
+
+    assert fenced("plain {x}") == "plain {x}"
+    assert fenced("use {{x}}") == "{% raw %}use {{x}}{% endraw %}"
+
+
+@pytest.fixture
+def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run whose winner is a prompt, and its task file."""
+    monkeypatch.chdir(tmp_path)
+    tickets(tmp_path, 300)
+    path = tmp_path / "task.yaml"
+    path.write_text("data: tickets.csv\ninput: text\ntarget: team\nask: Which team?\nmodel: fake\n")
+    assert whichway("run", path, "--ways", "prompt_plain", "--no-progress", "--out", "run") == 0
+    return path
+
+
+def test_the_gate_lets_an_equal_prompt_pass(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert whichway("check", baseline, "--baseline", "run") == 0
+    assert "gate: not shown worse" in capsys.readouterr().out
+    found = gate(TaskFlags(task=baseline), Path("run"))
+    assert not found.worse
+    assert found.rows >= 20
+
+
+def test_the_gate_stops_a_worse_prompt(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The stored answers are made right on every row: whatever answers now is worse."""
+    path = Path("run/records.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**line, "score": 1.0, "outcome": "ok"}) + "\n" for line in lines))
+    prompt = Path("bad.txt")
+    prompt.write_text("Say nothing of use.\n\n{{input}}")
+    found = gate(TaskFlags(task=baseline, prompt=[prompt]), Path("run"))
+    assert found.before == 1
+    assert found.worse == (found.found.high is not None and found.found.high < 0)
+    assert found.now < 0.9
+    assert whichway("check", baseline, "--baseline", "run", "--prompt", prompt) == 100
+    assert "gate: worse" in capsys.readouterr().out
+
+
+def test_the_gate_refuses_what_it_cannot_compare(baseline: Path) -> None:
+    assert whichway("check", baseline, "--baseline", "nowhere") == 2
+    assert whichway("check", baseline, "--baseline", "run", "--metric", "macro_f1") == 2
+    Path("other.csv").write_text(Path("tickets.csv").read_text().replace(" ", " other "))
+    assert whichway("check", baseline, "--data", "other.csv", "--baseline", "run") == 2

@@ -1,0 +1,145 @@
+"""Estimates: the rehearsed contest counts what the real one does, probes once, and pretends everywhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contest_kit import make_house, settings_for, small_task
+
+from whichway.backends.fake import FakeBackend
+from whichway.contest import run
+from whichway.contest.rehearse import FILE, estimate, seconds_of, write_estimate
+from whichway.contest.timing import Timings, units_of
+from whichway.errors import WayFailed
+from whichway.nouns import Adapter, Message, TrainJob, TrainRow
+from whichway.report import estimates
+from whichway.report.read import read, took
+
+WAYS = ("prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
+ROWS = tuple(TrainRow((Message("user", f"row {'x' * (n % 40)} {n}"),), "ab"[n % 2]) for n in range(200))
+
+
+def quiet(event, facts):
+    pass
+
+
+class Slow(FakeBackend):
+    """Seconds that are known: a start, a step, and a saved checkpoint."""
+
+    start, step, save = 0.5, 0.02, 0.3
+    trained = 0
+
+    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+        Slow.trained += 1
+        units = units_of(job)
+        count = int(job.options.get("checkpoints", 1))
+        for k, made in enumerate(super().train(job, folder, adapter), 1):
+            seconds = self.start + units * self.step * k / count + self.save * (k - 1)
+            yield replace(made, seconds=seconds, bytes=1000, peak_bytes=5_000_000)
+
+
+def test_an_estimate_counts_what_the_contest_takes(tmp_path):
+    task = small_task(120, 100, 90)
+    settings = replace(settings_for(tmp_path, {name: {} for name in WAYS}), seeds=(0, 1))
+    found = estimate(task, make_house(task), settings, quiet)
+    run(task, make_house(task), folder=tmp_path / "run", settings=settings)
+    actual = seconds_of(tmp_path / "run")
+    for name in WAYS:
+        amount = found.ways[name]
+        assert actual[name] / 1.5 < amount.seconds < actual[name] * 1.5, name
+        assert amount.seconds <= amount.ceiling_seconds
+        assert amount.reason == ""
+    full = replace(settings, race=False)
+    run(task, make_house(task), folder=tmp_path / "whole", settings=full)
+    whole = seconds_of(tmp_path / "whole")
+    assert found.ways["prompt_shots"].ceiling_seconds == pytest.approx(whole["prompt_shots"], rel=0.05)
+
+
+def test_steps_starts_and_saved_checkpoints_are_told_apart(tmp_path):
+    timings = Timings(None, tmp_path)
+    backend = Slow()
+    job = TrainJob("lora", backend.weights("fake"), ROWS, ("a", "b"), 0, {"epochs": 6.0, "batch": 16, "checkpoints": 4})
+    found = timings.learning(backend, job)
+    assert found.unit == pytest.approx(backend.step, rel=0.05)
+    assert found.start == pytest.approx(backend.start, rel=0.1)
+    assert found.save == pytest.approx(backend.save, rel=0.1)
+    assert (found.bytes, found.peak_bytes) == (1000, 5_000_000)
+    whole = list(backend.train(job, tmp_path / "whole", None))[-1]
+    assert found.seconds(units_of(job), 3) == pytest.approx(whole.seconds, rel=0.05)
+
+
+def test_a_machine_is_probed_once_and_remembers(tmp_path):
+    task = small_task(60, 20, 30)
+    house = make_house(task)
+    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
+    house = replace(house, backends={**house.backends, "fake": Slow()})
+    first = estimate(task, house, settings, quiet)
+    trained = Slow.trained
+    assert estimate(task, house, settings, quiet) == first
+    assert Slow.trained == trained
+    (tmp_path / ".cache" / "timings.json").write_text("{", encoding="utf-8")  # damaged: measured anew
+    again = estimate(task, house, settings, quiet)
+    assert again.ways["tune_lora"].seconds == pytest.approx(first.ways["tune_lora"].seconds)
+    assert Slow.trained > trained
+
+
+def test_memory_and_disk_come_from_the_probed_training(tmp_path):
+    task = small_task(60, 20, 30)
+    house = make_house(task)
+    house = replace(house, backends={**house.backends, "fake": Slow()})
+    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
+    amount = estimate(task, house, settings, quiet).ways["tune_lora"]
+    assert amount.memory_bytes >= 5_000_000
+    assert amount.disk_bytes == 8 * 1000  # four rates: 4 + 4 + 2 · … checkpoints; see halving: two whole runs of four
+    assert amount.usd == pytest.approx(amount.seconds * 0.10 / 3600)
+
+
+def test_a_training_that_cannot_work_is_known_before_the_start(tmp_path):
+    class Broken(FakeBackend):
+        def train(self, job, folder, adapter):
+            raise WayFailed("One training row does not fit into memory.")
+
+    task = small_task(60, 20, 30)
+    house = make_house(task)
+    house = replace(house, backends={**house.backends, "fake": Broken()})
+    settings = replace(settings_for(tmp_path, {"prompt_plain": {}, "tune_probe": {}}), seeds=(0,))
+    found = estimate(task, house, settings, quiet)
+    assert "memory" in found.ways["tune_probe"].reason
+    assert found.ways["prompt_plain"].seconds > 0
+
+
+def test_curves_and_budgets_are_in_the_estimate(tmp_path):
+    task = small_task(60, 20, 30)
+    house = make_house(task)
+    plain = replace(settings_for(tmp_path, {"prompt_shots": {}}), seeds=(0,))
+    one = estimate(task, house, plain, quiet).ways["prompt_shots"].seconds
+    curved = estimate(task, house, replace(plain, curve=(8, 16)), quiet).ways["prompt_shots"].seconds
+    assert curved > 2 * one
+    poor = replace(plain, budget=replace(plain.budget, calls=100))
+    assert estimate(task, house, poor, quiet).ways["prompt_shots"].seconds < one
+
+
+def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_path):
+    task = small_task(60, 24, 30)
+    settings = replace(settings_for(tmp_path, {"base_majority": {}, "prompt_plain": {}}), seeds=(0,))
+    found = estimate(task, make_house(task), settings, quiet)
+    folder = tmp_path / "run"
+
+    def hear(event, facts):
+        if event == "plan":
+            write_estimate(facts["folder"], found)
+
+    run(task, make_house(task), folder=folder, settings=settings, listener=hear)
+    written = (folder / FILE).read_bytes()
+    write_estimate(folder, replace(found, within=9.0))
+    assert (folder / FILE).read_bytes() == written
+    seen = read(folder)
+    lines = {line.way: line for line in estimates.lines_of(seen.estimate, took(seen), seen.peaks)}
+    assert lines["prompt_plain"].actual == pytest.approx(seconds_of(folder)["prompt_plain"])
+    assert lines["prompt_plain"].ratio == pytest.approx(1.0, abs=0.3)
+    assert "took" in estimates.after(list(lines.values()))
+    assert json.loads(written)["ways"]["prompt_plain"]["seconds"] == found.ways["prompt_plain"].seconds

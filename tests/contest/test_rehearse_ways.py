@@ -1,0 +1,28 @@
+"""Every way that can be found is rehearsed, also those that are written tomorrow: it ends as in the contest."""
+
+from __future__ import annotations
+
+import pytest
+from contest_kit import settings_for, small_task
+
+from whichway.cli import house as front
+from whichway.contest import House, run
+from whichway.contest.rehearse import estimate, seconds_of
+from whichway.tasks import metrics
+
+
+@pytest.mark.parametrize("name", sorted(front.ways()))
+def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path):
+    task = small_task(60, 40, 40)
+    backends = front.backends()
+    house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    settings = settings_for(tmp_path, {name: {}})
+    found = estimate(task, house, settings, lambda event, facts: None).ways[name]
+    outcome = run(task, house, folder=tmp_path / "run", settings=settings)
+    standing = outcome.verdict.standings[0]
+    if found.reason or standing.status == "failed":
+        assert bool(found.reason) == (standing.status == "failed"), (found.reason, standing.reason)
+        return
+    actual = seconds_of(tmp_path / "run")[name]
+    if max(found.seconds, actual) > 0.1:
+        assert actual / 2 < found.seconds < actual * 2

@@ -1,0 +1,92 @@
+"""Reading plain text, showing what is trained, and the memory of a training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from whichway.backends.local import backend
+from whichway.contracts import Reader
+from whichway.engine import learn, live, load, shown
+from whichway.engine.answer import READ, Answerer
+from whichway.engine.memory import peak_bytes
+from whichway.nouns import Message, TrainJob, TrainRow
+
+TEXT = "The app crashes when I open the settings page. Please refund the second payment, I was billed twice. " * 6
+HEAD = Message("system", "Which team?")
+ROWS = tuple(
+    TrainRow((HEAD, Message("user", f"{word} {n}")), label)
+    for n in range(6)
+    for word, label in (("refund", "billing"), ("parcel", "shipping"))
+)
+
+
+@torch.no_grad()
+def plain_loss(model, text):
+    """Through transformers alone, in the same pieces."""
+    ids = model.renderer.text_ids(text)
+    nats, count = 0.0, 0
+    for start in range(0, len(ids), READ):
+        piece = torch.tensor([ids[start : start + READ]], device=model.device)
+        if piece.shape[1] > 1:
+            out = model.module(input_ids=piece, labels=piece)
+            nats, count = nats + float(out.loss) * (piece.shape[1] - 1), count + piece.shape[1] - 1
+    return nats, count
+
+
+def test_loss_on_plain_text_is_transformers(tiny, model):
+    fresh = load._module(model.folder)
+    session = Answerer(model, model.module)
+    assert isinstance(session, Reader)
+    reply = session.read([TEXT])[0]
+    wanted, count = plain_loss(replace(model, module=fresh), TEXT)
+    assert reply.tokens_in == count > 200
+    assert reply.scores["nats"] == pytest.approx(wanted, rel=1e-4)
+    assert reply.seconds > 0
+
+
+def test_a_training_moves_the_loss_and_a_probe_does_not(tiny, tmp_path):
+    door = backend()
+    base = door.weights(str(tiny("llama")))
+    with door.open(base, None) as session:
+        before = session.read([TEXT])[0].scores["nats"]
+    for kind, moves in (("lora", True), ("probe", False)):
+        options = {} if kind == "probe" else {"epochs": 4, "batch": 4, "rate": 0.05}
+        *_, made = door.train(TrainJob(kind, base, ROWS, ("billing", "shipping"), 0, options), tmp_path / kind, None)
+        with door.open(made.weights, tmp_path / kind / made.weights.adapter) as session:
+            after = session.read([TEXT])[0].scores["nats"]
+        assert math.isclose(before, after, rel_tol=1e-6) is not moves, kind
+        if kind == "lora":
+            assert made.peak_bytes > 50_000_000
+            assert made.bytes > 1000
+    assert peak_bytes() > 50_000_000
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "base", "nosystem"])
+def test_what_is_shown_is_what_is_trained(tiny, opened, kind):
+    """The same ids as the trainer's, without the weights: nothing else carries the loss."""
+    model = opened(kind)
+    read = shown.reader(tiny(kind))
+    assert read.context == model.context
+    assert read.renderer.ends == model.renderer.ends
+    rows = [(row.messages, row.answer) for row in ROWS]
+    trained = learn.encode(model, TrainJob("lora", backend().weights(str(tiny(kind))), ROWS, (), 0))
+    assert live.encode(read.renderer, rows) == trained
+    found = shown.lengths(read, rows)
+    assert found.tokens == tuple(len(row.prompt) + len(row.answer) for row in trained)
+    assert found.too_long == found.untrained == []
+    tokens = shown.tokens(read, *rows[0])
+    assert "".join(text for text, loss in tokens if loss).strip().startswith("billing")
+    assert "refund 0" in "".join(text for text, loss in tokens if not loss)
+    assert sum(loss for _, loss in tokens) == len(trained[0].answer)
+
+
+def test_rows_that_are_cut_or_teach_nothing_are_told(tiny):
+    read = shown.reader(tiny("llama"))
+    rows = [(ROWS[0].messages, ""), ((Message("user", "parcel " * 400),), "billing"), (ROWS[1].messages, "billing")]
+    found = shown.lengths(read, rows)
+    assert found.untrained == [0]
+    assert found.too_long == [1]
