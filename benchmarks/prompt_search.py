@@ -210,6 +210,7 @@ def page(found: Mapping[Cell, Came]) -> str:
         "Intervals and p (sign flips of paired rows) are over rows, on the mean of the seeds. Seconds are the",
         "model's own. The model learns from shots only when they are alike: the ideas of `prompt_search` were ordered",
         "on dev rows of these sets, never on test. Neither GEPA nor MIPROv2 chooses shots for each row, or biases.",
+        "A cell with fewer than three seeds says so.",
         "",
     ]
     notes = ["", "What each search ended with:", ""]
