@@ -54,7 +54,7 @@ def load(place: Path | None, rows: int, model: str) -> Task:
 def measure(task: Task, seeds: int, ways: str, options: list[str]) -> tuple[Estimate, dict[str, float], float, float]:
     """The estimate, the actual seconds of each way, and by the clock what the probe and the contest took."""
     with tempfile.TemporaryDirectory() as place:
-        flags = ContestFlags(ways=ways, set_=options, seeds=seeds, out=Path(place) / "run", cache=Path(place) / ".cache")
+        flags = ContestFlags(ways=ways, set_=options, seeds=seeds, cache=Path(place) / ".cache")
         house = build(task, ())
         settings = settle(task, flags, house, Path(place) / "run")
         began = time.perf_counter()

@@ -240,8 +240,8 @@ class Variety:
     answers: int  # to each input
     drawn: bool  # False: one answer, always
     words: float  # of an answer, mean
-    distinct_1: Measure
-    distinct_2: Measure
+    distinct_1: Measure | None  # None where no answer has a word
+    distinct_2: Measure | None  # None where none has two
     self_bleu: Measure
     similarity: Measure  # of two answers to one input, chrF
     agreement: Measure  # share of pairs of answers to one input that are the same text

@@ -51,7 +51,7 @@ def to_json(noun: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         late = _late(kind)
         found = ((name, getattr(noun, name)) for name in _field_names(kind))
-        return {name: to_json(value) for name, value in found if value or name not in late}
+        return {name: to_json(value) for name, value in found if name not in late or (value and value != late[name])}
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
@@ -93,9 +93,9 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 @cache
-def _late(kind: type) -> frozenset[str]:
-    """Fields that came later: left out while they are empty, so that what has none keeps its bytes and its digest."""
-    return frozenset(f.name for f in dataclasses.fields(kind) if f.metadata.get("late"))
+def _late(kind: type) -> Mapping[str, Any]:
+    """Fields that came later, with their defaults: left out while they are at it or empty, so that digests stay."""
+    return {f.name: f.default for f in dataclasses.fields(kind) if f.metadata.get("late")}
 
 
 LATE = {"late": True}  # metadata of such a field
@@ -336,15 +336,10 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
-    answer_mark: str = ""  # written text is thoughts, and the answer stands behind the last of these marks
-    votes: int = 1  # texts drawn for one answer; the most frequent answer counts (self-consistency)
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """Its JSON without the younger fields that are at their default, so that a candidate keeps its id for good."""
-        plain: dict[str, Any] = to_json(self)
-        young = {"answer_mark": "", "votes": 1}
-        return {name: value for name, value in plain.items() if name not in young or value != young[name]}
+    # written text is thoughts, and the answer stands behind the last of these marks
+    answer_mark: str = field(default="", metadata=LATE)
+    # texts drawn for one answer; the most frequent answer counts (self-consistency)
+    votes: int = field(default=1, metadata=LATE)
 
     @property
     def one(self) -> Decoding:
@@ -372,7 +367,7 @@ class Candidate:
     @property
     def id(self) -> str:
         """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt.content, self.weights.key, self.decoding.content])
+        return digest([self.prompt.content, self.weights.key, self.decoding])
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,11 +378,6 @@ class Request:
     decoding: Decoding
     labels: tuple[str, ...] = ()
     repeat: int = 0
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """Its JSON, the decoding without younger fields at their default: what a cached answer is found by."""
-        return {**to_json(self), "decoding": self.decoding.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,8 +394,8 @@ class Reply:
     )  # label -> log-probability among the labels, when choosing
     finish: Literal["stop", "length", "error"] = "stop"
     error: str = ""
-    thoughts: str = ""  # what was written before the answer, where the answer was read off it
-    unread: str = ""  # why no answer could be read off what was written
+    thoughts: str = field(default="", metadata=LATE)  # what was written, where the answer was read off it
+    unread: str = field(default="", metadata=LATE)  # why no answer could be read off what was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -588,7 +578,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()  # headline, reasons, dissent, would_decide again, with the numbers they say
     spreads: tuple[Spread, ...] = ()
-    formats: tuple[Formats, ...] = ()  # of ways that ask in three forms and more
+    formats: tuple[Formats, ...] = field(default=(), metadata=LATE)  # of ways that ask in three forms and more
     selections: tuple[Selection, ...] = ()
     break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
     slices: tuple[Slice, ...] = ()  # the choice on parts of the test rows

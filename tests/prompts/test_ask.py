@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from whichway.nouns import Candidate, Decoding, Prompt, Reply, Request, Weights
+from whichway.nouns import Candidate, Decoding, Prompt, Reply, Request, Weights, to_json
 from whichway.prompts.ask import answer, questions
 from whichway.prompts.final import behind, vote
 
@@ -76,8 +76,8 @@ def test_plain_replies_pass_as_they_are() -> None:
 
 
 def test_old_candidates_and_requests_keep_their_digests() -> None:
-    assert "votes" not in Decoding().content
-    assert Decoding(votes=5).content["votes"] == 5
-    assert "answer_mark" not in Request((), Decoding()).content["decoding"]
+    assert "votes" not in to_json(Decoding())
+    assert to_json(Decoding(votes=5))["votes"] == 5
+    assert "answer_mark" not in to_json(Request((), Decoding()))["decoding"]
     plain = thinker(1)
     assert replace(plain, decoding=replace(plain.decoding, votes=3)).id != plain.id

@@ -67,7 +67,7 @@ def test_diverse_shots_leave_out_what_is_alike() -> None:
 
 def test_confused_pairs_come_by_frequency_both_ways() -> None:
     examples = rows(("1", "a"), ("2", "a"), ("3", "b"), ("4", "c"), ("5", "c"))
-    assert shots.confused_pairs(examples, ["b", "b", "a", "a", "c"]) == [("a", "b"), ("b", "a"), ("c", "a")]
+    assert shots.confused_pairs(examples, ["b", "b", "a", "a", "c"]) == [("a", "b"), ("c", "a")]
     assert shots.confused_pairs(examples, [e.target for e in examples]) == []
 
 
@@ -76,7 +76,7 @@ def test_contrastive_shots_set_like_rows_of_two_labels_side_by_side() -> None:
         ("invoice for the parcel", "billing"), ("where is the parcel", "delivery"), ("app crashes", "technical"),
         ("courier is rude", "delivery"), ("card charged", "billing"),
     )  # fmt: skip
-    pairs = [("billing", "delivery"), ("delivery", "billing"), ("billing", "none")]
+    pairs = [("billing", "delivery"), ("billing", "none")]
     for seed in range(8):
         chosen = shots.contrastive_shots(examples, pairs, 2, random.Random(seed))
         assert sorted(shot.answer for shot in chosen) == ["billing", "delivery"]

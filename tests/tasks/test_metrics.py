@@ -97,6 +97,7 @@ class WithFeedback:
 def two(prediction, target): return prediction == target
 def optional(prediction, target, weight=0.5): return weight
 def three(prediction, target, example): return example["text"] == "a row" and example["target"] == target
+def maybe(prediction, target, example=None): return example is not None and example["text"] == "a row"
 def dspy(gold, pred, trace=None): return gold.answer == pred.answer and gold.text == "a row" and gold["text"] == "a row"
 def gepa(gold, pred, trace=None, pred_name=None, pred_trace=None): return WithFeedback(0.25, "close")
 def get_assert(output, context): return {"pass": True, "score": 0.75, "reason": context["vars"]["text"]}
@@ -115,6 +116,7 @@ def nothing(a, b): return None
         ("two", Score(1.0)),
         ("optional", Score(0.5)),
         ("three", Score(1.0)),
+        ("maybe", Score(1.0)),
         ("dspy", Score(1.0)),
         ("gepa", Score(0.25, "close")),
         ("get_assert", Score(0.75, "a row")),

@@ -126,6 +126,20 @@ def test_refused_asserts_name_the_place(given: Any, message: str, tmp_path: Path
     assert "promptfooconfig.yaml:" in str(told.value)
 
 
+def test_one_rubric_for_all_tests_and_a_local_grader_become_a_judge(tmp_path: Path) -> None:
+    tests = [{"vars": {"topic": f"{a} and {b}"}} for a in WORDS for b in WORDS[:2]]
+    graded = {"assert": [{"type": "llm-rubric", "value": "Is it polite?", "provider": "whichway:grader"}]}
+    path = config(tmp_path, tests=tests, prompts=["Write about {{topic}}."], defaultTest=graded)
+    task = load(from_flags(path))
+    assert task.judge is not None
+    assert (task.judge.model, task.judge.rubric) == ("grader", "Is it polite?")
+    assert task.train == ()
+    assert {e.target for e in task.test} == {""}
+    hosted = {"assert": [{**graded["assert"][0], "provider": "openai:x"}]}
+    with pytest.raises(DataError, match="judge"):
+        cases(config(tmp_path, tests=tests, defaultTest=hosted))
+
+
 def test_csv_tests(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('text,__expected\nhello,billing\nbye,contains: x y\n"a, b",is-json\n')
     found = cases(config(tmp_path, tests="file://t.csv"))

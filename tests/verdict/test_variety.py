@@ -37,7 +37,10 @@ def test_distinct_counts_different_ngrams_over_all():
     texts = ["the cat sat", "the cat ran"]
     assert v.distinct(texts, 1) == pytest.approx(4 / 6)
     assert v.distinct(texts, 2) == pytest.approx(3 / 4)
-    assert v.distinct(["one"], 2) == 0.0
+    assert np.isnan(v.distinct(["one"], 2))
+    found = v.variety(v.answers_of(arm("a", [[["one", "two"], ["one two", "one two"]]]), 2), 0.95)
+    assert found.distinct_2.value == pytest.approx(1 / 2)
+    assert v.variety(v.answers_of(arm("a", [[["one", "two"]] * 2]), 2), 0.95).distinct_2 is None
     assert v.distinct(["猫が", "猫が"], 1) == pytest.approx(1 / 2)
 
 

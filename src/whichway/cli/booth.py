@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.errors import UserError
 
 if TYPE_CHECKING:
     from whichway.contest import House, Settings
     from whichway.nouns import Task
+
+
+def with_dev(task: Task) -> Task:
+    """The task, if it has dev rows to score prompts on.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not task.dev:
+        raise UserError(f"{task.name} has no dev rows: with so few inputs all are test. Add some, or use whichway run.")
+    return task
 
 
 def house_of(task: Path, model: str | None, cache: Path | None) -> tuple[Task, House, Settings]:

@@ -20,7 +20,7 @@ from whichway.nouns import Reply, Request, Weights, digest, to_json
 
 def reply_key(version: str, weights: Weights, request: Request) -> str:
     """Key of one reply."""
-    return digest([version, weights.key, request.content], 32)
+    return digest([version, weights.key, request], 32)
 
 
 class Cache:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from whichway.findings import Formats
-from whichway.nouns import Candidate, Form, Record, digest
+from whichway.nouns import Candidate, Form, Record, digest, to_json
 from whichway.verdict.formats import FEWEST, formats
 
 
@@ -44,7 +44,7 @@ def _families(candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]) -> dic
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, (candidate, _) in candidates.items():
         words = replace(candidate.prompt, form=Form(), layout="system").content
-        read = {**candidate.decoding.content, "bias": bool(candidate.decoding.bias)}
+        read = {**to_json(candidate.decoding), "bias": bool(candidate.decoding.bias)}
         found[candidate.way, digest([words, candidate.weights.key, read, candidate.seed])].append(key)
     return found
 

@@ -4,8 +4,7 @@ The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each 
 dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is thinned, too, as by
 successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), but less at first, when rows say little: of N prompts
 0.7 N go on at an eighth of the rows, 0.3 N at a quarter, N/8 at half, and of candidates that differ only in their
-labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. Candidates
-within one standard error of the leader are a tie, which the loss of the wanted labels breaks (as in `halving`). It ends
+labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. It ends
 when as many are left as are wanted, when the rows end, or when what is left of the purse does not pay for another row
 of two.
 """
@@ -86,7 +85,7 @@ def kept(prompts: int, rows: int, start: float) -> int:
 
 
 def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
-    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls do not pay so many."""
+    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls pay fewer."""
     starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
     for start in starts:
         paid, before, going = 0, 0, prompts
@@ -137,9 +136,25 @@ def _unbiased(lane: Lane) -> str:
 
 
 def _order(lanes: Sequence[Lane]) -> list[Lane]:
-    """Lanes with equal rows, the best first."""
-    places = rank({place: _standing(lane) for place, lane in enumerate(lanes)})
-    return [lanes[place] for place in places]
+    """Lanes with equal rows, the best first: one of each prompt, then those that differ from it in their biases only.
+
+    Among the biases of one prompt those within one standard error of the best are a tie, which the loss breaks. Between
+    prompts the loss says less, as some are surer of themselves than others; it breaks exact ties only.
+    """
+    groups: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        groups.setdefault(_unbiased(lane), []).append(lane)
+    firsts, twins = list[Lane](), list[Lane]()
+    for group in groups.values():
+        places = rank({place: _standing(lane) for place, lane in enumerate(group)})
+        firsts.append(group[places[0]])
+        twins += [group[place] for place in places[1:]]
+    return [*sorted(firsts, key=_merit), *sorted(twins, key=_merit)]
+
+
+def _merit(lane: Lane) -> tuple[float, float]:
+    standing = _standing(lane)
+    return -standing.value, 0.0 if standing.loss is None else standing.loss
 
 
 def _standing(lane: Lane) -> Standing:

@@ -30,7 +30,7 @@ class Draw:
         self.temperature = request.decoding.temperature
         self.generator: torch.Generator | None = None
         if self.temperature > 0:
-            seed = int(digest([ids, request.decoding.content, request.repeat], 15), 16)
+            seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
             self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
@@ -99,20 +99,21 @@ class Batch:
         layout = pack.lay(lengths, len(self.prefix.ids), self.device, prefix=self.prefix.layers, keep=True)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.device)
         logits = forward.logits(self.module, ids, layout, torch.tensor(lengths, device=self.device).cumsum(0) - 1)
-        kept = layout.kept or {}
-        self._store([(layout.rows(kept[n][0]), layout.rows(kept[n][1])) for n in sorted(kept)], len(rows))
+        self._store(layout, len(rows))
         self.rows += rows
         self._add(logits, rows)
 
-    def _store(self, pairs: list[KeyValue], count: int) -> None:
-        """Put keys and values `[N, count, S, D]` behind those of the rows already here."""
+    def _store(self, layout: pack.Rows, count: int) -> None:
+        """Put the keys and values of `count` rows behind those of the rows already here."""
+        kept, at = layout.kept or {}, len(self.rows)
         if not self.cache:
-            shape = (pairs[0][0].shape[0], self.places, self.width, pairs[0][0].shape[3])
-            self.cache = [(k.new_zeros(shape), v.new_zeros(shape)) for k, v in pairs]
-        at, size = len(self.rows), pairs[0][0].shape[2]
-        for old, new in zip(self.cache, pairs, strict=True):
-            for into, from_ in zip(old, new, strict=True):
-                into[:, at : at + count, :size] = from_
+            heads, _, depth = kept[0][0].shape
+            shape = (heads, self.places, self.width, depth)
+            self.cache = [(kept[n][0].new_zeros(shape), kept[n][1].new_zeros(shape)) for n in sorted(kept)]
+        for n, old in enumerate(self.cache):
+            for into, new in zip(old, kept.pop(n), strict=True):
+                rows = layout.rows(new)  # [N, count, S, D]
+                into[:, at : at + count, : rows.shape[2]] = rows
 
     def _step(self, rows: Sequence[Writing]) -> None:
         """Write one more token of every row."""

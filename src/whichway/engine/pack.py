@@ -109,8 +109,8 @@ class Rows:
 
     def store(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Take up keys and values of a layer whose attention nobody needs."""
-        if self.kept is not None:
-            self.kept[layer] = (key, value)
+        if self.kept is not None:  # as views they would keep the queries beside them in memory
+            self.kept[layer] = (key.contiguous(), value.contiguous())
 
     def even(self, keep: Tensor) -> bool:
         """Whether `keep` names equally many tokens of each row, row after row."""

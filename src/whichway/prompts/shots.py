@@ -51,15 +51,18 @@ def diverse_shots(examples: Sequence[Example], count: int, rng: random.Random) -
 
 
 def confused_pairs(examples: Sequence[Example], answers: Sequence[str]) -> list[tuple[str, str]]:
-    """(wanted, said instead), the most frequent confusion first; a pair in both directions counts for both together.
+    """(wanted, said instead) for each two labels that are confused, once, in the direction that is seen more often.
 
     Args:
         examples: training rows.
         answers: what the plain prompt said to them.
+
+    Returns:
+        The most frequent first; both directions count.
     """
     wrong = Counter((e.target, said) for e, said in zip(examples, answers, strict=True) if said != e.target)
-    both = {pair: count + wrong.get(pair[::-1], 0) for pair, count in wrong.items()}
-    return sorted(both, key=lambda pair: (-both[pair], -wrong[pair], pair))
+    once = [pair for pair in wrong if (-wrong[pair], pair) < (-wrong[pair[::-1]], pair[::-1])]
+    return sorted(once, key=lambda pair: (-wrong[pair] - wrong[pair[::-1]], pair))
 
 
 def contrastive_shots(

@@ -85,10 +85,9 @@ def contents(source: Source, rows: Sequence[Mapping[str, Any]]) -> dict[str, str
 
 
 def _prompt(source: Source) -> str:
-    """The chat messages with variables for the row; a trained winner is served under its own id and takes the row."""
-    prompt, trained = source.candidate.prompt, source.candidate.weights.adapter is not None
-    mark = placeholder(prompt)
-    turns = [("user", mark)] if trained else [(turn.role, turn.content) for turn in messages(prompt, mark)]
+    """The chat messages with variables for the row; what the base alone cannot answer takes the row at its own id."""
+    prompt, mark = source.candidate.prompt, placeholder(source.candidate.prompt)
+    turns = [(turn.role, turn.content) for turn in messages(prompt, mark)] if source.asks_base else [("user", mark)]
     fields = source.fields
     row = f"{{{{{fields[0]}}}}}" if len(fields) == 1 else "\n".join(f"{name}: {{{{{name}}}}}" for name in fields)
     found = [{"role": role, "content": row.join(fenced(part) for part in text.split(mark))} for role, text in turns]
@@ -102,11 +101,11 @@ def fenced(text: str) -> str:
 
 def _provider(source: Source) -> dict[str, Any]:
     candidate = source.candidate
-    model = "base" if candidate.weights.adapter is None else candidate.id
+    model = "base" if source.asks_base else candidate.id
     body = {k: v for k, v in request_body(candidate, source.labels).items() if k not in ("model", "messages")}
     passed = {key: value for key, value in body.items() if key in ("structured_outputs", "choice_bias")}
     config: dict[str, Any] = {"apiBaseUrl": ADDRESS, "apiKey": "none"}
-    if candidate.weights.adapter is None:
+    if source.asks_base:
         config |= {key: value for key, value in body.items() if key not in passed}
         config |= {"passthrough": passed} if passed else {}
     return {"id": f"openai:chat:{model}", "label": f"{candidate.way} ({candidate.id})", "config": config}

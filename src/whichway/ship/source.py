@@ -45,6 +45,12 @@ class Source:
         return self.asks and self.candidate.weights.adapter is None and not self.candidate.prompt.pool
 
     @property
+    def asks_base(self) -> bool:
+        """Whether the bare model's reply to it is the answer: not where that is read off thoughts or voted on."""
+        decoding = self.candidate.decoding
+        return self.one_request and not decoding.answer_mark and decoding.votes == 1
+
+    @property
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights

@@ -24,9 +24,10 @@ FILE = "file://"
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _LISTS = ("contains-any", "contains-all", "icontains-any", "icontains-all")
 _REFUSED = {
-    "javascript": "is a JavaScript program, which is not run here. Write it in Python: type: python, value: "
-    "file://checks.py",
-    "llm-rubric": "asks a model to judge. Make a task file with `judge:` (a model and a rubric) instead",
+    "javascript": "is a JavaScript program, which is not run here. Write it in Python: type: python, "
+    "value: file://checks.py",
+    "llm-rubric": "asks a model to judge. Name one on this machine as its provider (whichway:FOLDER), with the same "
+    "rubric in every test and no other assert; or make a task file with `judge:`",
 }
 _ALIKE = dict.fromkeys(
     ("model-graded-closedqa", "factuality", "g-eval", "answer-relevance", "select-best", "similar"), "llm-rubric"

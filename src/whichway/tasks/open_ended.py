@@ -25,8 +25,8 @@ LEAST = 3
 DEV_FROM = 12
 REPEATS = 5
 POOR = (
-    "The embedded model is far too small to write well: its numbers are measured like any other's, its texts are not "
-    "worth sending. Name a model of yours: --model."
+    "The embedded model is far too small to write well (often a word or two): its numbers are measured like any "
+    "other's, its texts are not worth sending. Name a model of yours: --model."
 )
 INLINE = Path("inputs")  # where rows of the task file itself come from, in messages
 

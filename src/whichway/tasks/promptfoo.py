@@ -3,6 +3,7 @@
 A test becomes a row: its vars are the input, its asserts what the answer is judged by. Where every test has just one
 `equals`, the rows have wanted answers, labels are found as in any data, and all ways can be tried. Otherwise the answer
 is judged by the asserts (`metrics/assertions.py`), there is nothing to train on, and prompts are tried alone.
+Where every test has one and the same `llm-rubric` and its provider is a model on this machine, that model judges.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
-from whichway.nouns import canonical
+from whichway.nouns import Prompt, canonical
+from whichway.prompts.lint.read import of_messages, of_text
 from whichway.tasks.assertions import Assertion, assertion, of_word
 from whichway.tasks.read import Row, Table, decode
 
 NAMES = ("promptfooconfig.yaml", "promptfooconfig.yml")
 TARGET = "expected"  # the column that holds the wanted answer, or the asserts as JSON
 MOST_LABELS = 20
+LOCAL = "whichway:"  # may stand before a model on this machine, where promptfoo wants a provider
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
 _LOGIC = re.compile(r"\{%|\{\{[^{}]*[|(][^{}]*\}\}")
 
@@ -84,34 +87,36 @@ def spec_values(path: Path) -> dict[str, Any]:
     Raises:
         DataError: as `cases` does.
     """
+    values, judge = _values(path), rubric(path)
     found = cases(path)
-    values = _values(path)
     names = list(dict.fromkeys(name for case in found for name in case.values))
-    metric, ways = _ruler(found)
-    said = {
+    said: dict[str, Any] = {
         "data": path.name,
-        "prompt": [path.name],
+        "prompt": [_made(one) for one in wordings(path)],
         "input": names,
-        "target": TARGET,
         "name": path.absolute().parent.name or "promptfoo",
         "ask": str(values.get("description") or "Answer as the prompt asks.").strip().split("\n")[0],
     }
-    return {
-        **said,
-        **({"metric": metric} if metric else {}),
-        **({"labels": []} if metric == "assertions" else {}),
-        **ways,
-    }
+    if judge:
+        return {**said, "judge": {"model": judge[0], "rubric": judge[1]}}
+    metric, ways = _ruler(found)
+    labels = {"labels": []} if metric == "assertions" else {}
+    return {**said, "target": TARGET, "metric": metric, **labels, **ways}
+
+
+def _made(wording: Wording) -> Prompt:
+    made = (of_messages if wording.chat else of_text)(wording.text, wording.path)
+    return made.prompt
 
 
 def table(path: Path) -> Table:
     """The tests as rows."""
-    found = cases(path)
-    gold = _gold(found)
+    found, judged = cases(path), rubric(path) is not None
+    gold = None if judged else _gold(found)
     rows = []
     for case in found:
         target = gold(case) if gold else canonical([one.facts() for one in case.asserts])
-        rows.append(Row({**case.values, TARGET: target}, path, case.line))
+        rows.append(Row({**case.values, **({} if judged else {TARGET: target})}, path, case.line))
     names = tuple(dict.fromkeys(name for row in rows for name in row.fields))
     return Table(path, names, tuple(rows))
 
@@ -126,13 +131,31 @@ def cases(path: Path) -> list[Case]:
     default = values.get("defaultTest") or {}
     if not isinstance(default, Mapping):
         raise DataError(f"{path}: defaultTest: write it into the file; a path is not read.")
-    found = [case for test, line in _tests(values, path) for case in _cases(test, default, path, line)]
+    judged = rubric(path) is not None
+    found = [case for test, line in _tests(values, path) for case in _cases(test, default, path, line, judged)]
     if not found:
         raise DataError(f"{path}: no tests. Each test becomes a row; a task needs at least a dozen.")
     return found
 
 
-def _cases(test: Mapping[str, Any], default: Mapping[str, Any], path: Path, line: int) -> Iterator[Case]:
+def rubric(path: Path) -> tuple[str, str] | None:
+    """The local model that judges and its rubric, where every test has this one `llm-rubric` and nothing else."""
+    values = _values(path)
+    default = values.get("defaultTest") or {}
+    default = default if isinstance(default, Mapping) else {}
+    grader = (default.get("options") or {}).get("provider")
+    pairs = set()
+    for test, _ in _tests(values, path):
+        asserts = [*(default.get("assert") or []), *(test.get("assert") or [])]
+        if len(asserts) != 1 or not isinstance(asserts[0], Mapping) or asserts[0].get("type") != "llm-rubric":
+            return None
+        pairs.add((str(asserts[0].get("provider") or grader or ""), str(asserts[0].get("value") or "")))
+    model, text = pairs.pop() if len(pairs) == 1 else ("", "")
+    named = model.removeprefix(LOCAL)
+    return (named, text) if named and ":" not in named and text and not _VARIABLE.search(text) else None
+
+
+def _cases(test: Mapping[str, Any], default: Mapping[str, Any], path: Path, line: int, judged: bool) -> Iterator[Case]:
     given = {**(default.get("vars") or {}), **(test.get("vars") or {})}
     asserts = [*(default.get("assert") or []), *(test.get("assert") or [])]
     where = f"{path}:{line}"
@@ -143,7 +166,8 @@ def _cases(test: Mapping[str, Any], default: Mapping[str, Any], path: Path, line
     lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     for combination in itertools.product(*lists.values()):
         filled = {str(name): _value(value, path) for name, value in zip(lists, combination, strict=True)}
-        yield Case(filled, tuple(assertion(one, filled, path.parent, where) for one in asserts), line)
+        told = () if judged else tuple(assertion(one, filled, path.parent, where) for one in asserts)
+        yield Case(filled, told, line)
 
 
 def _value(value: Any, path: Path) -> str:
@@ -214,7 +238,7 @@ def _gold(found: Sequence[Case]) -> Any:
     return (lambda case: str(case.asserts[0].value)) if plain else None
 
 
-def _ruler(found: Sequence[Case]) -> tuple[str | dict[str, Any] | None, dict[str, Any]]:
+def _ruler(found: Sequence[Case]) -> tuple[str | dict[str, Any], dict[str, Any]]:
     """The metric, and the ways where there is nothing to train on."""
     gold = _gold(found)
     if gold is None:

@@ -81,7 +81,6 @@ def answers_of(arm: Arm, many: int) -> Answers | None:
 
 def variety(answers: Answers, confidence: float) -> Variety:
     """All measures of a way, with intervals over inputs."""
-    found = {name: measure(name, answers, confidence) for name in MEASURES}
     flat = [text for seed in answers.texts for row in seed for text in row]
     return Variety(
         way=answers.way,
@@ -90,18 +89,32 @@ def variety(answers: Answers, confidence: float) -> Variety:
         drawn=answers.drawn,
         words=clean(float(np.mean([len(words(text)) for text in flat]))) or 0.0,
         across=across([row[0] for row in answers.texts[0][:ACROSS]], confidence),
-        **found,
+        distinct_1=measure("distinct_1", answers, confidence),
+        distinct_2=measure("distinct_2", answers, confidence),
+        self_bleu=_sure("self_bleu", answers, confidence),
+        similarity=_sure("similarity", answers, confidence),
+        agreement=_sure("agreement", answers, confidence),
     )
 
 
-def measure(name: str, answers: Answers, confidence: float) -> Measure:
-    """A mean over inputs with its interval."""
-    values = answers.values[name]
+def measure(name: str, answers: Answers, confidence: float) -> Measure | None:
+    """A mean over inputs with its interval; None where no input has it."""
+    known = np.isfinite(answers.values[name])  # answers of one word have no pair of words
+    values = answers.values[name][known]
+    if not len(values):
+        return None
     value = clean(float(values.mean())) or 0.0
     if not answers.drawn and name not in ("distinct_1", "distinct_2"):
         return Measure(value, None, None, exact=True)
-    ends = ends_of(values, answers.groups, confidence)
+    groups = [g for g, fit in zip(answers.groups, known, strict=True) if fit] if answers.groups else None
+    ends = ends_of(values, groups, confidence)
     return Measure(value, None, None) if ends is None else Measure(value, *_within(ends))
+
+
+def _sure(name: str, answers: Answers, confidence: float) -> Measure:
+    found = measure(name, answers, confidence)
+    assert found is not None  # defined for any texts
+    return found
 
 
 def _within(ends: stats.Interval) -> tuple[float | None, float | None]:
@@ -186,9 +199,9 @@ def words(text: str) -> list[str]:
 
 
 def distinct(texts: Sequence[str], size: int) -> float:
-    """Different n-grams as a share of all, over the answers to one input; 0 where there are none."""
+    """Different n-grams as a share of all, over the answers to one input; not a number where there are none."""
     grams = [gram for text in texts for gram in _grams(words(text), size)]
-    return len(set(grams)) / len(grams) if grams else 0.0
+    return len(set(grams)) / len(grams) if grams else float("nan")
 
 
 def _grams(tokens: Sequence[str], size: int) -> list[tuple[str, ...]]:

@@ -94,11 +94,12 @@ def _told(said: Said, facts: Facts, found: Variety) -> str:
         low = said("similarity.low", found.similarity.low, bare)
         alike += f" ({low}–{said('similarity.high', found.similarity.high, bare)})"
     equal = said("agreement", found.agreement.value, percent)
-    fresh, quality = said("distinct_2", found.distinct_2.value, percent), _quality(said, facts, found)
-    return (
-        f"two of its answers to one input are {alike} alike and in {equal} of pairs the same, {fresh} of its word "
-        f"pairs are different ones; quality {quality}"
-    )
+    fresh = ""
+    if found.distinct_2 is not None:
+        fresh = f", {said('distinct_2', found.distinct_2.value, percent)} of its word pairs are different ones"
+    quality = _quality(said, facts, found)
+    same = f"{alike} alike and in {equal} of pairs the same"
+    return f"two of its answers to one input are {same}{fresh}; quality {quality}"
 
 
 def _quality(said: Said, facts: Facts, found: Variety) -> str:

@@ -109,7 +109,7 @@ def world(known: Known) -> Iterator[World]:
     if known.task is None:
         yield World(None, _provider(known, None), seed)
         return
-    from whichway.cli.booth import house_of
+    from whichway.cli.booth import house_of, with_dev
     from whichway.contest.booth import open_booth
     from whichway.tasks.held import Held
 
@@ -119,7 +119,7 @@ def world(known: Known) -> Iterator[World]:
     if not known.measure:
         yield World(data, model, seed)
         return
-    with open_booth(task, house, settings, "lint") as bench:
+    with open_booth(with_dev(task), house, settings, "lint") as bench:
         yield World(data, model, seed, Scale(bench, house.metric, data.practice, known.calibrate))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from whichway.cli.booth import of_flags
+from whichway.cli.booth import of_flags, with_dev
 from whichway.cli.flags import TaskFlags
 from whichway.cli.linting.measure import Scale
 from whichway.cli.linting.providers import local
@@ -57,7 +57,7 @@ def sitting(flags: TaskFlags, cache: Path, most: int | None, calibrate: bool) ->
     data = Data(practice, house.metric, Held(task))
     provider = local(house.backends[house.base.backend], house.base)
     plain = first_prompt(replace(practice, prompts=()))
-    with open_booth(task, house, settings, "try") as bench:
+    with open_booth(with_dev(task), house, settings, "try") as bench:
         trials = Trials(Scale(bench, house.metric, practice, calibrate), most)
         yield Seat(trials, data, provider, plain, task.prompts[0] if task.prompts else None)
 

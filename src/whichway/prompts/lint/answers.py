@@ -139,7 +139,7 @@ _TRIM = " \t\"'`“”‘’.-*•()[]"
 def listed(scene: Scene) -> Iterator[tuple[Piece, int, int, str]]:
     """Labels that the prompt lists in its text: piece, span, label."""
     for piece, match in scene.search(_LIST):
-        for item in _ITEM.finditer(match.group(1)):
+        for item in _ITEM.finditer(re.split(r"\.(?=\s)", match.group(1))[0]):
             words = re.sub(r"^(?:and|or)\s+", "", item.group().strip(_TRIM))
             words = re.split(r"\s[-–:(]|\s*:\s", words)[0].strip(_TRIM)
             if words and len(words.split()) <= 6:

@@ -124,7 +124,7 @@ _SINGLE = re.compile(r"(?<![{\w])\{([A-Za-z_]\w*)\}(?!\})")
 def variables_fit(scene: Scene) -> Iterator[Hit]:
     """A variable without a value, one never used, braces that do not close."""
     known = scene.draft.fields
-    if known is None and scene.data:
+    if known is None and scene.data and scene.data.rows:
         known = tuple(next(iter(scene.data.rows)).input)
     source = Piece("text", scene.draft.source, 0)
     for match in _OPEN.finditer(scene.draft.source):

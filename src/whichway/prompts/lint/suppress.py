@@ -16,7 +16,7 @@ from typing import Any
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.prompts.lint.rule import Finding
 
-_MARK = re.compile(r"(?:#|//|<!--|\{#)\s*whichway:\s*(ignore(?:-file)?)\b[:\s]*((?:[A-Za-z]{2}\d{3}[,\s]*)+)[^\n]*")
+_MARK = re.compile(r"(?:#|//|<!--|\{#)\s*whichway:\s*(ignore(?:-file)?)\b[:\s]*((?:[A-Za-z]{2}\d{3}[, \t]*)+)[^\n]*")
 _LINE = re.compile(rf"(?m)^[ \t]*{_MARK.pattern}\n?")
 
 

@@ -79,9 +79,10 @@ def adapt(function: Callable[..., Any], named: str) -> Caller:
         return lambda example, text: function(text, _context(example))
     if "trace" in words or (words and words[0] in ("gold", "example")):
         return lambda example, text: function(_fields(example, example.target), _fields(None, text))
-    if len(words) == 2 or (len(words) > 2 and needed == 2):
+    wants_row = len(words) >= 3 and (needed == 3 or words[2] in ("example", "row"))
+    if len(words) == 2 or (len(words) > 2 and needed == 2 and not wants_row):
         return lambda example, text: function(text, example.target)
-    if len(words) >= 3 and needed == 3:
+    if wants_row and needed <= 3:
         return lambda example, text: function(text, example.target, {**example.input, "target": example.target})
     raise OptionError(
         f"metric {named}: takes ({', '.join(words)}). Accepted: f(prediction, target), f(prediction, target, example), "
