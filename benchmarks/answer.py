@@ -41,9 +41,9 @@ NEW, ROWS = 8, 128
 # peer: its task, its script, its settings, rows of a turn on each shape (so that a turn takes seconds, not minutes)
 PEERS: dict[str, tuple[str, str, list[dict[str, Any]], dict[str, int]]] = {
     "transformers generate": ("generate", "answer_transformers", TORCH, {"embedded": 32, "135m": 8}),
-    "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
     "llama.cpp, prompt shared": ("generate", "answer_llama", LLAMA, {"embedded": 128, "135m": 64}),
     "lm-evaluation-harness": ("choose", "answer_harness", TORCH, {"embedded": 16, "135m": 1}),
+    "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
 }
 TOLD = ""
 HEAD = """# Answering: rows a second

@@ -251,10 +251,10 @@ def main() -> None:
             best = max(fair, key=lambda name: fair[name])
             results[key] = measure(args, shape, prompt, best)
             print(line(shape, prompt, results[key]), flush=True)
-        if len(names) > 2:  # settings that are behind on the first shape are not tried again
-            names = sorted(
-                names, key=lambda name: -min(found.get(name, 0.0) / max(found.values()) for found in sweeps.values())
-            )[:2]
+        # On the next shape only the setting is tried that was best on this one.
+        names = [
+            max(names, key=lambda name: min(found.get(name, 0.0) / max(found.values()) for found in sweeps.values()))
+        ]
     write(args, results, sweeps)
 
 
