@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from whichway.cli.contest import prepare
-from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.cli.examples import DEFAULT, find
+from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.contest import run
 from whichway.contest.folder import read_records
 from whichway.errors import WhichwayError

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.cli.contest import prepare
-from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.cli.examples import DEFAULT, find
+from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.contest import run
 
 PLACE = Path("runs/racing")
