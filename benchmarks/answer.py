@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from learn import HERE, Side, processor
-
 from work import Shape, answering
 
 TORCH: list[dict[str, Any]] = [
@@ -41,11 +40,14 @@ NEW, ROWS = 8, 128
 # peer: its task, its script, its settings, rows of a turn on each shape (so that a turn takes seconds, not minutes)
 PEERS: dict[str, tuple[str, str, list[dict[str, Any]], dict[str, int]]] = {
     "transformers generate": ("generate", "answer_transformers", TORCH, {"embedded": 32, "135m": 8}),
-    "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
     "llama.cpp, prompt shared": ("generate", "answer_llama", LLAMA, {"embedded": 128, "135m": 64}),
     "lm-evaluation-harness": ("choose", "answer_harness", TORCH, {"embedded": 16, "135m": 1}),
+    "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
 }
-TOLD = ""
+TOLD = """
+Wanted: 20 times transformers' generate, 15 times lm-evaluation-harness. llama.cpp shares the prompt as we do, so there
+what differs is how fast the same work is done; it needs neither Python's libraries nor their memory.
+"""
 HEAD = """# Answering: rows a second
 
 `python benchmarks/answer.py --peers PYTHON` on {processor}, {cores} cores; peers as in `benchmarks/peers.txt`.

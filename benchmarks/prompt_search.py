@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from whichway.cli.contest import prepare
+from whichway.cli.examples import DEFAULT, find
 from whichway.cli.flags import ContestFlags, TaskFlags
-from whichway.cli.verbs.demo import example
 from whichway.contest import run
 from whichway.contest.folder import read_records
 from whichway.errors import WhichwayError
@@ -83,7 +83,7 @@ def hold(cell: Cell, options: argparse.Namespace) -> None:
     if (folder / "verdict.json").exists():
         return
     if cell.task == "support":
-        task = TaskFlags(task=example(), model=options.model)
+        task = TaskFlags(task=find(DEFAULT), model=options.model)
     else:
         data = sampled(options.evals / f"{cell.task}.jsonl", options.rows, options.place)
         task = TaskFlags(data=data, name=cell.task, ask=ASKS[cell.task], model=options.model)

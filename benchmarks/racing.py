@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.cli.contest import prepare
+from whichway.cli.examples import DEFAULT, find
 from whichway.cli.flags import ContestFlags, TaskFlags
-from whichway.cli.verbs.demo import example
 from whichway.contest import run
 
 PLACE = Path("runs/racing")
@@ -98,7 +98,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--place", type=Path, default=PLACE, help="run folders and cache")
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args(words)
-    rows = [measure(path, options) for path in options.tasks or [example()]]
+    rows = [measure(path, options) for path in options.tasks or [find(DEFAULT)]]
     head = ["# What racing saves", "", "`benchmarks/racing.py`; every task with racing and without, one cache.", ""]
     page = "\n".join([*head, *HEAD, *rows]) + "\n"
     sys.stdout.write(page)

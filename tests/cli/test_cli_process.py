@@ -32,10 +32,17 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert process.wait() == 0
 
 
+def heed_interrupts() -> None:
+    """What starts in the background of a shell ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     words = ["run", "--data", str(tickets(tmp_path)), *QUICK, "--ways", "base_majority,prompt_plain,tune_probe"]
     words += ["--model", "fake:delay=1.5", "--out", "run", "--json"]
-    process = subprocess.Popen([*START, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*START, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    )
     records, deadline = tmp_path / "run" / "records.jsonl", time.monotonic() + 60
     while not (records.exists() and records.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -117,7 +117,7 @@ def test_progress_goes_to_standard_error(here: Path, capsys: Streams) -> None:
 
 def test_dry_run_and_plan_write_nothing(here: Path, capsys: Streams) -> None:
     words = ["--data", tickets(here), "--model", "fake", "--ways", "tune_lora", "--set", "tune_lora.rank=8"]
-    words += ["--budget-seconds", "30"]
+    words += ["--budget-seconds", "30", "--no-probe"]
     assert whichway("run", *words, "--dry-run") == 0
     told = capsys.readouterr().out
     assert whichway("plan", *words) == 0
@@ -223,7 +223,7 @@ def test_demo_ends_with_the_verdict_and_the_next_step(
     place: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "task.yaml").write_text("data: tickets.csv\n")
-    monkeypatch.setattr("whichway.cli.verbs.demo.example", lambda: place / "task.yaml")
+    monkeypatch.setattr("whichway.cli.verbs.demo.find", lambda name: place / "task.yaml")
     assert whichway("demo", *QUICK, *TWO_WAYS) == 0
     told = capsys.readouterr().out
     assert "runs/demo/report.html" in told

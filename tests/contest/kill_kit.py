@@ -143,10 +143,11 @@ def start(place: Path, model: Path, spot: str = "", count: int = 0) -> int:
 
 def _work(place: Path, model: Path, spot: str, count: int) -> None:
     from whichway.backends import local
-    from whichway.engine import learn
+    from whichway.engine import learn, memory
 
     time.perf_counter = lambda: 0.0
     learn.STATE_SECONDS = 0.0
+    memory.peak_bytes = lambda: 1 << 20
     local._train_apart = learn.train
     if spot:
         _spots()[spot](count)

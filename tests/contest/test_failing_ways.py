@@ -21,7 +21,7 @@ from whichway.tasks import metrics
 def house(tiny, monkeypatch):
     """A tiny real model; training in this process, so that it can be made to fail."""
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter: learn.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: learn.train(model, job, folder, adapter)
     )
     door = local.LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ("prompt_plain", "tune_lora")}

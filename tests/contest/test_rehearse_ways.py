@@ -10,9 +10,13 @@ from whichway.contest import House, run
 from whichway.contest.rehearse import estimate, seconds_of
 from whichway.tasks import metrics
 
+EXTRAS = {"prompt_gepa": "gepa", "prompt_mipro": "dspy"}  # ways that are optional, and what they need
+
 
 @pytest.mark.parametrize("name", sorted(front.ways()))
 def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path):
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name])
     task = small_task(60, 40, 40)
     backends = front.backends()
     house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -154,6 +155,22 @@ def test_pissa_starts_where_the_base_is_and_moves_only_its_half(opened, tmp_path
         if name in start:
             assert torch.equal(p[4:], start[name][4:])
             assert not torch.equal(p[:4], start[name][:4])
+
+
+def test_dora_leaves_out_layers_with_rows_of_zeros(opened, tmp_path):
+    """Their length is zero, and DoRA divides by it: everything became nan at the first step."""
+    model = opened("qwen2")
+    layer = model.module.model.layers[0].self_attn.q_proj
+    kept = layer.weight.data[3].clone()
+    layer.weight.data[3] = 0.0
+    try:
+        made = train(model, tmp_path, "lora", {"variant": "dora"}, epochs=2)
+    finally:
+        layer.weight.data[3] = kept
+    said = json.loads((tmp_path / made[-1].weights.adapter / "adapter_config.json").read_text())
+    assert "model.layers.0.self_attn.q_proj" not in said["target_modules"]
+    assert "model.layers.1.self_attn.q_proj" in said["target_modules"]
+    assert len(said["target_modules"]) == 2 * 7 - 1
 
 
 def test_what_a_model_lacks_is_said(opened, tmp_path):

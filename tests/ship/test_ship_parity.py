@@ -193,7 +193,7 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
     """Measured by which of two answers is likelier; shipped, it writes what `predict` writes."""
     pairs = [" ".join(three) for three in itertools.permutations(WORDS, 3)][:40]
     lines = [
-        json.dumps({"prompt": f"{words}, please", "chosen": f"Gladly: {words[:5]}", "rejected": "send the bill"})
+        json.dumps({"prompt": f"{words}, please", "chosen": f"Gladly: {words.split()[2]}", "rejected": "send the bill"})
         for words in pairs
     ]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines))

@@ -70,7 +70,7 @@ def here(monkeypatch):
 
     monkeypatch.setattr(learn.Run, "_step", counted)
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter: learn.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: learn.train(model, job, folder, adapter)
     )
     return steps
 

@@ -85,7 +85,8 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
 
 def _estimated(ready: Ready, listener: Listener) -> Listener:
     """Estimate a run that has not begun; the returned listener puts the estimate beside its plan."""
-    if not ready.probe or (ready.folder / "plan.json").exists():
+    begun = ready.folder.exists() and not (ready.folder.is_dir() and not any(ready.folder.iterdir()))
+    if not ready.probe or begun:  # it goes on, or it will be refused
         return listener
     from whichway.contest.rehearse import write_estimate
 

@@ -199,10 +199,9 @@ def serve(handle: int) -> None:
     """Take errands from the link until the caller is gone."""
     import torch
 
-    from whichway.engine import learn, load, probe  # noqa: F401  (imported once, for all children)
+    from whichway.engine import learn, probe  # noqa: F401  (imported once, for all children)
 
     torch.set_num_threads(1)
-    forks = sys.platform == "linux" and load.device().type == "cpu"
     link = Connection(handle)
     models: dict[tuple[Path, str], Any] = {}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
@@ -210,11 +209,17 @@ def serve(handle: int) -> None:
             errand = link.recv()
             if not isinstance(errand, Errand):
                 continue  # a word to a child that has died since
-            if not forks:
+            if not _forks():
                 _work(link, errand, models)
                 return
             if _hold(errand, models, link):
                 _fork(link, errand, models)
+
+
+def _forks() -> bool:
+    from whichway.engine import load
+
+    return sys.platform == "linux" and load.device().type == "cpu"
 
 
 def _hold(errand: Errand, models: dict[tuple[Path, str], Any], link: Connection) -> bool:

@@ -170,10 +170,14 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
 
 def _targets(module: Any, given: LoraOptions) -> str | list[str]:
     """PEFT's word for the layers that get an adapter."""
-    if not isinstance(given, TopOptions):
+    if isinstance(given, TopOptions):
+        parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
+        names = sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
+    elif given.variant == "dora":
+        names = variants.linear_layers(module)
+    else:
         return "all-linear"
-    parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
-    return sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
+    return [name for name in names if given.variant != "dora" or variants.has_lengths(module.get_submodule(name))]
 
 
 def _trained(module: Any) -> dict[str, nn.Parameter]:

@@ -32,6 +32,22 @@ def alpha(variant: str, rank: int) -> float:
     return 8.0 if variant == "rslora" else 2.0 * rank
 
 
+def linear_layers(module: Any) -> list[str]:
+    """The names of all linear layers but the head, as PEFT's "all-linear" finds them."""
+    head = module.get_output_embeddings()
+    return [
+        name
+        for name, part in module.named_modules()
+        if part is not head and (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")
+    ]
+
+
+def has_lengths(part: Any) -> bool:
+    """Whether DoRA can train a layer: it divides by the length of each output's weights, which must not be zero."""
+    weight = part.weight if isinstance(part, nn.Linear) else part.weight.t()
+    return bool(weight.abs().sum(1).min() > 0)
+
+
 def principal(wrapped: Any, rank: int) -> dict[str, Tensor]:
     """Start every LoRA layer of twice `rank` as PiSSA; returns masks of the trained halves by parameter name."""
     masks: dict[str, Tensor] = {}
