@@ -100,7 +100,7 @@ def spec_values(path: Path) -> dict[str, Any]:
     if judge:
         return {**said, "judge": {"model": judge[0], "rubric": judge[1]}}
     metric, ways = _ruler(found)
-    labels = {"labels": []} if metric == "assertions" else {}
+    labels: dict[str, Any] = {"labels": []} if metric == "assertions" else {}
     return {**said, "target": TARGET, "metric": metric, **labels, **ways}
 
 
