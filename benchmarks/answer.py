@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from learn import HERE, Side, processor
+
 from work import Shape, answering
 
 TORCH: list[dict[str, Any]] = [
