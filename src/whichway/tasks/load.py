@@ -177,16 +177,7 @@ def _sample(row: Row, parts: columns.Columns) -> _Sample:
     target, rejected = row.fields[parts.target], row.fields[parts.rejected] if parts.rejected else None
     if target.strip() == (rejected or "").strip():
         raise DataError(f"{row.where}: the chosen and the rejected answer are the same. Delete the row.")
-    return _Sample(Example(fields, target, group or None, row.origin, rejected), row, _side(row, parts.split))
-
-
-def _side(row: Row, column: str | None) -> Split | None:
-    if column is None:
-        return row.split
-    word = row.fields.get(column, "")
-    if word.casefold() not in SPLIT_WORDS:
-        raise DataError(f"{row.where}: column '{column}' says '{word[:40]}', no split. Use train, dev or test.")
-    return SPLIT_WORDS[word.casefold()]
+    return _Sample(Example(fields, target, group or None, row.origin, rejected), row, row.side(parts.split))
 
 
 def _refuse_empty(table: Table, column: str, part: str) -> None:

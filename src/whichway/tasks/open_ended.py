@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whichway.errors import DataError, did_you_mean
-from whichway.nouns import Example, MetricSpec, Split, Task
+from whichway.nouns import Example, MetricSpec, Task
 from whichway.tasks import columns, near
 from whichway.tasks.metrics import checks
-from whichway.tasks.read import SPLIT_WORDS, Row, Table
+from whichway.tasks.read import Row, Table
 from whichway.tasks.spec import Spec
 from whichway.tasks.split import point
 
@@ -128,7 +128,7 @@ def _halves(
     rows: Sequence[tuple[Example, Row]], column: str | None
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], str]:
     """Dev and test, and what to tell about it."""
-    given = [_side(row, column) for _, row in rows]
+    given = [row.side(column, "dev or test") for _, row in rows]
     if any(given):
         dev = tuple(e for (e, _), side in zip(rows, given, strict=True) if side in ("train", "dev"))
         test = tuple(e for (e, _), side in zip(rows, given, strict=True) if side not in ("train", "dev"))
@@ -145,12 +145,3 @@ def _halves(
     edge = sorted(places.values())[len(examples) // 3 - 1]
     dev, test = (tuple(e for e in examples if (places[e.id] <= edge) == side) for side in (True, False))
     return dev, test, f"{len(dev)} inputs choose candidates (dev), {len(test)} test them; no input does both."
-
-
-def _side(row: Row, column: str | None) -> Split | None:
-    if column is None:
-        return row.split
-    word = row.fields.get(column, "")
-    if word.casefold() not in SPLIT_WORDS:
-        raise DataError(f"{row.where}: column '{column}' says '{word[:40]}', no split. Use dev or test.")
-    return SPLIT_WORDS[word.casefold()]

@@ -54,6 +54,23 @@ class Row:
         """The place without folders, the same on every machine: "tickets.csv:57"."""
         return f"{self.path.name}:{self.line}"
 
+    def side(self, column: str | None, use: str = "train, dev or test") -> Split | None:
+        """The split that a column names; without a column, the one that the data came in.
+
+        Args:
+            column: the split column.
+            use: the words that fit, for the message.
+
+        Raises:
+            DataError: the column says no split.
+        """
+        if column is None:
+            return self.split
+        word = self.fields.get(column, "")
+        if word.casefold() not in SPLIT_WORDS:
+            raise DataError(f"{self.where}: column '{column}' says '{word[:40]}', no split. Use {use}.")
+        return SPLIT_WORDS[word.casefold()]
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
