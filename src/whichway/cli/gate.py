@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from whichway.errors import UserError
 from whichway.nouns import Candidate, Decoding, Example, Record
-from whichway.prompts.calibrate import calibrated
+from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
 from whichway.prompts.plain import first_prompt
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 WORSE = 100  # the exit code, as promptfoo has it
 FEWEST = 10  # shared rows; fewer can show nothing
-CALIBRATION_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def current(task: Task, bench: HouseBench, like: Decoding) -> Candidate:
     decoding = replace(like, mode=practice.mode, bias=())
     candidate = Candidate(first_prompt(practice), bench.base, decoding, way="gate", note="current")
     if like.bias and practice.labels:
-        return calibrated(candidate, bench.ask(candidate, practice.train[:CALIBRATION_ROWS])) or candidate
+        return evened(candidate, bench, practice.train[:CALIBRATION_ROWS])
     return candidate
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from whichway.contracts import Bench
 from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Candidate, Headings, Layout, Practice
-from whichway.prompts.calibrate import calibrated
+from whichway.prompts.calibrate import evened
 from whichway.prompts.frameworks import FRAMEWORKS, form
 from whichway.prompts.plain import first_prompt, reading
 
@@ -55,8 +55,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
             prompt = replace(first_prompt(task), form=shape, layout=options.layout)
             candidate = Candidate(prompt, bench.base, decoding, note=f"{shape.name}, {headings}")
             if task.labels and options.calibrate:
-                asked = bench.ask(candidate, task.train[: options.calibrate])
-                candidate = calibrated(candidate, asked) or candidate
+                candidate = evened(candidate, bench, task.train[: options.calibrate])
             if options.spread:
                 bench.value(candidate)
             yield candidate

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from whichway.contracts import Bench
 from whichway.nouns import Candidate, Layout, Practice
-from whichway.prompts.calibrate import calibrated
+from whichway.prompts.calibrate import evened
 from whichway.prompts.plain import first_prompt, reading
 
 KIND = "prompt"
@@ -43,8 +43,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         note = f"role: {role}" if role else "no role"
         candidate = Candidate(replace(plain, role=role), bench.base, decoding, note=note, parent=parent)
         if task.labels and options.calibrate:
-            asked = bench.ask(candidate, task.train[: options.calibrate])
-            candidate = calibrated(candidate, asked) or candidate
+            candidate = evened(candidate, bench, task.train[: options.calibrate])
         parent = parent or candidate.id
         yield candidate
 

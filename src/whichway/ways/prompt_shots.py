@@ -19,7 +19,7 @@ from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt
 from whichway.prompts import shots as choosing
-from whichway.prompts.calibrate import calibrated
+from whichway.prompts.calibrate import evened
 from whichway.prompts.plain import first_prompt, reading
 
 KIND = "prompt"
@@ -100,7 +100,7 @@ def _confused(task: Practice, bench: Bench, options: Options) -> list[tuple[str,
     rows = task.train[: options.confusions]
     plain = Candidate(replace(first_prompt(task), layout=options.layout), bench.base, _decoding(task, options))
     if options.calibrate:
-        plain = calibrated(plain, bench.ask(plain, task.train[: options.calibrate])) or plain
+        plain = evened(plain, bench, task.train[: options.calibrate])
     pairs = choosing.confused_pairs(rows, [reply.text for reply in bench.ask(plain, rows)])
     if not pairs:
         raise WayFailed("the plain prompt confuses no labels on the training rows; leave out the kind contrastive")
@@ -138,4 +138,4 @@ def _read(task: Practice, bench: Bench, options: Options, candidate: Candidate) 
         return candidate
     shown = {shot.text for shot in candidate.prompt.shots}
     inputs = [e for e in task.train if e.text not in shown][: options.calibrate]
-    return calibrated(candidate, bench.ask(candidate, inputs)) or candidate
+    return evened(candidate, bench, inputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
-from whichway.prompts.calibrate import calibrated
+from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
 from whichway.prompts.lint import Finding, Formats
 from whichway.prompts.lint.robustness import formats_of
 from whichway.prompts.plain import first_prompt
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from whichway.contest.bench import HouseBench
     from whichway.contracts import Metric
 
-CALIBRATION_ROWS = 64  # training inputs, as prompt_plain takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Scale:
         plain = Candidate(asked, self.bench.base, Decoding(self.practice.mode), note="as written")
         if not (self.calibrate and self.practice.labels):
             return plain
-        return calibrated(plain, self.bench.ask(plain, self.practice.train[:CALIBRATION_ROWS])) or plain
+        return evened(plain, self.bench, self.practice.train[:CALIBRATION_ROWS])
 
     def records(self, prompt: Prompt) -> list[Record]:
         """The answers to all dev rows."""
