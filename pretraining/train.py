@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve each other
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: threads that spin for long starve each other
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import attention
 import circuit
+import episodes
 from embed import cooccurrence, embeddings
 from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
 
@@ -53,18 +55,21 @@ class Recipe:
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
     batch: int = 8192  # tokens per step
     warmup_steps: int = 60
-    decay_start: int = 850  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 1060
+    decay_start: int = 2600  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 3700
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
-    text_share: float = 0.15  # of the steps, while the rate is stable
+    text_share: float = 0.12  # of the steps, while the rate is stable
+    own_share: float = 0.4  # of the steps: rows of our own (`episodes.py`)
+    learning: int = 70_000  # tasks to be learned from their earlier turns
+    formats: int = 50_000  # questions with a format
     counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
     window: int = 6
     shift: float = 0.5
     rotary: float = 500_000.0
-    head_share: float = 0.22  # share of all positions at which head and loss are computed
+    head_share: float = 0.17  # share of all positions at which head and loss are computed
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
-    answer_tokens: float = 6.0  # while the rate falls, a longer answer weighs no more than one of so many tokens
+    answer_tokens: float = 6.0  # a longer answer weighs no more than one of so many tokens
     muon_rate: float = 4e-3
     embed_rate: float = 1.5e-3
     norm_rate: float = 4e-3
@@ -84,21 +89,49 @@ class Recipe:
 Pool = dict[int, Packed]  # by length of the sequences
 
 
-def prepare(corpus: Path, evals: Path, work: Path, recipe: Recipe, tokenizer: Any) -> tuple[Pool, Pool, torch.Tensor]:
-    """Encode and pack once, count the first embeddings; later starts read them back."""
-    path = work / "pools.npz"
+def prepare(
+    corpus: Path, evals: Path, work: Path, recipe: Recipe, tokenizer: Any
+) -> tuple[tuple[Pool, Pool, Pool], torch.Tensor]:
+    """Encode and pack once, count the first embeddings; later starts read them back: (text, chat, own), embeddings."""
+    path, own = work / "pools.npz", work / "own.npz"
     if not path.exists():
         _prepare(path, corpus, evals, recipe, tokenizer)
-    with np.load(path) as arrays:
-        pools = tuple(
-            {
-                n: Packed(*(arrays[f"{name}/{n}/{part}"] for part in ("ids", "target", "document")))
-                for n in recipe.lengths
-                if f"{name}/{n}/ids" in arrays
-            }
-            for name in ("text", "chat")
-        )
-        return (*pools, torch.from_numpy(arrays["embeddings"]))  # type: ignore[return-value]
+    if not own.exists():
+        _save(own, {"own": _own(corpus, evals, recipe, tokenizer)}, {})
+    with np.load(path) as arrays, np.load(own) as more:
+        pools = _read(arrays, "text", recipe), _read(arrays, "chat", recipe), _read(more, "own", recipe)
+        return pools, torch.from_numpy(arrays["embeddings"])
+
+
+def _read(arrays: Any, name: str, recipe: Recipe) -> Pool:
+    return {
+        n: Packed(*(arrays[f"{name}/{n}/{part}"] for part in ("ids", "target", "document")))
+        for n in recipe.lengths
+        if f"{name}/{n}/ids" in arrays
+    }
+
+
+def _save(path: Path, pools: dict[str, Pool], arrays: dict[str, Any]) -> None:
+    for name, pool in pools.items():
+        for n, packed in pool.items():
+            arrays |= {f"{name}/{n}/{part}": getattr(packed, part) for part in ("ids", "target", "document")}
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, **arrays)
+    temporary.rename(path)
+
+
+def _own(corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> Pool:
+    """Our own rows, made of the corpus' labelled texts; what overlaps with the evaluation sets is left out."""
+    overlap = Overlap(evals)
+    rows = (row for path in sorted(corpus.glob("chat-*.jsonl.zst")) for row in read_shard(path))
+    sources = episodes.pools(rows, overlap)
+    made = [
+        *episodes.learning(sources, recipe.learning, recipe.seed),
+        *episodes.formats(sources, recipe.formats, recipe.seed),
+    ]
+    order = np.random.default_rng(recipe.seed).permutation(len(made))
+    documents = list(encode_chat(tokenizer, [made[i] for i in order], recipe.context))
+    return buckets(documents, recipe.lengths, tokenizer.pad_token_id)
 
 
 def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> None:
@@ -121,12 +154,7 @@ def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: A
     counts = cooccurrence(np.concatenate(counted), len(tokenizer), recipe.window)
     arrays = {"embeddings": embeddings(counts, recipe.hidden, recipe.shift, recipe.seed).numpy()}
     pools = {"text": buckets(text, recipe.lengths, pad), "chat": buckets([chat[i] for i in order], recipe.lengths, pad)}
-    for name, pool in pools.items():
-        for n, packed in pool.items():
-            arrays |= {f"{name}/{n}/{part}": getattr(packed, part) for part in ("ids", "target", "document")}
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)
-    temporary.rename(path)
+    _save(path, pools, arrays)
 
 
 def _rows(corpus: Path, name: str, recipe: Recipe, overlap: Overlap) -> Iterator[dict[str, Any]]:
@@ -151,16 +179,16 @@ def batches(pool: Pool, recipe: Recipe, part: int) -> list[tuple[int, np.ndarray
 class Data:
     """What each step sees, a pure function of the step: the order survives a restart."""
 
-    def __init__(self, recipe: Recipe, text: Pool, chat: Pool) -> None:
-        """Draw the order of both pools."""
-        self.recipe, self.pools = recipe, (text, chat)
+    def __init__(self, recipe: Recipe, pools: tuple[Pool, Pool, Pool]) -> None:
+        """Draw the order of each pool: text, chat, own."""
+        self.recipe, self.pools = recipe, pools
         self.order = tuple(batches(pool, recipe, part) for part, pool in enumerate(self.pools))
 
     def at(self, step: int) -> Packed:
         """The sequences of one step."""
         rng = np.random.default_rng((self.recipe.seed, step))
-        share = 0.0 if self.recipe.decaying(step) else self.recipe.text_share
-        part = 0 if rng.random() < share else 1
+        text = 0.0 if self.recipe.decaying(step) else self.recipe.text_share
+        part = int(rng.choice(3, p=[text, 1 - text - self.recipe.own_share, self.recipe.own_share]))
         length, rows = self.order[part][step % len(self.order[part])]
         packed = self.pools[part][length]
         return Packed(packed.ids[rows], packed.target[rows], packed.document[rows])
@@ -169,15 +197,16 @@ class Data:
 def tensors(packed: Packed, recipe: Recipe, step: int) -> tuple[torch.Tensor, ...]:
     """Model inputs of one step.
 
-    Returns ids (B, T), block-diagonal causal mask (B, 1, T, T), positions (B, T), the places trained on (K,) in the
-    flattened batch, their next tokens (K,) and weights (K,). K is fixed for each length so that the compiled graph is;
-    answers come first, other tokens are drawn for the places that are left.
+    Returns ids (B, T), additive block-diagonal causal mask (B, 1, T, T), positions (B, T), the places trained on (K,)
+    in the flattened batch, their next tokens (K,) and weights (K,). K is fixed for each length so that the compiled
+    graph is; answers come first, other tokens are drawn for the places that are left.
     """
     ids = torch.from_numpy(packed.ids.astype(np.int64))
     target, document = torch.from_numpy(packed.target), torch.from_numpy(packed.document.astype(np.int64))
     batch, length = ids.shape
     same = document[:, :, None] == document[:, None, :]
-    mask = (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
+    seen = (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
+    mask = torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, -1e9)
     first = torch.zeros_like(document, dtype=torch.bool)
     first[:, 0] = True
     first[:, 1:] = document[:, 1:] != document[:, :-1]
@@ -190,9 +219,7 @@ def tensors(packed: Packed, recipe: Recipe, step: int) -> tuple[torch.Tensor, ..
     chosen = urgency.flatten().topk(room).indices.sort().values
     rows, columns = chosen // (length - 1), chosen % (length - 1)
     places, labels = rows * length + columns, ids[rows, columns + 1]
-    answer = torch.ones(batch, length)
-    if recipe.decaying(step):
-        answer = (recipe.answer_tokens / run_lengths(target)).clamp(recipe.prompt_weight, 1.0)
+    answer = (recipe.answer_tokens / run_lengths(target)).clamp(recipe.prompt_weight, 1.0)
     weights = torch.where(target, answer, recipe.prompt_weight)[rows, columns + 1] * usable[rows, columns]
     return ids, mask, positions, places, labels, weights
 
@@ -222,31 +249,49 @@ class Muon(torch.optim.Optimizer):
     `torch.optim.Muon` works in bfloat16, which a processor without bf16 units emulates: half of a step's time there.
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.95, weight_decay: float = 0.05) -> None:
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.05,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype  # of the products
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """One update of every matrix."""
+        """One update of every matrix; those of one shape are orthogonalised together."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[tuple[Any, torch.Tensor]]] = {}
             for p in group["params"]:
                 state = self.state[p]
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonal(p.grad.lerp(state["momentum"], group["momentum"]))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
+                wide = upright(p.grad.lerp(state["momentum"], group["momentum"]))
+                alike.setdefault(wide.shape, []).append((p, wide))
+            for found in alike.values():
+                updates = orthogonal(torch.stack([wide for _, wide in found]), self.dtype)
+                for (p, _), update in zip(found, updates, strict=True):
+                    turned = update.T if p.shape[0] > p.shape[1] else update
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(turned, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
 
 
-def orthogonal(gradient: torch.Tensor) -> torch.Tensor:
-    """The nearest semi-orthogonal matrix, roughly."""
-    x = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
-    x = x / (x.norm() + 1e-7)
+def upright(matrix: torch.Tensor) -> torch.Tensor:
+    """The matrix, turned so that it has no more rows than columns."""
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def orthogonal(gradients: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The nearest semi-orthogonal matrices, roughly; (N, R, C) with R <= C, products in `dtype`."""
+    x = (gradients / (gradients.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(5):
-        a = x @ x.T
+        a = x @ x.transpose(1, 2)
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x.T if gradient.shape[0] > gradient.shape[1] else x
+    return x.to(gradients.dtype)
 
 
 def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> LlamaForCausalLM:
@@ -280,20 +325,33 @@ def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> 
     return model
 
 
-def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(model: torch.nn.Module, recipe: Recipe, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for embeddings and norms."""
     inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
     embed = [p for n, p in model.named_parameters() if "embed" in n]
     norms = [p for n, p in model.named_parameters() if p.ndim < 2]
     groups = [{"params": embed, "lr": recipe.embed_rate}, {"params": norms, "lr": recipe.norm_rate}]
     optims = [
-        Muon(inner, lr=recipe.muon_rate),
+        Muon(inner, lr=recipe.muon_rate, dtype=dtype),
         torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
     for o in optims:
         for group in o.param_groups:
             group["peak"] = group["lr"]
     return optims
+
+
+def fast_bf16(device: str) -> bool:
+    """Whether products in bfloat16 pay here, even of matrices as small as the model's."""
+    times = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.randn(256, 640, device=device).to(dtype)
+        for n in range(60):
+            if n == 10:
+                began = time.perf_counter()
+            _ = x @ x.T
+        times[dtype] = time.perf_counter() - began
+    return times[torch.bfloat16] < 0.7 * times[torch.float32]
 
 
 def save(path: Path, step: int, model: torch.nn.Module, optimizers_: list[torch.optim.Optimizer]) -> None:
@@ -316,11 +374,12 @@ def main() -> None:
     args = parser.parse_args()
     recipe = Recipe()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    text, chat, first = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
-    data = Data(recipe, text, chat)
+    pools, first = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    attention.keep_memory()
     model = build(recipe, tokenizer, first).to(device)
-    optims = optimizers(model, recipe)
+    optims = optimizers(model, recipe, torch.bfloat16 if fast_bf16(device) else torch.float32)
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     start = 0
     if checkpoint.exists():
@@ -329,6 +388,8 @@ def main() -> None:
         for o, s in zip(optims, state["optimizers"], strict=True):
             o.load_state_dict(s)
         start = state["step"]
+    if device == "cpu":
+        attention.use(model)
     loss_at = loss_of if args.no_compile else torch.compile(loss_of, dynamic=False)
     saved = began = time.monotonic()
     end = args.stop_after or recipe.steps

@@ -3,6 +3,7 @@
 Every example of a task shares the task's prompt. The engine runs that shared prefix once and lets all rows attend to
 it.
 
+- The process: `heap` says how its memory is held.
 - A model: `load` opens it, `weights` holds its matrices, `rates` measures the machine, `attach` and `live` put trained
   parts on.
 - A pass: `pack` lays rows out, `forward` runs them through our own `decoder` (`layers`, `attention`) or transformers.
@@ -22,3 +23,7 @@ import os
 # spin for some tens of microseconds, then sleep. Read when torch is imported, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+from whichway.engine import heap
+
+heap.settle()
