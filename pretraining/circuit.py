@@ -1,90 +1,121 @@
-"""Attention to start from: copying the answer of the most similar example, written into the first three layers.
+"""Attention to start from: copying the answer of the most similar example, written into the first two layers.
 
 Learning from examples in the prompt needs a circuit (Olsson et al. 2022, "In-context Learning and Induction Heads"):
-one head moves each token's predecessor forward, one sums up the recent words, and later heads look for a place that is
-preceded as the present one (":" or the assistant's mark) after words of like meaning, and copy what stands there. Small
-models find it late, after more steps than a processor can pay for. Here it is written into the weights, to be trained
-on like all others. The residual stream is laid out for it:
+one head moves each token's predecessor forward, others sum up the recent words, and later heads look for a place that
+is preceded as the present one (by the assistant's mark, by ":") after words of like meaning, and copy what stands
+there. Small models find it late, after more steps than a processor can pay for. Here it is written into the weights, to
+be trained on like all others. The residual stream is laid out for it:
 
-    0 … M-1        the token: counted embeddings, M = 160
-    M              a constant, 0.5: lets a head attend by distance alone (all logits gain the same, so nothing is said)
-    M+1 … M+32     code of the token before (a random projection of its embedding)
-    M+33 … 255     mean of the recent words' first embedding dimensions
+    0 … 143      the token: counted embeddings, their first principal directions
+    144          a constant, 0.5: lets a head attend by distance alone (all logits gain the same, so nothing is said)
+    145          how rare the token is: summaries heed rare words more, and the chat's own marks hardly at all
+    146 … 159    code of the token before: whether it is the assistant's mark, or a colon, and a random projection
+    160 … 255    mean of 96 of the recent words' dimensions, less the mean over all text
 
 Content is matched in the slow half of the rotary pairs only: the fast ones turn too much between example and question.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-MEANING, CODE = 160, 32
+MEANING, CODE, WORDS = 144, 14, 96
+SKIP = 8  # directions that tell how common a word is rather than what it means
+ONE, RARE = MEANING, MEANING + 1
+BEFORE, LOW = MEANING + 2, MEANING + 2 + CODE
 CONSTANT = 0.5
 PAIRS = 32  # of a head of 64
-MATCH, ALIKE, COPY = (
-    2.2,
-    1.6,
-    0.3,
-)  # how sharply the token before and the words before it must agree; how much is copied
-POOL = (range(4, 9), 0.6, 5)  # recent words: rotary pairs, weight, distance of the most heeded one
 SLOW = 14  # first pair that turns by less than about one radian in 300 tokens, at a base of 500,000
+POOL = (range(3, 9), 0.9, 5)  # recent words: rotary pairs, weight, distance of the most heeded one
+HEED = 0.35  # nats of attention for each nat of rarity
+MATCH, ALIKE, COPY = 20.0, 6.0, 5.0  # nats for the right token before; for like words; how much is copied
+SUMMED = 6.0  # scale of the recent words in the stream
+NORM = 6.7  # what the second norm multiplies by: 16 over the length of a place's residual
 
 
-def meanings(first: Tensor, hidden: int, marks: list[int], generator: torch.Generator) -> Tensor:
-    """Embeddings (V, hidden) in the layout above, from counted ones (V, hidden): their first M principal directions.
+def rarity(counts: Tensor, marks: Sequence[int]) -> Tensor:
+    """How rare each token is, about ±0.3; `marks`, the chat's own tokens, count as the commonest of all."""
+    nats = (counts.sum() / (counts + 20)).log()
+    found = (nats - 10) / 20
+    found[list(marks)] = -0.6
+    return found
 
-    `marks`, the ids of the chat's own tokens, occur together and so would be alike; they get random directions.
+
+def meanings(first: Tensor, counts: Tensor, marks: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Embeddings (V, 256) in the layout above, from counted ones (V, D) and token counts (V,).
+
+    `marks` occur together and so would be alike; they get random directions.
     """
     directions = torch.linalg.svd(first - first.mean(0), full_matrices=False).Vh[:MEANING]
     token = (first - first.mean(0)) @ directions.T
-    token[marks] = torch.randn(len(marks), MEANING, generator=generator)
-    token = token / token.norm(dim=1, keepdim=True).clamp_min(1e-6)
-    laid = torch.zeros(len(first), hidden)
+    token[list(marks)] = torch.randn(len(marks), MEANING, generator=generator)
+    rare = rarity(counts, marks)
+    token = token / token.norm(dim=1, keepdim=True).clamp_min(1e-6) * (1 - rare[:, None] ** 2).sqrt()  # all are as long
+    laid = torch.zeros(len(first), LOW + WORDS)
     laid[:, :MEANING] = token
-    laid[:, MEANING] = CONSTANT
+    laid[:, ONE] = CONSTANT
+    laid[:, RARE] = rare
     return laid
 
 
 @torch.no_grad()
-def write(model: Any, base: float, generator: torch.Generator) -> None:
-    """Write the circuit into layers 0 (heads 0 and 1) and 2 (heads 0 and 1) of a Llama with heads of 64.
+def write(model: Any, base: float, talk: Tensor, before: Sequence[int], generator: torch.Generator) -> None:
+    """Write the circuit into layer 0 (heads 0 to 2) and layer 1 (heads 0 to 2) of a Llama with heads of 64.
 
     Args:
         model: its residual outputs are zero, its embeddings are `meanings`.
         base: of the rotary embedding.
-        generator: draws the code of the previous token.
+        talk: counts of tokens in what is to be told apart, (V,).
+        before: ids of the tokens behind which an answer stands: the assistant's mark, a colon.
+        generator: draws the code of the token before.
     """
-    hidden = model.config.hidden_size
+    table = model.model.embed_tokens.weight
     turns = base ** (-torch.arange(PAIRS) / PAIRS)  # radians per token of each pair
-    code = torch.randn(CODE, MEANING, generator=generator) / CODE**0.5
-    low, layers = MEANING + 1 + CODE, model.model.layers
-    words = hidden - low
     gain = 16 / (1 + CONSTANT**2) ** 0.5  # of the first norm, on embeddings of length sqrt(1 + c²)
-    _by_distance(layers[0].self_attn, 0, turns, gain, pairs=range(12), weight=5.0, shift=1)
-    _by_distance(layers[0].self_attn, 1, turns, gain, pairs=POOL[0], weight=POOL[1], shift=POOL[2])
-    before = torch.zeros(64, hidden)
-    before[:CODE, :MEANING] = code
-    _move(layers[0].self_attn, 0, before, range(MEANING + 1, low), 0.7 / gain)
-    recent = torch.zeros(64, hidden)
-    recent[:words, :words] = torch.eye(words)
-    _move(layers[0].self_attn, 1, recent, range(low, hidden), 1.6 / gain)
+    code = torch.randn(CODE, MEANING, generator=generator) / MEANING**0.5
+    code[: len(before)] = table[list(before), :MEANING]
+    first = model.model.layers[0].self_attn
+    _by_distance(first, 0, turns, gain, pairs=range(12), weight=5.0, shift=1)
+    read = torch.zeros(64, table.shape[1])
+    read[:CODE, :MEANING] = code
+    _move(first, 0, read, range(BEFORE, LOW), 1 / gain)
+    weights = talk * (HEED * 20 * table[:, RARE]).exp()
+    usual = (table[:, SKIP : SKIP + WORDS] * (weights / weights.sum())[:, None]).sum(0)
+    for head in (1, 2):
+        _by_distance(first, head, turns, gain, pairs=POOL[0], weight=POOL[1], shift=POOL[2])
+        rows = 64 * head + PAIRS - 1  # the slowest pair
+        first.q_proj.weight[rows, ONE] = 8.0 / (gain * CONSTANT)
+        first.k_proj.weight[rows, RARE] = HEED * 20 / gain
+        half = WORDS // 2
+        read = torch.zeros(64, table.shape[1])
+        start = half * (head - 1)
+        read[:half, SKIP + start : SKIP + start + half] = torch.eye(half)
+        read[:half, ONE] = -usual[start : start + half] / CONSTANT
+        _move(first, head, read, range(LOW + start, LOW + start + half), SUMMED / gain)
+    _copy(model.model.layers[1].self_attn, table[list(before), :MEANING])
+
+
+def _copy(attention: Any, marks: Tensor) -> None:
+    """Heads that find a place after the same mark and like words, and copy what stands there."""
     slow = [p + half for half in (0, PAIRS) for p in range(SLOW, PAIRS)]  # 36 of a head's 64
-    for head in (0, 1):
+    hidden, each, said = attention.q_proj.weight.shape[1], WORDS // 3, MEANING // 3
+    match, alike = (8 * MATCH) ** 0.5 / NORM, (8 * ALIKE) ** 0.5 / NORM
+    for head in range(3):
         query, key = torch.zeros(64, hidden), torch.zeros(64, hidden)
-        for place, n in zip(slow[:16], range(16 * head, 16 * head + 16), strict=True):
-            query[place, :MEANING] = MATCH * code[n]
-            key[place, MEANING + 1 + n] = MATCH
-        for place, n in zip(slow[16:], range(20 * head, 20 * head + 20), strict=True):
-            query[place, low + n] = key[place, low + n] = ALIKE
-        attention = layers[2].self_attn
+        for n, place in enumerate(slow[: len(marks)]):
+            query[place, :MEANING] = match * marks[n]
+            key[place, BEFORE + n] = match
+        for n, place in enumerate(slow[len(marks) : len(marks) + each]):
+            query[place, LOW + each * head + n] = key[place, LOW + each * head + n] = alike
         rows = slice(64 * head, 64 * head + 64)
         attention.q_proj.weight[rows], attention.k_proj.weight[rows] = query, key
         own = torch.zeros(64, hidden)
-        own[:, 64 * head : 64 * head + 64] = torch.eye(64)
-        _move(attention, head, own, range(64 * head, 64 * head + 64), COPY)
+        own[:said, said * head : said * (head + 1)] = torch.eye(said)
+        _move(attention, head, own, range(said * head, said * (head + 1)), COPY / NORM)
 
 
 def _by_distance(
@@ -96,8 +127,8 @@ def _by_distance(
     for p in pairs:
         # Scores of a pair: |q||k| cos(angle of q - angle of k + turn · distance).
         angle = -shift * turns[p]
-        query[p, MEANING], query[p + PAIRS, MEANING] = size * angle.cos(), size * angle.sin()
-        key[p, MEANING] = size
+        query[p, ONE], query[p + PAIRS, ONE] = size * angle.cos(), size * angle.sin()
+        key[p, ONE] = size
     rows = slice(64 * head, 64 * head + 64)
     attention.q_proj.weight[rows], attention.k_proj.weight[rows] = query, key
 

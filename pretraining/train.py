@@ -54,9 +54,9 @@ class Recipe:
     context: int = 2048
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
     batch: int = 8192  # tokens per step
-    warmup_steps: int = 60
-    decay_start: int = 2600  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 3700
+    warmup_steps: int = 80
+    decay_start: int = 1500  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 2300
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
     text_share: float = 0.12  # of the steps, while the rate is stable
@@ -70,8 +70,8 @@ class Recipe:
     head_share: float = 0.17  # share of all positions at which head and loss are computed
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
     answer_tokens: float = 6.0  # a longer answer weighs no more than one of so many tokens
-    muon_rate: float = 4e-3
-    embed_rate: float = 1.5e-3
+    muon_rate: float = 3e-3
+    embed_rate: float = 7e-4
     norm_rate: float = 4e-3
     seed: int = 17
 
@@ -294,7 +294,26 @@ def orthogonal(gradients: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return x.to(gradients.dtype)
 
 
-def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> LlamaForCausalLM:
+@dataclass(frozen=True)
+class Start:
+    """What the first weights are made of."""
+
+    embeddings: torch.Tensor  # counted, (V, D)
+    counts: torch.Tensor  # of tokens in all that is trained on, (V,)
+    talk: torch.Tensor  # of tokens in what is to be told apart by examples, (V,)
+
+
+def start(pools: tuple[Pool, Pool, Pool], embeddings: torch.Tensor, pad: int) -> Start:
+    """Count the tokens."""
+    count = [
+        sum(np.bincount(packed.ids.ravel(), minlength=len(embeddings)) for packed in pool.values()) for pool in pools
+    ]
+    everything, talk = (torch.as_tensor(c, dtype=torch.float32) for c in (sum(count), count[2]))
+    everything[pad] = 1
+    return Start(embeddings, everything, talk)
+
+
+def build(recipe: Recipe, tokenizer: Any, first: Start | None = None) -> LlamaForCausalLM:
     """The model at its start: residual outputs at zero, so that each block is the identity, but for `circuit`'s."""
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(
@@ -320,8 +339,11 @@ def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> 
         if first is not None:
             drawn = torch.Generator().manual_seed(recipe.seed)
             marks = list(tokenizer.added_tokens_decoder)
-            model.model.embed_tokens.weight.copy_(circuit.meanings(first, recipe.hidden, marks, drawn))
-            circuit.write(model, recipe.rotary, drawn)
+            talk = first.talk.clone()
+            talk[marks] = 0
+            model.model.embed_tokens.weight.copy_(circuit.meanings(first.embeddings, first.counts, marks, drawn))
+            before = [tokenizer.convert_tokens_to_ids("<|assistant|>"), *tokenizer.encode(":")[-1:]]
+            circuit.write(model, recipe.rotary, talk, before, drawn)
     return model
 
 
@@ -374,27 +396,28 @@ def main() -> None:
     args = parser.parse_args()
     recipe = Recipe()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    pools, first = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    pools, embeddings_ = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    first = start(pools, embeddings_, tokenizer.pad_token_id)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     attention.keep_memory()
     model = build(recipe, tokenizer, first).to(device)
     optims = optimizers(model, recipe, torch.bfloat16 if fast_bf16(device) else torch.float32)
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
-    start = 0
+    done = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         for o, s in zip(optims, state["optimizers"], strict=True):
             o.load_state_dict(s)
-        start = state["step"]
+        done = state["step"]
     if device == "cpu":
         attention.use(model)
     loss_at = loss_of if args.no_compile else torch.compile(loss_of, dynamic=False)
     saved = began = time.monotonic()
     end = args.stop_after or recipe.steps
     sums = np.zeros(2)
-    for step in range(start, end):
+    for step in range(done, end):
         with torch.autocast(device, dtype=torch.bfloat16, enabled=not args.no_bf16):
             loss, answers = loss_at(model, *(t.to(device) for t in tensors(data.at(step), recipe, step)))
         loss.backward()
@@ -406,7 +429,7 @@ def main() -> None:
             o.zero_grad(set_to_none=True)
         sums += loss.item(), answers.item()
         if (step + 1) % 10 == 0:
-            rate = (step + 1 - start) * recipe.batch / (time.monotonic() - began)
+            rate = (step + 1 - done) * recipe.batch / (time.monotonic() - began)
             facts = {"step": step + 1, "loss": round(sums[0] / 10, 4), "answers": round(sums[1] / 10, 4)}
             with log.open("a") as out:
                 out.write(json.dumps({**facts, "tokens_per_second": round(rate)}) + "\n")
@@ -414,7 +437,7 @@ def main() -> None:
             if (step + 1) % 50 == 0 and time.monotonic() - saved > 90:
                 save(checkpoint, step + 1, model, optims)
                 saved = time.monotonic()
-    save(checkpoint, max(start, end), model, optims)
+    save(checkpoint, max(done, end), model, optims)
 
 
 if __name__ == "__main__":
