@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,12 @@ class Recipe:
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
     batch: int = 8192  # tokens per step
     warmup_steps: int = 80
-    decay_start: int = 1500  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 2300
+    decay_start: int = 1000  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 1500
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
-    text_share: float = 0.12  # of the steps, while the rate is stable
-    own_share: float = 0.4  # of the steps: rows of our own (`episodes.py`)
+    text_share: float = 0.1  # of the steps, while the rate is stable
+    own_share: float = 0.5  # of the steps: rows of our own (`episodes.py`)
     learning: int = 70_000  # tasks to be learned from their earlier turns
     formats: int = 50_000  # questions with a format
     counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
@@ -71,7 +71,7 @@ class Recipe:
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
     answer_tokens: float = 6.0  # a longer answer weighs no more than one of so many tokens
     muon_rate: float = 3e-3
-    embed_rate: float = 7e-4
+    embed_rate: float = 2e-4
     norm_rate: float = 4e-3
     seed: int = 17
 
@@ -256,9 +256,10 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.05,
         dtype: torch.dtype = torch.float32,
+        free: Mapping[Any, torch.Tensor] | None = None,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.dtype = dtype  # of the products
+        self.dtype, self.free = dtype, dict(free or {})  # of the products; masks of what may be trained
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -276,7 +277,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonal(torch.stack([wide for _, wide in found]), self.dtype)
                 for (p, _), update in zip(found, updates, strict=True):
                     turned = update.T if p.shape[0] > p.shape[1] else update
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.mul_(1 - group["lr"] * group["weight_decay"] * self.free.get(p, 1.0))
                     p.add_(turned, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
 
 
@@ -341,20 +342,24 @@ def build(recipe: Recipe, tokenizer: Any, first: Start | None = None) -> LlamaFo
             marks = list(tokenizer.added_tokens_decoder)
             talk = first.talk.clone()
             talk[marks] = 0
-            model.model.embed_tokens.weight.copy_(circuit.meanings(first.embeddings, first.counts, marks, drawn))
+            laid = circuit.meanings(first.embeddings, first.counts, marks, tokenizer.bos_token_id, drawn)
+            model.model.embed_tokens.weight.copy_(laid)
             before = [tokenizer.convert_tokens_to_ids("<|assistant|>"), *tokenizer.encode(":")[-1:]]
             circuit.write(model, recipe.rotary, talk, before, drawn)
     return model
 
 
-def optimizers(model: torch.nn.Module, recipe: Recipe, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+def optimizers(
+    model: torch.nn.Module, recipe: Recipe, dtype: torch.dtype, free: Mapping[Any, torch.Tensor]
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for embeddings and norms."""
-    inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-    embed = [p for n, p in model.named_parameters() if "embed" in n]
-    norms = [p for n, p in model.named_parameters() if p.ndim < 2]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    inner = [p for n, p in trained if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    embed = [p for n, p in trained if "embed" in n]
+    norms = [p for _, p in trained if p.ndim < 2]
     groups = [{"params": embed, "lr": recipe.embed_rate}, {"params": norms, "lr": recipe.norm_rate}]
     optims = [
-        Muon(inner, lr=recipe.muon_rate, dtype=dtype),
+        Muon(inner, lr=recipe.muon_rate, dtype=dtype, free=free),
         torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
     for o in optims:
@@ -402,7 +407,8 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     attention.keep_memory()
     model = build(recipe, tokenizer, first).to(device)
-    optims = optimizers(model, recipe, torch.bfloat16 if fast_bf16(device) else torch.float32)
+    free = circuit.free(model)
+    optims = optimizers(model, recipe, torch.bfloat16 if fast_bf16(device) else torch.float32, free)
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     done = 0
     if checkpoint.exists():
@@ -421,6 +427,8 @@ def main() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=not args.no_bf16):
             loss, answers = loss_at(model, *(t.to(device) for t in tensors(data.at(step), recipe, step)))
         loss.backward()
+        for parameter, mask in free.items():
+            parameter.grad *= mask
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in optims:
             for group in o.param_groups:

@@ -105,9 +105,9 @@ def test_formats_give_what_they_ask_for(pools):
 
 
 def test_an_untrained_model_copies_the_answer_of_like_examples():
-    """Twelve kinds of text, each of its own words; the answer to a new text is the answer of its kind."""
+    """Twelve of forty kinds of text, each of its own words; the answer to a new text is the answer of its kind."""
     rng = np.random.default_rng(0)
-    marks, colon, kinds, size = [0, 1, 2, 3], 4, 12, 800
+    marks, colon, kinds, shown, size = [0, 1, 2, 3], 4, 40, 12, 1600
     center = rng.normal(size=(kinds, 256))
     kind_of = rng.integers(kinds, size=size)
     table = torch.tensor(center[kind_of] + 0.6 * rng.normal(size=(size, 256)), dtype=torch.float32)
@@ -117,18 +117,20 @@ def test_an_untrained_model_copies_the_answer_of_like_examples():
     model = train.build(recipe, tokens)
     drawn = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(circuit.meanings(table, counts, marks, drawn))
+        model.model.embed_tokens.weight.copy_(circuit.meanings(table, counts, marks, 0, drawn))
         talk = counts.clone()
         talk[marks] = 0
         circuit.write(model, recipe.rotary, talk, [3, colon], drawn)
     right = []
     for _ in range(40):
-        answers = rng.choice(np.arange(5, size), kinds, replace=False)
+        answers = rng.choice(np.arange(5, size), shown, replace=False)
+        drawn_kinds = rng.choice(kinds, shown, replace=False)
         ids = [0]
-        for kind in [*rng.permutation(kinds), rng.integers(kinds)]:
+        for n in [*rng.permutation(shown), rng.integers(shown)]:
+            kind = drawn_kinds[n]
             words = rng.choice(np.flatnonzero((kind_of == kind) & (np.arange(size) > 4)), 7)
-            ids += [2, *words, 1, 3, answers[kind], 1]
+            ids += [2, *words, 1, 3, answers[n], 1]
         with torch.no_grad():
             logits = model(torch.tensor([ids[:-2]])).logits[0, -1]
-        right.append(int(np.argmax(logits[answers])) == kind)
+        right.append(int(np.argmax(logits[answers])) == n)
     assert np.mean(right) > 0.5  # by chance 0.08
