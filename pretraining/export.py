@@ -55,7 +55,8 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()][-5:]
     results = work / "results" / "table.md"
     seen = step * recipe.batch
-    chat = recipe.batch * (step - recipe.text_share * min(step, recipe.decay_start))
+    text, own = recipe.text_share * min(step, recipe.decay_start), recipe.own_share * step
+    chat = recipe.batch * (step - text - own)
     return CARD.read_text().format(
         parameters=parameters / 1e6,
         layers=recipe.layers,
@@ -69,6 +70,9 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
         seen=seen / 1e6,
         decay_start=recipe.decay_start,
         text=100 * recipe.text_share,
+        own=100 * recipe.own_share,
+        tasks=recipe.learning,
+        formats=recipe.formats,
         losses=", ".join(f"{line['loss']:.2f}" for line in log),
         chat_tokens=corpus["chat_tokens"] / 1e6,
         share=100 * chat / corpus["chat_tokens"],
