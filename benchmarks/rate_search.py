@@ -1,9 +1,9 @@
 """Which of four learning rates does a search pick that may not train them all, and what does its pick lose?
 
 Every (task, rate, seed) is trained in full once, by the engine, with its weights looked at on the way: as they are
-("latest"), and averaged over the latest steps, as the engine's checkpoints are ("averaged"). Policies are then replayed
-on what was seen: successive halving with rungs at other places, judged by one or the other, by accuracy or by loss. A
-policy's loss is the test accuracy of the best rate (in the mean over seeds, known in hindsight) less that of its pick.
+("latest"), and averaged over the latest steps ("averaged"). Policies are then replayed on what was seen: successive
+halving with rungs at other places, judged by one or the other, by accuracy or by loss. A policy's loss is the test
+accuracy of the best rate (in the mean over seeds, known in hindsight) less that of its pick.
 
     python benchmarks/rate_search.py --tasks TASKS
 
@@ -16,8 +16,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from whichway.prompts.template import messages
 
 FACTORS = (0.25, 0.63, 1.6, 4.0)
 SHARES = (0.25, 0.3, 0.5, 0.6, 1.0)
+SPAN = 0.1  # of the steps: time constant of the average
 TRAIN, DEV, TEST = 320, 150, 400
 EPOCHS, BATCH = 5.0, 16
 HEAD = """# Which learning rate a search picks, and what its pick loses
@@ -48,27 +48,30 @@ best in hindsight. Tasks: labelled rows of the corpus' own sources, rows of eval
 class Watched(Run):
     """A training that saves its weights at `SHARES`: as they are, and averaged."""
 
-    as_they_are = False
-
     def _step(self) -> float:
         loss = super()._step()
+        vector = self.who.tensors["masters"]
+        self.mean.lerp_(vector.data, 1 / min(self.at.step, max(1.0, SPAN * self.total)))
         for share in SHARES:
             if self.at.step == max(1, round(self.total * share)):
-                self.found[f"{share} mean"] = self._kept("mean")
-                self.as_they_are = True
                 self.found[f"{share} raw"] = self._kept("raw")
-                self.as_they_are = False
+                latest = vector.data.clone()
+                vector.data.copy_(self.mean)
+                self.who.refresh()
+                self.found[f"{share} mean"] = self._kept("mean")
+                vector.data.copy_(latest)
+                self.who.refresh()
         return loss
+
+    @cached_property
+    def mean(self) -> Any:
+        """Of the trained numbers."""
+        return self.who.tensors["masters"].data.clone()
 
     @cached_property
     def found(self) -> dict[str, str]:
         """Digests of adapters by share and kind."""
         return {}
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        with nullcontext() if self.as_they_are else super()._averaged():
-            yield
 
     def _kept(self, kind: str) -> str:
         key, self.key = self.key, self.key + kind

@@ -238,46 +238,6 @@ def test_checkpoints_are_spread_over_the_run(opened, tmp_path):
     assert [a.step for a in made] == [4, 8, 12]
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
-def test_a_checkpoint_before_the_end_holds_averaged_weights(opened, tmp_path, monkeypatch, kind):
-    seen, saved = [], {}
-    step, write = learn.Run._step, live.write
-
-    def stepped(run):
-        loss = step(run)
-        seen.append({name: p.data.clone() for name, p in run.who.tensors.items()})
-        return loss
-
-    def written(folder, module, rows):
-        saved[len(seen)] = {name: p.data.clone() for name, p in runs[0].who.tensors.items()}
-        write(folder, module, rows)
-
-    runs = []
-    begun = learn.Run._average
-    monkeypatch.setattr(learn.Run, "_average", lambda run: (runs.append(run), begun(run)))
-    monkeypatch.setattr(learn.Run, "_step", stepped)
-    monkeypatch.setattr(live, "write", written)
-    list(learn.train(opened("llama"), job(kind, epochs=20, checkpoints=2), tmp_path, None))
-    assert list(saved) == [30, 60]
-    mean = {}
-    for n, tensors_ in enumerate(seen[:30], 1):
-        for name, tensor in tensors_.items():
-            old = mean.get(name, tensor)
-            mean[name] = old + (tensor - old) / min(n, 6)
-    for name, tensor in mean.items():
-        assert torch.allclose(saved[30][name], tensor, atol=1e-7)
-        assert not torch.equal(saved[30][name], seen[29][name])
-        assert torch.equal(saved[60][name], seen[59][name])
-
-
-def test_the_average_disturbs_nothing(opened, tmp_path, monkeypatch):
-    model = opened("llama")
-    wanted = list(learn.train(model, job(epochs=8, checkpoints=4), tmp_path / "with", None))[-1].weights.adapter
-    monkeypatch.setattr(learn.Run, "_average", lambda run: None)
-    list(learn.train(model, job(epochs=8, checkpoints=4), tmp_path / "without", None))
-    assert equal(tensors(tmp_path / "with" / wanted), tensors(tmp_path / "without" / wanted))
-
-
 def test_it_goes_on_from_an_adapter(opened, tmp_path):
     model = opened("llama")
     first = list(learn.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]

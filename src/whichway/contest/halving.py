@@ -2,8 +2,7 @@
 
 Every trial is trained to the first rung, at most two of them on to the second, and one to the end; a survivor goes on
 from its checkpoint, it does not start again. Four trials with rungs at a quarter and at half cost 2.0 whole runs, three
-cost 1.75. Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets. What is
-judged half-way must not suffer from a rate that has not fallen yet: the engine's checkpoints hold averaged weights.
+cost 1.75. Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
 
 Trials are compared by the task's metric. Those within one standard error (of the paired difference) of the best are a
 tie, which the loss on the same rows breaks: it moves before the metric does and is far less noisy, and a rung has few

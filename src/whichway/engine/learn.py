@@ -3,9 +3,6 @@
 A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
 the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
 and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
-
-A checkpoint before the end holds the weights' average over the latest steps: it stands in for the decay of the rate
-that is still to come (Hägele et al. 2024, arXiv 2405.18392), so that a high rate is not judged by its noise half-way.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,9 +38,7 @@ from whichway.nouns import Adapter, TrainJob, Weights, digest
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
-_VERSION = 3  # enters digests: raise it when the same job gives other weights
-_SPAN = 0.1  # of all steps: time constant of the averaged weights
-_AVERAGED = 64 << 20  # trained numbers; beyond, a copy of them costs more memory than it is worth
+_VERSION = 2  # enters digests: raise it when the same job gives other weights
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +107,6 @@ class Run:
         self.who = trainee(self.model, self.job, self.given, self.start)
         self.below = self._below()
         self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
-        self.mean: dict[str, Tensor] = {}  # of the trained tensors; {}: too many
         self.at = self._resume() or Progress()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
@@ -193,40 +187,10 @@ class Run:
             group["lr"] = self.rate * self._factor(self.at.step)
         self.adam.step()
         self.who.refresh()
-        self._average()
         self.at.loss += loss * trained
         self.at.trained += trained
         self.at.tokens += self._size(batch) + len(self.prefix)
         return loss
-
-    def _average(self) -> None:
-        tensors = self.who.tensors
-        if sum(p.numel() for p in tensors.values()) > _AVERAGED:
-            return
-        weight = 1 / min(self.at.step, max(1.0, _SPAN * self.total))
-        for name, p in tensors.items():
-            if name in self.mean:
-                self.mean[name].lerp_(p.data, weight)
-            else:
-                self.mean[name] = p.data.clone()
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """With the averaged weights in place of the latest; at the end the latest are what counts."""
-        if self.at.step == self.total or not self.mean:
-            yield
-            return
-        latest = {name: p.data.clone() for name, p in self.who.tensors.items()}
-        self._put(self.mean)
-        try:
-            yield
-        finally:
-            self._put(latest)
-
-    def _put(self, values: Mapping[str, Tensor]) -> None:
-        for name, p in self.who.tensors.items():
-            p.data.copy_(values[name])
-        self.who.refresh()
 
     def _factor(self, step: int) -> float:
         """Warm-up, then decay to nothing behind the last step."""
@@ -295,10 +259,9 @@ class Run:
         if not place.exists():
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            with self._averaged():
-                self.who.save(temporary, self.model.tokenizer)
-                few = self.rows[:: max(1, len(self.rows) // 4)][:4]
-                live.write(temporary, self.who.module, few)
+            self.who.save(temporary, self.model.tokenizer)
+            few = self.rows[:: max(1, len(self.rows) // 4)][:4]
+            live.write(temporary, self.who.module, few)
             facts = {
                 "kind": self.job.kind,
                 "step": self.at.step,
@@ -326,7 +289,6 @@ class Run:
         from safetensors.torch import save_file
 
         tensors: dict[str, Tensor] = {}
-        tensors |= {f"a/{name}": mean for name, mean in self.mean.items()}
         for name, p in self.who.tensors.items():
             moments = self.adam.state[p]
             tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
@@ -352,8 +314,6 @@ class Run:
             for name, p in self.who.tensors.items():
                 p.data.copy_(file.get_tensor(f"w/{name}"))
                 m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
-                if f"a/{name}" in file.keys():  # noqa: SIM118 - no dictionary
-                    self.mean[name] = file.get_tensor(f"a/{name}").to(p.device)
                 step = torch.tensor(float(at.step), device=p.device)
                 self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
         self.who.refresh()
