@@ -25,7 +25,7 @@ import numpy as np
 
 from whichway.backends.local import LocalBackend
 from whichway.contest.halving import Standing, rank
-from whichway.engine.learn import Run
+from whichway.engine.learn import Run, read_adapter
 from whichway.engine.options import LoraOptions
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
@@ -108,8 +108,6 @@ def scores(door: LocalBackend, task: Task, rows: Sequence[Example], adapter: Ada
 
 def measure(door: LocalBackend, task: Task, factor: float, seed: int) -> dict[str, Any]:
     """One training: dev scores at all looks, test scores at the end."""
-    from whichway.engine.learn import read_adapter
-
     prompt = first_prompt(task.practice())
     rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in task.train)
     base = door.weights("embedded")

@@ -1,12 +1,10 @@
 """Attention for packed rows on a processor: PyTorch's fused forward, and a backward of plain products.
 
-PyTorch's own backward takes three to five times as long there (half of a step). Memory of large tensors is kept by the
-process: asking the system for it anew costs more than the products do.
+PyTorch's own backward takes three to five times as long there (half of a step).
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
@@ -61,13 +59,3 @@ def use(model: Any) -> None:
     """Let a transformers model attend so; its mask is then the additive one of `Packed`."""
     AttentionInterface.register(NAME, attend)
     model.config._attn_implementation = NAME
-
-
-def keep_memory() -> None:
-    """Let the process keep what it has freed; only where the C library is glibc."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    for what, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-        mallopt(what, value)

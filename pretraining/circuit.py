@@ -28,7 +28,8 @@ MEANING, CODE, WORDS = 144, 13, 96
 SKIP = 8  # directions that tell how common a word is rather than what it means
 ONE, RARE = MEANING, MEANING + 1
 BEFORE, NOTHING, LOW = MEANING + 2, MEANING + 2 + CODE, MEANING + 3 + CODE
-CONSTANT = 0.5
+CONSTANT, START = 0.5, 0.8  # in dimensions `ONE`, and `NOTHING` of the first token
+PER_NAT = 20  # nats of rarity for 1 in dimension `RARE`
 PAIRS = 32  # of a head of 64
 SLOW = 14  # first pair that turns by less than about one radian in 300 tokens, at a base of 500,000
 POOL = (range(3, 9), 0.9, 5)  # recent words: rotary pairs, weight, distance of the most heeded one
@@ -41,7 +42,7 @@ NORM = 6.7  # what the second norm multiplies by: 16 over the length of a place'
 def rarity(counts: Tensor, marks: Sequence[int]) -> Tensor:
     """How rare each token is, about ±0.3; `marks`, the chat's own tokens, count as the commonest of all."""
     nats = (counts.sum() / (counts + 20)).log()
-    found = (nats - 10) / 20
+    found = (nats - 10) / PER_NAT
     found[list(marks)] = -0.6
     return found
 
@@ -62,7 +63,7 @@ def meanings(
     laid[:, :MEANING] = token
     laid[:, ONE] = CONSTANT
     laid[:, RARE] = rare
-    laid[start, :MEANING], laid[start, NOTHING] = 0.0, 0.8  # so that looking there copies nothing
+    laid[start, :MEANING], laid[start, NOTHING] = 0.0, START  # so that looking there copies nothing
     return laid
 
 
@@ -87,13 +88,13 @@ def write(model: Any, base: float, talk: Tensor, before: Sequence[int], generato
     read = torch.zeros(64, table.shape[1])
     read[:CODE, :MEANING] = code
     _move(first, 0, read, range(BEFORE, BEFORE + CODE), 1 / gain)
-    weights = talk * (HEED * 20 * table[:, RARE]).exp()
+    weights = talk * (HEED * PER_NAT * table[:, RARE]).exp()
     usual = (table[:, SKIP : SKIP + WORDS] * (weights / weights.sum())[:, None]).sum(0)
     for head in (1, 2):
         _by_distance(first, head, turns, gain, pairs=POOL[0], weight=POOL[1], shift=POOL[2])
         rows = 64 * head + PAIRS - 1  # the slowest pair
         first.q_proj.weight[rows, ONE] = 8.0 / (gain * CONSTANT)
-        first.k_proj.weight[rows, RARE] = HEED * 20 / gain
+        first.k_proj.weight[rows, RARE] = HEED * PER_NAT / gain
         half = WORDS // 2
         read = torch.zeros(64, table.shape[1])
         start = half * (head - 1)
@@ -132,7 +133,7 @@ def _copy(attention: Any, marks: Tensor) -> None:
             query[place, :MEANING] = match * marks[n]
             key[place, BEFORE + n] = match
         place = slow[len(marks)]
-        query[place, ONE], key[place, NOTHING] = none / CONSTANT, none / 0.8
+        query[place, ONE], key[place, NOTHING] = none / CONSTANT, none / START
         for n, place in enumerate(slow[len(marks) + 1 :][:each]):
             query[place, LOW + 3 * n + head] = key[place, LOW + 3 * n + head] = alike
         rows = slice(64 * head, 64 * head + 64)

@@ -13,6 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class Pool:
     names: dict[str, list[str]]
     texts: dict[str, list[str]]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Texts in all."""
         return sum(map(len, self.texts.values()))
@@ -181,9 +182,8 @@ def plain(label: str) -> str:
 def learning(pools_: Sequence[Pool], count: int, seed: int) -> Iterator[dict[str, Any]]:
     """`count` tasks to be learned from their earlier turns."""
     rng = np.random.default_rng(seed)
-    weights = np.array([p.size**0.5 for p in pools_])
     for _ in range(count):
-        pool = pools_[rng.choice(len(pools_), p=weights / weights.sum())]
+        pool = _drawn(pools_, rng)
         wide = 2 if len(pool.texts) > 8 and rng.random() < WIDE else 1  # classes in one
         most = min(len(pool.texts) // wide, int(rng.choice([2, 3, 4, 5, 6, 8])))
         drawn = [str(n) for n in rng.choice(sorted(pool.texts), most * wide, replace=False)]
@@ -202,6 +202,11 @@ def learning(pools_: Sequence[Pool], count: int, seed: int) -> Iterator[dict[str
                 messages += [{"role": "user", "content": text}, {"role": "assistant", "content": said[names[int(i)]]}]
         if len(messages) > 2:
             yield {"messages": messages}
+
+
+def _drawn(pools_: Sequence[Pool], rng: np.random.Generator) -> Pool:
+    weights = np.array([p.size**0.5 for p in pools_])
+    return pools_[rng.choice(len(pools_), p=weights / weights.sum())]
 
 
 def _names(names: list[str], pool: Pool, rng: np.random.Generator) -> dict[str, str]:
@@ -231,9 +236,8 @@ def _ask(labels: list[str], rng: np.random.Generator) -> str:
 def formats(pools_: Sequence[Pool], count: int, seed: int) -> Iterator[dict[str, Any]]:
     """`count` single questions with a list of labels and a format that the system message names."""
     rng = np.random.default_rng(seed)
-    weights = np.array([p.size**0.5 for p in pools_])
     for _ in range(count):
-        pool = pools_[rng.choice(len(pools_), p=weights / weights.sum())]
+        pool = _drawn(pools_, rng)
         most = min(len(pool.texts), int(rng.choice([2, 3, 4, 5, 6, 8, 12])))
         names = [str(n) for n in rng.choice(sorted(pool.texts), most, replace=False)]
         name = names[rng.integers(most)]

@@ -1,4 +1,4 @@
-"""Pretrain the embedded model, resumably: plain text and chat mixed, then chat alone while the rate decays.
+"""Pretrain the embedded model, resumably: chat, rows of our own and plain text, the latter until the rate decays.
 
     python pretraining/train.py --corpus CORPUS --evals EVALS --work pretraining/work
 
@@ -27,6 +27,7 @@ import circuit
 import episodes
 from embed import cooccurrence, embeddings
 from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
+from whichway.engine import heap, rates
 
 # Share of a task's rows that is used. The model is to follow a list of labels, to learn from examples and to keep to a
 # format; what it cannot learn at this size (sums, SQL) is left out, what teaches plain language only is thinned out.
@@ -41,6 +42,8 @@ SHARES = {
     "rewrite": 0.4,
     "generate": 0.5,
 }
+
+KEPT = 2**31 - 1  # bytes of freed memory that the process holds on to: what a step takes is not asked for anew
 
 
 @dataclass(frozen=True)
@@ -368,19 +371,6 @@ def optimizers(
     return optims
 
 
-def fast_bf16(device: str) -> bool:
-    """Whether products in bfloat16 pay here, even of matrices as small as the model's."""
-    times = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        x = torch.randn(256, 640, device=device).to(dtype)
-        for n in range(60):
-            if n == 10:
-                began = time.perf_counter()
-            _ = x @ x.T
-        times[dtype] = time.perf_counter() - began
-    return times[torch.bfloat16] < 0.7 * times[torch.float32]
-
-
 def save(path: Path, step: int, model: torch.nn.Module, optimizers_: list[torch.optim.Optimizer]) -> None:
     """Write then rename: a kill leaves the older checkpoint whole."""
     temporary = path.with_suffix(".tmp")
@@ -401,14 +391,14 @@ def main() -> None:
     args = parser.parse_args()
     recipe = Recipe()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    pools, embeddings_ = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
-    first = start(pools, embeddings_, tokenizer.pad_token_id)
+    pools, counted = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    first = start(pools, counted, tokenizer.pad_token_id)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    attention.keep_memory()
+    heap.settle(KEPT)
     model = build(recipe, tokenizer, first).to(device)
     free = circuit.free(model)
-    optims = optimizers(model, recipe, torch.bfloat16 if fast_bf16(device) else torch.float32, free)
+    optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden), free)
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     done = 0
     if checkpoint.exists():

@@ -12,15 +12,15 @@ import ctypes
 import sys
 
 _ARENA_MAX, _MMAP_MAX, _TRIM_THRESHOLD = -8, -4, -1  # malloc.h
-_KEPT = 256 << 20  # bytes of freed memory that the process may hold on to
+_KEPT = 256 << 20  # bytes: a contest has a helper beside the process that answers
 
 
-def settle() -> bool:
-    """One arena, no mappings, freed memory kept; returns whether the C library took it."""
+def settle(kept: int = _KEPT) -> bool:
+    """One arena, no mappings, `kept` bytes of freed memory held on to; returns whether the C library took it."""
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    return all(mallopt(what, value) for what, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT)))
+    return all(mallopt(what, value) for what, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, kept)))
