@@ -279,9 +279,7 @@ def curve_lines(count: int) -> Iterator[str]:
         (200, True, 3, 0.02), (200, True, 5, 0.02), (1000, True, 3, 0.02), (1000, True, 3, 0.04), (200, False, 3, 0.02),
         (200, False, 4, 0.04), (1000, False, 5, 0.02),
     ):  # fmt: skip
-        held, closed, width = crossovers(
-            count, seeds=seeds, tau=tau, rows=rows, start=0.45, with_rows=with_rows
-        )
+        held, closed, width = crossovers(count, seeds=seeds, tau=tau, rows=rows, start=0.45, with_rows=with_rows)
         known = "yes" if with_rows else "no"
         yield (
             f"| {rows} | {known} | {seeds} | {100 * tau:.0f} | {100 * held:.1f} % | {100 * closed:.0f} % "

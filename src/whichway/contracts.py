@@ -28,6 +28,9 @@ from whichway.nouns import (
     Weights,
 )
 
+# Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).
+RUNGS = ((0.3, 2), (0.6, 1))
+
 
 class Metric(Protocol):
     """Judges one answer. `aggregate` says how rows become one number: their mean, or macro-F1 over labels."""

@@ -1,16 +1,16 @@
 """One tree of errors. Each message says what happened, where, and what to do next.
 
-    WhichwayError                 anything we raise on purpose
-    ├── UserError                 the user's input; exit code 2, no traceback
-    │   ├── DataError             a data file or task file: names file, line, column
-    │   ├── OptionError           an unknown or unfit option, way, metric, backend ("did you mean")
-    │   ├── ModelError            a folder that is no model, a pickle-only checkpoint, a missing tokenizer
-    │   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
-    │   └── DiskError             the disk is full or a folder cannot be written
-    ├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
-    ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
-    ├── ProtectedPart             an edit would change a part of a prompt that is protected
-    └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
+WhichwayError                 anything we raise on purpose
+├── UserError                 the user's input; exit code 2, no traceback
+│   ├── DataError             a data file or task file: names file, line, column
+│   ├── OptionError           an unknown or unfit option, way, metric, backend ("did you mean")
+│   ├── ModelError            a folder that is no model, a pickle-only checkpoint, a missing tokenizer
+│   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
+│   └── DiskError             the disk is full or a folder cannot be written
+├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
+├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
+├── ProtectedPart             an edit would change a part of a prompt that is protected
+└── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
 """
 
 from __future__ import annotations

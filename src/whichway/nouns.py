@@ -201,9 +201,7 @@ class Task:
 
     def practice(self) -> Practice:
         """What a way may see."""
-        return Practice(
-            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
-        )
+        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +450,12 @@ class TrainJob:
     def id(self) -> str:
         """Digest of content."""
         return digest([self.kind, self.weights.key, self.rows, self.labels, self.seed, self.options], 32)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the steps, behind each checkpoint: the option `checkpoints`, so many or these shares; 1 is the last."""
+        given = self.options.get("checkpoints") or 1
+        return tuple((k + 1) / given for k in range(given)) if isinstance(given, int) else tuple(given)
 
 
 @dataclass(frozen=True, slots=True)

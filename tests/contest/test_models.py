@@ -31,9 +31,7 @@ def two(task):
     house = make_house(task, skill=POOR)
     other = Other(World(gold, GOOD))
     second = replace(other.weights("fake:seconds=0.002"), backend="other", revision="other")
-    return replace(
-        house, backends={**house.backends, "other": other}, models={"small": house.base, "large": second}
-    )
+    return replace(house, backends={**house.backends, "other": other}, models={"small": house.base, "large": second})
 
 
 @pytest.fixture(scope="module")

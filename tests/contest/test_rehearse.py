@@ -36,9 +36,8 @@ class Slow(FakeBackend):
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         Slow.trained += 1
         units = units_of(job)
-        count = int(job.options.get("checkpoints", 1))
-        for k, made in enumerate(super().train(job, folder, adapter), 1):
-            seconds = self.start + units * self.step * k / count + self.save * (k - 1)
+        for k, (share, made) in enumerate(zip(job.shares, super().train(job, folder, adapter), strict=True)):
+            seconds = self.start + units * self.step * share + self.save * k
             yield replace(made, seconds=seconds, bytes=1000, peak_bytes=5_000_000)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from contest_kit import settings_for, small_task
 
@@ -14,7 +16,9 @@ EXTRAS = {"prompt_gepa": "gepa", "prompt_mipro": "dspy"}  # ways that are option
 
 
 @pytest.mark.parametrize("name", sorted(front.ways()))
-def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path):
+def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path, monkeypatch):
+    # Backends that really compute are timed by what this thread computes, whatever else the machine does.
+    monkeypatch.setattr(time, "perf_counter", time.thread_time)
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
     task = small_task(60, 40, 40)

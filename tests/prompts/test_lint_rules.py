@@ -142,7 +142,9 @@ def test_spans_are_the_words_that_are_meant() -> None:
 
 
 def test_spans_in_chat_json() -> None:
-    made = scene([{"role": "system", "content": 'Say "hi".\nYou MUST answer.'}, {"role": "user", "content": "{{text}}"}])
+    made = scene(
+        [{"role": "system", "content": 'Say "hi".\nYou MUST answer.'}, {"role": "user", "content": "{{text}}"}]
+    )
     found = next(f for f in lint(made) if f.id == "PL010")
     line = made.draft.source.splitlines()[found.line - 1]
     assert line[found.column - 1 : found.end_column - 1] == "MUST"
@@ -179,7 +181,9 @@ def test_edits_leave_protected_slots_alone() -> None:
 
 
 def test_text_is_cut_into_slots_and_examples() -> None:
-    made = draft("Sort mail.\n\nText: lamp broken\nTeam: billing\n\nText: box late\nTeam: delivery\n\nText: {{text}}\nTeam:")
+    made = draft(
+        "Sort mail.\n\nText: lamp broken\nTeam: billing\n\nText: box late\nTeam: delivery\n\nText: {{text}}\nTeam:"
+    )
     assert made.prompt.objective == "Sort mail."
     assert made.prompt.shots == (Shot("lamp broken", "billing"), Shot("box late", "delivery"))
     assert made.prompt.reminder.strip() == "Team:"

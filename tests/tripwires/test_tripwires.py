@@ -91,9 +91,7 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
     check()
     honest = live.encode
     with monkeypatch.context() as planted:  # the whole row counts as prompt
-        planted.setattr(
-            live, "encode", lambda *a: [live.Encoded(row.prompt + row.answer, []) for row in honest(*a)]
-        )
+        planted.setattr(live, "encode", lambda *a: [live.Encoded(row.prompt + row.answer, []) for row in honest(*a)])
         with pytest.raises(DataError, match="no token to train on"):
             check()
     with monkeypatch.context() as planted:  # all but the last token are masked

@@ -126,17 +126,17 @@ class FakeBackend:
         if options["rate"] > 1:
             spent = _options(job.weights.base)["seconds"]
             raise WayFailed(f"diverged at step 1, rate {options['rate']:g}; lower the rate", spent)
-        settings, checkpoints = _options(job.weights.base), int(options["checkpoints"])
+        settings = _options(job.weights.base)
         taught = job.rows[::2] if job.kind == "dpo" else job.rows  # of preferences, the wanted answers
-        for k in range(1, checkpoints + 1):
+        for k, share in enumerate(job.shares, 1):
             _wait(settings["delay"])
-            rows = [(r.messages[-1].content, r.answer) for r in taught[: len(taught) * k // checkpoints or 1]]
+            rows = [(r.messages[-1].content, r.answer) for r in taught[: int(len(taught) * share) or 1]]
             name = digest(["fake", job.id, k])
             size = _write(folder / name, rows)
-            seconds = 10 * settings["seconds"] * len(job.rows) * float(options["epochs"]) * k / checkpoints
+            seconds = 10 * settings["seconds"] * len(job.rows) * float(options["epochs"]) * share
             tokens = sum(len(text.split()) for text, _ in rows)
             weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
-            yield Adapter(weights, k, float(options["epochs"]) * k / checkpoints, 1.0 / k, seconds, tokens, size)
+            yield Adapter(weights, k, float(options["epochs"]) * share, 1.0 / k, seconds, tokens, size)
 
 
 def _wait(seconds: float) -> None:

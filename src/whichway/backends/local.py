@@ -127,9 +127,7 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
     return Answerer(soft.behind(model, module), module)
 
 
-def _train_apart(
-    model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: Watch
-) -> Iterator[Adapter]:
+def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: Watch) -> Iterator[Adapter]:
     """Train in a process of its own, on this model's files."""
     import torch
 

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from whichway.errors import OptionError
 
 PER_DAY = {
-    "second": 86400.0, "minute": 1440.0, "hour": 24.0, "day": 1.0,
-    "week": 1 / 7, "month": 12 / 365, "year": 1 / 365,
+    "second": 86400.0,
+    "minute": 1440.0,
+    "hour": 24.0,
+    "day": 1.0,
+    "week": 1 / 7,
+    "month": 12 / 365,
+    "year": 1 / 365,
 }
 SHORT = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 MONTH = 365 / 12  # days

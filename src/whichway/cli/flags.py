@@ -40,9 +40,7 @@ class TaskFlags:
     ] = None
     volume: Annotated[float | None, Option(help="Requests a day that the winner will serve.")] = None
     margin: Annotated[float | None, Option(help="A difference below it does not matter: 0.01 is one point.")] = None
-    prompt: Annotated[list[Path] | None, Option(help="A file with your own prompt, to start from; repeatable.")] = (
-        None
-    )
+    prompt: Annotated[list[Path] | None, Option(help="A file with your own prompt, to start from; repeatable.")] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,9 +385,7 @@ class HouseBench:
         requests = (request for e in examples for request in self._questions(candidate, e, False))
         return {reply_key(backend.version, candidate.weights, r) for r in requests}
 
-    def _questions(
-        self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0
-    ) -> tuple[Request, ...]:
+    def _questions(self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
         bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
         return questions(bare, example.text, self._choices(candidate, example, wanted), repeat)

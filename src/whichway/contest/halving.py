@@ -1,8 +1,9 @@
 """Successive halving of trainings by steps: which learning rate deserves a whole run?
 
 Every trial is trained to the first rung, at most two of them on to the second, and one to the end; a survivor goes on
-from its checkpoint, it does not start again. Four trials with rungs at a quarter and at half cost 2.0 whole runs, three
-cost 1.75. Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
+from its checkpoint, it does not start again. Four trials with rungs at 0.3 and at 0.6 cost 2.2 whole runs, three cost
+1.9; at a quarter, right behind the warm-up, high rates cannot be judged yet (`benchmarks/results/rate_search.md`).
+Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
 
 Trials are compared by the task's metric. Those within one standard error (of the paired difference) of the best are a
 tie, which the loss on the same rows breaks: it moves before the metric does and is far less noisy, and a rung has few
@@ -18,10 +19,10 @@ from itertools import islice
 
 import numpy as np
 
+from whichway.contracts import RUNGS
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate
 
-RUNGS = ((0.2, 2), (0.5, 1))  # (share of the steps, trials that may go on), at the first checkpoint behind the share
 FEWEST_ROWS = 64  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
 
 Trial = Callable[[], Iterator[Candidate]]

@@ -215,14 +215,14 @@ class Pretending:
         cost = self.stage.timings.learning(self.real, job)
         self.stage.needs(cost.peak_bytes)
         self.stage.opens(cost.opening)
-        units, count = units_of(job), int(job.options.get("checkpoints", 1))
+        units, before = units_of(job), 0.0
         took = self.stage.trained.setdefault(job.id, [])  # taken up again, it has to start again
         reached, begun = len(took), len(took)
-        for k in range(1, count + 1):
-            share = k / count
+        for k, share in enumerate(job.shares, 1):
             if k > reached:
-                took.append((took[-1] if took else 0.0) + cost.seconds(units / count, int(k - 1 > begun)))
+                took.append((took[-1] if took else 0.0) + cost.seconds(units * (share - before), int(k - 1 > begun)))
                 took[-1] -= cost.start if k - 1 > begun else 0.0
+            before = share
             name = digest(["rehearsed", job.id, k])
             self.stage.parts[name] = share
             self.stage.disk[self.stage.way][name] = cost.bytes

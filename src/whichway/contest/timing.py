@@ -269,4 +269,3 @@ def _spread(rows: Sequence[Any], count: int, pairs: bool = False) -> tuple[Any, 
     order = sorted(range(len(blocks)), key=lambda i: len(blocks[i][0].messages[-1].content))
     picked = sorted(order[int((k + 0.5) * len(order) / wanted)] for k in range(wanted))
     return tuple(row for i in picked for row in blocks[i])
-

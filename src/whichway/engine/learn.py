@@ -156,9 +156,8 @@ class Run:
 
     def _stops(self) -> set[int]:
         """The steps after which a checkpoint is saved; the last one always is."""
-        count = self.given.checkpoints
-        if count is not None:
-            return {max(1, round(self.total * n / count)) for n in range(1, count + 1)}
+        if self.given.checkpoints is not None:
+            return {max(1, round(self.total * share)) for share in self.job.shares}
         return {*range(self.per_epoch, self.total, self.per_epoch), self.total}
 
     def _batch(self, step: int) -> list[Encoded]:

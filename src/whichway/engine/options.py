@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from whichway.errors import OptionError, did_you_mean
@@ -28,7 +29,7 @@ class FullOptions:
     max_steps: int | None = None
     schedule: str = "linear"  # decay after warm-up: "linear" or "cosine"
     warmup: float = 0.06  # share of the steps
-    checkpoints: int | None = None  # over the whole run; None: one per epoch
+    checkpoints: int | Sequence[float] | None = None  # so many, or shares of the steps; None: one per epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,9 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
             if value not in _WORDS[name]:
                 words = ", ".join(map(repr, _WORDS[name][:-1]))
                 raise OptionError(f"Training option {name} = {value!r} must be {words} or {_WORDS[name][-1]!r}.")
+        elif name == "checkpoints" and isinstance(value, list | tuple):
+            if not all(0 < a < b for a, b in pairwise(value)) or value[-1:] not in ([1], (1,)):
+                raise OptionError(f"Training option checkpoints = {value!r} must be rising shares that end with 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**given)

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+
+from whichway.engine import rates
 
 ATTENTION = "whichway"  # the name under which transformers finds our attention
 LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
@@ -221,6 +224,8 @@ def mix(
         seen = causal(k.shape[2], q.device)[None]
     if how.softcap is None and _is_long(q, k, prefix):
         return _fused(q, k, v, prefix, seen, far, how.scaling)
+    if how.softcap is None and far is None and _merges(q):
+        return _merged(q, k, v, prefix, seen, how.scaling)
     return _plain(q, k, v, prefix, seen, far, how)
 
 
@@ -232,13 +237,55 @@ def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
     return keys > LONG and (prefix is None or q.shape[:-1].numel() * keys > SCORES)
 
 
+def _merges(q: Tensor) -> bool:
+    """Whether a processor's fused attention may be used, and pays here; it has no gradients by its sums."""
+    return not (q.is_cuda or torch.is_grad_enabled() or q.dtype == torch.float64) and _merging_pays(q.dtype)
+
+
+@cache
+def _merging_pays(kind: torch.dtype) -> bool:
+    """Measured once, on a few rows behind a prompt: some processors are faster at plain products."""
+    q, k = torch.ones(4, 16, 1, 48, 64, dtype=kind), torch.ones(4, 16, 48, 64, dtype=kind)
+    prefix, seen, how = (k[:, :8].flatten(1, 2), k[:, :8].flatten(1, 2)), causal(48, q.device)[None], How(0.125)
+    plain = rates.seconds(lambda: _plain(q, k, k, prefix, seen, None, how))
+    return rates.seconds(lambda: _merged(q, k, k, prefix, seen, how.scaling)) < plain
+
+
+def _merged(q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, scaling: float) -> Tensor:
+    """Fused attention over the prefix (all rows together) and over each row's own keys, joined by their sums.
+
+    With weights `e^s / Z` in each part, both together are the parts' outputs in the proportion of their `Z`.
+    """
+    heads, rows, groups, size, depth = q.shape
+    mask = torch.zeros(seen.shape, device=q.device, dtype=q.dtype).masked_fill_(~seen, torch.finfo(q.dtype).min)
+    mask = mask.repeat(1, groups, 1)[:, None]  # [1 or B, 1, G S, C]
+    asks = q.flatten(2, 3)
+    own, sums = _flash(asks.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), scaling, mask)
+    own, sums = own.transpose(0, 1), sums.transpose(0, 1)  # [N, B, G S, D] and [N, B, G S]
+    if prefix is not None:
+        ahead, far = _flash(asks.flatten(1, 2)[None], prefix[0][None], prefix[1][None], scaling)
+        share = torch.sigmoid(far.reshape(sums.shape) - sums).to(q.dtype)[..., None]
+        own = torch.lerp(own, ahead.reshape(own.shape), share)
+    return own.reshape(heads, rows, groups, size, depth)
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, scaling: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Attention `[B, H, Q, D]`, and the logarithm of each query's sum of exponentials `[B, H, Q]`, float32.
+
+    What `scaled_dot_product_attention` calls on a processor; it alone gives the sums, too.
+    """
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    out, sums = attend(q, k, v, 0.0, False, attn_mask=mask, scale=scaling)
+    return out, sums
+
+
 def causal(size: int, device: torch.device) -> Tensor:
     """`[size, size]` bool lower triangle."""
     return torch.ones(size, size, dtype=torch.bool, device=device).tril_()
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
-    if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled()):
+    if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled() or _merges(q)):
         return _in_chunks(q, k, v, how)
     groups = q.shape[2]
     q, shape = q.flatten(0, 1), q.shape
@@ -247,7 +294,7 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
 
 
 def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
-    """Causal attention of one long row, some queries at a time behind all earlier keys: twice as fast as fused."""
+    """Causal attention of one long row, some queries at a time behind all earlier keys."""
     parts = []
     for start in range(0, q.shape[3], _CHUNK):
         here = slice(start, start + _CHUNK)

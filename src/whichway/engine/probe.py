@@ -164,9 +164,7 @@ def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
     _save(place, head, facts, [requests[i] for i in fine[:_CHECKED]], head(features[fine[:_CHECKED]]))
 
 
-def _read_all(
-    model: Model, requests: Sequence[Request], folder: Path
-) -> tuple[np.ndarray[Any, Any], list[int | None]]:
+def _read_all(model: Model, requests: Sequence[Request], folder: Path) -> tuple[np.ndarray[Any, Any], list[int | None]]:
     """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
 
     def make() -> dict[str, Tensor]:

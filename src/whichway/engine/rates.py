@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
+_ROWS = 512  # of the products that decide: with few, what a call costs would decide instead
 _NARROW = 128  # below this width the products are too small for a format to matter, so float32 stays exact
 _WORTH = 1.5  # bfloat16 rounds: it must pay
 _WORTH_THREADS = 1.2
@@ -23,12 +24,17 @@ _found: dict[int, tuple[float, int]] = {}  # most threads -> when measured, what
 def product_rate(kind: torch.dtype, rows: int = 256, width: int = 512, repeats: int = 6) -> float:
     """Floating-point operations a second in `[rows, width] x [width, width]`; the fastest of a few."""
     left, right = torch.ones(rows, width, dtype=kind), torch.ones(width, width, dtype=kind)
+    return 2 * rows * width * width / seconds(lambda: left @ right, repeats)
+
+
+def seconds(work: Callable[[], object], repeats: int = 6) -> float:
+    """Of the fastest of a few times."""
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
-        left @ right
+        work()
         best = min(best, time.perf_counter() - start)
-    return 2 * rows * width * width / best
+    return best
 
 
 @functools.lru_cache(maxsize=8)
@@ -39,8 +45,8 @@ def dtype(where: torch.device, width: int) -> torch.dtype:
     if width < _NARROW:
         return torch.float32
     size = min(max(width, 256), 1024)
-    pays = product_rate(torch.bfloat16, width=size) > _WORTH * product_rate(torch.float32, width=size)
-    return torch.bfloat16 if pays else torch.float32
+    short, long = (product_rate(kind, rows=_ROWS, width=size) for kind in (torch.bfloat16, torch.float32))
+    return torch.bfloat16 if short > _WORTH * long else torch.float32
 
 
 def threads(most: int) -> int:

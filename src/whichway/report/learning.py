@@ -177,15 +177,19 @@ def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Cro
     from whichway.report.html import environment
 
     style = files("whichway.report").joinpath("page.css").read_text("utf-8")
-    page = environment().get_template("curves.html.j2").render(
-        title=title,
-        style=Markup(style),
-        chart=chart(curves, 1060, 460),
-        curves=curves,
-        crossed=crossed,
-        confidence=drawn.confidence,
-        aggregate=drawn.aggregate,
-        kinds={},
+    page = (
+        environment()
+        .get_template("curves.html.j2")
+        .render(
+            title=title,
+            style=Markup(style),
+            chart=chart(curves, 1060, 460),
+            curves=curves,
+            crossed=crossed,
+            confidence=drawn.confidence,
+            aggregate=drawn.aggregate,
+            kinds={},
+        )
     )
     try:
         path.write_text(page, encoding="utf-8", newline="\n")

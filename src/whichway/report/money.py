@@ -27,9 +27,7 @@ def answer(found: BreakEven) -> str:
             return f"{found.above} is cheaper than {found.below} from the first request on ({days}{wrong})."
         low = "never" if found.per_day_low is None else figures(found.per_day_low)
         span = "" if found.per_day_low == found.per_day_high else f"90 %: {low} to {rate(found.per_day_high)}; "
-        return (
-            f"{found.above} is cheaper than {found.below} from about {rate(found.per_day)} on ({span}{days}{wrong})."
-        )
+        return f"{found.above} is cheaper than {found.below} from about {rate(found.per_day)} on ({span}{days}{wrong})."
     return (
         f"Undecided: in {100 * found.p_never:.0f} % of resamples {found.above} is never cheaper than {found.below}; "
         f"in the others from {rate(found.per_day_low)} on or more ({days}{wrong})."

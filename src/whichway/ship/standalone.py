@@ -111,9 +111,7 @@ class Winner:
         warm = self.facts["decoding"]["temperature"]
         torch.manual_seed(number)
         drawn = {"do_sample": True, "temperature": warm, "top_k": 0, "top_p": 1.0} if warm else {"do_sample": False}
-        out = self.model.generate(
-            input_ids=ids, max_new_tokens=size, eos_token_id=ends, pad_token_id=ends[0], **drawn
-        )
+        out = self.model.generate(input_ids=ids, max_new_tokens=size, eos_token_id=ends, pad_token_id=ends[0], **drawn)
         text = self.tokenizer.decode(
             [i for i in out[0, len(prompt) :].tolist() if i not in ends], skip_special_tokens=True
         )

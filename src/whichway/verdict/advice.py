@@ -93,8 +93,6 @@ def rows_to_test(about: Situation) -> int | None:
     return int(about.rows * TEST_SHARE)
 
 
-
-
 # --- considerations
 
 

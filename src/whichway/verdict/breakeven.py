@@ -178,9 +178,7 @@ def answer(never: float, extra: float, swap: bool) -> BreakEvenAnswer:
     return "never" if swap else "dominates"
 
 
-def savings(
-    below: Costs, above: Costs, wrong: float, groups: Groups | None, resamples: int
-) -> Iterator[FloatArray]:
+def savings(below: Costs, above: Costs, wrong: float, groups: Groups | None, resamples: int) -> Iterator[FloatArray]:
     """What `above` saves a request in each resample, in blocks: rows (or clusters) drawn together, seeds apart."""
     n = below.unit.shape[1]
     one, two = (c.unit + wrong * c.wrong for c in (below, above))

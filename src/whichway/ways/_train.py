@@ -1,7 +1,7 @@
 """What the ways that train with a learning rate share: thin the rates out, then train the best for every seed.
 
 The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
-the first seed; the bench trains on only those that lead at its rungs: four cost two whole runs. The survivor's training
+the first seed; the bench trains on only those that lead at its rungs: four cost 2.2 whole runs. The survivor's training
 is the first seed's own. Every checkpoint is a candidate; the house keeps the one that is best on dev.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from whichway.contracts import Bench
+from whichway.contracts import RUNGS, Bench
 from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt
 from whichway.prompts.plain import first_prompt
 
@@ -33,7 +33,7 @@ class Training:
     steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
     batch: int = field(default=16, metadata={"help": "rows per step"})
     checkpoints: int = field(
-        default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at 1/4 and 1/2"}
+        default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at the first two"}
     )
     patience: int = field(
         default=0, metadata={"help": "stop after so many checkpoints without a better dev score; 0: train to the end"}
@@ -78,7 +78,7 @@ class Run:
         options = self.options
         per_epoch = -(-len(self.examples) // options.batch)
         epochs = max(float(options.epochs), options.steps / per_epoch)
-        size = {"epochs": epochs, "batch": options.batch, "checkpoints": options.checkpoints}
+        size = {"epochs": epochs, "batch": options.batch, "checkpoints": shares(options.checkpoints)}
         numbers = {**rate, **size, **self.more}
         return self.bench.train(self.kind, self.bench.base, self.prompt, self.examples, seed, **numbers)
 
@@ -117,7 +117,21 @@ def trained(
     run = Run(task, bench, kind, options, prompt or first_prompt(task), rows, more)
     searched: list[Rate] = [{"factor": factor} for factor in sorted(options.factors)]
     rates = [{"rate": options.rate}] if options.rate else searched
-    shares = [(k + 1) / options.checkpoints for k in range(options.checkpoints)]
-    best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares)
+    best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))
     for seed in bench.seeds:
         yield from run(rates[best], seed)
+
+
+def shares(count: int) -> tuple[float, ...]:
+    """Of the steps behind which checkpoints are: at the rungs and at the end, others in the widest gaps."""
+    if count <= len(RUNGS):
+        return tuple((k + 1) / count for k in range(count))
+    ends = (*(share for share, _ in RUNGS), 1.0)
+    starts = (0.0, *ends)
+    parts = [1] * len(ends)
+    for _ in range(count - len(ends)):
+        widest = max(range(len(ends)), key=lambda i: ((ends[i] - starts[i]) / parts[i], i))
+        parts[widest] += 1
+    return tuple(
+        round(a + (b - a) * (k + 1) / n, 4) for a, b, n in zip(starts, ends, parts, strict=False) for k in range(n)
+    )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from whichway.contracts import Metric
 
 
-
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What an edit changes on dev: after minus before, in units of the metric."""

@@ -37,4 +37,3 @@ def demo(
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)
-

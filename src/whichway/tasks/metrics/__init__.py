@@ -40,9 +40,9 @@ def checks_of(spec: MetricSpec | None) -> Callable[[Example, str], Mapping[str, 
     """What tells of an answer which checks it passes, by name; None without checks."""
     if spec is None:
         return None
-    found: Callable[[Example, str], Mapping[str, float]] = _module("checks").Metric(
-        _options(spec, _module("checks").Options)
-    ).each
+    found: Callable[[Example, str], Mapping[str, float]] = (
+        _module("checks").Metric(_options(spec, _module("checks").Options)).each
+    )
     return found
 
 
