@@ -27,7 +27,7 @@ renderer.answer_ids = lambda label: ids.get(label, (1,))
 if job["what"] == "generate":  # as many tokens as the peers write
     renderer.ends, renderer.broken = frozenset(), lambda _: False
 kind = next(model.module.parameters()).dtype
-turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=rates.product_rate(kind, 1024, 1024, 30))
+turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=rates.product_rate(kind, 1000, 1000, 30))
 while True:
     turns.wait()
     session = Answerer(model, model.module)

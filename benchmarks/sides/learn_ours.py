@@ -59,7 +59,7 @@ kind = next(model.module.parameters()).dtype
 turns.tell(
     load=time.perf_counter() - started,
     format=str(kind).removeprefix("torch."),
-    rate=rates.product_rate(kind, 1024, 1024, 30),
+    rate=rates.product_rate(kind, 1000, 1000, 30),
 )
 turns.wait()
 for _ in run.steps():
