@@ -6,6 +6,7 @@ Each cell is kept in `cells.jsonl` when it is done, so that the same command goe
 `table.md` is made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are
 resampled).
 
+Shots are drawn once for all rows, or for each row the most similar of a pool of training rows (kNN, arXiv 2101.06804).
 Two views of each set. *Whole*: all labels, rows as they come. *Restricted*: its most frequent labels, at most five, the
 test rows balanced over them, so that the majority label is right in one of L.
 """
@@ -58,6 +59,7 @@ PHRASINGS = (
     "Label the following text. Copy the label exactly.",
 )
 SHOTS = (1, 2, 4, 8, 16)
+POOL = 200  # training rows that shots for each row are chosen from
 SEEDS = (0, 1, 2, 3)
 LORA_ROWS = (50, 200, 1000)
 FACTORS = (0.5, 1.0, 2.0)
@@ -125,7 +127,8 @@ class Bench:
             if not data.labels:
                 return fields(rows, session.generate([Request(messages(prompt, e.text), decoding) for e in rows]))
             if adapter is None:
-                inputs = [e for e in data.train if e.text not in {s.text for s in prompt.shots}][:32]
+                shown = {s.text for s in (*prompt.shots, *prompt.pool)}
+                inputs = [e for e in data.train if e.text not in shown][:32]
                 bias = batch_bias([r.scores for r in session.choose(self._ask(prompt, data, inputs, decoding))])
                 decoding = replace(decoding, bias=bias)
             said = session.choose(self._ask(prompt, data, rows, decoding))
@@ -198,6 +201,13 @@ def first(data: Set, ask: str | None = None) -> Prompt:
 def draw(data: Set, count: int, seed: int) -> tuple[Shot, ...]:
     """Balanced shots."""
     return balanced_shots([e for e in data.train if len(e.text) < 240], count, random.Random(f"{seed}/{data.name}"))
+
+
+def pool(data: Set) -> tuple[Shot, ...]:
+    """What shots for each row are chosen from."""
+    short = [e for e in data.train if len(e.text) < 240]
+    drawn = random.Random(f"pool/{data.name}").sample(short, min(POOL, len(short)))
+    return tuple(Shot(e.text, e.target) for e in drawn)
 
 
 def wrong(shots: tuple[Shot, ...], labels: Sequence[str], seed: int) -> tuple[Shot, ...]:
@@ -323,6 +333,16 @@ def prompting(bench: Bench, data: Set, view: str, cells: Cells, shots: Sequence[
             cells(f"{view}/{data.name}/{k}-shot exchanged", lambda k=k: run(k, exchanged=True))
 
 
+def choosing(bench: Bench, data: Set, view: str, cells: Cells) -> None:
+    """K shots chosen for each row, with right and with exchanged labels."""
+    plain, shots = first(data), pool(data)
+    for k in SHOTS:
+        prompt = replace(plain, pool=shots, nearest=k)
+        cells(f"{view}/{data.name}/{k}-nearest", lambda p=prompt: bench.right(p, data, data.test).tolist())
+    turned = replace(plain, pool=wrong(shots, data.labels, 0), nearest=SHOTS[-1])
+    cells(f"{view}/{data.name}/{SHOTS[-1]}-nearest exchanged", lambda: bench.right(turned, data, data.test).tolist())
+
+
 def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
     """LoRA beside TF-IDF on the same rows."""
     for n in rows:
@@ -351,7 +371,9 @@ def main() -> None:
     parts = args.only.split(",")
     if "prompting" in parts:
         for name in closed:
-            prompting(bench, read(args.evals / f"{name}.jsonl", 5), "restricted", cells, SHOTS)
+            data = read(args.evals / f"{name}.jsonl", 5)
+            prompting(bench, data, "restricted", cells, SHOTS)
+            choosing(bench, data, "restricted", cells)
         for name in ASKS:
             prompting(bench, read(args.evals / f"{name}.jsonl", None), "whole", cells, (16,))
     if "wording" in parts:
@@ -375,6 +397,13 @@ def main() -> None:
 def _told(scores: Any) -> str:
     value, low, high = interval(np.asarray(scores, dtype=float))
     return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _paired(one: Any, other: Any) -> str:
+    """Mean difference on the same rows, in points, with its interval."""
+    difference = np.subtract(one, other)
+    half, d = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5, difference.mean()
+    return f"{100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f})"
 
 
 def majority(data: Set) -> float:
@@ -405,6 +434,20 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
                 + " | ".join(cells)
                 + " |"
             )
+    names = [n for n in ASKS if f"restricted/{n}/{SHOTS[-1]}-nearest exchanged" in done]
+    if names:
+        yield f"\nThe same, shots chosen for each row: the most similar of {POOL} training rows, most similar last:\n"
+        yield (
+            "| set | zero-shot | "
+            + " | ".join(f"{k} shots" for k in SHOTS)
+            + " | exchanged | 16 shots less zero-shot (95 %) |"
+        )
+        yield "|---|---|" + "---|" * (len(SHOTS) + 2)
+        for n in names:
+            shown = [f"{k}-nearest" for k in SHOTS]
+            cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *shown, f"{SHOTS[-1]}-nearest exchanged")]
+            gain = _paired(done[f"restricted/{n}/{SHOTS[-1]}-nearest"], done[f"restricted/{n}/zero"])
+            yield f"| {n} | " + " | ".join(cells) + f" | {gain} |"
     names = [n for n in ASKS if f"whole/{n}/zero" in done]
     if names:
         rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
@@ -432,12 +475,8 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
         for n in names:
             scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
             means = scores.mean(1)
-            far = int(np.argmax(abs(means - means[0])))
-            difference = scores[far] - scores[0]
-            half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
-            d = difference.mean()
+            far_told = _paired(scores[int(np.argmax(abs(means - means[0])))], scores[0])
             worst, best = 100 * means.min(), 100 * means.max()
-            far_told = f"{100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f})"
             yield f"| {n} | {worst:.1f} | {best:.1f} | {best - worst:.1f} | {far_told} |"
     if "format/json" in done:
         probes = done["format/json"]

@@ -139,7 +139,7 @@ def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
     (training,) = told["trainings"]
     assert (training["way"], training["trials"], training["full_runs"]) == ("tune_lora", 4, 4)
     assert training["runs"] == pytest.approx(2.2)
-    assert told["rung_evaluations"] == 6 * 64
+    assert told["rung_evaluations"] == 6 * 100
     dev = [r for r in read_records(place / "r") if r.split == "dev"]
     assert len(dev) < told["evaluations"]  # the survivor's rows at its rungs are those of the race
     ledger = [json.loads(line) for line in (place / "r" / "ledger.jsonl").open()]

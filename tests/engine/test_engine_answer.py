@@ -70,6 +70,30 @@ def test_a_batch_of_32_equals_batches_of_one(model):
     assert [r.text for r in together] == [r.text for r in alone]
 
 
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("merging", [False, True])
+def test_padding_and_fused_attention_change_no_answer(model, monkeypatch, even, merging):
+    written = requests(mode="generate", max_tokens=8)
+    monkeypatch.setattr(pack, "evens", lambda *_: False)
+    monkeypatch.setattr(pack, "_merges", lambda _: False)
+    wanted = session(model)
+    chosen, texts = wanted.choose(requests()), [r.text for r in wanted.generate(written)]
+    monkeypatch.setattr(pack, "evens", lambda *_: even)
+    monkeypatch.setattr(pack, "_merges", lambda _: merging)
+    found = session(model)
+    assert all(same(a, b) for a, b in zip(found.choose(requests()), chosen, strict=True))
+    assert [r.text for r in found.generate(written)] == texts
+
+
+def test_fused_attention_is_taken_where_it_is_faster(monkeypatch):
+    pack._merging_pays.cache_clear()
+    for times, wanted in (((2.0, 1.0), True), ((1.0, 2.0), False)):
+        clock = iter(times)
+        monkeypatch.setattr("whichway.engine.rates.seconds", lambda work, clock=clock: next(clock))
+        assert pack._merging_pays(torch.float32) == wanted
+        pack._merging_pays.cache_clear()
+
+
 def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(opened):
     reply = session(opened("llama")).choose(requests(labels=(" billing", "billing ")))[0]
     assert reply.text == " billing"

@@ -7,7 +7,7 @@ import torch
 from test_engine_pack import PREFIX, ROWS, encoded
 from torch import nn
 
-from whichway.engine import decoder, forward, layers, learn, load, pack, weights
+from whichway.engine import attention, decoder, forward, layers, learn, load, pack, weights
 
 
 def wrapped(model, what, kind=torch.float32, targets="all-linear"):
@@ -66,6 +66,26 @@ def test_gradients_by_hand_equal_autograd(model, monkeypatch, what, long):
         assert hand.keys() == grads.keys()
         assert gap(found, wanted) < 1e-5
         assert max(gap(hand[name], grads[name]) for name in grads) < 1e-5
+
+
+@pytest.mark.parametrize("what", ["full", "lora"])
+@pytest.mark.parametrize("prefix", [PREFIX, []])
+def test_padding_to_even_sizes_changes_no_gradient(model, monkeypatch, what, prefix):
+    wanted, grads = by_hand(*wrapped(model, what), torch.float32, prefix)
+    monkeypatch.setattr(pack, "evens", lambda *_: True)
+    found, padded = by_hand(*wrapped(model, what), torch.float32, prefix)
+    assert len(found) == len(wanted)
+    assert gap(found, wanted) < 1e-5
+    assert max(gap(padded[name], grads[name]) for name in grads) < 1e-5
+
+
+def test_sheets_of_other_rows_have_the_same_size_when_padded():
+    papers = [
+        attention.sheet([(PREFIX + [9] * size, [3] * answer)], PREFIX, torch.device("cpu"), even=True)
+        for size, answer in ((5, 1), (9, 2), (3, 7))
+    ]
+    assert {(len(paper.ids), len(paper.keep), len(paper.wanted)) for paper in papers} == {(32, 8, 8)}
+    assert [paper.real for paper in papers] == [1, 2, 7]
 
 
 def test_one_fused_layer_equals_peft_in_float64():

@@ -23,7 +23,7 @@ from whichway.contracts import RUNGS
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate
 
-FEWEST_ROWS = 64  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
+FEWEST_ROWS = 256  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
 
 Trial = Callable[[], Iterator[Candidate]]
 

@@ -247,7 +247,8 @@ class Answerer:
             return [[0.0] * len(trie.sizes) for _ in rows]
         extra, device = len(trie.tree.ids), self.model.device
         lengths = [len(row.ids) for row in rows]
-        layout = pack.lay(lengths, len(self._prefix.ids), device, tree=trie.tree, prefix=self._prefix.layers)
+        even = forward.even(self.module)
+        layout = pack.lay(lengths, len(self._prefix.ids), device, tree=trie.tree, prefix=self._prefix.layers, even=even)
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)

@@ -53,6 +53,7 @@ class Sheet:
     prefix: int
     lengths: tuple[int, ...]  # of the rows
     kept: tuple[int, ...]  # predicted tokens of each row, at its end
+    real: int  # predicted tokens without those of the padding, which come last
 
     def blocks(self, window: int | None) -> list[Block]:
         """All tokens ask: the prefix itself, then the rows."""
@@ -96,12 +97,21 @@ def _padded(sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of `sizes` tokens, padded: index `[B, S]` of the token in each slot, and the slot of each token."""
     slot = torch.arange(-(-int(sizes.max()) // _EIGHTS) * _EIGHTS)
     real = slot[None] < sizes[:, None]
-    start = (sizes.cumsum(0) - sizes)[:, None]
+    start = (sizes.cumsum(0) - sizes).clamp(max=int(sizes.sum()) - 1)[:, None]
     return torch.where(real, start + slot, start), real.flatten().nonzero()[:, 0]
 
 
-def sheet(rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[int], device: torch.device) -> Sheet:
-    """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`."""
+def sheet(
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    prefix: Sequence[int],
+    device: torch.device,
+    *,
+    even: bool = False,
+) -> Sheet:
+    """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`.
+
+    `even`: up to a multiple of `pack.EVEN` tokens, of which a multiple of 8 are predicted, by one more row of padding.
+    """
     size = len(prefix)
     ids, positions = list(prefix), list(range(size))
     keep: list[int] = []
@@ -111,9 +121,17 @@ def sheet(rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[
         positions += range(size, len(prompt) + len(answer) - 1)
         keep += range(len(ids) - len(answer), len(ids))
         wanted += answer
+    lengths = [len(prompt) + len(answer) - 1 - size for prompt, answer in rows]
+    kept, real = [len(answer) for _, answer in rows], len(keep)
+    asked = -real % _EIGHTS if even else 0
+    spare = pack.spare(len(ids), asked) if even else 0
+    if spare:
+        ids, positions, wanted = ids + [0] * spare, positions + [0] * spare, wanted + [0] * asked
+        keep += range(len(ids) - asked, len(ids))
+        lengths.append(spare)
+        kept.append(asked)
     made = [torch.tensor(numbers, device=device) for numbers in (ids, positions, keep, wanted)]
-    lengths = tuple(len(prompt) + len(answer) - 1 - size for prompt, answer in rows)
-    return Sheet(made[0], made[1], made[2], made[3], size, lengths, tuple(len(answer) for _, answer in rows))
+    return Sheet(made[0], made[1], made[2], made[3], size, tuple(lengths), tuple(kept), real)
 
 
 def _sight(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:

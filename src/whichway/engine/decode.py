@@ -96,7 +96,10 @@ class Batch:
     def _read(self, rows: Sequence[Writing]) -> None:
         """Read prompts into free places, and write each row's first token."""
         lengths = [len(row.ids) for row in rows]
-        layout = pack.lay(lengths, len(self.prefix.ids), self.device, prefix=self.prefix.layers, keep=True)
+        layout = pack.lay(
+            lengths, len(self.prefix.ids), self.device, prefix=self.prefix.layers, keep=True,
+            even=forward.even(self.module),
+        )  # fmt: skip
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.device)
         logits = forward.logits(self.module, ids, layout, torch.tensor(lengths, device=self.device).cumsum(0) - 1)
         self._store(layout, len(rows))

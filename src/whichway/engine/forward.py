@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.decoder import Trunk, trunk_of
+from whichway.engine import pack
 from whichway.engine.pack import KeyValue, Layout, lay
 
 
 def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
     """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else."""
-    trunk = _trunk(module)
+    trunk, ids = _trunk(module), _padded(ids, layout)
     if trunk is not None:
         return trunk.logits(ids, layout, keep)
     out = module(**_inputs(ids, layout), logits_to_keep=keep)
@@ -27,16 +28,25 @@ def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
 
 def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
     """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
-    trunk = _trunk(module)
+    trunk, fed = _trunk(module), _padded(ids, layout)
     if trunk is not None:
-        return trunk.depths(ids, layout)
-    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
-    return [every[n][0] for n in (0, len(every) // 2, -1)]
+        return [states[: len(ids)] for states in trunk.depths(fed, layout)]
+    every = module.base_model(**_inputs(fed, layout), output_hidden_states=True).hidden_states
+    return [every[n][0, : len(ids)] for n in (0, len(every) // 2, -1)]
+
+
+def _padded(ids: Tensor, layout: Layout) -> Tensor:
+    return F.pad(ids, (0, len(layout.positions) - len(ids)))
 
 
 def _trunk(module: Any) -> Trunk | None:
     # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder.Losses`).
     return None if torch.is_grad_enabled() else trunk_of(module)
+
+
+def even(module: Any) -> bool:
+    """Whether passes through this module are padded to even sizes."""
+    return not torch.is_grad_enabled() and pack.evens(module.dtype, module.device)
 
 
 def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def answer_logprobs(
     """
     device = module.device
     fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
-    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix)
+    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
     keep: list[int] = []
     end = 0
     for (_, answer), ids in zip(rows, fed, strict=True):

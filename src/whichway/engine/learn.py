@@ -38,7 +38,7 @@ from whichway.nouns import Adapter, TrainJob, Weights, digest
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
 _FACTS = "adapter.json"
-_VERSION = 2  # enters digests: raise it when the same job gives other weights
+_VERSION = 3  # enters digests: raise it when the same job gives other weights
 
 log = logging.getLogger(__name__)
 
@@ -347,9 +347,11 @@ def row_losses(
     """
     pairs = [(row.prompt, row.answer) for row in rows]
     if masters is not None:
-        paper = sheet(pairs, prefix, module.device)
+        trunk = decoder.known(module)
+        even = below is None and pack.evens(trunk.weights.dtype, module.device)
+        paper = sheet(pairs, prefix, module.device, even=even)
         states, first = (below(rows), below.first) if below else (None, 0)
-        return decoder.losses(masters.vector, decoder.known(module), paper, states, first)
+        return decoder.losses(masters.vector, trunk, paper, states, first)[: paper.real]
     shared = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, shared, len(prefix))
 

@@ -26,6 +26,7 @@ ATTENTION = "whichway"  # the name under which transformers finds our attention
 LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
 _CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
 _CHUNK = 256  # tokens of a long prefix that ask together
+EVEN = 32  # tokens; see `spare`
 SCORES = 1 << 26  # held at once by plain products behind a shared prefix
 
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
@@ -239,7 +240,9 @@ def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
 
 def _merges(q: Tensor) -> bool:
     """Whether a processor's fused attention may be used, and pays here; it has no gradients by its sums."""
-    return not (q.is_cuda or torch.is_grad_enabled() or q.dtype == torch.float64) and _merging_pays(q.dtype)
+    if q.device.type != "cpu" or torch.is_grad_enabled() or q.dtype == torch.float64:
+        return False
+    return _merging_pays(q.dtype)
 
 
 @cache
@@ -374,6 +377,7 @@ def lay(
     tree: Tree | None = None,
     prefix: Sequence[KeyValue] | None = None,
     keep: bool = False,
+    even: bool = False,
 ) -> Rows:
     """Lay out rows of `lengths` tokens, each followed by the tree's tokens, behind a prefix of `start` tokens.
 
@@ -384,18 +388,22 @@ def lay(
         tree: answer tokens that follow every row.
         prefix: the shared prefix's keys and values, one pair per layer.
         keep: record this pass's keys and values in `kept`.
+        even: up to a multiple of `EVEN` tokens, by padding that is in no row: only linear layers see it.
     """
     extra = len(tree.ids) if tree else 0
     sizes = torch.tensor(lengths) + extra
     rows, longest = len(lengths), int(sizes.max())
     slots = home = None
-    if rows > 1 and int(sizes.min()) != longest:
+    padding = spare(int(sizes.sum())) if even else 0
+    if padding or (rows > 1 and int(sizes.min()) != longest):
         real = torch.arange(longest)[None] < sizes[:, None]
         home = real.flatten().nonzero()[:, 0].to(device)
         slots = torch.zeros(rows * longest, dtype=torch.long, device=device)
         slots[home] = torch.arange(len(home), device=device)
+        home = torch.cat([home, home.new_zeros(padding)])
     after = torch.tensor(tree.depths, dtype=torch.long) if tree else torch.empty(0, dtype=torch.long)
     positions = torch.cat([torch.cat([torch.arange(n), n + after]) for n in lengths]) + start
+    positions = torch.cat([positions, positions.new_zeros(padding)])
     seen = _branches(lengths, longest, tree).to(device) if tree and extra else None
     return Rows(positions.to(device), (rows, longest), slots, home, seen, prefix, {} if keep else None)
 
@@ -440,6 +448,19 @@ def _attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     how = How(scaling, others.get("sliding_window"), others.get("softcap"))
     return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
+
+
+def evens(kind: torch.dtype, device: torch.device) -> bool:
+    """Whether passes are padded to even sizes: bfloat16 products on a processor compile a kernel for each new shape.
+
+    The first product of a shape takes 2 to 8 times as long as the next (`dev/LOG.md`).
+    """
+    return kind == torch.bfloat16 and device.type == "cpu"
+
+
+def spare(count: int, least: int = 0) -> int:
+    """Tokens of padding, `least` of them at least, that make `count` a multiple of `EVEN`."""
+    return -(count + least) % EVEN + least
 
 
 def common(sequences: Sequence[list[int]]) -> int:
