@@ -46,14 +46,14 @@ PEERS: dict[str, tuple[str, str, list[dict[str, Any]], dict[str, int]]] = {
     "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
 }
 TOLD = """
-Wanted: 20 times transformers' generate, 15 times lm-evaluation-harness. **Missed** with few shots (16 and 15 times): what is
-left are the exponentials of every row's attention to the prompt (a third of our time), which no sharing saves, the
-rows' own products, and steps of 128 tokens that read the whole head. Without AMX the peer was slower (9.4 rows a second on an
-AMD EPYC, where ours answered 147 to 201). llama.cpp shares the prompt as we do, so there what differs is how fast the same work is done; it needs neither
-Python's libraries nor their memory.
+Wanted: 20 times transformers' generate, 15 times lm-evaluation-harness. **Missed** with few shots (16 and 15 times):
+what is left are the exponentials of every row's attention to the prompt (a third of our time), which no sharing
+saves, the rows' own products, and steps of 128 tokens that read the whole head. Without AMX the peer was slower (9.4
+rows a second on an AMD EPYC, where ours answered 147 to 201). llama.cpp shares the prompt as we do, so there what
+differs is how fast the same work is done; it needs neither Python's libraries nor their memory.
 
-The product rate of this run is that of 1,024 by 1,024 by 1,024, which on this machine has two speeds, 0.4 and 1.1 TFLOP/s
-from process to process (powers of two share cache lines); sides measure 1,000 since.
+The product rate of this run is that of 1,024 by 1,024 by 1,024, which on this machine has two speeds, 0.4 and 1.1
+TFLOP/s from process to process (powers of two share cache lines); sides measure 1,000 since.
 """
 HEAD = """# Answering: rows a second
 

@@ -53,11 +53,12 @@ difference over all steps.
 | model | shared prompt | TRL rows/s | ours | ratio | spread | pairs | TRL peak MB | ours | GFLOP/s | loss gap | TRL's best |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 {lines}"""  # noqa: E501
-TOLD = """Wanted: 12 (135m) and 10 (embedded) times TRL with the prompt, 4 times without. **Missed** on the 135m shape, and
-without a prompt by a tenth on the embedded one (4.1 on an AMD EPYC with AVX512-BF16, where the 135m shape came to 8.7 and
-2.7, too). Without a prompt both sides do the same products; on the 135m shape TRL did them at a quarter of the product
-rate, so that 4 times would take all of it. Compiling the element-wise passes would save about 1 % of a step there for
-seven seconds of compiling: not done. The product rate of this run has two speeds, see `answer.md`.
+TOLD = """Wanted: 12 (135m) and 10 (embedded) times TRL with the prompt, 4 times without. **Missed** on the 135m
+shape, and without a prompt by a tenth on the embedded one (4.1 on an AMD EPYC with AVX512-BF16, where the
+135m shape came to 8.7 and 2.7, too). Without a prompt both sides do the same products; on the 135m shape
+TRL did them at a quarter of the product rate, so that 4 times would take all of it. Compiling the
+element-wise passes would save about 1 % of a step there for seven seconds of compiling: not done. The
+product rate of this run has two speeds, see `answer.md`.
 """
 SWEPT = "TRL's settings, rows a second (in all: no checkpointing, completion-only loss that makes no full logits):"
 

@@ -47,9 +47,7 @@ def rarity(counts: Tensor, marks: Sequence[int]) -> Tensor:
     return found
 
 
-def meanings(
-    first: Tensor, counts: Tensor, marks: Sequence[int], start: int, generator: torch.Generator
-) -> Tensor:
+def meanings(first: Tensor, counts: Tensor, marks: Sequence[int], start: int, generator: torch.Generator) -> Tensor:
     """Embeddings (V, 256) in the layout above, from counted ones (V, D) and token counts (V,).
 
     `marks` occur together and so would be alike; they get random directions. `start` is the first token of a text.

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from whichway.engine.decoder import Trunk, trunk_of
 from whichway.engine import pack
+from whichway.engine.decoder import Trunk, trunk_of
 from whichway.engine.pack import KeyValue, Layout, lay
 
 
