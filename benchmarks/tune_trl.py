@@ -31,7 +31,7 @@ import whichway
 from whichway import embedded
 from whichway.backends.local import LocalBackend
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates, read_race, read_records
+from whichway.contest.folder import read_candidates, read_records
 from whichway.contracts import Metric
 from whichway.engine.options import default_rate
 from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
@@ -61,7 +61,7 @@ HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest, rates by successive halving, the best checkpoint on
-the same dev rows. Seeds of the winner: ours {our}, TRL {their}. Test scores in percent, mean of the seeds, with standard
+the same dev rows (both sides' checkpoints on all of them: `--no-race`). Seeds of the winner: ours {our}, TRL {their}. Test scores in percent, mean of the seeds, with standard
 errors over rows. The gap has two standard errors: over rows (paired), and over rows and seeds, which is that of a
 comparison of two methods: a training's score differs by {seeds} points between seeds (standard deviation, pooled over
 all sets and both sides), and the same rows cannot tell that apart. The last column is the same training without a
@@ -112,15 +112,24 @@ def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0) -> dict[
     given |= {"rate": rate} if rate else {"factors": FACTORS}
     way = importlib.import_module("whichway.ways.tune_lora")
     house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
-    settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS)
+    settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
     folder = work / ("fixed" if rate else "run")
     verdict = run(task, house, folder=folder, settings=settings).verdict
     finalists = verdict.standings[0].candidates
     scores = {(r.candidate, r.example): r.score or 0.0 for r in read_records(folder) if r.split == "test"}
     each = [[scores[candidate, e.id] for e in task.test] for candidate in finalists]
     notes = [c.note for key, (c, _) in read_candidates(folder).items() if key in finalists]
-    searched = (read_race(folder) or {"trainings": []})["trainings"]
-    return {"each": each, "notes": notes, "runs": searched[0]["runs"] if searched else 1.0}
+    return {"each": each, "notes": notes, "runs": 1.0 if rate else search_cost(folder, notes[0])}
+
+
+def search_cost(folder: Path, kept: str) -> float:
+    """In whole runs: how far each rate was trained, by the way's log; the one that was kept, to its end."""
+    reached: dict[str, float] = {}
+    for line in (folder / "ways" / "tune_lora" / "log").read_text(encoding="utf-8").splitlines():
+        factor, found, rest = line.partition(" × the usual rate, ")
+        if found:
+            reached[factor] = max(reached.get(factor, 0.0), float(rest.partition(" epochs")[0]) / EPOCHS)
+    return round(sum(reached.values()) - reached[kept.partition(" ×")[0]] + 1, 2)
 
 
 def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespace) -> dict[str, Any]:
