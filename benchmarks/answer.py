@@ -52,8 +52,8 @@ saves, the rows' own products, and steps of 128 tokens that read the whole head.
 rows a second on an AMD EPYC, where ours answered 147 to 201). llama.cpp shares the prompt as we do, so there what
 differs is how fast the same work is done; it needs neither Python's libraries nor their memory.
 
-The product rate of this run is that of 1,024 by 1,024 by 1,024, which on this machine has two speeds, 0.4 and 1.1
-TFLOP/s from process to process (powers of two share cache lines); sides measure 1,000 since.
+The product rate (1,024³ in this run) differs from process to process here, 0.4 or 1.1 TFLOP/s, and with it the share of
+it that is reached.
 """
 HEAD = """# Answering: rows a second
 
