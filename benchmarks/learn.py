@@ -58,8 +58,8 @@ shape. Without a prompt both sides do the same products; on the 135m shape TRL d
 rate, so that 4 times would take all of it. Compiling the element-wise passes would save about 1 % of a step there for
 seven seconds of compiling: not done. The lines of the 135m shape are older than the padding of bfloat16 steps to even
 sizes, which took the embedded model from 13.0 and 3.9 times to 12.6 and 4.7 (65 and 90 to 82 and 129 rows a second,
-TRL 5.1 and 22 to 6.5 and 28: this machine's speed changes by itself). The product rate differs from process to process here
-(0.3 to 1.1 TFLOP/s), and with it the share of it that is reached.
+TRL 5.1 and 22 to 6.5 and 28: this machine's speed changes by itself). The product rate differs from process to process
+here (0.3 to 1.1 TFLOP/s), and with it the share of it that is reached.
 """
 SWEPT = "TRL's settings, rows a second (in all: no checkpointing, completion-only loss that makes no full logits):"
 
