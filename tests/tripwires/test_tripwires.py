@@ -196,7 +196,9 @@ def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
     honest = learn.sheet
     with monkeypatch.context() as planted:
         planted.setattr(
-            learn, "sheet", lambda *a: Joined(*(getattr(honest(*a), f.name) for f in dataclasses.fields(Sheet)))
+            learn,
+            "sheet",
+            lambda *a, **k: Joined(*(getattr(honest(*a, **k), f.name) for f in dataclasses.fields(Sheet))),
         )
         with pytest.raises(CAUGHT):
             check()
