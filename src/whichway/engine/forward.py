@@ -28,11 +28,11 @@ def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
 
 def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
     """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
-    trunk, fed = _trunk(module), _padded(ids, layout)
+    trunk = _trunk(module)
     if trunk is not None:
-        return [states[: len(ids)] for states in trunk.depths(fed, layout)]
-    every = module.base_model(**_inputs(fed, layout), output_hidden_states=True).hidden_states
-    return [every[n][0, : len(ids)] for n in (0, len(every) // 2, -1)]
+        return trunk.depths(ids, layout)
+    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
+    return [every[n][0] for n in (0, len(every) // 2, -1)]
 
 
 def _padded(ids: Tensor, layout: Layout) -> Tensor:

@@ -107,7 +107,7 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
                 words = ", ".join(map(repr, _WORDS[name][:-1]))
                 raise OptionError(f"Training option {name} = {value!r} must be {words} or {_WORDS[name][-1]!r}.")
         elif name == "checkpoints" and isinstance(value, list | tuple):
-            if not all(0 < a < b for a, b in pairwise(value)) or value[-1:] not in ([1], (1,)):
+            if not all(a < b for a, b in pairwise((0, *value))) or (0, *value)[-1] != 1:
                 raise OptionError(f"Training option checkpoints = {value!r} must be rising shares that end with 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
