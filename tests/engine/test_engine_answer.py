@@ -250,3 +250,16 @@ def test_a_small_models_rows_are_answered_side_by_side(model, monkeypatch):
     assert [(r.text, r.tokens_out) for r in again] == [(r.text, r.tokens_out) for r in wrote]
     assert torch.get_num_threads() == 1
     assert all(r.seconds > 0 for r in (*found, *again))
+
+
+@pytest.mark.parametrize("size", [256, 200])  # whole blocks of tokens, and not
+def test_the_likeliest_token_is_the_first_of_equals(size):
+    logits = torch.zeros(5, size, dtype=torch.bfloat16)
+    logits[0, 3] = logits[0, 150] = 2.0
+    logits[1, 199] = 1.0
+    logits[2] = -1.0
+    logits[2, [128, 130]] = 4.0
+    logits[3, 0] = -1.0
+    assert decode.likeliest(logits).tolist() == [3, 199, 128, 1, 0]
+    drawn = torch.randn(50, size, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(decode.likeliest(drawn), drawn.float().argmax(-1))

@@ -201,6 +201,8 @@ def test_the_last_layer_is_asked_for_kept_tokens_only(model, monkeypatch):
         every = forward.logits(model.module, ids, layout, torch.arange(10))
         some = forward.logits(model.module, ids, layout, keep)
         uneven = forward.logits(model.module, ids, layout, torch.tensor([2, 3, 6]))
-    assert asked == [len(keep)]
+        told = forward.logits(model.module, ids, layout, keep, torch.tensor([70, 5]))
+    assert asked == [len(keep), len(keep)]
+    assert gap(told, every[keep][:, [70, 5]]) < 1e-5
     assert gap(some, every[keep]) < 1e-5
     assert gap(uneven, every[[2, 3, 6]]) < 1e-5

@@ -41,7 +41,7 @@ class Branch:
     """A place in the trie where labels part."""
 
     node: int  # index into the tree; -1: right behind the prompt
-    children: tuple[tuple[int, ...], ...]  # the token ids that count as each child (several for the turn end)
+    children: tuple[tuple[int, ...], ...]  # indices of the tokens that count as each child (several for the turn end)
     labels: tuple[int, ...]  # the labels that pass here
     turns: tuple[int, ...]  # which child each of them takes
 
@@ -51,6 +51,7 @@ class Trie:
     """A label set as a tree of tokens, cut down to what must be computed to tell the labels apart."""
 
     tree: Tree
+    tokens: tuple[int, ...]  # ids of all that may follow at some branch
     branches: tuple[Branch, ...]
     sizes: tuple[int, ...]  # tokens of each label, turn end included
 
@@ -65,15 +66,20 @@ def grow(labels: Sequence[Sequence[int]], closing: frozenset[int]) -> Trie:
     fed = sorted({path[:n] for path in parts for n in range(1, len(path) + 1)}, key=lambda path: (len(path), path))
     index = {(): -1, **{path: n for n, path in enumerate(fed)}}
     tree = Tree(tuple(path[-1] for path in fed), tuple(index[path[:-1]] for path in fed))
-    branches = tuple(_branch(index[path], at[path], closing) for path in parts)
-    return Trie(tree, branches, tuple(len(ids) for ids in labels))
+    groups = [_groups(list(at[path]), closing) for path in parts]
+    tokens = tuple(sorted({token for branch in groups for group in branch for token in group}))
+    column = {token: n for n, token in enumerate(tokens)}
+    branches = []
+    for path, here in zip(parts, groups, strict=True):
+        turns = sorted((label, turn) for turn, token in enumerate(at[path]) for label in at[path][token])
+        children = tuple(tuple(column[token] for token in group) for group in here)
+        branches.append(Branch(index[path], children, tuple(n for n, _ in turns), tuple(turn for _, turn in turns)))
+    return Trie(tree, tokens, tuple(branches), tuple(len(ids) for ids in labels))
 
 
-def _branch(node: int, children: dict[int, list[int]], closing: frozenset[int]) -> Branch:
-    tokens = list(children)
-    groups = tuple(tuple(sorted(closing - set(tokens) | {t})) if t in closing else (t,) for t in tokens)
-    pairs = sorted((label, turn) for turn, token in enumerate(tokens) for label in children[token])
-    return Branch(node, groups, tuple(label for label, _ in pairs), tuple(turn for _, turn in pairs))
+def _groups(tokens: Sequence[int], closing: frozenset[int]) -> list[tuple[int, ...]]:
+    """The ids that count as each of the tokens that may follow: for one that ends an answer, all that do."""
+    return [tuple(sorted(closing - set(tokens) | {t})) if t in closing else (t,) for t in tokens]
 
 
 @dataclass(slots=True)
@@ -252,7 +258,8 @@ class Answerer:
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
-        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten()).float()
+        only = torch.tensor(trie.tokens, device=device)
+        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten(), only).float()
         return score(logits.view(len(rows), len(nodes), -1), trie)
 
     def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
@@ -318,7 +325,7 @@ class Answerer:
 
 
 def score(logits: Tensor, trie: Trie) -> list[list[float]]:
-    """Label scores from logits `[B, branches, V]` at the trie's branches."""
+    """Label scores from logits `[B, branches, tokens]` of the trie's tokens at its branches."""
     total = torch.zeros(len(logits), len(trie.sizes), device=logits.device)
     for branch, here in zip(trie.branches, logits.unbind(1), strict=True):
         of = torch.stack([here[:, list(ids)].logsumexp(-1) for ids in branch.children], dim=-1).log_softmax(-1)

@@ -20,6 +20,7 @@ from whichway.engine.pack import KeyValue
 from whichway.nouns import Request, digest
 
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # read in one pass
+_BLOCK = 128  # tokens of the vocabulary that are compared together
 _REFILL = 4  # a place in so many must be free before rows are read into them
 
 
@@ -128,12 +129,13 @@ class Batch:
 
     def _add(self, logits: Tensor, rows: Sequence[Writing]) -> None:
         """Take up each row's next token; rows that are over give up their places."""
-        greedy: list[int] = logits.max(-1).indices.tolist()  # argmax is four times slower in bfloat16
+        greedy: list[int] = likeliest(logits).tolist()
         for row, here, token in zip(rows, logits, greedy, strict=True):
             row.written.append(row.draw(here) if row.draw.generator else token)
-        done = [row for row in rows if len(row.written) >= row.room or self.over(row.written)]
-        for row in done:
-            self._leave(next(n for n, other in enumerate(self.rows) if other is row))
+        done = {id(row) for row in rows if len(row.written) >= row.room or self.over(row.written)}
+        for place in reversed(range(len(self.rows))):  # from the end, so that no row moves that is over, too
+            if id(self.rows[place]) in done:
+                self._leave(place)
 
     def _leave(self, place: int) -> None:
         """The last row moves into this place."""
@@ -144,3 +146,17 @@ class Batch:
         for pair in self.cache:
             for t in pair:
                 t[:, place] = t[:, len(self.rows)]
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """Index of the greatest of `[B, V]` in each row, the first of equals; bfloat16 is slow to be asked where it is.
+
+    So the greatest of each block is found first, then the block, then the place in it.
+    """
+    rows, size = logits.shape
+    if size % _BLOCK or logits.dtype != torch.bfloat16:
+        return logits.max(-1).indices
+    blocks = logits.view(rows, -1, _BLOCK)
+    block = blocks.amax(-1).max(-1).indices
+    place = blocks[torch.arange(rows, device=logits.device), block].max(-1).indices
+    return block * _BLOCK + place

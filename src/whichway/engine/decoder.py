@@ -76,10 +76,11 @@ class Trunk:
     # Answering
 
     @torch.no_grad()
-    def logits(self, ids: Tensor, layout: pack.Layout, keep: Tensor) -> Tensor:
-        """Logits `[K, V]` at the packed positions `keep`."""
+    def logits(self, ids: Tensor, layout: pack.Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
+        """Logits `[K, V]` at the packed positions `keep`, or `[K, T]` of the tokens `only`."""
         normal, _ = layers.norm(self._run(ids, layout, keep), self.weights.norm)
-        return F.linear(normal, self.weights.head.value)
+        head = self.weights.head.value
+        return F.linear(normal, head if only is None else head.index_select(0, only))
 
     @torch.no_grad()
     def fill(self, ids: Tensor, layout: pack.Layout) -> None:

@@ -17,13 +17,13 @@ from whichway.engine.decoder import Trunk, trunk_of
 from whichway.engine.pack import KeyValue, Layout, lay
 
 
-def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor) -> Tensor:
-    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else."""
+def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
+    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else. `only`: of these tokens `[T]`."""
     trunk, ids = _trunk(module), _padded(ids, layout)
     if trunk is not None:
-        return trunk.logits(ids, layout, keep)
-    out = module(**_inputs(ids, layout), logits_to_keep=keep)
-    return torch.as_tensor(out.logits[0])
+        return trunk.logits(ids, layout, keep, only)
+    out = torch.as_tensor(module(**_inputs(ids, layout), logits_to_keep=keep).logits[0])
+    return out if only is None else out.index_select(1, only)
 
 
 def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
