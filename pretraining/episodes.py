@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from whichway.prompts.likeness import Index
+
 PAIRED = re.compile(r'^(?:\{"\w+": "(.+)"\}|the answer is (.+?)\.?|\w+: (.+)|about (.+))$', re.IGNORECASE)
 WORDS = 60  # of a text at most
 RARE, COMMON = 12, 4  # a class has so many texts at least; a name in so many sources is a code, not a class
@@ -202,6 +204,40 @@ def learning(pools_: Sequence[Pool], count: int, seed: int) -> Iterator[dict[str
                 messages += [{"role": "user", "content": text}, {"role": "assistant", "content": said[names[int(i)]]}]
         if len(messages) > 2:
             yield {"messages": messages}
+
+
+def nearest(pools_: Sequence[Pool], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """`count` tasks whose earlier turns are the rows most like the question, the most similar last.
+
+    Chosen as the product chooses shots for a row, out of a few hundred labelled ones. Among examples drawn at random
+    there is seldom one that says the answer, so that a model learns to leave them unread; here the last ones do.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        pool = _drawn(pools_, rng)
+        most = min(len(pool.texts), int(rng.choice([2, 3, 4, 5, 6, 8, 12])))
+        names = [str(n) for n in rng.choice(sorted(pool.texts), most, replace=False)]
+        said = _names(names, pool, rng)
+        size = int(rng.choice([60, 120, 200, 300]))
+        labelled = {text: name for name in names for text in _some(pool.texts[name], size // most, rng)}
+        name = names[rng.integers(most)]
+        question = pool.texts[name][rng.integers(len(pool.texts[name]))]
+        labelled.pop(question, None)
+        others = list(labelled)
+        if not others:
+            continue
+        shown = Index(others).nearest(question, int(rng.choice([1, 2, 4, 8, 16], p=[0.2, 0.2, 0.25, 0.2, 0.15])))
+        turns = [(others[i], said[labelled[others[i]]]) for i in reversed(shown)]
+        messages = [{"role": "system", "content": _ask([said[n] for n in names], rng)}]
+        for text, answer in [*turns, (question, said[name])]:
+            messages += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
+        yield {"messages": messages}
+
+
+def _some(texts: list[str], count: int, rng: np.random.Generator) -> list[str]:
+    """At most `count` of them, at least one."""
+    drawn = rng.choice(len(texts), min(len(texts), max(1, count)), replace=False)
+    return [texts[i] for i in drawn]
 
 
 def _drawn(pools_: Sequence[Pool], rng: np.random.Generator) -> Pool:

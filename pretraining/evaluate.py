@@ -4,7 +4,8 @@
 
 Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption;
 `table.md` is made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are
-resampled).
+resampled). Speeds are measured with all of the processor's units, or, under `ONEDNN_MAX_CPU_ISA=AVX512_CORE`, without
+those for bfloat16 (AMX).
 
 Shots are drawn once for all rows, or for each row the most similar of a pool of training rows (kNN, arXiv 2101.06804).
 Two views of each set. *Whole*: all labels, rows as they come. *Restricted*: its most frequent labels, at most five, the
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import sys
 import tempfile
@@ -64,6 +66,7 @@ SEEDS = (0, 1, 2, 3)
 LORA_ROWS = (50, 200, 1000)
 FACTORS = (0.5, 1.0, 2.0)
 TEST_ROWS, DEV_ROWS = 400, 150
+ISA, ALL = "ONEDNN_MAX_CPU_ISA", "all"  # set to AVX512_CORE: without the units for bfloat16
 
 
 @dataclass(frozen=True)
@@ -392,7 +395,7 @@ def main() -> None:
             for name in ASKS:
                 tuning(bench, read(args.evals / f"{name}.jsonl", None), cells, (n,))
     if "speed" in parts:
-        cells("speed", lambda: speeds(bench, args.evals))
+        cells(f"speed/{os.environ.get(ISA, ALL)}", lambda: speeds(bench, args.evals))
     (args.out / "table.md").write_text("\n".join(table(cells.done, args.evals)) + "\n", encoding="utf-8")
     sys.stdout.write((args.out / "table.md").read_text())
 
@@ -417,78 +420,111 @@ def majority(data: Set) -> float:
 
 def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
     """The cells as Markdown."""
-    names = [n for n in ASKS if f"restricted/{n}/zero" in done]
-    if names:
-        yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
-        yield (
-            "| set | labels | test rows | majority | zero-shot | "
-            + " | ".join(f"{k} shots" for k in SHOTS)
-            + f" | {SHOTS[-1]} shots, labels exchanged |"
-        )
-        yield "|---|---|---|---|---|" + "---|" * (len(SHOTS) + 1)
-        for n in names:
-            data = read(evals / f"{n}.jsonl", 5)
-            cells = [
-                _told(done[f"restricted/{n}/{k}"])
-                for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")
-            ]
-            yield (
-                f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | "
-                + " | ".join(cells)
-                + " |"
-            )
-    names = [n for n in ASKS if f"restricted/{n}/{SHOTS[-1]}-nearest exchanged" in done]
-    if names:
-        yield f"\nThe same, shots chosen for each row: the most similar of {POOL} training rows, most similar last:\n"
-        yield (
-            "| set | zero-shot | "
-            + " | ".join(f"{k} shots" for k in SHOTS)
-            + f" | exchanged | {SHOTS[-1]} shots less zero-shot (95 %) |"
-        )
-        yield "|---|---|" + "---|" * (len(SHOTS) + 2)
-        for n in names:
-            shown = [f"{k}-nearest" for k in SHOTS]
-            cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *shown, f"{SHOTS[-1]}-nearest exchanged")]
-            gain = _paired(done[f"restricted/{n}/{SHOTS[-1]}-nearest"], done[f"restricted/{n}/zero"])
-            yield f"| {n} | " + " | ".join(cells) + f" | {gain} |"
-    names = [n for n in ASKS if f"whole/{n}/zero" in done]
-    if names:
-        rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
-        yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
-        yield (
-            "| set | labels | majority | zero-shot | 16 shots |"
-            + "".join(f" TF-IDF + LR, {n} rows | LoRA, {n} rows |" for n in rows)
-        )
-        yield "|---|---|---|---|---|" + "---|---|" * len(rows)
-        for n in names:
-            data = read(evals / f"{n}.jsonl", None)
-            cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
-            for k in rows:
-                cells.append(_told(done[f"whole/{n}/tfidf {k}"]) if f"whole/{n}/tfidf {k}" in done else "")
-                lora = done.get(f"whole/{n}/lora {k}")
-                cells.append(
-                    _told(lora["right"]) + ("" if lora["rows"] == k else f" [{lora['rows']} rows]") if lora else ""
-                )
-            most = f"{100 * majority(data):.1f}" if data.labels else ""
-            yield f"| {n} | {len(data.labels) or 'free'} | {most} | " + " | ".join(cells) + " |"
-    names = [n for n in ASKS if f"wording/{n}/0" in done]
-    if names:
-        yield "\nTen wordings of the instruction, zero-shot, restricted sets:\n"
-        yield "| set | worst | best | spread | largest paired difference from the first (95 %) |\n|---|---|---|---|---|"
-        for n in names:
-            scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
-            means = scores.mean(1)
-            far_told = _paired(scores[int(np.argmax(abs(means - means[0])))], scores[0])
-            worst, best = 100 * means.min(), 100 * means.max()
-            yield f"| {n} | {worst:.1f} | {best:.1f} | {best - worst:.1f} | {far_told} |"
+    yield from _restricted(done, evals)
+    yield from _nearest(done)
+    yield from _whole(done, evals)
+    yield from _wordings(done)
     if "format/json" in done:
         probes = done["format/json"]
         yield f"\nAsked for JSON with a key: obeyed in {_told(probes)} % of {len(probes)} probes."
-    if "speed" in done:
-        s = done["speed"]
+    yield from _speeds(done)
+
+
+def _restricted(done: dict[str, Any], evals: Path) -> Iterator[str]:
+    """Shots drawn once for all rows."""
+    names = [n for n in ASKS if f"restricted/{n}/zero" in done]
+    if not names:
+        return
+    yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
+    yield (
+        "| set | labels | test rows | majority | zero-shot | "
+        + " | ".join(f"{k} shots" for k in SHOTS)
+        + f" | {SHOTS[-1]} shots, labels exchanged |"
+    )
+    yield "|---|---|---|---|---|" + "---|" * (len(SHOTS) + 1)
+    for n in names:
+        data = read(evals / f"{n}.jsonl", 5)
+        cells = [
+            _told(done[f"restricted/{n}/{k}"])
+            for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")
+        ]
         yield (
-            f"\nSpeed: {s['answer_rows_per_second']:.0f} rows/s answering (4 labels, {s['tokens_per_row']:.0f} tokens "
-            f"a row), {s['train_rows_per_second']:.0f} rows/s LoRA."
+            f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | "
+            + " | ".join(cells)
+            + " |"
+        )
+
+
+def _nearest(done: dict[str, Any]) -> Iterator[str]:
+    """Shots chosen for each row."""
+    names = [n for n in ASKS if f"restricted/{n}/{SHOTS[-1]}-nearest exchanged" in done]
+    if not names:
+        return
+    yield f"\nThe same, shots chosen for each row: the most similar of {POOL} training rows, most similar last:\n"
+    yield (
+        "| set | zero-shot | "
+        + " | ".join(f"{k} shots" for k in SHOTS)
+        + f" | exchanged | {SHOTS[-1]} shots less zero-shot (95 %) |"
+    )
+    yield "|---|---|" + "---|" * (len(SHOTS) + 2)
+    for n in names:
+        shown = [f"{k}-nearest" for k in SHOTS]
+        cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *shown, f"{SHOTS[-1]}-nearest exchanged")]
+        gain = _paired(done[f"restricted/{n}/{SHOTS[-1]}-nearest"], done[f"restricted/{n}/zero"])
+        yield f"| {n} | " + " | ".join(cells) + f" | {gain} |"
+
+
+def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
+    """Whole sets: prompts, word counts, LoRA."""
+    names = [n for n in ASKS if f"whole/{n}/zero" in done]
+    if not names:
+        return
+    rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
+    yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
+    yield (
+        "| set | labels | majority | zero-shot | 16 shots |"
+        + "".join(f" TF-IDF + LR, {n} rows | LoRA, {n} rows | LoRA less TF-IDF |" for n in rows)
+    )
+    yield "|---|---|---|---|---|" + "---|---|---|" * len(rows)
+    for n in names:
+        data = read(evals / f"{n}.jsonl", None)
+        cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
+        for k in rows:
+            counted, lora = (done.get(f"whole/{n}/{way} {k}") for way in ("tfidf", "lora"))
+            of = "" if not lora or lora["rows"] == k else f" [{lora['rows']} rows]"
+            cells.append(_told(counted) if counted else "")
+            cells.append(_told(lora["right"]) + of if lora else "")
+            cells.append(_paired(lora["right"], counted) if lora and counted else "")
+        most = f"{100 * majority(data):.1f}" if data.labels else ""
+        yield f"| {n} | {len(data.labels) or 'free'} | {most} | " + " | ".join(cells) + " |"
+
+
+def _wordings(done: dict[str, Any]) -> Iterator[str]:
+    """What the wording is worth."""
+    names = [n for n in ASKS if f"wording/{n}/0" in done]
+    if not names:
+        return
+    yield "\nTen wordings of the instruction, zero-shot, restricted sets:\n"
+    yield "| set | worst | best | spread | largest paired difference from the first (95 %) |\n|---|---|---|---|---|"
+    for n in names:
+        scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
+        means = scores.mean(1)
+        far_told = _paired(scores[int(np.argmax(abs(means - means[0])))], scores[0])
+        worst, best = 100 * means.min(), 100 * means.max()
+        yield f"| {n} | {worst:.1f} | {best:.1f} | {best - worst:.1f} | {far_told} |"
+
+
+def _speeds(done: dict[str, Any]) -> Iterator[str]:
+    """Rows a second."""
+    measured = {key.partition("/")[2]: value for key, value in done.items() if key.startswith("speed/")}
+    if not measured:
+        return
+    yield "\nSpeed, rows a second on two cores:\n"
+    yield "| processor's units used | answering, 4 labels | LoRA | tokens of a row |\n|---|---|---|---|"
+    for units, s in sorted(measured.items(), key=lambda pair: pair[0] != ALL):
+        yield (
+            f"| {units} | {s['answer_rows_per_second']:.0f} | {s['train_rows_per_second']:.0f} | "
+            f"{s['tokens_per_row']:.0f} |"
         )
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
-from train import Recipe, build
+from train import STAGES, Recipe, build
 
 CARD = Path(__file__).with_name("card.md")
+FIRST, FIRST_CHAT = 1060, 0.88  # steps of the run that `wide` starts from, and the share of them that were chat
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    recipe = Recipe()
+    recipe = STAGES["near"]
     model = build(recipe, tokenizer)
     state = torch.load(args.work / "checkpoint.pt", weights_only=True)
     model.load_state_dict(state["model"])
@@ -54,9 +55,10 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
     corpus: dict[str, Any] = json.loads((work / "corpus.json").read_text())
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()][-5:]
     results = work / "results" / "table.md"
-    seen = step * recipe.batch
-    text, own = recipe.text_share * min(step, recipe.decay_start), recipe.own_share * step
-    chat = recipe.batch * (step - text - own)
+    wide, near = STAGES["wide"], STAGES["near"]
+    text = sum(r.text_share * r.decay_start for r in (wide, near))
+    own = sum(r.own_share * r.steps for r in (wide, near))
+    chat = recipe.batch * (FIRST * FIRST_CHAT + wide.steps + step - text - own)
     return CARD.read_text().format(
         parameters=parameters / 1e6,
         layers=recipe.layers,
@@ -65,14 +67,14 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
         vocab=vocab,
         context=recipe.context,
         megabytes=2 * parameters / 1e6,
-        steps=step,
         batch=recipe.batch,
-        seen=seen / 1e6,
-        decay_start=recipe.decay_start,
-        text=100 * recipe.text_share,
-        own=100 * recipe.own_share,
-        tasks=recipe.learning,
-        formats=recipe.formats,
+        seen=recipe.batch * (FIRST + wide.steps + step) / 1e6,
+        first=FIRST,
+        wide=wide,
+        near=near,
+        wide_text=100 * wide.text_share,
+        wide_own=100 * wide.own_share,
+        near_own=100 * near.own_share,
         losses=", ".join(f"{line['loss']:.2f}" for line in log),
         chat_tokens=corpus["chat_tokens"] / 1e6,
         share=100 * chat / corpus["chat_tokens"],

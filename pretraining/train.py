@@ -1,8 +1,9 @@
 """Pretrain the embedded model, resumably: chat, rows of our own and plain text, the latter until the rate decays.
 
-    python pretraining/train.py --corpus CORPUS --evals EVALS --work pretraining/work
+    python pretraining/train.py --corpus CORPUS --evals EVALS --work pretraining/work [--start MODEL]
 
-Run it again after an interruption and it goes on from the newest checkpoint.
+Run it again after an interruption and it goes on from the newest checkpoint. With `--start` the first weights are a
+finished model's of the same shape, so that what an earlier run learned is not learned again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: threads that s
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import attention
-import circuit
 import episodes
 from embed import cooccurrence, embeddings
 from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
@@ -57,14 +57,15 @@ class Recipe:
     context: int = 2048
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # of the packed sequences
     batch: int = 8192  # tokens per step
-    warmup_steps: int = 80
-    decay_start: int = 1000  # step at which the rate begins to fall, and plain text is left out
-    steps: int = 1500
+    warmup_steps: int = 60
+    decay_start: int = 1900  # step at which the rate begins to fall, and plain text is left out
+    steps: int = 2400
     text_size: int = 256  # pieces of plain text
     text_tokens: float = 8e6
     text_share: float = 0.1  # of the steps, while the rate is stable
-    own_share: float = 0.5  # of the steps: rows of our own (`episodes.py`)
+    own_share: float = 0.35  # of the steps: rows of our own (`episodes.py`)
     learning: int = 70_000  # tasks to be learned from their earlier turns
+    nearest: int = 0  # tasks whose earlier turns are the rows most like the question
     formats: int = 50_000  # questions with a format
     counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
     window: int = 6
@@ -74,8 +75,8 @@ class Recipe:
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
     answer_tokens: float = 6.0  # a longer answer weighs no more than one of so many tokens
     muon_rate: float = 3e-3
-    embed_rate: float = 2e-4
-    norm_rate: float = 4e-3
+    embed_rate: float = 8e-4
+    norm_rate: float = 2e-3
     seed: int = 17
 
     def decaying(self, step: int) -> bool:
@@ -88,6 +89,24 @@ class Recipe:
             return (step + 1) / self.warmup_steps
         return min(1.0, (self.steps - step) / (self.steps - self.decay_start))
 
+
+STAGES = {
+    "wide": Recipe(),
+    "near": Recipe(
+        warmup_steps=40,
+        decay_start=450,
+        steps=900,
+        text_share=0.05,
+        own_share=0.55,
+        learning=6_000,
+        nearest=22_000,
+        formats=8_000,
+        muon_rate=2e-3,
+        embed_rate=4e-4,
+        norm_rate=1e-3,
+        seed=18,
+    ),
+}
 
 Pool = dict[int, Packed]  # by length of the sequences
 
@@ -130,6 +149,7 @@ def _own(corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> Pool:
     sources = episodes.pools(rows, overlap)
     made = [
         *episodes.learning(sources, recipe.learning, recipe.seed),
+        *episodes.nearest(sources, recipe.nearest, recipe.seed),
         *episodes.formats(sources, recipe.formats, recipe.seed),
     ]
     order = np.random.default_rng(recipe.seed).permutation(len(made))
@@ -259,10 +279,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.05,
         dtype: torch.dtype = torch.float32,
-        free: Mapping[Any, torch.Tensor] | None = None,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.dtype, self.free = dtype, dict(free or {})  # of the products; masks of what may be trained
+        self.dtype = dtype  # of the products
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -280,7 +299,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonal(torch.stack([wide for _, wide in found]), self.dtype)
                 for (p, _), update in zip(found, updates, strict=True):
                     turned = update.T if p.shape[0] > p.shape[1] else update
-                    p.mul_(1 - group["lr"] * group["weight_decay"] * self.free.get(p, 1.0))
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
                     p.add_(turned, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
 
 
@@ -298,27 +317,8 @@ def orthogonal(gradients: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return x.to(gradients.dtype)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What the first weights are made of."""
-
-    embeddings: torch.Tensor  # counted, (V, D)
-    counts: torch.Tensor  # of tokens in all that is trained on, (V,)
-    talk: torch.Tensor  # of tokens in what is to be told apart by examples, (V,)
-
-
-def start(pools: tuple[Pool, Pool, Pool], embeddings: torch.Tensor, pad: int) -> Start:
-    """Count the tokens."""
-    count = [
-        sum(np.bincount(packed.ids.ravel(), minlength=len(embeddings)) for packed in pool.values()) for pool in pools
-    ]
-    everything, talk = (torch.as_tensor(c, dtype=torch.float32) for c in (sum(count), count[2]))
-    everything[pad] = 1
-    return Start(embeddings, everything, talk)
-
-
-def build(recipe: Recipe, tokenizer: Any, first: Start | None = None) -> LlamaForCausalLM:
-    """The model at its start: residual outputs at zero, so that each block is the identity, but for `circuit`'s."""
+def build(recipe: Recipe, tokenizer: Any, first: torch.Tensor | None = None) -> LlamaForCausalLM:
+    """The model at its start: each block is the identity; `first` (V, hidden) are its embeddings."""
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -341,28 +341,23 @@ def build(recipe: Recipe, tokenizer: Any, first: Start | None = None) -> LlamaFo
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
         if first is not None:
-            drawn = torch.Generator().manual_seed(recipe.seed)
+            # Marks of the chat occur together and so would be alike.
             marks = list(tokenizer.added_tokens_decoder)
-            talk = first.talk.clone()
-            talk[marks] = 0
-            laid = circuit.meanings(first.embeddings, first.counts, marks, tokenizer.bos_token_id, drawn)
-            model.model.embed_tokens.weight.copy_(laid)
-            before = [tokenizer.convert_tokens_to_ids("<|assistant|>"), *tokenizer.encode(":")[-1:]]
-            circuit.write(model, recipe.rotary, talk, before, drawn)
+            table = model.model.embed_tokens.weight
+            table.copy_(first)
+            table[marks] = torch.randn(len(marks), recipe.hidden) / recipe.hidden**0.5
     return model
 
 
-def optimizers(
-    model: torch.nn.Module, recipe: Recipe, dtype: torch.dtype, free: Mapping[Any, torch.Tensor]
-) -> list[torch.optim.Optimizer]:
+def optimizers(model: torch.nn.Module, recipe: Recipe, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for embeddings and norms."""
-    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    trained = list(model.named_parameters())
     inner = [p for n, p in trained if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
     embed = [p for n, p in trained if "embed" in n]
     norms = [p for _, p in trained if p.ndim < 2]
     groups = [{"params": embed, "lr": recipe.embed_rate}, {"params": norms, "lr": recipe.norm_rate}]
     optims = [
-        Muon(inner, lr=recipe.muon_rate, dtype=dtype, free=free),
+        Muon(inner, lr=recipe.muon_rate, dtype=dtype),
         torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
     for o in optims:
@@ -385,20 +380,24 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--evals", type=Path, required=True, help="sets that must not overlap with what is trained on")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--stage", choices=STAGES, default="wide")
+    parser.add_argument("--start", type=Path, help="a finished model of the same shape, whose weights to start from")
     parser.add_argument("--stop-after", type=int, default=0, help="stop at this step (0: at the end)")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--no-bf16", action="store_true", help="for processors that would emulate it")
     args = parser.parse_args()
-    recipe = Recipe()
+    recipe = STAGES[args.stage]
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
     pools, counted = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
-    first = start(pools, counted, tokenizer.pad_token_id)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     heap.settle(KEPT)
-    model = build(recipe, tokenizer, first).to(device)
-    free = circuit.free(model)
-    optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden), free)
+    model = build(recipe, tokenizer, counted)
+    if args.start is not None:
+        finished = AutoModelForCausalLM.from_pretrained(args.start, dtype=torch.float32)
+        model.load_state_dict(finished.state_dict())
+    model.to(device)
+    optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden))
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     done = 0
     if checkpoint.exists():
@@ -417,8 +416,6 @@ def main() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=not args.no_bf16):
             loss, answers = loss_at(model, *(t.to(device) for t in tensors(data.at(step), recipe, step)))
         loss.backward()
-        for parameter, mask in free.items():
-            parameter.grad *= mask
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in optims:
             for group in o.param_groups:

@@ -1,11 +1,11 @@
-"""The recipe's own pieces: attention's backward, rows for learning in context, the written circuit."""
+"""The recipe's own pieces: attention's backward, rows for learning in context, where a run starts."""
 
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -13,7 +13,6 @@ from torch.nn.functional import scaled_dot_product_attention
 sys.path.insert(0, str(Path(__file__).parents[2] / "pretraining"))
 
 import attention
-import circuit
 import episodes
 import train
 
@@ -93,6 +92,24 @@ def test_tasks_are_told_apart_by_their_own_turns(pools):
     assert list(episodes.learning(pools, 20, 5)) == list(episodes.learning(pools, 20, 5))
 
 
+def test_the_turns_before_a_question_are_the_rows_most_like_it():
+    kinds = {"fruit": "apple pear plum fig", "metal": "iron gold zinc tin", "cloth": "silk wool felt lace"}
+    texts = {k: [f"{a} and {b} {n}" for n in range(6) for a in w.split() for b in w.split()] for k, w in kinds.items()}
+    said, right, rows = set(), [], list(episodes.nearest([episodes.Pool("s", {k: [k] for k in texts}, texts)], 150, 5))
+    for row in rows:
+        system, *turns = row["messages"]
+        assert system["role"] == "system"
+        asked = [m["content"] for m in turns[::2]]
+        assert len(set(asked)) == len(asked)
+        said |= {m["content"] for m in turns[1::2]}
+        if len(turns) > 2:
+            right.append(turns[-1]["content"] == turns[-3]["content"])
+    assert len(right) > 100
+    assert all(right)  # no kind shares a word with another, so the last example says the answer
+    assert said > set(texts)  # names of their own, and others
+    assert rows[:20] == list(episodes.nearest([episodes.Pool("s", {k: [k] for k in texts}, texts)], 20, 5))
+
+
 def test_formats_give_what_they_ask_for(pools):
     asked = 0
     for row in episodes.formats(pools, 300, 5):
@@ -104,33 +121,31 @@ def test_formats_give_what_they_ask_for(pools):
     assert asked > 50
 
 
-def test_an_untrained_model_copies_the_answer_of_like_examples():
-    """Twelve of forty kinds of text, each of its own words; the answer to a new text is the answer of its kind."""
-    rng = np.random.default_rng(0)
-    marks, colon, kinds, shown, size = [0, 1, 2, 3], 4, 40, 12, 1600
-    center = rng.normal(size=(kinds, 256))
-    kind_of = rng.integers(kinds, size=size)
-    table = torch.tensor(center[kind_of] + 0.6 * rng.normal(size=(size, 256)), dtype=torch.float32)
-    counts = torch.full((size,), 100.0)
-    recipe = train.Recipe()
-    tokens = type("Tokens", (), {"__len__": lambda _: size, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1})()
-    model = train.build(recipe, tokens)
-    drawn = torch.Generator().manual_seed(1)
+class Tokens:
+    """A tokenizer of 40 tokens, the first three of them marks."""
+
+    bos_token_id, eos_token_id, pad_token_id = 0, 1, 1
+    added_tokens_decoder = dict.fromkeys(range(3))
+
+    def __len__(self):
+        return 40
+
+
+def test_a_run_starts_as_counted_embeddings_and_blocks_that_do_nothing():
+    recipe = replace(train.Recipe(), hidden=16, heads=2, intermediate=24, layers=2)
+    counted = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
+    model = train.build(recipe, Tokens(), counted.clone())
+    table = model.model.embed_tokens.weight
+    assert torch.equal(table[3:], counted[3:])
+    assert not torch.allclose(table[:3], counted[:3])
+    ids = torch.tensor([[5, 9, 30]])
     with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(circuit.meanings(table, counts, marks, 0, drawn))
-        talk = counts.clone()
-        talk[marks] = 0
-        circuit.write(model, recipe.rotary, talk, [3, colon], drawn)
-    right = []
-    for _ in range(40):
-        answers = rng.choice(np.arange(5, size), shown, replace=False)
-        drawn_kinds = rng.choice(kinds, shown, replace=False)
-        ids = [0]
-        for n in [*rng.permutation(shown), rng.integers(shown)]:
-            kind = drawn_kinds[n]
-            words = rng.choice(np.flatnonzero((kind_of == kind) & (np.arange(size) > 4)), 7)
-            ids += [2, *words, 1, 3, answers[n], 1]
-        with torch.no_grad():
-            logits = model(torch.tensor([ids[:-2]])).logits[0, -1]
-        right.append(int(np.argmax(logits[answers])) == n)
-    assert np.mean(right) > 0.5  # by chance 0.08
+        states = model.model(ids).last_hidden_state[0]
+    assert torch.allclose(states, model.model.norm(table[ids[0]]), atol=1e-6)
+
+
+def test_the_rate_rises_holds_and_falls():
+    recipe = replace(train.Recipe(), warmup_steps=4, decay_start=10, steps=20)
+    assert [recipe.rate(n) for n in (0, 3, 4, 9)] == [0.25, 1.0, 1.0, 1.0]
+    assert recipe.rate(15) == 0.5
+    assert recipe.rate(19) == pytest.approx(0.1)
