@@ -332,3 +332,22 @@ def test_answers_without_an_end_are_told(here, tiny, tmp_path):
     assert cut > 0
     log = (tmp_path / "run" / "ways" / "prompt_plain" / "log").read_text()
     assert f"{cut} of 30 answers were cut off" in log
+
+
+# Word dropout
+
+
+@pytest.mark.parametrize(("labels", "share"), [(True, 0.1), (False, None)])
+def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monkeypatch, labels, share):
+    given = []
+    honest = learn.Run.__init__
+
+    def noted(self, model, job, *more, **others):
+        given.append(job.options.get("word_dropout"))
+        honest(self, model, job, *more, **others)
+
+    monkeypatch.setattr(learn.Run, "__init__", noted)
+    task = labelled() if labels else written()
+    verdict = hold(task, tmp_path, tiny("llama"), {"tune_lora": SMALL})
+    assert verdict.standings[0].status == "ok", verdict.standings[0].reason
+    assert set(given) == {share}

@@ -28,9 +28,10 @@ from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
 from whichway.engine.below import Below
 from whichway.engine.child import Now, Watch
+from whichway.engine.drop import WordDropout
 from whichway.engine.live import Encoded
 from whichway.engine.load import Model
-from whichway.engine.options import KINDS, FullOptions, TopFullOptions, TopOptions, default_rate, options
+from whichway.engine.options import KINDS, FullOptions, LoraOptions, TopFullOptions, TopOptions, default_rate, options
 from whichway.engine.trainee import trainee
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, Weights, digest
@@ -96,6 +97,7 @@ class Run:
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
         self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
+        self.dropped = self._word_dropout()
         self.limit = _MICRO[model.device.type]
 
     def steps(self) -> Iterator[Adapter]:
@@ -147,6 +149,11 @@ class Run:
             self._save_state()
             raise
 
+    def _word_dropout(self) -> WordDropout | None:
+        if not (isinstance(self.given, LoraOptions) and self.given.word_dropout):
+            return None
+        return WordDropout.of(self.rows, self.given.word_dropout, len(self.prefix), self.model.renderer.special)
+
     def _below(self) -> Below | None:
         """States in front of the first trained layer, for ways that train the top only."""
         if self.who.masters is None or not isinstance(self.given, TopOptions | TopFullOptions):
@@ -175,6 +182,8 @@ class Run:
     def _step(self) -> float:
         """One optimiser step; returns its loss."""
         batch = self._batch(self.at.step)
+        if self.dropped is not None:
+            batch = self.dropped(batch, random.Random(f"{self.job.seed}/{self.at.step}/words"))
         trained = self._amount(batch)
         loss = self._backward(batch, trained)
         self.at.step += 1

@@ -33,8 +33,8 @@ class FullOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class LoraOptions(FullOptions):
-    """What can be set when a LoRA adapter is trained."""
+class AdapterOptions(FullOptions):
+    """What can be set when an adapter is trained."""
 
     rank: int = 16
     alpha: float | None = None  # None: twice the rank; for rsLoRA 8, which at rank 16 is the same scale
@@ -43,7 +43,14 @@ class LoraOptions(FullOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class DpoOptions(LoraOptions):
+class LoraOptions(AdapterOptions):
+    """What can be set when a LoRA adapter is trained on rows of which each step may see other words."""
+
+    word_dropout: float = 0.0  # share of a row's own words that each step leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class DpoOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on preferences."""
 
     beta: float = 0.1  # how dearly departing from the base is paid
@@ -65,7 +72,7 @@ class SoftOptions(FullOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class TopOptions(LoraOptions):
+class TopOptions(AdapterOptions):
     """What can be set when a LoRA adapter on the top layers is trained."""
 
     layers: int = 2
@@ -87,6 +94,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "variant": ("lora", "rslora", "dora", "pissa"),
     "part": ("auto", "bias", "value", "norm"),
 }
+_SHARES = ("dropout", "word_dropout")
 # Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
 _TIMES = {"lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1}
 
@@ -109,6 +117,8 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
         elif name == "checkpoints" and isinstance(value, list | tuple):
             if not all(a < b for a, b in pairwise((0, *value))) or (0, *value)[-1] != 1:
                 raise OptionError(f"Training option checkpoints = {value!r} must be rising shares that end with 1.")
+        elif name in _SHARES and not (_positive(name, value) and value < 1):
+            raise OptionError(f"Training option {name} = {value!r} must be at least 0 and less than 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**given)
@@ -116,7 +126,7 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
 
 def _positive(name: str, value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return number and (value > 0 or (name in ("warmup", "dropout") and value == 0))
+    return number and (value > 0 or (name in ("warmup", *_SHARES) and value == 0))
 
 
 def default_rate(width: int, kind: str) -> float:

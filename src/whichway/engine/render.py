@@ -23,7 +23,10 @@ _STILL = f"{{%- macro strftime_now(format) -%}}{{{{ format{_NOW} }}}}{{%- endmac
 
 
 class Renderer:
-    """Renders for one tokenizer. `ends` are the token ids that end an answer."""
+    """Renders for one tokenizer.
+
+    `ends` are the token ids that end an answer, `special` those that are no text: marks of the chat, ends.
+    """
 
     def __init__(self, tokenizer: Any, eos: Sequence[int] = ()) -> None:
         """`eos`: what the model's own configuration calls an end."""
@@ -31,10 +34,10 @@ class Renderer:
         self.chat = bool(tokenizer.chat_template)
         self._source = _STILL + tokenizer.get_chat_template() if self.chat else ""
         self._system = self.chat and self._takes_system()
-        self._special = set(tokenizer.all_special_ids)
-        self._special |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self.special = set(tokenizer.all_special_ids)
+        self.special |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._eos = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
-        self._special |= set(self._eos)
+        self.special |= set(self._eos)
         self._lead = [] if self.chat else self._bos()
         self._answers: dict[str, tuple[int, ...]] = {}
         self.turn_end = self.answer_ids("x")[-1]
@@ -84,7 +87,7 @@ class Renderer:
         core = answer.strip()
         cut = rest.find(core) + len(core)
         body, tail = rest[: max(cut, 0)], self._encode([rest[max(cut, 0) :]])[0]
-        stop = next((n for n, i in enumerate(tail) if i in self._special), None)
+        stop = next((n for n, i in enumerate(tail) if i in self.special), None)
         if stop is None and not self._eos:
             raise ModelError("The tokenizer names no end-of-text token; set eos_token in tokenizer_config.json.")
         end = tail[: stop + 1] if stop is not None else [self._eos[-1]]

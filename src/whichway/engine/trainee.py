@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from whichway.engine import attach, biases, decoder, soft, variants, weights
 from whichway.engine.load import Model, fork, own_float32, quiet
-from whichway.engine.options import BiasOptions, FullOptions, LoraOptions, SoftOptions, TopFullOptions, TopOptions
+from whichway.engine.options import AdapterOptions, BiasOptions, FullOptions, SoftOptions, TopFullOptions, TopOptions
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import TrainJob
 
@@ -69,7 +69,7 @@ def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None)
     if start is not None and job.weights.kind != job.kind:
         raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
     base = job.weights.base
-    if isinstance(given, LoraOptions):
+    if isinstance(given, AdapterOptions):
         wrapped = _lora(model, given, job.seed, start)
         who = Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base)
         if given.variant == "pissa" and start is None:
@@ -140,7 +140,7 @@ def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
     return whole
 
 
-def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> Any:
+def _lora(model: Model, given: AdapterOptions, seed: int, start: Path | None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     if start is not None:
@@ -168,7 +168,7 @@ def _lora(model: Model, given: LoraOptions, seed: int, start: Path | None) -> An
     return wrapped
 
 
-def _targets(module: Any, given: LoraOptions) -> str | list[str]:
+def _targets(module: Any, given: AdapterOptions) -> str | list[str]:
     """PEFT's word for the layers that get an adapter."""
     if isinstance(given, TopOptions):
         parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}

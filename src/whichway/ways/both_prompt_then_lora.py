@@ -15,7 +15,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
 from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._train import Training, trained
-from whichway.ways.tune_lora import adapter
+from whichway.ways.tune_lora import WORD_DROPOUT, WORD_DROPOUT_HELP, adapter
 
 KIND = "both"
 RANDOM = True
@@ -32,6 +32,7 @@ class Options(Training):
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
+    word_dropout: float = field(default=WORD_DROPOUT, metadata={"help": WORD_DROPOUT_HELP})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -42,5 +43,6 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     rows = not_shown(task.train, prompt)
     if not rows:
         raise WayFailed("every training row is a shot of the best prompt; none is left to train on")
-    numbers = adapter(options.rank, options.variant)
+    words = options.word_dropout if task.labels and not prompt.nearest else 0.0  # a row's own shots stay whole
+    numbers = adapter(options.rank, options.variant, words)
     yield from trained(task, bench, "lora", options, prompt=prompt, examples=rows, **numbers)

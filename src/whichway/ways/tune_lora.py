@@ -6,6 +6,10 @@ trained for every seed, with one candidate a checkpoint, so that the house can k
 Variants: rsLoRA (arXiv 2312.03732) scales by the root of the rank, DoRA (arXiv 2402.09353) trains the length of each
 weight's rows beside their direction, PiSSA (arXiv 2404.02948) starts at the weights' principal part. Once the rate is
 tuned they lie within a point or two of each other (arXiv 2602.04998), so the plain one is the default.
+
+Where answers are labels, each step leaves out a few words of every row (random deletion, Wei & Zou 2019, arXiv
+1901.11196): so few rows are soon known by heart. Written answers may repeat any word of their row, so there none is
+left out.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from whichway.ways._train import Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
+WORD_DROPOUT = 0.1
+WORD_DROPOUT_HELP = "share of a row's words that each step leaves out, where answers are labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +37,22 @@ class Options(Training):
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
+    word_dropout: float = field(default=WORD_DROPOUT, metadata={"help": WORD_DROPOUT_HELP})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
-    yield from trained(task, bench, "lora", options, **adapter(options.rank, options.variant))
+    words = options.word_dropout if task.labels else 0.0
+    yield from trained(task, bench, "lora", options, **adapter(options.rank, options.variant, words))
 
 
-def adapter(rank: int, variant: str) -> dict[str, Any]:
+def adapter(rank: int, variant: str, word_dropout: float) -> dict[str, Any]:
     """The numbers of a LoRA training that are not everyone's; the plain variant goes without saying."""
-    return {"rank": rank} if variant == "lora" else {"rank": rank, "variant": variant}
+    given: dict[str, Any] = {"rank": rank}
+    if variant != "lora":
+        given["variant"] = variant
+    if word_dropout:
+        given["word_dropout"] = word_dropout
+    return given
