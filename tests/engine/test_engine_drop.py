@@ -45,7 +45,7 @@ def test_rows_that_say_the_same_lose_nothing():
 
 @pytest.mark.parametrize("share", [1, 1.5, -0.1, "much"])
 def test_a_share_that_makes_no_sense(share):
-    with pytest.raises(OptionError, match="word_dropout .* at least 0 and less than 1"):
+    with pytest.raises(OptionError, match=r"word_dropout .* at least 0 and less than 1"):
         options.options(options.LoraOptions, {"word_dropout": share})
 
 

@@ -337,8 +337,8 @@ def test_answers_without_an_end_are_told(here, tiny, tmp_path):
 # Word dropout
 
 
-@pytest.mark.parametrize(("labels", "share"), [(True, 0.1), (False, None)])
-def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monkeypatch, labels, share):
+@pytest.mark.parametrize(("labels", "asked", "share"), [(True, 0.1, 0.1), (True, 0.0, None), (False, 0.1, None)])
+def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monkeypatch, labels, asked, share):
     given = []
     honest = learn.Run.__init__
 
@@ -348,6 +348,6 @@ def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monke
 
     monkeypatch.setattr(learn.Run, "__init__", noted)
     task = labelled() if labels else written()
-    verdict = hold(task, tmp_path, tiny("llama"), {"tune_lora": SMALL})
+    verdict = hold(task, tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "word_dropout": asked}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason
     assert set(given) == {share}

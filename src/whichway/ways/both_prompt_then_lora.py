@@ -15,7 +15,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
 from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._train import Training, trained
-from whichway.ways.tune_lora import WORD_DROPOUT, WORD_DROPOUT_HELP, adapter
+from whichway.ways.tune_lora import WORDS, adapter
 
 KIND = "both"
 RANDOM = True
@@ -32,7 +32,7 @@ class Options(Training):
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
-    word_dropout: float = field(default=WORD_DROPOUT, metadata={"help": WORD_DROPOUT_HELP})
+    word_dropout: float = field(default=0.0, metadata=WORDS)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
