@@ -430,29 +430,30 @@ def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
     yield from _speeds(done)
 
 
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _head(*names: str) -> Iterator[str]:
+    yield _line(*names)
+    yield "|" + "---|" * len(names)
+
+
 def _restricted(done: dict[str, Any], evals: Path) -> Iterator[str]:
     """Shots drawn once for all rows."""
     names = [n for n in ASKS if f"restricted/{n}/zero" in done]
     if not names:
         return
     yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
-    yield (
-        "| set | labels | test rows | majority | zero-shot | "
-        + " | ".join(f"{k} shots" for k in SHOTS)
-        + f" | {SHOTS[-1]} shots, labels exchanged |"
-    )
-    yield "|---|---|---|---|---|" + "---|" * (len(SHOTS) + 1)
+    shown = [f"{k} shots" for k in SHOTS]
+    yield from _head("set", "labels", "test rows", "majority", "zero-shot", *shown, f"{shown[-1]}, labels exchanged")
     for n in names:
         data = read(evals / f"{n}.jsonl", 5)
         cells = [
             _told(done[f"restricted/{n}/{k}"])
             for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")
         ]
-        yield (
-            f"| {n} | {len(data.labels)} | {len(data.test)} | {100 / len(data.labels):.1f} | "
-            + " | ".join(cells)
-            + " |"
-        )
+        yield _line(n, str(len(data.labels)), str(len(data.test)), f"{100 / len(data.labels):.1f}", *cells)
 
 
 def _nearest(done: dict[str, Any]) -> Iterator[str]:
@@ -461,17 +462,13 @@ def _nearest(done: dict[str, Any]) -> Iterator[str]:
     if not names:
         return
     yield f"\nThe same, shots chosen for each row: the most similar of {POOL} training rows, most similar last:\n"
-    yield (
-        "| set | zero-shot | "
-        + " | ".join(f"{k} shots" for k in SHOTS)
-        + f" | exchanged | {SHOTS[-1]} shots less zero-shot (95 %) |"
-    )
-    yield "|---|---|" + "---|" * (len(SHOTS) + 2)
+    counts = [f"{k} shots" for k in SHOTS]
+    yield from _head("set", "zero-shot", *counts, "exchanged", f"{counts[-1]} less zero-shot (95 %)")
     for n in names:
         shown = [f"{k}-nearest" for k in SHOTS]
         cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *shown, f"{SHOTS[-1]}-nearest exchanged")]
         gain = _paired(done[f"restricted/{n}/{SHOTS[-1]}-nearest"], done[f"restricted/{n}/zero"])
-        yield f"| {n} | " + " | ".join(cells) + f" | {gain} |"
+        yield _line(n, *cells, gain)
 
 
 def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
@@ -481,11 +478,8 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
         return
     rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
     yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
-    yield (
-        "| set | labels | majority | zero-shot | 16 shots |"
-        + "".join(f" TF-IDF + LR, {n} rows | LoRA, {n} rows | LoRA less TF-IDF |" for n in rows)
-    )
-    yield "|---|---|---|---|---|" + "---|---|---|" * len(rows)
+    compared = [told for n in rows for told in (f"TF-IDF + LR, {n} rows", f"LoRA, {n} rows", "LoRA less TF-IDF")]
+    yield from _head("set", "labels", "majority", "zero-shot", "16 shots", *compared)
     for n in names:
         data = read(evals / f"{n}.jsonl", None)
         cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
@@ -496,7 +490,7 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
             cells.append(_told(lora["right"]) + of if lora else "")
             cells.append(_paired(lora["right"], counted) if lora and counted else "")
         most = f"{100 * majority(data):.1f}" if data.labels else ""
-        yield f"| {n} | {len(data.labels) or 'free'} | {most} | " + " | ".join(cells) + " |"
+        yield _line(n, str(len(data.labels) or "free"), most, *cells)
 
 
 def _wordings(done: dict[str, Any]) -> Iterator[str]:
