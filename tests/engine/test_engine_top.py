@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_engine_learn import choose, equal, job, rows, tensors
 
-from whichway.engine import attach, decoder, learn, live
+from whichway.engine import attach, decoder, learn, live, load
 from whichway.errors import OptionError
 
 
@@ -38,6 +38,18 @@ def test_only_the_top_changes(model, tmp_path, kind):
     moved = [n for n, p in module.named_parameters() if n in before and not torch.equal(p, before[n])]
     assert moved
     assert all(".1." in name for name in moved)
+
+
+@pytest.mark.parametrize("kind", ["top", "top_full"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_in_a_short_format(opened, tiny, tmp_path, monkeypatch, kind, layers):
+    task = job(kind, layers=layers, epochs=3, rate=0.002)
+    exact = list(learn.train(opened("llama"), task, tmp_path / "a" / "t", None))
+    monkeypatch.setattr("whichway.engine.rates.dtype", lambda *_: torch.bfloat16)
+    short = load.load(tiny("llama"))
+    assert short.module.dtype == torch.bfloat16
+    rounded = list(learn.train(short, task, tmp_path / "b" / "t", None))
+    assert [a.loss for a in rounded] == pytest.approx([a.loss for a in exact], rel=0.02)
 
 
 def test_trials_share_the_states(opened, tmp_path, monkeypatch):

@@ -339,6 +339,9 @@ def gather(weights: Weights, module: Any, dtype: torch.dtype) -> Masters:
     working = None if dtype == first.dtype else torch.empty(size, dtype=dtype, device=first.device)
     for slot, start in _places(slots):
         _move(slot, start, vector, working)
+    for slot in weights.slots:
+        if slot.grad is None and slot.value.dtype != dtype:  # frozen beside trained ones that are float32 on disk
+            slot.value = slot.value.to(dtype)
     names = {name: p.data for name, p in module.named_parameters() if p.requires_grad}
     masters = Masters(vector, working, names)
     masters.refresh()
