@@ -64,8 +64,10 @@ SHOTS = (1, 2, 4, 8, 16)
 POOL = 200  # training rows that shots for each row are chosen from
 SEEDS = (0, 1, 2, 3)
 LORA_ROWS = (50, 200, 1000)
-FACTORS = (0.5, 1.0, 2.0)
-TEST_ROWS, DEV_ROWS = 400, 150
+# (share of a row's words that each step leaves out, times as many epochs, rates times the rule of thumb): what
+# `tune_lora` can be set to. Dev chooses among them.
+RECIPES = ((0.0, 1, (0.5, 1.0, 2.0)), (0.4, 2, (1.0, 2.0)))
+TEST_ROWS, BALANCED_ROWS, DEV_ROWS = 400, 1500, 150
 ISA, ALL = "ONEDNN_MAX_CPU_ISA", "all"  # set to AVX512_CORE: without the units for bfloat16
 
 
@@ -91,7 +93,7 @@ def read(path: Path, most: int | None) -> Set:
         if not closed or row["target"] in labels:
             seen.setdefault(row["input"], Example({"text": row["input"]}, row["target"]))
     order = sorted(seen.values(), key=lambda e: hashlib.sha256(e.text.encode()).hexdigest())
-    test = _balanced(order, TEST_ROWS) if most and closed else order[:TEST_ROWS]
+    test = _balanced(order, BALANCED_ROWS) if most and closed else order[:TEST_ROWS]
     taken = {e.id for e in test}
     rest = [e for e in order if e.id not in taken]
     return Set(path.stem, labels, tuple(rest[DEV_ROWS:]), tuple(rest[:DEV_ROWS]), tuple(test))
@@ -141,15 +143,30 @@ class Bench:
     def _ask(prompt: Prompt, data: Set, rows: Sequence[Example], decoding: Decoding) -> list[Request]:
         return [Request(messages(prompt, e.text), decoding, data.labels) for e in rows]
 
-    def lora(self, data: Set, rows: Sequence[Example], seed: int, folder: Path) -> tuple[float, np.ndarray]:
-        """The rate that leads after a third of the steps, its best checkpoint, both on dev; (factor, right on test)."""
+    def lora(self, data: Set, rows: Sequence[Example], seed: int, folder: Path) -> dict[str, Any]:
+        """The recipe and checkpoint that are best on dev; what they were, and what is right on test."""
+        found = [
+            self._trained(data, rows, seed, folder / f"{dropped}", dropped, times, factors)
+            for dropped, times, factors in RECIPES
+            if data.labels or not dropped
+        ]
+        dev, factor, dropped, adapter, place = max(found, key=lambda f: f[0])
+        right = self.right(first(data), data, data.test, adapter, place)
+        tried = [{"word_dropout": f[2], "factor": f[1], "dev": f[0]} for f in found]
+        return {"factor": factor, "word_dropout": dropped, "dev": dev, "tried": tried, "right": right.tolist()}
+
+    def _trained(
+        self, data: Set, rows: Sequence[Example], seed: int, folder: Path, dropped: float, times: int,
+        factors: Sequence[float],
+    ) -> tuple[float, float, float, Adapter, Path]:  # fmt: skip
+        """The rate that leads at a third of the steps, its best checkpoint: (dev, factor, dropped, adapter, place)."""
         prompt = first(data)
         made = tuple(TrainRow(messages(prompt, e.text), e.target) for e in rows)
-        epochs = max(6.0, min(30.0, 16 * 120 / len(rows)))
+        epochs = times * max(6.0, min(30.0, 16 * 120 / len(rows)))
         made_of: dict[float, tuple[float, Adapter, Iterator[Adapter]]] = {}
-        for factor in FACTORS:
-            options = {"factor": factor, "epochs": epochs, "batch": 16, "checkpoints": 3}
-            job = TrainJob("lora", self.base, made, data.labels, seed, options)
+        for factor in factors:
+            options: dict[str, Any] = {"factor": factor, "epochs": epochs, "batch": 16, "checkpoints": 3}
+            job = TrainJob("lora", self.base, made, data.labels, seed, options | {"word_dropout": dropped})
             run = iter(self.backend.train(job, folder / f"{factor}", None))
             adapter = next(run)
             made_of[factor] = (self._dev(prompt, data, adapter, folder / f"{factor}"), adapter, run)
@@ -162,7 +179,7 @@ class Bench:
         for adapter in run:
             if (value := self._dev(prompt, data, adapter, place)) > dev:
                 dev, best = value, adapter
-        return factor, self.right(prompt, data, data.test, best, place)
+        return dev, factor, dropped, best, place
 
     def _dev(self, prompt: Prompt, data: Set, adapter: Adapter, place: Path) -> float:
         return float(self.right(prompt, data, data.dev, adapter, place).mean())
@@ -357,8 +374,7 @@ def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
 
         def run(train: Any = train) -> Any:
             with tempfile.TemporaryDirectory() as place:
-                factor, right = bench.lora(data, train, 0, Path(place))
-            return {"factor": factor, "rows": len(train), "right": right.tolist()}
+                return {"rows": len(train), **bench.lora(data, train, 0, Path(place))}
 
         cells(f"whole/{data.name}/lora {n}", run)
 
@@ -487,6 +503,7 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
             counted, lora = (done.get(f"whole/{n}/{way} {k}") for way in ("tfidf", "lora"))
             of = "" if not lora or lora["rows"] == k else f" [{lora['rows']} rows]"
             cells.append(_told(counted) if counted else "")
+            of += f" [{lora['word_dropout']:.0%} of words left out]" if lora and lora["word_dropout"] else ""
             cells.append(_told(lora["right"]) + of if lora else "")
             cells.append(_paired(lora["right"], counted) if lora and counted else "")
         most = f"{100 * majority(data):.1f}" if data.labels else ""

@@ -190,7 +190,11 @@ for made in learn.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), No
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("lora", {"dropout": 0.1, "word_dropout": 0.3}), pytest.param("full", {}, marks=pytest.mark.slow)],
+    [
+        ("lora", {"dropout": 0.1, "word_dropout": 0.3}),
+        ("lora", {"soup": 2}),
+        pytest.param("full", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, kind, more):
     model = opened("llama")

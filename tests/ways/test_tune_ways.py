@@ -334,6 +334,26 @@ def test_answers_without_an_end_are_told(here, tiny, tmp_path):
     assert f"{cut} of 30 answers were cut off" in log
 
 
+# Soups
+
+
+def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here, tiny, tmp_path, monkeypatch):
+    given = []
+    honest = learn.train
+
+    def noted(model, job, *more):
+        given.append((job.options["factor"], job.options.get("soup")))
+        yield from honest(model, job, *more)
+
+    monkeypatch.setattr(learn, "train", noted)
+    verdict = hold(labelled(), tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "soup": 2}})
+    assert verdict.standings[0].status == "ok", verdict.standings[0].reason
+    searched = {factor for factor, soup in given if soup is None}
+    averaged = {factor for factor, soup in given if soup == 2}
+    assert len(searched) > len(averaged) == 1
+    assert averaged < searched
+
+
 # Word dropout
 
 

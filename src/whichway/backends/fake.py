@@ -37,7 +37,7 @@ from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
 TRAINING = {
     "rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2,
-    "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1, "word_dropout": 0.0,
+    "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1, "word_dropout": 0.0, "soup": 1,
 }  # fmt: skip
 
 

@@ -73,8 +73,12 @@ def train(
         OptionError: an unknown option.
     """
     from whichway.engine.dpo import PairRun
+    from whichway.engine.soup import Soup
 
     given = options(KINDS[job.kind], job.options)
+    if isinstance(given, LoraOptions) and given.soup > 1:
+        yield from Soup(model, job, given, folder, start, watch).steps()
+        return
     run = (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch)
     yield from run.steps()
 
@@ -86,11 +90,13 @@ class Run:
 
     def __init__(
         self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
-        watch: Watch | None = None,
+        watch: Watch | None = None, member: int = 0,
     ) -> None:  # fmt: skip
+        """`member`: number among trainings of one job, which share the start; all else is drawn for each anew."""
         self.watch = watch
         self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
-        self.key = digest(["learn", _VERSION, job])
+        self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
+        self.key = digest(["learn", _VERSION, job, *([member] if member else [])])
         self.rows = self._fitting(soft.fronted(encode(model, job), model, given))
         self.prefix = self.rows[0].prompt[: pack.common([row.prompt for row in self.rows])]
         self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
@@ -171,7 +177,7 @@ class Run:
         """The rows of a step; the order is drawn anew for each epoch."""
         epoch, place = divmod(step, self.per_epoch)
         order = list(range(len(self.rows) // self.unit))
-        random.Random(f"{self.job.seed}/{epoch}").shuffle(order)
+        random.Random(f"{self.draw}/{epoch}").shuffle(order)
         drawn = order[place * self.given.batch : (place + 1) * self.given.batch]
         return [row for i in drawn for row in self.rows[i * self.unit : (i + 1) * self.unit]]
 
@@ -183,7 +189,7 @@ class Run:
         """One optimiser step; returns its loss."""
         batch = self._batch(self.at.step)
         if self.dropped is not None:
-            batch = self.dropped(batch, random.Random(f"{self.job.seed}/{self.at.step}/words"))
+            batch = self.dropped(batch, random.Random(f"{self.draw}/{self.at.step}/words"))
         trained = self._amount(batch)
         loss = self._backward(batch, trained)
         self.at.step += 1
@@ -231,7 +237,7 @@ class Run:
             yield
             return
         with torch.random.fork_rng():
-            torch.manual_seed(int(digest([self.job.seed, self.at.step], 8), 16))
+            torch.manual_seed(int(digest([self.draw, self.at.step], 8), 16))
             yield
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
@@ -270,17 +276,16 @@ class Run:
             self.who.save(temporary, self.model.tokenizer)
             few = self.rows[:: max(1, len(self.rows) // 4)][:4]
             live.write(temporary, self.who.module, few)
-            facts = {
-                "kind": self.job.kind,
-                "step": self.at.step,
-                "epoch": self.at.step / self.per_epoch,
-                "loss": self.at.loss / self.at.trained,
-                "seconds": self.at.seconds,
-                "tokens": self.at.tokens,
-                "bytes": sum(f.stat().st_size for f in temporary.glob("*.safetensors")),
-                "peak_bytes": memory.peak_bytes(),
-            }
-            (temporary / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+            write_facts(
+                temporary,
+                kind=self.job.kind,
+                step=self.at.step,
+                epoch=self.at.step / self.per_epoch,
+                loss=self.at.loss / self.at.trained,
+                seconds=self.at.seconds,
+                tokens=self.at.tokens,
+                peak_bytes=memory.peak_bytes(),
+            )
             temporary.replace(place)
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
@@ -378,6 +383,12 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
     return rows
+
+
+def write_facts(place: Path, **facts: Any) -> None:
+    """What `read_adapter` reads beside the trained part in `place`."""
+    size = sum(f.stat().st_size for f in place.glob("*.safetensors"))
+    (place / _FACTS).write_text(json.dumps({**facts, "bytes": size}), encoding="utf-8")
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:

@@ -47,6 +47,7 @@ class LoraOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on rows of which each step may see other words."""
 
     word_dropout: float = 0.0  # share of a row's own words that each step leaves out
+    soup: int = 1  # trainings from one start in as many orders, whose mean is the adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
                 raise OptionError(f"Training option checkpoints = {value!r} must be rising shares that end with 1.")
         elif name in _SHARES and not (_positive(name, value) and value < 1):
             raise OptionError(f"Training option {name} = {value!r} must be at least 0 and less than 1.")
+        elif name == "soup" and not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            raise OptionError(f"Training option soup = {value!r} must be a whole number of trainings, at least 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**given)

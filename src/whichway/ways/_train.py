@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -100,6 +100,7 @@ def trained(
     options: Training,
     prompt: Prompt | None = None,
     examples: Sequence[Example] | None = None,
+    soup: int = 1,
     **more: Any,
 ) -> Iterator[Candidate]:
     """Yield a candidate for each checkpoint of the best rate's training, seed by seed.
@@ -111,6 +112,7 @@ def trained(
         options: of the way.
         prompt: to train under; None: the plain one.
         examples: to train on; None: the task's training rows.
+        soup: trainings of the best rate that are averaged, for every seed; the rates are searched with one each.
         more: options of the training that only this kind has.
     """
     rows = task.train if examples is None else examples
@@ -118,8 +120,9 @@ def trained(
     searched: list[Rate] = [{"factor": factor} for factor in sorted(options.factors)]
     rates = [{"rate": options.rate}] if options.rate else searched
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))
+    final = replace(run, more={**more, "soup": soup}) if soup > 1 else run
     for seed in bench.seeds:
-        yield from run(rates[best], seed)
+        yield from final(rates[best], seed)
 
 
 def shares(count: int) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
 from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._train import Training, trained
-from whichway.ways.tune_lora import WORDS, adapter
+from whichway.ways.tune_lora import SOUP, WORDS, adapter
 
 KIND = "both"
 RANDOM = True
@@ -33,6 +33,7 @@ class Options(Training):
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
     word_dropout: float = field(default=0.0, metadata=WORDS)
+    soup: int = field(default=1, metadata=SOUP)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -45,4 +46,4 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         raise WayFailed("every training row is a shot of the best prompt; none is left to train on")
     words = options.word_dropout if task.labels and not prompt.nearest else 0.0  # a row's own shots stay whole
     numbers = adapter(options.rank, options.variant, words)
-    yield from trained(task, bench, "lora", options, prompt=prompt, examples=rows, **numbers)
+    yield from trained(task, bench, "lora", options, prompt=prompt, examples=rows, soup=options.soup, **numbers)

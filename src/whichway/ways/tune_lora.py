@@ -10,6 +10,9 @@ tuned they lie within a point or two of each other (arXiv 2602.04998), so the pl
 `word_dropout` (random deletion, Wei & Zou 2019, arXiv 1901.11196) leaves out some words of every row at each step,
 where answers are labels; a written answer may repeat any word of its row. With 1,000 titles and 12 epochs it gained
 4.7 points, on short questions and with few epochs it lost one or nothing (`dev/LOG.md`), so it is off by default.
+
+`soup` trains the best rate so many times from one start, in different orders, and averages what the trainings did to
+the weights (model soups, arXiv 2203.05482): one adapter, of that many times the rank, for that many times the training.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from whichway.ways._train import Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
+SOUP = {"help": "trainings of the best rate, in different orders, that are averaged into one adapter"}
 WORDS = {"help": "share of a row's words that each step leaves out, where answers are labels; for many epochs"}
 
 
@@ -37,6 +41,7 @@ class Options(Training):
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )
     word_dropout: float = field(default=0.0, metadata=WORDS)
+    soup: int = field(default=1, metadata=SOUP)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -44,7 +49,8 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
     words = options.word_dropout if task.labels else 0.0
-    yield from trained(task, bench, "lora", options, **adapter(options.rank, options.variant, words))
+    numbers = adapter(options.rank, options.variant, words)
+    yield from trained(task, bench, "lora", options, soup=options.soup, **numbers)
 
 
 def adapter(rank: int, variant: str, word_dropout: float) -> dict[str, Any]:
