@@ -60,10 +60,11 @@ reads the shared prompt once, too, and decodes rows together; its weights are th
 `sides/gguf_file.py`. vLLM's package is built for GPUs and was not measured. Peak: most memory a process had, libraries
 included. FLOP/s: what cannot be done without (`work.py`: layers, attention, head at written tokens, the prompt once;
 labels as one pass over row and trie), against the rate of one large matrix product in our format, measured in the same
-process.
+process. By sharing: how many times our FLOP it takes to read the prompt for every row anew; a greater ratio says that the
+same FLOP are done faster, too.
 {told}
-| model | task: peer | peer rows/s | ours | ratio | spread | pairs | peer peak MB | ours | GFLOP/s | format | peer's best |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| model | task: peer | peer rows/s | ours | ratio | spread | by sharing | pairs | peer peak MB | ours | GFLOP/s | format | peer's best |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 {lines}"""  # noqa: E501
 
 
@@ -121,6 +122,7 @@ def measure(args: argparse.Namespace, shape: str, peer: str) -> dict[str, Any]:
     ours.end()
     theirs.end()
     result = {"turns": turns, "best": best, "facts": ours.facts, "flops": flops(args.work / shape, job)}
+    result["saved"] = saved(args.work / shape, job, result["flops"])
     place.write_text(json.dumps(result))
     return result
 
@@ -141,6 +143,15 @@ def flops(model: Path, job: Path) -> float:
     return answering(shape, size, [n + len(fed) for n in own], len(inner) * len(own))
 
 
+def saved(model: Path, job: Path, needed: float) -> float | None:
+    """How many times the work a peer has that reads the prompt for every row anew; None: another task."""
+    read = json.loads(job.read_text())
+    if read["what"] != "generate":
+        return None
+    each = (answering(Shape.of(model), 0, [len(row) + NEW - 1], NEW) for row in read["prompts"])
+    return sum(each) / needed
+
+
 def line(shape: str, peer: str, result: dict[str, Any]) -> str:
     """A row of the table; the first pair warms up."""
     pairs = result["turns"][1:]
@@ -151,9 +162,10 @@ def line(shape: str, peer: str, result: dict[str, Any]) -> str:
     task = {"generate": "few-shot, 1,000 tokens", "choose": "77 labels"}[PEERS[peer][0]]
     best = ", ".join(str(v) for v in result["best"].values())
     facts, done = result["facts"], result["flops"] * ours / ROWS
+    less = f"{result['saved']:.1f}" if result["saved"] and "shared" not in peer else ""
     return (
         f"| {shape} | {task}: {peer} | {theirs:.2f} | {ours:.1f} | **{statistics.median(ratios):.1f}** | "
-        f"{ratios[0]:.1f} to {ratios[-1]:.1f} | {len(pairs)} | {peaks[0]:.0f} | {peaks[1]:.0f} | "
+        f"{ratios[0]:.1f} to {ratios[-1]:.1f} | {less} | {len(pairs)} | {peaks[0]:.0f} | {peaks[1]:.0f} | "
         f"{done / 1e9:.0f} of {facts['rate'] / 1e9:.0f} ({done / facts['rate']:.0%}) | {facts['format']} | {best} |"
     )
 

@@ -2,7 +2,8 @@
 
 Both sides get the same rows, the same prompt, the same four learning rates and as many epochs. TRL trains all four in
 full and keeps the (rate, checkpoint) that is best on dev; ours thins the rates out by successive halving and keeps the
-checkpoint that is best on dev. The winner's rate is then trained from a second seed. One ruler: TRL's adapters are read
+checkpoint that is best on dev. The winner's rate is then trained from further seeds, once each and, for a column of its
+own, as the mean of three trainings (`tune_lora.soup`). One ruler: TRL's adapters are read
 and scored by the same engine as ours, on test rows that neither side saw. Goes on where it was stopped.
 
     python benchmarks/tune_trl.py --peers ../peers/bin/python --evals EVALS
@@ -23,7 +24,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ ASKS = {
 OPEN = {"restaurant_slots"}
 TRAIN, DEV, TEST = 192, 150, 500
 EPOCHS, BATCH, CHECKPOINTS, SEEDS = 4, 8, 4, (0, 1, 2)
+SOUP = 3  # trainings in the column of averages
 FACTORS = (0.25, 0.63, 1.6, 4.0)  # times the rule of thumb for the model's width: what `tune_lora` searches
 WIDTH = 256
 MORE = 75  # exit code: there is more to do
@@ -64,16 +66,18 @@ of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest, rates by 
 the same dev rows (both sides' checkpoints on all of them: `--no-race`). Seeds of the winner: ours {our}, TRL {their}. Test scores in percent, mean of the seeds, with standard
 errors over rows. The gap has two standard errors: over rows (paired), and over rows and seeds, which is that of a
 comparison of two methods: a training's score differs by {seeds} points between seeds (standard deviation, pooled over
-all sets and both sides), and the same rows cannot tell that apart. The last column is the same training without a
+all sets and both sides' single trainings), and the same rows cannot tell that apart. The last column is the same training without a
 search, at the rate that TRL found best: what is missing there to the column "ours" is the search's, not the training's.
+"Averaged" is `tune_lora.soup = {soup}`: at the rate found, {soup} trainings in different orders from one start, averaged into
+one adapter, for each of {our} seeds. A seed of it costs {soup} runs beside the search's {searched}; TRL's sweep costs four.
 All runs have {steps} steps (`tune_lora` itself takes 100 at least), because TRL needs hours for more.
 
-| set | test rows | TRL + PEFT | ours | ours − TRL | error, rows | error, rows and seeds | within one, or above: rows | rows and seeds | TRL's rate, checkpoint | our rates | search, in whole runs | ours at TRL's rate |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| set | test rows | TRL + PEFT | ours | ours − TRL | error, rows | error, rows and seeds | within one, or above | averaged | averaged − TRL | error, rows and seeds | within one, or above | TRL's rate, checkpoint | our rates | search, in whole runs | ours at TRL's rate |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 {lines}
 
-{both} of {count} sets within one standard error of TRL's best, or above, by the error over rows and seeds; {holds} by the error
-over rows alone. Mean over the sets: ours − TRL {mean}.
+Within one standard error of TRL's best, or above, by the error over rows and seeds: {holds} of {count} sets with one training, {soups}
+with {soup} averaged. Mean over the sets: ours − TRL {mean}, averaged − TRL {soup_mean}.
 """  # noqa: E501
 
 
@@ -106,20 +110,20 @@ def rates() -> list[float]:
 # Ours
 
 
-def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0) -> dict[str, Any]:
+def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0, soup: int = 1) -> dict[str, Any]:
     """A contest with `tune_lora` alone; test scores, seed by seed and row by row. `rate` 0: searched."""
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
-    given |= {"rate": rate} if rate else {"factors": FACTORS}
+    given |= {"rate": rate} if rate else {"factors": FACTORS, "soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
     house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
-    folder = work / ("fixed" if rate else "run")
+    folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
     verdict = run(task, house, folder=folder, settings=settings).verdict
     finalists = verdict.standings[0].candidates
     scores = {(r.candidate, r.example): r.score or 0.0 for r in read_records(folder) if r.split == "test"}
     each = [[scores[candidate, e.id] for e in task.test] for candidate in finalists]
     notes = [c.note for key, (c, _) in read_candidates(folder).items() if key in finalists]
-    return {"each": each, "notes": notes, "runs": 1.0 if rate else search_cost(folder, notes[0])}
+    return {"each": each, "notes": notes, "runs": 1.0 if rate or soup > 1 else search_cost(folder, notes[0])}
 
 
 def search_cost(folder: Path, kept: str) -> float:
@@ -132,11 +136,13 @@ def search_cost(folder: Path, kept: str) -> float:
     return round(sum(reached.values()) - reached[kept.partition(" ×")[0]] + 1, 2)
 
 
-def kept_ours(task: Task, work: Path, door: LocalBackend, args: argparse.Namespace) -> dict[str, Any]:
+def kept_ours(
+    task: Task, work: Path, door: LocalBackend, args: argparse.Namespace, name: str, **given: Any
+) -> dict[str, Any]:
     """The same, from an earlier start if it is there."""
-    kept = work / "ours.json"
+    kept = work / f"{name}.json"
     if not kept.exists():
-        kept.write_text(json.dumps(ours(task, work, door)))
+        kept.write_text(json.dumps(ours(task, work, door, **given)))
         if args.units is not None:
             sys.exit(MORE)
     return dict(json.loads(kept.read_text()))
@@ -224,22 +230,20 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
     """Both sides of one set."""
     work: Path = args.work / name
     work.mkdir(parents=True, exist_ok=True)
-    kept = work / f"result-{args.seeds}.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
     task = task_of(name, args.evals)
     print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
-    one = kept_ours(task, work, door, args)
+    one = kept_ours(task, work, door, args, "ours")
     print(f"{name}: ours {mean_of(one):.3f} ({'; '.join(one['notes'])})", flush=True)
-    two = theirs(task, work, args, door)
+    mean = kept_ours(task, work, door, args, "soup", soup=SOUP)
+    print(f"{name}: averaged {mean_of(mean):.3f} ({'; '.join(mean['notes'])})", flush=True)
+    place = work / f"theirs-{args.seeds}.json"
+    if not place.exists():
+        place.write_text(json.dumps(theirs(task, work, args, door)))
+    two = json.loads(place.read_text())
     best = f"rate {two['rate']:.2g}, checkpoint {two['epoch']}"
     print(f"{name}: TRL {mean_of(two):.3f} ({best})", flush=True)
-    same = work / "fixed.json"
-    if not same.exists():
-        same.write_text(json.dumps(ours(task, work, door, two["rate"])))
-    result = {"ours": one, "theirs": two, "fixed": json.loads(same.read_text())}
-    kept.write_text(json.dumps(result))
-    return result
+    same = kept_ours(task, work, door, args, "fixed", rate=two["rate"])
+    return {"ours": one, "soup": mean, "theirs": two, "fixed": same}
 
 
 def mean_of(side: dict[str, Any]) -> float:
@@ -257,53 +261,71 @@ def error(scores: Sequence[float]) -> float:
     return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
-def seed_variance(results: Sequence[dict[str, Any]]) -> float:
-    """Variance of a training's score between seeds, pooled over all sets and both sides.
+def seed_variance(sides: Sequence[dict[str, Any]]) -> float:
+    """Variance of a score between seeds, pooled.
 
-    Two seeds tell little about it, seven sets' two seeds on each side do. The rows are the same for all seeds, so
-    their sampling is no part of it.
+    Two seeds tell little about it, seven sets' seeds do. The rows are the same for all seeds, so their sampling is no
+    part of it.
     """
-    sides = [side for result in results for side in result.values() if len(side["each"]) > 1]
-    return statistics.mean(statistics.variance([statistics.mean(s) for s in side["each"]]) for side in sides)
+    several = [side["each"] for side in sides if len(side["each"]) > 1]
+    return statistics.mean(statistics.variance([statistics.mean(s) for s in each]) for each in several)
 
 
-def line(name: str, result: dict[str, Any], between: float) -> tuple[str, bool, bool, float]:
-    """A row of the table, whether ours holds by the error over rows and by that over rows and seeds, and the gap."""
-    a, b = by_row(result["theirs"]), by_row(result["ours"])
-    gaps = [y - x for x, y in zip(a, b, strict=True)]
-    gap, se = statistics.mean(gaps), error(gaps)
-    seeds = sum(1 / len(result[side]["each"]) for side in ("theirs", "ours"))
-    whole = math.sqrt(se**2 + between * seeds)
-    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * error(s):.1f}" for s in (a, b)]
+@dataclass(frozen=True)
+class Gap:
+    """What one side has more than the other, rows paired."""
+
+    mean: float
+    rows: float  # standard error over rows
+    whole: float  # over rows and seeds
+
+    @classmethod
+    def of(cls, ours: dict[str, Any], theirs: dict[str, Any], between: tuple[float, float]) -> Gap:
+        """`between`: variance between seeds, of ours and of theirs."""
+        gaps = [y - x for x, y in zip(by_row(theirs), by_row(ours), strict=True)]
+        seeds = between[0] / len(ours["each"]) + between[1] / len(theirs["each"])
+        return cls(statistics.mean(gaps), error(gaps), math.sqrt(error(gaps) ** 2 + seeds))
+
+    @property
+    def holds(self) -> bool:
+        """Within one standard error, or above."""
+        return self.mean >= -self.whole
+
+
+def line(name: str, result: dict[str, Any], one: Gap, mean: Gap) -> str:
+    """A row of the table."""
+    theirs, ours, soup = (by_row(result[side]) for side in ("theirs", "ours", "soup"))
+    shown = [f"{100 * statistics.mean(s):.1f} ± {100 * error(s):.1f}" for s in (theirs, ours, soup)]
     used = result["ours"]["notes"][0].partition(" ×")[0]
     best = f"{result['theirs']['rate']:.2g}, {result['theirs']['epoch']}"
-    said = ["yes" if gap >= -e else "**no**" for e in (se, whole)]
+    said = ["yes" if gap.holds else "**no**" for gap in (one, mean)]
     return (
-        (
-            f"| {name} | {len(a)} | {shown[0]} | {shown[1]} | {100 * gap:+.1f} | {100 * se:.1f} | {100 * whole:.1f} | "
-            f"{said[0]} | {said[1]} | {best} | {used} × usual | {result['ours']['runs']:g} | "
-            f"{100 * mean_of(result['fixed']):.1f} |"
-        ),
-        gap >= -se,
-        gap >= -whole,
-        gap,
+        f"| {name} | {len(ours)} | {shown[0]} | {shown[1]} | {100 * one.mean:+.1f} | {100 * one.rows:.1f} | "
+        f"{100 * one.whole:.1f} | {said[0]} | {shown[2]} | {100 * mean.mean:+.1f} | {100 * mean.whole:.1f} | "
+        f"{said[1]} | {best} | {used} × usual | {result['ours']['runs']:g} | {100 * mean_of(result['fixed']):.1f} |"
     )
+
+
+def _over_sets(gaps: Sequence[Gap]) -> str:
+    spread = f" ± {100 * error([gap.mean for gap in gaps]):.1f}" if len(gaps) > 1 else ""
+    return f"{100 * statistics.mean(gap.mean for gap in gaps):+.1f}{spread}"
 
 
 def write(results: dict[str, dict[str, Any]], out: Path) -> None:
     """The committed table."""
-    between = seed_variance(list(results.values()))
-    lines = [line(name, result, between) for name, result in results.items()]
-    given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH, "seeds": f"{100 * math.sqrt(between):.1f}"}
+    single = seed_variance([result[side] for result in results.values() for side in ("ours", "theirs")])
+    averaged = seed_variance([result["soup"] for result in results.values()])
+    ones = [Gap.of(result["ours"], result["theirs"], (single, single)) for result in results.values()]
+    means = [Gap.of(result["soup"], result["theirs"], (averaged, single)) for result in results.values()]
+    lines = [line(*pair, one, mean) for pair, one, mean in zip(results.items(), ones, means, strict=True)]
+    given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH, "seeds": f"{100 * math.sqrt(single):.1f}"}
     given["steps"] = EPOCHS * -(-TRAIN // BATCH)
     given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates())
-    given["our"] = len(SEEDS)
+    given |= {"our": len(SEEDS), "soup": SOUP, "searched": max(r["ours"]["runs"] for r in results.values())}
     given["their"] = " or ".join(map(str, sorted({len(r["theirs"]["each"]) for r in results.values()})))
-    gaps = [100 * gap for *_, gap in lines]
-    spread = f" ± {statistics.stdev(gaps) / math.sqrt(len(gaps)):.1f}" if len(gaps) > 1 else ""
-    given |= {"lines": "\n".join(text for text, *_ in lines), "count": str(len(lines))}
-    given["mean"] = f"{statistics.mean(gaps):+.1f}{spread}"
-    given |= {"holds": sum(h for _, h, _, _ in lines), "both": sum(h for _, _, h, _ in lines)}
+    given |= {"lines": "\n".join(lines), "count": str(len(lines))}
+    given |= {"mean": _over_sets(ones), "soup_mean": _over_sets(means)}
+    given |= {"holds": sum(gap.holds for gap in ones), "soups": sum(gap.holds for gap in means)}
     out.write_text(HEAD.format(**given), encoding="utf-8")
 
 
