@@ -15,21 +15,22 @@ test rows balanced over them, so that the majority label is right in one of L.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
+import platform
 import random
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, read
+from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
@@ -38,74 +39,12 @@ from whichway.prompts.shots import balanced_shots, random_shots
 from whichway.prompts.template import messages
 from whichway.tasks.metrics.json_fields import Metric as JsonFields
 from whichway.tasks.metrics.json_fields import Options as JsonOptions
-from whichway.verdict.stats import hierarchical_bootstrap, wilson
 
-ASKS = {
-    "medical_titles": "Which field of medicine is this paper about?",
-    "nlupp_domain": "Is this message about banking or about hotels?",
-    "nlupp_topic": "What is the customer talking about?",
-    "nlupp_need": "What does the customer need?",
-    "trec6": "What kind of answer does the question ask for?",
-    "restaurant_slots": "Extract the booking details as JSON. Keys: date, time, people, first_name, last_name.",
-}
-PHRASINGS = (
-    "{ask}",
-    "Classify the text.",
-    "Choose the right label. {ask}",
-    "{ask} Answer with the label only.",
-    "You sort incoming messages. {ask}",
-    "Read the text and pick the category that fits best.",
-    "Which of these is it?",
-    "Do your best: {ask}",
-    "Task: {ask}\nGive one of the labels.",
-    "Label the following text. Copy the label exactly.",
-)
-SHOTS = (1, 2, 4, 8, 16)
-POOL = 200  # training rows that shots for each row are chosen from
 SEEDS = (0, 1, 2, 3)
-LORA_ROWS = (50, 200, 1000)
 # (share of a row's words that each step leaves out, times as many epochs, rates times the rule of thumb): what
 # `tune_lora` can be set to. Dev chooses among them.
 RECIPES = ((0.0, 1, (0.5, 1.0, 2.0)), (0.4, 2, (1.0, 2.0)))
-TEST_ROWS, BALANCED_ROWS, DEV_ROWS = 400, 1500, 150
-ISA, ALL = "ONEDNN_MAX_CPU_ISA", "all"  # set to AVX512_CORE: without the units for bfloat16
-
-
-@dataclass(frozen=True)
-class Set:
-    """One evaluation set, split by a hash of its content."""
-
-    name: str
-    labels: tuple[str, ...]
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
-
-
-def read(path: Path, most: int | None) -> Set:
-    """Read a set; `most`: restrict it to that many most frequent labels and balance its test rows."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    closed = path.stem != "restaurant_slots"
-    frequent = [label for label, _ in Counter(r["target"] for r in rows).most_common(most)]
-    labels = tuple(sorted(frequent)) if closed else ()
-    seen: dict[str, Example] = {}
-    for row in rows:
-        if not closed or row["target"] in labels:
-            seen.setdefault(row["input"], Example({"text": row["input"]}, row["target"]))
-    order = sorted(seen.values(), key=lambda e: hashlib.sha256(e.text.encode()).hexdigest())
-    test = _balanced(order, BALANCED_ROWS) if most and closed else order[:TEST_ROWS]
-    taken = {e.id for e in test}
-    rest = [e for e in order if e.id not in taken]
-    return Set(path.stem, labels, tuple(rest[DEV_ROWS:]), tuple(rest[:DEV_ROWS]), tuple(test))
-
-
-def _balanced(order: Sequence[Example], most: int) -> list[Example]:
-    """As many of each label: a third of the rarest label's rows at most."""
-    by_label: dict[str, list[Example]] = defaultdict(list)
-    for e in order:
-        by_label[e.target].append(e)
-    each = min(most // len(by_label), min(len(rows) for rows in by_label.values()) // 3)
-    return [e for rows in by_label.values() for e in rows[:each]]
+ISA, ALL = "ONEDNN_MAX_CPU_ISA", "all units"  # set to AVX512_CORE: without the units for bfloat16
 
 
 class Bench:
@@ -243,19 +182,6 @@ def wrong(shots: tuple[Shot, ...], labels: Sequence[str], seed: int) -> tuple[Sh
     return tuple(Shot(s.text, swap[s.answer]) for s in shots)
 
 
-def interval(scores: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval of scores (S, n): Wilson for one run of 0s and 1s, else seeds, then rows, resampled."""
-    scores = np.atleast_2d(scores)
-    if scores.shape[0] == 1 and set(np.unique(scores)) <= {0.0, 1.0}:
-        found = wilson(float(scores.sum()), scores.shape[1])
-        assert found is not None
-        return float(scores.mean()), found[0], found[1]
-    means = hierarchical_bootstrap(scores)
-    assert means is not None
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(scores.mean()), float(low), float(high)
-
-
 def json_probes(bench: Bench, folder: Path) -> np.ndarray:
     """200 probes: a system message asks for JSON with a named key; 1 where the answer is such an object, (200,)."""
     wordings = (
@@ -286,6 +212,13 @@ def _object(text: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def processor() -> str:
+    """The processor's own name."""
+    facts = Path("/proc/cpuinfo")
+    found = [line for line in facts.read_text().splitlines() if "model name" in line] if facts.exists() else []
+    return found[0].partition(":")[2].strip() if found else platform.processor()
 
 
 def speeds(bench: Bench, folder: Path) -> dict[str, Any]:
@@ -411,132 +344,9 @@ def main() -> None:
             for name in ASKS:
                 tuning(bench, read(args.evals / f"{name}.jsonl", None), cells, (n,))
     if "speed" in parts:
-        cells(f"speed/{os.environ.get(ISA, ALL)}", lambda: speeds(bench, args.evals))
+        cells(f"speed/{processor()}, {os.environ.get(ISA, ALL)}", lambda: speeds(bench, args.evals))
     (args.out / "table.md").write_text("\n".join(table(cells.done, args.evals)) + "\n", encoding="utf-8")
     sys.stdout.write((args.out / "table.md").read_text())
-
-
-def _told(scores: Any) -> str:
-    value, low, high = interval(np.asarray(scores, dtype=float))
-    return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def _paired(one: Any, other: Any) -> str:
-    """Mean difference on the same rows, in points, with its interval."""
-    difference = np.subtract(one, other)
-    half, d = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5, difference.mean()
-    return f"{100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f})"
-
-
-def majority(data: Set) -> float:
-    """Share of the test rows that have the training rows' most frequent label."""
-    label = Counter(e.target for e in data.train).most_common(1)[0][0]
-    return float(np.mean([e.target == label for e in data.test]))
-
-
-def table(done: dict[str, Any], evals: Path) -> Iterator[str]:
-    """The cells as Markdown."""
-    yield from _restricted(done, evals)
-    yield from _nearest(done)
-    yield from _whole(done, evals)
-    yield from _wordings(done)
-    if "format/json" in done:
-        probes = done["format/json"]
-        yield f"\nAsked for JSON with a key: obeyed in {_told(probes)} % of {len(probes)} probes."
-    yield from _speeds(done)
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _head(*names: str) -> Iterator[str]:
-    yield _line(*names)
-    yield "|" + "---|" * len(names)
-
-
-def _restricted(done: dict[str, Any], evals: Path) -> Iterator[str]:
-    """Shots drawn once for all rows."""
-    names = [n for n in ASKS if f"restricted/{n}/zero" in done]
-    if not names:
-        return
-    yield "Restricted to at most five labels, test rows balanced, accuracy in % (95 %):\n"
-    shown = [f"{k} shots" for k in SHOTS]
-    yield from _head("set", "labels", "test rows", "majority", "zero-shot", *shown, f"{shown[-1]}, labels exchanged")
-    for n in names:
-        data = read(evals / f"{n}.jsonl", 5)
-        cells = [
-            _told(done[f"restricted/{n}/{k}"])
-            for k in ("zero", *(f"{k}-shot" for k in SHOTS), f"{SHOTS[-1]}-shot exchanged")
-        ]
-        yield _line(n, str(len(data.labels)), str(len(data.test)), f"{100 / len(data.labels):.1f}", *cells)
-
-
-def _nearest(done: dict[str, Any]) -> Iterator[str]:
-    """Shots chosen for each row."""
-    names = [n for n in ASKS if f"restricted/{n}/{SHOTS[-1]}-nearest exchanged" in done]
-    if not names:
-        return
-    yield f"\nThe same, shots chosen for each row: the most similar of {POOL} training rows, most similar last:\n"
-    counts = [f"{k} shots" for k in SHOTS]
-    yield from _head("set", "zero-shot", *counts, "exchanged", f"{counts[-1]} less zero-shot (95 %)")
-    for n in names:
-        shown = [f"{k}-nearest" for k in SHOTS]
-        cells = [_told(done[f"restricted/{n}/{k}"]) for k in ("zero", *shown, f"{SHOTS[-1]}-nearest exchanged")]
-        gain = _paired(done[f"restricted/{n}/{SHOTS[-1]}-nearest"], done[f"restricted/{n}/zero"])
-        yield _line(n, *cells, gain)
-
-
-def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
-    """Whole sets: prompts, word counts, LoRA."""
-    names = [n for n in ASKS if f"whole/{n}/zero" in done]
-    if not names:
-        return
-    rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
-    yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
-    compared = [told for n in rows for told in (f"TF-IDF + LR, {n} rows", f"LoRA, {n} rows", "LoRA less TF-IDF")]
-    yield from _head("set", "labels", "majority", "zero-shot", "16 shots", *compared)
-    for n in names:
-        data = read(evals / f"{n}.jsonl", None)
-        cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
-        for k in rows:
-            counted, lora = (done.get(f"whole/{n}/{way} {k}") for way in ("tfidf", "lora"))
-            of = "" if not lora or lora["rows"] == k else f" [{lora['rows']} rows]"
-            cells.append(_told(counted) if counted else "")
-            of += f" [{lora['word_dropout']:.0%} of words left out]" if lora and lora["word_dropout"] else ""
-            cells.append(_told(lora["right"]) + of if lora else "")
-            cells.append(_paired(lora["right"], counted) if lora and counted else "")
-        most = f"{100 * majority(data):.1f}" if data.labels else ""
-        yield _line(n, str(len(data.labels) or "free"), most, *cells)
-
-
-def _wordings(done: dict[str, Any]) -> Iterator[str]:
-    """What the wording is worth."""
-    names = [n for n in ASKS if f"wording/{n}/0" in done]
-    if not names:
-        return
-    yield "\nTen wordings of the instruction, zero-shot, restricted sets:\n"
-    yield "| set | worst | best | spread | largest paired difference from the first (95 %) |\n|---|---|---|---|---|"
-    for n in names:
-        scores = np.array([done[f"wording/{n}/{i}"] for i in range(len(PHRASINGS))])
-        means = scores.mean(1)
-        far_told = _paired(scores[int(np.argmax(abs(means - means[0])))], scores[0])
-        worst, best = 100 * means.min(), 100 * means.max()
-        yield f"| {n} | {worst:.1f} | {best:.1f} | {best - worst:.1f} | {far_told} |"
-
-
-def _speeds(done: dict[str, Any]) -> Iterator[str]:
-    """Rows a second."""
-    measured = {key.partition("/")[2]: value for key, value in done.items() if key.startswith("speed/")}
-    if not measured:
-        return
-    yield "\nSpeed, rows a second on two cores:\n"
-    yield "| processor's units used | answering, 4 labels | LoRA | tokens of a row |\n|---|---|---|---|"
-    for units, s in sorted(measured.items(), key=lambda pair: pair[0] != ALL):
-        yield (
-            f"| {units} | {s['answer_rows_per_second']:.0f} | {s['train_rows_per_second']:.0f} | "
-            f"{s['tokens_per_row']:.0f} |"
-        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 python pretraining/export.py --work pretraining/work --out src/whichway/embedded/model
 
-Run `evaluate.py --out pretraining/work/results` on what this writes, then this again: the card holds the results.
+Run `evaluate.py --out pretraining/work/results` on what this writes, then this again: the card holds the results. To
+renew the results of a card whose checkpoint is gone:
+
+python pretraining/export.py --results RESULTS --out src/whichway/embedded/model
 """
 
 from __future__ import annotations
@@ -25,11 +28,18 @@ FIRST, FIRST_CHAT = 1060, 0.88  # steps of the run that `wide` starts from, and 
 def main() -> None:
     """Read the newest checkpoint, write the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--stage", choices=STAGES, default="near", help="of the checkpoint; the last one has a card")
+    parser.add_argument("--results", type=Path, help="of evaluate.py, for the card that is there")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    if (args.work is None) == (args.results is None):
+        parser.error("one of --work and --results is needed")
+    if args.results is not None:
+        renew(args.out / "README.md", (args.results / "table.md").read_text())
+        return
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    recipe = STAGES["near"]
+    recipe = STAGES[args.stage]
     model = build(recipe, tokenizer)
     state = torch.load(args.work / "checkpoint.pt", weights_only=True)
     model.load_state_dict(state["model"])
@@ -45,9 +55,18 @@ def main() -> None:
     config = json.loads((args.out / "config.json").read_text())
     config["dtype"] = "float32"  # half the size on disk; the arithmetic stays in float32
     (args.out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    parameters = sum(p.numel() for p in model.parameters())
-    (args.out / "README.md").write_text(card(recipe, args.work, state["step"], parameters, len(tokenizer)))
+    if args.stage == "near":
+        parameters = sum(p.numel() for p in model.parameters())
+        (args.out / "README.md").write_text(card(recipe, args.work, state["step"], parameters, len(tokenizer)))
     sys.stdout.write(f"step {state['step']}: {args.out}\n")
+
+
+def renew(card: Path, results: str) -> None:
+    """Put new results into a card, between the command that gives them and the attribution."""
+    head, command, rest = card.read_text().partition("`python pretraining/evaluate.py")
+    line, _, rest = rest.partition("\n")
+    attribution = rest[rest.index("## Attribution") :]
+    card.write_text(f"{head}{command}{line}\n\n{results.strip()}\n\n{attribution}")
 
 
 def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> str:
