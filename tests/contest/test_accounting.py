@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from contest_kit import make_house, settings_for, small_task
+from filelock import FileLock
 
 from whichway.contest import run
+from whichway.contest.cache import Cache
 from whichway.contest.folder import read_candidates, read_records
 from whichway.nouns import Candidate, Decoding, Prompt
 
@@ -140,6 +144,24 @@ sys.stdin.readline()
 outcome = run(task, house, folder=place / name, settings=settings_for(place, {"tune_lora": {"rate": 1e-3}}))
 print(len(trained), outcome.verdict.candidate, flush=True)
 """
+
+
+def test_a_cache_that_another_run_is_opening_is_waited_for(tmp_path):
+    file = sqlite3.connect(tmp_path / "replies.sqlite", isolation_level=None, check_same_thread=False)
+    file.execute("CREATE TABLE others (n)")
+    held = FileLock(tmp_path / "replies.lock", thread_local=False)
+    held.acquire()
+    file.execute("BEGIN IMMEDIATE")  # as while SQLite changes its journal: it fails at once, whatever its timeout
+
+    def end():
+        file.execute("COMMIT")
+        file.close()
+        held.release()
+
+    later = threading.Timer(0.5, end)
+    later.start()
+    Cache(tmp_path).close()
+    later.join()
 
 
 def test_two_runs_that_share_a_cache_do_not_train_the_same_twice(tmp_path):

@@ -11,7 +11,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from whichway.errors import DiskError
@@ -21,6 +21,13 @@ from whichway.nouns import Reply, Request, Weights, digest, to_json
 def reply_key(version: str, weights: Weights, request: Request) -> str:
     """Key of one reply."""
     return digest([version, weights.key, request], 32)
+
+
+def _alone(folder: Path | None) -> AbstractContextManager[object]:
+    """Opened by one at a time: to change its journal SQLite waits for nobody, it fails where another is at it."""
+    from filelock import FileLock
+
+    return nullcontext() if folder is None else FileLock(folder / "replies.lock", timeout=60)
 
 
 class Cache:
@@ -35,10 +42,11 @@ class Cache:
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(folder / "replies.sqlite" if folder else ":memory:", timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, payer TEXT, reply TEXT)")
+            with _alone(folder):
+                self._db = sqlite3.connect(folder / "replies.sqlite" if folder else ":memory:", timeout=60)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, payer TEXT, reply TEXT)")
         except (OSError, sqlite3.Error) as error:
             raise DiskError(f"the cache {folder} cannot be used: {error}. Give another place with --cache.") from error
 
