@@ -20,8 +20,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from learn import HERE, Side, processor
+from learn import HERE, Side
 
+from whichway.contest.timing import processor
 from work import Shape, answering
 
 TORCH: list[dict[str, Any]] = [
@@ -121,16 +122,16 @@ def measure(args: argparse.Namespace, shape: str, peer: str) -> dict[str, Any]:
     turns = [(theirs.step(), ours.step()) for _ in range(args.pairs + 1)]
     ours.end()
     theirs.end()
-    result = {"turns": turns, "best": best, "facts": ours.facts, "flops": flops(args.work / shape, job)}
-    result["saved"] = saved(args.work / shape, job, result["flops"])
+    needed, alone = (flops(args.work / shape, job, share=share) for share in (True, False))
+    result = {"turns": turns, "best": best, "facts": ours.facts, "flops": needed, "alone": alone}
     place.write_text(json.dumps(result))
     return result
 
 
-def flops(model: Path, job: Path) -> float:
-    """Of one of our turns."""
+def flops(model: Path, job: Path, *, share: bool) -> float:
+    """Of one of our turns; `share`: the prompt is read once, not once a row."""
     read = json.loads(job.read_text())
-    size, shape = PROMPT[read["what"]], Shape.of(model)
+    size, shape = PROMPT[read["what"]] if share else 0, Shape.of(model)
     own = [len(row) - size for row in read["prompts"]]
     if read["what"] == "generate":
         return answering(shape, size, [n + NEW - 1 for n in own], NEW * len(own))
@@ -143,15 +144,6 @@ def flops(model: Path, job: Path) -> float:
     return answering(shape, size, [n + len(fed) for n in own], len(inner) * len(own))
 
 
-def saved(model: Path, job: Path, needed: float) -> float | None:
-    """How many times the work a peer has that reads the prompt for every row anew; None: another task."""
-    read = json.loads(job.read_text())
-    if read["what"] != "generate":
-        return None
-    each = (answering(Shape.of(model), 0, [len(row) + NEW - 1], NEW) for row in read["prompts"])
-    return sum(each) / needed
-
-
 def line(shape: str, peer: str, result: dict[str, Any]) -> str:
     """A row of the table; the first pair warms up."""
     pairs = result["turns"][1:]
@@ -162,7 +154,7 @@ def line(shape: str, peer: str, result: dict[str, Any]) -> str:
     task = {"generate": "few-shot, 1,000 tokens", "choose": "77 labels"}[PEERS[peer][0]]
     best = ", ".join(str(v) for v in result["best"].values())
     facts, done = result["facts"], result["flops"] * ours / ROWS
-    less = f"{result['saved']:.1f}" if result["saved"] and "shared" not in peer else ""
+    less = f"{result['alone'] / result['flops']:.1f}" if PEERS[peer][0] == "generate" and "shared" not in peer else ""
     return (
         f"| {shape} | {task}: {peer} | {theirs:.2f} | {ours:.1f} | **{statistics.median(ratios):.1f}** | "
         f"{ratios[0]:.1f} to {ratios[-1]:.1f} | {less} | {len(pairs)} | {peaks[0]:.0f} | {peaks[1]:.0f} | "

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -23,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from whichway.contest.timing import processor
 from work import Shape, learning
 
 HERE = Path(__file__).parent
@@ -226,13 +226,6 @@ def curves(results: dict[tuple[str, int], dict[str, Any]]) -> list[str]:
         pairs = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in both)
         lines.append(f"- {shape}, prompt {prompt}: {pairs}")
     return lines
-
-
-def processor() -> str:
-    """The processor's own name."""
-    facts = Path("/proc/cpuinfo")
-    found = [line for line in facts.read_text().splitlines() if "model name" in line] if facts.exists() else []
-    return found[0].partition(":")[2].strip() if found else platform.processor()
 
 
 def main() -> None:

@@ -26,8 +26,9 @@ import numpy as np
 
 from whichway.backends.local import LocalBackend
 from whichway.contest.halving import Standing, rank
-from whichway.engine.learn import Run, read_adapter
+from whichway.engine.learn import Run
 from whichway.engine.options import LoraOptions
+from whichway.engine.part import read_adapter
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
+from whichway.contest.timing import processor
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
 from whichway.prompts.shots import balanced_shots, random_shots
@@ -89,16 +89,15 @@ class Bench:
             for dropped, times, factors in RECIPES
             if data.labels or not dropped
         ]
-        dev, factor, dropped, adapter, place = max(found, key=lambda f: f[0])
+        told, adapter, place = max(found, key=lambda f: f[0]["dev"])
         right = self.right(first(data), data, data.test, adapter, place)
-        tried = [{"word_dropout": f[2], "factor": f[1], "dev": f[0]} for f in found]
-        return {"factor": factor, "word_dropout": dropped, "dev": dev, "tried": tried, "right": right.tolist()}
+        return {**told, "tried": [told for told, _, _ in found], "right": right.tolist()}
 
     def _trained(
         self, data: Set, rows: Sequence[Example], seed: int, folder: Path, dropped: float, times: int,
         factors: Sequence[float],
-    ) -> tuple[float, float, float, Adapter, Path]:  # fmt: skip
-        """The rate that leads at a third of the steps, its best checkpoint: (dev, factor, dropped, adapter, place)."""
+    ) -> tuple[dict[str, float], Adapter, Path]:  # fmt: skip
+        """The rate that leads at a third of the steps, its best checkpoint: what they are, adapter, place."""
         prompt = first(data)
         made = tuple(TrainRow(messages(prompt, e.text), e.target) for e in rows)
         epochs = times * max(6.0, min(30.0, 16 * 120 / len(rows)))
@@ -118,7 +117,7 @@ class Bench:
         for adapter in run:
             if (value := self._dev(prompt, data, adapter, place)) > dev:
                 dev, best = value, adapter
-        return dev, factor, dropped, best, place
+        return {"word_dropout": dropped, "factor": factor, "dev": dev}, best, place
 
     def _dev(self, prompt: Prompt, data: Set, adapter: Adapter, place: Path) -> float:
         return float(self.right(prompt, data, data.dev, adapter, place).mean())
@@ -212,13 +211,6 @@ def _object(text: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def processor() -> str:
-    """The processor's own name."""
-    facts = Path("/proc/cpuinfo")
-    found = [line for line in facts.read_text().splitlines() if "model name" in line] if facts.exists() else []
-    return found[0].partition(":")[2].strip() if found else platform.processor()
 
 
 def speeds(bench: Bench, folder: Path) -> dict[str, Any]:

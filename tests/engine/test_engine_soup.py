@@ -84,6 +84,13 @@ def test_it_must_be_a_number_of_trainings(count):
         options.options(options.LoraOptions, {"soup": count})
 
 
+@pytest.mark.parametrize("name", ["batch", "max_steps", "rank"])
+@pytest.mark.parametrize("count", [0, 1.5, True])
+def test_other_counts_are_whole_numbers_too(name, count):
+    with pytest.raises(OptionError, match=rf"{name} = .* whole number"):
+        options.options(options.LoraOptions, {name: count})
+
+
 def test_dora_has_no_such_mean(opened, tmp_path):
     with pytest.raises(OptionError, match="cannot be used with variant = 'dora'"):
         list(learn.train(opened("llama"), job(variant="dora", soup=2), tmp_path, None))

@@ -63,11 +63,12 @@ def machine() -> str:
     """This machine in a few characters: its processor, cores and memory."""
     import psutil
 
-    return digest([platform.machine(), _processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
+    return digest([platform.machine(), processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
+    """The processor's own name."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import random
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine import decoder, forward, live, memory, pack, soft, weights
+from whichway.engine import decoder, forward, live, memory, pack, part, soft, weights
 from whichway.engine.answer import out_of_memory
 from whichway.engine.attention import sheet
 from whichway.engine.below import Below
@@ -34,11 +33,10 @@ from whichway.engine.load import Model
 from whichway.engine.options import KINDS, FullOptions, LoraOptions, TopFullOptions, TopOptions, default_rate, options
 from whichway.engine.trainee import trainee
 from whichway.errors import DataError, WayFailed
-from whichway.nouns import Adapter, TrainJob, Weights, digest
+from whichway.nouns import Adapter, TrainJob, digest
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
-_FACTS = "adapter.json"
 _VERSION = 3  # enters digests: raise it when the same job gives other weights
 
 log = logging.getLogger(__name__)
@@ -269,30 +267,27 @@ class Run:
     def _checkpoint(self) -> str:
         """Save the trained part by write-then-rename; return its digest."""
         name = digest([self.key, self.at.step])
-        place, temporary = self.folder / name, self.folder / f".{name}.tmp"
+        place = self.folder / name
         if not place.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            self.who.save(temporary, self.model.tokenizer)
-            few = self.rows[:: max(1, len(self.rows) // 4)][:4]
-            live.write(temporary, self.who.module, few)
-            write_facts(
-                temporary,
-                kind=self.job.kind,
-                step=self.at.step,
-                epoch=self.at.step / self.per_epoch,
-                loss=self.at.loss / self.at.trained,
-                seconds=self.at.seconds,
-                tokens=self.at.tokens,
-                peak_bytes=memory.peak_bytes(),
-            )
-            temporary.replace(place)
+            with part.written(place) as temporary:
+                self.who.save(temporary, self.model.tokenizer)
+                live.write(temporary, self.who.module, self.rows)
+                part.write_facts(
+                    temporary,
+                    kind=self.job.kind,
+                    step=self.at.step,
+                    epoch=self.at.step / self.per_epoch,
+                    loss=self.at.loss / self.at.trained,
+                    seconds=self.at.seconds,
+                    tokens=self.at.tokens,
+                    peak_bytes=memory.peak_bytes(),
+                )
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
         return name
 
     def _adapter(self, name: str) -> Adapter:
-        return read_adapter(self.folder / name, self.job.weights)
+        return part.read_adapter(self.folder / name, self.job.weights)
 
     @property
     def _state(self) -> Path:
@@ -383,16 +378,3 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
     return rows
-
-
-def write_facts(place: Path, **facts: Any) -> None:
-    """What `read_adapter` reads beside the trained part in `place`."""
-    size = sum(f.stat().st_size for f in place.glob("*.safetensors"))
-    (place / _FACTS).write_text(json.dumps({**facts, "bytes": size}), encoding="utf-8")
-
-
-def read_adapter(place: Path, start: Weights) -> Adapter:
-    """The checkpoint in `place`, as the noun."""
-    facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
-    kind = facts.pop("kind")
-    return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)

@@ -21,6 +21,7 @@ from whichway.errors import AdapterNotLive
 from whichway.nouns import Message
 
 FILE = "live.json"
+_FEW = 4  # rows
 _MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
 _ASKS = ("Hello!", "What is the capital of France?", "Write one word.")  # for adapters that others trained
 
@@ -48,8 +49,9 @@ def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
 
 
 def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
-    """Store rows and what `module` gives them, next to its trained part."""
-    given = zip(rows, measure(module, rows), strict=True)
+    """Store a few of a training's rows and what `module` gives them, next to its trained part."""
+    few = rows[:: max(1, len(rows) // _FEW)][:_FEW]
+    given = zip(few, measure(module, few), strict=True)
     kept = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in given]
     (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
 

@@ -96,6 +96,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "part": ("auto", "bias", "value", "norm"),
 }
 _SHARES = ("dropout", "word_dropout")
+_COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
 # Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
 _TIMES = {"lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1}
 
@@ -120,8 +121,8 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
                 raise OptionError(f"Training option checkpoints = {value!r} must be rising shares that end with 1.")
         elif name in _SHARES and not (_positive(name, value) and value < 1):
             raise OptionError(f"Training option {name} = {value!r} must be at least 0 and less than 1.")
-        elif name == "soup" and not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-            raise OptionError(f"Training option soup = {value!r} must be a whole number of trainings, at least 1.")
+        elif name in _COUNTS and value is not None and not (isinstance(value, int) and _positive(name, value)):
+            raise OptionError(f"Training option {name} = {value!r} must be a positive whole number.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**given)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,10 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine import forward, pack, rates
+from whichway.engine import forward, pack, part, rates
 from whichway.engine.answer import Answerer, Row, halving
 from whichway.engine.kept import kept
-from whichway.engine.learn import read_adapter
 from whichway.engine.load import Model
 from whichway.engine.options import options
 from whichway.errors import AdapterNotLive, WayFailed
@@ -139,7 +137,7 @@ def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
     place = folder / digest(["probe", _VERSION, job])
     if not place.exists():
         _fit(model, job, given, place)
-    yield read_adapter(place, job.weights)
+    yield part.read_adapter(place, job.weights)
 
 
 def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
@@ -221,17 +219,13 @@ def _save(
 ) -> None:
     from safetensors.numpy import save_file
 
-    temporary = place.parent / f".{place.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     arrays = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")
     rows = [{"messages": [[m.role, m.content] for m in r.messages]} for r in requests]
     told = {"labels": head.labels, "live": [row | {"scores": s} for row, s in zip(rows, scores.tolist(), strict=True)]}
-    (temporary / "head.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
-    facts = facts | {"bytes": (temporary / "head.safetensors").stat().st_size}
-    (temporary / "adapter.json").write_text(json.dumps(facts), encoding="utf-8")
-    temporary.replace(place)
+    with part.written(place) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")
+        (temporary / "head.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        part.write_facts(temporary, **facts)
 
 
 def open_head(model: Model, folder: Path) -> Prober:

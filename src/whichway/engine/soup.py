@@ -10,17 +10,15 @@ side, divided by m. PEFT loads it like any other.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from whichway.engine import attach, learn, live, memory
+from whichway.engine import attach, learn, live, memory, part
 from whichway.engine.child import Now, Watch
 from whichway.engine.load import Model
 from whichway.engine.options import LoraOptions
@@ -45,16 +43,12 @@ class Soup:
         """
         if given.variant == "dora":
             raise OptionError("Training option soup cannot be used with variant = 'dora': its changes are no products.")
-        self.model, self.folder = model, folder
-        self.weights = job.weights
+        self.model, self.job, self.folder = model, job, folder
         self.key = digest(["soup", _VERSION, job])
-        self.watch = watch
         self._at: dict[int, Now] = {}
-        alone = dataclasses.replace(job, options={**job.options, "soup": 1})
-        count = given.soup
         self.runs = [
-            learn.Run(model, alone, given, folder, start, self._told(n, count) if watch else None, member=n)
-            for n in range(count)
+            learn.Run(model, job, given, folder, start, self._told(n, watch) if watch else None, member=n)
+            for n in range(given.soup)
         ]
 
     def steps(self) -> Iterator[Adapter]:
@@ -62,44 +56,35 @@ class Soup:
         for number, made in enumerate(zip(*(run.steps() for run in self.runs), strict=True)):
             yield self._mean(digest([self.key, number]), made)
 
-    def _told(self, number: int, count: int) -> Watch:
-        """A watcher of one training: where all of them together stand."""
+    def _told(self, number: int, watch: Watch) -> Watch:
+        """A watcher of one training, which tells `watch` where all of them together stand."""
 
         def tell(now: Now) -> None:
             self._at[number] = now
             all_ = self._at.values()
-            assert self.watch is not None
-            self.watch(
-                Now(
-                    sum(n.step for n in all_), now.steps * count, now.loss, sum(n.tokens for n in all_),
-                    sum(n.seconds for n in all_),
-                )
-            )  # fmt: skip
+            step, tokens = sum(n.step for n in all_), sum(n.tokens for n in all_)
+            watch(Now(step, now.steps * len(self.runs), now.loss, tokens, sum(n.seconds for n in all_)))
 
         return tell
 
     def _mean(self, name: str, made: Sequence[Adapter]) -> Adapter:
-        """The mean of these checkpoints, saved by write-then-rename."""
-        place, temporary = self.folder / name, self.folder / f".{name}.tmp"
+        """The mean of these checkpoints."""
+        place = self.folder / name
         if not place.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            _join([self.folder / str(adapter.weights.adapter) for adapter in made], temporary)
-            rows = self.runs[0].rows
-            module = attach.trained(self.model.module, temporary)
-            live.write(temporary, module, rows[:: max(1, len(rows) // 4)][:4])
-            learn.write_facts(
-                temporary,
-                kind=made[0].weights.kind,
-                step=sum(a.step for a in made),
-                epoch=made[0].epoch,
-                loss=sum(a.loss or 0.0 for a in made) / len(made),
-                seconds=sum(a.seconds for a in made),
-                tokens=sum(a.tokens for a in made),
-                peak_bytes=memory.peak_bytes(),
-            )
-            temporary.replace(place)
-        return learn.read_adapter(place, self.weights)
+            with part.written(place) as temporary:
+                _join([self.folder / str(adapter.weights.adapter) for adapter in made], temporary)
+                live.write(temporary, attach.trained(self.model.module, temporary), self.runs[0].rows)
+                part.write_facts(
+                    temporary,
+                    kind=self.job.kind,
+                    step=sum(a.step for a in made),
+                    epoch=made[0].epoch,
+                    loss=sum(a.loss or 0.0 for a in made) / len(made),
+                    seconds=sum(a.seconds for a in made),
+                    tokens=sum(a.tokens for a in made),
+                    peak_bytes=memory.peak_bytes(),
+                )
+        return part.read_adapter(place, self.job.weights)
 
 
 def _join(places: Sequence[Path], into: Path) -> None:
@@ -112,11 +97,11 @@ def _join(places: Sequence[Path], into: Path) -> None:
     config["r"] *= count
     config["lora_alpha"] *= math.sqrt(count) if config.get("use_rslora") else count
     (into / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-    parts = [load_file(place / _TENSORS) for place in places]
+    found = [load_file(place / _TENSORS) for place in places]
     joined = {
-        name: torch.cat([part[name] for part in parts])
+        name: torch.cat([tensors[name] for tensors in found])
         if "lora_A" in name
-        else torch.cat([part[name] for part in parts], dim=1) / count
-        for name in parts[0]
+        else torch.cat([tensors[name] for tensors in found], dim=1) / count
+        for name in found[0]
     }
     save_file({k: t.contiguous() for k, t in joined.items()}, into / _TENSORS, metadata={"format": "pt"})

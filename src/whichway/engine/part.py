@@ -1,0 +1,38 @@
+"""A trained part on disk: a folder that is there whole or not at all, with what its training cost beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from whichway.nouns import Adapter, Weights
+
+_FACTS = "adapter.json"
+
+
+@contextmanager
+def written(place: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `place` at the end; a kill before that leaves nothing there."""
+    temporary = place.parent / f".{place.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    temporary.replace(place)
+
+
+def write_facts(place: Path, **facts: Any) -> None:
+    """What `read_adapter` reads beside the trained part in `place`: its fields, and the size of the part."""
+    size = sum(f.stat().st_size for f in place.glob("*.safetensors"))
+    (place / _FACTS).write_text(json.dumps({**facts, "bytes": size}), encoding="utf-8")
+
+
+def read_adapter(place: Path, start: Weights) -> Adapter:
+    """The checkpoint in `place`, as the noun."""
+    facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
+    kind = facts.pop("kind")
+    return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)
