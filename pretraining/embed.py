@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+FREQUENT, SURE, RARE, COMMON = 2000, 500, 100, 300  # occurrences; COMMON: tokens
 
-def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_000) -> np.ndarray:
+
+def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_000, even: bool = False) -> np.ndarray:
     """Weighted counts (V, V) float32 of tokens within `window` of each other, 1/distance each; symmetric.
 
     Args:
@@ -19,6 +21,7 @@ def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_00
         vocab: V.
         window: tokens to each side.
         chunk: tokens counted at once.
+        even: count all distances alike, which says more of a text's subject and less of its grammar.
     """
     counts = np.zeros(vocab * vocab, dtype=np.float32)
     for start in range(0, len(ids), chunk):
@@ -27,7 +30,7 @@ def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_00
             pairs = piece[:-distance] * vocab + piece[distance:]
             pairs.sort()
             edges = np.flatnonzero(np.diff(pairs, prepend=-1))
-            counts[pairs[edges]] += np.diff(edges, append=len(pairs)).astype(np.float32) / distance
+            counts[pairs[edges]] += np.diff(edges, append=len(pairs)).astype(np.float32) / (1 if even else distance)
     square = counts.reshape(vocab, vocab)
     return square + square.T
 
@@ -54,3 +57,37 @@ def embeddings(counts: np.ndarray, hidden: int, shift: float, seed: int) -> torc
     rows = rows @ turn
     small = torch.randn(len(rows), hidden) / hidden**0.5
     return torch.where(seen[:, None], rows, 0.3 * small)
+
+
+def vectors(counts: np.ndarray, width: int, seed: int) -> torch.Tensor:
+    """Rows (V, width) float32 of unit length, 0 for tokens never seen: positive PMI, factorised."""
+    torch.manual_seed(seed)
+    c = torch.from_numpy(counts)
+    word = c.sum(1)
+    context = word**0.75
+    expected = word[:, None] * (context / context.sum())[None, :]
+    pmi = torch.where(c > 0, torch.log(c.clamp_min(1e-12) / expected.clamp_min(1e-12)), 0.0).clamp_min(0)
+    u, s, _ = torch.svd_lowrank(pmi, q=width + 16, niter=4)
+    rows = (u * s.sqrt())[:, :width]
+    return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+def renewed(table: torch.Tensor, counted: torch.Tensor, seen: torch.Tensor, share: float = 0.5) -> torch.Tensor:
+    """A finished model's embeddings (V, d), moved towards what was counted on other text.
+
+    A ridge regression over frequent tokens says where in the model's own space the counted vectors (V, width) lie;
+    each token is moved there by `share` of its length, which it keeps. Rare tokens are moved less, as their counts say
+    little, and the 300 most frequent not at all: they are no words of a subject, and the model knows them.
+    """
+    often = seen > FREQUENT
+    x, y = counted[often].double(), table[often].double()
+    ridge = torch.eye(x.shape[1], dtype=x.dtype)
+    told = counted.double() @ torch.linalg.solve(x.T @ x + ridge, x.T @ y)
+    told = told - told[often].mean(0)
+    told = told / told.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    trust = (seen / SURE).clamp(max=1).double()
+    trust[seen < RARE] = 0
+    trust[seen.argsort(descending=True)[:COMMON]] = 0
+    length = table.norm(dim=1, keepdim=True).double()
+    moved = table + share * trust[:, None] * length * told
+    return (moved * (length / moved.norm(dim=1, keepdim=True).clamp_min(1e-9))).to(table.dtype)

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, read
+from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, of_draw, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
@@ -292,16 +292,18 @@ def choosing(bench: Bench, data: Set, view: str, cells: Cells) -> None:
 
 
 def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
-    """LoRA beside TF-IDF on the same rows."""
+    """LoRA beside TF-IDF on the same rows, a few rows drawn several times."""
     for n in rows:
-        train = random.Random(f"{n}/{data.name}").sample(data.train, min(n, len(data.train)))
-        cells(f"whole/{data.name}/tfidf {n}", lambda train=train: bench.tfidf(data, train).tolist())
+        for number in range(draws(n)):
+            name = of_draw(n, number)
+            train = random.Random(f"{name}/{data.name}").sample(data.train, min(n, len(data.train)))
+            cells(f"whole/{data.name}/tfidf {name}", lambda train=train: bench.tfidf(data, train).tolist())
 
-        def run(train: Any = train) -> Any:
-            with tempfile.TemporaryDirectory() as place:
-                return {"rows": len(train), **bench.lora(data, train, 0, Path(place))}
+            def run(train: Any = train, seed: int = number) -> Any:
+                with tempfile.TemporaryDirectory() as place:
+                    return {"rows": len(train), **bench.lora(data, train, seed, Path(place))}
 
-        cells(f"whole/{data.name}/lora {n}", run)
+            cells(f"whole/{data.name}/lora {name}", run)
 
 
 def main() -> None:

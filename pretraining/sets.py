@@ -34,6 +34,7 @@ PHRASINGS = (
 SHOTS = (1, 2, 4, 8, 16)
 POOL = 200  # training rows that shots for each row are chosen from
 LORA_ROWS = (50, 200, 1000)
+DRAWS = 3  # of the training rows, where they are a part of what there is
 TEST_ROWS, BALANCED_ROWS, DEV_ROWS = 400, 1500, 150
 
 
@@ -46,6 +47,16 @@ class Set:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
+
+
+def draws(rows: int) -> int:
+    """How many times so many training rows are drawn."""
+    return DRAWS if rows < max(LORA_ROWS) else 1
+
+
+def of_draw(rows: int, number: int) -> str:
+    """What a draw's cells are called."""
+    return f"{rows}, draw {number + 1}" if number else str(rows)
 
 
 def read(path: Path, most: int | None) -> Set:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, read
+from sets import ASKS, DRAWS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, of_draw, read
 from whichway.verdict.stats import hierarchical_bootstrap, wilson
 
 
@@ -32,8 +32,12 @@ def _told(scores: Any) -> str:
 
 
 def _paired(one: Any, other: Any) -> str:
-    """Mean difference on the same rows, in points, with its interval."""
+    """Mean difference on the same rows, in points, with its interval; (n,) or, for draws, (S, n)."""
     difference = np.subtract(one, other)
+    if difference.ndim > 1 and len(difference) > 1:
+        d, low, high = interval(difference)
+        return f"{100 * d:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    difference = difference.ravel()
     half, d = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5, difference.mean()
     return f"{100 * d:+.1f} ({100 * (d - half):+.1f} to {100 * (d + half):+.1f})"
 
@@ -103,21 +107,36 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
     if not names:
         return
     rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
-    yield "\nWhole sets (restaurant_slots: F1 over the fields of the JSON object):\n"
+    yield (
+        f"\nWhole sets (restaurant_slots: F1 over the fields of the JSON object); fewer than {max(LORA_ROWS):,} "
+        f"training rows are drawn {DRAWS} times, and intervals are over draws and rows:\n"
+    )
     compared = [told for n in rows for told in (f"TF-IDF + LR, {n} rows", f"LoRA, {n} rows", "LoRA less TF-IDF")]
     yield from _head("set", "labels", "majority", "zero-shot", "16 shots", *compared)
     for n in names:
         data = read(evals / f"{n}.jsonl", None)
         cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
         for k in rows:
-            counted, lora = (done.get(f"whole/{n}/{way} {k}") for way in ("tfidf", "lora"))
-            of = "" if not lora or lora["rows"] == k else f" [{lora['rows']} rows]"
+            both = [
+                [done.get(f"whole/{n}/{way} {of_draw(k, i)}") for i in range(draws(k))] for way in ("tfidf", "lora")
+            ]
+            counted, lora = ([cell for cell in cells_ if cell] for cells_ in both)
+            right = [cell["right"] for cell in lora]
             cells.append(_told(counted) if counted else "")
-            of += f" [{lora['word_dropout']:.0%} of words left out]" if lora and lora["word_dropout"] else ""
-            cells.append(_told(lora["right"]) + of if lora else "")
-            cells.append(_paired(lora["right"], counted) if lora and counted else "")
+            cells.append(_told(right) + _how(lora, k) if lora else "")
+            cells.append(_paired(right, counted) if len(lora) == len(counted) > 0 else "")
         most = f"{100 * majority(data):.1f}" if data.labels else ""
         yield _line(n, str(len(data.labels) or "free"), most, *cells)
+
+
+def _how(lora: Sequence[dict[str, Any]], rows: int) -> str:
+    """What is particular about trainings on so many rows."""
+    told = [] if lora[0]["rows"] == rows else [f"{lora[0]['rows']} rows"]
+    dropped = [cell["word_dropout"] for cell in lora if cell["word_dropout"]]
+    if dropped:
+        of = f" in {len(dropped)} of {len(lora)}" if len(lora) > 1 else ""
+        told.append(f"{max(dropped):.0%} of words left out{of}")
+    return f" [{'; '.join(told)}]" if told else ""
 
 
 def _wordings(done: dict[str, Any]) -> Iterator[str]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import attention
 import episodes
-from embed import cooccurrence, embeddings
-from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
+import subjects
+from embed import cooccurrence, embeddings, renewed, vectors
+from shards import Document, Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
 from whichway.engine import heap, rates
 
 # Share of a task's rows that is used. The model is to follow a list of labels, to learn from examples and to keep to a
@@ -42,6 +44,11 @@ SHARES = {
     "rewrite": 0.4,
     "generate": 0.5,
 }
+
+HEALTH = ("medquad", "openstax_anatomy_physiology", "openstax_microbiology")
+NOVELS = ("classic_books", "eltec_eng", "nltk_open")  # no subjects under headings
+# Of the subjects that are asked; what is left goes to all other sources but the novels.
+SUBJECTS = {"medquad": 0.35, "openstax_anatomy_physiology": 0.12, "openstax_microbiology": 0.08}
 
 KEPT = 2**31 - 1  # bytes of freed memory that the process holds on to: what a step takes is not asked for anew
 
@@ -67,9 +74,14 @@ class Recipe:
     learning: int = 70_000  # tasks to be learned from their earlier turns
     nearest: int = 0  # tasks whose earlier turns are the rows most like the question
     formats: int = 50_000  # questions with a format
+    subjects: int = 0  # passages whose subject is asked (`subjects.py`)
+    chat_tokens: float = math.inf
+    text_sources: tuple[str, ...] = ()  # of plain text; (): all
     counted: float = 70e6  # tokens of plain text that the first embeddings are counted on, beside all chat
     window: int = 6
     shift: float = 0.5
+    # 0: first embeddings are the counted ones; else a finished model's, moved towards vectors so wide
+    renewed: int = 0
     rotary: float = 500_000.0
     head_share: float = 0.17  # share of all positions at which head and loss are computed
     prompt_weight: float = 0.25  # of a token that is no answer, beside 1 for an answer's
@@ -106,6 +118,27 @@ STAGES = {
         norm_rate=1e-3,
         seed=18,
     ),
+    "subjects": Recipe(
+        warmup_steps=30,
+        decay_start=480,
+        steps=840,
+        text_share=0.2,
+        own_share=0.65,
+        learning=1_500,
+        nearest=4_000,
+        formats=3_000,
+        subjects=20_000,
+        chat_tokens=3e6,
+        text_sources=HEALTH,
+        text_tokens=70e6,
+        window=8,
+        renewed=200,
+        head_share=0.3,
+        muon_rate=2e-3,
+        embed_rate=6e-4,
+        norm_rate=1e-3,
+        seed=19,
+    ),
 }
 
 Pool = dict[int, Packed]  # by length of the sequences
@@ -113,8 +146,11 @@ Pool = dict[int, Packed]  # by length of the sequences
 
 def prepare(
     corpus: Path, evals: Path, work: Path, recipe: Recipe, tokenizer: Any
-) -> tuple[tuple[Pool, Pool, Pool], torch.Tensor]:
-    """Encode and pack once, count the first embeddings; later starts read them back: (text, chat, own), embeddings."""
+) -> tuple[tuple[Pool, Pool, Pool], torch.Tensor, torch.Tensor]:
+    """Encode and pack once, count embeddings; later starts read them back.
+
+    Returns (text, chat, own), embeddings (V, counted), how often each token was counted (V,).
+    """
     path, own = work / "pools.npz", work / "own.npz"
     if not path.exists():
         _prepare(path, corpus, evals, recipe, tokenizer)
@@ -122,7 +158,7 @@ def prepare(
         _save(own, {"own": _own(corpus, evals, recipe, tokenizer)}, {})
     with np.load(path) as arrays, np.load(own) as more:
         pools = _read(arrays, "text", recipe), _read(arrays, "chat", recipe), _read(more, "own", recipe)
-        return pools, torch.from_numpy(arrays["embeddings"])
+        return pools, torch.from_numpy(arrays["embeddings"]), torch.from_numpy(arrays["seen"])
 
 
 def _read(arrays: Any, name: str, recipe: Recipe) -> Pool:
@@ -151,16 +187,30 @@ def _own(corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> Pool:
         *episodes.learning(sources, recipe.learning, recipe.seed),
         *episodes.nearest(sources, recipe.nearest, recipe.seed),
         *episodes.formats(sources, recipe.formats, recipe.seed),
+        *_subjects(corpus, overlap, recipe),
     ]
     order = np.random.default_rng(recipe.seed).permutation(len(made))
     documents = list(encode_chat(tokenizer, [made[i] for i in order], recipe.context))
     return buckets(documents, recipe.lengths, tokenizer.pad_token_id)
 
 
+def _subjects(corpus: Path, overlap: Overlap, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    if recipe.subjects:
+        rows = (row for path in sorted(corpus.glob("text-*.jsonl.zst")) for row in read_shard(path))
+        found = subjects.sections((row for row in rows if row["source"] not in NOVELS), overlap)
+        yield from subjects.tasks(found, SUBJECTS, recipe.subjects, recipe.seed)
+
+
 def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> None:
     overlap = Overlap(evals)
     pad = tokenizer.pad_token_id
-    chat = list(encode_chat(tokenizer, _rows(corpus, "chat", recipe, overlap), recipe.context))
+    chat: list[Document] = []
+    taken = 0
+    for doc in encode_chat(tokenizer, _rows(corpus, "chat", recipe, overlap), recipe.context):
+        chat.append(doc)
+        taken += len(doc.ids)
+        if taken >= recipe.chat_tokens:
+            break
     order = np.random.default_rng(recipe.seed).permutation(len(chat))
     text, counted = [], [doc.ids for doc in chat]
     left = recipe.counted
@@ -174,16 +224,28 @@ def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: A
     facts = {"documents": overlap.seen, "dropped_for_overlap": overlap.hit, "grams": len(overlap.grams)}
     facts |= {"chat_tokens": sum(len(d.ids) for d in chat), "counted_tokens": sum(map(len, counted))}
     (path.parent / "corpus.json").write_text(json.dumps(facts))
-    counts = cooccurrence(np.concatenate(counted), len(tokenizer), recipe.window)
-    arrays = {"embeddings": embeddings(counts, recipe.hidden, recipe.shift, recipe.seed).numpy()}
+    arrays = _counted(text if recipe.renewed else counted, len(tokenizer), recipe)
     pools = {"text": buckets(text, recipe.lengths, pad), "chat": buckets([chat[i] for i in order], recipe.lengths, pad)}
     _save(path, pools, arrays)
+
+
+def _counted(documents: Sequence[Document] | Sequence[np.ndarray], vocab: int, recipe: Recipe) -> dict[str, np.ndarray]:
+    """Embeddings counted on these documents, and how often each token occurs in them."""
+    ids = np.concatenate([d.ids if isinstance(d, Document) else d for d in documents])
+    seen = np.bincount(ids, minlength=vocab)
+    if recipe.renewed:
+        counts = cooccurrence(ids, vocab, recipe.window, even=True)
+        return {"embeddings": vectors(counts, recipe.renewed, recipe.seed).numpy(), "seen": seen}
+    counts = cooccurrence(ids, vocab, recipe.window)
+    return {"embeddings": embeddings(counts, recipe.hidden, recipe.shift, recipe.seed).numpy(), "seen": seen}
 
 
 def _rows(corpus: Path, name: str, recipe: Recipe, overlap: Overlap) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng((recipe.seed, len(name)))
     for path in sorted(corpus.glob(f"{name}-*.jsonl.zst")):
         for row in read_shard(path):
+            if name == "text" and recipe.text_sources and row["source"] not in recipe.text_sources:
+                continue
             if rng.random() < SHARES.get(row.get("task", ""), 1.0) and not overlap(row_text(row)):
                 yield row
 
@@ -388,14 +450,18 @@ def main() -> None:
     args = parser.parse_args()
     recipe = STAGES[args.stage]
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
-    pools, counted = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
+    pools, counted, seen = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     heap.settle(KEPT)
-    model = build(recipe, tokenizer, counted)
+    model = build(recipe, tokenizer, None if recipe.renewed else counted)
     if args.start is not None:
         finished = AutoModelForCausalLM.from_pretrained(args.start, dtype=torch.float32)
         model.load_state_dict(finished.state_dict())
+    if recipe.renewed:
+        table = model.model.embed_tokens.weight
+        with torch.no_grad():
+            table.copy_(renewed(table, counted, seen))
     model.to(device)
     optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden))
     checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"

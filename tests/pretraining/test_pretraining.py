@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -13,7 +14,9 @@ from torch.nn.functional import scaled_dot_product_attention
 sys.path.insert(0, str(Path(__file__).parents[2] / "pretraining"))
 
 import attention
+import embed
 import episodes
+import subjects
 import train
 
 
@@ -119,6 +122,82 @@ def test_formats_give_what_they_ask_for(pools):
             (key,) = json.loads(answer)
             assert re.search(rf"\b{key}\b", question[0])
     assert asked > 50
+
+
+def documents():
+    """Of two sources, each with a heading, sentences of its own, and one that stands in all documents."""
+    made = []
+    for source in ("anatomy", "finance"):
+        for n in range(30):
+            heading = f"{source} subject {chr(97 + n % 26)}{n}"
+            own = [f"Sentence {k} of this {source} text says {n}thing{source} and a few more words." for k in "abcdef"]
+            everywhere = f"This sentence on {heading} says the same wherever it stands in here."
+            made.append({"source": source, "text": "\n".join([heading, *own, everywhere])})
+    return made
+
+
+def test_sections_keep_what_only_they_say():
+    found = subjects.sections(documents(), lambda text: text.startswith("Sentence f"))
+    assert {source: len(kept) for source, kept in found.items()} == {"anatomy": 30, "finance": 30}
+    for kept in found.values():
+        for section in kept:
+            assert len(section.passages) == 5
+            assert not any("wherever" in passage or passage.startswith("Sentence f") for passage in section.passages)
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [
+        ("Q: What is (are) Robinow syndrome ?", "Robinow syndrome"),
+        ("Q: What are the symptoms of Robinow syndrome ?", ""),
+        ("Retinal Disparity", "Retinal Disparity"),
+        ("Introduction", ""),
+        ("It ends like a sentence.", ""),
+    ],
+)
+def test_a_heading_says_what_a_document_is_about(line, heading):
+    assert subjects._heading(line) == heading
+
+
+def test_a_subject_is_asked_with_its_words_taken_out_and_names_are_kept_apart():
+    found = subjects.sections(documents(), lambda text: False)
+    rows = list(subjects.tasks(found, {"anatomy": 0.6}, 300, 5))
+    assert len(rows) == 300
+    assert rows[:20] == list(subjects.tasks(found, {"anatomy": 0.6}, 20, 5))
+    hidden, coded = [], 0
+    for row in rows:
+        system, *turns = row["messages"]
+        asked, said = [m["content"] for m in turns[::2]], [m["content"] for m in turns[1::2]]
+        if said[-1].split()[0].lower() in found:
+            assert all(answer in system["content"] for answer in said)
+            hidden += [answer.split()[0] not in text.split() for text, answer in zip(asked, said, strict=True)]
+        else:
+            coded += 1
+            assert said[-1] in said[:-1]  # an earlier turn tells what the name means
+    assert coded > 40
+    assert 0.5 < np.mean(hidden) < 1
+
+
+def test_embeddings_are_moved_towards_what_was_counted_and_keep_their_length():
+    drawn = torch.Generator().manual_seed(0)
+    counted = torch.nn.functional.normalize(torch.randn(900, 8, generator=drawn), dim=1)
+    table = counted @ torch.randn(8, 16, generator=drawn) + 0.1 * torch.randn(900, 16, generator=drawn)
+    seen = torch.arange(900) * 10
+    told = table.clone()
+    table[20] = torch.randn(16, generator=drawn)  # a word that the model never learned
+    moved = embed.renewed(table, counted, seen)
+    assert torch.allclose(moved.norm(dim=1), table.norm(dim=1), rtol=1e-4)
+    assert torch.allclose(moved[:10], table[:10], atol=1e-5)  # seen too seldom
+    assert torch.allclose(moved[600:], table[600:], atol=1e-5)  # the most frequent ones
+    near = torch.nn.functional.cosine_similarity
+    assert near(moved[20], told[20], dim=0) > near(table[20], told[20], dim=0) + 0.05
+
+
+def test_vectors_of_tokens_that_share_their_neighbours_are_alike():
+    ids = np.array([[1, 2, 3, 1, 2, 4], [5, 6, 7, 5, 6, 8]] * 40).ravel()
+    found = embed.vectors(embed.cooccurrence(ids, 10, 2, even=True), 4, 0)
+    assert torch.equal(found[9], torch.zeros(4))
+    assert found[3] @ found[4] > found[3] @ found[8]
 
 
 class Tokens:
