@@ -22,14 +22,16 @@ from transformers import AutoTokenizer, GenerationConfig
 from train import STAGES, Recipe, build
 
 CARD = Path(__file__).with_name("card.md")
+LAST = "subjects"  # the stage whose weights have a card
 FIRST, FIRST_CHAT = 1060, 0.88  # steps of the run that `wide` starts from, and the share of them that were chat
+CHAT, COMPARED = 37e6, 260_549  # tokens of chat, and documents compared, when `near` read the whole corpus
 
 
 def main() -> None:
     """Read the newest checkpoint, write the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--stage", choices=STAGES, default="near", help="of the checkpoint; the last one has a card")
+    parser.add_argument("--stage", choices=STAGES, default=LAST, help="of the checkpoint; the last one has a card")
     parser.add_argument("--results", type=Path, help="of evaluate.py, for the card that is there")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> None:
     config = json.loads((args.out / "config.json").read_text())
     config["dtype"] = "float32"  # half the size on disk; the arithmetic stays in float32
     (args.out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    if args.stage == "near":
+    if args.stage == LAST:
         parameters = sum(p.numel() for p in model.parameters())
         (args.out / "README.md").write_text(card(recipe, args.work, state["step"], parameters, len(tokenizer)))
     sys.stdout.write(f"step {state['step']}: {args.out}\n")
@@ -75,9 +77,10 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()][-5:]
     results = work / "results" / "table.md"
     wide, near = STAGES["wide"], STAGES["near"]
-    text = sum(r.text_share * r.decay_start for r in (wide, near))
-    own = sum(r.own_share * r.steps for r in (wide, near))
-    chat = recipe.batch * (FIRST * FIRST_CHAT + wide.steps + step - text - own)
+    later = (wide, near, recipe)
+    text = sum(r.text_share * r.decay_start for r in later)
+    own = sum(r.own_share * r.steps for r in later)
+    chat = recipe.batch * (FIRST * FIRST_CHAT + wide.steps + near.steps + step - text - own)
     return CARD.read_text().format(
         parameters=parameters / 1e6,
         layers=recipe.layers,
@@ -87,17 +90,20 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
         context=recipe.context,
         megabytes=2 * parameters / 1e6,
         batch=recipe.batch,
-        seen=recipe.batch * (FIRST + wide.steps + step) / 1e6,
+        seen=recipe.batch * (FIRST + wide.steps + near.steps + step) / 1e6,
         first=FIRST,
         wide=wide,
         near=near,
+        last=recipe,
         wide_text=100 * wide.text_share,
         wide_own=100 * wide.own_share,
         near_own=100 * near.own_share,
+        last_own=100 * recipe.own_share,
+        last_text=100 * recipe.text_share,
         losses=", ".join(f"{line['loss']:.2f}" for line in log),
-        chat_tokens=corpus["chat_tokens"] / 1e6,
-        share=100 * chat / corpus["chat_tokens"],
-        documents=corpus["documents"],
+        chat_tokens=CHAT / 1e6,
+        share=100 * chat / CHAT,
+        documents=COMPARED,
         dropped=corpus["dropped_for_overlap"] or "none",
         results=results.read_text().strip() if results.exists() else "Not measured yet.",
         attribution=Path(__file__).with_name("attribution.md").read_text(),

@@ -93,6 +93,72 @@ def test_finalists_of_several_seeds_answer_all_rows_as_one_of_them_will_ship():
     assert [e.rows for e in entries] == [160, 40, 160, 40]
 
 
+def checkpoints(rights: list[int], rows: int = 160, training: str = "t") -> tuple[list[Entry], np.ndarray]:
+    """Checkpoints of one training, each right on its first so many rows of every 20."""
+    entries = [replace(entrant("a", k), training=training, step=k + 1) for k in range(len(rights))]
+    return entries, np.array([np.arange(rows) % 20 < right for right in rights], dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("rights", "picked"),
+    [
+        ([10, 10, 10, 10], 3),  # alike: the last one
+        ([8, 11, 10, 10], 1),  # 5 points, of which the error is 1.7
+        ([8, 10, 12, 10], 2),
+        ([14, 8, 8, 8], 0),  # known by heart early
+    ],
+)
+def test_of_one_trainings_checkpoints_the_latest_within_an_error_of_the_best_is_kept(rights, picked):
+    entries, scores = checkpoints(rights)
+    held(entries, scores)
+    assert finalist(entries, Rules((160,), 0.01, 0.05)) is entries[picked]
+    assert entries[picked].drop is None
+
+
+def test_a_checkpoint_a_hair_below_the_best_is_a_tie_which_the_later_wins():
+    entries, scores = checkpoints([10, 10])
+    scores[0, [19, 39]] = 1.0
+    scores[1, 59] = 1.0  # 2 rows to 1
+    rules = Rules((160,), 0.01, 0.05)
+    for entry, row in zip(entries, scores, strict=True):
+        entry.scores += row.tolist()
+    assert finalist(entries, rules) is entries[1]
+    for entry in entries:
+        entry.training = ""  # candidates that have nothing to do with each other
+    assert finalist(entries, rules) is entries[0]
+
+
+def test_checkpoints_of_another_training_are_no_later_ones():
+    entries, scores = checkpoints([10, 10])
+    other, _ = checkpoints([10, 10], training="u")
+    for entry, row in zip([*entries, *other], [*scores, *scores], strict=True):
+        entry.scores += row.tolist()
+    assert finalist([*entries, *other], Rules((160,), 0.01, 0.05)) is entries[1]
+
+
+def test_a_contest_keeps_the_later_of_checkpoints_that_dev_cannot_tell_apart(tmp_path):
+    task = small_task(120)
+    house = make_house(task, skill={"lora": 0.6}, correlation=0.2)
+    given = settings_for(tmp_path, {"tune_lora": {"factors": (1.0,), "checkpoints": 6}})
+    folder = tmp_path / "run"
+    run(task, house, folder=folder, settings=replace(given, seeds=tuple(range(6)), race=False))
+    dev: dict[str, dict[str, float]] = {}
+    for record in read_records(folder):
+        if record.split == "dev":
+            dev.setdefault(record.candidate, {})[record.example] = record.score
+    lines = [json.loads(line) for line in (folder / "ways/tune_lora/candidates.jsonl").read_text().splitlines()]
+    later = 0
+    for seed in range(6):
+        own = [line for line in lines if line["candidate"]["seed"] == seed]
+        scores = np.array([[dev[line["id"]][e.id] for e in task.dev] for line in own])
+        best = int(scores.mean(1).argmax())
+        gaps = scores[best] - scores
+        ties = gaps.mean(1) <= gaps.std(1, ddof=1) / len(task.dev) ** 0.5
+        assert [line["finalist"] for line in own].index(True) == max(np.flatnonzero(ties), default=best)
+        later += max(np.flatnonzero(ties)) > best
+    assert later
+
+
 def test_a_way_that_must_stop_keeps_what_it_has():
     entries = [entrant("poor", 0), entrant("poor", 1), entrant("rich", 0, 0), entrant("rich", 1, 1)]
 

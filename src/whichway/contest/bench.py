@@ -141,6 +141,7 @@ class HouseBench:
         self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
         self.parts: dict[str, Adapter] = {}  # trained part -> its checkpoint
+        self.trainings: dict[str, str] = {}  # trained part -> its training
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base_of(way)
@@ -196,6 +197,7 @@ class HouseBench:
                 bought = [Bought(f"{key}/{index}", adapter.seconds - before, payer)]
                 self._buy("train", f"{key}/{index}", bought, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
                 self.parts[adapter.weights.adapter or ""] = adapter
+                self.trainings[adapter.weights.adapter or ""] = key
                 before = adapter.seconds
                 till.tell("train", {"way": self._way, "kind": kind, "epoch": adapter.epoch, "loss": adapter.loss})
                 yield adapter
@@ -259,6 +261,14 @@ class HouseBench:
                 log.write(message + "\n")
 
     # what the house calls
+
+    def entry(self, candidate: Candidate) -> Entry:
+        """A candidate at the start of the race."""
+        part = candidate.weights.adapter or ""
+        if part not in self.parts:
+            return Entry(candidate)
+        same = digest([self.trainings[part], candidate.prompt.content, candidate.decoding])
+        return Entry(candidate, same, self.parts[part].step)
 
     def answer(self, entry: Entry, rows: int) -> None:
         """Give an entry of the race its scores up to `rows` rows.

@@ -108,16 +108,18 @@ def thin(
 def rank(standing: Mapping[int, Standing]) -> list[int]:
     """Trials from best to worst; the earlier first when equal."""
     best = max(standing.values(), key=lambda s: s.value)
-    ties = {i: s.loss for i, s in standing.items() if best.value - s.value <= gap_error(best, s) and s.loss is not None}
+    ties = {
+        i: s.loss
+        for i, s in standing.items()
+        if best.value - s.value <= gap_error(best.scores, s.scores) and s.loss is not None
+    }
     tied = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
     return [*tied, *sorted((i for i in standing if i not in tied), key=lambda i: -standing[i].value)]
 
 
-def gap_error(first: Standing, second: Standing) -> float:
-    """One standard error of the paired difference of two trials' row scores; 0 with fewer than two rows."""
-    if len(first.scores) < 2:
-        return 0.0
-    return float(np.subtract(first.scores, second.scores).std(ddof=1) / math.sqrt(len(first.scores)))
+def gap_error(first: Sequence[float], second: Sequence[float]) -> float:
+    """One standard error of the paired difference of two candidates' row scores; 0 with fewer than two rows."""
+    return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0
 
 
 def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:

@@ -13,6 +13,10 @@ first look has at least `FIRST_LOOK` rows), and after each look but the last
 3. lets a group rest whose finalist is settled: one candidate left. Finalists of several seeds of a way go on, as one of
    them will be shipped; so does the leader, whom the others are compared with.
 
+Of the checkpoints of one training the later goes on or is kept where its value is within a standard error (of the
+paired difference) of the best one's: the rate falls to nothing at the end, so that the last steps make a model better
+far more often than worse, and a hundred dev rows cannot see it (`dev/LOG.md`).
+
 What racing cannot do is to silence a way: each group keeps a finalist, its last one standing, and every finalist
 crosses the whole test split. The verdict is made there, on full and equal rows, as without racing; racing decides only
 which candidate of a way gets there and how many dev rows were spent on it.
@@ -32,6 +36,7 @@ from typing import Literal
 
 import numpy as np
 
+from whichway.contest.halving import gap_error
 from whichway.nouns import Candidate, Example, Record, digest
 from whichway.verdict.sequential import paired_sequence
 
@@ -61,6 +66,8 @@ class Entry:
     """A candidate in the race, with its scores in the order of the race."""
 
     candidate: Candidate
+    training: str = ""  # of which it is a checkpoint; "" when it is none
+    step: int = 0  # of that training
     scores: list[float] = field(default_factory=list)  # an answer that could not be read counts 0
     records: list[Record] = field(default_factory=list)
     drop: Drop | None = None
@@ -183,6 +190,15 @@ def best(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
     return max(entries, key=lambda e: rules.value(e, rows))
 
 
+def pick(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
+    """The best entry, or the latest checkpoint of its training that is within a standard error of it."""
+    first = best(entries, rules, rows)
+    ties = [e for e in entries if first.training and e.training == first.training and e.step > first.step]
+    top = rules.value(first, rows)
+    tied = [e for e in ties if top - rules.value(e, rows) <= gap_error(first.scores[:rows], e.scores[:rows])]
+    return max(tied, key=lambda e: e.step, default=first)
+
+
 def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, entries: int) -> None:
     """Drop those whose sequence against the leader lies below −margin.
 
@@ -204,11 +220,13 @@ def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, e
 def halve(going: Sequence[Entry], rules: Rules, rows: int) -> None:
     """Let the better half of each group go on, rounded up."""
     for group in dict.fromkeys(e.group for e in going):
-        live = sorted(
-            (e for e in going if e.group == group and e.going), key=lambda e: -rules.value(e, rows)
-        )  # stable: the earlier first
-        for entry in live[math.ceil(len(live) / 2) :]:
-            entry.drop = Drop("halved", rows, live[0].candidate.id, None, None)
+        left = [e for e in going if e.group == group and e.going]
+        kept = []
+        for _ in range(math.ceil(len(left) / 2)):
+            kept.append(pick(left, rules, rows))
+            left.remove(kept[-1])
+        for entry in left:
+            entry.drop = Drop("halved", rows, kept[0].candidate.id, None, None)
 
 
 def rest(entries: Sequence[Entry], leader: Entry) -> None:
@@ -226,6 +244,6 @@ def rest(entries: Sequence[Entry], leader: Entry) -> None:
 
 
 def finalist(group: Sequence[Entry], rules: Rules) -> Entry:
-    """The last one standing of a group; among several, the best on the rows that all of them answered."""
+    """The last one standing of a group; among several, who is picked on the rows that all of them answered."""
     live = [e for e in group if e.drop is None] or [e for e in group if e.rows == max(g.rows for g in group)]
-    return best(live, rules, min(e.rows for e in live))
+    return pick(live, rules, min(e.rows for e in live))

@@ -67,7 +67,8 @@ def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: 
 
 
 def _enter(tried: Tried, candidate: Candidate, rules: Rules, till: Till) -> None:
-    entry, bench = Entry(candidate), tried.bench
+    bench = tried.bench
+    entry = bench.entry(candidate)
     if f"{candidate.seed}/{candidate.id}" in tried.entries:
         return
     bench.answer(entry, rules.looks[0])
