@@ -1,6 +1,9 @@
 """Turn a checkpoint into the packaged model and its card: Llama format, bfloat16 on disk, float32 in memory.
 
-python pretraining/export.py --work pretraining/work --out src/whichway/embedded/model
+python pretraining/export.py --work pretraining/work --start MODEL --out src/whichway/embedded/model
+
+MODEL is what the run started from. A run on one kind of text forgets some of what was there; the mean of both keeps
+most of either (Wortsman et al. 2022, arXiv 2109.01903), in the shares that the stage's recipe says.
 
 Run `evaluate.py --out pretraining/work/results` on what this writes, then this again: the card holds the results. To
 renew the results of a card whose checkpoint is gone:
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from train import STAGES, Recipe, build
 
@@ -32,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--stage", choices=STAGES, default=LAST, help="of the checkpoint; the last one has a card")
+    parser.add_argument("--start", type=Path, help="what the run started from, for stages that keep a share of it")
     parser.add_argument("--results", type=Path, help="of evaluate.py, for the card that is there")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -45,6 +49,10 @@ def main() -> None:
     model = build(recipe, tokenizer)
     state = torch.load(args.work / "checkpoint.pt", weights_only=True)
     model.load_state_dict(state["model"])
+    if recipe.kept:
+        if args.start is None:
+            parser.error(f"stage {args.stage} keeps a share of its start: give --start")
+        keep(model, args.start, recipe.kept)
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -61,6 +69,14 @@ def main() -> None:
         parameters = sum(p.numel() for p in model.parameters())
         (args.out / "README.md").write_text(card(recipe, args.work, state["step"], parameters, len(tokenizer)))
     sys.stdout.write(f"step {state['step']}: {args.out}\n")
+
+
+def keep(model: torch.nn.Module, start: Path, share: float) -> None:
+    """Mix the weights that the run started from into the model's."""
+    before = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).state_dict()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():  # each once, though embeddings are the head too
+            weight.lerp_(before[name], share)
 
 
 def renew(card: Path, results: str) -> None:
@@ -98,6 +114,7 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
         wide_text=100 * wide.text_share,
         wide_own=100 * wide.own_share,
         near_own=100 * near.own_share,
+        last_kept=100 * recipe.kept,
         last_own=100 * recipe.own_share,
         last_text=100 * recipe.text_share,
         losses=", ".join(f"{line['loss']:.2f}" for line in log),

@@ -89,6 +89,7 @@ class Recipe:
     muon_rate: float = 3e-3
     embed_rate: float = 8e-4
     norm_rate: float = 2e-3
+    kept: float = 0.0  # share of the weights it started from in what is exported
     seed: int = 17
 
     def decaying(self, step: int) -> bool:
@@ -137,6 +138,7 @@ STAGES = {
         muon_rate=2e-3,
         embed_rate=6e-4,
         norm_rate=1e-3,
+        kept=0.4,
         seed=19,
     ),
 }

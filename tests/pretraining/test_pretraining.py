@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "pretraining"))
 import attention
 import embed
 import episodes
+import export
 import subjects
 import train
 
@@ -228,3 +229,21 @@ def test_the_rate_rises_holds_and_falls():
     assert [recipe.rate(n) for n in (0, 3, 4, 9)] == [0.25, 1.0, 1.0, 1.0]
     assert recipe.rate(15) == 0.5
     assert recipe.rate(19) == pytest.approx(0.1)
+
+
+def test_an_export_keeps_a_share_of_its_start_and_tied_embeddings_are_mixed_once(tmp_path):
+    recipe = replace(train.Recipe(), hidden=16, heads=2, intermediate=24, layers=1)
+    start, model = (train.build(recipe, Tokens(), torch.full((40, 16), value)) for value in (1.0, 2.0))
+    start.save_pretrained(tmp_path / "start")
+    export.keep(model, tmp_path / "start", 0.25)
+    assert torch.allclose(model.model.embed_tokens.weight[3:], torch.tensor(1.75))
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_an_edited_card_keeps_its_head_and_its_attribution(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text("# Head\n\n`python pretraining/evaluate.py --out x`\n\nold\n\n## Attribution\n\n- someone\n")
+    export.renew(card, "new\n")
+    assert card.read_text() == (
+        "# Head\n\n`python pretraining/evaluate.py --out x`\n\nnew\n\n## Attribution\n\n- someone\n"
+    )
