@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, of_draw, read
+from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
@@ -294,8 +294,7 @@ def choosing(bench: Bench, data: Set, view: str, cells: Cells) -> None:
 def tuning(bench: Bench, data: Set, cells: Cells, rows: Sequence[int]) -> None:
     """LoRA beside TF-IDF on the same rows, a few rows drawn several times."""
     for n in rows:
-        for number in range(draws(n)):
-            name = of_draw(n, number)
+        for number, name in enumerate(draws(n)):
             train = random.Random(f"{name}/{data.name}").sample(data.train, min(n, len(data.train)))
             cells(f"whole/{data.name}/tfidf {name}", lambda train=train: bench.tfidf(data, train).tolist())
 

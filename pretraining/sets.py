@@ -34,7 +34,7 @@ PHRASINGS = (
 SHOTS = (1, 2, 4, 8, 16)
 POOL = 200  # training rows that shots for each row are chosen from
 LORA_ROWS = (50, 200, 1000)
-DRAWS = 3  # of the training rows, where they are a part of what there is
+DRAWS = {200: 3}  # times that so many training rows are drawn: on few rows much hangs on which; else once
 TEST_ROWS, BALANCED_ROWS, DEV_ROWS = 400, 1500, 150
 
 
@@ -49,14 +49,9 @@ class Set:
     test: tuple[Example, ...]
 
 
-def draws(rows: int) -> int:
-    """How many times so many training rows are drawn."""
-    return DRAWS if rows < max(LORA_ROWS) else 1
-
-
-def of_draw(rows: int, number: int) -> str:
-    """What a draw's cells are called."""
-    return f"{rows}, draw {number + 1}" if number else str(rows)
+def draws(rows: int) -> list[str]:
+    """The draws of so many training rows, as their cells are called."""
+    return [f"{rows}, draw {n + 1}" if n else str(rows) for n in range(DRAWS.get(rows, 1))]
 
 
 def read(path: Path, most: int | None) -> Set:

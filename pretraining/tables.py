@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sets import ASKS, DRAWS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, of_draw, read
+from sets import ASKS, DRAWS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, read
 from whichway.verdict.stats import hierarchical_bootstrap, wilson
 
 
@@ -107,9 +107,10 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
     if not names:
         return
     rows = [n for n in LORA_ROWS if any(f"whole/{name}/lora {n}" in done for name in names)]
+    told = ", ".join(f"{count} training rows are drawn {times}" for count, times in DRAWS.items())
     yield (
-        f"\nWhole sets (restaurant_slots: F1 over the fields of the JSON object); fewer than {max(LORA_ROWS):,} "
-        f"training rows are drawn {DRAWS} times, and intervals are over draws and rows:\n"
+        f"\nWhole sets (restaurant_slots: F1 over the fields of the JSON object); {told} times, "
+        "and their intervals are over draws and rows:\n"
     )
     compared = [told for n in rows for told in (f"TF-IDF + LR, {n} rows", f"LoRA, {n} rows", "LoRA less TF-IDF")]
     yield from _head("set", "labels", "majority", "zero-shot", "16 shots", *compared)
@@ -117,9 +118,7 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
         data = read(evals / f"{n}.jsonl", None)
         cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
         for k in rows:
-            both = [
-                [done.get(f"whole/{n}/{way} {of_draw(k, i)}") for i in range(draws(k))] for way in ("tfidf", "lora")
-            ]
+            both = [[done.get(f"whole/{n}/{way} {draw}") for draw in draws(k)] for way in ("tfidf", "lora")]
             counted, lora = ([cell for cell in cells_ if cell] for cells_ in both)
             right = [cell["right"] for cell in lora]
             cells.append(_told(counted) if counted else "")

@@ -2,7 +2,8 @@
 
 The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
 the first seed; the bench trains on only those that lead at its rungs: four cost 2.2 whole runs. The survivor's training
-is the first seed's own. Every checkpoint is a candidate; the house keeps the one that is best on dev.
+is the first seed's own. Every checkpoint is a candidate; the house keeps the best on dev, or the latest that dev
+cannot tell apart from it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Training:
     steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
     batch: int = field(default=16, metadata={"help": "rows per step"})
     checkpoints: int = field(
-        default=4, metadata={"help": "checkpoints of a run, the best is kept; rates are thinned out at the first two"}
+        default=4, metadata={"help": "checkpoints of a run, one is kept by dev; rates are thinned out at the first two"}
     )
     patience: int = field(
         default=0, metadata={"help": "stop after so many checkpoints without a better dev score; 0: train to the end"}
