@@ -2,9 +2,9 @@
 
 Both sides get the same rows, the same prompt, the same four learning rates and as many epochs. TRL trains all four in
 full and keeps the (rate, checkpoint) that is best on dev; ours thins the rates out by successive halving and keeps the
-checkpoint that a contest keeps. The winner's rate is then trained from further seeds, once each and, for a column of its
-own, as the mean of three trainings (`tune_lora.soup`). One ruler: TRL's adapters are read
-and scored by the same engine as ours, on test rows that neither side saw. Goes on where it was stopped.
+checkpoint that a contest keeps. The winner's rate is then trained from further seeds, once each and, for a column of
+its own, as the mean of three trainings (`tune_lora.soup`). One ruler: TRL's adapters are read and scored by the same
+engine as ours, on test rows that neither side saw. Goes on where it was stopped.
 
     python benchmarks/tune_trl.py --peers ../peers/bin/python --evals EVALS
 
