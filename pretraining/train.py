@@ -3,7 +3,9 @@
     python pretraining/train.py --corpus CORPUS --evals EVALS --work pretraining/work [--start MODEL]
 
 Run it again after an interruption and it goes on from the newest checkpoint. With `--start` the first weights are a
-finished model's of the same shape, so that what an earlier run learned is not learned again.
+finished model's of the same shape, so that what an earlier run learned is not learned again. The stages follow each
+other (`wide`, `near`, `subjects`), each with a work folder of its own, in which `tokenizer/` lies, and with `--start`
+the folder that `export.py` wrote of the one before.
 """
 
 from __future__ import annotations
