@@ -35,19 +35,25 @@ def cooccurrence(ids: np.ndarray, vocab: int, window: int, chunk: int = 4_000_00
     return square + square.T
 
 
-def embeddings(counts: np.ndarray, hidden: int, shift: float, seed: int) -> torch.Tensor:
-    """Rows (V, hidden) float32 of unit length on average; tokens never seen get small random ones."""
-    torch.manual_seed(seed)
+def _pmi(counts: np.ndarray, shift: float) -> torch.Tensor:
+    """Positive pointwise mutual information (V, V) less `shift`; contexts count by the power 0.75."""
     c = torch.from_numpy(counts)
-    total, word = c.sum(), c.sum(1)
+    word = c.sum(1)
     context = word**0.75
     expected = word[:, None] * (context / context.sum())[None, :]
     pmi = torch.log(c.clamp_min(1e-12) / expected.clamp_min(1e-12)) - shift
-    pmi = torch.where((c > 0) & (pmi > 0), pmi, 0.0)
+    return torch.where((c > 0) & (pmi > 0), pmi, 0.0)
+
+
+def embeddings(counts: np.ndarray, hidden: int, shift: float, seed: int) -> torch.Tensor:
+    """Rows (V, hidden) float32 of unit length on average; tokens never seen get small random ones."""
+    torch.manual_seed(seed)
+    pmi = _pmi(counts, shift)
     pmi = (pmi + pmi.T) / 2
+    word = torch.from_numpy(counts).sum(1)
     u, s, _ = torch.svd_lowrank(pmi, q=hidden + 16, niter=4)
     rows = (u * s.sqrt())[:, :hidden]
-    seen = word > total * 1e-9
+    seen = word > word.sum() * 1e-9
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-6)
     mean = rows[seen].mean(0)
     rows = rows - 0.9 * mean  # the common direction says nothing about a word; a little of it stays as a constant input
@@ -62,12 +68,7 @@ def embeddings(counts: np.ndarray, hidden: int, shift: float, seed: int) -> torc
 def vectors(counts: np.ndarray, width: int, seed: int) -> torch.Tensor:
     """Rows (V, width) float32 of unit length, 0 for tokens never seen: positive PMI, factorised."""
     torch.manual_seed(seed)
-    c = torch.from_numpy(counts)
-    word = c.sum(1)
-    context = word**0.75
-    expected = word[:, None] * (context / context.sum())[None, :]
-    pmi = torch.where(c > 0, torch.log(c.clamp_min(1e-12) / expected.clamp_min(1e-12)), 0.0).clamp_min(0)
-    u, s, _ = torch.svd_lowrank(pmi, q=width + 16, niter=4)
+    u, s, _ = torch.svd_lowrank(_pmi(counts, 0.0), q=width + 16, niter=4)
     rows = (u * s.sqrt())[:, :width]
     return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
@@ -80,6 +81,7 @@ def renewed(table: torch.Tensor, counted: torch.Tensor, seen: torch.Tensor, shar
     little, and the 300 most frequent not at all: they are no words of a subject, and the model knows them.
     """
     often = seen > FREQUENT
+    assert often.any()  # too little text to know where the counted vectors lie
     x, y = counted[often].double(), table[often].double()
     ridge = torch.eye(x.shape[1], dtype=x.dtype)
     told = counted.double() @ torch.linalg.solve(x.T @ x + ridge, x.T @ y)

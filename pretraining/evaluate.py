@@ -2,10 +2,10 @@
 
     python pretraining/evaluate.py --evals EVALS --model src/whichway/embedded/model --out pretraining/work/results
 
-Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption;
-`table.md` is made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots (seeds, then rows, are
-resampled). Speeds are measured with all of the processor's units, or, under `ONEDNN_MAX_CPU_ISA=AVX512_CORE`, without
-those for bfloat16 (AMX).
+Each cell is kept in `cells.jsonl` when it is done, so that the same command goes on after an interruption; `table.md`
+is made of the cells. Intervals are 95 %: over rows, or over rows and draws of shots or of training rows (draws, then
+rows, are resampled; of three draws that shows two thirds of the variance between draws). Speeds are measured with all
+of the processor's units, or, under `ONEDNN_MAX_CPU_ISA=AVX512_CORE`, without those for bfloat16 (AMX).
 
 Shots are drawn once for all rows, or for each row the most similar of a pool of training rows (kNN, arXiv 2101.06804).
 Two views of each set. *Whole*: all labels, rows as they come. *Restricted*: its most frequent labels, at most five, the
@@ -32,7 +32,7 @@ from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
-from whichway.contest.halving import gap_error
+from whichway.contest.halving import tied
 from whichway.contest.timing import processor
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
@@ -84,7 +84,7 @@ class Bench:
         return [Request(messages(prompt, e.text), decoding, data.labels) for e in rows]
 
     def lora(self, data: Set, rows: Sequence[Example], seed: int, folder: Path) -> dict[str, Any]:
-        """The recipe and checkpoint that are best on dev; what they were, and what is right on test."""
+        """The recipe that is best on dev, at the checkpoint a contest keeps; what it was, and what is right on test."""
         found = [
             self._trained(data, rows, seed, folder / f"{dropped}", dropped, times, factors)
             for dropped, times, factors in RECIPES
@@ -120,7 +120,7 @@ class Bench:
         first_dev, adapter, run = made_of[factor]
         checkpoints = [(first_dev, adapter), *((self._dev(prompt, data, a, place), a) for a in run)]
         best = max((dev for dev, _ in checkpoints), key=lambda dev: float(dev.mean()))
-        dev, adapter = [(d, a) for d, a in checkpoints if best.mean() - d.mean() <= gap_error(best, d)][-1]
+        dev, adapter = [(d, a) for d, a in checkpoints if tied(float(best.mean() - d.mean()), best, d)][-1]
         return {"word_dropout": dropped, "factor": factor, "dev": float(dev.mean())}, adapter, place
 
     def _dev(self, prompt: Prompt, data: Set, adapter: Adapter, place: Path) -> np.ndarray:

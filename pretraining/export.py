@@ -27,7 +27,8 @@ from train import STAGES, Recipe, build
 CARD = Path(__file__).with_name("card.md")
 LAST = "subjects"  # the stage whose weights have a card
 FIRST, FIRST_CHAT = 1060, 0.88  # steps of the run that `wide` starts from, and the share of them that were chat
-CHAT, COMPARED = 37e6, 260_549  # tokens of chat, and documents compared, when `near` read the whole corpus
+# When `near` read the whole corpus: tokens of chat, documents compared with the evaluation sets, those dropped for it.
+CHAT, COMPARED, DROPPED = 37e6, 260_549, 0
 
 
 def main() -> None:
@@ -88,7 +89,7 @@ def renew(card: Path, results: str) -> None:
 
 
 def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> str:
-    """The model card; every number in it is read from the run."""
+    """The model card; what the last run does not tell of the ones before is said at the top of this file."""
     corpus: dict[str, Any] = json.loads((work / "corpus.json").read_text())
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()][-5:]
     results = work / "results" / "table.md"
@@ -121,7 +122,7 @@ def card(recipe: Recipe, work: Path, step: int, parameters: int, vocab: int) -> 
         chat_tokens=CHAT / 1e6,
         share=100 * chat / CHAT,
         documents=COMPARED,
-        dropped=corpus["dropped_for_overlap"] or "none",
+        dropped=DROPPED + corpus["dropped_for_overlap"] or "none",
         results=results.read_text().strip() if results.exists() else "Not measured yet.",
         attribution=Path(__file__).with_name("attribution.md").read_text(),
     )

@@ -118,12 +118,11 @@ def _whole(done: dict[str, Any], evals: Path) -> Iterator[str]:
         data = read(evals / f"{n}.jsonl", None)
         cells = [_told(done[f"whole/{n}/zero"]), _told(done[f"whole/{n}/16-shot"])]
         for k in rows:
-            both = [[done.get(f"whole/{n}/{way} {draw}") for draw in draws(k)] for way in ("tfidf", "lora")]
-            counted, lora = ([cell for cell in cells_ if cell] for cells_ in both)
+            there = [draw for draw in draws(k) if f"whole/{n}/lora {draw}" in done]
+            counted = [done[f"whole/{n}/tfidf {draw}"] for draw in there]
+            lora = [done[f"whole/{n}/lora {draw}"] for draw in there]
             right = [cell["right"] for cell in lora]
-            cells.append(_told(counted) if counted else "")
-            cells.append(_told(right) + _how(lora, k) if lora else "")
-            cells.append(_paired(right, counted) if len(lora) == len(counted) > 0 else "")
+            cells += [_told(counted), _told(right) + _how(lora, k), _paired(right, counted)] if there else [""] * 3
         most = f"{100 * majority(data):.1f}" if data.labels else ""
         yield _line(n, str(len(data.labels) or "free"), most, *cells)
 

@@ -228,14 +228,14 @@ def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: A
     facts = {"documents": overlap.seen, "dropped_for_overlap": overlap.hit, "grams": len(overlap.grams)}
     facts |= {"chat_tokens": sum(len(d.ids) for d in chat), "counted_tokens": sum(map(len, counted))}
     (path.parent / "corpus.json").write_text(json.dumps(facts))
-    arrays = _counted(text if recipe.renewed else counted, len(tokenizer), recipe)
+    arrays = _counted([doc.ids for doc in text] if recipe.renewed else counted, len(tokenizer), recipe)
     pools = {"text": buckets(text, recipe.lengths, pad), "chat": buckets([chat[i] for i in order], recipe.lengths, pad)}
     _save(path, pools, arrays)
 
 
-def _counted(documents: Sequence[Document] | Sequence[np.ndarray], vocab: int, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Embeddings counted on these documents, and how often each token occurs in them."""
-    ids = np.concatenate([d.ids if isinstance(d, Document) else d for d in documents])
+def _counted(documents: Sequence[np.ndarray], vocab: int, recipe: Recipe) -> dict[str, np.ndarray]:
+    """Embeddings counted on these documents' tokens, and how often each token occurs in them."""
+    ids = np.concatenate(documents)
     seen = np.bincount(ids, minlength=vocab)
     if recipe.renewed:
         counts = cooccurrence(ids, vocab, recipe.window, even=True)
@@ -453,6 +453,8 @@ def main() -> None:
     parser.add_argument("--no-bf16", action="store_true", help="for processors that would emulate it")
     args = parser.parse_args()
     recipe = STAGES[args.stage]
+    if recipe.renewed and args.start is None:
+        parser.error(f"stage {args.stage} moves a finished model's embeddings: give --start")
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
     pools, counted, seen = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
     data = Data(recipe, pools)

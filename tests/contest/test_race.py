@@ -115,17 +115,40 @@ def test_of_one_trainings_checkpoints_the_latest_within_an_error_of_the_best_is_
     assert entries[picked].drop is None
 
 
-def test_a_checkpoint_a_hair_below_the_best_is_a_tie_which_the_later_wins():
-    entries, scores = checkpoints([10, 10])
-    scores[0, [19, 39]] = 1.0
-    scores[1, 59] = 1.0  # 2 rows to 1
-    rules = Rules((160,), 0.01, 0.05)
-    for entry, row in zip(entries, scores, strict=True):
-        entry.scores += row.tolist()
-    assert finalist(entries, rules) is entries[1]
+@pytest.mark.parametrize("rows", [24, 50, 100, 150, 200, 256])
+def test_a_checkpoint_one_row_below_the_best_is_a_tie_which_the_later_wins(rows):
+    rules = Rules((rows,), 0.01, 0.05, value=lambda e, n: sum(e.scores[:n]) / n)
+    for right in range(rows):
+        entries, _ = checkpoints([0, 0])
+        entries[0].scores = [1.0] * (right + 1) + [0.0] * (rows - right - 1)
+        entries[1].scores = [1.0] * right + [0.0] * (rows - right)
+        assert finalist(entries, rules) is entries[1]
     for entry in entries:
         entry.training = ""  # candidates that have nothing to do with each other
     assert finalist(entries, rules) is entries[0]
+
+
+def test_where_the_metric_is_no_mean_over_rows_the_best_checkpoint_is_kept():
+    entries, scores = checkpoints([10, 10])
+    for entry, row in zip(entries, scores, strict=True):
+        entry.scores += row.tolist()
+    better = {id(entries[0]): 0.8, id(entries[1]): 0.5}
+    rules = Rules((160,), 0.01, 0.05, value=lambda e, n: better[id(e)], sequence=False)
+    assert finalist(entries, rules) is entries[0]
+
+
+def test_when_a_later_checkpoint_takes_the_leaders_place_the_others_are_compared_with_it():
+    entries, _ = checkpoints([0, 0], rows=320)
+    others = [entrant("b", k) for k in range(4)]
+    right = np.tile(np.arange(320) % 2, (6, 1)).astype(float)
+    right[0, [2, 4]] = 1.0  # the earlier checkpoint leads
+    right[1, 2] = 1.0  # the later one is within an error of it
+    right[2:, 1] = 0.0
+    held([*entries, *others], right)
+    assert entries[0].drop.why == "halved"
+    assert entries[1].drop is None
+    live = [e for e in others if e.drop is None]
+    assert entries[1].rows >= max(e.rows for e in live)
 
 
 def test_checkpoints_of_another_training_are_no_later_ones():

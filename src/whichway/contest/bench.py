@@ -267,8 +267,8 @@ class HouseBench:
         part = candidate.weights.adapter or ""
         if part not in self.parts:
             return Entry(candidate)
-        same = digest([self.trainings[part], candidate.prompt.content, candidate.decoding])
-        return Entry(candidate, same, self.parts[part].step)
+        training = digest([self.trainings[part], candidate.prompt.content, candidate.decoding])
+        return Entry(candidate, training, self.parts[part].step)
 
     def answer(self, entry: Entry, rows: int) -> None:
         """Give an entry of the race its scores up to `rows` rows.

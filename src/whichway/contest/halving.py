@@ -22,6 +22,7 @@ import numpy as np
 from whichway.contracts import RUNGS
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate
+from whichway.verdict.stats import FloatArray
 
 FEWEST_ROWS = 256  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
 
@@ -111,13 +112,21 @@ def rank(standing: Mapping[int, Standing]) -> list[int]:
     ties = {
         i: s.loss
         for i, s in standing.items()
-        if best.value - s.value <= gap_error(best.scores, s.scores) and s.loss is not None
+        if tied(best.value - s.value, best.scores, s.scores) and s.loss is not None
     }
-    tied = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
-    return [*tied, *sorted((i for i in standing if i not in tied), key=lambda i: -standing[i].value)]
+    first = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
+    return [*first, *sorted((i for i in standing if i not in first), key=lambda i: -standing[i].value)]
 
 
-def gap_error(first: Sequence[float], second: Sequence[float]) -> float:
+def tied(gap: float, first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> bool:
+    """Whether a gap is within one standard error of two candidates' row scores.
+
+    One row more has a gap of 1/n and an error of 1/n: rounding must not decide.
+    """
+    return gap <= gap_error(first, second) + 1e-9
+
+
+def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> float:
     """One standard error of the paired difference of two candidates' row scores; 0 with fewer than two rows."""
     return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0
 

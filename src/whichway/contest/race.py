@@ -13,9 +13,9 @@ first look has at least `FIRST_LOOK` rows), and after each look but the last
 3. lets a group rest whose finalist is settled: one candidate left. Finalists of several seeds of a way go on, as one of
    them will be shipped; so does the leader, whom the others are compared with.
 
-Of the checkpoints of one training the later goes on or is kept where its value is within a standard error (of the
-paired difference) of the best one's: the rate falls to nothing at the end, so that the last steps make a model better
-far more often than worse, and a hundred dev rows cannot see it (`dev/LOG.md`).
+Of the checkpoints of one training the latest goes on, or is kept, whose value is within a standard error (over rows,
+of the paired difference) of the best one's: at rates that suit, later checkpoints are better in the mean, as the rate
+falls to nothing at the end, and a hundred dev rows seldom see it (`dev/LOG.md`).
 
 What racing cannot do is to silence a way: each group keeps a finalist, its last one standing, and every finalist
 crosses the whole test split. The verdict is made there, on full and equal rows, as without racing; racing decides only
@@ -36,7 +36,7 @@ from typing import Literal
 
 import numpy as np
 
-from whichway.contest.halving import gap_error
+from whichway.contest.halving import tied
 from whichway.nouns import Candidate, Example, Record, digest
 from whichway.verdict.sequential import paired_sequence
 
@@ -66,7 +66,7 @@ class Entry:
     """A candidate in the race, with its scores in the order of the race."""
 
     candidate: Candidate
-    training: str = ""  # of which it is a checkpoint; "" when it is none
+    training: str = ""  # of which, under which prompt and decoding, it is a checkpoint; "" when it is none
     step: int = 0  # of that training
     scores: list[float] = field(default_factory=list)  # an answer that could not be read counts 0
     records: list[Record] = field(default_factory=list)
@@ -149,7 +149,7 @@ def race(
     """Race entries; afterwards each holds its scores and, when it was dropped, why.
 
     Args:
-        entries: in the order in which they were made; the earlier is the better when equal.
+        entries: in the order in which they were made; the earlier is the better when equal, but for checkpoints.
         rules: of the race.
         answer: `answer(entry, rows)` gives an entry its scores up to `rows` rows; Stop: its way gets no more rows.
         tell: hears of every look.
@@ -170,6 +170,8 @@ def race(
         drop_worse(going, leader, rules, rows, len(entries))
         if rows in rules.looks[-1 - HALVINGS :]:
             halve(going, rules, rows)
+            if leader.drop:  # a later checkpoint of its training goes on in its place
+                leader = best([e for e in going if e.going and e.group == leader.group], rules, rows)
             rest(entries, leader)
         tell(Look(rows, len(field_), tuple(e for e in going if e.drop), sum(e.going for e in entries)))
         if not any(e.going for e in entries):
@@ -191,12 +193,18 @@ def best(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
 
 
 def pick(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
-    """The best entry, or the latest checkpoint of its training that is within a standard error of it."""
+    """The best entry, or the latest checkpoint of its training that is within a standard error of it.
+
+    Metrics that are no mean over rows have no such error: there the best is picked.
+    """
     first = best(entries, rules, rows)
-    ties = [e for e in entries if first.training and e.training == first.training and e.step > first.step]
-    top = rules.value(first, rows)
-    tied = [e for e in ties if top - rules.value(e, rows) <= gap_error(first.scores[:rows], e.scores[:rows])]
-    return max(tied, key=lambda e: e.step, default=first)
+    if not (first.training and rules.sequence):
+        return first
+    top, own = rules.value(first, rows), first.scores[:rows]
+    ties = [
+        e for e in entries if e.training == first.training and tied(top - rules.value(e, rows), own, e.scores[:rows])
+    ]
+    return max(ties, key=lambda e: e.step)
 
 
 def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, entries: int) -> None:

@@ -67,10 +67,10 @@ def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: 
 
 
 def _enter(tried: Tried, candidate: Candidate, rules: Rules, till: Till) -> None:
-    bench = tried.bench
-    entry = bench.entry(candidate)
     if f"{candidate.seed}/{candidate.id}" in tried.entries:
         return
+    bench = tried.bench
+    entry = bench.entry(candidate)
     bench.answer(entry, rules.looks[0])
     tried.entries[f"{candidate.seed}/{candidate.id}"] = entry
     tried.costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
