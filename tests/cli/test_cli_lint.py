@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -98,15 +99,28 @@ def test_test_rows_in_a_prompt_are_found_without_being_shown_to_rules(small: Pat
 
 
 def test_measure_reproduces_the_sign_of_a_planted_improvement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the embedded model, balancing examples that nearly all answer "billing" brings points."""
+    """On the embedded model, balancing examples that nearly all have one answer brings points."""
     monkeypatch.chdir(tmp_path)
     from whichway.cli.drafts import read_drafts
 
-    path = EXAMPLES / "prompts/skewed.yaml"
-    known = Known(EXAMPLES / "support/task.yaml", measure=True, calibrate=False, cache=tmp_path / "cache")
+    often, seldom = "account access", "product advice"
+    with (EXAMPLES / "support/tickets.csv").open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["team"] in (often, seldom) and "\n" not in r["text"]]
+    short = {team: [r for r in rows if r["team"] == team and len(r["text"]) < 200] for team in (often, seldom)}
+    shown = [*short[often][:9], short[seldom][0], *short[often][9:11]]
+    left = [r for r in rows if r not in shown]
+    Path("left.jsonl").write_text("".join(json.dumps(r) + "\n" for r in left), encoding="utf-8")
+    ask = "Which team of the web shop should handle this customer's message?"
+    Path("task.yaml").write_text(
+        f"data: left.jsonl\ninput: text\ntarget: team\nask: {ask}\nsplit: {{train: 0.2, dev: 0.6, test: 0.2}}\n"
+    )
+    shots = [{"text": r["text"], "answer": r["team"]} for r in shown]
+    draft = tmp_path / "skewed.yaml"
+    draft.write_text(json.dumps({"objective": ask, "labels": [often, seldom], "shots": shots}), encoding="utf-8")
+    known = Known(Path("task.yaml"), measure=True, calibrate=False, cache=tmp_path / "cache")
     with world(known) as seen:
-        scene = seen.scene(read_drafts(path)[0])
+        scene = seen.scene(read_drafts(draft)[0])
         finding = next(f for f in find(scene) if f.id == "PL025")
         assert finding.edit is not None
         effect = seen.scale.effect(scene.prompt, finding.edit.apply(scene.prompt))
-    assert effect.difference > 0
+    assert effect.low > 0
