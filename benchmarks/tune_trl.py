@@ -55,7 +55,7 @@ WIDTH = 256
 MORE = 75  # exit code: there is more to do
 HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 
-`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS`; peers as in `benchmarks/peers.txt`. {called}; LoRA of
+`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS`; peers as in `benchmarks/peers.txt`. The embedded model; LoRA of
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest, rates by successive halving, the latest checkpoint
@@ -310,7 +310,7 @@ def _over_sets(gaps: Sequence[Gap]) -> str:
     return f"{100 * statistics.mean(gap.mean for gap in gaps):+.1f}{spread}"
 
 
-def write(results: dict[str, dict[str, Any]], out: Path, called: str) -> None:
+def write(results: dict[str, dict[str, Any]], out: Path) -> None:
     """The committed table."""
     single = seed_variance([result[side] for result in results.values() for side in ("ours", "theirs")])
     averaged = seed_variance([result["soup"] for result in results.values()])
@@ -322,7 +322,7 @@ def write(results: dict[str, dict[str, Any]], out: Path, called: str) -> None:
     given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates())
     given |= {"our": len(SEEDS), "soup": SOUP, "searched": max(r["ours"]["runs"] for r in results.values())}
     given["their"] = " or ".join(map(str, sorted({len(r["theirs"]["each"]) for r in results.values()})))
-    given |= {"called": called, "lines": "\n".join(lines), "count": str(len(lines))}
+    given |= {"lines": "\n".join(lines), "count": str(len(lines))}
     given |= {"mean": _over_sets(ones), "soup_mean": _over_sets(means)}
     given["holds_rows"], given["holds"] = (sum(held) for held in zip(*(gap.holds for gap in ones), strict=True))
     given["soups_rows"], given["soups"] = (sum(held) for held in zip(*(gap.holds for gap in means), strict=True))
@@ -334,7 +334,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
     parser.add_argument("--evals", type=Path, default=Path("evals"))
-    parser.add_argument("--called", default="The embedded model", help="what the table says of it, for older weights")
     parser.add_argument("--sets", default=",".join(ASKS))
     parser.add_argument("--seeds", type=int, default=2, help="of TRL's best rate; 1 is half as slow")
     parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
@@ -348,7 +347,7 @@ def main() -> None:
             print(f"{name}: not in {args.evals}; left out", file=sys.stderr)
             continue
         results[name] = measured(name, args, door)
-        write(results, args.out, args.called)
+        write(results, args.out)
 
 
 if __name__ == "__main__":

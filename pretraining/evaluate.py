@@ -32,7 +32,7 @@ from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
-from whichway.contest.halving import tied
+from whichway.contest.halving import latest
 from whichway.contest.timing import processor
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias
@@ -119,8 +119,7 @@ class Bench:
                 run.close()  # type: ignore[attr-defined]
         first_dev, adapter, run = made_of[factor]
         checkpoints = [(first_dev, adapter), *((self._dev(prompt, data, a, place), a) for a in run)]
-        best = max((dev for dev, _ in checkpoints), key=lambda dev: float(dev.mean()))
-        dev, adapter = [(d, a) for d, a in checkpoints if tied(float(best.mean() - d.mean()), best, d)][-1]
+        dev, adapter = checkpoints[latest([dev for dev, _ in checkpoints])]
         return {"word_dropout": dropped, "factor": factor, "dev": float(dev.mean())}, adapter, place
 
     def _dev(self, prompt: Prompt, data: Set, adapter: Adapter, place: Path) -> np.ndarray:

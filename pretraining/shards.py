@@ -25,6 +25,12 @@ def read_shard(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def read_rows(corpus: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all shards of a kind, "chat" or "text", in their order."""
+    for path in sorted(corpus.glob(f"{name}-*.jsonl.zst")):
+        yield from read_shard(path)
+
+
 def row_text(row: dict[str, Any]) -> str:
     """All of a row's words: a document's text, or a chat's messages one after the other."""
     return row["text"] if "text" in row else "\n".join(m["content"] for m in row["messages"])
@@ -65,6 +71,16 @@ class Document:
 
     ids: np.ndarray  # (T,) uint16
     target: np.ndarray  # (T,) bool
+
+
+def upto(documents: Iterable[Document], tokens: float) -> Iterator[Document]:
+    """The first documents that have so many tokens together; the last one may go over."""
+    taken = 0
+    for doc in documents:
+        yield doc
+        taken += len(doc.ids)
+        if taken >= tokens:
+            return
 
 
 def encode_text(tokenizer: Any, rows: Iterable[dict[str, Any]], size: int) -> Iterator[Document]:

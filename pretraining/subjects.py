@@ -26,9 +26,8 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n+")
 SHORT, LONG = 6, 26  # words of a passage
 FEWEST = 4  # passages of a document
 HIDDEN = 0.75  # share of passages without their heading's words
-NAMED = (
-    0.75  # share of tasks whose labels are the headings; else they mean nothing and earlier turns say which is which
-)
+# Share of tasks whose labels are the headings; else they mean nothing, and earlier turns say which is which.
+NAMED = 0.75
 NEAR = {True: 0.8, False: 0.3}  # share of tasks whose subjects come from one source, by whether labels are headings
 ASKS = (
     "What is this about?",
@@ -56,20 +55,21 @@ class Section:
 
 def sections(rows: Iterable[dict[str, Any]], overlap: Callable[[str], bool]) -> dict[str, list[Section]]:
     """Sections by source; no passage that overlaps, none that stands in several documents but for the heading."""
-    found: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+    found: dict[str, list[tuple[str, dict[str, str]]]] = defaultdict(list)  # heading; sentences, each without its words
     count: Counter[str] = Counter()
     for row in rows:
         first, _, body = row["text"].partition("\n")
         body = body.removeprefix("A: ")
         heading = _heading(first)
-        kept = dict.fromkeys(s.strip() for s in SENTENCE.split(body) if _readable(s) and not overlap(s))
-        count.update({_bare(s, heading) for s in kept})
-        found[row["source"]].append((heading, list(kept)))
+        sentences = (s.strip() for s in SENTENCE.split(body) if _readable(s) and not overlap(s))
+        bare = {s: _bare(s, heading) for s in sentences}
+        count.update(set(bare.values()))
+        found[row["source"]].append((heading, bare))
     made = {
         source: [
             Section(heading, tuple(own))
-            for heading, sentences in documents
-            if len(own := [s for s in sentences if count[_bare(s, heading)] == 1]) >= FEWEST
+            for heading, bare in documents
+            if len(own := [s for s, rest in bare.items() if count[rest] == 1]) >= FEWEST
         ]
         for source, documents in sorted(found.items())
     }

@@ -30,7 +30,7 @@ import attention
 import episodes
 import subjects
 from embed import cooccurrence, embeddings, renewed, vectors
-from shards import Document, Overlap, Packed, buckets, encode_chat, encode_text, read_shard, row_text
+from shards import Overlap, Packed, buckets, encode_chat, encode_text, read_rows, row_text, upto
 from whichway.engine import heap, rates
 
 # Share of a task's rows that is used. The model is to follow a list of labels, to learn from examples and to keep to a
@@ -185,8 +185,7 @@ def _save(path: Path, pools: dict[str, Pool], arrays: dict[str, Any]) -> None:
 def _own(corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> Pool:
     """Our own rows, made of the corpus' labelled texts; what overlaps with the evaluation sets is left out."""
     overlap = Overlap(evals)
-    rows = (row for path in sorted(corpus.glob("chat-*.jsonl.zst")) for row in read_shard(path))
-    sources = episodes.pools(rows, overlap)
+    sources = episodes.pools(read_rows(corpus, "chat"), overlap)
     made = [
         *episodes.learning(sources, recipe.learning, recipe.seed),
         *episodes.nearest(sources, recipe.nearest, recipe.seed),
@@ -200,31 +199,21 @@ def _own(corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> Pool:
 
 def _subjects(corpus: Path, overlap: Overlap, recipe: Recipe) -> Iterator[dict[str, Any]]:
     if recipe.subjects:
-        rows = (row for path in sorted(corpus.glob("text-*.jsonl.zst")) for row in read_shard(path))
-        found = subjects.sections((row for row in rows if row["source"] not in NOVELS), overlap)
+        rows = (row for row in read_rows(corpus, "text") if row["source"] not in NOVELS)
+        found = subjects.sections(rows, overlap)
         yield from subjects.tasks(found, SUBJECTS, recipe.subjects, recipe.seed)
 
 
 def _prepare(path: Path, corpus: Path, evals: Path, recipe: Recipe, tokenizer: Any) -> None:
     overlap = Overlap(evals)
     pad = tokenizer.pad_token_id
-    chat: list[Document] = []
-    taken = 0
-    for doc in encode_chat(tokenizer, _rows(corpus, "chat", recipe, overlap), recipe.context):
-        chat.append(doc)
-        taken += len(doc.ids)
-        if taken >= recipe.chat_tokens:
-            break
+    chat = list(
+        upto(encode_chat(tokenizer, _rows(corpus, "chat", recipe, overlap), recipe.context), recipe.chat_tokens)
+    )
     order = np.random.default_rng(recipe.seed).permutation(len(chat))
-    text, counted = [], [doc.ids for doc in chat]
-    left = recipe.counted
-    for doc in encode_text(tokenizer, _rows(corpus, "text", recipe, overlap), recipe.text_size):
-        if left > recipe.counted - recipe.text_tokens:
-            text.append(doc)
-        counted.append(doc.ids)
-        left -= len(doc.ids)
-        if left <= 0:
-            break
+    plain = list(upto(encode_text(tokenizer, _rows(corpus, "text", recipe, overlap), recipe.text_size), recipe.counted))
+    text = list(upto(plain, recipe.text_tokens))
+    counted = [doc.ids for doc in (*chat, *plain)]
     facts = {"documents": overlap.seen, "dropped_for_overlap": overlap.hit, "grams": len(overlap.grams)}
     facts |= {"chat_tokens": sum(len(d.ids) for d in chat), "counted_tokens": sum(map(len, counted))}
     (path.parent / "corpus.json").write_text(json.dumps(facts))
@@ -237,21 +226,21 @@ def _counted(documents: Sequence[np.ndarray], vocab: int, recipe: Recipe) -> dic
     """Embeddings counted on these documents' tokens, and how often each token occurs in them."""
     ids = np.concatenate(documents)
     seen = np.bincount(ids, minlength=vocab)
+    counts = cooccurrence(ids, vocab, recipe.window, even=recipe.renewed > 0)
     if recipe.renewed:
-        counts = cooccurrence(ids, vocab, recipe.window, even=True)
-        return {"embeddings": vectors(counts, recipe.renewed, recipe.seed).numpy(), "seen": seen}
-    counts = cooccurrence(ids, vocab, recipe.window)
-    return {"embeddings": embeddings(counts, recipe.hidden, recipe.shift, recipe.seed).numpy(), "seen": seen}
+        found = vectors(counts, recipe.renewed, recipe.seed)
+    else:
+        found = embeddings(counts, recipe.hidden, recipe.shift, recipe.seed)
+    return {"embeddings": found.numpy(), "seen": seen}
 
 
 def _rows(corpus: Path, name: str, recipe: Recipe, overlap: Overlap) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng((recipe.seed, len(name)))
-    for path in sorted(corpus.glob(f"{name}-*.jsonl.zst")):
-        for row in read_shard(path):
-            if name == "text" and recipe.text_sources and row["source"] not in recipe.text_sources:
-                continue
-            if rng.random() < SHARES.get(row.get("task", ""), 1.0) and not overlap(row_text(row)):
-                yield row
+    for row in read_rows(corpus, name):
+        if name == "text" and recipe.text_sources and row["source"] not in recipe.text_sources:
+            continue
+        if rng.random() < SHARES.get(row.get("task", ""), 1.0) and not overlap(row_text(row)):
+            yield row
 
 
 def batches(pool: Pool, recipe: Recipe, part: int) -> list[tuple[int, np.ndarray]]:
@@ -464,13 +453,13 @@ def main() -> None:
     if args.start is not None:
         finished = AutoModelForCausalLM.from_pretrained(args.start, dtype=torch.float32)
         model.load_state_dict(finished.state_dict())
-    if recipe.renewed:
+    checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
+    if recipe.renewed and not checkpoint.exists():
         table = model.model.embed_tokens.weight
         with torch.no_grad():
             table.copy_(renewed(table, counted, seen))
     model.to(device)
     optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden))
-    checkpoint, log = args.work / "checkpoint.pt", args.work / "log.jsonl"
     done = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)

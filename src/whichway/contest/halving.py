@@ -126,6 +126,13 @@ def tied(gap: float, first: Sequence[float] | FloatArray, second: Sequence[float
     return gap <= gap_error(first, second) + 1e-9
 
 
+def latest(scores: Sequence[Sequence[float] | FloatArray]) -> int:
+    """Of one training's checkpoints, in their order, the last whose mean ties with the best one's."""
+    means = [float(np.mean(rows)) for rows in scores]
+    top = means.index(max(means))
+    return max(i for i, rows in enumerate(scores) if tied(means[top] - means[i], scores[top], rows))
+
+
 def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> float:
     """One standard error of the paired difference of two candidates' row scores; 0 with fewer than two rows."""
     return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0

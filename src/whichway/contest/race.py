@@ -36,7 +36,7 @@ from typing import Literal
 
 import numpy as np
 
-from whichway.contest.halving import tied
+from whichway.contest.halving import latest
 from whichway.nouns import Candidate, Example, Record, digest
 from whichway.verdict.sequential import paired_sequence
 
@@ -200,11 +200,8 @@ def pick(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
     first = best(entries, rules, rows)
     if not (first.training and rules.sequence):
         return first
-    top, own = rules.value(first, rows), first.scores[:rows]
-    ties = [
-        e for e in entries if e.training == first.training and tied(top - rules.value(e, rows), own, e.scores[:rows])
-    ]
-    return max(ties, key=lambda e: e.step)
+    own = sorted((e for e in entries if e.training == first.training), key=lambda e: e.step)
+    return own[latest([e.scores[:rows] for e in own])]
 
 
 def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, entries: int) -> None:
