@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from train import STAGES, Recipe, build
+from recipes import STAGES, Recipe
+from train import build
 
 CARD = Path(__file__).with_name("card.md")
 LAST = "subjects"  # the stage whose weights have a card
