@@ -119,7 +119,8 @@ class Bench:
                 run.close()  # type: ignore[attr-defined]
         first_dev, adapter, run = made_of[factor]
         checkpoints = [(first_dev, adapter), *((self._dev(prompt, data, a, place), a) for a in run)]
-        dev, adapter = checkpoints[latest([dev for dev, _ in checkpoints])]
+        scores = [dev for dev, _ in checkpoints]
+        dev, adapter = checkpoints[latest([float(dev.mean()) for dev in scores], scores)]
         return {"word_dropout": dropped, "factor": factor, "dev": float(dev.mean())}, adapter, place
 
     def _dev(self, prompt: Prompt, data: Set, adapter: Adapter, place: Path) -> np.ndarray:

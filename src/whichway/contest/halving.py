@@ -126,11 +126,10 @@ def tied(gap: float, first: Sequence[float] | FloatArray, second: Sequence[float
     return gap <= gap_error(first, second) + 1e-9
 
 
-def latest(scores: Sequence[Sequence[float] | FloatArray]) -> int:
-    """Of one training's checkpoints, in their order, the last whose mean ties with the best one's."""
-    means = [float(np.mean(rows)) for rows in scores]
-    top = means.index(max(means))
-    return max(i for i, rows in enumerate(scores) if tied(means[top] - means[i], scores[top], rows))
+def latest(values: Sequence[float], scores: Sequence[Sequence[float] | FloatArray]) -> int:
+    """Of one training's checkpoints, in their order, the last whose value ties with the best one's."""
+    top = values.index(max(values))
+    return max(i for i, value in enumerate(values) if tied(values[top] - value, scores[top], scores[i]))
 
 
 def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> float:

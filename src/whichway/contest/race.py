@@ -201,7 +201,7 @@ def pick(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
     if not (first.training and rules.sequence):
         return first
     own = sorted((e for e in entries if e.training == first.training), key=lambda e: e.step)
-    return own[latest([e.scores[:rows] for e in own])]
+    return own[latest([rules.value(e, rows) for e in own], [e.scores[:rows] for e in own])]
 
 
 def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, entries: int) -> None:
