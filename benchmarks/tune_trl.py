@@ -39,6 +39,7 @@ from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
 from whichway.tasks import metrics
+from whichway.ways.tune_lora import Options
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "pretraining"))
@@ -50,7 +51,7 @@ OPEN = {"restaurant_slots"}
 TRAIN, DEV, TEST = 192, 150, 500
 EPOCHS, BATCH, CHECKPOINTS, SEEDS = 4, 8, 4, (0, 1, 2)
 SOUP = 3  # trainings in the column of averages
-FACTORS = (0.25, 0.63, 1.6, 4.0)  # times the rule of thumb for the model's width: what `tune_lora` searches
+FACTORS = sorted(Options().factors)  # times the rule of thumb for the model's width: what `tune_lora` searches
 WIDTH = 256
 MORE = 75  # exit code: there is more to do
 HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
@@ -109,7 +110,7 @@ def rates() -> list[float]:
 def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0, soup: int = 1) -> dict[str, Any]:
     """A contest with `tune_lora` alone; test scores, seed by seed and row by row. `rate` 0: searched."""
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
-    given |= {"rate": rate} if rate else {"factors": FACTORS, "soup": soup}
+    given |= {"rate": rate} if rate else {"soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
     house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)

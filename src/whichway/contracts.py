@@ -219,11 +219,12 @@ class Bench(Protocol):
         ...
 
     def halve(self, trials: Sequence[Callable[[], Iterator[Candidate]]], shares: Sequence[float]) -> int:
-        """Which of several trainings deserves its whole run: successive halving on the task's metric, then the loss.
+        """Which of several trainings deserves its whole run: successive halving on the task's metric.
 
         Args:
-            trials: each starts a training, or takes it up where it was left, and yields a candidate at every
-                checkpoint. It is called again after each rung; what was trained and answered before costs nothing more.
+            trials: the likeliest to be the best first; ties go to the earlier one. Each starts a training, or takes it
+                up where it was left, and yields a candidate at every checkpoint. It is called again after each rung;
+                what was trained and answered before costs nothing more.
             shares: of the steps at each checkpoint, ascending; the last is 1.
 
         Returns:

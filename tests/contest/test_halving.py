@@ -30,9 +30,9 @@ def trial(name: str, reached: Counter[str], fails_at: int | None = None):
     return start
 
 
-def stand(value: float, loss: float | None = None, rows: int = 64) -> Standing:
+def stand(value: float, rows: int = 64) -> Standing:
     right = round(value * rows)
-    return Standing(value, (1.0,) * right + (0.0,) * (rows - right), loss)
+    return Standing(value, (1.0,) * right + (0.0,) * (rows - right))
 
 
 def thinned(names: str, standing, fails: dict[str, int] | None = None):
@@ -53,7 +53,7 @@ def test_rungs_are_the_first_checkpoints_behind_their_shares(checkpoints, wanted
 
 @pytest.mark.parametrize(("names", "runs"), [("abc", 1.9), ("abcd", 2.2)])
 def test_losers_are_left_at_their_rung_and_the_cost_is_2_2_runs_at_most(names, runs):
-    found, reached, _ = thinned(names, lambda name, share: stand(ord(name) / 128))
+    found, reached, _ = thinned(names, lambda name, share: stand((ord(name) - 96) / 5))
     assert found.kept == len(names) - 1
     assert found.runs == pytest.approx(runs)
     assert runs <= 2.2
@@ -68,9 +68,16 @@ def test_a_training_too_short_for_all_its_checkpoints_stands_by_its_last_one():
     assert found.kept == 1
 
 
-def test_ties_go_to_the_lower_loss_and_then_to_the_lower_rate():
-    assert thinned("abc", lambda name, share: stand(0.5, {"a": 2.0, "b": 1.0, "c": 1.5}[name]))[0].kept == 1
+def test_ties_go_to_the_trial_that_was_named_first():
     assert thinned("abc", lambda name, share: stand(0.5))[0].kept == 0
+    assert thinned("abc", lambda name, share: stand({"a": 31, "b": 30, "c": 32}[name] / 64))[0].kept == 0
+
+
+def test_who_leads_clearly_at_the_second_rung_overtakes_the_first_named():
+    def standing(name: str, share: float) -> Standing:
+        return stand(0.5 if share < 0.5 else {"a": 0.5, "b": 0.8}[name])
+
+    assert thinned("abc", standing)[0].kept == 1
 
 
 def test_a_trial_that_fails_is_out_and_all_of_them_fail_the_way():
@@ -96,11 +103,12 @@ def test_an_empty_purse_leaves_the_leader():
         thinned("abc", lambda name, share: broke(name, share))
 
 
-def test_a_row_more_is_a_tie_that_the_loss_breaks_and_ten_rows_are_not():
-    assert rank({0: stand(54 / 64, 0.56), 1: stand(53 / 64, 0.51)}) == [1, 0]
-    assert rank({0: stand(54 / 64, 0.56), 1: stand(44 / 64, 0.51)}) == [0, 1]
-    assert rank({0: stand(53 / 64), 1: stand(54 / 64)}) == [1, 0]  # no loss: the metric alone
-    assert rank({0: stand(0.2, 0.1), 1: stand(0.8, 0.9), 2: stand(0.8, 0.8)}) == [2, 1, 0]
+def test_two_standard_errors_are_a_tie_and_more_is_not():
+    assert rank({0: stand(53 / 64), 1: stand(54 / 64)}) == [0, 1]
+    assert rank({0: stand(51 / 64), 1: stand(54 / 64)}) == [0, 1]  # 3 rows differ: 1.8 standard errors
+    assert rank({0: stand(50 / 64), 1: stand(54 / 64)}) == [1, 0]  # 4 rows: 2.05
+    assert rank({0: stand(0.2), 1: stand(0.8), 2: stand(0.8)}) == [1, 2, 0]
+    assert rank({0: stand(0.2), 1: stand(0.1), 2: stand(0.8)}) == [2, 0, 1]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,6 @@ from whichway.nouns import (
     Adapter,
     Budget,
     Candidate,
-    Decoding,
     Example,
     Practice,
     Prompt,
@@ -353,7 +352,7 @@ class HouseBench:
             self._buy("train", name, things, checkpoint=failure.checkpoint, reason=failure.reason)
 
     def _standing(self, candidate: Candidate, share: float) -> Standing:
-        """The task's metric on a share of the dev rows, and the loss where labels are scored."""
+        """The task's metric on a share of the dev rows."""
         whole = len(self._order)
         count = max(min(FEWEST_ROWS, whole), math.ceil(share * whole)) if self._till.settings.race else whole
         self.rung_rows[0] += count
@@ -361,11 +360,8 @@ class HouseBench:
         rows = self._order[:count]
         records = self.score(candidate, rows)
         value = total(self._till.house.metric, rows, records)
-        known = self._logprobs(candidate, rows)
-        loss = -sum(known) / len(known) if known else None
-        told = "" if loss is None else f", loss {loss:.3f}"
-        self.say(f"{candidate.note}: dev {value:.3f}{told} on {count} rows")
-        return Standing(value, tuple(r.score or 0.0 for r in records), loss)
+        self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
+        return Standing(value, tuple(r.score or 0.0 for r in records))
 
     def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
@@ -392,23 +388,13 @@ class HouseBench:
 
     def _keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
         backend = self._backend(candidate.weights.backend)
-        requests = (request for e in examples for request in self._questions(candidate, e, False))
+        requests = (request for e in examples for request in self._questions(candidate, e))
         return {reply_key(backend.version, candidate.weights, r) for r in requests}
 
-    def _questions(self, candidate: Candidate, example: Example, wanted: bool, repeat: int = 0) -> tuple[Request, ...]:
+    def _questions(self, candidate: Candidate, example: Example, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
         bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
-        return questions(bare, example.text, self._choices(candidate, example, wanted), repeat)
-
-    def _logprobs(self, candidate: Candidate, rows: Sequence[Example]) -> list[float]:
-        """Of the wanted answers: among the labels, or per token where answers are written; of those that are known."""
-        if candidate.decoding.mode == "generate":
-            asked = replace(candidate, decoding=Decoding("likelier_per_token"))
-            said = self._answers(asked, rows, "ask", wanted=True)
-        else:
-            said = self._answers(candidate, rows, "ask")
-        scores = [reply.scores.get(e.target) for e, (reply, _) in zip(rows, said, strict=True)]
-        return [s for s in scores if s is not None]
+        return questions(bare, example.text, self._choices(candidate, example), repeat)
 
     def _judged(
         self,
@@ -429,26 +415,23 @@ class HouseBench:
         self._till.write_records(records)
         return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
-    def _choices(self, candidate: Candidate, example: Example, wanted: bool) -> tuple[str, ...]:
+    def _choices(self, candidate: Candidate, example: Example) -> tuple[str, ...]:
         """What may be answered; nothing when answers are written. Sorted, so that the order tells nothing."""
         if candidate.decoding.mode == "choose":
             return self._practice.labels
         if candidate.decoding.mode == "generate":
             return ()
-        other = None if wanted else example.rejected
+        other = example.rejected
         return (example.target,) if other is None else tuple(sorted((example.target, other)))
 
     def _answers(
-        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0, wanted: bool = False
+        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
     ) -> Iterator[tuple[Reply, bool]]:
-        """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts.
-
-        `wanted`: ask for the score of the wanted answer alone.
-        """
+        """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts."""
         backend, till = self._backend(candidate.weights.backend), self._till
         for start in range(0, len(examples), CHUNK):
             rows = examples[start : start + CHUNK]
-            requests = [request for e in rows for request in self._questions(candidate, e, wanted, repeat)]
+            requests = [request for e in rows for request in self._questions(candidate, e, repeat)]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._check_purse(keys)

@@ -5,9 +5,10 @@ from its checkpoint, it does not start again. Four trials with rungs at 0.3 and 
 1.9; at a quarter, right behind the warm-up, high rates cannot be judged yet (`benchmarks/results/rate_search.md`).
 Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
 
-Trials are compared by the task's metric. Those within one standard error (of the paired difference) of the best are a
-tie, which the loss on the same rows breaks: it moves before the metric does and is far less noisy, and a rung has few
-rows. In `dev/LOG.md`: two of five tasks where one row of 64 had decided for the worse rate.
+Trials are compared by the task's metric. Those within two standard errors (of the paired difference) of the best are a
+tie, which the earlier trial wins: whoever starts them says so which one is likeliest to be the best. A rung has few
+rows, and half-way the rates have not fallen yet, so that the loss there favours low ones: it is a worse judge of where
+a training will end than what is known beforehand (`benchmarks/results/rate_search.md`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from whichway.nouns import Candidate
 from whichway.verdict.stats import FloatArray
 
 FEWEST_ROWS = 256  # dev rows at a rung, where there are so many: a rate is chosen for all seeds
+TIE = 2.0  # standard errors within which trials are level
 
 Trial = Callable[[], Iterator[Candidate]]
 
@@ -35,7 +37,6 @@ class Standing:
 
     value: float  # the task's metric; higher is better
     scores: tuple[float, ...]  # row by row
-    loss: float | None  # nats per row; None where answers are written
 
 
 Measure = Callable[[Candidate, float], Standing]  # of a candidate after a share of the steps
@@ -72,7 +73,8 @@ def thin(
     """Thin trials out until one is left.
 
     Args:
-        trials: each starts a training, or takes it up again, and yields a candidate at every checkpoint.
+        trials: each starts a training, or takes it up again, and yields a candidate at every checkpoint; the likeliest
+            to be the best first.
         shares: of the steps at each checkpoint.
         measure: standing of a candidate after a share of the steps.
         say: hears of trials that fail.
@@ -106,24 +108,23 @@ def thin(
     return Thinned(live[0], sum(reached), len(trials))
 
 
-def rank(standing: Mapping[int, Standing]) -> list[int]:
-    """Trials from best to worst; the earlier first when equal."""
+def rank(standing: Mapping[int, Standing], errors: float = TIE) -> list[int]:
+    """Trials from best to worst; of those within so many standard errors of the best, the earlier first."""
     best = max(standing.values(), key=lambda s: s.value)
-    ties = {
-        i: s.loss
-        for i, s in standing.items()
-        if tied(best.value - s.value, best.scores, s.scores) and s.loss is not None
-    }
-    first = sorted(ties, key=lambda i: ties[i]) if best.loss is not None else []
-    return [*first, *sorted((i for i in standing if i not in first), key=lambda i: -standing[i].value)]
+    level = [
+        i for i in sorted(standing) if tied(best.value - standing[i].value, best.scores, standing[i].scores, errors)
+    ]
+    return [*level, *sorted(standing.keys() - level, key=lambda i: (-standing[i].value, i))]
 
 
-def tied(gap: float, first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> bool:
-    """Whether a gap is within one standard error of two candidates' row scores.
+def tied(
+    gap: float, first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray, errors: float = 1.0
+) -> bool:
+    """Whether a gap is within so many standard errors of two candidates' row scores.
 
     One row more has a gap of 1/n and an error of 1/n: rounding must not decide.
     """
-    return gap <= gap_error(first, second) + 1e-9
+    return gap <= errors * gap_error(first, second) + 1e-9
 
 
 def latest(values: Sequence[float], scores: Sequence[Sequence[float] | FloatArray]) -> int:

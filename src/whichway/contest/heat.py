@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from whichway.contest.halving import Standing, rank
+from whichway.contest.halving import tied
 from whichway.contest.race import Entry, Rules, drop_worse
 from whichway.contracts import Runner
 from whichway.errors import BudgetSpent
@@ -27,6 +27,16 @@ class Lane:
 
     entry: Entry
     losses: list[float] = field(default_factory=list)  # nats, where labels are scored
+
+    @property
+    def mean(self) -> float:
+        """Of its scores."""
+        return sum(self.entry.scores) / len(self.entry.scores) if self.entry.scores else 0.0
+
+    @property
+    def loss(self) -> float:
+        """Mean of its losses; 0 where there are none."""
+        return sum(self.losses) / len(self.losses) if self.losses else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +156,21 @@ def _order(lanes: Sequence[Lane]) -> list[Lane]:
         groups.setdefault(_unbiased(lane), []).append(lane)
     firsts, twins = list[Lane](), list[Lane]()
     for group in groups.values():
-        places = rank({place: _standing(lane) for place, lane in enumerate(group)})
-        firsts.append(group[places[0]])
-        twins += [group[place] for place in places[1:]]
+        first = _first(group)
+        firsts.append(first)
+        twins += [lane for lane in group if lane is not first]
     return [*sorted(firsts, key=_merit), *sorted(twins, key=_merit)]
 
 
+def _first(group: Sequence[Lane]) -> Lane:
+    """The best of one prompt's."""
+    best = min(group, key=lambda lane: -lane.mean)
+    level = [lane for lane in group if tied(best.mean - lane.mean, best.entry.scores, lane.entry.scores)]
+    return min(level, key=lambda lane: lane.loss) if all(lane.losses for lane in group) else best
+
+
 def _merit(lane: Lane) -> tuple[float, float]:
-    standing = _standing(lane)
-    return -standing.value, 0.0 if standing.loss is None else standing.loss
-
-
-def _standing(lane: Lane) -> Standing:
-    scores = lane.entry.scores
-    loss = sum(lane.losses) / len(lane.losses) if lane.losses else None
-    return Standing(sum(scores) / len(scores) if scores else 0.0, tuple(scores), loss)
+    return -lane.mean, lane.loss
 
 
 def _ranked(going: Sequence[Lane], gone: Sequence[tuple[Lane, str]], heat: Heat) -> list[Runner]:
