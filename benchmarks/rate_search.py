@@ -51,7 +51,7 @@ EPOCHS, BATCH = 5.0, 16
 HEAD = """# Which learning rate a search picks, and what its pick loses
 
 `python benchmarks/rate_search.py --tasks TASKS`: the embedded model, LoRA, {train} training rows, {steps} steps, judged
-on {dev} dev rows; the pick's value is its whole run on {test} test rows, {seeds} seed(s). Rates are factors of the rule
+on {dev} dev rows; the pick's value is its whole run on {test} test rows, {seeds} seeds. Rates are factors of the rule
 of thumb. "Both": accuracy, and the loss among those within a standard error of the best (or two); "prior": the rate
 nearest to {prior} among those within one, two or three. "Lost": to the rate that is best in hindsight. Tasks: rows of
 evaluation sets that no other table tests on.

@@ -60,13 +60,14 @@ HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest, rates by successive halving, the latest checkpoint
-within a standard error of the best on the same dev rows (both sides' checkpoints on all of them: `--no-race`). Seeds of the winner: ours {our}, TRL {their}. Test scores in percent, mean of the seeds, with standard
-errors over rows. The gap has two standard errors: over rows (paired), and over rows and seeds, which is that of a
+within a standard error of the best on the same dev rows (both sides' checkpoints on all of them: `--no-race`). Seeds of
+the winner: ours {our}, TRL {their}. Test scores in percent, mean of the seeds, with standard errors over rows. The gap has two standard errors: over rows (paired), and over rows and seeds, which is that of a
 comparison of two methods: a training's score differs by {seeds} points between seeds (standard deviation, pooled over
 all sets and both sides' single trainings), and the same rows cannot tell that apart. The last column is the same training without a
 search, at the rate that TRL found best: what is missing there to the column "ours" is the search's, not the training's.
-"Averaged" is `tune_lora.soup = {soup}`: at the rate found, {soup} trainings in different orders from one start, averaged into
-one adapter, for each of {our} seeds. A seed of it costs {soup} runs beside the search's {searched}; TRL's sweep costs four.
+Which rate wins where dev cannot tell rates apart (1.6 times the rule of thumb) was chosen on other rows, also of four of
+these sets (`rate_search.md`). "Averaged" is `tune_lora.soup = {soup}`: at the rate found, {soup} trainings in different
+orders from one start, averaged into one adapter, for each of {our} seeds. A seed of it costs {soup} runs beside the search's {searched}; TRL's sweep costs four.
 All runs have {steps} steps (`tune_lora` itself takes 100 at least), because TRL needs hours for more.
 
 | set | test rows | TRL + PEFT | ours | ours − TRL | error, rows | error, rows and seeds | within one, or above: rows | rows and seeds | averaged | averaged − TRL | error, rows | error, rows and seeds | within one, or above: rows | rows and seeds | TRL's rate, checkpoint | our rates | search, in whole runs | ours at TRL's rate |

@@ -6,9 +6,9 @@ from its checkpoint, it does not start again. Four trials with rungs at 0.3 and 
 Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
 
 Trials are compared by the task's metric. Those within two standard errors (of the paired difference) of the best are a
-tie, which the earlier trial wins: whoever starts them says so which one is likeliest to be the best. A rung has few
-rows, and half-way the rates have not fallen yet, so that the loss there favours low ones: it is a worse judge of where
-a training will end than what is known beforehand (`benchmarks/results/rate_search.md`).
+tie, which the earlier trial wins: whoever starts them names the likeliest to be the best first. A rung has few rows,
+and the loss there favours low rates: it is a worse judge of where a training will end than what is known beforehand
+(`benchmarks/results/rate_search.md`, `dev/LOG.md`).
 """
 
 from __future__ import annotations

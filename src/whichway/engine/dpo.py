@@ -13,15 +13,14 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from whichway.engine import forward
-from whichway.engine.learn import Run, row_losses
+from whichway.engine import forward, learn
 from whichway.engine.live import Encoded
 from whichway.engine.options import DpoOptions
 
 _TOKENS = 1024  # that the reference reads at once
 
 
-class PairRun(Run):
+class PairRun(learn.Run):
     """A training on pairs of rows."""
 
     unit = 2
@@ -31,7 +30,7 @@ class PairRun(Run):
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
         assert isinstance(self.given, DpoOptions)
-        losses = row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
+        losses = learn.row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
         said = -torch.stack([part.sum() for part in torch.split(losses, [len(row.answer) for row in rows])])
         known = [self._reference[_key(row)] for row in rows]
         gained = said - torch.tensor(known, dtype=said.dtype, device=said.device)
