@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from whichway.cli.house import family, ways
 from whichway.contest import House, Outcome, run
 from whichway.contest.folder import read_candidates, read_records
 from whichway.errors import WayFailed
-from whichway.nouns import Reply, Request, Task
+from whichway.nouns import MetricSpec, Reply, Request, Task
 from whichway.report import html
 
 
@@ -127,6 +128,16 @@ def test_shots_of_each_kind_come_from_train_for_each_seed(kind: str, tmp_path: P
         assert any(p.shots == q.shots[::-1] for p in prompts for q in prompts if p != q)
     if kind == "contrastive":
         assert all(a.answer != b.answer for p in prompts for a, b in zip(p.shots[::2], p.shots[1::2], strict=True))
+
+
+def test_shots_as_they_come_are_chosen_for_each_row_too_and_free_text_has_random_ones(task: Task) -> None:
+    way = importlib.import_module("whichway.ways.prompt_shots")
+    bench = SimpleNamespace(base=make_house(task).base, seeds=(0,))
+    free = replace(task, labels=(), metric=MetricSpec("exact_match"))
+    for asked, fixed in ((task, "balanced"), (free, "random")):
+        found = list(way.adapt(asked.practice(), bench, way.Options(calibrate=0)))
+        assert [(c.prompt.nearest, len(c.prompt.shots)) for c in found] == [(0, 4), (4, 0), (0, 12), (12, 0)]
+        assert all(fixed in c.note for c in found if not c.prompt.nearest)
 
 
 def test_contrastive_shots_want_a_confusion(tmp_path: Path, task: Task) -> None:

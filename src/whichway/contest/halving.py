@@ -108,13 +108,15 @@ def thin(
     return Thinned(live[0], sum(reached), len(trials))
 
 
-def rank(standing: Mapping[int, Standing], errors: float = TIE) -> list[int]:
-    """Trials from best to worst; of those within so many standard errors of the best, the earlier first."""
+def rank(standing: Mapping[int, Standing]) -> list[int]:
+    """Trials from best to worst; of those that are level with the best, the earlier first."""
     best = max(standing.values(), key=lambda s: s.value)
-    level = [
-        i for i in sorted(standing) if tied(best.value - standing[i].value, best.scores, standing[i].scores, errors)
-    ]
+    level = [i for i in sorted(standing) if _level(best, standing[i])]
     return [*level, *sorted(standing.keys() - level, key=lambda i: (-standing[i].value, i))]
+
+
+def _level(best: Standing, other: Standing) -> bool:
+    return tied(best.value - other.value, best.scores, other.scores, TIE)
 
 
 def tied(

@@ -4,8 +4,10 @@ Ways, bench, race, halving, purses and books are the real ones, so the estimate 
 for ways that nobody has thought of here. Only the doors to models are replaced: an answer is made up, a training makes
 nothing, and their seconds come from a probe of the real model (`timing.py`).
 
-Made-up answers are right on the same share of rows for all candidates, so that the race drops nobody for being worse
-and only halves; every way passes its gate. The contest is rehearsed a second time without racing: its ceiling.
+Made-up answers are right on nearly the same share of rows for all candidates, so that the race drops nobody for being
+worse and only halves; every way passes its gate. It is a little larger where a training ends and where each row is
+shown examples of its own, as those mostly become finalists, and are dear. The contest is rehearsed a second time
+without racing: its ceiling.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ FILE = "estimate.json"
 TIMINGS = "timings.json"
 WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
 RIGHT = 0.6  # share of rows that every made-up answer gets right
-RISE = 0.1  # more of them at the end of a training
+RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
 CHARACTERS_PER_TOKEN = 3.0  # careful: most texts have four
 
 
@@ -242,31 +244,32 @@ class Improvised:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """The wanted label on the same rows for everybody, else the first other one."""
-        seconds = self._seconds(requests)
-        return [self._chosen(request, seconds) for request in requests]
+        seconds, share = self._seconds(requests), self._share(requests)
+        return [self._chosen(request, seconds, share) for request in requests]
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """The wanted answer, or nothing."""
-        seconds = self._seconds(requests)
-        return [Reply(self.stage.gold.get(self._row(r), "?"), seconds=seconds) for r in requests]
+        seconds, share = self._seconds(requests), self._share(requests)
+        return [Reply(self.stage.gold.get(self._row(r, share), "?"), seconds=seconds) for r in requests]
 
-    def _chosen(self, request: Request, seconds: float) -> Reply:
+    def _chosen(self, request: Request, seconds: float, share: float) -> Reply:
         row, labels = self.stage.row(request), request.labels
         gold = self.stage.gold.get(row)
         others = [label for label in labels if label != gold]
-        answer = gold if gold in labels and (self._right(row) or not others) else others[0]
+        answer = gold if gold in labels and (_right(row, share) or not others) else others[0]
         level = math.log(0.4 / max(1, len(labels) - 1))
         scores = {label: math.log(0.6) if label == answer else level for label in labels}
         return Reply(str(answer), seconds=seconds, scores=scores)
 
-    def _row(self, request: Request) -> str:
+    def _row(self, request: Request, share: float) -> str:
         """The row where its answer is right, else one that is none."""
         row = self.stage.row(request)
-        return row if self._right(row) else ""
+        return row if _right(row, share) else ""
 
-    def _right(self, row: str) -> bool:
-        share = RIGHT + RISE * self.stage.parts.get(self.weights.adapter or "", 0.0)
-        return int(digest(["rehearsed", row], 8), 16) / 16**8 < share
+    def _share(self, requests: Sequence[Request]) -> float:
+        """Of rows that are answered rightly."""
+        own = len({request.messages[:-1] for request in requests}) > 1
+        return RIGHT + RISE * max(float(own), self.stage.parts.get(self.weights.adapter or "", 0.0))
 
     def _seconds(self, requests: Sequence[Request]) -> float:
         """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not."""
@@ -288,3 +291,7 @@ class Improvised:
         key = digest([self.weights.key, head, told])
         new, self.stage.prompt = key != self.stage.prompt, key
         return new
+
+
+def _right(row: str, share: float) -> bool:
+    return int(digest(["rehearsed", row], 8), 16) / 16**8 < share

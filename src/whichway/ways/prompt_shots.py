@@ -40,7 +40,7 @@ class Options:
     counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try"})
     draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
     kinds: tuple[Choice, ...] = field(
-        default=("balanced", "random"),
+        default=("balanced", "knn"),
         metadata={
             "help": "random, balanced (over the answers), diverse (unlike each other), contrastive (couples of labels "
             "that the plain prompt confuses), knn (chosen for each row)"
@@ -85,10 +85,11 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
 
 def _kinds(task: Practice, options: Options) -> tuple[str, ...]:
-    """Free text has no labels to balance or to confuse."""
+    """Free text has no labels to balance, so shots are random there, and none to confuse."""
     if task.labels:
         return options.kinds
-    return tuple(kind for kind in options.kinds if kind not in ("balanced", "contrastive")) or ("random",)
+    kinds = ("random" if kind == "balanced" else kind for kind in options.kinds if kind != "contrastive")
+    return tuple(dict.fromkeys(kinds)) or ("random",)
 
 
 def _decoding(task: Practice, options: Options) -> Decoding:
