@@ -135,6 +135,13 @@ def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
         ({"tune_lorra": {}}, "Did you mean 'tune_lora'"),
         ({"tune_lora": {"rnk": 4}}, "Did you mean 'rank'"),
         ({"tune_lora": {"rank": "four"}}, "tune_lora.rank.*valid integer"),
+        ({"tune_lora": {"rank": 0}}, "tune_lora.rank.*1 or more; got 0"),
+        ({"tune_lora": {"batch": 0}}, "tune_lora.batch.*1 or more"),
+        ({"tune_lora": {"factors": (1.0, 0.0)}}, "tune_lora.factors.*above 0"),
+        ({"tune_lora": {"factors": ()}}, "tune_lora.factors.*one number at least"),
+        ({"tune_lora": {"factors": float("nan")}}, "tune_lora.factors.*above 0; got nan"),
+        ({"tune_lora": {"rate": -1.0}}, "tune_lora.rate.*0 or more; got -1"),
+        ({"tune_lora": {"word_dropout": 2.0}}, "tune_lora.word_dropout.*below 1"),
         ({}, "no way to try"),
     ],
 )

@@ -73,6 +73,14 @@ def test_ties_go_to_the_trial_that_was_named_first():
     assert thinned("abc", lambda name, share: stand({"a": 31, "b": 30, "c": 32}[name] / 64))[0].kept == 0
 
 
+def test_who_goes_on_is_said_and_why_where_the_scores_alone_do_not_tell():
+    values = {"a": 31, "b": 10, "c": 32, "d": 30}
+    *_, said = thinned("abcd", lambda name, share: stand(values[name] / 64))
+    assert said == ["go on: a and c (dev cannot tell a from the best)", "goes on: a (dev cannot tell a from the best)"]
+    *_, said = thinned("abc", lambda name, share: stand({"a": 10, "b": 30, "c": 60}[name] / 64))
+    assert said == ["go on: c and b", "goes on: c"]
+
+
 def test_who_leads_clearly_at_the_second_rung_overtakes_the_first_named():
     def standing(name: str, share: float) -> Standing:
         return stand(0.5 if share < 0.5 else {"a": 0.5, "b": 0.8}[name])
@@ -83,7 +91,7 @@ def test_who_leads_clearly_at_the_second_rung_overtakes_the_first_named():
 def test_a_trial_that_fails_is_out_and_all_of_them_fail_the_way():
     found, _, said = thinned("abc", lambda name, share: stand(1.0), {"a": 0, "b": 1})
     assert found.kept == 2
-    assert said == ["diverged", "diverged"]
+    assert said == ["diverged", "go on: b and c", "diverged", "goes on: c"]
     with pytest.raises(WayFailed, match="every rate"):
         thinned("ab", lambda name, share: stand(1.0), {"a": 0, "b": 0})
 

@@ -171,6 +171,15 @@ def test_way_gives_its_best_on_dev(run: Path) -> None:
     assert pick(run, way="tune_lora").candidate.id == LORA_2.id
 
 
+def test_two_ways_that_end_at_one_candidate_keep_their_names(run: Path) -> None:
+    lines = (run / "ways" / "tune_lora" / "candidates.jsonl").read_text(encoding="utf-8")
+    twin = run / "ways" / "both_prompt_then_lora" / "candidates.jsonl"
+    twin.parent.mkdir()
+    twin.write_text(lines.replace('"tune_lora"', '"both_prompt_then_lora"'), encoding="utf-8")
+    assert pick(run, way="tune_lora").candidate.way == "tune_lora"
+    assert pick(run).candidate.way == "tune_lora"
+
+
 def test_candidate_by_start_of_id(run: Path) -> None:
     assert pick(run, candidate=PLAIN.id[:8]).candidate == PLAIN
 

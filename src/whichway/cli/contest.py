@@ -163,8 +163,9 @@ def lines_of(ready: Ready) -> list[str]:
         f"run folder  {ready.folder}",
         "ways",
     ]
+    wide = max(14, *(len(way) + 2 for way in plan.ways))
     for way, options in plan.ways.items():
-        lines.append(f"  {way:<14}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
+        lines.append(f"  {way:<{wide}}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
     return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
 
 

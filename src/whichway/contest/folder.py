@@ -196,10 +196,13 @@ def read_records(folder: Path) -> list[Record]:
     return [Record(**line) for line in read_lines(folder / "records.jsonl")]
 
 
-def read_candidates(folder: Path) -> dict[str, tuple[Candidate, dict[str, Any]]]:
-    """Candidate id -> (candidate, facts: dev_score, finalist, seconds_fit, usd_fit)."""
+def read_candidates(folder: Path, way: str = "*") -> dict[str, tuple[Candidate, dict[str, Any]]]:
+    """Candidate id -> (candidate, facts: dev_score, finalist, seconds_fit, usd_fit); of one way, or of all.
+
+    Two ways may end at one candidate, with one id; among all it is the first way's.
+    """
     found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
-    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
+    for path in sorted(folder.glob(f"ways/{way}/candidates.jsonl")):
         for line in read_lines(path):
             found.setdefault(line["id"], (from_json(Candidate, line.pop("candidate")), line))
     return found

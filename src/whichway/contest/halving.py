@@ -77,7 +77,7 @@ def thin(
             to be the best first.
         shares: of the steps at each checkpoint.
         measure: standing of a candidate after a share of the steps.
-        say: hears of trials that fail.
+        say: hears of trials that fail, and after each rung who goes on.
 
     Returns:
         The survivor. When the purse is empty before the end, the one that leads.
@@ -91,11 +91,13 @@ def thin(
     live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
     for checkpoint, keep in rungs(shares):
         standing: dict[int, Standing] = {}
+        names: dict[int, str] = {}
         try:
             for i in live:
                 found = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
                 if found is not None:
-                    reached[i], standing[i], measured = shares[checkpoint], found, True
+                    names[i], standing[i] = found
+                    reached[i], measured = shares[checkpoint], True
         except BudgetSpent:
             if not measured:
                 raise
@@ -104,6 +106,7 @@ def thin(
         if not standing:
             raise WayFailed("the training failed at every rate that was tried; give a lower one")
         live = rank(standing)[:keep]
+        say(_told(standing, names, live))
     reached[live[0]] = 1.0
     return Thinned(live[0], sum(reached), len(trials))
 
@@ -113,6 +116,15 @@ def rank(standing: Mapping[int, Standing]) -> list[int]:
     best = max(standing.values(), key=lambda s: s.value)
     level = [i for i in sorted(standing) if _level(best, standing[i])]
     return [*level, *sorted(standing.keys() - level, key=lambda i: (-standing[i].value, i))]
+
+
+def _told(standing: Mapping[int, Standing], names: Mapping[int, str], live: Sequence[int]) -> str:
+    """Who goes on behind a rung, and why where it is not the scores alone."""
+    best = max(standing.values(), key=lambda s: s.value)
+    level = [i for i in live if standing[i].value < best.value and _level(best, standing[i])]
+    on = " and ".join(names[i].partition(",")[0] for i in live)
+    why = f" (dev cannot tell {' and '.join(names[i].partition(',')[0] for i in level)} from the best)" if level else ""
+    return f"{'goes' if len(live) == 1 else 'go'} on: {on}{why}"
 
 
 def _level(best: Standing, other: Standing) -> bool:
@@ -140,14 +152,14 @@ def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | Flo
     return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0
 
 
-def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
-    """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
+def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> tuple[str, Standing] | None:
+    """A trial's note and standing at a checkpoint; None when its training failed, or has not changed anything yet."""
     made, candidate = trial(), None
     try:
         for candidate in islice(made, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
             pass
         getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
-        return None if candidate is None else measure(candidate, share)
+        return None if candidate is None else (candidate.note, measure(candidate, share))
     except (WayFailed, AdapterNotLive) as error:
         say(str(error))
         return None

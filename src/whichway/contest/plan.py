@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,8 @@ def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
     """The way's options with defaults filled in.
 
     Raises:
-        OptionError: an option that the way does not have, or a value of another type than its default.
+        OptionError: an option that the way does not have, a value of another type than its default, or a number out of
+            its range: negative, not finite, or as the field's metadata say ("least", "above", "below").
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -72,11 +74,30 @@ def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
             raise OptionError(f"way '{name}' has no option '{key}'.{did_you_mean(key, fields)}")
     values = {key: (v,) if isinstance(fields[key].default, tuple) and not _many(v) else v for key, v in given.items()}
     try:
-        return TypeAdapter(way.Options).validate_python(values)
+        options: Any = TypeAdapter(way.Options).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in (name, *first["loc"]))
         raise OptionError(f"option '{where}': {first['msg']}; got {first['input']!r}") from error
+    for key in given:
+        _check_range(f"{name}.{key}", getattr(options, key), fields[key].metadata)
+    return options
+
+
+def _check_range(where: str, value: Any, limits: Mapping[str, Any]) -> None:
+    """Refuse a number, or one of several, that no way could mean."""
+    several = value if _many(value) else (value,)
+    if not several and ("least" in limits or "above" in limits):
+        raise OptionError(f"option '{where}' wants one number at least")
+    for number in several:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            continue
+        least, above, below = limits.get("least", 0), limits.get("above", -math.inf), limits.get("below", math.inf)
+        if math.isfinite(number) and number >= least and above < number < below:
+            continue
+        wanted = f"above {above:g}" if "above" in limits else f"{least:g} or more"
+        wanted += f" and below {below:g}" if "below" in limits else ""
+        raise OptionError(f"option '{where}' wants a number that is {wanted}; got {number:g}")
 
 
 def _many(value: Any) -> bool:

@@ -81,8 +81,8 @@ def pick(run: Path, candidate: str | None = None, way: str | None = None) -> Sou
     elif way is not None:
         chosen = _by_way(way, verdict, found)
     else:
-        chosen = _winner(run, verdict, found)
-    picked, facts = found[chosen]
+        chosen, way = _winner(run, verdict, found), verdict.choice
+    picked, facts = (read_candidates(run, way) if way else found).get(chosen, found[chosen])
     rows = read_rows(run)
     return Source(
         run=run,

@@ -28,18 +28,27 @@ class Training:
     rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
     factors: tuple[float, ...] = field(
         default=(1.6, 0.63, 4.0, 0.25),
-        metadata={"help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one"},
+        metadata={
+            "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
+            "above": 0,
+        },
     )
-    epochs: int = field(default=6, metadata={"help": "passes over the training rows"})
+    epochs: int = field(default=6, metadata={"help": "passes over the training rows", "least": 1})
     steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
-    batch: int = field(default=16, metadata={"help": "rows per step"})
+    batch: int = field(default=16, metadata={"help": "rows per step", "least": 1})
     checkpoints: int = field(
-        default=4, metadata={"help": "checkpoints of a run, one is kept by dev; rates are thinned out at the first two"}
+        default=4,
+        metadata={
+            "help": "checkpoints of a run, one is kept by dev; rates are thinned out at the first two",
+            "least": 1,
+        },
     )
     patience: int = field(
         default=0, metadata={"help": "stop after so many checkpoints without a better dev score; 0: train to the end"}
     )
-    max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
+    max_tokens: int = field(
+        default=128, metadata={"help": "longest written answer, in tokens (free text only)", "least": 1}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Options(Training):
     teacher_backend: str = field(default="", metadata={"help": "the teacher's backend; empty: the model's own"})
     keep: float = field(default=1.0, metadata={"help": "least score of an answer that is learned from"})
     bare: bool = field(default=False, metadata={"help": "train under the ask alone, without the listed labels"})
-    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:

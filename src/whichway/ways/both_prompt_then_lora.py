@@ -28,7 +28,7 @@ class Options(Training):
     prompts: tuple[str, ...] = field(
         default=("prompt_plain", "prompt_shots"), metadata={"help": "prompting ways whose candidates are tried on dev"}
     )
-    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )

@@ -22,8 +22,8 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
-    epochs: int = field(default=3, metadata={"help": "passes over the training rows"})
-    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    epochs: int = field(default=3, metadata={"help": "passes over the training rows", "least": 1})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
     beta: float = field(default=0.1, metadata={"help": "how dearly departing from the base is paid"})
 
 

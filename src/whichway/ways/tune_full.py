@@ -18,7 +18,7 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
-    epochs: int = field(default=4, metadata={"help": "passes over the training rows"})
+    epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:

@@ -28,15 +28,18 @@ from whichway.ways._train import Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
-SOUP = {"help": "trainings of the best rate, in different orders, that are averaged into one adapter"}
-WORDS = {"help": "share of a row's words that each step leaves out, where answers are labels; for many epochs"}
+SOUP = {"help": "trainings of the best rate, in different orders, that are averaged into one adapter", "least": 1}
+WORDS = {
+    "help": "share of a row's words that each step leaves out, where answers are labels; for many epochs",
+    "below": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Options(Training):
     """What is trained, and how long."""
 
-    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
     )

@@ -25,7 +25,7 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
-    tokens: int = field(default=20, metadata={"help": "learned vectors"})
+    tokens: int = field(default=20, metadata={"help": "learned vectors", "least": 1})
     instead: bool = field(
         default=False, metadata={"help": "the vectors stand in the place of the written prompt, not in front of it"}
     )

@@ -23,9 +23,9 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
-    layers: int = field(default=2, metadata={"help": "layers to train, counted from the top"})
+    layers: int = field(default=2, metadata={"help": "layers to train, counted from the top", "least": 1})
     all_weights: bool = field(default=False, metadata={"help": "train all weights of these layers, not an adapter"})
-    rank: int = field(default=16, metadata={"help": "rank of the adapter"})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
