@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from whichway.contest import run
 from whichway.contest.rehearse import FILE, estimate, seconds_of, write_estimate
 from whichway.contest.timing import Timings, units_of
 from whichway.errors import WayFailed
-from whichway.nouns import Adapter, Message, TrainJob, TrainRow
+from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
 from whichway.report import estimates
 from whichway.report.read import read, took
 
@@ -69,6 +70,31 @@ def test_steps_starts_and_saved_checkpoints_are_told_apart(tmp_path):
     assert (found.bytes, found.peak_bytes) == (1000, 5_000_000)
     whole = list(backend.train(job, tmp_path / "whole", None))[-1]
     assert found.seconds(units_of(job), 3) == pytest.approx(whole.seconds, rel=0.05)
+
+
+def test_examples_of_a_row_s_own_are_priced_apart_from_shared_ones(tmp_path):
+    """Prompts of equal length: one is computed once for all rows, the other is each row's."""
+
+    class Sharing(FakeBackend):
+        def open(self, weights, adapter):
+            return nullcontext(Priced())
+
+    class Priced:
+        def choose(self, requests):
+            alike = len({r.messages[:-1] for r in requests}) == 1
+            return [Reply("a", seconds=0.001 if alike else 0.01) for _ in requests]
+
+    backend, timings = Sharing(), Timings(None, tmp_path)
+    weights = backend.weights("fake")
+
+    def price(first: int) -> float:
+        heads = [f"example {n * first % 7}" for n in range(20)]
+        asked = [Request((Message("system", h), Message("user", "row")), Decoding(), ("a", "b")) for h in heads]
+        return timings.answering(backend, weights, asked).seconds
+
+    assert price(0) == pytest.approx(0.001)
+    assert price(1) == pytest.approx(0.01)
+    assert timings.probes == 2
 
 
 def test_a_machine_is_probed_once_and_remembers(tmp_path):

@@ -252,12 +252,16 @@ def _bucket(size: float) -> int:
 
 
 def _shape(rows: Sequence[Request] | Sequence[TrainRow]) -> list[int]:
-    """Lengths of what comes before the row, of the row and of the answer, in steps of a quarter."""
+    """Lengths of what comes before the row, of the row and of the answer, in steps of a quarter.
+
+    What rows share is computed once; examples of its own are each row's price, so whether it has some is told apart.
+    """
     count = len(rows)
-    head = sum(len(m.content) for m in rows[0].messages[:-1])
+    head = sum(len(m.content) for row in rows for m in row.messages[:-1]) / count
+    own = len({row.messages[:-1] for row in rows}) > 1
     tail = sum(len(row.messages[-1].content) for row in rows) / count
     answers = [len(row.answer) for row in rows if isinstance(row, TrainRow)]
-    return [_bucket(head), _bucket(tail), *([_bucket(sum(answers) / count)] if answers else [])]
+    return [_bucket(head), int(own), _bucket(tail), *([_bucket(sum(answers) / count)] if answers else [])]
 
 
 def _spread(rows: Sequence[Any], count: int, pairs: bool = False) -> tuple[Any, ...]:
