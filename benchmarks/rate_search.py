@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,10 +31,10 @@ from whichway.engine.part import read_adapter
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
+from whichway.ways.tune_lora import Options
 
-FACTORS = (0.25, 0.63, 1.6, 4.0)
+FACTORS = sorted(Options().factors)
 SHARES = (0.25, 0.3, 0.5, 0.6, 1.0)
-PRIOR = 1.6  # the factor that is taken where rates cannot be told apart
 RULES = {  # name -> (what judges, what breaks ties, standard errors that are a tie)
     "both": ("right", "nats", 1.0),
     "both, 2": ("right", "nats", 2.0),
@@ -52,8 +51,8 @@ HEAD = """# Which learning rate a search picks, and what its pick loses
 
 `python benchmarks/rate_search.py --tasks TASKS`: the embedded model, LoRA, {train} training rows, {steps} steps, judged
 on {dev} dev rows; the pick's value is its whole run on {test} test rows, {seeds} seeds. Rates are factors of the rule
-of thumb. "Both": accuracy, and the loss among those within a standard error of the best (or two); "prior": the rate
-nearest to {prior} among those within one, two or three. "Lost": to the rate that is best in hindsight. Tasks: rows of
+of thumb. "Both": accuracy, and the loss among those within a standard error of the best (or two); "prior": the earliest
+of {prior} among those within one, two or three. "Lost": to the rate that is best in hindsight. Tasks: rows of
 evaluation sets that no other table tests on.
 """
 
@@ -149,11 +148,10 @@ def halved(rungs: Sequence[tuple[float, int]], kind: str, by: str) -> Callable[[
             seen = {f: list(zip(*cells[task, f, seed]["dev"][f"{share} {kind}"], strict=True)) for f in live}
             right, nats = ({f: statistics.mean(seen[f][k]) for f in live} for k in (0, 1))
             worse = {"right": {f: -right[f] for f in live}, "nats": nats}
-            worse["prior"] = {f: abs(math.log(f / PRIOR)) for f in live}
+            worse["prior"] = {f: Options().factors.index(f) for f in live}
             best = min(live, key=lambda f: worse[judge][f])
-            level = [f for f in live if f == best or tied(right[best] - right[f], seen[best][0], seen[f][0], errors)]
-            level = level if errors else [best]
-            level.sort(key=lambda f: worse[breaker][f])
+            near = {f: errors and tied(right[best] - right[f], seen[best][0], seen[f][0], errors) for f in live}
+            level = sorted((f for f in live if f == best or near[f]), key=lambda f: worse[breaker][f])
             live = [*level, *sorted(set(live) - set(level), key=lambda f: worse[judge][f])][:keep]
         return live[0]
 
@@ -225,7 +223,12 @@ def main() -> None:
     lines = table(cells, [task.name for task in tasks], range(args.seeds))
     print("\n".join(lines))
     head = HEAD.format(
-        train=TRAIN, dev=DEV, test=TEST, steps=round(EPOCHS * TRAIN / BATCH), seeds=args.seeds, prior=PRIOR
+        train=TRAIN,
+        dev=DEV,
+        test=TEST,
+        steps=round(EPOCHS * TRAIN / BATCH),
+        seeds=args.seeds,
+        prior=", ".join(f"{f:g}" for f in Options().factors),
     )
     args.out.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
 

@@ -32,14 +32,14 @@ def trial(name: str, reached: Counter[str], fails_at: int | None = None):
 
 def stand(value: float, rows: int = 64) -> Standing:
     right = round(value * rows)
-    return Standing(value, (1.0,) * right + (0.0,) * (rows - right))
+    return Standing("", value, (1.0,) * right + (0.0,) * (rows - right))
 
 
 def thinned(names: str, standing, fails: dict[str, int] | None = None):
     reached: Counter[str] = Counter()
     trials = [trial(name, reached, (fails or {}).get(name)) for name in names]
     said: list[str] = []
-    found = thin(trials, SHARES, lambda c, share: standing(c.note, share), said.append)
+    found = thin(trials, SHARES, lambda c, share: replace(standing(c.note, share), name=c.note), said.append)
     return found, reached, said
 
 

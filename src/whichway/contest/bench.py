@@ -361,7 +361,8 @@ class HouseBench:
         records = self.score(candidate, rows)
         value = total(self._till.house.metric, rows, records)
         self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
-        return Standing(value, tuple(r.score or 0.0 for r in records))
+        name = candidate.note.partition(",")[0]
+        return Standing(name, value, tuple(r.score or 0.0 for r in records))
 
     def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings

@@ -35,6 +35,7 @@ Trial = Callable[[], Iterator[Candidate]]
 class Standing:
     """How a trial stands at a rung."""
 
+    name: str
     value: float  # the task's metric; higher is better
     scores: tuple[float, ...]  # row by row
 
@@ -91,13 +92,11 @@ def thin(
     live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
     for checkpoint, keep in rungs(shares):
         standing: dict[int, Standing] = {}
-        names: dict[int, str] = {}
         try:
             for i in live:
                 found = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
                 if found is not None:
-                    names[i], standing[i] = found
-                    reached[i], measured = shares[checkpoint], True
+                    reached[i], standing[i], measured = shares[checkpoint], found, True
         except BudgetSpent:
             if not measured:
                 raise
@@ -106,7 +105,7 @@ def thin(
         if not standing:
             raise WayFailed("the training failed at every rate that was tried; give a lower one")
         live = rank(standing)[:keep]
-        say(_told(standing, names, live))
+        say(_told(standing, live))
     reached[live[0]] = 1.0
     return Thinned(live[0], sum(reached), len(trials))
 
@@ -118,13 +117,12 @@ def rank(standing: Mapping[int, Standing]) -> list[int]:
     return [*level, *sorted(standing.keys() - level, key=lambda i: (-standing[i].value, i))]
 
 
-def _told(standing: Mapping[int, Standing], names: Mapping[int, str], live: Sequence[int]) -> str:
+def _told(standing: Mapping[int, Standing], live: Sequence[int]) -> str:
     """Who goes on behind a rung, and why where it is not the scores alone."""
-    best = max(standing.values(), key=lambda s: s.value)
-    level = [i for i in live if standing[i].value < best.value and _level(best, standing[i])]
-    on = " and ".join(names[i].partition(",")[0] for i in live)
-    why = f" (dev cannot tell {' and '.join(names[i].partition(',')[0] for i in level)} from the best)" if level else ""
-    return f"{'goes' if len(live) == 1 else 'go'} on: {on}{why}"
+    best, on = max(standing.values(), key=lambda s: s.value), [standing[i] for i in live]
+    level = [s.name for s in on if s.value < best.value and _level(best, s)]
+    why = f" (dev cannot tell {' and '.join(level)} from the best)" if level else ""
+    return f"{'goes' if len(on) == 1 else 'go'} on: {' and '.join(s.name for s in on)}{why}"
 
 
 def _level(best: Standing, other: Standing) -> bool:
@@ -152,14 +150,14 @@ def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | Flo
     return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0
 
 
-def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> tuple[str, Standing] | None:
-    """A trial's note and standing at a checkpoint; None when its training failed, or has not changed anything yet."""
+def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
+    """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
     made, candidate = trial(), None
     try:
         for candidate in islice(made, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
             pass
         getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
-        return None if candidate is None else (candidate.note, measure(candidate, share))
+        return None if candidate is None else measure(candidate, share)
     except (WayFailed, AdapterNotLive) as error:
         say(str(error))
         return None

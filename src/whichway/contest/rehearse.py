@@ -25,7 +25,7 @@ from whichway.contest.folder import read_lines, read_status, write_json
 from whichway.contest.plan import House, Settings
 from whichway.contest.race import looks
 from whichway.contest.run import rehearsed
-from whichway.contest.timing import Timings, units_of
+from whichway.contest.timing import Timings, own_examples, units_of
 from whichway.contracts import Backend, Listener, Session
 from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, Weights, digest
 
@@ -268,8 +268,7 @@ class Improvised:
 
     def _share(self, requests: Sequence[Request]) -> float:
         """Of rows that are answered rightly."""
-        own = len({request.messages[:-1] for request in requests}) > 1
-        return RIGHT + RISE * max(float(own), self.stage.parts.get(self.weights.adapter or "", 0.0))
+        return RIGHT + RISE * max(float(own_examples(requests)), self.stage.parts.get(self.weights.adapter or "", 0.0))
 
     def _seconds(self, requests: Sequence[Request]) -> float:
         """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not."""

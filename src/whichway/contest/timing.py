@@ -251,6 +251,11 @@ def _bucket(size: float) -> int:
     return round(math.log(size + 20) / math.log(1.25))
 
 
+def own_examples(rows: Sequence[Request] | Sequence[TrainRow]) -> bool:
+    """Whether rows are shown examples of their own: what comes before them is not the same for all."""
+    return len({row.messages[:-1] for row in rows}) > 1
+
+
 def _shape(rows: Sequence[Request] | Sequence[TrainRow]) -> list[int]:
     """Lengths of what comes before the row, of the row and of the answer, in steps of a quarter.
 
@@ -258,10 +263,14 @@ def _shape(rows: Sequence[Request] | Sequence[TrainRow]) -> list[int]:
     """
     count = len(rows)
     head = sum(len(m.content) for row in rows for m in row.messages[:-1]) / count
-    own = len({row.messages[:-1] for row in rows}) > 1
     tail = sum(len(row.messages[-1].content) for row in rows) / count
     answers = [len(row.answer) for row in rows if isinstance(row, TrainRow)]
-    return [_bucket(head), int(own), _bucket(tail), *([_bucket(sum(answers) / count)] if answers else [])]
+    return [
+        _bucket(head),
+        int(own_examples(rows)),
+        _bucket(tail),
+        *([_bucket(sum(answers) / count)] if answers else []),
+    ]
 
 
 def _spread(rows: Sequence[Any], count: int, pairs: bool = False) -> tuple[Any, ...]:

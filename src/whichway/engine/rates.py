@@ -46,7 +46,7 @@ def dtype(where: torch.device, width: int) -> torch.dtype:
         return torch.float32
     size = min(max(width, 256), 1024)
     kinds = (torch.bfloat16, torch.float32)  # in turns: a busy moment must not choose
-    found = [[product_rate(kind, rows=_ROWS, width=size, repeats=3) for kind in kinds] for _ in range(4)]
+    found = [[product_rate(kind, rows=_ROWS, width=size, repeats=2) for kind in kinds] for _ in range(3)]
     short, long = (max(rates) for rates in zip(*found, strict=True))
     return torch.bfloat16 if short > _WORTH * long else torch.float32
 

@@ -82,7 +82,7 @@ def pick(run: Path, candidate: str | None = None, way: str | None = None) -> Sou
         chosen = _by_way(way, verdict, found)
     else:
         chosen, way = _winner(run, verdict, found), verdict.choice
-    picked, facts = (read_candidates(run, way) if way else found).get(chosen, found[chosen])
+    picked, facts = (read_candidates(run, way) if way else found)[chosen]  # two ways may end at one candidate
     rows = read_rows(run)
     return Source(
         run=run,

@@ -26,7 +26,8 @@ class Options:
     """How the model thinks, and how its answer is read."""
 
     votes: tuple[int, ...] = field(
-        default=(1, 5), metadata={"help": "texts for one answer: 1 is the likeliest text, more are drawn and vote"}
+        default=(1, 5),
+        metadata={"help": "texts for one answer: 1 is the likeliest text, more are drawn and vote", "least": 1},
     )
     temperature: float = field(default=0.7, metadata={"help": "of drawn texts (votes above 1)"})
     max_tokens: int = field(default=192, metadata={"help": "longest text, thoughts and answer, in tokens"})
@@ -39,8 +40,8 @@ class Options:
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield a candidate for each number of votes."""
-    if min(options.votes, default=0) < 1 or not options.mark.strip():
-        raise OptionError("prompt_reason wants votes of 1 and more, and a mark that is not empty")
+    if not options.mark.strip():
+        raise OptionError("prompt_reason wants a mark that is not empty")
     if max(options.votes) > 1 and options.temperature <= 0:
         raise OptionError("prompt_reason.temperature must be above 0: at 0 all texts that vote would be equal")
     if task.prefers:

@@ -32,11 +32,15 @@ class Options:
     """How long is searched, and with what."""
 
     calls: int = field(
-        default=1600, metadata={"help": "answers that one seed may buy; the way's budget is the other cap"}
+        default=1600, metadata={"help": "answers that one seed may buy; the way's budget is the other cap", "least": 1}
     )
-    batch: int = field(default=8, metadata={"help": "proposals drawn before any of them is scored, at most"})
-    rounds: int = field(default=8, metadata={"help": "batches, at most"})
-    patience: int = field(default=2, metadata={"help": "batches without a gain after which an idea is rested"})
+    batch: int = field(
+        default=8, metadata={"help": "proposals drawn before any of them is scored, at most", "least": 1}
+    )
+    rounds: int = field(default=8, metadata={"help": "batches, at most", "least": 1})
+    patience: int = field(
+        default=2, metadata={"help": "batches without a gain after which an idea is rested", "least": 1}
+    )
     proposer: str = field(
         default="self",
         metadata={"help": "who rewrites: self (the model under trial), none, or backend:model, such as openai:NAME"},
@@ -50,9 +54,6 @@ class Options:
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
     def __post_init__(self) -> None:
-        for name in ("calls", "batch", "rounds", "patience"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"prompt_search.{name} is {getattr(self, name)}; give 1 or more")
         if ":" not in self.proposer and self.proposer not in ("self", "none"):
             raise OptionError(
                 f"prompt_search.proposer is '{self.proposer}'; write self, none, or backend:model, such as openai:NAME"

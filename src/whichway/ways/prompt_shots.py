@@ -16,7 +16,7 @@ from itertools import product
 from typing import Literal
 
 from whichway.contracts import Bench
-from whichway.errors import OptionError, WayFailed
+from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt
 from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import evened
@@ -37,7 +37,7 @@ DRAWS = {
 class Options:
     """How shots are drawn."""
 
-    counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try"})
+    counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try", "least": 1})
     draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
     kinds: tuple[Choice, ...] = field(
         default=("balanced", "knn"),
@@ -67,8 +67,6 @@ class Options:
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates seed by seed."""
-    if min(options.counts, default=0) < 1:
-        raise OptionError(f"prompt_shots.counts wants numbers of 1 and more, got {options.counts}")
     if not task.train:
         raise WayFailed("there are no training rows to show as worked examples")
     rows = [e for e in task.train if len(e.text) + len(e.target) <= options.longest]
