@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import whichway
+from whichway.app.configure import build, settle
 from whichway.cli.flags import ContestFlags
-from whichway.cli.house import build, settle
 from whichway.contest import run
-from whichway.contest.rehearse import Estimate, estimate, seconds_of
+from whichway.contest.dry_run.simulate import Estimate, estimate, seconds_of
 from whichway.nouns import Task
 from whichway.tasks import examine, from_flags
 

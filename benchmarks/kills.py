@@ -92,7 +92,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     import whichway.backends.local
-    import whichway.engine.learn  # noqa: F401  (imported once, for all forks)
+    import whichway.engine.train.trainer  # noqa: F401  (imported once, for all forks)
 
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

@@ -16,8 +16,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from whichway.app.prompt_session import sitting
 from whichway.cli.flags import TaskFlags
-from whichway.cli.playground.sitting import sitting
 from whichway.nouns import Prompt
 
 TASK = Path(__file__).parents[1] / "src/whichway/examples/support/task.yaml"

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from whichway.cli.contest import prepare
-from whichway.cli.examples import DEFAULT, find
+from whichway.app.examples import DEFAULT, find
+from whichway.app.run import prepare
 from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.contest import run
-from whichway.contest.folder import read_records
 from whichway.errors import WhichwayError
+from whichway.runs.folder import read_records
 from whichway.verdict.stats import FloatArray
 
 ASKS = {

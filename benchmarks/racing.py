@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whichway.cli.contest import prepare
-from whichway.cli.examples import DEFAULT, find
+from whichway.app.examples import DEFAULT, find
+from whichway.app.run import prepare
 from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.contest import run
 

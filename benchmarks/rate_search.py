@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from whichway.backends.local import LocalBackend
-from whichway.contest.halving import tied
-from whichway.engine.learn import Run
-from whichway.engine.options import LoraOptions
-from whichway.engine.part import read_adapter
+from whichway.contest.selection.successive_halving import tied
+from whichway.engine.train.checkpoint import read_adapter
+from whichway.engine.train.options import LoraOptions
+from whichway.engine.train.trainer import Run
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from whichway.contest.race import Entry, Rules, finalist, looks, race
+from whichway.contest.selection.race import Entry, Rules, finalist, looks, race
 from whichway.nouns import Candidate, Decoding, Kind, Prompt, Weights
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.rule import answer as answer_of

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from whichway.contest.heat import Heat, Lane, hold
-from whichway.contest.race import Entry, Rules, looks
+from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.selection.race import Entry, Rules, looks
 from whichway.nouns import Candidate, Decoding, Prompt, Weights
 from whichway.verdict.stats import FloatArray
 

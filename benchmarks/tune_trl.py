@@ -32,12 +32,12 @@ import whichway
 from whichway import embedded
 from whichway.backends.local import LocalBackend
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates, read_records
 from whichway.contracts import Metric
-from whichway.engine.options import default_rate
+from whichway.engine.train.options import default_rate
 from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
+from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
 from whichway.ways.tune_lora import Options
 

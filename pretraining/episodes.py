@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from whichway.prompts.likeness import Index
+from whichway.prompts.tfidf import Index
 
 PAIRED = re.compile(r'^(?:\{"\w+": "(.+)"\}|the answer is (.+?)\.?|\w+: (.+)|about (.+))$', re.IGNORECASE)
 WORDS = 60  # of a text at most

@@ -27,7 +27,7 @@ import attention
 from data import Data, prepare, tensors
 from embed import renewed
 from recipes import STAGES, Recipe
-from whichway.engine import heap, rates
+from whichway.engine.model import malloc, throughput
 
 KEPT = 2**31 - 1  # bytes of freed memory that the process holds on to: what a step takes is not asked for anew
 
@@ -169,7 +169,7 @@ def main() -> None:
     pools, counted, seen = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    heap.settle(KEPT)
+    malloc.settle(KEPT)
     model = build(recipe, tokenizer, None if recipe.renewed else counted)
     if args.start is not None:
         finished = AutoModelForCausalLM.from_pretrained(args.start, dtype=torch.float32)
@@ -180,7 +180,7 @@ def main() -> None:
         with torch.no_grad():
             table.copy_(renewed(table, counted, seen))
     model.to(device)
-    optims = optimizers(model, recipe, rates.dtype(torch.device(device), recipe.hidden))
+    optims = optimizers(model, recipe, throughput.dtype(torch.device(device), recipe.hidden))
     done = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)

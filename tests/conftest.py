@@ -101,7 +101,7 @@ def tiny(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Callable
 @pytest.fixture(scope="session")
 def opened(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
     """`opened("llama")` is the tiny Llama as the engine loads it, once per session; leave it as it is."""
-    from whichway.engine import load
+    from whichway.engine.model import load
 
     return functools.cache(lambda kind: load.load(tiny(kind)))
 

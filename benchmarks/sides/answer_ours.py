@@ -14,8 +14,9 @@ job = json.loads(Path(sys.argv[1]).read_text())
 import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
-from whichway.engine import load, rates  # noqa: E402
-from whichway.engine.answer import Answerer  # noqa: E402
+from whichway.engine.model import load  # noqa: E402
+from whichway.engine.model import throughput  # noqa: E402
+from whichway.engine.infer.session import Answerer  # noqa: E402
 from whichway.nouns import Decoding, Message, Request  # noqa: E402
 
 torch.set_num_threads(job["threads"])
@@ -27,7 +28,7 @@ renderer.answer_ids = lambda label: ids.get(label, (1,))
 if job["what"] == "generate":  # as many tokens as the peers write
     renderer.ends, renderer.broken = frozenset(), lambda _: False
 kind = next(model.module.parameters()).dtype
-turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=rates.product_rate(kind, 1000, 1000, 30))
+turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=throughput.product_rate(kind, 1000, 1000, 30))
 while True:
     turns.wait()
     session = Answerer(model, model.module)

@@ -16,8 +16,11 @@ os.environ["OMP_NUM_THREADS"] = str(job["threads"])
 import whichway.engine  # noqa: E402, F401, I001  (before torch: it says how threads wait)
 import torch  # noqa: E402
 
-from whichway.engine import learn, load, options, rates  # noqa: E402
-from whichway.engine.live import Encoded  # noqa: E402
+from whichway.engine.train import trainer  # noqa: E402
+from whichway.engine.model import load  # noqa: E402
+from whichway.engine.train import options  # noqa: E402
+from whichway.engine.model import throughput  # noqa: E402
+from whichway.engine.train.adapter_check import Encoded  # noqa: E402
 from whichway.nouns import Message, TrainJob, TrainRow, Weights  # noqa: E402
 
 torch.set_num_threads(job["threads"])
@@ -28,7 +31,7 @@ for row in job["rows"]:
     rows.append(Encoded(row["ids"][:size], row["ids"][size:]))
 
 
-class InOrder(learn.Run):
+class InOrder(trainer.Run):
     """The rows as the job gives them, not shuffled, and its rates."""
 
     def _batch(self, step):
@@ -41,7 +44,7 @@ class InOrder(learn.Run):
         sys.exit(0)
 
 
-learn.encode = lambda *_: rows
+trainer.encode = lambda *_: rows
 told = tuple(TrainRow((Message("user", str(n)),), "x") for n in range(len(rows)))
 given = {"batch": job["batch"], "rate": job["rate"], "max_steps": job["steps"], "epochs": 1, "checkpoints": 1}
 task = TrainJob("lora", Weights("local", job["model"]), told, (), job["seed"], given)
@@ -59,7 +62,7 @@ kind = next(model.module.parameters()).dtype
 turns.tell(
     load=time.perf_counter() - started,
     format=str(kind).removeprefix("torch."),
-    rate=rates.product_rate(kind, 1000, 1000, 30),
+    rate=throughput.product_rate(kind, 1000, 1000, 30),
 )
 turns.wait()
 for _ in run.steps():

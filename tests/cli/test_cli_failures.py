@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cli_kit import QUICK, TWO_WAYS, rows, table, tickets, whichway
 
-from whichway.cli.failures import guarded
+from whichway.cli.exit_codes import guarded
 from whichway.errors import AdapterNotLive, DataError
 
 Streams = pytest.CaptureFixture[str]

@@ -10,8 +10,8 @@ import pytest
 from cli_kit import TEAMS, tickets, whichway
 
 from whichway.cli.linting.run import Known, world
-from whichway.prompts.lint import Scene
-from whichway.prompts.lint import lint as find
+from whichway.lint import Scene
+from whichway.lint import lint as find
 
 EXAMPLES = Path(__file__).parents[2] / "src/whichway/examples"
 
@@ -88,7 +88,7 @@ def test_test_rows_in_a_prompt_are_found_without_being_shown_to_rules(small: Pat
     row = load(read_spec(small)).test[0]
     path = prompt(small.parent, f"Which team? One of: {', '.join(TEAMS)}.\n{row.text} is {row.target}.\n\n{{{{text}}}}")
     with world(Known(small)) as seen:
-        from whichway.cli.drafts import read_drafts
+        from whichway.app.prompt_files import read_drafts
 
         made = seen.scene(read_drafts(path)[0])
         assert isinstance(made, Scene)
@@ -101,7 +101,7 @@ def test_test_rows_in_a_prompt_are_found_without_being_shown_to_rules(small: Pat
 def test_measure_reproduces_the_sign_of_a_planted_improvement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the embedded model, balancing examples that nearly all have one answer brings points."""
     monkeypatch.chdir(tmp_path)
-    from whichway.cli.drafts import read_drafts
+    from whichway.app.prompt_files import read_drafts
 
     often, seldom = "account access", "product advice"
     with (EXAMPLES / "support/tickets.csv").open(encoding="utf-8", newline="") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_kit import QUICK, tickets, whichway
 
-from whichway.cli.house import variants, ways
+from whichway.app.configure import variants, ways
 
 TASK = """
 name: letters

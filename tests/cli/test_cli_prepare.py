@@ -7,7 +7,7 @@ import json
 import pytest
 from cli_kit import QUICK, TWO_WAYS, rows, table, whichway
 
-from whichway.contest.folder import read_lines
+from whichway.runs.folder import read_lines
 
 
 @pytest.fixture

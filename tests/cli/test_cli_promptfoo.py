@@ -9,8 +9,8 @@ import pytest
 import yaml
 from cli_kit import TEAMS, rows, tickets, whichway
 
+from whichway.app.regression import gate
 from whichway.cli.flags import TaskFlags
-from whichway.cli.gate import gate
 
 SMALL = ("--ways", "base_majority,prompt_plain", "--no-progress")
 

@@ -16,14 +16,14 @@ import pytest
 from cli_kit import tickets, whichway
 from rich.console import Console
 
+from whichway.app.prompt_history import Desk, added, dropped, with_slot
+from whichway.app.prompt_session import Seat, sit, sitting
+from whichway.app.prompt_trial import BLOCK
 from whichway.cli.flags import TaskFlags
-from whichway.cli.playground.desk import Desk, added, dropped, with_slot
 from whichway.cli.playground.shell import Shell
-from whichway.cli.playground.sitting import Seat, sit, sitting
-from whichway.cli.playground.trial import BLOCK
 from whichway.errors import OptionError, ProtectedPart
 from whichway.nouns import Prompt
-from whichway.prompts.text import read
+from whichway.prompts.files import read
 
 ASK = ("--input", "text", "--target", "team", "--ask", "Which team?", "--model", "fake")
 

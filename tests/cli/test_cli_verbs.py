@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from cli_kit import QUICK, TEAMS, TWO_WAYS, table, tickets, whichway
 
+from whichway.app.configure import settings_of, value_of
 from whichway.cli import listing
-from whichway.cli.house import settings_of, value_of
-from whichway.contest.folder import read_records, read_rows
+from whichway.runs.folder import read_records, read_rows
 
 Streams = pytest.CaptureFixture[str]
 KEYS = {
@@ -240,7 +240,7 @@ def test_values_of_set() -> None:
 def test_bars_follow_a_contest(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from whichway.cli.screen import Screen
+    from whichway.cli.progress import Screen
 
     shown = io.StringIO()
     plain = Console(file=shown, force_terminal=True, color_system=None, width=120)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_kit import table, tickets, whichway
 
-from whichway.cli import amounts
+from whichway.cli import units
 from whichway.errors import OptionError
 
 GOLDEN = Path(__file__).parents[1] / "verdict" / "golden" / "run"
@@ -147,13 +147,13 @@ def test_a_price_file_of_another_form_is_refused_with_the_place(run, tmp_path, c
     ],
 )
 def test_volumes_as_people_write_them(text, value):
-    assert amounts.per_day(text) == pytest.approx(value)
+    assert units.per_day(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3/day", "5/fortnight", "day", "1.2.3"])
 def test_volumes_that_are_none(text):
     with pytest.raises(OptionError, match="write it as"):
-        amounts.per_day(text)
+        units.per_day(text)
 
 
 # --- compare

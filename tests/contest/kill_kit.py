@@ -86,7 +86,7 @@ def _half_a_state(count: int) -> None:
 
 def _half_a_line(count: int) -> None:
     """Die with half a line in the list of checkpoints."""
-    from whichway.contest.folder import Lines
+    from whichway.runs.folder import Lines
 
     honest, calls = Lines.append, itertools.count(1)
 
@@ -103,11 +103,11 @@ def _half_a_line(count: int) -> None:
 def _spots() -> dict[str, Callable[[int], None]]:
     from whichway.contest.bench import HouseBench
     from whichway.contest.cache import Cache
-    from whichway.engine import learn, live
+    from whichway.engine.train import adapter_check, trainer
 
     return {
-        "a training step": lambda n: _at(n, learn.Run, "_step"),
-        "the write of a checkpoint": lambda n: _at(n, live, "write"),
+        "a training step": lambda n: _at(n, trainer.Run, "_step"),
+        "the write of a checkpoint": lambda n: _at(n, adapter_check, "write"),
         "the write of the state": _half_a_state,
         "the line of a checkpoint": _half_a_line,
         "the search for a rate": lambda n: _at(n, HouseBench, "_standing"),
@@ -143,12 +143,12 @@ def start(place: Path, model: Path, spot: str = "", count: int = 0) -> int:
 
 def _work(place: Path, model: Path, spot: str, count: int) -> None:
     from whichway.backends import local
-    from whichway.engine import learn, memory
+    from whichway.engine.train import memory, trainer
 
     time.perf_counter = lambda: 0.0
-    learn.STATE_SECONDS = 0.0
+    trainer.STATE_SECONDS = 0.0
     memory.peak_bytes = lambda: 1 << 20
-    local._train_apart = learn.train
+    local._train_apart = trainer.train
     if spot:
         _spots()[spot](count)
     contest(place, model)

@@ -16,8 +16,8 @@ from filelock import FileLock
 
 from whichway.contest import run
 from whichway.contest.cache import Cache
-from whichway.contest.folder import read_candidates, read_records
 from whichway.nouns import Candidate, Decoding, Prompt
+from whichway.runs.folder import read_candidates, read_records
 
 FAILS = {"prompt_plain": {}, "tune_lora": {"rate": 5.0}}
 

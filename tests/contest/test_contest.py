@@ -14,9 +14,9 @@ from contest_kit import ALL_WAYS, make_house, settings_for, small_task
 from whichway.contest import Outcome, run
 from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache, reply_key
-from whichway.contest.folder import Lines, alone, read_candidates, read_records, read_verdict
 from whichway.errors import OptionError, PlanMismatch, UserError
 from whichway.nouns import Budget, Decoding, Message, MetricSpec, Practice, Reply, Request, Weights
+from whichway.runs.folder import Lines, alone, read_candidates, read_records, read_verdict
 
 
 @pytest.fixture(scope="module")

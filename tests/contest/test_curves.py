@@ -12,9 +12,9 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.curves import nested
-from whichway.contest.folder import read_records
 from whichway.errors import OptionError
 from whichway.nouns import Example, MetricSpec
+from whichway.runs.folder import read_records
 
 WAYS = {
     "base_majority": {},

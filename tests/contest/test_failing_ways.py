@@ -13,7 +13,7 @@ from kill_kit import task
 
 from whichway.backends import local
 from whichway.contest import House, Settings, run
-from whichway.engine import learn
+from whichway.engine.train import trainer
 from whichway.tasks import metrics
 
 
@@ -21,7 +21,7 @@ from whichway.tasks import metrics
 def house(tiny, monkeypatch):
     """A tiny real model; training in this process, so that it can be made to fail."""
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter, *more: learn.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: trainer.train(model, job, folder, adapter)
     )
     door = local.LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ("prompt_plain", "tune_lora")}
@@ -45,8 +45,8 @@ def failed(standing, told):
 
 
 def test_divergence_at_every_rate(house, tmp_path, monkeypatch):
-    honest = learn.row_losses
-    monkeypatch.setattr(learn, "row_losses", lambda *given: honest(*given) * float("nan"))
+    honest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", lambda *given: honest(*given) * float("nan"))
     by, verdict = standings(house, tmp_path)
     failed(by["tune_lora"], "failed at every rate")
     assert by["tune_lora"].candidates == ()
@@ -57,19 +57,19 @@ def test_divergence_at_every_rate(house, tmp_path, monkeypatch):
 
 
 def test_divergence_at_the_rate_that_was_given(house, tmp_path, monkeypatch):
-    honest = learn.row_losses
-    monkeypatch.setattr(learn, "row_losses", lambda *given: honest(*given) * float("nan"))
+    honest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", lambda *given: honest(*given) * float("nan"))
     by, _ = standings(house, tmp_path, rate=0.5)
     failed(by["tune_lora"], "diverged at step 1, rate 0.5; lower the rate")
 
 
 def test_divergence_of_one_rate_leaves_the_others(house, tmp_path, monkeypatch):
-    honest = learn.Run._backward
+    honest = trainer.Run._backward
 
     def high(self, batch, trained):
         return honest(self, batch, trained) * (float("nan") if self.given.factor == 4.0 else 1.0)
 
-    monkeypatch.setattr(learn.Run, "_backward", high)
+    monkeypatch.setattr(trainer.Run, "_backward", high)
     by, _ = standings(house, tmp_path)
     assert by["tune_lora"].status == "ok" or "zero-shot" in by["tune_lora"].reason
     assert (tmp_path / "r" / "ways" / "tune_lora" / "log").read_text().count("diverged") == 1
@@ -82,7 +82,7 @@ def test_no_memory_for_a_single_row(house, tmp_path, monkeypatch):
         asked.append(len(rows))
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(learn, "row_losses", greedy)
+    monkeypatch.setattr(trainer, "row_losses", greedy)
     by, verdict = standings(house, tmp_path, rate=0.01)
     failed(by["tune_lora"], "One training row does not fit into memory")
     assert asked[-1] == 1
@@ -102,9 +102,9 @@ def test_worse_than_zero_shot(tmp_path):
 
 
 def test_a_failed_way_stays_failed_when_the_run_is_started_again(house, tmp_path, monkeypatch):
-    honest = learn.row_losses
-    monkeypatch.setattr(learn, "row_losses", lambda *given: honest(*given) * float("nan"))
+    honest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", lambda *given: honest(*given) * float("nan"))
     first = standings(house, tmp_path, rate=0.5)[0]["tune_lora"]
-    monkeypatch.setattr(learn, "row_losses", honest)
+    monkeypatch.setattr(trainer, "row_losses", honest)
     again = standings(house, tmp_path, rate=0.5)[0]["tune_lora"]
     assert replace(again, seconds_fit=first.seconds_fit) == first

@@ -11,11 +11,11 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
-from whichway.contest.folder import read_candidates, read_lines, read_status, read_verdict
 from whichway.contest.forgetting import MOST, packaged, passages
 from whichway.errors import DataError
 from whichway.nouns import Reply
 from whichway.report import html
+from whichway.runs.folder import read_candidates, read_lines, read_status, read_verdict
 
 WAYS = ("prompt_plain", "tune_lora")
 

@@ -11,10 +11,10 @@ import pytest
 from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
-from whichway.contest.folder import read_candidates, read_records
-from whichway.contest.halving import Standing, rank, rungs, thin
+from whichway.contest.selection.successive_halving import Standing, rank, rungs, thin
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
+from whichway.runs.folder import read_candidates, read_records
 
 SHARES = (0.3, 0.6, 0.8, 1.0)
 

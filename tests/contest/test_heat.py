@@ -12,8 +12,8 @@ from contest_kit import make_house, settings_for, small_task
 from scipy.special import ndtri
 
 from whichway.contest import run
-from whichway.contest.heat import Heat, Lane, hold
-from whichway.contest.race import Entry, Rules, looks
+from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.selection.race import Entry, Rules, looks
 from whichway.contracts import Runner
 from whichway.errors import BudgetSpent
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights

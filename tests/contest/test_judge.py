@@ -15,10 +15,10 @@ from contest_kit import settings_for
 
 from whichway.backends.fake import FakeBackend, uniform
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_lines
 from whichway.contest.judge import _read
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Example, JudgeSpec, MetricSpec, Reply, Request, Task, Weights
+from whichway.runs.folder import read_lines
 from whichway.tasks.metrics import checks_of, load
 from whichway.ways import prompt_plain
 

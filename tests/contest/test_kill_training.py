@@ -16,7 +16,7 @@ QUICK = [("a training step", 7), ("the write of a checkpoint", 2), ("the write o
 @pytest.fixture(scope="module")
 def whole(tiny, tmp_path_factory) -> dict[str, str]:
     """What a run leaves that nobody kills."""
-    import whichway.engine.learn  # noqa: F401  (imported once, for all forks)
+    import whichway.engine.train.trainer  # noqa: F401  (imported once, for all forks)
 
     place = tmp_path_factory.mktemp("whole")
     assert start(place, tiny("llama")) == 0

@@ -10,11 +10,11 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend, World
 from whichway.contest import run
-from whichway.contest.folder import read_candidates, read_lines, read_plan
 from whichway.contest.plan import make_plan
 from whichway.errors import OptionError, PlanMismatch
 from whichway.nouns import Plan, Standing, to_json
 from whichway.report import html
+from whichway.runs.folder import read_candidates, read_lines, read_plan
 
 WAYS = ("prompt_plain", "tune_lora")
 POOR = {"zero": 0.3, "shots": 0.3, "lora": 0.45, "probe": 0.4, "full": 0.4}

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from contest_kit import make_house, settings_for, small_task
 
+from whichway.app.configure import family, ways
 from whichway.backends.fake import FakeBackend, FakeSession, uniform
-from whichway.cli.house import family, ways
 from whichway.contest import House, Outcome, run
-from whichway.contest.folder import read_candidates, read_records
 from whichway.errors import WayFailed
 from whichway.nouns import MetricSpec, Reply, Request, Task
 from whichway.report import html
+from whichway.runs.folder import read_candidates, read_records
 
 
 class Thinker(FakeBackend):

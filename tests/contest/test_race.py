@@ -12,9 +12,9 @@ import pytest
 from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
-from whichway.contest.folder import read_candidates, read_records
-from whichway.contest.race import Entry, Rules, Stop, finalist, looks, race, shuffled
+from whichway.contest.selection.race import Entry, Rules, Stop, finalist, looks, race, shuffled
 from whichway.nouns import Candidate, Decoding, Example, MetricSpec, Prompt, Weights
+from whichway.runs.folder import read_candidates, read_records
 
 WAYS = {
     "base_majority": {},

@@ -13,12 +13,12 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
-from whichway.contest.rehearse import FILE, estimate, seconds_of, write_estimate
-from whichway.contest.timing import Timings, units_of
+from whichway.contest.dry_run.profile import Timings, units_of
+from whichway.contest.dry_run.simulate import FILE, estimate, seconds_of, write_estimate
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
 from whichway.report import estimates
-from whichway.report.read import read, took
+from whichway.runs.run import read, took
 
 WAYS = ("prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 ROWS = tuple(TrainRow((Message("user", f"row {'x' * (n % 40)} {n}"),), "ab"[n % 2]) for n in range(200))

@@ -7,9 +7,9 @@ import time
 import pytest
 from contest_kit import settings_for, small_task
 
-from whichway.cli import house as front
+from whichway.app import configure as front
 from whichway.contest import House, run
-from whichway.contest.rehearse import estimate, seconds_of
+from whichway.contest.dry_run.simulate import estimate, seconds_of
 from whichway.tasks import metrics
 
 EXTRAS = {"prompt_gepa": "gepa", "prompt_mipro": "dspy"}  # ways that are optional, and what they need

@@ -38,7 +38,7 @@ def test_adapters_come_and_go_without_a_trace(tiny, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["lora", "full", "top", "top_full", "probe"])
 def test_trained_parts_answer_in_a_short_format_too(tiny, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("whichway.engine.rates.dtype", lambda *_: torch.bfloat16)
+    monkeypatch.setattr("whichway.engine.model.throughput.dtype", lambda *_: torch.bfloat16)
     door = backend()
     base = door.weights(str(tiny("llama")))
     before = answers(door, base)
@@ -90,10 +90,10 @@ def test_a_training_tells_how_it_goes(tiny, tmp_path):
 
 
 def test_an_expected_training_has_its_process_started_with_the_model(tiny, monkeypatch):
-    from whichway.engine import child
+    from whichway.engine.train import worker
 
     started = []
-    monkeypatch.setattr(child, "start", lambda: started.append(1))
+    monkeypatch.setattr(worker, "start", lambda: started.append(1))
     for expected in (False, True):
         door = backend()
         if expected:

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from whichway.engine import answer, decode, pack
+from whichway.engine.infer import generate
+from whichway.engine.infer import session as answer
+from whichway.engine.model import packing
 from whichway.errors import WayFailed
 from whichway.nouns import Decoding, Message, Request
 
@@ -39,7 +41,7 @@ def reference(s, request):
             groups = {t: logits[n, tokens].logsumexp(-1) for t, tokens in counted.items()}
             total += float(groups[token] - torch.stack(list(groups.values())).logsumexp(-1))
         scores[label] = total
-    module.set_attn_implementation(pack.ATTENTION)
+    module.set_attn_implementation(packing.ATTENTION)
     return scores
 
 
@@ -74,24 +76,24 @@ def test_a_batch_of_32_equals_batches_of_one(model):
 @pytest.mark.parametrize("merging", [False, True])
 def test_padding_and_fused_attention_change_no_answer(model, monkeypatch, even, merging):
     written = requests(mode="generate", max_tokens=8)
-    monkeypatch.setattr(pack, "evens", lambda *_: False)
-    monkeypatch.setattr(pack, "_merges", lambda _: False)
+    monkeypatch.setattr(packing, "evens", lambda *_: False)
+    monkeypatch.setattr(packing, "_merges", lambda _: False)
     wanted = session(model)
     chosen, texts = wanted.choose(requests()), [r.text for r in wanted.generate(written)]
-    monkeypatch.setattr(pack, "evens", lambda *_: even)
-    monkeypatch.setattr(pack, "_merges", lambda _: merging)
+    monkeypatch.setattr(packing, "evens", lambda *_: even)
+    monkeypatch.setattr(packing, "_merges", lambda _: merging)
     found = session(model)
     assert all(same(a, b) for a, b in zip(found.choose(requests()), chosen, strict=True))
     assert [r.text for r in found.generate(written)] == texts
 
 
 def test_fused_attention_is_taken_where_it_is_faster(monkeypatch):
-    pack._merging_pays.cache_clear()
+    packing._merging_pays.cache_clear()
     for times, wanted in (((2.0, 1.0), True), ((1.0, 2.0), False)):
         clock = iter(times)
-        monkeypatch.setattr("whichway.engine.rates.seconds", lambda work, clock=clock: next(clock))
-        assert pack._merging_pays(torch.float32) == wanted
-        pack._merging_pays.cache_clear()
+        monkeypatch.setattr("whichway.engine.model.throughput.seconds", lambda work, clock=clock: next(clock))
+        assert packing._merging_pays(torch.float32) == wanted
+        packing._merging_pays.cache_clear()
 
 
 def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(opened):
@@ -108,7 +110,7 @@ def test_bias_moves_the_choice(opened):
 def test_tokens_are_counted_once(opened):
     s = session(opened("llama"))
     prompts = s.model.renderer.prompt_ids([r.messages for r in requests()])
-    shared = pack.common(prompts)
+    shared = packing.common(prompts)
     assert shared > 10
     first, *rest = s.choose(requests())
     assert (first.tokens_in, first.tokens_cached) == (len(prompts[0]), 0)
@@ -140,7 +142,7 @@ def test_generate_equals_transformers(model):
         assert reply.text == s.model.renderer.text(out)
         assert reply.tokens_out == len(out)
         assert reply.finish == ("stop" if out[-1] in s.model.renderer.ends else "length")
-    module.set_attn_implementation(pack.ATTENTION)
+    module.set_attn_implementation(packing.ATTENTION)
 
 
 def test_rows_that_end_leave_the_batch(opened, monkeypatch):
@@ -195,8 +197,8 @@ def test_a_batch_that_refills_itself_writes_what_each_row_gets_alone(opened, mon
     several = [dataclasses.replace(r, decoding=Decoding("generate", 3 + n % 13)) for n, r in enumerate(many)]
     alone = [session(opened("llama")).generate([r])[0] for r in several]
     monkeypatch.setitem(answer._ROWS, "cpu", 5)
-    sizes, honest = [], decode.Batch._step
-    monkeypatch.setattr(decode.Batch, "_step", lambda self, rows: sizes.append(len(rows)) or honest(self, rows))
+    sizes, honest = [], generate.Batch._step
+    monkeypatch.setattr(generate.Batch, "_step", lambda self, rows: sizes.append(len(rows)) or honest(self, rows))
     together = s.generate(several)
     assert [(r.text, r.tokens_out, r.finish) for r in together] == [(r.text, r.tokens_out, r.finish) for r in alone]
     assert max(sizes) == 5
@@ -208,7 +210,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
     s = session(opened("llama"))
     asked = requests(mode="generate", max_tokens=8)
     wanted = [r.text for r in s.generate(asked)]
-    honest, places = decode.Batch._read, []
+    honest, places = generate.Batch._read, []
 
     def greedy(self, rows):
         places.append(self.places)
@@ -216,7 +218,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return honest(self, rows)
 
-    monkeypatch.setattr(decode.Batch, "_read", greedy)
+    monkeypatch.setattr(generate.Batch, "_read", greedy)
     assert [r.text for r in s.generate(asked)] == wanted
     assert places[0] == len(TEXTS)
     assert places[-1] == 1
@@ -224,7 +226,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
     def never(self, rows):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(decode.Batch, "_read", never)
+    monkeypatch.setattr(generate.Batch, "_read", never)
     with pytest.raises(WayFailed, match="does not fit into memory"):
         s.generate(asked)
 
@@ -240,7 +242,7 @@ def test_a_small_models_rows_are_answered_side_by_side(model, monkeypatch):
         return honest(self, rows, lambda part: parts.append((len(part), torch.get_num_threads())) or work(part))
 
     monkeypatch.setattr(answer.Answerer, "_side_by_side", watched)
-    monkeypatch.setattr("whichway.engine.rates.threads", lambda most: 2)
+    monkeypatch.setattr("whichway.engine.model.throughput.threads", lambda most: 2)
     s = session(model)
     found = s.choose(many)
     again = s.generate(written)
@@ -260,6 +262,6 @@ def test_the_likeliest_token_is_the_first_of_equals(size):
     logits[2] = -1.0
     logits[2, [128, 130]] = 4.0
     logits[3, 0] = -1.0
-    assert decode.likeliest(logits).tolist() == [3, 199, 128, 1, 0]
+    assert generate.likeliest(logits).tolist() == [3, 199, 128, 1, 0]
     drawn = torch.randn(50, size, generator=torch.Generator().manual_seed(0)).bfloat16()
-    assert torch.equal(decode.likeliest(drawn), drawn.float().argmax(-1))
+    assert torch.equal(generate.likeliest(drawn), drawn.float().argmax(-1))

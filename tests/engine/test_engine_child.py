@@ -13,14 +13,14 @@ import pytest
 import torch
 from test_engine_learn import equal, job, tensors
 
-from whichway.engine import child, learn
+from whichway.engine.train import trainer, worker
 from whichway.errors import OptionError, WayFailed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
 
 
 def errand(model, folder, task):
-    return child.Errand(model.folder, model.revision, True, task, folder, None, 1)
+    return worker.Errand(model.folder, model.revision, True, task, folder, None, 1)
 
 
 def children(of):
@@ -46,9 +46,9 @@ def waits(condition, seconds=30.0):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_the_same_weights_as_here(opened, tmp_path, kind):
     model, task = opened("llama"), job(kind, epochs=3)
-    here = list(learn.train(model, task, tmp_path / "here", None))
+    here = list(trainer.train(model, task, tmp_path / "here", None))
     seen = []
-    there = list(child.train(errand(model, tmp_path / "there", task), seen.append))
+    there = list(worker.train(errand(model, tmp_path / "there", task), seen.append))
     assert [a.weights for a in there] == [a.weights for a in here]
     assert [a.loss for a in there] == [a.loss for a in here]
     name = here[-1].weights.adapter
@@ -59,17 +59,17 @@ def test_the_same_weights_as_here(opened, tmp_path, kind):
 
 def test_a_second_job_starts_at_once(opened, tmp_path):
     model = opened("llama")
-    list(child.train(errand(model, tmp_path / "a", job(max_steps=1))))
+    list(worker.train(errand(model, tmp_path / "a", job(max_steps=1))))
     start = time.monotonic()
-    list(child.train(errand(model, tmp_path / "b", job(max_steps=1))))
+    list(worker.train(errand(model, tmp_path / "b", job(max_steps=1))))
     assert time.monotonic() - start < 5.0  # far less where nobody else computes; importing the libraries takes longer
 
 
 def test_two_trainings_can_be_open_at_once(opened, tmp_path):
     model = opened("llama")
-    first = child.train(errand(model, tmp_path / "a", job()))
+    first = worker.train(errand(model, tmp_path / "a", job()))
     one = next(first)
-    second = list(child.train(errand(model, tmp_path / "b", job(seed=1))))
+    second = list(worker.train(errand(model, tmp_path / "b", job(seed=1))))
     rest = list(first)
     assert [a.step for a in (one, *rest)] == [a.step for a in second]
     assert one.weights.adapter != second[0].weights.adapter
@@ -78,31 +78,31 @@ def test_two_trainings_can_be_open_at_once(opened, tmp_path):
 def test_errors_and_words_cross(opened, tmp_path, caplog):
     model = opened("llama")
     with pytest.raises(OptionError, match="mean 'rate'"):
-        list(child.train(errand(model, tmp_path, job(rte=1e-3))))
+        list(worker.train(errand(model, tmp_path, job(rte=1e-3))))
     broken = dataclasses.replace(errand(model, tmp_path, job()), adapter=tmp_path)
     with pytest.raises(WayFailed, match="cannot start from"):
-        list(child.train(broken))
+        list(worker.train(broken))
     with pytest.raises(RuntimeError, match="Traceback"):
-        list(child.train(dataclasses.replace(errand(model, tmp_path, job()), job=None)))
+        list(worker.train(dataclasses.replace(errand(model, tmp_path, job()), job=None)))
     from test_engine_learn import HEAD, Message, TrainRow, rows
 
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
     with caplog.at_level(logging.WARNING):
-        list(child.train(errand(model, tmp_path, dataclasses.replace(job(max_steps=1), rows=(*rows(), long)))))
+        list(worker.train(errand(model, tmp_path, dataclasses.replace(job(max_steps=1), rows=(*rows(), long)))))
     assert "1 of 19 training rows" in caplog.text
 
 
 def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path):
     model, task = opened("llama"), job(epochs=3)
-    wanted = list(learn.train(model, task, tmp_path / "whole", None))
-    training = child.train(errand(model, tmp_path / "broken", task))
+    wanted = list(trainer.train(model, task, tmp_path / "whole", None))
+    training = worker.train(errand(model, tmp_path / "broken", task))
     first = next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     (victim,) = children(helper)
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(WayFailed, match=r"signal 9.*memory"):
         next(training)
-    again = list(child.train(errand(model, tmp_path / "broken", task)))
+    again = list(worker.train(errand(model, tmp_path / "broken", task)))
     assert again[0] == first
     assert [a.loss for a in again] == [a.loss for a in wanted]
     name = wanted[-1].weights.adapter
@@ -111,7 +111,7 @@ def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path
 
 def test_a_killed_helper_is_a_failed_way_and_the_next_job_gets_a_new_one(opened, tmp_path):
     model = opened("llama")
-    training = child.train(errand(model, tmp_path, job()))
+    training = worker.train(errand(model, tmp_path, job()))
     next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     victim = children(helper)[0]
@@ -119,19 +119,19 @@ def test_a_killed_helper_is_a_failed_way_and_the_next_job_gets_a_new_one(opened,
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(WayFailed, match="ended unexpectedly"):
         next(training)
-    assert len(list(child.train(errand(model, tmp_path, job())))) == 2
+    assert len(list(worker.train(errand(model, tmp_path, job())))) == 2
 
 
 def test_a_training_left_alone_ends_its_child(opened, tmp_path):
     model = opened("llama")
-    training = child.train(errand(model, tmp_path, job()))
+    training = worker.train(errand(model, tmp_path, job()))
     next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     (busy,) = children(helper)
     training.close()
     assert waits(lambda: not Path(f"/proc/{busy}").exists())
     assert Path(f"/proc/{helper}").exists()  # it has the libraries and the base in memory, and takes the next job
-    resumed = child.train(errand(model, tmp_path, job()))
+    resumed = worker.train(errand(model, tmp_path, job()))
     assert [made.step for made in resumed][-1] > 1
     assert [n for n in children(os.getpid()) if n == helper] == [helper]
 
@@ -166,15 +166,15 @@ def test_a_killed_caller_leaves_no_child_behind(opened, tiny, tmp_path):
 
 def test_a_helper_started_early_is_used_and_can_be_stopped(opened, tmp_path):
     model = opened("llama")
-    child.start()
-    early = child._idle[-1]._process.pid
-    child.start()
-    assert child._idle[-1]._process.pid == early
-    list(child.train(errand(model, tmp_path, job(max_steps=1))))
-    assert child._idle[-1]._process.pid == early
-    child._idle[-1].stop()
+    worker.start()
+    early = worker._idle[-1]._process.pid
+    worker.start()
+    assert worker._idle[-1]._process.pid == early
+    list(worker.train(errand(model, tmp_path, job(max_steps=1))))
+    assert worker._idle[-1]._process.pid == early
+    worker._idle[-1].stop()
     assert waits(lambda: not Path(f"/proc/{early}").exists())
-    assert len(list(child.train(errand(model, tmp_path / "b", job(max_steps=1))))) == 1
+    assert len(list(worker.train(errand(model, tmp_path / "b", job(max_steps=1))))) == 1
 
 
 def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monkeypatch):
@@ -185,9 +185,9 @@ def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monk
     def elsewhere(arguments, **more):
         return honest([*arguments[:2], command.format(more["pass_fds"][0])], **more)
 
-    monkeypatch.setattr(child.subprocess, "Popen", elsewhere)
-    helper = child.Helper()
-    wanted = list(learn.train(model, job(), tmp_path / "here", None))
+    monkeypatch.setattr(worker.subprocess, "Popen", elsewhere)
+    helper = worker.Helper()
+    wanted = list(trainer.train(model, job(), tmp_path / "here", None))
     for n in range(2):
         made = list(helper.train(errand(model, tmp_path / f"{n}", job())))
         assert [a.loss for a in made] == [a.loss for a in wanted]

@@ -7,7 +7,8 @@ import torch
 from test_engine_pack import PREFIX, ROWS, encoded
 from torch import nn
 
-from whichway.engine import attention, decoder, forward, layers, learn, load, pack, weights
+from whichway.engine.model import attention, decoder, forward, layers, load, packing, weights
+from whichway.engine.train import trainer
 
 
 def wrapped(model, what, kind=torch.float32, targets="all-linear"):
@@ -33,7 +34,7 @@ def by_hand(outer, module, kind, prefix=PREFIX):
     trunk = decoder.known(module)
     names = {id(p): name for name, p in outer.named_parameters()}
     masters = weights.gather(trunk.weights, outer, kind)
-    losses = learn.row_losses(module, encoded(), prefix, masters)
+    losses = trainer.row_losses(module, encoded(), prefix, masters)
     losses.mean().backward()
     found = {}
     for slot in trunk.weights.slots:
@@ -47,7 +48,7 @@ def by_hand(outer, module, kind, prefix=PREFIX):
 
 
 def by_autograd(outer, module, prefix=PREFIX):
-    losses = learn.row_losses(module, encoded(), prefix)
+    losses = trainer.row_losses(module, encoded(), prefix)
     losses.mean().backward()
     return losses.detach(), {name: p.grad for name, p in outer.named_parameters() if p.requires_grad}
 
@@ -59,7 +60,7 @@ def gap(a, b):
 @pytest.mark.parametrize("what", ["full", "lora"])
 @pytest.mark.parametrize("long", [1024, 4])
 def test_gradients_by_hand_equal_autograd(model, monkeypatch, what, long):
-    monkeypatch.setattr(pack, "LONG", long)
+    monkeypatch.setattr(packing, "LONG", long)
     for prefix in (PREFIX, []):
         wanted, grads = by_autograd(*wrapped(model, what), prefix)
         found, hand = by_hand(*wrapped(model, what), torch.float32, prefix)
@@ -72,7 +73,7 @@ def test_gradients_by_hand_equal_autograd(model, monkeypatch, what, long):
 @pytest.mark.parametrize("prefix", [PREFIX, []])
 def test_padding_to_even_sizes_changes_no_gradient(model, monkeypatch, what, prefix):
     wanted, grads = by_hand(*wrapped(model, what), torch.float32, prefix)
-    monkeypatch.setattr(pack, "evens", lambda *_: True)
+    monkeypatch.setattr(packing, "evens", lambda *_: True)
     found, padded = by_hand(*wrapped(model, what), torch.float32, prefix)
     assert len(found) == len(wanted)
     assert gap(found, wanted) < 1e-5
@@ -189,15 +190,15 @@ def test_losses_are_the_same_whether_probabilities_are_kept(opened, monkeypatch,
 
 
 def test_the_last_layer_is_asked_for_kept_tokens_only(model, monkeypatch):
-    tree = pack.Tree((70, 71, 72), (-1, 0, -1))
+    tree = packing.Tree((70, 71, 72), (-1, 0, -1))
     ids = torch.tensor([60, 61, 62, *tree.ids, 80, *tree.ids])
     keep = torch.tensor([2, 3, 5, 6, 7, 9])  # the end of each row and two nodes of its tree
-    asked, honest = [], pack.Rows.ask
+    asked, honest = [], packing.Rows.ask
     watched = lambda self, n, q, *rest: asked.append(q.shape[1]) or honest(self, n, q, *rest)  # noqa: E731
-    monkeypatch.setattr(pack.Rows, "ask", watched)
+    monkeypatch.setattr(packing.Rows, "ask", watched)
     with torch.no_grad():
         prefix = forward.run_prefix(model.module, PREFIX, model.device)
-        layout = pack.lay([3, 1], len(PREFIX), model.device, tree=tree, prefix=prefix)
+        layout = packing.lay([3, 1], len(PREFIX), model.device, tree=tree, prefix=prefix)
         every = forward.logits(model.module, ids, layout, torch.arange(10))
         some = forward.logits(model.module, ids, layout, keep)
         uneven = forward.logits(model.module, ids, layout, torch.tensor([2, 3, 6]))

@@ -9,7 +9,9 @@ from test_engine_pack import PREFIX, encoded
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from whichway.engine import answer, attention, decoder, learn, load, pack, weights
+from whichway.engine.infer import session as answer
+from whichway.engine.model import attention, decoder, load, packing, weights
+from whichway.engine.train import trainer
 from whichway.nouns import Decoding, Message, Request
 
 MOVES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
@@ -36,15 +38,15 @@ def test_a_mix_is_noticed():
 @pytest.mark.parametrize("what", ["full", "lora"])
 @pytest.mark.parametrize("long", [1024, 4])  # plain products, and the fused attention that a GPU takes
 def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, what, long):
-    monkeypatch.setattr(pack, "LONG", long)
-    monkeypatch.setattr(pack, "SCORES", 0)
+    monkeypatch.setattr(packing, "LONG", long)
+    monkeypatch.setattr(packing, "SCORES", 0)
     outer, _ = wrapped(model, what)
     outer = outer.to("meta")
     module = outer if what == "full" else outer.get_base_model()
     with OneDevice():
         masters = weights.gather(decoder.known(module).weights, outer, torch.bfloat16)
         for prefix in (PREFIX, []):
-            losses = learn.row_losses(module, encoded(), prefix, masters)
+            losses = trainer.row_losses(module, encoded(), prefix, masters)
             assert losses.device.type == "meta"
             losses.mean().backward()
         torch.nn.utils.clip_grad_norm_([masters.vector], 1.0)
@@ -54,16 +56,16 @@ def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, wha
 
 @pytest.mark.parametrize("long", [1024, 4])
 def test_answering_makes_its_tensors_on_the_models_device(model, monkeypatch, long):
-    monkeypatch.setattr(pack, "LONG", long)
-    monkeypatch.setattr(pack, "SCORES", 0)
+    monkeypatch.setattr(packing, "LONG", long)
+    monkeypatch.setattr(packing, "SCORES", 0)
     trunk = decoder.Trunk(weights.read(elsewhere(model.module)))
     device = torch.device("meta")
-    tree = pack.Tree((70, 71), (-1, 0))
+    tree = packing.Tree((70, 71), (-1, 0))
     with OneDevice(), torch.no_grad():
-        first = pack.lay([len(PREFIX)], 0, device, keep=True)
+        first = packing.lay([len(PREFIX)], 0, device, keep=True)
         trunk.fill(torch.tensor(PREFIX, device=device), first)
         prefix = [first.kept[n] for n in sorted(first.kept)]
-        layout = pack.lay([3, 1], len(PREFIX), device, tree=tree, prefix=prefix)
+        layout = packing.lay([3, 1], len(PREFIX), device, tree=tree, prefix=prefix)
         out = trunk.logits(torch.zeros(8, dtype=torch.long, device=device), layout, torch.arange(8, device=device))
     assert out.device.type == "meta"
     assert out.shape[0] == 8
@@ -81,7 +83,7 @@ def test_a_gpu_gives_the_processors_losses_and_gradients(model, what):
         outer = outer.to(device)
         module = outer if what == "full" else outer.get_base_model()
         masters = weights.gather(decoder.known(module).weights, outer, torch.float32)
-        losses = learn.row_losses(module, encoded(), PREFIX, masters)
+        losses = trainer.row_losses(module, encoded(), PREFIX, masters)
         losses.mean().backward()
         found[device] = losses.detach().cpu(), masters.vector.grad.cpu()
     for here, there in zip(found["cpu"], found["cuda"], strict=True):
@@ -95,7 +97,7 @@ def test_a_gpu_gives_the_processors_answers(tiny, monkeypatch):
     given = []
     for device in ("cpu", "cuda"):
         monkeypatch.setattr(load, "device", lambda device=device: torch.device(device))
-        monkeypatch.setattr("whichway.engine.rates.dtype", lambda *_: torch.float32)
+        monkeypatch.setattr("whichway.engine.model.throughput.dtype", lambda *_: torch.float32)
         model = load.load(tiny("llama"))
         session = answer.Answerer(model, model.module)
         written = [Request(r.messages, Decoding("generate", 8), ()) for r in asked]

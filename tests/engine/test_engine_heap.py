@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from whichway.engine import heap
+from whichway.engine.model import malloc
 
 ARENAS = """
 import ctypes, importlib.util, sys, threading
@@ -30,7 +30,7 @@ libc.fflush(None)
 
 
 def arenas(how):
-    command = [sys.executable, "-c", ARENAS, how, heap.__file__]
+    command = [sys.executable, "-c", ARENAS, how, malloc.__file__]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count("<heap nr=")
 
 
@@ -41,7 +41,7 @@ def test_all_threads_share_one_arena():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
-    assert heap.settle() is False
-    monkeypatch.setattr(heap.sys, "platform", "darwin")
-    assert heap.settle() is False
+    monkeypatch.setattr(malloc.ctypes, "CDLL", lambda name: object())
+    assert malloc.settle() is False
+    monkeypatch.setattr(malloc.sys, "platform", "darwin")
+    assert malloc.settle() is False

@@ -10,7 +10,8 @@ import torch
 from test_engine_learn import HEAD, LABELS, choose, equal, job, rows
 from torch.nn import functional as F
 
-from whichway.engine import answer, attach, learn, live, soft
+from whichway.engine.infer import session as answer
+from whichway.engine.train import adapter_check, adapters, prompt_tuning, trainer
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -28,13 +29,13 @@ NAMES = [f"{kind}-{'-'.join(map(str, more.values()))[:12]}" for kind, more in KI
 
 
 def train(model, place, kind, more, **others):
-    return list(learn.train(model, job(kind, rate=RATES[kind], **more, **others), place, None))
+    return list(trainer.train(model, job(kind, rate=RATES[kind], **more, **others), place, None))
 
 
 def session(model, place):
-    module = attach.trained(model.module, place)
-    live.check(place, model, module)
-    return answer.Answerer(soft.behind(model, module), module)
+    module = adapters.trained(model.module, place)
+    adapter_check.check(place, model, module)
+    return answer.Answerer(prompt_tuning.behind(model, module), module)
 
 
 def asked():
@@ -111,7 +112,7 @@ def test_merged_equals_the_adapter(model, tmp_path, variant):
 @pytest.mark.parametrize(("kind", "more"), KINDS, ids=NAMES)
 def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch, kind, more):
     """The same training through transformers' own layers: the same losses."""
-    from whichway.engine import decoder
+    from whichway.engine.model import decoder
 
     model = opened("qwen2")
     ours = train(model, tmp_path / "ours", kind, more, epochs=2)
@@ -124,7 +125,7 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch, kind, more):
 def test_left_in_the_middle_it_continues_bit_for_bit(opened, tmp_path, kind, more):
     model = opened("llama")
     wanted = train(model, tmp_path / "whole", kind, more)
-    stopped = learn.train(model, job(kind, rate=RATES[kind], **more), tmp_path / "parts", None)
+    stopped = trainer.train(model, job(kind, rate=RATES[kind], **more), tmp_path / "parts", None)
     first = next(stopped)
     stopped.close()
     rest = train(model, tmp_path / "parts", kind, more)
@@ -137,11 +138,11 @@ def test_left_in_the_middle_it_continues_bit_for_bit(opened, tmp_path, kind, mor
 
 
 def test_pissa_starts_where_the_base_is_and_moves_only_its_half(opened, tmp_path):
-    from whichway.engine import options, trainee
+    from whichway.engine.train import options, trainable
 
     model = opened("llama")
     given = options.options(options.LoraOptions, {"variant": "pissa", "rank": 4})
-    who = trainee.trainee(model, job("lora", variant="pissa", rank=4), given, None)
+    who = trainable.trainee(model, job("lora", variant="pissa", rank=4), given, None)
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():
         assert torch.allclose(who.module(ids).logits, model.module(ids).logits, atol=1e-5)
@@ -183,7 +184,7 @@ def test_what_a_model_lacks_is_said(opened, tmp_path):
     made = train(opened("llama"), tmp_path, "bias", {})[-1]
     again = dataclasses.replace(job("bias"), weights=made.weights)
     with pytest.raises(WayFailed, match="starts from the base"):
-        list(learn.train(opened("llama"), again, tmp_path, tmp_path / made.weights.adapter))
+        list(trainer.train(opened("llama"), again, tmp_path, tmp_path / made.weights.adapter))
 
 
 def test_value_biases_on_a_model_that_has_biases(opened, tmp_path):
@@ -209,8 +210,8 @@ def preferences(**options):
 
 def gained(model, module, row_pairs):
     """Log-probability of the wanted less the unwanted answer, mean over pairs."""
-    encoded = live.encode(model.renderer, [(r.messages, r.answer) for r in row_pairs])
-    from whichway.engine import forward
+    encoded = adapter_check.encode(model.renderer, [(r.messages, r.answer) for r in row_pairs])
+    from whichway.engine.model import forward
 
     with torch.no_grad():
         said = forward.answer_logprobs(module, [(r.prompt, r.answer) for r in encoded], None, 0)
@@ -219,18 +220,18 @@ def gained(model, module, row_pairs):
 
 
 def test_preferences_move_the_wanted_answer_up(model, tmp_path):
-    made = list(learn.train(model, preferences(rate=0.003, epochs=6, checkpoints=2), tmp_path, None))
+    made = list(trainer.train(model, preferences(rate=0.003, epochs=6, checkpoints=2), tmp_path, None))
     assert made[-1].loss < made[0].loss < 0.7
-    module = attach.trained(model.module, tmp_path / made[-1].weights.adapter)
+    module = adapters.trained(model.module, tmp_path / made[-1].weights.adapter)
     assert gained(model, module, pairs()) > gained(model, model.module, pairs()) + 1.0
 
 
 def test_the_loss_is_the_papers(opened, tmp_path):
     """The first step's loss is log 2; after it, the formula written out on full logits gives the same."""
     model = opened("llama")
-    (one,) = list(learn.train(model, preferences(rate=0.01, max_steps=1, epochs=1), tmp_path / "a", None))
+    (one,) = list(trainer.train(model, preferences(rate=0.01, max_steps=1, epochs=1), tmp_path / "a", None))
     assert one.loss == pytest.approx(0.6931, abs=1e-3)
-    run_rows = live.encode(model.renderer, [(r.messages, r.answer) for r in pairs()])
+    run_rows = adapter_check.encode(model.renderer, [(r.messages, r.answer) for r in pairs()])
 
     def said(module, row):
         ids = torch.tensor([[*row.prompt, *row.answer]])
@@ -239,28 +240,27 @@ def test_the_loss_is_the_papers(opened, tmp_path):
 
     place = tmp_path / "a" / one.weights.adapter
     with torch.no_grad():
-        tuned = attach.trained(model.module, place)
+        tuned = adapters.trained(model.module, place)
         margins = [
             said(tuned, c) - said(model.module, c) - said(tuned, r) + said(model.module, r)
             for c, r in zip(run_rows[0::2], run_rows[1::2], strict=True)
         ]
     wanted = float(-F.logsigmoid(0.1 * torch.tensor(margins)).mean())
-    from whichway.engine import dpo, options
-    from whichway.engine.trainee import trainee
+    from whichway.engine.train import dpo, options, trainable
 
     task = dataclasses.replace(preferences(batch=12), weights=dataclasses.replace(one.weights, kind="dpo"))
     run = dpo.PairRun(model, task, options.options(options.DpoOptions, task.options), tmp_path / "c", place)
-    run.who = trainee(model, task, run.given, place)
+    run.who = trainable.trainee(model, task, run.given, place)
     run.below = None
     assert run._piece(run.rows, 12) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_pairs_stay_together_when_memory_is_short(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    whole = list(learn.train(model, preferences(rate=0.003), tmp_path / "whole", None))
-    monkeypatch.setitem(learn._MICRO, "cpu", 1)
-    small = list(learn.train(model, preferences(rate=0.003), tmp_path / "small", None))
+    whole = list(trainer.train(model, preferences(rate=0.003), tmp_path / "whole", None))
+    monkeypatch.setitem(trainer._MICRO, "cpu", 1)
+    small = list(trainer.train(model, preferences(rate=0.003), tmp_path / "small", None))
     assert [a.loss for a in small] == pytest.approx([a.loss for a in whole], rel=1e-4)
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
     task = dataclasses.replace(preferences(max_steps=1), rows=(*pairs(), long, pairs()[1]))
-    assert len(list(learn.train(model, task, tmp_path / "long", None))) == 1
+    assert len(list(trainer.train(model, task, tmp_path / "long", None))) == 1

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from whichway.engine import answer, attach, learn, live, options
+from whichway.engine.infer import session
+from whichway.engine.train import adapter_check, adapters, options, trainer
 from whichway.errors import AdapterNotLive, DataError, OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -45,7 +46,7 @@ def equal(a, b):
 
 
 def choose(model, module):
-    return answer.Answerer(model, module).choose([Request(r.messages, Decoding(), LABELS) for r in rows()])
+    return session.Answerer(model, module).choose([Request(r.messages, Decoding(), LABELS) for r in rows()])
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -53,15 +54,15 @@ def test_it_learns_and_leaves_the_base_alone(model, tmp_path, kind):
     before = {name: p.clone() for name, p in model.module.named_parameters()}
     base = choose(model, model.module)
     rate = 0.02 if kind == "lora" else 0.005
-    made = list(learn.train(model, job(kind, epochs=12, checkpoints=2, rate=rate), tmp_path, None))
+    made = list(trainer.train(model, job(kind, epochs=12, checkpoints=2, rate=rate), tmp_path, None))
     assert len(made) == 2
     assert made[-1].loss < 0.8 * made[0].loss
     assert (made[-1].step, made[-1].epoch, made[-1].weights.kind) == (36, 12.0, kind)
     assert made[-1].tokens > 0
     assert made[-1].bytes > 0
     place = tmp_path / made[-1].weights.adapter
-    module = (attach.lora if kind == "lora" else attach.full)(model.module, place)
-    live.check(place, model, module)
+    module = (adapters.lora if kind == "lora" else adapters.full)(model.module, place)
+    adapter_check.check(place, model, module)
     tuned = choose(model, module)
     right = [reply.text == row.answer for reply, row in zip(tuned, rows(), strict=True)]
     assert sum(right) >= 16
@@ -73,12 +74,12 @@ def test_peft_loads_the_adapter_and_gives_our_logits(model, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    made = list(learn.train(model, job(rate=0.01), tmp_path, None))
+    made = list(trainer.train(model, job(rate=0.01), tmp_path, None))
     place = tmp_path / made[-1].weights.adapter
     theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), place).eval()
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():
-        ours = attach.lora(model.module, place)(ids).logits
+        ours = adapters.lora(model.module, place)(ids).logits
         gap = (theirs(ids).logits - ours).abs().max()
         moved = (theirs(ids).logits - model.module(ids).logits).abs().max()
     assert gap < 1e-4 < moved
@@ -90,8 +91,8 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
 
     model = opened("llama")
     task = job(rate=0.003, max_steps=6)
-    made = list(learn.train(model, task, tmp_path, None))[-1]
-    run = learn.Run(model, task, options.options(options.LoraOptions, task.options), tmp_path, None)
+    made = list(trainer.train(model, task, tmp_path, None))[-1]
+    run = trainer.Run(model, task, options.options(options.LoraOptions, task.options), tmp_path, None)
     with torch.random.fork_rng():
         torch.manual_seed(task.seed)
         config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -119,9 +120,9 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kind):
     model = opened("llama")
-    whole = list(learn.train(model, job(kind, max_steps=3), tmp_path / "whole", None))
-    monkeypatch.setitem(learn._MICRO, "cpu", 1)  # every row alone
-    pieces = list(learn.train(model, job(kind, max_steps=3), tmp_path / "pieces", None))
+    whole = list(trainer.train(model, job(kind, max_steps=3), tmp_path / "whole", None))
+    monkeypatch.setitem(trainer._MICRO, "cpu", 1)  # every row alone
+    pieces = list(trainer.train(model, job(kind, max_steps=3), tmp_path / "pieces", None))
     assert whole[-1].loss == pytest.approx(pieces[-1].loss, rel=1e-5)
     a, b = (tensors(tmp_path / d / x[-1].weights.adapter, kind) for d, x in (("whole", whole), ("pieces", pieces)))
     # Adam divides by the gradient's own size, so what rounding leaves of a zero gradient becomes a step.
@@ -130,8 +131,8 @@ def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kin
 
 def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    whole = list(learn.train(model, job(max_steps=2), tmp_path / "whole", None))
-    honest, sizes = learn.row_losses, []
+    whole = list(trainer.train(model, job(max_steps=2), tmp_path / "whole", None))
+    honest, sizes = trainer.row_losses, []
 
     def greedy(module, rows, *rest):
         sizes.append(len(rows))
@@ -139,8 +140,8 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return honest(module, rows, *rest)
 
-    monkeypatch.setattr(learn, "row_losses", greedy)
-    small = list(learn.train(model, job(max_steps=2), tmp_path / "small", None))
+    monkeypatch.setattr(trainer, "row_losses", greedy)
+    small = list(trainer.train(model, job(max_steps=2), tmp_path / "small", None))
     assert small[-1].loss == pytest.approx(whole[-1].loss, rel=1e-5)
     assert small[-1].step == whole[-1].step == 2  # as many steps, of as many rows
     tried = [n for n, size in enumerate(sizes) if size > 2]
@@ -154,16 +155,16 @@ def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monke
     def greedy(module, rows, *rest):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(learn, "row_losses", greedy)
+    monkeypatch.setattr(trainer, "row_losses", greedy)
     with pytest.raises(WayFailed, match="memory"):
-        list(learn.train(opened("llama"), job(), tmp_path, None))
+        list(trainer.train(opened("llama"), job(), tmp_path, None))
 
 
 def test_same_seed_same_weights_other_seed_others(opened, tmp_path):
     model = opened("llama")
     seeds = {"a": 0, "b": 0, "c": 1}
     names = {
-        n: list(learn.train(model, job(seed=seed, dropout=0.1), tmp_path / n, None))[-1].weights.adapter
+        n: list(trainer.train(model, job(seed=seed, dropout=0.1), tmp_path / n, None))[-1].weights.adapter
         for n, seed in seeds.items()
     }
     a, b, c = (tensors(tmp_path / n / name) for n, name in names.items())
@@ -198,7 +199,7 @@ for made in learn.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), No
 )
 def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, kind, more):
     model = opened("llama")
-    wanted = list(learn.train(model, job(kind, epochs=8, **more), tmp_path / "whole", None))
+    wanted = list(trainer.train(model, job(kind, epochs=8, **more), tmp_path / "whole", None))
     broken = tmp_path / "broken"
     arguments = [str(tiny("llama")), str(broken), str(Path(__file__).parent), kind, json.dumps(more)]
     process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True)
@@ -209,7 +210,7 @@ def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, k
     time.sleep(random.random() * 0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    again = list(learn.train(model, job(kind, epochs=8, **more), broken, None))
+    again = list(trainer.train(model, job(kind, epochs=8, **more), broken, None))
     assert [a.step for a in again] == [w.step for w in wanted]
     assert [a.loss for a in again] == [w.loss for w in wanted]
     assert [a.weights for a in again] == [w.weights for w in wanted]
@@ -220,11 +221,11 @@ def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, k
 
 def test_left_in_the_middle_it_continues(opened, tmp_path):
     model = opened("llama")
-    wanted = list(learn.train(model, job(), tmp_path / "whole", None))
-    stopped = learn.train(model, job(), tmp_path / "parts", None)
+    wanted = list(trainer.train(model, job(), tmp_path / "whole", None))
+    stopped = trainer.train(model, job(), tmp_path / "parts", None)
     first = next(stopped)
     stopped.close()
-    rest = list(learn.train(model, job(), tmp_path / "parts", None))
+    rest = list(trainer.train(model, job(), tmp_path / "parts", None))
     assert rest[0] == first
     name = wanted[-1].weights.adapter
     assert equal(tensors(tmp_path / "whole" / name), tensors(tmp_path / "parts" / name))
@@ -232,33 +233,33 @@ def test_left_in_the_middle_it_continues(opened, tmp_path):
 
 def test_a_finished_job_yields_what_is_there(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    made = list(learn.train(model, job(), tmp_path, None))
+    made = list(trainer.train(model, job(), tmp_path, None))
     assert not list(tmp_path.glob("state/*.safetensors"))
-    monkeypatch.setattr(learn.Run, "_step", lambda self: pytest.fail("trained again"))
-    assert list(learn.train(model, job(), tmp_path, None)) == made
+    monkeypatch.setattr(trainer.Run, "_step", lambda self: pytest.fail("trained again"))
+    assert list(trainer.train(model, job(), tmp_path, None)) == made
 
 
 def test_checkpoints_are_spread_over_the_run(opened, tmp_path):
-    made = list(learn.train(opened("llama"), job(epochs=4, checkpoints=3), tmp_path, None))
+    made = list(trainer.train(opened("llama"), job(epochs=4, checkpoints=3), tmp_path, None))
     assert [a.step for a in made] == [4, 8, 12]
 
 
 def test_it_goes_on_from_an_adapter(opened, tmp_path):
     model = opened("llama")
-    first = list(learn.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]
+    first = list(trainer.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]
     more = dataclasses.replace(job(epochs=1, rate=0.001), weights=first.weights)
-    second = list(learn.train(model, more, tmp_path, tmp_path / first.weights.adapter))[-1]
+    second = list(trainer.train(model, more, tmp_path, tmp_path / first.weights.adapter))[-1]
     assert second.loss < first.loss * 1.5
     assert second.weights.adapter != first.weights.adapter
     with pytest.raises(WayFailed, match="cannot start from"):
-        list(learn.train(model, dataclasses.replace(more, kind="full"), tmp_path, tmp_path / first.weights.adapter))
+        list(trainer.train(model, dataclasses.replace(more, kind="full"), tmp_path, tmp_path / first.weights.adapter))
 
 
 def test_divergence_is_a_failed_way(opened, tmp_path, monkeypatch):
-    honest = learn.row_losses
-    monkeypatch.setattr(learn, "row_losses", lambda *a: honest(*a) * float("nan"))
+    honest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", lambda *a: honest(*a) * float("nan"))
     with pytest.raises(WayFailed, match=r"diverged at step 1, rate 0\.5; lower the rate"):
-        list(learn.train(opened("llama"), job(rate=0.5), tmp_path, None))
+        list(trainer.train(opened("llama"), job(rate=0.5), tmp_path, None))
 
 
 @pytest.mark.parametrize(
@@ -267,41 +268,41 @@ def test_divergence_is_a_failed_way(opened, tmp_path, monkeypatch):
 )
 def test_unfit_options_are_refused(opened, tmp_path, options, told):
     with pytest.raises(OptionError, match=told):
-        list(learn.train(opened("llama"), job(**options), tmp_path, None))
+        list(trainer.train(opened("llama"), job(**options), tmp_path, None))
 
 
 def test_rows_without_anything_to_train_are_named(opened, monkeypatch):
     model = opened("llama")
     monkeypatch.setattr(model.renderer, "answer_ids", lambda text: () if text == "bill" else (5, 1))
     with pytest.raises(DataError, match="row 2 \\('bill'\\)"):
-        learn.encode(model, job())
+        trainer.encode(model, job())
     with pytest.raises(DataError, match="no rows"):
-        learn.encode(model, job(count=0))
+        trainer.encode(model, job(count=0))
 
 
 def test_too_long_rows_are_left_out_with_a_word(opened, tmp_path, caplog):
     model = opened("llama")
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
-    made = list(learn.train(model, dataclasses.replace(job(), rows=(*rows(), long)), tmp_path, None))
+    made = list(trainer.train(model, dataclasses.replace(job(), rows=(*rows(), long)), tmp_path, None))
     assert made
     assert "1 of 19 training rows" in caplog.text
     with pytest.raises(WayFailed, match="No training row fits"):
-        list(learn.train(model, dataclasses.replace(job(), rows=(long,)), tmp_path, None))
+        list(trainer.train(model, dataclasses.replace(job(), rows=(long,)), tmp_path, None))
 
 
 def test_an_adapter_without_effect_is_not_live(opened, tmp_path):
     from safetensors.torch import save_file
 
     model = opened("llama")
-    place = tmp_path / list(learn.train(model, job(), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(trainer.train(model, job(), tmp_path, None))[-1].weights.adapter
     found = tensors(place)
     save_file({k: torch.zeros_like(t) for k, t in found.items()}, place / "adapter_model.safetensors")
     with pytest.raises(AdapterNotLive, match="changes nothing"):
-        live.check(place, model, attach.lora(model.module, place))
+        adapter_check.check(place, model, adapters.lora(model.module, place))
     save_file({k: 3 * t for k, t in found.items()}, place / "adapter_model.safetensors")
-    (place / live.FILE).write_text(json.dumps([{"prompt": [5, 6, 7], "answer": [8, 1], "logprob": -0.001}]))
+    (place / adapter_check.FILE).write_text(json.dumps([{"prompt": [5, 6, 7], "answer": [8, 1], "logprob": -0.001}]))
     with pytest.raises(AdapterNotLive, match="does not answer as when"):
-        live.check(place, model, attach.lora(model.module, place))
+        adapter_check.check(place, model, adapters.lora(model.module, place))
 
 
 def test_an_adapter_of_other_names_is_refused(opened, tmp_path):
@@ -310,8 +311,8 @@ def test_an_adapter_of_other_names_is_refused(opened, tmp_path):
     from whichway.errors import ModelError
 
     model = opened("llama")
-    place = tmp_path / list(learn.train(model, job(), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(trainer.train(model, job(), tmp_path, None))[-1].weights.adapter
     renamed = {k.replace("layers", "blocks"): t for k, t in tensors(place).items()}
     save_file(renamed, place / "adapter_model.safetensors")
     with pytest.raises((ModelError, AdapterNotLive)):
-        live.check(place, model, attach.lora(model.module, place))
+        adapter_check.check(place, model, adapters.lora(model.module, place))

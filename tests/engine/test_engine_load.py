@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from whichway import embedded
-from whichway.engine import load
+from whichway.engine.model import load
 from whichway.errors import ModelError
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from whichway.engine import forward, learn, load, pack
-from whichway.engine.live import Encoded
+from whichway.engine.model import forward, load, packing
+from whichway.engine.train import trainer
+from whichway.engine.train.adapter_check import Encoded
 
 PREFIX = [5, 9, 40, 41, 200, 13, 7]
 ROWS = [([60, 61, 62], [70, 1]), ([80], [90, 91, 92, 1]), ([100, 101, 102, 103, 104, 105], [110, 3])]
@@ -23,7 +24,7 @@ def alone(module, rows):
         ids = torch.tensor([row.prompt + row.answer])
         logits = module(ids).logits[0]
         losses.append(F.cross_entropy(logits[len(row.prompt) - 1 : -1], ids[0, len(row.prompt) :], reduction="none"))
-    module.set_attn_implementation(pack.ATTENTION)
+    module.set_attn_implementation(packing.ATTENTION)
     return torch.cat(losses)
 
 
@@ -39,12 +40,12 @@ def close(a, b, tolerance=1e-5):
 
 @pytest.mark.parametrize("long", [768, 4])
 def test_packed_equals_alone(folder, monkeypatch, long):
-    monkeypatch.setattr(pack, "LONG", long)  # plain and fused attention
-    monkeypatch.setattr(pack, "SCORES", 0)
+    monkeypatch.setattr(packing, "LONG", long)  # plain and fused attention
+    monkeypatch.setattr(packing, "SCORES", 0)
     module = load.load(folder).module.requires_grad_(True)
     wanted = alone(module, encoded())
     wanted_grads = gradients(module, wanted)
-    found = learn.row_losses(module, encoded(), PREFIX)
+    found = trainer.row_losses(module, encoded(), PREFIX)
     assert close(found, wanted)
     grads = gradients(module, found)
     assert all(close(grads[name], wanted_grads[name]) for name in grads)
@@ -52,25 +53,25 @@ def test_packed_equals_alone(folder, monkeypatch, long):
 
 def test_a_row_does_not_see_its_neighbours(folder):
     module = load.load(folder).module
-    together = learn.row_losses(module, encoded(), PREFIX)
-    apart = torch.cat([learn.row_losses(module, [row], PREFIX) for row in encoded()])
-    without_prefix = learn.row_losses(module, encoded(), [])
+    together = trainer.row_losses(module, encoded(), PREFIX)
+    apart = torch.cat([trainer.row_losses(module, [row], PREFIX) for row in encoded()])
+    without_prefix = trainer.row_losses(module, encoded(), [])
     assert close(together, apart)
     assert close(together, without_prefix)
 
 
 def test_tree_tokens_see_ancestors_only(tiny):
     module = load.load(tiny("llama")).module
-    tree = pack.Tree((70, 71, 72), (-1, 0, -1))  # 70 -> 71, and 72 beside them
+    tree = packing.Tree((70, 71, 72), (-1, 0, -1))  # 70 -> 71, and 72 beside them
     prefix = forward.run_prefix(module, PREFIX, module.device)
-    layout = pack.lay([3, 1], len(PREFIX), module.device, tree=tree, prefix=prefix)
+    layout = packing.lay([3, 1], len(PREFIX), module.device, tree=tree, prefix=prefix)
     found = forward.logits(module, torch.tensor([60, 61, 62, *tree.ids, 80, *tree.ids]), layout, torch.arange(10))
     module.set_attn_implementation("eager")
     for suffix, at in (([60, 61, 62], 3), ([80], 7)):
         branch = module(torch.tensor([[*PREFIX, *suffix, 70, 71]])).logits[0, -2:]
         other = module(torch.tensor([[*PREFIX, *suffix, 72]])).logits[0, -1:]
         assert close(found[at : at + 3], torch.cat([branch, other]))
-    module.set_attn_implementation(pack.ATTENTION)
+    module.set_attn_implementation(packing.ATTENTION)
 
 
 def test_sliding_windows_are_kept(tmp_path, tiny):
@@ -83,8 +84,8 @@ def test_sliding_windows_are_kept(tmp_path, tiny):
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny("llama")).save_pretrained(tmp_path)
     module = load.load(tmp_path).module
-    assert close(learn.row_losses(module, encoded(), PREFIX), alone(module, encoded()))
-    assert close(learn.row_losses(module, encoded(), []), alone(module, encoded()))
+    assert close(trainer.row_losses(module, encoded(), PREFIX), alone(module, encoded()))
+    assert close(trainer.row_losses(module, encoded(), []), alone(module, encoded()))
 
 
 def test_capped_scores_are_kept(tmp_path, tiny):
@@ -98,11 +99,11 @@ def test_capped_scores_are_kept(tmp_path, tiny):
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny("llama")).save_pretrained(tmp_path)
     module = load.load(tmp_path).module
-    assert close(learn.row_losses(module, encoded(), PREFIX), alone(module, encoded()))
+    assert close(trainer.row_losses(module, encoded(), PREFIX), alone(module, encoded()))
 
 
 def test_common_leaves_each_row_a_token():
-    assert pack.common([[1, 2, 3], [1, 2, 4]]) == 2
-    assert pack.common([[1, 2], [1, 2]]) == 1
-    assert pack.common([[1], [2]]) == 0
-    assert pack.common([[1, 2, 3], [1, 2]]) == 1
+    assert packing.common([[1, 2, 3], [1, 2, 4]]) == 2
+    assert packing.common([[1, 2], [1, 2]]) == 1
+    assert packing.common([[1], [2]]) == 0
+    assert packing.common([[1, 2, 3], [1, 2]]) == 1

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from whichway.engine import probe
+from whichway.engine.train import probe
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 

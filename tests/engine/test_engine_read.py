@@ -10,9 +10,10 @@ import torch
 
 from whichway.backends.local import backend
 from whichway.contracts import Reader
-from whichway.engine import learn, live, load, shown
-from whichway.engine.answer import READ, Answerer
-from whichway.engine.memory import peak_bytes
+from whichway.engine.infer.session import READ, Answerer
+from whichway.engine.model import load
+from whichway.engine.train import adapter_check, tokenization_report, trainer
+from whichway.engine.train.memory import peak_bytes
 from whichway.nouns import Message, TrainJob, TrainRow
 
 TEXT = "The app crashes when I open the settings page. Please refund the second payment, I was billed twice. " * 6
@@ -69,24 +70,24 @@ def test_a_training_moves_the_loss_and_a_probe_does_not(tiny, tmp_path):
 def test_what_is_shown_is_what_is_trained(tiny, opened, kind):
     """The same ids as the trainer's, without the weights: nothing else carries the loss."""
     model = opened(kind)
-    read = shown.reader(tiny(kind))
+    read = tokenization_report.reader(tiny(kind))
     assert read.context == model.context
     assert read.renderer.ends == model.renderer.ends
     rows = [(row.messages, row.answer) for row in ROWS]
-    trained = learn.encode(model, TrainJob("lora", backend().weights(str(tiny(kind))), ROWS, (), 0))
-    assert live.encode(read.renderer, rows) == trained
-    found = shown.lengths(read, rows)
+    trained = trainer.encode(model, TrainJob("lora", backend().weights(str(tiny(kind))), ROWS, (), 0))
+    assert adapter_check.encode(read.renderer, rows) == trained
+    found = tokenization_report.lengths(read, rows)
     assert found.tokens == tuple(len(row.prompt) + len(row.answer) for row in trained)
     assert found.too_long == found.untrained == []
-    tokens = shown.tokens(read, *rows[0])
+    tokens = tokenization_report.tokens(read, *rows[0])
     assert "".join(text for text, loss in tokens if loss).strip().startswith("billing")
     assert "refund 0" in "".join(text for text, loss in tokens if not loss)
     assert sum(loss for _, loss in tokens) == len(trained[0].answer)
 
 
 def test_rows_that_are_cut_or_teach_nothing_are_told(tiny):
-    read = shown.reader(tiny("llama"))
+    read = tokenization_report.reader(tiny("llama"))
     rows = [(ROWS[0].messages, ""), ((Message("user", "parcel " * 400),), "billing"), (ROWS[1].messages, "billing")]
-    found = shown.lengths(read, rows)
+    found = tokenization_report.lengths(read, rows)
     assert found.untrained == [0]
     assert found.too_long == [1]

@@ -3,8 +3,9 @@
 import pytest
 from transformers import AutoTokenizer
 
-from whichway.engine import forward, learn, load
-from whichway.engine.render import Renderer
+from whichway.engine.model import forward, load
+from whichway.engine.model.chat_template import Renderer
+from whichway.engine.train import trainer
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
 
 ASK = (Message("system", "Which team?"), Message("user", "Where is my parcel?"))
@@ -99,12 +100,12 @@ def test_no_date_in_the_prompt(tiny):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_and_answering_render_alike(tiny, kind, monkeypatch):
-    from whichway.engine import answer
+    from whichway.engine.infer import session as answer
     from whichway.nouns import Decoding, Request
 
     model = load.load(tiny(kind))
     job = TrainJob("lora", Weights("local", "x"), (TrainRow(ASK, "bill"),), ("bill", "billing"), 0)
-    trained = learn.encode(model, job)
+    trained = trainer.encode(model, job)
     fed = []
     session = answer.Answerer(model, model.module)
     honest = forward.logits

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from whichway.lint import Data, Draft, Provider, Scene
+from whichway.lint.read import of_messages, of_text
 from whichway.nouns import Example, MetricSpec, Prompt, Task
-from whichway.prompts.lint import Data, Draft, Provider, Scene
-from whichway.prompts.lint.read import of_messages, of_text
 from whichway.tasks import metrics
-from whichway.tasks.held import Held
+from whichway.tasks.contamination import Held
 
 LABELS = ("billing", "delivery", "account access")
 ROWS = [

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from whichway.nouns import Candidate, Decoding, Prompt, Reply, Request, Weights, to_json
+from whichway.prompts.answer_extraction import behind, vote
 from whichway.prompts.ask import answer, questions
-from whichway.prompts.final import behind, vote
 
 WEIGHTS = Weights("fake", "fake")
 LABELS = ("bill", "billing", "technical support")

@@ -9,12 +9,12 @@ import pytest
 
 from whichway.nouns import Example, Prompt, Shot
 from whichway.prompts.edit import SLOTS
-from whichway.prompts.evidence import Evidence, Failure
-from whichway.prompts.guards import faults, grams
-from whichway.prompts.ideas import ideas
-from whichway.prompts.ideas.contrast import nearest_pair
-from whichway.prompts.ideas.gloss import characteristic
-from whichway.prompts.portfolio import Portfolio
+from whichway.search.bandit import Portfolio
+from whichway.search.context import Evidence, Failure
+from whichway.search.guards import faults, grams
+from whichway.search.mutations import ideas
+from whichway.search.mutations.contrast import nearest_pair
+from whichway.search.mutations.gloss import characteristic
 
 SAID = {"billing": "charged twice on the card", "delivery": "parcel is late again", "sales": "offer for many seats"}
 ROWS = tuple(Example({"text": f"{said} number {i}"}, label) for i in range(12) for label, said in SAID.items())

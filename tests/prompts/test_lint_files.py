@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from lint_kit import data, scene
 
-from whichway.cli.drafts import read_drafts
+from whichway.app.prompt_files import read_drafts
 from whichway.errors import DataError, OptionError
+from whichway.lint import Scene, lint, rules
+from whichway.lint.sarif import sarif
+from whichway.lint.suppress import baseline, fresh, read_baseline, suppressions
 from whichway.nouns import Shot
-from whichway.prompts.lint import Scene, lint, rules
-from whichway.prompts.lint.sarif import sarif
-from whichway.prompts.lint.suppress import baseline, fresh, read_baseline, suppressions
 
 # What SARIF 2.1.0 asks of the parts that are written here (OASIS, sections 3.13 to 3.52).
 SARIF = {

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from lint_kit import LABELS, ROWS, data, draft, open_data, scene
 
+from whichway.lint import Draft, Formats, Provider, Scene, lint, rules
 from whichway.nouns import Prompt, Shot
-from whichway.prompts.lint import Draft, Formats, Provider, Scene, lint, rules
 
 LOCAL = Provider("local", local=True, chat=True, system=True, bos="<s>", specials=frozenset({"<s>", "<|im_start|>"}))
 HOSTED = Provider("hosted", max_temperature=1.0, max_stops=4, context=200, cache_tokens=1024)

@@ -10,7 +10,7 @@ import pytest
 
 from whichway.errors import DataError, OptionError, ProtectedPart
 from whichway.nouns import Candidate, Decoding, Form, Headings, Listing, Prompt, Shot, Weights, Wrap
-from whichway.prompts import text as files
+from whichway.prompts import files as files
 from whichway.prompts.diff import changes, readable
 from whichway.prompts.edit import changed_protected, edited
 from whichway.prompts.frameworks import FRAMEWORKS, form

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from whichway.nouns import Example, Prompt
-from whichway.prompts import rewrite
-from whichway.prompts.evidence import Evidence, Failure, Proposal
+from whichway.search import rewrite
+from whichway.search.context import Evidence, Failure, Proposal
 
 PROMPT = Prompt(objective="Which team should handle this?", labels=("billing", "delivery"))
 FAILURES = tuple(Failure(Example({"text": f"parcel {i}"}, "delivery"), "billing") for i in range(9))

@@ -8,9 +8,9 @@ import pytest
 
 from whichway.nouns import Example, Prompt, Shot
 from whichway.prompts import shots
-from whichway.prompts.likeness import Index
 from whichway.prompts.nearest import nearest
 from whichway.prompts.template import messages, outline
+from whichway.prompts.tfidf import Index
 
 POOL = (
     Shot("my card was charged twice", "billing"),

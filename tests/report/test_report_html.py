@@ -16,8 +16,8 @@ from whichway.nouns import Prompt, Shot
 from whichway.prompts import template
 from whichway.report import prompt, words
 from whichway.report.html import STATIC, render, write
-from whichway.report.read import read
 from whichway.report.rows import side_by_side
+from whichway.runs.run import read
 
 NASTY = (
     "<script>alert(1)</script>",

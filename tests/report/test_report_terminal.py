@@ -9,8 +9,8 @@ from rich.console import Console
 
 from whichway.report import words
 from whichway.report.html import write
-from whichway.report.read import read
 from whichway.report.terminal import show
+from whichway.runs.run import read
 
 
 def shown(folder: Path, width: int) -> str:

@@ -19,7 +19,7 @@ from test_ship_parity import SMALL, data, recorded
 
 from whichway.cli import main
 from whichway.nouns import Weights
-from whichway.ship import menu
+from whichway.ship import served_models
 from whichway.ship.serve import app
 
 
@@ -68,7 +68,7 @@ def said(answer: dict[str, Any]) -> str:
 
 
 def test_every_finalist_answers_as_recorded(run: Path) -> None:
-    offers = menu.of_run(run)
+    offers = served_models.of_run(run)
     with serving(run) as address:
         for name in ("prompt_plain", "tune_lora"):
             candidate = offers[name].candidate
@@ -97,7 +97,7 @@ def test_exported_prompt_by_curl_answers_as_recorded(run: Path, tmp_path: Path) 
 def test_a_batch_of_clients_is_answered_row_by_row(run: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    candidate = menu.of_run(run)["prompt_plain"].candidate
+    candidate = served_models.of_run(run)["prompt_plain"].candidate
     assert candidate is not None
     answers = recorded(run, candidate.id)
     with serving(run) as address, ThreadPoolExecutor(16) as clients:
@@ -202,7 +202,7 @@ def test_a_failing_model_ends_the_answer_not_the_server() -> None:
 
     from whichway.errors import ModelError
     from whichway.nouns import Decoding, Message, Request
-    from whichway.ship.desk import Desk
+    from whichway.ship.batching import Desk
 
     class Broken:
         def open(self, weights: Weights, adapter: Path | None) -> Any:
@@ -214,7 +214,7 @@ def test_a_failing_model_ends_the_answer_not_the_server() -> None:
             for _ in range(2):
                 try:
                     ask = Request((Message("user", "x"),), Decoding("generate"))
-                    await desk.ask(menu.Offer(Weights("broken", "x")), [ask])
+                    await desk.ask(served_models.Offer(Weights("broken", "x")), [ask])
                 except ModelError as error:
                     said.append(str(error))
         return said

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from whichway.contest.folder import write_json, write_text
 from whichway.errors import DiskError, OptionError, UserError
 from whichway.nouns import (
     Budget,
@@ -24,6 +23,7 @@ from whichway.nouns import (
 )
 from whichway.prompts import template
 from whichway.prompts.template import placeholder
+from whichway.runs.folder import write_json, write_text
 from whichway.ship import pick, ship
 from whichway.ship.prompts import prompt_files
 

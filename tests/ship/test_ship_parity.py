@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from whichway.cli import main
-from whichway.contest.folder import read_records, read_rows
+from whichway.runs.folder import read_records, read_rows
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from whichway.nouns import Candidate, Decoding, Prompt, Reply, Shot, Weights
-from whichway.ship.menu import Offer
 from whichway.ship.protocol import Chat, answers, requests
+from whichway.ship.served_models import Offer
 
 WEIGHTS = Weights("fake", "fake")
 DECODING = Decoding("generate", 50, 0.7, answer_mark="Answer:", votes=3)

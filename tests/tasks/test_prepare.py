@@ -9,10 +9,10 @@ import pytest
 
 from whichway.errors import UserError
 from whichway.nouns import Example
-from whichway.tasks import clean, examine, from_flags, personal
+from whichway.tasks import clean, examine, from_flags, pii
 from whichway.tasks.clean import Wishes
+from whichway.tasks.label_errors import suspects
 from whichway.tasks.load import Source, sources
-from whichway.tasks.suspects import suspects
 
 WORDS = {
     "billing": ["invoice", "charge", "refund", "card", "payment", "bank", "fee", "receipt"],
@@ -54,10 +54,10 @@ def turned(row: Example, origin: str) -> Example:
     ],
 )
 def test_personal_data_is_found_and_masked(kind, text):
-    hits = personal.find(text)
+    hits = pii.find(text)
     assert [hit.kind for hit in hits] == [kind]
-    masked, _ = personal.mask(text)
-    assert personal.MASKS[kind] in masked
+    masked, _ = pii.mask(text)
+    assert pii.MASKS[kind] in masked
     assert hits[0].text not in masked
     assert hits[0].text not in hits[0].masked
     assert len(hits[0].masked) <= 4
@@ -77,7 +77,7 @@ def test_personal_data_is_found_and_masked(kind, text):
     ],
 )
 def test_other_numbers_are_left_alone(text):
-    assert personal.find(text) == []
+    assert pii.find(text) == []
 
 
 def test_planted_wrong_labels_are_found_and_others_are_not_blamed():

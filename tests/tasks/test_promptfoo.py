@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from whichway.cli.drafts import prompts_of
+from whichway.app.prompt_files import prompts_of
 from whichway.errors import DataError
 from whichway.nouns import Example
 from whichway.tasks import from_flags, load

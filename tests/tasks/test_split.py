@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whichway.errors import DataError
 from whichway.nouns import Example
-from whichway.tasks import near
+from whichway.tasks import near_duplicates
 from whichway.tasks.split import split
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -85,10 +85,10 @@ def test_near_copies_never_cross(n, copies, grouped, shuffle):
     examples = list(made.values())
     shuffle.shuffle(examples)
     found = sides(examples)
-    grams = {e.id: near.grams(near.skeleton(e.text)) for e in examples}
+    grams = {e.id: near_duplicates.grams(near_duplicates.skeleton(e.text)) for e in examples}
     for a, b in combinations(examples, 2):
         if found[a.id] and found[b.id] and found[a.id] != found[b.id]:
-            assert not near.alike(grams[a.id], grams[b.id])
+            assert not near_duplicates.alike(grams[a.id], grams[b.id])
 
 
 @settings(max_examples=15, deadline=None)
@@ -177,10 +177,10 @@ def test_the_join_finds_exactly_the_near_pairs():
     texts = [text(i) for i in range(120)]
     texts += [altered(draw.choice(texts), i) for i in range(80)]
     texts += [" ".join(texts[i : i + 40]) for i in range(0, 100, 3)]  # long enough for sketches
-    texts = list(dict.fromkeys(near.skeleton(t) for t in texts))
-    grams = [near.grams(t) for t in texts]
-    brute = [[j for j in range(i) if near.alike(grams[i], grams[j])] for i in range(len(texts))]
-    assert near.earlier(texts) == brute
+    texts = list(dict.fromkeys(near_duplicates.skeleton(t) for t in texts))
+    grams = [near_duplicates.grams(t) for t in texts]
+    brute = [[j for j in range(i) if near_duplicates.alike(grams[i], grams[j])] for i in range(len(texts))]
+    assert near_duplicates.earlier(texts) == brute
     assert any(brute)
 
 
@@ -196,4 +196,5 @@ def test_the_join_finds_exactly_the_near_pairs():
     ],
 )
 def test_near(first, second, same):
-    assert near.alike(near.grams(near.skeleton(first)), near.grams(near.skeleton(second))) is same
+    grams = [near_duplicates.grams(near_duplicates.skeleton(text)) for text in (first, second)]
+    assert near_duplicates.alike(*grams) is same

@@ -18,14 +18,17 @@ import torch
 from contest_kit import make_house, settings_for, small_task
 from test_engine_learn import HEAD, LABELS, job, rows, tensors
 
-from whichway.contest import run, select
-from whichway.contest.folder import read_candidates
-from whichway.engine import answer, attach, learn, live, load
-from whichway.engine.attention import Sheet
+from whichway.contest import run
+from whichway.contest.selection import select
+from whichway.engine.infer import session as answer
+from whichway.engine.model import load
+from whichway.engine.model.attention import Sheet
+from whichway.engine.train import adapter_check, adapters, trainer
 from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Decoding, Example, Message, Prompt, Request, TrainRow, to_json
 from whichway.prompts import template
-from whichway.tasks import near, split
+from whichway.runs.folder import read_candidates
+from whichway.tasks import near_duplicates, split
 
 CAUGHT = (AssertionError, AdapterNotLive, DataError)
 
@@ -37,7 +40,7 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
 
     def trained():
         task = dataclasses.replace(job(), rows=(TrainRow(template.messages(prompt, text), "bill"),))
-        return learn.encode(model, task)[0].prompt
+        return trainer.encode(model, task)[0].prompt
 
     def evaluated():
         session, seen = answer.Answerer(model, model.module), []
@@ -84,21 +87,22 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
     model = opened("llama")
 
     def check():
-        run_ = learn.Run(model, job(), learn.options(learn.KINDS["lora"], job().options), tmp_path, None)
+        run_ = trainer.Run(model, job(), trainer.options(trainer.KINDS["lora"], job().options), tmp_path, None)
         counted = [len(row.answer) for row in run_.rows]
         assert counted == [len(model.renderer.answer_ids(row.answer)) for row in rows()]
 
     check()
-    honest = live.encode
+    honest = adapter_check.encode
     with monkeypatch.context() as planted:  # the whole row counts as prompt
-        planted.setattr(live, "encode", lambda *a: [live.Encoded(row.prompt + row.answer, []) for row in honest(*a)])
+        unmarked = lambda *a: [adapter_check.Encoded(row.prompt + row.answer, []) for row in honest(*a)]  # noqa: E731
+        planted.setattr(adapter_check, "encode", unmarked)
         with pytest.raises(DataError, match="no token to train on"):
             check()
     with monkeypatch.context() as planted:  # all but the last token are masked
         planted.setattr(
-            live,
+            adapter_check,
             "encode",
-            lambda *a: [live.Encoded(row.prompt + row.answer[:-1], row.answer[-1:]) for row in honest(*a)],
+            lambda *a: [adapter_check.Encoded(row.prompt + row.answer[:-1], row.answer[-1:]) for row in honest(*a)],
         )
         with pytest.raises(CAUGHT):
             check()
@@ -109,7 +113,7 @@ def test_the_turns_end_is_trained_and_an_answer_without_end_is_told(opened, tmp_
     model = opened("llama")
 
     def check():
-        assert all(row.answer[-1] in model.renderer.ends for row in learn.encode(model, job()))
+        assert all(row.answer[-1] in model.renderer.ends for row in trainer.encode(model, job()))
 
     check()
     honest = model.renderer.answer_ids
@@ -156,11 +160,11 @@ def test_merged_answers_as_the_adapter(opened, tmp_path, monkeypatch):
     from peft.tuners.lora.layer import Linear
 
     model = opened("llama")
-    made = list(learn.train(model, job(rate=0.02, epochs=4), tmp_path, None))[-1]
+    made = list(trainer.train(model, job(rate=0.02, epochs=4), tmp_path, None))[-1]
     place = tmp_path / made.weights.adapter
 
     def check():
-        live.check(place, model, attach.lora(model.module, place))
+        adapter_check.check(place, model, adapters.lora(model.module, place))
 
     check()
     honest = Linear.get_delta_weight
@@ -181,22 +185,22 @@ class Joined(Sheet):
 def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
     """trl #3067: packed rows attended to their neighbours. Packed equals alone, and alone equals transformers."""
     model = opened("llama")
-    given = learn.options(learn.KINDS["lora"], job().options)
-    run_ = learn.Run(model, job(), given, tmp_path, None)
-    run_.who = learn.trainee(model, job(), given, None)
+    given = trainer.options(trainer.KINDS["lora"], job().options)
+    run_ = trainer.Run(model, job(), given, tmp_path, None)
+    run_.who = trainer.trainee(model, job(), given, None)
     few = run_.rows[:5]
 
     def check():
         with torch.no_grad():
-            packed = learn.row_losses(run_.who.module, few, run_.prefix, run_.who.masters)
+            packed = trainer.row_losses(run_.who.module, few, run_.prefix, run_.who.masters)
             alone = [-forward_alone(model, row) for row in few]
         assert torch.allclose(packed, torch.cat(alone), atol=1e-4)
 
     check()
-    honest = learn.sheet
+    honest = trainer.sheet
     with monkeypatch.context() as planted:
         planted.setattr(
-            learn,
+            trainer,
             "sheet",
             lambda *a, **k: Joined(*(getattr(honest(*a, **k), f.name) for f in dataclasses.fields(Sheet))),
         )
@@ -218,20 +222,20 @@ def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypa
 
     def losses(name, limit):
         with monkeypatch.context() as small:
-            small.setitem(learn._MICRO, "cpu", limit)
-            return [a.loss for a in learn.train(model, task, tmp_path / name, None)]
+            small.setitem(trainer._MICRO, "cpu", limit)
+            return [a.loss for a in trainer.train(model, task, tmp_path / name, None)]
 
     def check(name):
         assert losses(f"{name}-whole", 4096) == pytest.approx(losses(f"{name}-pieces", 1), rel=1e-4)
 
     check("honest")
-    honest = learn.Run._piece
+    honest = trainer.Run._piece
 
     def by_piece(self, piece, trained):  # each piece's own mean, averaged over pieces
         return honest(self, piece, len(list(self._pieces(self._batch(self.at.step)))) * self._amount(piece))
 
     with monkeypatch.context() as planted:
-        planted.setattr(learn.Run, "_piece", by_piece)
+        planted.setattr(trainer.Run, "_piece", by_piece)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -239,18 +243,18 @@ def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypa
 def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch):
     """transformers #32215, sentence-transformers #3145: a smaller batch was found, and steps or rows were lost."""
     model = opened("llama")
-    whole = list(learn.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
-    honest, honest_backward = learn.row_losses, learn.Run._backward
+    whole = list(trainer.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
+    honest, honest_backward = trainer.row_losses, trainer.Run._backward
 
     def greedy(module, few, *rest):
         if len(few) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return honest(module, few, *rest)
 
-    monkeypatch.setattr(learn, "row_losses", greedy)
+    monkeypatch.setattr(trainer, "row_losses", greedy)
 
     def check(name):
-        small = list(learn.train(model, job(max_steps=3), tmp_path / name, None))[-1]
+        small = list(trainer.train(model, job(max_steps=3), tmp_path / name, None))[-1]
         assert (small.step, small.tokens) == (whole.step, whole.tokens)
         assert small.loss == pytest.approx(whole.loss, rel=1e-4)
 
@@ -260,7 +264,7 @@ def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch
         return honest_backward(self, batch[:2], self._amount(batch[:2]))
 
     with monkeypatch.context() as planted:
-        planted.setattr(learn.Run, "_backward", forgets)
+        planted.setattr(trainer.Run, "_backward", forgets)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -269,19 +273,19 @@ def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
     """peft #859, alpaca-lora #72 (0.82 became 8.7): weights came back, the optimiser's moments did not."""
     model = opened("llama")
     task = job(epochs=4, checkpoints=2, rate=0.01)
-    wanted = list(learn.train(model, task, tmp_path / "whole", None))[-1]
+    wanted = list(trainer.train(model, task, tmp_path / "whole", None))[-1]
 
     def check(name):
-        stopped = learn.train(model, task, tmp_path / name, None)
+        stopped = trainer.train(model, task, tmp_path / name, None)
         next(stopped)
         stopped.close()
-        last = list(learn.train(model, task, tmp_path / name, None))[-1]
+        last = list(trainer.train(model, task, tmp_path / name, None))[-1]
         a, b = (tensors(tmp_path / d / x.weights.adapter) for d, x in (("whole", wanted), (name, last)))
         assert last.loss == wanted.loss
         assert all(torch.equal(a[key], b[key]) for key in a)
 
     check("honest")
-    honest = learn.Run._resume
+    honest = trainer.Run._resume
 
     def forgets(self):
         at = honest(self)
@@ -290,7 +294,7 @@ def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
         return at
 
     with monkeypatch.context() as planted:
-        planted.setattr(learn.Run, "_resume", forgets)
+        planted.setattr(trainer.Run, "_resume", forgets)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -323,15 +327,15 @@ def test_the_best_checkpoint_is_kept_not_the_last(tmp_path, monkeypatch):
 def test_an_adapter_that_is_ignored_is_noticed(opened, tmp_path, monkeypatch):
     """peft #793, mlx-lm #1248: names matched no layer, and the base answered."""
     model = opened("llama")
-    made = list(learn.train(model, job(), tmp_path, None))[-1]
+    made = list(trainer.train(model, job(), tmp_path, None))[-1]
     place = tmp_path / made.weights.adapter
 
     def check():
-        live.check(place, model, attach.trained(model.module, place))
+        adapter_check.check(place, model, adapters.trained(model.module, place))
 
     check()
     with monkeypatch.context() as planted:
-        planted.setattr(attach, "lora", lambda base, folder: load.fork(base))
+        planted.setattr(adapters, "lora", lambda base, folder: load.fork(base))
         with pytest.raises(AdapterNotLive, match="changes nothing"):
             check()
 
@@ -378,19 +382,19 @@ def test_near_copies_stay_on_one_side(monkeypatch):
         at: dict[frozenset[str], set[Any]] = {}
         for example, side in zip(examples, sides, strict=True):
             if side is not None:
-                at.setdefault(near.grams(near.skeleton(example.text)), set()).add(side)
+                at.setdefault(near_duplicates.grams(near_duplicates.skeleton(example.text)), set()).add(side)
         assert all(len(found) == 1 for found in at.values())
 
     check()
     with monkeypatch.context() as planted:  # every row is a text of its own
-        planted.setattr(near, "skeleton", lambda text: text)
-        planted.setattr(near, "earlier", lambda skeletons: [[] for _ in skeletons])
+        planted.setattr(near_duplicates, "skeleton", lambda text: text)
+        planted.setattr(near_duplicates, "earlier", lambda skeletons: [[] for _ in skeletons])
         with pytest.raises(CAUGHT):
             sides_differ(examples)
 
 
 def sides_differ(examples):
-    honest = [" ".join(near._WORD.findall(e.text.casefold())) for e in examples]
+    honest = [" ".join(near_duplicates._WORD.findall(e.text.casefold())) for e in examples]
     sides = split.split(examples, stratify=False, given=[None] * len(examples), fractions=None).of
     at: dict[str, set[Any]] = {}
     for key, side in zip(honest, sides, strict=True):
@@ -401,8 +405,8 @@ def sides_differ(examples):
 def test_the_loss_that_is_told_is_the_models(opened, tmp_path):
     """The first step's loss is that of the base on these rows: nothing else is trained on than what is told."""
     model = opened("llama")
-    (one,) = list(learn.train(model, job(max_steps=1, epochs=1, batch=18), tmp_path, None))
+    (one,) = list(trainer.train(model, job(max_steps=1, epochs=1, batch=18), tmp_path, None))
     with torch.no_grad():
-        each = torch.cat([-forward_alone(model, row) for row in learn.encode(model, job())])
+        each = torch.cat([-forward_alone(model, row) for row in trainer.encode(model, job())])
     assert one.loss == pytest.approx(float(each.mean()), rel=1e-4)
     assert math.isfinite(one.loss)

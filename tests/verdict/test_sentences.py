@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whichway.contest.folder import json_text
-from whichway.contest.recount import recount
 from whichway.findings import Race
+from whichway.runs.folder import json_text
+from whichway.runs.results import recount
 from whichway.tasks.metrics.accuracy import Metric, Options
-from whichway.verdict import Arm, decide, figures
+from whichway.verdict import Arm, decide
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.crossover import rounded
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Side
-from whichway.verdict.dissent import probability
+from whichway.verdict.explain import numbers
+from whichway.verdict.explain.caveats import probability
 from whichway.verdict.slices import RowFacts
 
 GOLDEN = Path(__file__).parent / "golden" / "run"
@@ -26,7 +27,7 @@ CONSTANT = (  # said in every verdict of this kind; no measurement
     "30 days", "per 1,000 requests", "90 %", "At least 2 independent", "about 10 points need 100 to 200",
     "At least 3 seeds",
 )  # fmt: skip
-SHOWN = (*figures.SHOWN, rounded, probability)
+SHOWN = (*numbers.SHOWN, rounded, probability)
 
 
 def bare(text, verdict):
@@ -57,7 +58,7 @@ def unbacked(verdict):
 
 
 def spoken(shown, value):
-    return shown(value) if shown is not figures.usd or value >= 0 else ""
+    return shown(value) if shown is not numbers.usd or value >= 0 else ""
 
 
 def right(n, *spans):

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import whichway
-from whichway.cli import house as front
+from whichway.app import configure as front
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates
 from whichway.contracts import Way
 from whichway.errors import ModelError, OptionError, WhichwayError
 from whichway.nouns import (
@@ -29,6 +28,7 @@ from whichway.nouns import (
     from_json,
     to_json,
 )
+from whichway.runs.folder import read_candidates
 from whichway.tasks import metrics
 
 WAYS = sorted(front.ways())

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from whichway.cli import house as front
+from whichway.app import configure as front
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Candidate, Decoding, Example, Message, MetricSpec, Prompt, Shot, Task
 from whichway.prompts.template import messages
+from whichway.runs.folder import read_candidates
 from whichway.tasks import metrics
 from whichway.ways._endpoint import Endpoint, Spent, content, post
 

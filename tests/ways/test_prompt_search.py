@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from whichway.app import configure as front
 from whichway.backends.fake import FakeBackend, World
-from whichway.cli import house as front
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates, read_records
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Example, MetricSpec, Reply, Task
+from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
 
 SAID = {
@@ -196,7 +196,7 @@ def test_a_rewrite_races_like_any_other_proposal(tmp_path):
 
 
 def _ideas() -> list[str]:
-    from whichway.prompts.ideas import ideas
+    from whichway.search.mutations import ideas
 
     return list(ideas())
 

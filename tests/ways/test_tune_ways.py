@@ -16,10 +16,10 @@ from whichway.backends.classical import ClassicalBackend
 from whichway.backends.encoder import EncoderBackend
 from whichway.backends.fake import FakeBackend
 from whichway.contest import House, Settings, run
-from whichway.contest.folder import read_candidates, read_race, read_records
-from whichway.engine import learn
+from whichway.engine.train import trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
+from whichway.runs.folder import read_candidates, read_race, read_records
 from whichway.tasks import metrics
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
@@ -62,15 +62,15 @@ def preferred(**options: Any) -> Task:
 def here(monkeypatch):
     """Train in this process, and count the steps."""
     steps: list[tuple[str, Any, int]] = []
-    honest = learn.Run._step
+    honest = trainer.Run._step
 
     def counted(self):
         steps.append((self.job.kind, self.job.options.get("factor"), self.job.seed))
         return honest(self)
 
-    monkeypatch.setattr(learn.Run, "_step", counted)
+    monkeypatch.setattr(trainer.Run, "_step", counted)
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter, *more: learn.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: trainer.train(model, job, folder, adapter)
     )
     return steps
 
@@ -268,7 +268,7 @@ def test_preferences_are_learned_and_measured(here, tiny, tmp_path, options):
 def test_likelier_is_the_whole_answers_log_probability(opened):
     import torch
 
-    from whichway.engine.answer import Answerer
+    from whichway.engine.infer.session import Answerer
 
     model = opened("llama")
     answers = ("Sorry about that parcel.", "refund", "Open the settings page.")
@@ -328,13 +328,13 @@ def test_answers_without_an_end_are_told(here, tiny, tmp_path):
 
 def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here, tiny, tmp_path, monkeypatch):
     given = []
-    honest = learn.train
+    honest = trainer.train
 
     def noted(model, job, *more):
         given.append((job.options["factor"], job.options.get("soup")))
         yield from honest(model, job, *more)
 
-    monkeypatch.setattr(learn, "train", noted)
+    monkeypatch.setattr(trainer, "train", noted)
     verdict = hold(labelled(), tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "soup": 2}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason
     searched = {factor for factor, soup in given if soup is None}
@@ -349,13 +349,13 @@ def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here
 @pytest.mark.parametrize(("labels", "asked", "share"), [(True, 0.1, 0.1), (True, 0.0, None), (False, 0.1, None)])
 def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monkeypatch, labels, asked, share):
     given = []
-    honest = learn.Run.__init__
+    honest = trainer.Run.__init__
 
     def noted(self, model, job, *more, **others):
         given.append(job.options.get("word_dropout"))
         honest(self, model, job, *more, **others)
 
-    monkeypatch.setattr(learn.Run, "__init__", noted)
+    monkeypatch.setattr(trainer.Run, "__init__", noted)
     task = labelled() if labels else written()
     verdict = hold(task, tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "word_dropout": asked}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason

@@ -19,7 +19,7 @@ from whichway.errors import ModelError, OptionError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
 if TYPE_CHECKING:
-    from whichway.engine.probe import Head
+    from whichway.engine.train.probe import Head
 
 _BATCH = 32  # rows read together
 _LONGEST = 512  # tokens of a row that are read, where the encoder does not say
@@ -74,7 +74,7 @@ class EncoderBackend:
             WayFailed: fewer than two labels among the rows.
             OptionError: any option; how strongly to regularise is chosen by cross-validation.
         """
-        from whichway.engine import probe
+        from whichway.engine.train import probe
 
         if job.options:
             raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
@@ -100,13 +100,13 @@ class EncoderBackend:
 
 
 def _folder(base: str) -> Path:
-    from whichway.engine import load
+    from whichway.engine.model import load
 
     return load.find(base)
 
 
 def _revision(folder: Path) -> str:
-    from whichway.engine import load
+    from whichway.engine.model import load
 
     for name in ("config.json", "tokenizer_config.json"):
         if not (folder / name).exists():
@@ -122,7 +122,7 @@ class Encoder:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        from whichway.engine import load
+        from whichway.engine.model import load
 
         said: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
@@ -181,7 +181,7 @@ class Headed:
     def __init__(self, encoder: Encoder, folder: Path) -> None:
         from safetensors.numpy import load_file
 
-        from whichway.engine.probe import Head
+        from whichway.engine.train.probe import Head
 
         labels = json.loads((folder / "head.json").read_text(encoding="utf-8"))["labels"]
         self.encoder, self.head = encoder, Head(tuple(labels), **load_file(folder / "head.safetensors"))

@@ -15,9 +15,9 @@ from whichway.nouns import Adapter, TrainJob, Weights
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
-    from whichway.engine.answer import Answerer
-    from whichway.engine.child import Now, Watch
-    from whichway.engine.load import Model
+    from whichway.engine.infer.session import Answerer
+    from whichway.engine.model.load import Model
+    from whichway.engine.train.worker import Now, Watch
 
 log = logging.getLogger(__name__)
 _KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"})
@@ -41,7 +41,7 @@ class LocalBackend:
         Raises:
             ModelError: there is no such model, or it cannot be used.
         """
-        from whichway.engine import load
+        from whichway.engine.model import load
 
         return Weights(self.name, base, load.revision(_find(base)))
 
@@ -70,7 +70,7 @@ class LocalBackend:
             WayFailed: it diverged, or did not fit into memory.
             OptionError: an unknown option.
         """
-        from whichway.engine import probe
+        from whichway.engine.train import probe
 
         if job.kind not in _KINDS:
             raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
@@ -89,7 +89,8 @@ class LocalBackend:
         return self._last[1]
 
     def _base(self, weights: Weights) -> Model:
-        from whichway.engine import child, load
+        from whichway.engine.model import load
+        from whichway.engine.train import worker
 
         folder = _find(weights.base)
         mark = load.revision(folder)
@@ -98,21 +99,21 @@ class LocalBackend:
         if self._model is None or self._model.revision != mark:
             self._model = self._last = None
             if self._expected:
-                child.start()
+                worker.start()
             self._model = load.load(folder)
         return self._model
 
 
 def _find(base: str) -> Path:
     from whichway import embedded
-    from whichway.engine import load
+    from whichway.engine.model import load
 
     return embedded.path() if base == "embedded" else load.find(base)
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
-    from whichway.engine import attach, live, probe, soft
-    from whichway.engine.answer import Answerer
+    from whichway.engine.infer.session import Answerer
+    from whichway.engine.train import adapter_check, adapters, probe, prompt_tuning
 
     if adapter is None:
         if weights.adapter is not None:
@@ -122,23 +123,24 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if weights.kind == "probe":
         return probe.open_head(model, adapter)
-    module = attach.trained(model.module, adapter)
-    live.check(adapter, model, module)
-    return Answerer(soft.behind(model, module), module)
+    module = adapters.trained(model.module, adapter)
+    adapter_check.check(adapter, model, module)
+    return Answerer(prompt_tuning.behind(model, module), module)
 
 
 def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: Watch) -> Iterator[Adapter]:
     """Train in a process of its own, on this model's files."""
     import torch
 
-    from whichway.engine import child, decoder
+    from whichway.engine.model import decoder
+    from whichway.engine.train import worker
 
     trunk = decoder.trunk_of(model.module) is not None
     place = adapter.resolve() if adapter else None
-    errand = child.Errand(
+    errand = worker.Errand(
         model.folder.resolve(), model.revision, trunk, job, folder.resolve(), place, torch.get_num_threads()
     )
-    yield from child.train(errand, watch)
+    yield from worker.train(errand, watch)
 
 
 def _say(tell: Callable[[Mapping[str, Any]], None] | None, now: Now) -> None:

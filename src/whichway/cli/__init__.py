@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from whichway import __version__
-from whichway.cli.failures import guarded
+from whichway.cli.exit_codes import guarded
 from whichway.errors import OptionError, did_you_mean
 
 VERBS = os.path.join(os.path.dirname(__file__), "verbs")  # noqa: PTH118, PTH120 - pathlib costs a tenth of the start

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import reply_key
-from whichway.contest.folder import keep_adapter, record_key
-from whichway.contest.halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
-from whichway.contest.heat import Heat, Lane, hold
-from whichway.contest.race import Entry, Rules, looks, shuffled
-from whichway.contest.till import Bought, Purse, Till
+from whichway.contest.ledger import Bought, Purse, Till
+from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.selection.race import Entry, Rules, looks, shuffled
+from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.training import Training
 from whichway.contracts import Attended, Backend, Metric, Runner
 from whichway.errors import WayFailed
@@ -40,6 +39,7 @@ from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
 from whichway.prompts.template import messages
+from whichway.runs.folder import keep_adapter, record_key
 from whichway.verdict.stats import macro_f1
 
 CUT = "cut off after"  # what a record says of an answer that did not end by itself

@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from whichway.contest.bench import HouseBench, total
-from whichway.contest.folder import write_text
-from whichway.contest.select import Tried, follow, hold_race, rules_of, settle
-from whichway.contest.till import Till
+from whichway.contest.ledger import Till
+from whichway.contest.selection.select import Tried, follow, hold_race, rules_of, settle
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Example, Practice, Record, Task, canonical
+from whichway.runs.folder import write_text
 
 Crossed = Sequence[Sequence[Sequence[Record]]]  # [finalist][repeat][row]
 

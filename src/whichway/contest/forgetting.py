@@ -13,13 +13,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from whichway.contest.bench import HouseBench
-from whichway.contest.folder import write_json
-from whichway.contest.select import Tried
-from whichway.contest.till import Bought, Till
+from whichway.contest.ledger import Bought, Till
+from whichway.contest.selection.select import Tried
 from whichway.contracts import Backend, Reader
 from whichway.errors import AdapterNotLive, DataError, WayFailed
 from whichway.findings import Forgetting
 from whichway.nouns import Candidate, Reply, Weights, apart, digest, from_json
+from whichway.runs.folder import write_json
 
 FILE = "forgetting.json"
 MOST = 60_000  # characters that are read, about 15,000 tokens; a longer text is cut there

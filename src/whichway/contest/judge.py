@@ -20,10 +20,9 @@ from itertools import combinations
 from typing import Any
 
 from whichway.contest.bench import HouseBench
-from whichway.contest.folder import write_text
+from whichway.contest.ledger import Till
 from whichway.contest.plan import House, Settings
-from whichway.contest.select import Tried
-from whichway.contest.till import Till
+from whichway.contest.selection.select import Tried
 from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
 from whichway.nouns import (
     Candidate,
@@ -39,6 +38,7 @@ from whichway.nouns import (
     canonical,
     digest,
 )
+from whichway.runs.folder import write_text
 
 WHO = "judge"
 PLACES = ("first", "second")

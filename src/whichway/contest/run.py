@@ -14,12 +14,11 @@ from typing import Any
 from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
 from whichway.contest.curves import write_curves
-from whichway.contest.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.contest.forgetting import forgotten
 from whichway.contest.judge import refuse_judge, write_judgements
+from whichway.contest.ledger import Till
 from whichway.contest.plan import House, Settings, make_plan
-from whichway.contest.recount import recount
-from whichway.contest.select import (
+from whichway.contest.selection.select import (
     ZERO_SHOT,
     Tried,
     follow,
@@ -31,10 +30,11 @@ from whichway.contest.select import (
     write_way,
     zero_shot_of,
 )
-from whichway.contest.till import Till
 from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
+from whichway.runs.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.runs.results import recount
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 

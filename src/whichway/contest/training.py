@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichway.contest.folder import Lines, read_lines, write_json
-from whichway.contest.till import Failure, Till
+from whichway.contest.ledger import Failure, Till
 from whichway.contracts import Backend
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter, TrainJob, from_json, to_json
+from whichway.runs.folder import Lines, read_lines, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-from whichway.engine import heap
+from whichway.engine.model import malloc
 
-heap.settle()
+malloc.settle()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from whichway.nouns import Candidate, Reply, Request
-from whichway.prompts.final import behind, vote
+from whichway.prompts.answer_extraction import behind, vote
 from whichway.prompts.template import messages
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from whichway.nouns import Prompt, Shot
-from whichway.prompts.likeness import Index
+from whichway.prompts.tfidf import Index
 
 
 def nearest(prompt: Prompt, text: str) -> tuple[Shot, ...]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from whichway.errors import OptionError
 from whichway.nouns import Decoding, Practice, Prompt
+from whichway.prompts.files import AS_WRITTEN
 from whichway.prompts.template import instructions
-from whichway.prompts.text import AS_WRITTEN
 
 JSON_ONLY = "Answer with a JSON object only."
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from whichway.nouns import Example, Shot
-from whichway.prompts.likeness import Index
+from whichway.prompts.tfidf import Index
 
 Order = Literal["drawn", "reversed", "short_first", "grouped"]
 

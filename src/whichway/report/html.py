@@ -18,8 +18,8 @@ from whichway.errors import DiskError
 from whichway.findings import JudgeScore
 from whichway.nouns import Pair, Standing, canonical
 from whichway.report import estimates, learning, money, plot, prompt, sections, words
-from whichway.report.read import Run, read, took
 from whichway.report.rows import Line, binary, confusions, side_by_side
+from whichway.runs.run import Run, read, took
 
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
 FILTERS = (

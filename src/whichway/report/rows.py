@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from whichway.nouns import Record, Standing
 from whichway.report import words
-from whichway.report.read import Row, Run
+from whichway.runs.run import Row, Run
 
 State = Literal["right", "partly", "wrong", "unread", "missing"]
 STATES: tuple[State, ...] = get_args(State)

@@ -11,8 +11,8 @@ from whichway.findings import BreakEven, CheckShare, Slice, Spread
 from whichway.nouns import Standing
 from whichway.report import money
 from whichway.report.plot import Scale, Tick
-from whichway.report.read import Row, Run
 from whichway.report.rows import HALF, shorten
+from whichway.runs.run import Row, Run
 
 FLIPS = 8  # flipping rows shown
 SLICES = 10  # slices shown before the rest

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
 from whichway.report import estimates, words
-from whichway.report.read import Run, paid, read, took
+from whichway.runs.run import Run, paid, read, took
 
 WIDE = 104  # columns from which notes have a place of their own
 SPARE = ("Per row", "To make", "Kind", "Dev", "Per 1000")  # columns that a narrow terminal does without, in this order

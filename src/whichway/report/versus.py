@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whichway.report.words import count, points, probability, signed, usd
 
 if TYPE_CHECKING:
-    from whichway.contest.versus import Versus
+    from whichway.contest.compare_runs import Versus
 
 
 def lines(found: Versus) -> Iterator[str]:

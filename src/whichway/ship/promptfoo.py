@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.folder import read_rows
 from whichway.errors import DiskError, UserError
 from whichway.nouns import MetricSpec
 from whichway.prompts.template import messages, placeholder
+from whichway.runs.folder import read_rows
 from whichway.ship.prompts import request_body
 from whichway.ship.source import Source, pick
 

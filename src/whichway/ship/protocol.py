@@ -18,7 +18,7 @@ from whichway.errors import did_you_mean
 from whichway.nouns import Candidate, Decoding, Message, Reply, Request, Role
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
-from whichway.ship.menu import Offer
+from whichway.ship.served_models import Offer
 
 MAX_TOKENS = 128  # when the client names no limit
 MOST = 16  # answers to one request

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from whichway.contracts import Backend
 from whichway.errors import WhichwayError, did_you_mean
 from whichway.nouns import Reply
-from whichway.ship.desk import Desk
-from whichway.ship.menu import Offer, names
+from whichway.ship.batching import Desk
 from whichway.ship.protocol import Chat, Refused, answers, chunks, completion, parse, requests
+from whichway.ship.served_models import Offer, names
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.folder import adapter_folder, read_candidates, read_plan, read_rows, read_verdict
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
+from whichway.runs.folder import adapter_folder, read_candidates, read_plan, read_rows, read_verdict
 
 TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo")  # what transformers and peft can load
 Found = Mapping[str, tuple[Candidate, dict[str, Any]]]

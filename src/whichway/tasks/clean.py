@@ -14,9 +14,9 @@ from typing import Literal
 
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Example, Split, Task
-from whichway.tasks import near, personal
+from whichway.tasks import near_duplicates, pii
+from whichway.tasks.label_errors import suspects
 from whichway.tasks.load import Source
-from whichway.tasks.suspects import suspects
 
 Did = Literal["dropped", "masked", "merged"]
 
@@ -54,11 +54,11 @@ def twins(rows: Sequence[Example]) -> list[Twins]:
     found: list[Twins] = []
     standing: dict[str, Example] = {}
     for row in rows:
-        first = standing.setdefault(near.skeleton(row.text), row)
+        first = standing.setdefault(near_duplicates.skeleton(row.text), row)
         if first is not row:
             found.append(Twins(row, first, True))
     keys = list(standing)
-    for place, before in enumerate(near.earlier(keys)):
+    for place, before in enumerate(near_duplicates.earlier(keys)):
         if before:
             found.append(Twins(standing[keys[place]], standing[keys[before[0]]], False))
     return found
@@ -103,13 +103,13 @@ def _masked(row: Source) -> tuple[Source, list[Change]]:
     example, hits = row.example, []
     fields = {}
     for name, value in example.input.items():
-        fields[name], found = personal.mask(value)
+        fields[name], found = pii.mask(value)
         hits += found
-    target, found = personal.mask(example.target)
+    target, found = pii.mask(example.target)
     hits += found
     if not hits:
         return row, []
-    told = [(hit.kind, f"{hit.masked} → {personal.MASKS[hit.kind]}, looks like one") for hit in hits]
+    told = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
     changes = [Change("masked", example.origin, kind, why) for kind, why in told]
     return replace(row, example=replace(example, input=fields, target=target)), changes
 

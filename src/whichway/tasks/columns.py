@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from whichway.errors import DataError, did_you_mean
+from whichway.tasks.chat_formats import SYSTEM
 from whichway.tasks.read import SPLIT_WORDS, Table
-from whichway.tasks.shapes import SYSTEM
 
 PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
     (("input",), "target"),

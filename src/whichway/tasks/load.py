@@ -11,7 +11,7 @@ from typing import Any
 
 from whichway.errors import DataError, OptionError, UserError, did_you_mean
 from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
-from whichway.prompts import text
+from whichway.prompts import files as text
 from whichway.tasks import check, columns, metrics, open_ended, read, split
 from whichway.tasks.metrics import checks, json_fields, numeric
 from whichway.tasks.metrics._text import plain
@@ -75,7 +75,7 @@ def examine(spec: Spec) -> Examined:
     )
     task = _task(spec, parts, samples, sides.of, labels, metric)
     check.refuse_splits(task, where)
-    notes = _notes(spec, parts, labels, metric, sides.near)
+    notes = _notes(spec, parts, labels, metric, sides.near_duplicates)
     warnings = [*spelling, *doubles, *sides.warnings, *_group_hint(table, parts)]
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Example, MetricSpec, Task
-from whichway.tasks import columns, near
+from whichway.tasks import columns, near_duplicates
 from whichway.tasks.metrics import checks
 from whichway.tasks.read import Row, Table
 from whichway.tasks.spec import Spec
@@ -141,7 +141,9 @@ def _halves(
             f"All {len(examples)} inputs are test: with fewer than {DEV_FROM} nothing is held out to choose candidates "
             "by, so each way enters with its first one."
         )  # fmt: skip
-    places = {e.id: point(f"group {e.group}" if e.group else f"text {near.skeleton(e.text)}") for e in examples}
+    places = {
+        e.id: point(f"group {e.group}" if e.group else f"text {near_duplicates.skeleton(e.text)}") for e in examples
+    }
     edge = sorted(places.values())[len(examples) // 3 - 1]
     dev, test = (tuple(e for e in examples if (places[e.id] <= edge) == side) for side in (True, False))
     return dev, test, f"{len(dev)} inputs choose candidates (dev), {len(test)} test them; no input does both."

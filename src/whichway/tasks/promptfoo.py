@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
+from whichway.lint.read import of_messages, of_text
 from whichway.nouns import Prompt, canonical
-from whichway.prompts.lint.read import of_messages, of_text
 from whichway.tasks.assertions import Assertion, assertion, of_word
 from whichway.tasks.read import Row, Table, decode
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Split
-from whichway.tasks import shapes
+from whichway.tasks import chat_formats
 
 MAX_FIELD = 1_000_000  # characters; no model reads more, and a missing quote swallows whole files
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -386,7 +386,7 @@ def _class_names(metadata: bytes | None) -> dict[str, list[str]]:
 def _texts(fields: Mapping[str, Any], path: Path, line: int) -> dict[str, str]:
     """All values as text; conversations become input and target."""
     where = f"{path}:{line}"
-    texts = {str(name): as_text(value) for name, value in shapes.flatten(fields, where).items()}
+    texts = {str(name): as_text(value) for name, value in chat_formats.flatten(fields, where).items()}
     for name, text in texts.items():
         if len(text) > MAX_FIELD:
             raise DataError(

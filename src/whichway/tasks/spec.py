@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
-from whichway.prompts import text
+from whichway.prompts import files
 from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
 
@@ -111,7 +111,7 @@ class Spec(BaseModel):
         if not isinstance(value, Mapping):
             return (value,) if isinstance(value, str | Path) else value
         try:
-            return (text.of_slots(value),)
+            return (files.of_slots(value),)
         except DataError as error:
             raise ValueError(str(error)) from error
 

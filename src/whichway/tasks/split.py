@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split
-from whichway.tasks import near
+from whichway.tasks import near_duplicates
 
 DEFAULT: Mapping[Split, float] = {"train": 0.6, "dev": 0.15, "test": 0.25}
 TEST_FLOOR, DEV_FLOOR, FLOOR_ROWS = 20, 10, 60
@@ -47,7 +47,7 @@ class Sides:
     """Where each row went: one entry per row, None for rows set aside; and what the user should know."""
 
     of: tuple[Split | None, ...]
-    near: int  # rows that took the side of an earlier near-duplicate
+    near_duplicates: int  # rows that took the side of an earlier near-duplicate
     warnings: tuple[str, ...]
 
 
@@ -98,7 +98,7 @@ def _complete(examples: Sequence[Example], given: Sequence[Split | None], strati
     for i, carved in zip(at, cut.of, strict=True):
         sides[i] = carved
     note = f"The data bring no {' and no '.join(missing)} split; carved from train by content hash."
-    return Sides(tuple(sides), cut.near, (note, *warnings, *cut.warnings))
+    return Sides(tuple(sides), cut.near_duplicates, (note, *warnings, *cut.warnings))
 
 
 def _leaks(examples: Sequence[Example], given: Sequence[Split | None]) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def _leaks(examples: Sequence[Example], given: Sequence[Split | None]) -> tuple[
     sides: dict[str, set[Split]] = defaultdict(set)
     for example, side in zip(examples, given, strict=True):
         if side:
-            sides[near.skeleton(example.text)].add(side)
+            sides[near_duplicates.skeleton(example.text)].add(side)
     shared = sum("test" in found and len(found) > 1 for found in sides.values())
     if not shared:
         return ()
@@ -135,10 +135,10 @@ def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: b
 
 def _links(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
     """The number of each row's skeleton, and for each skeleton the near ones, itself among them."""
-    skeletons = [near.skeleton(example.text) for example in examples]
+    skeletons = [near_duplicates.skeleton(example.text) for example in examples]
     number = {text: i for i, text in enumerate(dict.fromkeys(skeletons))}
     links = [[i] for i in range(len(number))]
-    for i, found in enumerate(near.earlier(list(number))):
+    for i, found in enumerate(near_duplicates.earlier(list(number))):
         for j in found:
             links[i].append(j)
             links[j].append(i)
@@ -156,7 +156,7 @@ def _points(examples: Sequence[Example], which: Sequence[int], links: Sequence[S
         elif founder is not None:
             points.append(points[founder])
         else:
-            points.append(point(f"text {near.skeleton(example.text)}"))
+            points.append(point(f"text {near_duplicates.skeleton(example.text)}"))
         first.setdefault(skeleton, row)
     return points
 

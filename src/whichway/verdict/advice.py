@@ -15,7 +15,7 @@ from typing import Literal
 
 from whichway.nouns import Verdict
 from whichway.verdict import stats
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 
 TaskKind = Literal["classification", "extraction", "generation", "reasoning"]
 Hardware = Literal["cpu", "gpu", "hosted"]

@@ -21,7 +21,7 @@ import numpy as np
 from whichway.findings import BreakEven, BreakEvenAnswer, Swing
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.figures import clean, usd
+from whichway.verdict.explain.numbers import clean, usd
 from whichway.verdict.stats import FloatArray, Groups
 
 RESAMPLES = 2000

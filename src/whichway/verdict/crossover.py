@@ -9,7 +9,7 @@ import numpy as np
 
 from whichway.findings import Crossover, CrossState
 from whichway.verdict.curves import REACH, Curves
-from whichway.verdict.figures import clean, whole
+from whichway.verdict.explain.numbers import clean, whole
 from whichway.verdict.stats import FloatArray
 
 GRID = 240  # sizes at which the curves are compared

@@ -26,7 +26,7 @@ import numpy as np
 
 from whichway.findings import Curve, CurvePoint
 from whichway.verdict import stats
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.stats import FloatArray
 
 Aggregate = Literal["mean", "max"]

@@ -9,12 +9,13 @@ from typing import Any
 
 from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
-from whichway.verdict import curves, dissent, stats, wishes, words
+from whichway.verdict import curves, stats
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
-from whichway.verdict.facts import Facts, champions
-from whichway.verdict.figures import clean, percent, points
+from whichway.verdict.explain import caveats, diversity_advice, explanation
+from whichway.verdict.explain.inputs import Facts, champions
+from whichway.verdict.explain.numbers import clean, percent, points
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, answer, order, rule
 from whichway.verdict.selection import selections
@@ -127,9 +128,9 @@ def decide(
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
-    headline, reasons = words.headline(facts, reply), words.reasons(facts)
-    against, more = dissent.dissent(facts), dissent.would_decide(facts)
-    wanted = wishes.wishes(facts)
+    headline, reasons = explanation.headline(facts, reply), explanation.reasons(facts)
+    against, more = caveats.dissent(facts), caveats.would_decide(facts)
+    wanted = diversity_advice.wishes(facts)
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
@@ -144,7 +145,7 @@ def decide(
         confidence=confidence,
         volume=volume,
         rows=table.n if rows is None else rows,
-        warnings=(*warnings, *words.cautions(facts)),
+        warnings=(*warnings, *explanation.cautions(facts)),
         sentences=(
             replace(headline, part="headline"),
             *(replace(s, part="reasons") for s in reasons),

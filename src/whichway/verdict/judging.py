@@ -22,7 +22,7 @@ import numpy as np
 from whichway.findings import Duel, Judgement, JudgeScore
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.rule import rule
 from whichway.verdict.stats import FloatArray
 

@@ -10,7 +10,7 @@ from scipy import special
 
 from whichway.findings import Selection
 from whichway.verdict.compare import Arm
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.stats import FloatArray
 
 EXACT = 2000  # dev rows up to which the distribution is worked out row by row

@@ -15,7 +15,7 @@ import numpy as np
 from whichway.findings import Overlap, Slice
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Comparison, Table
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.spread import HALF
 
 FEWEST = 8  # rows of a slice; smaller ones say nothing

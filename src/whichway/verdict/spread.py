@@ -14,7 +14,7 @@ import numpy as np
 from whichway.findings import Spread
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.stats import FloatArray
 
 FLIPS = 30  # flipping rows named

@@ -35,7 +35,7 @@ from scipy import special
 from whichway.findings import Measure, Variety
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.figures import clean
+from whichway.verdict.explain.numbers import clean
 from whichway.verdict.stats import FloatArray
 
 ROWS = 200  # inputs measured, the first of them; chrF of all pairs of answers takes its time

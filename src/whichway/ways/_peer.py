@@ -14,8 +14,8 @@ from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Candidate, Example, Message, Practice, Prompt, Shot, digest
 from whichway.prompts.plain import first_prompt, reading
 from whichway.prompts.template import messages
+from whichway.search.optimizer import first_look
 from whichway.ways._endpoint import Spent, content, post
-from whichway.ways._search import first_look
 
 FEWEST = 35  # rows behind a best-so-far, where there are so many: a minibatch of MIPROv2
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Practice
-from whichway.prompts.ideas import ideas
-from whichway.ways._search import Search
+from whichway.search.mutations import ideas
+from whichway.search.optimizer import Search
 
 KIND = "prompt"
 RANDOM = True

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.cli.drafts import read_drafts
+from whichway.app.lint_effect import Effect, Scale, effects
+from whichway.app.prompt_files import read_drafts
 from whichway.cli.linting import show
-from whichway.cli.linting.measure import Effect, Scale, effects
-from whichway.cli.linting.providers import declared, local, said
 from whichway.errors import DiskError
+from whichway.lint import Data, Draft, Finding, Formats, Provider, Scene, rules
+from whichway.lint import lint as find
+from whichway.lint.providers import declared, local, said
+from whichway.lint.sarif import sarif
+from whichway.lint.suppress import baseline, check_ids, fresh, read_baseline, suppressions
 from whichway.nouns import Prompt, to_json
-from whichway.prompts.lint import Data, Draft, Finding, Formats, Provider, Scene, rules
-from whichway.prompts.lint import lint as find
-from whichway.prompts.lint.sarif import sarif
-from whichway.prompts.lint.suppress import baseline, check_ids, fresh, read_baseline, suppressions
 from whichway.prompts.plain import first_prompt
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def world(known: Known) -> Iterator[World]:
     if known.task is None:
         yield World(None, _provider(known, None), seed)
         return
-    from whichway.cli.booth import house_of, with_dev
-    from whichway.contest.booth import open_booth
-    from whichway.tasks.held import Held
+    from whichway.app.scratch import house_of, with_dev
+    from whichway.contest.scratch_bench import open_booth
+    from whichway.tasks.contamination import Held
 
     task, house, settings = house_of(known.task, known.model, known.cache)
     data = Data(task.practice(), house.metric, Held(task))
@@ -131,7 +131,7 @@ def _provider(known: Known, house: House | None) -> Provider | None:
     if house is not None:
         return said(local(house.backends[house.base.backend], house.base), *words)
     if known.model:
-        from whichway.cli.house import backends, base_of
+        from whichway.app.configure import backends, base_of
 
         doors = backends()
         weights = base_of(known.model, doors)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from whichway.cli.linting.measure import Effect
-from whichway.prompts.lint import SEVERITIES, Finding
+from whichway.app.lint_effect import Effect
+from whichway.lint import SEVERITIES, Finding
 
 STYLES = {"error": "bold red", "warn": "yellow", "info": "cyan"}
 WIDTH = 100  # of a shown line

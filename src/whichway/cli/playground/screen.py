@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from whichway.app.prompt_history import Desk
+from whichway.app.prompt_trial import Trial, Trials
 from whichway.cli.linting.show import STYLES
-from whichway.cli.playground.desk import Desk
-from whichway.cli.playground.trial import Trial, Trials
+from whichway.lint import Finding
 from whichway.nouns import Prompt
 from whichway.prompts.diff import readable
-from whichway.prompts.lint import Finding
-from whichway.prompts.text import dump
+from whichway.prompts.files import dump
 
 WORDS = {
     "edit": "edit the whole prompt in $EDITOR",

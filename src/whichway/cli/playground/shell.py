@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from whichway.cli.playground.desk import Desk, added, dropped, with_slot
+from whichway.app.prompt_history import Desk, added, dropped, with_slot
+from whichway.app.prompt_trial import Trial, Trials
 from whichway.cli.playground.screen import Screen
-from whichway.cli.playground.trial import Trial, Trials
 from whichway.errors import OptionError, UserError, WhichwayError, did_you_mean
+from whichway.lint import Finding
 from whichway.nouns import Prompt
-from whichway.prompts import text as files
-from whichway.prompts.lint import Finding
+from whichway.prompts import files as files
 
 Read = Callable[[str], str]  # shows a prompt, gives a line; EOFError at the end
 _SLOT = re.compile(r"([a-z_]+)\s*=\s*(.*)")

@@ -40,17 +40,17 @@ def advise(
     import sys
     from dataclasses import replace
 
-    from whichway.cli import situation
+    from whichway.app import advice_inputs
     from whichway.nouns import to_json
     from whichway.report import advice as told
     from whichway.verdict.advice import advise as opinion
     from whichway.verdict.advice import calibrate as check
 
     if calibrate:
-        found = check([situation.of_run(run) for run in calibrate])
+        found = check([advice_inputs.of_run(run) for run in calibrate])
         print(as_json.dumps(to_json(found), allow_nan=False) if json else "\n".join(told.calibration(found)))
         return
-    about, examined = situation.of_task(task)
+    about, examined = advice_inputs.of_task(task)
     given = {
         "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
         "maintainer": maintainer, "changes": changes, "volume": task.volume,
@@ -58,9 +58,9 @@ def advise(
     said = {name: value for name, value in given.items() if value is not None}
     about = replace(about, **said)  # type: ignore[arg-type]
     if sys.stdin.isatty() and not json:
-        about = situation.ask(about)
+        about = advice_inputs.ask(about)
     advice = opinion(about)
-    estimate = situation.probed(task) if probe else situation.estimate(about, examined, like)
+    estimate = advice_inputs.probed(task) if probe else advice_inputs.estimate(about, examined, like)
     if json:
         print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
     else:

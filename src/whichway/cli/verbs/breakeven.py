@@ -36,9 +36,9 @@ def breakeven(
     import json as as_json
     from dataclasses import replace
 
-    from whichway.cli.amounts import MONTH, amounts, by_way, per_day
-    from whichway.cli.counted import counted
-    from whichway.cli.prices import load
+    from whichway.app.load_results import counted
+    from whichway.app.prices import load
+    from whichway.cli.units import MONTH, amounts, by_way, per_day
     from whichway.nouns import to_json
     from whichway.report.money import lines
     from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -85,7 +85,7 @@ def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None)
     """
     from whichway.errors import did_you_mean
     from whichway.verdict.compare import Table
-    from whichway.verdict.facts import champions
+    from whichway.verdict.explain.inputs import champions
     from whichway.verdict.rule import order
 
     by_name = {arm.way: arm for arm in arms}

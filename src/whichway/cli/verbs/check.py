@@ -32,9 +32,9 @@ def check(
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
 
-    from whichway.cli import examined
-    from whichway.cli.asked import asked
-    from whichway.cli.gate import gate
+    from whichway.app import data_report
+    from whichway.app.regression import gate
+    from whichway.app.task_from_flags import asked
 
     if baseline is not None:
         result = gate(task, baseline)
@@ -42,7 +42,7 @@ def check(
         return result.code
     found = asked(task)
     print("\n".join(lines(found.findings)), flush=True)
-    examined.show(found.task, show, probe, Console(highlight=False))
+    data_report.show(found.task, show, probe, Console(highlight=False))
     return 0
 
 

@@ -20,11 +20,11 @@ def compare(
     """Compare what two runs chose (or two ways), paired where their test rows coincide; says how many do."""
     import json as as_json
 
-    from whichway.cli.counted import counted
-    from whichway.contest.folder import read_verdict
-    from whichway.contest.versus import versus
+    from whichway.app.load_results import counted
+    from whichway.contest.compare_runs import versus
     from whichway.nouns import to_json
     from whichway.report.versus import lines
+    from whichway.runs.folder import read_verdict
 
     names = way.split(",") if way else [read_verdict(run).choice or "" for run in (first, second)]
     one, two = (names[0].strip(), names[-1].strip())

@@ -26,7 +26,7 @@ def curves(
     """Learning curves, where one overtakes another, and how many rows a way is worth."""
     import json as as_json
 
-    from whichway.cli.runs_table import read
+    from whichway.app.list_runs import read
     from whichway.nouns import to_json
     from whichway.report import learning
     from whichway.verdict.curves import Curves

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from whichway.cli.examples import DEFAULT, find
+from whichway.app.examples import DEFAULT, find
 from whichway.cli.flags import ContestFlags, TaskFlags, spread
 
 SEEDS = 2  # one fewer than a contest of yours: three minutes are short
@@ -28,7 +28,7 @@ def demo(
     import dataclasses
     import sys
 
-    from whichway.cli.contest import RUNS, exit_code, hold, prepare
+    from whichway.app.run import RUNS, exit_code, hold, prepare
 
     place = "demo" if example == DEFAULT else f"demo-{example}"
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, seeds=contest.seeds or SEEDS)

@@ -153,7 +153,7 @@ def _writable(runs: Path) -> Finding:
 
 
 def _embedded() -> Finding:
-    from whichway.cli.house import base_of
+    from whichway.app.configure import base_of
     from whichway.errors import ModelError, WhichwayError
 
     try:

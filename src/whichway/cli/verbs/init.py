@@ -50,7 +50,7 @@ def init(
     example: Annotated[str | None, Option(help="Copy an example instead: support, letters (open-ended).")] = None,
 ) -> None:
     """Write a commented task.yaml, with columns found in your data."""
-    from whichway.cli import examples
+    from whichway.app import examples
     from whichway.errors import OptionError, UserError
 
     if example is not None:

@@ -8,8 +8,8 @@ from whichway.cli.flags import ContestFlags, TaskFlags, spread
 @spread
 def plan(task: TaskFlags, contest: ContestFlags) -> None:
     """Say what a run would do: rows, ways with all options, seeds, the smallest gap it can show, time and memory."""
-    from whichway.cli.contest import estimate_lines, lines_of, prepare
-    from whichway.cli.screen import follow
+    from whichway.app.run import estimate_lines, lines_of, prepare
+    from whichway.cli.progress import follow
 
     ready = prepare(task, contest)
     print("\n".join(lines_of(ready)), flush=True)

@@ -32,7 +32,7 @@ def predict(
     out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
 ) -> None:
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
-    from whichway.cli.house import backends
+    from whichway.app.configure import backends
     from whichway.ship import pick
     from whichway.tasks import read_inputs
 

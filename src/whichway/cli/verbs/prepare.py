@@ -30,7 +30,7 @@ def prepare(
     """Write the rows in OpenAI's chat format (`messages`), cleaned as far as is asked for, and a log of the changes."""
     from collections import Counter
 
-    from whichway.cli.asked import asked, spec_of
+    from whichway.app.task_from_flags import asked, spec_of
     from whichway.tasks import clean
     from whichway.tasks.load import sources
 

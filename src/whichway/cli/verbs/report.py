@@ -10,6 +10,6 @@ from typer import Argument
 
 def report(run: Annotated[Path, Argument(help="A finished run folder.")]) -> None:
     """Rebuild report.html from the run folder and show the verdict."""
-    from whichway.cli.screen import finish
+    from whichway.cli.progress import finish
 
     finish(run, show=True)

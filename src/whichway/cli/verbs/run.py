@@ -22,7 +22,7 @@ def run(
     ] = False,
 ) -> int:
     """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
-    from whichway.cli.contest import exit_code, hold, lines_of, prepare
+    from whichway.app.run import exit_code, hold, lines_of, prepare
 
     ready = prepare(task, contest)
     if dry_run:

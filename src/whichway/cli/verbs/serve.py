@@ -24,16 +24,16 @@ def serve(
     ] = None,
 ) -> None:
     """Serve `/v1/models` and `/v1/chat/completions`; stop with Ctrl-C."""
-    from whichway.cli.house import backends, base_of
-    from whichway.ship import menu
+    from whichway.app.configure import backends, base_of
+    from whichway.ship import served_models
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
     doors = backends()
-    offers = menu.of_run(run) if run is not None else menu.of_model(base_of(model, doors))
-    for name, told in menu.names(offers):
+    offers = served_models.of_run(run) if run is not None else served_models.of_model(base_of(model, doors))
+    for name, told in served_models.names(offers):
         print(f"  {name:<24}{told}")
     listen(app(offers, doors, key), host, port)
 

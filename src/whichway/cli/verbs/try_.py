@@ -21,8 +21,8 @@ def try_(
     cache: Annotated[Path, Option(help="Shared cache of replies.")] = Path("runs/.cache"),
 ) -> None:
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
-    from whichway.cli.playground.sitting import once as score_once
-    from whichway.cli.playground.sitting import sit, sitting
+    from whichway.app.prompt_session import once as score_once
+    from whichway.app.prompt_session import sit, sitting
 
     with sitting(task, cache, rows, not no_calibrate) as seat:
         if once:

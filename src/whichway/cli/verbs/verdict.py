@@ -22,9 +22,9 @@ def verdict(
     write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew.")] = False,
 ) -> None:
     """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
-    from whichway.cli.amounts import MONTH, per_day
-    from whichway.cli.counted import counted
-    from whichway.contest.folder import json_text
+    from whichway.app.load_results import counted
+    from whichway.cli.units import MONTH, per_day
+    from whichway.runs.folder import json_text
     from whichway.verdict.breakeven import Terms
 
     found = counted(run, slice_)
@@ -39,8 +39,8 @@ def verdict(
     else:
         _show(run, decided, text)
     if write:
-        from whichway.cli.screen import finish
-        from whichway.contest.folder import write_text
+        from whichway.cli.progress import finish
+        from whichway.runs.folder import write_text
 
         write_text(run / "verdict.json", text)
         finish(run, show=False)

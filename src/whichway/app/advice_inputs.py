@@ -1,0 +1,188 @@
+"""What is known before anything runs: from a task, from a finished run, from questions on a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from whichway.cli.flags import TaskFlags
+from whichway.errors import OptionError, UserError
+
+if TYPE_CHECKING:
+    from whichway.nouns import Verdict
+    from whichway.tasks import Examined
+    from whichway.verdict.advice import Situation
+
+RUNS = Path("runs")
+LONG = 60  # characters of a target from which text is generated rather than extracted
+
+QUESTIONS = {
+    "kind": "What is asked",
+    "rows": "How many labelled rows have you",
+    "volume": "How many requests a day",
+    "latency_ms": "Within how many milliseconds must an answer come",
+    "hardware": "What does the model run on",
+    "privacy": "May the data leave this machine (any), or must it stay (local)",
+    "maintainer": "Who looks after it",
+    "changes": "How often does the task change",
+}
+
+
+def of_task(flags: TaskFlags) -> tuple[Situation, Examined | None]:
+    """What a task's own data tell; an empty situation without one."""
+    from whichway.verdict.advice import Situation
+
+    if flags.task is None and flags.data is None:
+        return Situation(), None
+    from whichway.app.task_from_flags import asked
+
+    examined = asked(flags)
+    task = examined.task
+    lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
+    short = bool(lengths) and not task.open and lengths[len(lengths) // 2] <= LONG
+    about = Situation(
+        kind="classification" if task.labels else "extraction" if short else "generation",
+        rows=len(lengths),
+        test_rows=len(task.test),
+        labels=len(task.labels) or None,
+        volume=task.volume,
+        parameters=size(task.model),
+    )
+    return about, examined
+
+
+def size(model: str) -> float | None:
+    """Parameters of a model on this disk; None where that cannot be told."""
+    from whichway.app.configure import parameters
+
+    if model != "embedded" and not Path(model).is_dir():
+        return None  # a hub name: nothing is fetched for an opinion
+    try:
+        return float(parameters(model))
+    except (UserError, OSError, ValueError):
+        return None
+
+
+def of_run(run: Path) -> tuple[str, Situation, Verdict]:
+    """A finished run's situation, as it was before it ran, and its verdict."""
+    from whichway.runs.folder import read_plan, read_verdict
+    from whichway.verdict.advice import Situation
+
+    plan = read_plan(run)
+    labels, rows = len(plan["labels"]), plan["rows"]
+    about = Situation(
+        kind="classification" if labels else None,
+        rows=sum(rows.values()),
+        test_rows=rows.get("test"),
+        labels=labels or None,
+        volume=plan["volume"],
+        parameters=size(plan["model"]),
+    )
+    return str(run), about, read_verdict(run)
+
+
+def ask(about: Situation) -> Situation:
+    """Ask on the terminal for what is not known; an empty answer leaves it so."""
+    import click
+
+    from whichway.verdict.advice import Situation
+
+    hints = get_type_hints(Situation)
+    for field in fields(about):
+        if field.name not in QUESTIONS or getattr(about, field.name) is not None:
+            continue
+        answer = _answer(QUESTIONS[field.name], hints[field.name], click)
+        if answer is not None:
+            about = replace(about, **{field.name: answer})
+    return about
+
+
+def _answer(question: str, hint: Any, click: Any) -> Any:
+    """One answer, of the field's type: one of its words, or a number."""
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    words = list(get_args(kinds[0]))
+    told = f" ({', '.join(words)})" if words else ""
+    while True:
+        text = str(click.prompt(f"{question}{told}? [Enter: not known]", default="", show_default=False)).strip()
+        if not text:
+            return None
+        if words:
+            near = [word for word in words if word.startswith(text.lower())]
+            if len(near) == 1:
+                return near[0]
+        else:
+            try:
+                return kinds[0](float(text.replace(",", "")))
+            except ValueError:
+                pass
+        click.echo(f"  '{text}' is none of them." if words else f"  '{text}' is no number.")
+
+
+@dataclass(frozen=True, slots=True)
+class WayEstimate:
+    """Time and money to make and test one way, from a finished run scaled by rows."""
+
+    way: str
+    seconds: float
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What trying would take; from which run."""
+
+    source: str
+    ways: tuple[WayEstimate, ...]
+    scaled: bool = True  # by rows, from another run
+
+
+def estimate(about: Situation, examined: Examined | None, like: Path | None) -> Estimate | None:
+    """Time and money of each way, from a finished run of the same model; None where there is none."""
+    from whichway.runs.folder import read_plan, read_verdict
+
+    model = examined.task.model if examined else "embedded"
+    run = like or _of_model(model)
+    if run is None or about.rows is None:
+        return None
+    plan, verdict = read_plan(run), read_verdict(run)
+    factor = about.rows / max(1, sum(plan["rows"].values()))
+    price = plan["price_per_hour"] / 3600
+    ways = []
+    for line in verdict.standings:
+        seconds = (line.seconds_fit + line.seconds_per_row * line.rows * max(1, line.seeds)) * factor
+        ways.append(WayEstimate(line.way, seconds, seconds * price))
+    return Estimate(str(run), tuple(ways))
+
+
+def probed(flags: TaskFlags) -> Estimate:
+    """Time and money of each way from a probe of this machine, which takes some seconds.
+
+    Raises:
+        OptionError: there is no task to probe with.
+    """
+    if flags.task is None and flags.data is None:
+        raise OptionError("--probe wants a task: give a task file, or --data.")
+    from whichway.app.run import estimate as rehearse
+    from whichway.app.run import prepare
+    from whichway.cli.flags import ContestFlags
+    from whichway.cli.progress import follow
+
+    with follow(False) as listener:
+        found = rehearse(prepare(flags, ContestFlags()), listener)
+    ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
+    return Estimate("a probe of this machine", ways, scaled=False)
+
+
+def _of_model(model: str) -> Path | None:
+    """A finished run of the model among the runs here, the first by name."""
+    import json
+
+    for path in sorted(RUNS.glob("*/verdict.json")):
+        try:
+            plan = json.loads((path.parent / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if plan.get("model") == model:
+            return path.parent
+    return None

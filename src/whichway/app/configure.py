@@ -1,0 +1,282 @@
+"""Build the house a contest is handed: ways, backends and metric found by name, the user's options read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from whichway.app.plugins import Found
+from whichway.cli.flags import ContestFlags
+from whichway.errors import OptionError
+from whichway.nouns import Budget, Task, Weights, apart, contestant
+
+if TYPE_CHECKING:
+    from whichway.contest import House, Settings
+    from whichway.contracts import Backend
+
+DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
+OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
+VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
+FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
+SMALL = 50_000_000  # parameters
+LOCAL = "local"
+
+
+class Backends(Found):
+    """The backends, each made once, when first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("whichway.backends", "whichway.backends")
+        self._made: dict[str, Backend] = {}
+
+    def __getitem__(self, name: str) -> Backend:
+        if name not in self._made:
+            found = super().__getitem__(name)
+            self._made[name] = getattr(found, "backend", found)()
+        return self._made[name]
+
+
+def backends() -> Backends:
+    """Doors to models: `backends/*.py`, each with a function `backend()`, and the entry points."""
+    return Backends()
+
+
+class Ways(Found):
+    """The ways; a name may hold a variant's behind `~`, which stands for the same way."""
+
+    def __init__(self) -> None:
+        super().__init__("whichway.ways", "whichway.ways")
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name.partition(VARIANT)[0])
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.partition(VARIANT)[0])
+
+
+def ways() -> Found:
+    """What can be tried: `ways/*.py` and the entry points."""
+    return Ways()
+
+
+def base_of(word: str, doors: Backends | None = None) -> Weights:
+    """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    doors = doors or backends()
+    name = word.partition(":")[0]
+    return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
+
+
+def build(task: Task, warnings: Sequence[str]) -> House:
+    """The house for a task.
+
+    Raises:
+        ModelError: the task's model cannot be used.
+        OptionError: the metric is unknown.
+    """
+    from whichway.contest import House
+    from whichway.tasks import metrics
+
+    doors = backends()
+    bases = [base_of(word, doors) for word in task.models or (task.model,)]
+    named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
+    return House(
+        doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
+        checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+    )  # fmt: skip
+
+
+def short_names(words: Sequence[str]) -> list[str]:
+    """A short name for each of several models: the last part of its path or hub name, numbered where two are alike.
+
+    Raises:
+        OptionError: a model is named twice.
+    """
+    found: list[str] = []
+    for place, word in enumerate(words):
+        if word in words[:place]:
+            raise OptionError(f"--model {word} is named twice.")
+        name = re.sub(r"[^\w.-]+", "-", PurePath(word).name).strip("-.") or "model"
+        alike = sum(other == name or re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None for other in found)
+        found.append(f"{name}-{alike + 1}" if alike else name)
+    return found
+
+
+def settle(task: Task, flags: ContestFlags, house: House, folder: Path) -> Settings:
+    """The settings of a contest: flags before the task file, the task file before the defaults.
+
+    Raises:
+        OptionError: an unknown way, or a `--set` that fits none.
+    """
+    from whichway.app import prices
+    from whichway.contest import Settings
+    from whichway.tasks.open_ended import REPEATS
+
+    given = {
+        "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
+        "confidence": flags.confidence,
+        "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
+        "repeats": flags.repeats or task.repeats or (REPEATS if task.open else None),
+        "until": flags.until,
+        "general": flags.general,
+        "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
+        "race": not flags.no_race,
+    }
+    return Settings(
+        ways=chosen_ways(task, flags, house),
+        cache=flags.cache or folder.parent / ".cache",
+        budget=_budget(task, flags),
+        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+    )
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """`8,16,32` as numbers of training rows.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() for word in words):
+        raise OptionError(f"--curve {text}: write numbers of training rows with commas, such as 8,16,32,64")
+    return tuple(int(word) for word in words)
+
+
+def _budget(task: Task, flags: ContestFlags) -> Budget:
+    given = {"usd": flags.budget_usd, "seconds": flags.budget_seconds, "calls": flags.budget_calls}
+    return dataclasses.replace(task.budget or Budget(), **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+
+
+def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict[str, Any]]:
+    """Contestant (a way, with the model's name behind it where there are several) -> options that are not its defaults.
+
+    Raises:
+        OptionError: an unknown way or option ("did you mean").
+    """
+    known = ways()
+    if flags.ways is not None:
+        words = [word.strip() for word in flags.ways.split(",") if word.strip()]
+        names = list(dict.fromkeys(name for word in words for name in family(word, known)))
+    else:
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
+    for name in names:
+        known.need(apart(name)[0])
+    chosen = {
+        name: dict(task.ways.get(name, task.ways.get(apart(name)[0], {}))) for name in contestants(names, known, house)
+    }
+    for way, option, value in settings_of(flags.set_ or ()):
+        meant = [name for name in chosen if way in (name, apart(name)[0])]
+        if not meant:
+            known.need(apart(way)[0])
+            raise OptionError(
+                f"--set {way}.{option}: way '{way}' is not tried. Add it to --ways {','.join(names)},{way}"
+            )
+        for name in meant:
+            chosen[name][option] = value
+    if task.open and flags.ways is None and not task.ways:
+        chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
+    return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+
+
+def family(word: str, known: Mapping[str, Any]) -> list[str]:
+    """`all-prompt`, `all-tune`, `all-both`, `all-base`: every way whose name starts so; other words are themselves."""
+    kind = word.removeprefix("all-")
+    return [way for way in known if way.startswith(f"{kind}_")] or [word] if word.startswith("all-") else [word]
+
+
+def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A way once for each combination of values where options that take one value were given several.
+
+    `prompt_plain.temperature=0,0.7` gives prompt_plain~0 and prompt_plain~0.7: each has a purse and a line of its own.
+    """
+    way, at, model = name.partition("@")
+    single = {f.name for f in dataclasses.fields(known[way].Options) if isinstance(f.default, str | int | float)}
+    several = {key: value for key, value in options.items() if key in single and isinstance(value, list | tuple)}
+    if not several:
+        yield name, dict(options)
+        return
+    for values in product(*several.values()):
+        chosen = dict(zip(several, values, strict=True))
+        label = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+        yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
+
+
+def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
+    """Each way once for each model: baselines, which need none, first; then all that is tried on the first model.
+
+    A way that is named with its model ("tune_lora@small") is tried on this one only.
+    """
+    if not house.models:
+        return list(names)
+    free = [name for name in names if known[apart(name)[0]].KIND == "baseline"]
+    found: dict[str, None] = dict.fromkeys(free)
+    for model in house.models:
+        for name in names:
+            way, only = apart(name)
+            if name not in free and only in ("", model):
+                found[contestant(way, model)] = None
+    return list(found)
+
+
+def default_ways(house: House) -> list[str]:
+    """The ways that are tried when none is named; all weights are trained only where it takes minutes."""
+    small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
+    full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]
+    return [*DEFAULT_WAYS, *full]
+
+
+def is_small(base: Weights) -> bool:
+    """Whether training all weights takes minutes rather than hours."""
+    return base.backend == LOCAL and parameters(base.base) < SMALL
+
+
+def parameters(base: str) -> int:
+    """How many numbers the weights of a local model hold, counted from the files' headers."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    from whichway import embedded
+    from whichway.engine.model.load import find
+
+    folder = embedded.path() if base == "embedded" else find(base)
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "np") as weights:
+            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return total
+
+
+def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """`way.option=value` -> way, option, value.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    for word in words:
+        name, equals, text = word.partition("=")
+        way, dot, option = name.strip().rpartition(".")  # a model's name behind the way may hold dots
+        if not (equals and dot and way and option):
+            raise OptionError(f"--set {word}: write it as way.option=value, such as --set tune_lora.rank=8")
+        yield way, option, value_of(text.strip())
+
+
+def value_of(text: str) -> Any:
+    """A number, true, false, none, a list with commas, or the text itself."""
+    if "," in text:
+        return [value_of(part.strip()) for part in text.strip("[]()").split(",") if part.strip()]
+    words: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

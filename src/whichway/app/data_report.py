@@ -1,0 +1,195 @@
+"""What a training will see of a task, for `whichway check`: trained tokens, lengths, copies, suspects, secrets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from whichway.engine.train.tokenization_report import Lengths, Reader
+    from whichway.nouns import Example, Message, Task
+
+MOST = 10  # places listed of each kind
+BARS = 8  # of the histogram
+WIDE = 30  # characters of its longest bar
+PROMPT = 700  # characters of a prompt shown before and after what is left out
+
+
+def show(task: Task, rows: int, probe: bool, console: Console) -> None:
+    """Print everything. The model's tokenizer is read; its weights only for `probe`.
+
+    Args:
+        task: whose training rows are shown.
+        rows: shown token by token.
+        probe: judge labels by the model's hidden states instead of words.
+        console: where to.
+    """
+    every = [*task.train, *task.dev, *task.test]
+    read = None if task.open else reader_of(task)
+    if task.open:
+        console.print("tokens    nothing is trained: no row has a wanted answer", markup=False)
+    elif read is None:
+        console.print(f"tokens    not counted: {task.model} is no model on this machine", markup=False)
+    if read is not None:
+        _tokens(task, read, rows, console)
+    for line in (*copies(every), *_suspects(task, every, probe), *secrets(every)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def reader_of(task: Task) -> Reader | None:
+    """The tokenizer of the task's model; None where it is not on this machine."""
+    from whichway import embedded
+    from whichway.app.configure import LOCAL, base_of
+    from whichway.engine.model import load
+    from whichway.engine.train import tokenization_report
+
+    base = base_of(task.model)
+    if base.backend != LOCAL:
+        return None
+    return tokenization_report.reader(embedded.path() if task.model == "embedded" else load.find(task.model))
+
+
+def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
+    """Rows under the task's first prompt, as the tuning ways train them."""
+    from whichway.prompts.plain import first_prompt
+    from whichway.prompts.template import messages
+
+    prompt = first_prompt(task.practice())
+    return [(messages(prompt, row.text), row.target) for row in rows]
+
+
+def _tokens(task: Task, read: Reader, rows: int, console: Console) -> None:
+    from whichway.engine.train import tokenization_report
+
+    some = [masked(row) for row in task.train[:rows]]
+    for row, (head, answer) in zip(some, turns(task, some), strict=True):
+        console.print(f"row       {row.origin}, trained tokens in ⟦ ⟧", markup=False)
+        console.print(coloured(tokenization_report.tokens(read, head, answer)), soft_wrap=True)
+        console.print()
+    found = tokenization_report.lengths(read, turns(task, task.train))
+    for line in (*histogram(found), *cut(found, task.train)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def masked(row: Example) -> Example:
+    """A row as it may be printed: without personal data and secrets."""
+    from whichway.tasks.pii import mask
+
+    fields = {name: mask(value)[0] for name, value in row.input.items()}
+    return replace(row, input=fields, target=mask(row.target)[0])
+
+
+def coloured(tokens: Sequence[tuple[str, bool]]) -> Any:
+    """A row as text: what carries the loss stands out, token by token, and is bracketed where there are no colours."""
+    from rich.text import Text
+
+    told = Text("  ")
+    prompt = "".join(text for text, trained in tokens if not trained)
+    if len(prompt) > 2 * PROMPT:
+        prompt = f"{prompt[:PROMPT]} … {prompt[-PROMPT:]}"
+    told.append(prompt.replace("\n", "\n  "), style="dim")
+    told.append("⟦", style="bold")
+    for place, text in enumerate(text for text, trained in tokens if trained):
+        told.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
+    told.append("⟧", style="bold")
+    return told
+
+
+def histogram(found: Lengths) -> Iterator[str]:
+    """Training rows by their number of tokens."""
+    low, high = min(found.tokens), max(found.tokens)
+    width = max(1, -(-(high - low + 1) // BARS))
+    counts = Counter((count - low) // width for count in found.tokens)
+    middle = sorted(found.tokens)[len(found.tokens) // 2]
+    yield f"tokens    {middle} a row in the middle, {high} at most, of {found.context} that the model reads"
+    top = max(counts.values())
+    for bar in range((high - low) // width + 1):
+        start = low + bar * width
+        marks = "▇" * round(WIDE * counts[bar] / top) or ("▏" if counts[bar] else "")
+        yield f"  {start:>6}–{start + width - 1:<6}{counts[bar]:>6}  {marks}".rstrip()
+    trained = sum(found.trained)
+    yield f"  {trained} trained tokens without turn ends, {trained / len(found.trained):.1f} a row"
+
+
+def cut(found: Lengths, rows: Sequence[Example]) -> Iterator[str]:
+    """Rows that a training leaves out, or learns nothing from."""
+    for what, places in (
+        ("longer than the model's context, left out of the training", found.too_long),
+        ("without a trained token: the answer is empty to the tokenizer", found.untrained),
+    ):
+        told = _listed([rows[i] for i in places])
+        yield f"{'warning: ' if places else ''}{len(places)} training rows {what}{told}"
+
+
+def copies(rows: Sequence[Example]) -> Iterator[str]:
+    """Rows that repeat others; copies with the same answer were left out when the data were read."""
+    from whichway.tasks.clean import twins
+
+    found = twins(rows)
+    for exact, name in ((True, "the same but for case and punctuation"), (False, "nearly the same")):
+        pairs = [pair for pair in found if pair.exact is exact]
+        torn = sum(pair.row.target != pair.first.target for pair in pairs)
+        told = ", ".join(f"{pair.row.origin} repeats {pair.first.origin}" for pair in pairs[:MOST])
+        yield f"copies    {len(pairs)} rows {name}, {torn} with another answer" + (f": {told}" if told else "")
+
+
+def _suspects(task: Task, rows: Sequence[Example], probe: bool) -> Iterator[str]:
+    from whichway.tasks.label_errors import suspects
+
+    if not task.labels:
+        return
+    features = _features(task, rows) if probe else None
+    found = suspects(rows, features)
+    by = f"{task.model}'s hidden states" if probe else "words and characters"
+    yield f"suspects  {len(found)} labels are probably wrong, by cross-validation on {by}"
+    for s in found[: 2 * MOST]:
+        yield (
+            f"  {s.example.origin}: labelled {s.example.target} ({s.given_probability:.2f}), believed {s.believed} "
+            f"({s.probability:.2f})"
+        )
+    if len(found) > 2 * MOST:
+        yield f"  and {len(found) - 2 * MOST} more"
+
+
+def _features(task: Task, rows: Sequence[Example]) -> Any:
+    """The model's hidden states, as `tune_probe` reads them.
+
+    Raises:
+        OptionError: the model is not on this machine.
+    """
+    from whichway import embedded
+    from whichway.app.configure import LOCAL, base_of
+    from whichway.engine.model import load
+    from whichway.engine.train.probe import Prober
+    from whichway.errors import OptionError
+    from whichway.nouns import Decoding, Request
+
+    if base_of(task.model).backend != LOCAL:
+        raise OptionError(f"--probe wants a model on this machine, and {task.model} is none.")
+    model = load.load(embedded.path() if task.model == "embedded" else load.find(task.model))
+    asked = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
+    return Prober(model, None).features(asked)[0]
+
+
+def secrets(rows: Sequence[Example]) -> Iterator[str]:
+    """Personal data and secrets, counted, with their places; never printed in full."""
+    from whichway.tasks import pii
+
+    found = [(row, hit) for row in rows for text in (*row.input.values(), row.target) for hit in pii.find(text)]
+    counts = Counter(hit.kind for _, hit in found)
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in pii.KINDS if counts[kind]) or "none found"
+    yield f"personal  {told}" + (" (whichway prepare --mask-personal takes them out)" if found else "")
+    for kind in pii.KINDS:
+        places = [f"{row.origin} {hit.masked}" for row, hit in found if hit.kind == kind]
+        if places:
+            yield f"  {kind}: {', '.join(places[:MOST])}" + (f" and {len(places) - MOST} more" * (len(places) > MOST))
+
+
+def _listed(rows: Sequence[Example]) -> str:
+    if not rows:
+        return ""
+    return f": {', '.join(row.origin for row in rows[:MOST])}" + (", ..." if len(rows) > MOST else "")

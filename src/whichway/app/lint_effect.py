@@ -1,0 +1,98 @@
+"""What suggested edits change on dev, measured with the contest's bench and ruler, paired on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from whichway.lint import Finding, Formats
+from whichway.lint.robustness import formats_of
+from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
+from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
+from whichway.prompts.plain import first_prompt
+
+if TYPE_CHECKING:
+    from whichway.contest.bench import HouseBench
+    from whichway.contracts import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an edit changes on dev: after minus before, in units of the metric."""
+
+    before: float
+    after: float
+    difference: float
+    low: float | None
+    high: float | None
+    wins: int
+    losses: int
+    rows: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Scores prompts on dev, always in the same way.
+
+    Attributes:
+        bench: the contest's.
+        metric: the task's.
+        practice: train for calibration, dev for scores.
+        calibrate: take out the labels' own popularity, for each prompt anew (closed labels only).
+        confidence: of intervals.
+    """
+
+    bench: HouseBench
+    metric: Metric
+    practice: Practice
+    calibrate: bool = True
+    confidence: float = 0.95
+
+    def candidate(self, prompt: Prompt) -> Candidate:
+        """A prompt as a candidate, with the empty slots filled that a run would fill."""
+        asked = first_prompt(replace(self.practice, prompts=(prompt,)))
+        plain = Candidate(asked, self.bench.base, Decoding(self.practice.mode), note="as written")
+        if not (self.calibrate and self.practice.labels):
+            return plain
+        return evened(plain, self.bench, self.practice.train[:CALIBRATION_ROWS])
+
+    def records(self, prompt: Prompt) -> list[Record]:
+        """The answers to all dev rows."""
+        return self.bench.score(self.candidate(prompt), self.practice.dev)
+
+    def effect(self, before: Prompt, after: Prompt) -> Effect:
+        """The paired difference between two prompts."""
+        from whichway.contest.paired import paired
+
+        rows = self.practice.dev
+        table, found = paired(rows, self.records(before), self.records(after), self.metric, self.confidence)
+        return Effect(
+            table.value(0), table.value(1), found.value, found.low, found.high, found.wins, found.losses, len(rows)
+        )
+
+    def formats(self, prompt: Prompt) -> Formats:
+        """The prompt in formats that mean the same."""
+        from whichway.contest.bench import total
+
+        rows = self.practice.dev
+        scores = {name: total(self.metric, rows, self.records(one)) for name, one in formats_of(prompt).items()}
+        return Formats(scores, len(rows))
+
+
+def effects(scale: Scale, prompt: Prompt, findings: Sequence[Finding]) -> dict[str, Effect]:
+    """Fingerprint of a finding -> the effect of its edit, where it has one that changes the prompt."""
+    found: dict[str, Effect] = {}
+    known: dict[Prompt, Effect] = {}
+    for finding in findings:
+        after = finding.edit.apply(prompt) if finding.edit else prompt
+        if after != prompt:
+            if after not in known:
+                known[after] = scale.effect(prompt, after)
+            found[finding.fingerprint] = known[after]
+    return found

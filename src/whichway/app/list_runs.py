@@ -1,0 +1,100 @@
+"""Read a table of runs for learning curves: CSV `way, seed, n, score`, or a run folder's curves.jsonl."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.errors import DataError
+
+if TYPE_CHECKING:
+    from whichway.verdict.curves import Run
+
+NEEDED = ("way", "seed", "n", "score")
+
+
+def read(path: Path) -> list[Run]:
+    """The runs of a CSV file or of a run folder.
+
+    Raises:
+        DataError: names file and line.
+    """
+    if path.is_dir() or path.suffix == ".jsonl":
+        return _of_run(path / "curves.jsonl" if path.is_dir() else path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.DictReader(file, skipinitialspace=True)
+            names = [name.strip().lower() for name in lines.fieldnames or ()]
+            missing = [name for name in NEEDED if name not in names]
+            if missing:
+                found = ", ".join(names) or "nothing"
+                gone = ", ".join(missing)
+                raise DataError(f"{path}:1: there is no column {gone}; found {found}. Name them way,seed,n,score.")
+            lines.fieldnames = names
+            runs = [(lines.line_num, _run(path, lines.line_num, line)) for line in lines]
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing. Give a CSV file with the columns way,seed,n,score.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 text: {error}.") from error
+    return _checked(path, runs)
+
+
+def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> Run:
+    from whichway.verdict.curves import Run
+
+    way = (line.get("way") or "").strip()
+    if not way:
+        raise DataError(f"{path}:{number}: way is empty.")
+    return Run(
+        way=way,
+        seed=_whole(path, number, "seed", line.get("seed")),
+        n=_whole(path, number, "n", line.get("n"), least=0),
+        score=_share(path, number, line.get("score")),
+    )
+
+
+def _whole(path: Path, number: int, name: str, text: str | None, least: int | None = None) -> int:
+    said = (text or "").strip()
+    wanted = "give a whole number" if least is None else f"give a whole number from {least} on"
+    try:
+        value = float(said)
+    except ValueError:
+        raise DataError(f"{path}:{number}: {name} is '{said}'; {wanted}.") from None
+    if not math.isfinite(value) or value != int(value) or (least is not None and value < least):
+        raise DataError(f"{path}:{number}: {name} is '{said}'; {wanted}.")
+    return int(value)
+
+
+def _share(path: Path, number: int, text: str | None) -> float:
+    try:
+        value = float((text or "").strip())
+    except ValueError:
+        raise DataError(f"{path}:{number}: score is '{(text or '').strip()}'; give a number.") from None
+    if not math.isfinite(value) or not 0 <= value <= 1:
+        raise DataError(f"{path}:{number}: score is {value:g}; give it between 0 and 1 (71.5 % is 0.715).")
+    return value
+
+
+def _checked(path: Path, runs: list[tuple[int, Run]]) -> list[Run]:
+    if not runs:
+        raise DataError(f"{path} has no runs.")
+    seen: dict[tuple[str, int, int], int] = {}
+    for number, run in runs:
+        key = (run.way, run.seed, run.n)
+        if key in seen:
+            told = f"{run.way}, seed {run.seed}, n {run.n}"
+            raise DataError(f"{path}:{number}: {told} stands there twice; first in line {seen[key]}. Number the seeds.")
+        seen[key] = number
+    return [run for _, run in runs]
+
+
+def _of_run(path: Path) -> list[Run]:
+    from whichway.runs.results import curve_runs
+
+    runs = curve_runs(path)
+    if not runs:
+        raise DataError(f"{path} has no learning curves. Run the contest with --curve, such as --curve 8,16,32,64.")
+    return runs

@@ -1,0 +1,111 @@
+"""A gate for continuous integration: the current prompt against a stored run's winner, on the same rows, paired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.errors import UserError
+from whichway.nouns import Candidate, Decoding, Example, Record
+from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
+from whichway.prompts.plain import first_prompt
+
+if TYPE_CHECKING:
+    from whichway.cli.flags import TaskFlags
+    from whichway.contest.bench import HouseBench
+    from whichway.nouns import Task
+    from whichway.verdict.compare import Comparison
+
+WORSE = 100  # the exit code, as promptfoo has it
+FEWEST = 10  # shared rows; fewer can show nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What came out."""
+
+    rows: int
+    before: float
+    now: float
+    found: Comparison
+    way: str
+
+    @property
+    def worse(self) -> bool:
+        """Whether the current prompt is shown worse: the whole interval lies below 0."""
+        return self.found.high is not None and self.found.high < 0
+
+    @property
+    def code(self) -> int:
+        """100 when it is shown worse, else 0."""
+        return WORSE if self.worse else 0
+
+    @property
+    def line(self) -> str:
+        """One line for the log."""
+        low, high = self.found.low, self.found.high
+        ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+        word = "worse" if self.worse else "better" if low is not None and low > 0 else "not shown worse"
+        return (
+            f"gate: {word}: {100 * self.now:.1f} against {100 * self.before:.1f} of {self.way}, "
+            f"{100 * self.found.value:+.1f} points{ends} on {self.rows} test rows; "
+            f"{self.found.wins} rows better, {self.found.losses} worse"
+        )
+
+
+def gate(flags: TaskFlags, baseline: Path, cache: Path | None = None, confidence: float = 0.95) -> Gate:
+    """Score the task's prompt on the test rows that the baseline run's winner answered, and compare.
+
+    The current candidate is the task's model with its prompt (`prompt:` or --prompt, else the plain one), read off as
+    the winner was: the same decoding, calibrated anew where the winner was calibrated.
+
+    Raises:
+        UserError: no finished run, too few shared rows, or other metrics.
+    """
+    from whichway.app.scratch import of_flags
+    from whichway.contest.paired import paired
+    from whichway.contest.scratch_bench import open_booth
+    from whichway.nouns import to_json
+    from whichway.ship import pick
+
+    task, house, settings = of_flags(flags, cache or baseline.parent / ".cache")
+    source = pick(baseline)
+    if source.plan["metric"] != to_json(task.metric):
+        names = source.plan["metric"]["name"], task.metric.name
+        raise UserError(f"{baseline} was judged by {names[0]}, the task by {names[1]}: nothing can be compared.")
+    rows, before = shared(task, baseline, source.candidate.id)
+    with open_booth(task, house, settings, "gate") as bench:
+        now = bench.cross(current(task, bench, source.candidate.decoding), rows)[0]
+    table, found = paired(rows, before, now, house.metric, confidence)
+    return Gate(len(rows), table.value(0), table.value(1), found, f"{source.candidate.way} in {baseline}")
+
+
+def current(task: Task, bench: HouseBench, like: Decoding) -> Candidate:
+    """The task's prompt on its model, read off like another candidate."""
+    practice = task.practice()
+    decoding = replace(like, mode=practice.mode, bias=())
+    candidate = Candidate(first_prompt(practice), bench.base, decoding, way="gate", note="current")
+    if like.bias and practice.labels:
+        return evened(candidate, bench, practice.train[:CALIBRATION_ROWS])
+    return candidate
+
+
+def shared(task: Task, run: Path, candidate: str) -> tuple[list[Example], list[Record]]:
+    """The task's test rows that a candidate of a run has answered on test, with its answers.
+
+    Raises:
+        UserError: too few.
+    """
+    from whichway.runs.folder import read_records
+
+    answered = {
+        r.example: r for r in read_records(run) if r.candidate == candidate and r.split == "test" and r.repeat == 0
+    }
+    rows = [example for example in task.test if example.id in answered]
+    if len(rows) < FEWEST:
+        raise UserError(
+            f"{run}: only {len(rows)} of the task's {len(task.test)} test rows were answered there; "
+            f"at least {FEWEST} are needed. Make a new baseline: whichway run"
+        )
+    return rows, [answered[example.id] for example in rows]

@@ -1,0 +1,42 @@
+"""A task and its house for work beside a contest: lint, the playground, the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.errors import UserError
+
+if TYPE_CHECKING:
+    from whichway.contest import House, Settings
+    from whichway.nouns import Task
+
+
+def with_dev(task: Task) -> Task:
+    """The task, if it has dev rows to score prompts on.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not task.dev:
+        raise UserError(f"{task.name} has no dev rows: with so few inputs all are test. Add some, or use whichway run.")
+    return task
+
+
+def house_of(task: Path, model: str | None, cache: Path | None) -> tuple[Task, House, Settings]:
+    """The task, its house and settings with the given cache (default: that of `runs/`).
+
+    Raises:
+        UserError: the task or the model cannot be used.
+    """
+    return of_flags(TaskFlags(task=task, model=[model] if model else None), cache)
+
+
+def of_flags(flags: TaskFlags, cache: Path | None = None) -> tuple[Task, House, Settings]:
+    """The same from flags."""
+    from whichway.app.run import RUNS, prepare
+
+    ready = prepare(flags, ContestFlags(ways="prompt_plain", cache=cache or RUNS / ".cache"))
+    return ready.task, ready.house, replace(ready.settings, ways={})

@@ -1,0 +1,145 @@
+"""Two runs against each other: paired on the test rows that both have, as independent samples on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from whichway.errors import UserError, did_you_mean
+from whichway.runs.results import Counted
+from whichway.verdict import stats
+from whichway.verdict.compare import Arm, Table
+from whichway.verdict.explain.numbers import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run's way."""
+
+    run: str
+    way: str
+    rows: int
+    score: float
+    low: float | None
+    high: float | None
+    usd_per_1000: float
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """Two ways of two runs; the difference is second minus first."""
+
+    first: Side
+    second: Side
+    metric: str
+    shared: int  # test rows of the same content in both
+    paired: bool  # the difference is over the shared rows
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    wins: int
+    losses: int
+    unlike: tuple[str, ...]  # what else differs between the plans
+
+
+WATCHED = ("ask", "metric", "model", "revision", "models", "labels", "price_per_hour")
+
+
+def versus(
+    first: Counted, second: Counted, one: str, two: str, confidence: float, folders: tuple[Path, Path]
+) -> Versus:
+    """Compare way `one` of the first run with way `two` of the second.
+
+    Raises:
+        UserError: a run has no result of the way, or the metrics differ.
+    """
+    a, b = need(first, one, folders[0]), need(second, two, folders[1])
+    if first.plan["metric"] != second.plan["metric"]:
+        names = [plan["metric"]["name"] for plan in (first.plan, second.plan)]
+        raise UserError(f"the runs were judged by other metrics, {names[0]} and {names[1]}: nothing can be compared.")
+    place = {key: i for i, key in enumerate(second.side.rows.ids)}
+    rows = [(i, place[key]) for i, key in enumerate(first.side.rows.ids) if key in place]
+    paired = len(rows) >= 2
+    found = between(a, b, rows, confidence) if paired else apart(a, b, confidence)
+    differ = tuple(key for key in WATCHED if first.plan.get(key) != second.plan.get(key))
+    return Versus(
+        first=side(a, confidence, folders[0]),
+        second=side(b, confidence, folders[1]),
+        metric=str(first.plan["metric"]["name"]),
+        shared=len(rows),
+        paired=paired,
+        difference=clean(found[0]),
+        low=clean(found[1]),
+        high=clean(found[2]),
+        p=clean(found[3]),
+        wins=found[4],
+        losses=found[5],
+        unlike=differ,
+    )
+
+
+def need(run: Counted, way: str, folder: Path) -> Arm:
+    """A way that competed.
+
+    Raises:
+        UserError: it did not.
+    """
+    arms = {arm.way: arm for arm in run.arms if arm.competes}
+    if way not in arms:
+        raise UserError(f"{folder} has no result of '{way}'.{did_you_mean(way, arms)}")
+    return arms[way]
+
+
+Found = tuple[float, float | None, float | None, float | None, int, int]
+
+
+def between(a: Arm, b: Arm, rows: Sequence[tuple[int, int]], confidence: float) -> Found:
+    """The paired difference on shared rows."""
+    places = np.array(rows)
+    one, two = cut(a, places[:, 0]), cut(b, places[:, 1])
+    two = replace(two, groups=one.groups)
+    c = Table([one, two], confidence).compare(0, 1)
+    return c.value, c.low, c.high, c.p, c.wins, c.losses
+
+
+def cut(arm: Arm, rows: np.ndarray) -> Arm:
+    """An arm on some of its rows."""
+    groups = arm.groups and tuple(arm.groups[i] for i in rows)
+    targets = None if arm.targets is None else arm.targets[..., rows]
+    answers = None if arm.answers is None else arm.answers[:, rows]
+    return replace(arm, scores=arm.scores[:, rows], groups=groups, targets=targets, answers=answers)
+
+
+def apart(a: Arm, b: Arm, confidence: float) -> Found:
+    """The difference of independent samples: Newcombe's interval at each arm's effective number of rows."""
+    one, two = Table([a], confidence), Table([b], confidence)
+    value = two.value(0) - one.value(0)
+    if one.clusters < 2 or two.clusters < 2:
+        return value, None, None, None, 0, 0
+    if one.macro or not (one.binary[0] and two.binary[0]):
+        parts = [t.combine(t.row_variance(t.draws[0] if t.macro else t.rows[0]), 0) for t in (one, two)]
+        se, df = stats.satterthwaite([(se**2, df) for se, df in parts])
+        found = stats.estimate(value, se, df, confidence)
+        return value, max(-1.0, found.low), min(1.0, found.high), stats.t_test(value, se, df), 0, 0
+    n_one, n_two = one.effective(0), two.effective(0)
+    ends = stats.newcombe(one.value(0) * n_one, n_one, two.value(0) * n_two, n_two, confidence)
+    return (value, None, None, None, 0, 0) if ends is None else (value, ends[0], ends[1], None, 0, 0)
+
+
+def side(arm: Arm, confidence: float, folder: Path) -> Side:
+    """One run's line."""
+    table = Table([arm], confidence)
+    ends = table.interval(0)
+    return Side(
+        run=str(folder),
+        way=arm.way,
+        rows=table.n,
+        score=clean(table.value(0)) or 0.0,
+        low=clean(ends[0]) if ends else None,
+        high=clean(ends[1]) if ends else None,
+        usd_per_1000=arm.usd_per_1000,
+    )

@@ -1,0 +1,1 @@
+"""A contest that is only simulated: what it would take."""

@@ -1,0 +1,296 @@
+"""What a contest will take, before it starts: the contest itself, rehearsed with models that only pretend.
+
+Ways, bench, race, halving, purses and books are the real ones, so the estimate counts what the ledger will count, also
+for ways that nobody has thought of here. Only the doors to models are replaced: an answer is made up, a training makes
+nothing, and their seconds come from a probe of the real model (`timing.py`).
+
+Made-up answers are right on nearly the same share of rows for all candidates, so that the race drops nobody for being
+worse and only halves; every way passes its gate. It is a little larger where a training ends and where each row is
+shown examples of its own, as those mostly become finalists, and are dear. The contest is rehearsed a second time
+without racing: its ceiling.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from whichway.contest.dry_run.profile import Timings, own_examples, units_of
+from whichway.contest.plan import House, Settings
+from whichway.contest.run import rehearsed
+from whichway.contest.selection.race import looks
+from whichway.contracts import Backend, Listener, Session
+from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, Weights, digest
+from whichway.runs.folder import read_lines, read_status, write_json
+
+FILE = "estimate.json"
+TIMINGS = "timings.json"
+WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
+RIGHT = 0.6  # share of rows that every made-up answer gets right
+RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
+CHARACTERS_PER_TOKEN = 3.0  # careful: most texts have four
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What one contestant takes, at list price; a range of time is `seconds` divided by and times `within`."""
+
+    seconds: float  # answering and training, test rows included
+    ceiling_seconds: float  # without racing
+    usd: float
+    memory_bytes: int | None  # of the process that needs most
+    disk_bytes: int  # trained parts in the cache
+    reason: str = ""  # why it will fail; "" when nothing speaks for it
+    opening_seconds: float = 0.0  # by the clock: beginning trainings and loading what they made; in no ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a contest takes, contestant by contestant."""
+
+    ways: Mapping[str, Amount]
+    within: float = WITHIN
+
+    @property
+    def seconds(self) -> float:
+        """All of them."""
+        return sum(amount.seconds for amount in self.ways.values())
+
+    @property
+    def clock_seconds(self) -> float:
+        """All of them with what is not in the ledger: what a user will wait."""
+        return self.seconds + sum(amount.opening_seconds for amount in self.ways.values())
+
+
+def estimate(task: Task, house: House, settings: Settings, listener: Listener) -> Estimate:
+    """Rehearse a contest.
+
+    Args:
+        task: all rows; the test split is only counted.
+        house: its backends are probed for seconds.
+        settings: of the contest; timings are kept in its cache.
+        listener: hears "probe" for each thing that is measured.
+    """
+    with tempfile.TemporaryDirectory(prefix="whichway-") as place:
+        timings = Timings(settings.cache / TIMINGS, Path(place) / "probed")
+        stage = Stage(timings, {e.text: e.target for e in (*task.train, *task.dev, *task.test)}, listener)
+        doors = replace(house, backends=Doors(house.backends, stage))
+        took: list[dict[str, float]] = []
+        for race in _races(task, settings):
+            folder = Path(place) / ("raced" if race else "whole")
+            stage.race, stage.trained = race, {}
+            rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), stage.hear)
+            took.append(seconds_of(folder))
+            reasons = {name: _reason(folder, name) for name in settings.ways}
+        price = settings.price_per_hour / 3600
+        ways = {}
+        for name in settings.ways:
+            seconds, most = took[0].get(name, 0.0), took[-1].get(name, 0.0)
+            memory, disk = stage.memory.get(name), sum(stage.disk[name].values())
+            opening = stage.opening.get((settings.race, name), 0.0)
+            ways[name] = Amount(seconds, max(seconds, most), seconds * price, memory, disk, reasons[name], opening)
+        return Estimate(ways)
+
+
+def seconds_of(folder: Path) -> dict[str, float]:
+    """Contestant -> list seconds of its answers and trainings in a run's ledger, learning curves included."""
+    found: dict[str, float] = defaultdict(float)
+    seen = set()
+    for line in read_lines(folder / "ledger.jsonl"):
+        key = (line["who"], line["what"], line["key"])
+        if line["what"] != "forgetting" and key not in seen:
+            seen.add(key)
+            found[line["who"].removeprefix("curve/")] += line["seconds"]
+    return dict(found)
+
+
+def write_estimate(folder: Path, found: Estimate) -> None:
+    """Put it beside the plan, once: what a rerun would estimate anew is not what was said before the start."""
+    if not (folder / FILE).exists():
+        write_json(folder / FILE, {"within": found.within, "ways": {n: asdict(a) for n, a in found.ways.items()}})
+
+
+def _races(task: Task, settings: Settings) -> tuple[bool, ...]:
+    """With racing, and again without where that makes a difference."""
+    return (True, False) if settings.race and len(looks(len(task.dev))) > 1 else (settings.race,)
+
+
+def _reason(folder: Path, name: str) -> str:
+    status = read_status(folder, name)
+    return str(status["reason"]) if status else ""
+
+
+class Doors(Mapping[str, Backend]):
+    """The backends of a house, each behind a rehearsed one."""
+
+    def __init__(self, real: Mapping[str, Backend], stage: Stage) -> None:
+        self._real, self._stage = real, stage
+
+    def __getitem__(self, name: str) -> Backend:
+        return Pretending(self._real[name], self._stage)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._real)
+
+    def __len__(self) -> int:
+        return len(self._real)
+
+
+@dataclass(slots=True)
+class Stage:
+    """What rehearsed backends share: measured times, the wanted answers, and what each contestant needed."""
+
+    timings: Timings
+    gold: Mapping[str, str]  # row text -> wanted answer
+    listener: Listener
+    way: str = ""
+    race: bool = True
+    opening: dict[tuple[bool, str], float] = field(default_factory=dict)
+    loaded: str | None = None  # the trained part that would be in memory
+    prompt: str = ""  # what the last rows shared
+    trained: dict[str, list[float]] = field(default_factory=dict)  # training -> seconds at each checkpoint so far
+    memory: dict[str, int] = field(default_factory=dict)
+    disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
+
+    def hear(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Follow which contestant is on."""
+        if event in ("way", "curve"):
+            self.way = facts["way"]
+
+    def needs(self, memory: int | None) -> None:
+        """Note memory that the contestant on stage needs."""
+        if memory:
+            self.memory[self.way] = max(memory, self.memory.get(self.way, 0))
+
+    def opens(self, seconds: float) -> None:
+        """Note seconds by the clock that no ledger will hold."""
+        key = (self.race, self.way)
+        self.opening[key] = self.opening.get(key, 0.0) + seconds
+
+    def measure(self, what: str) -> None:
+        """Say what is looked at."""
+        self.listener("probe", {"way": self.way, "what": what})
+
+    def row(self, request: Request) -> str:
+        """A row's text: the last message, or what follows the instructions in it."""
+        content = request.messages[-1].content
+        while content not in self.gold and "\n\n" in content:
+            content = content.split("\n\n", 1)[1]
+        return content
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that a trained model will write for nearly every row."""
+        sizes = sorted(len(answer) for answer in self.gold.values())
+        return math.ceil(sizes[int(0.95 * (len(sizes) - 1))] / CHARACTERS_PER_TOKEN) + 2
+
+
+class Pretending:
+    """A backend that neither answers nor trains, and says how long it would have."""
+
+    def __init__(self, real: Backend, stage: Stage) -> None:
+        self.real, self.stage = real, stage
+        self.name, self.version = real.name, real.version
+
+    def weights(self, base: str) -> Weights:
+        """The real one's."""
+        return self.real.weights(base)
+
+    def trains(self) -> frozenset[str]:
+        """The real one's."""
+        return self.real.trains()
+
+    def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
+        """A session that makes its answers up."""
+        return nullcontext(Improvised(self.real, self.stage, weights))
+
+    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
+        """Checkpoints of nothing, with the seconds and bytes of a real training."""
+        self.stage.measure(f"training ({job.kind})")
+        cost = self.stage.timings.learning(self.real, job)
+        self.stage.needs(cost.peak_bytes)
+        self.stage.opens(cost.opening)
+        units, before = units_of(job), 0.0
+        took = self.stage.trained.setdefault(job.id, [])  # taken up again, it has to start again
+        reached, begun = len(took), len(took)
+        for k, share in enumerate(job.shares, 1):
+            if k > reached:
+                took.append((took[-1] if took else 0.0) + cost.seconds(units * (share - before), int(k - 1 > begun)))
+                took[-1] -= cost.start if k - 1 > begun else 0.0
+            before = share
+            name = digest(["rehearsed", job.id, k])
+            self.stage.parts[name] = share
+            self.stage.disk[self.stage.way][name] = cost.bytes
+            made = replace(job.weights, adapter=name, kind=job.kind)
+            epoch = float(job.options.get("epochs", 1.0)) * share
+            step = max(1, round(units * share))
+            yield Adapter(made, step, epoch, 1.0 / k, took[k - 1], 0, cost.bytes, cost.peak_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Improvised:
+    """Made-up answers with measured seconds."""
+
+    real: Backend
+    stage: Stage
+    weights: Weights
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """The wanted label on the same rows for everybody, else the first other one."""
+        seconds, share = self._seconds(requests), self._share(requests)
+        return [self._chosen(request, seconds, share) for request in requests]
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """The wanted answer, or nothing."""
+        seconds, share = self._seconds(requests), self._share(requests)
+        return [Reply(self.stage.gold.get(self._row(r, share), "?"), seconds=seconds) for r in requests]
+
+    def _chosen(self, request: Request, seconds: float, share: float) -> Reply:
+        row, labels = self.stage.row(request), request.labels
+        gold = self.stage.gold.get(row)
+        others = [label for label in labels if label != gold]
+        answer = gold if gold in labels and (_right(row, share) or not others) else others[0]
+        level = math.log(0.4 / max(1, len(labels) - 1))
+        scores = {label: math.log(0.6) if label == answer else level for label in labels}
+        return Reply(str(answer), seconds=seconds, scores=scores)
+
+    def _row(self, request: Request, share: float) -> str:
+        """The row where its answer is right, else one that is none."""
+        row = self.stage.row(request)
+        return row if _right(row, share) else ""
+
+    def _share(self, requests: Sequence[Request]) -> float:
+        """Of rows that are answered rightly."""
+        return RIGHT + RISE * max(float(own_examples(requests)), self.stage.parts.get(self.weights.adapter or "", 0.0))
+
+    def _seconds(self, requests: Sequence[Request]) -> float:
+        """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not."""
+        if self.weights.adapter is not None and not requests[0].labels:
+            most = min(requests[0].decoding.max_tokens, self.stage.answer_tokens)
+            requests = [replace(r, decoding=replace(r.decoding, max_tokens=most)) for r in requests]
+        self.stage.measure(f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
+        found = self.stage.timings.answering(self.real, self.weights, requests)
+        self.stage.needs(found.memory_bytes)
+        if self.weights.adapter != self.stage.loaded:
+            self.stage.loaded = self.weights.adapter
+            self.stage.opens(found.opening)
+        return found.seconds + self._prefix(requests) * found.prefix / len(requests)
+
+    def _prefix(self, requests: Sequence[Request]) -> bool:
+        """Whether these rows share another prompt than the last ones did."""
+        *head, last = requests[0].messages
+        told = last.content.removesuffix(self.stage.row(requests[0]))
+        key = digest([self.weights.key, head, told])
+        new, self.stage.prompt = key != self.stage.prompt, key
+        return new
+
+
+def _right(row: str, share: float) -> bool:
+    return int(digest(["rehearsed", row], 8), 16) / 16**8 < share

@@ -1,0 +1,1 @@
+"""Which candidates go on: races over dev rows, successive halving, finalists."""

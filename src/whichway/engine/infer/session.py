@@ -1,0 +1,369 @@
+"""How a model answers: closed labels are scored, free text is written, and the shared prefix is computed once.
+
+**Score of a label**: the log-probability of its tokens, turn end included, where at each token the model may only
+choose among tokens that lead to some label. It is what constrained decoding would give, a distribution over the labels.
+Tokens without an alternative cost nothing, so long labels are not punished for their length; and where labels part,
+the probabilities are the model's own. (A mean over tokens is no distribution: with p("billing") = 0.6 on one token and
+p("technical_support") = 0.3 on four, it prefers the second, -0.30 to -0.51, and so undoes what training learned.)
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whichway.engine.infer.generate import Batch, Draw, Writing
+from whichway.engine.model import decoder, forward, packing, throughput
+from whichway.engine.model.load import Model
+from whichway.engine.model.packing import Shared, Tree
+from whichway.errors import WayFailed
+from whichway.nouns import Reply, Request
+
+T = TypeVar("T")
+_ROWS = {"cpu": 64, "cuda": 256}  # decoded together
+_TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
+_SMALL = 32 << 20  # bytes of weights that a processor's cache holds
+_PART = 8  # rows that are worth a thread of their own
+READ = 256  # tokens of plain text in one pass
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A place in the trie where labels part."""
+
+    node: int  # index into the tree; -1: right behind the prompt
+    children: tuple[tuple[int, ...], ...]  # indices of the tokens that count as each child (several for the turn end)
+    labels: tuple[int, ...]  # the labels that pass here
+    turns: tuple[int, ...]  # which child each of them takes
+
+
+@dataclass(frozen=True, slots=True)
+class Trie:
+    """A label set as a tree of tokens, cut down to what must be computed to tell the labels apart."""
+
+    tree: Tree
+    tokens: tuple[int, ...]  # ids of all that may follow at some branch
+    branches: tuple[Branch, ...]
+    sizes: tuple[int, ...]  # tokens of each label, turn end included
+
+
+def grow(labels: Sequence[Sequence[int]], closing: frozenset[int]) -> Trie:
+    """Build the trie of labels given as token ids, each with its turn end; `closing` ids count as any turn end."""
+    at: dict[tuple[int, ...], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for number, ids in enumerate(labels):
+        for depth, token in enumerate(ids):
+            at[tuple(ids[:depth])][token].append(number)
+    parts = sorted((path for path, children in at.items() if len(children) > 1), key=lambda path: (len(path), path))
+    fed = sorted({path[:n] for path in parts for n in range(1, len(path) + 1)}, key=lambda path: (len(path), path))
+    index = {(): -1, **{path: n for n, path in enumerate(fed)}}
+    tree = Tree(tuple(path[-1] for path in fed), tuple(index[path[:-1]] for path in fed))
+    groups = [_groups(list(at[path]), closing) for path in parts]
+    tokens = tuple(sorted({token for branch in groups for group in branch for token in group}))
+    column = {token: n for n, token in enumerate(tokens)}
+    branches = []
+    for path, here in zip(parts, groups, strict=True):
+        turns = sorted((label, turn) for turn, token in enumerate(at[path]) for label in at[path][token])
+        children = tuple(tuple(column[token] for token in group) for group in here)
+        branches.append(Branch(index[path], children, tuple(n for n, _ in turns), tuple(turn for _, turn in turns)))
+    return Trie(tree, tokens, tuple(branches), tuple(len(ids) for ids in labels))
+
+
+def _groups(tokens: Sequence[int], closing: frozenset[int]) -> list[tuple[int, ...]]:
+    """The ids that count as each of the tokens that may follow: for one that ends an answer, all that do."""
+    return [tuple(sorted(closing - set(tokens) | {t})) if t in closing else (t,) for t in tokens]
+
+
+@dataclass(slots=True)
+class Row:
+    """A request on its way to its reply."""
+
+    number: int
+    request: Request
+    ids: list[int]  # the prompt behind the shared prefix
+    seconds: float = 0.0
+
+
+class Answerer:
+    """A session: one set of weights, answering. Keeps the last shared prefix between calls."""
+
+    def __init__(self, model: Model, module: Any) -> None:
+        """`module`: the base's own or a fork of it with trained parts."""
+        self.model = model
+        self.module = module
+        self._prefix = Shared([], None)
+        self._common = 0  # tokens that the prompts of the call share
+        self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
+        self._first = 0  # number of the call's first row
+        self._small = model.device.type == "cpu" and decoder.trunk_of(module) is not None and _bytes(module) <= _SMALL
+        self._hands = 1  # parts of the call that are answered side by side
+
+    @torch.no_grad()
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer each request with one of its labels; equal scores go to the first."""
+        return self._answer(requests, self._choose)
+
+    @torch.no_grad()
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Write an answer to each request; greedy at temperature 0, else drawn from a seed of the request's content."""
+        return self._answer(requests, self._generate)
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> list[Reply]:
+        """Loss on plain text; each text on its own, in pieces that fit the model."""
+        return [self._loss(text) for text in texts]
+
+    def _loss(self, text: str) -> Reply:
+        start = time.perf_counter()
+        ids = self.model.renderer.text_ids(text)
+        size = min(self.model.context, READ)
+        pieces = [ids[i : i + size] for i in range(0, len(ids), size)]
+        nats, count = 0.0, 0
+        for piece in pieces:
+            if len(piece) > 1:
+                found = forward.answer_logprobs(self.module, [(piece[:1], piece[1:])], None, 0)
+                nats, count = nats - float(found.sum()), count + len(piece) - 1
+        return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
+
+    def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
+        prompts = self.model.renderer.prompt_ids([r.messages for r in requests])
+        replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
+        open_ = [i for i, reply in enumerate(replies) if reply is None]
+        if not open_:
+            return [reply for reply in replies if reply]
+        with throughput.fitting():
+            self._fill(replies, requests, prompts, open_, work)
+        return [reply for reply in replies if reply]
+
+    def _fill(
+        self,
+        replies: list[Reply | None],
+        requests: Sequence[Request],
+        prompts: list[list[int]],
+        open_: list[int],
+        work: Callable[[list[Row]], list[Reply]],
+    ) -> None:
+        """Answer the open ones."""
+        start = time.perf_counter()
+        self._share([prompts[i] for i in open_])
+        size = len(self._prefix.ids)
+        each = (time.perf_counter() - start) / len(open_)
+        rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
+        self._first = rows[0].number
+        for row, reply in self._side_by_side(rows, work):
+            replies[row.number] = reply
+
+    def _side_by_side(self, rows: list[Row], work: Callable[[list[Row]], list[Reply]]) -> list[tuple[Row, Reply]]:
+        """Answer rows; those of a small model in parts, a thread each.
+
+        Its products are too short to be shared among threads: waiting for each other would take a third of the time.
+        """
+        hands = self._hands = max(1, min(torch.get_num_threads(), len(rows) // _PART)) if self._small else 1
+        if hands == 1:
+            return list(zip(rows, work(rows), strict=True))
+        parts = [rows[n::hands] for n in range(hands)]
+        with throughput.using(1), ThreadPoolExecutor(hands) as pool:
+            done = list(pool.map(torch.no_grad()(work), parts))
+        return [pair for part, replies in zip(parts, done, strict=True) for pair in zip(part, replies, strict=True)]
+
+    def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
+        room = self.model.context - len(prompt)
+        need = max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
+        if room >= need:
+            return None
+        told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
+        return Reply("", finish="error", error=told)
+
+    def _share(self, prompts: list[list[int]]) -> None:
+        """Have the prompts' common prefix ready."""
+        size = packing.common(prompts)
+        size = self._common = size if self._longest is None else min(size, self._longest)
+        ids, known = prompts[0][:size], self._prefix
+        same = packing.agree([ids, known.ids])
+        if known.layers is not None and same >= size / 2:
+            self._prefix = Shared(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
+            return
+        self._prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
+
+    def _counts(self, row: Row, first: bool) -> tuple[int, int]:
+        """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
+
+        What an earlier call left ready saves time but is not counted: counts must not depend on a process's history.
+        """
+        cached = 0 if first else self._common
+        return len(self._prefix.ids) + len(row.ids) - cached, cached
+
+    # Closed labels
+
+    def _choose(self, rows: list[Row]) -> list[Reply]:
+        if rows[0].request.decoding.mode != "choose":
+            return self._likelier(rows)
+        groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        for row in rows:
+            groups[row.request.labels].append(row)
+        replies: dict[int, Reply] = {}
+        for labels, group in groups.items():
+            trie = grow([self.model.renderer.answer_ids(label) for label in labels], self.model.renderer.closing)
+            for batch in self._batches(group, len(trie.tree.ids)):
+                work = functools.partial(self._scores, trie=trie)
+                scores = halving(functools.partial(self._timed, work=work), batch)
+                for row, numbers in zip(batch, scores, strict=True):
+                    replies[row.number] = _pick(row, numbers, trie, self._counts(row, row.number == self._first))
+        return [replies[row.number] for row in rows]
+
+    def _likelier(self, rows: list[Row]) -> list[Reply]:
+        """The likelier of each row's own answers as a whole, summed over tokens or per token."""
+        replies: dict[int, Reply] = {}
+        for batch in self._batches(rows, 2 * max(self._longest_answer(row) for row in rows)):
+            scores = halving(functools.partial(self._timed, work=self._whole), batch)
+            for row, numbers in zip(batch, scores, strict=True):
+                said = dict(zip(row.request.labels, numbers, strict=True))
+                text = max(said, key=lambda label: said[label])  # the first of equals
+                size = len(self.model.renderer.answer_ids(text))
+                counts = self._counts(row, row.number == self._first)
+                replies[row.number] = Reply(text, *counts, size, row.seconds, said)
+        return [replies[row.number] for row in rows]
+
+    def _longest_answer(self, row: Row) -> int:
+        return max(len(self.model.renderer.answer_ids(label)) for label in row.request.labels)
+
+    def _whole(self, rows: list[Row]) -> list[list[float]]:
+        """Log-probability of each answer of each row; one forward pass."""
+        answers = [[self.model.renderer.answer_ids(label) for label in row.request.labels] for row in rows]
+        pairs = [([*self._prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
+        said = forward.answer_logprobs(self.module, pairs, self._prefix.layers, len(self._prefix.ids))
+        parts = iter(torch.split(said, [len(ids) for _, ids in pairs]))
+        return [
+            [float(part.mean() if row.request.decoding.mode == "likelier_per_token" else part.sum()) for _, part in
+             zip(mine, parts, strict=False)]
+            for row, mine in zip(rows, answers, strict=True)
+        ]  # fmt: skip
+
+    def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
+        """Each row's score of each label; one forward pass."""
+        if not trie.branches:
+            return [[0.0] * len(trie.sizes) for _ in rows]
+        extra, device = len(trie.tree.ids), self.model.device
+        lengths = [len(row.ids) for row in rows]
+        even = forward.even(self.module)
+        layout = packing.lay(
+            lengths, len(self._prefix.ids), device, tree=trie.tree, prefix=self._prefix.layers, even=even
+        )
+        ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
+        ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
+        nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
+        only = torch.tensor(trie.tokens, device=device)
+        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten(), only).float()
+        return score(logits.view(len(rows), len(nodes), -1), trie)
+
+    def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
+        """Rows of similar length together, as many as fit."""
+        limit, batches = _TOKENS[self.model.device.type], [[]]  # type: tuple[int, list[list[Row]]]
+        total = 0
+        for row in sorted(rows, key=lambda row: len(row.ids)):
+            size = len(row.ids) + extra
+            if batches[-1] and total + size > limit:
+                batches.append([])
+                total = 0
+            batches[-1].append(row)
+            total += size
+        return batches
+
+    def _timed(self, rows: list[Row], work: Callable[[list[Row]], list[T]]) -> list[T]:
+        """Run and charge each row its share of the time, by tokens."""
+        start = time.perf_counter()
+        done = work(rows)
+        rate = (time.perf_counter() - start) / sum(len(row.ids) for row in rows) / self._hands
+        for row in rows:
+            row.seconds += rate * len(row.ids)
+        return done
+
+    # Free text
+
+    def _generate(self, rows: list[Row]) -> list[Reply]:
+        written = self._write(rows)
+        counted = [self._counts(row, row.number == self._first) for row in rows]
+        return [self._read(row, ids, counts) for row, ids, counts in zip(rows, written, counted, strict=True)]
+
+    def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
+        renderer = self.model.renderer
+        stopped = ids[-1] in renderer.ends or renderer.broken(ids)
+        return Reply(renderer.text(ids), *counts, len(ids), row.seconds, finish="stop" if stopped else "length")
+
+    def _room(self, row: Row) -> int:
+        """How many tokens this row may still get."""
+        return min(row.request.decoding.max_tokens, self.model.context - len(self._prefix.ids) - len(row.ids))
+
+    def _write(self, rows: list[Row]) -> list[list[int]]:
+        """Decode all rows; fewer at once when memory runs out."""
+        places = _ROWS[self.model.device.type]
+        while True:
+            writing = [Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows]
+            try:
+                Batch(self.module, self.model.device, self._prefix, places, self._over).run(writing)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if places == 1:
+                    longest = max(len(row.ids) for row in rows)
+                    raise WayFailed(f"One prompt of {longest} tokens does not fit into memory.") from error
+                places = max(1, places // 2)
+                continue
+            for row, done in zip(rows, writing, strict=True):
+                row.seconds += done.seconds / self._hands
+            return [done.written for done in writing]
+
+    def _over(self, ids: list[int]) -> bool:
+        renderer = self.model.renderer
+        return ids[-1] in renderer.ends or renderer.broken(ids)
+
+
+def score(logits: Tensor, trie: Trie) -> list[list[float]]:
+    """Label scores from logits `[B, branches, tokens]` of the trie's tokens at its branches."""
+    total = torch.zeros(len(logits), len(trie.sizes), device=logits.device)
+    for branch, here in zip(trie.branches, logits.unbind(1), strict=True):
+        of = torch.stack([here[:, list(ids)].logsumexp(-1) for ids in branch.children], dim=-1).log_softmax(-1)
+        total[:, list(branch.labels)] += of[:, list(branch.turns)]
+    numbers: list[list[float]] = total.tolist()
+    return numbers
+
+
+def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -> Reply:
+    bias = dict(row.request.decoding.bias)
+    scores = {label: n + bias.get(label, 0.0) for label, n in zip(row.request.labels, numbers, strict=True)}
+    best = int(np.argmax(list(scores.values())))  # the first of equals
+    text = list(scores)[best]
+    size = trie.sizes[row.request.labels.index(text)]
+    return Reply(text, *counts, size, row.seconds, scores)
+
+
+def _bytes(module: Any) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:
+    """Run `work`; when memory runs out, run it on each half."""
+    try:
+        return work(rows)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        if len(rows) == 1:
+            raise WayFailed(f"One prompt of {len(rows[0].ids)} tokens does not fit into memory.") from error
+    middle = len(rows) // 2
+    return halving(work, rows[:middle]) + halving(work, rows[middle:])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(told in str(error).lower() for told in ("not enough memory", "can't allocate"))

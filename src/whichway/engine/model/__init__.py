@@ -1,0 +1,1 @@
+"""A model on this machine: opened, laid out in memory, run forward."""

@@ -1,0 +1,98 @@
+"""One forward pass over packed rows: through our own decoder where it knows the model, else through transformers.
+
+Both give the same numbers; `load.prove` compares them when a model is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from whichway.engine.model import packing
+from whichway.engine.model.decoder import Trunk, trunk_of
+from whichway.engine.model.packing import KeyValue, Layout, lay
+
+
+def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
+    """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else. `only`: of these tokens `[T]`."""
+    trunk, ids = _trunk(module), _padded(ids, layout)
+    if trunk is not None:
+        return trunk.logits(ids, layout, keep, only)
+    out = torch.as_tensor(module(**_inputs(ids, layout), logits_to_keep=keep).logits[0])
+    return out if only is None else out.index_select(1, only)
+
+
+def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
+    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
+    trunk = _trunk(module)
+    if trunk is not None:
+        return trunk.depths(ids, layout)
+    every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
+    return [every[n][0] for n in (0, len(every) // 2, -1)]
+
+
+def _padded(ids: Tensor, layout: Layout) -> Tensor:
+    return F.pad(ids, (0, len(layout.positions) - len(ids)))
+
+
+def _trunk(module: Any) -> Trunk | None:
+    # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder.Losses`).
+    return None if torch.is_grad_enabled() else trunk_of(module)
+
+
+def even(module: Any) -> bool:
+    """Whether passes through this module are padded to even sizes."""
+    return not torch.is_grad_enabled() and packing.evens(module.dtype, module.device)
+
+
+def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
+    # A mask of four dimensions is passed on as it is, so that none is built; our attention reads the layout instead.
+    mask = torch.zeros(1, 1, 1, 1, device=ids.device)
+    fed = {"input_ids": ids[None], "position_ids": layout.positions[None], "attention_mask": mask}
+    return {**fed, "use_cache": False, "layout": layout}
+
+
+def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
+    """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
+
+    Outside `torch.no_grad` they carry gradients, so that all rows train what the prefix runs through.
+    """
+    if not ids:
+        return None
+    layout = lay([len(ids)], 0, device, keep=True)
+    tokens, trunk = torch.tensor(ids, device=device), _trunk(module)
+    if trunk is not None:
+        trunk.fill(tokens, layout)
+    else:
+        module.base_model(**_inputs(tokens, layout))
+    assert layout.kept is not None
+    return [layout.kept[layer] for layer in sorted(layout.kept)]
+
+
+def answer_logprobs(
+    module: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[KeyValue] | None, start: int
+) -> Tensor:
+    """Log-probability of every answer token, rows one after the other.
+
+    Args:
+        module: the model.
+        rows: (prompt, answer) token ids; the last answer token is predicted, never fed.
+        prefix: keys and values of the first `start` prompt tokens of all rows.
+        start: length of the prefix.
+    """
+    device = module.device
+    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
+    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
+    keep: list[int] = []
+    end = 0
+    for (_, answer), ids in zip(rows, fed, strict=True):
+        end += len(ids)
+        keep.extend(range(end - len(answer), end))
+    tokens = torch.tensor([i for row in fed for i in row], device=device)
+    wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
+    out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
+    return -F.cross_entropy(out, wanted, reduction="none")

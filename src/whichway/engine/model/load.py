@@ -1,0 +1,372 @@
+"""Open a model: a folder or a hub name to weights, tokenizer, renderer, or a `ModelError` that says what is missing."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whichway.engine.model import decoder, forward, packing, throughput
+from whichway.engine.model.chat_template import Renderer
+from whichway.errors import ModelError
+from whichway.nouns import digest
+
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+_KEPT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+log = logging.getLogger(__name__)
+_LAYERS = {"full_attention", "sliding_attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A base model in memory. `module` is never changed: whoever changes weights works on a `fork`."""
+
+    folder: Path
+    revision: str
+    module: Any  # a transformers causal language model, in eval mode, no gradients
+    tokenizer: Any
+    renderer: Renderer
+    context: int  # positions it can tell apart
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return torch.device(self.module.device)
+
+    @property
+    def hidden(self) -> int:
+        """Width of the hidden states."""
+        return int(self.module.config.get_text_config().hidden_size)
+
+
+def find(word: str) -> Path:
+    """The folder behind a user's word: a folder, or a hub name (downloaded once, then found on disk).
+
+    Raises:
+        ModelError: neither, or the hub cannot be reached.
+    """
+    folder = Path(word).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(f"{word} is a file; a model is a folder with config.json, *.safetensors and a tokenizer.")
+    if not _HUB_NAME.fullmatch(word):
+        raise ModelError(f"There is no folder {word}.")
+    return _from_hub(word)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_KEPT), local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_KEPT)))
+    except GatedRepoError as error:
+        raise ModelError(f"The hub asks for permission to download {name}: accept its terms and log in.") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"There is no folder {name}, and no such model on the hub.") from error
+    except Exception as error:  # whatever the network does
+        raise ModelError(
+            f"There is no folder {name}, and the hub cannot be reached ({type(error).__name__}). "
+            "Give the path of a model folder, or use --model embedded."
+        ) from error
+
+
+def revision(folder: Path) -> str:
+    """Digest of weights, configuration, tokenizer and chat template.
+
+    Raises:
+        ModelError: the folder holds no usable model.
+    """
+    check(folder)
+    return files_digest(folder)
+
+
+def files_digest(folder: Path) -> str:
+    """Digest of all files of a model folder that can matter."""
+    names = {file.name for pattern in _KEPT for file in folder.glob(pattern) if file.is_file()}
+    return digest([[name, _hash(folder / name)] for name in sorted(names)])
+
+
+def _hash(file: Path) -> str:
+    facts = file.stat()
+    return _hash_once(str(file.resolve()), facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _hash_once(path: str, size: int, mtime: int) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check(folder: Path) -> None:
+    """Look at a model folder without opening the weights.
+
+    Raises:
+        ModelError: no model, pickle only, no tokenizer, or a model that needs its own code.
+    """
+    config = _config(folder)
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        if pickles:
+            raise ModelError(
+                f"{folder} has its weights only as pickle ({pickles[0]}), which can run code when it is opened. "
+                "Convert it first: load it where you trust it and call save_pretrained, which writes safetensors."
+            )
+        raise ModelError(f"{folder} has a config.json but no weights (*.safetensors).")
+    if not any((folder / name).exists() for name in _TOKENIZER):
+        raise ModelError(f"{folder} has no tokenizer (none of {', '.join(_TOKENIZER)}); save it next to the weights.")
+    _check_known(folder, config)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.exists():
+        if (folder / "adapter_config.json").exists():
+            raise ModelError(f"{folder} is an adapter, not a model; give the folder of its base model.")
+        raise ModelError(f"{folder} is not a model folder: it has no config.json.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{file} is not a model configuration.")
+    return config
+
+
+def _check_known(folder: Path, config: dict[str, Any]) -> None:
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        why = "needs its own code, which is never run" if "auto_map" in config else "is unknown to this transformers"
+        raise ModelError(f"{folder} is a model of type {kind!r}, which {why}.")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{folder} is of type {kind!r}, which does not write text; give a causal language model.")
+
+
+def load(folder: Path, proved: str | None = None) -> Model:
+    """Open a model folder and prove that the engine computes what the model computes.
+
+    Args:
+        folder: the model's.
+        proved: the revision, when another process has done the proof just now.
+
+    Raises:
+        ModelError: it cannot be opened, or its architecture does not fit the engine.
+    """
+    with throughput.fitting():
+        return _load(folder, proved)
+
+
+def _load(folder: Path, proved: str | None) -> Model:
+    mark = proved or revision(folder)
+    tokenizer = _tokenizer(folder)
+    module = _module(folder)
+    config = module.config.get_text_config()
+    others = set(getattr(config, "layer_types", None) or []) - _LAYERS
+    if others:
+        names = ", ".join(sorted(others))
+        raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
+    if proved:
+        packing.register()
+        module.set_attn_implementation(packing.ATTENTION)
+    else:
+        prove(folder, module)
+    renderer = Renderer(tokenizer, _eos(module))
+    context = int(getattr(config, "max_position_embeddings", None) or 2048)
+    return Model(folder, mark, module, tokenizer, renderer, context)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # a tokenizer folder can be broken in many ways
+        raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
+
+
+def reading(folder: Path) -> tuple[Any, list[int], int]:
+    """Tokenizer, token ids that end a text, and context of a model, without its weights.
+
+    Raises:
+        ModelError: the folder cannot be read.
+    """
+    config = _config(folder)
+    inner = config.get("text_config") or config
+    generation = folder / "generation_config.json"
+    more = json.loads(generation.read_text(encoding="utf-8")) if generation.exists() else {}
+    ends: list[int] = []
+    for found in (inner, more):
+        eos = found.get("eos_token_id")
+        ends += eos if isinstance(eos, list) else [eos] if eos is not None else []
+    context = inner.get("max_position_embeddings") or inner.get("n_positions") or 2048
+    return _tokenizer(folder), list(dict.fromkeys(ends)), int(context)
+
+
+def _width(folder: Path) -> int:
+    config = _config(folder)
+    return int(config.get("hidden_size") or config.get("n_embd") or 0)
+
+
+def _loaded(kind: Any, folder: Path) -> Any:
+    return kind.from_pretrained(
+        folder,
+        dtype=throughput.dtype(device(), _width(folder)),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' own progress bars and notes to their developers: the contest has its own progress."""
+    from transformers.utils import logging
+
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def _module(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            module, report = _loaded(AutoModelForCausalLM, folder)
+    except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
+        raise ModelError(f"The weights in {folder} cannot be read: {first_line(error)}") from error
+    if report["missing_keys"]:
+        names = sorted(report["missing_keys"])
+        raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; is the download complete?")
+    return module.requires_grad_(False).eval().to(device())
+
+
+def first_line(error: Exception) -> str:
+    """What an error of foreign code says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _eos(module: Any) -> list[int]:
+    """What the model's configurations call an end of text."""
+    found: list[int] = []
+    for config in (module.config.get_text_config(), module.generation_config):
+        eos = getattr(config, "eos_token_id", None)
+        found += eos if isinstance(eos, list) else [eos] if eos is not None else []
+    return list(dict.fromkeys(found))
+
+
+def prove(folder: Path, module: Any) -> None:
+    """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
+
+    Where our own decoder does not give them too, transformers' layers are used from now on.
+
+    Raises:
+        ModelError: they do not, so this architecture cannot be run by the engine.
+    """
+    packing.register()
+    ids = torch.arange(1, 12, device=module.device) * 7 % min(module.config.get_text_config().vocab_size, 250)
+    rows = [torch.cat([ids[:4], ids[4:7]]), torch.cat([ids[:4], ids[7:]])]
+    try:
+        with torch.no_grad():
+            module.set_attn_implementation("eager")
+            wanted = torch.cat([module(row[None]).logits[0, 4:] for row in rows])
+            module.set_attn_implementation(packing.ATTENTION)
+        with torch.enable_grad():  # nothing requires gradients; it chooses transformers' layers
+            gap = _gap(wanted, _behind_prefix(module, ids))
+    except Exception as error:  # foreign model code meets our attention
+        raise ModelError(f"{_name(module)} in {folder} does not run in the engine: {first_line(error)}") from error
+    room = 1e-3 if wanted.dtype == torch.float32 else 0.1
+    if not gap < room:
+        raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
+    if decoder.trunk_of(module) is None:
+        return
+    with torch.no_grad():
+        gap = _gap(wanted, _behind_prefix(module, ids))
+    if not gap < room:
+        log.warning("%s: our decoder differs from transformers by %.1g; transformers' is used.", _name(module), gap)
+        decoder.forget(module)
+
+
+def _behind_prefix(module: Any, ids: Tensor) -> Tensor:
+    """Logits of two rows behind a shared prefix, in one pass."""
+    prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
+    layout = packing.lay([3, 4], 4, module.device, prefix=prefix)
+    return forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
+
+
+def _gap(wanted: Tensor, found: Tensor) -> float:
+    return float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+
+
+def _name(module: Any) -> str:
+    return type(module).__name__
+
+
+def fork(module: Any, own: Iterable[str] = ()) -> Any:
+    """A second model over the same memory: replacing or wrapping its parts leaves `module` as it is.
+
+    Args:
+        module: the base.
+        own: names of parameters that get memory of their own, to be changed in place.
+    """
+    own = set(own)
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(p.data.clone() if name in own else p.data, requires_grad=False)
+        for name, p in module.named_parameters()
+    }
+    memo |= {id(buffer): buffer for buffer in module.buffers()}
+    return copy.deepcopy(module, memo)
+
+
+def own_float32(base: Any) -> Any:
+    """A fork of `base` with float32 weights of its own, to be trained as a whole."""
+    module = fork(base, own=[name for name, _ in base.named_parameters()])
+    for parameter in module.parameters():
+        parameter.data = parameter.data.float()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
+@functools.cache
+def device() -> torch.device:
+    """The accelerator if there is one that computes, else the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    try:
+        torch.ones(8, 8, device="cuda").mm(torch.ones(8, 8, device="cuda")).sum().item()
+    except RuntimeError as error:  # a driver or a card that this build of PyTorch does not serve
+        log.warning("The GPU is not used: %s", first_line(error))
+        return torch.device("cpu")
+    return torch.device("cuda")

@@ -1,0 +1,474 @@
+"""Rows packed behind one shared prefix: the layout of their tokens, and the attention that follows it.
+
+Tokens of all rows lie in one sequence `[1, R]` without padding, so linear layers do no wasted work. Attention alone
+sees rows: each token attends to the shared prefix (keys and values computed once) and to its own row, causally, or
+along a tree of answer tokens behind the row. Position ids continue from the prefix. The result equals running each row
+alone.
+
+Shapes: R packed tokens, B rows, S the longest row, C keys of a row, P the prefix, H query heads, N key/value heads,
+G = H / N, D the size of a head, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from whichway.engine.model import throughput
+
+ATTENTION = "whichway"  # the name under which transformers finds our attention
+LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
+_CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
+_CHUNK = 256  # tokens of a long prefix that ask together
+EVEN = 32  # tokens; see `spare`
+SCORES = 1 << 26  # held at once by plain products behind a shared prefix
+
+KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
+
+
+@dataclass(slots=True)
+class Shared:
+    """The shared prefix's ids, with its keys and values."""
+
+    ids: list[int]
+    layers: list[KeyValue] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Answer tokens that every row is continued with at once; each sees its ancestors, not its siblings."""
+
+    ids: tuple[int, ...]
+    parents: tuple[int, ...]  # index into `ids`; -1: the row's last token
+
+    @property
+    def depths(self) -> list[int]:
+        """0 for tokens that follow the row directly."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        return depths
+
+    def seen(self) -> Tensor:
+        """`[T, T]` bool: token i sees token j when j is i or an ancestor of i."""
+        seen = torch.eye(len(self.ids), dtype=torch.bool)
+        for i, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[i] |= seen[parent]
+        return seen
+
+
+class Layout(Protocol):
+    """How attention is to be computed in one forward pass."""
+
+    positions: Tensor
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """`[H, R, D]` and `[N, R, D]` in, `[R, H, D]` out."""
+        ...
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What a layer asks of its attention: scale, sliding window, cap on scores."""
+
+    scaling: float
+    window: int | None = None
+    softcap: float | None = None
+
+
+@dataclass(slots=True)
+class Rows:
+    """Layout of packed rows. Build it with `lay`."""
+
+    positions: Tensor  # [R]
+    shape: tuple[int, int]  # B, S
+    slots: Tensor | None  # [B * S] packed index of each padded slot; None: rows are equally long
+    home: Tensor | None  # [R] slot of each packed token
+    seen: Tensor | None  # [B, S, S] bool; None: plain causal
+    prefix: Sequence[KeyValue] | None = None
+    kept: dict[int, KeyValue] | None = None  # filled with this pass's keys and values, `[N, R, D]`, when not None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """Attention of each token over the prefix and its row."""
+        self.store(layer, key, value)
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        rows = self.rows(query)
+        q = rows.reshape(heads, groups, *rows.shape[1:]).transpose(1, 2)  # [N, B, G, S, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        flat = out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)  # [B * S, H, D]
+        return flat if self.home is None else flat.index_select(0, self.home)
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Take up keys and values of a layer whose attention nobody needs."""
+        if self.kept is not None:  # as views they would keep the queries beside them in memory
+            self.kept[layer] = (key.contiguous(), value.contiguous())
+
+    def even(self, keep: Tensor) -> bool:
+        """Whether `keep` names equally many tokens of each row, row after row."""
+        if len(keep) % self.shape[0]:
+            return False
+        rows = (self._slot(keep) // self.shape[1]).view(self.shape[0], -1)
+        return bool((rows == torch.arange(self.shape[0], device=rows.device)[:, None]).all())
+
+    def _slot(self, keep: Tensor) -> Tensor:
+        return keep if self.home is None else self.home[keep]
+
+    def ask(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How, keep: Tensor) -> Tensor:
+        """Attention of the tokens `keep` alone (an `even` choice): queries `[H, K, D]` in, `[K, H, D]` out."""
+        self.store(layer, key, value)
+        rows, longest = self.shape
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        q = query.reshape(heads, groups, rows, -1, query.shape[-1]).transpose(1, 2)  # [N, B, G, M, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        row, place = (t.view(rows, -1) for t in (self._slot(keep) // longest, self._slot(keep) % longest))
+        seen = causal(longest, q.device)[None] if seen is None else seen
+        seen = seen[row if len(seen) > 1 else torch.zeros_like(row), place]  # [B, M, S]
+        far = None if far is None else far[row if len(far) > 1 else torch.zeros_like(row), place]
+        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        return out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)
+
+    def rows(self, packed: Tensor) -> Tensor:
+        """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
+        if self.slots is not None:
+            packed = packed.transpose(0, 1).index_select(0, self.slots).transpose(0, 1)
+        return packed.reshape(packed.shape[0], *self.shape, packed.shape[2])
+
+    def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor | None, Tensor | None]:
+        """Masks over the row and over the prefix, with a sliding window applied where it bites."""
+        if window is None or int(self.positions.max()) < window:
+            return self.seen, None
+        at = (self.positions if self.slots is None else self.positions[self.slots]).view(self.shape)
+        seen = causal(self.shape[1], at.device)[None] if self.seen is None else self.seen
+        seen = seen & (at[:, :, None] - at[:, None, :] < window)
+        if prefix is None:
+            return seen, None
+        return seen, at[:, :, None] - torch.arange(prefix[0].shape[1], device=at.device) < window
+
+
+@dataclass(slots=True)
+class Step:
+    """Layout of one decoding step: one new token per row, with the keys and values of the row so far."""
+
+    cache: list[KeyValue]  # per layer `[N, B, C, D]`, with room for the tokens to come
+    lengths: Tensor  # [B] own tokens so far, without the new one
+    start: int  # length of the prefix
+    prefix: Sequence[KeyValue] | None
+    positions: Tensor = field(init=False)
+    used: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.positions = self.lengths + self.start
+        self.used = int(self.lengths.max()) + 1
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        """Write the new keys and values, then attend to prefix and row."""
+        keys, values = self.cache[layer]
+        each = torch.arange(len(self.lengths), device=key.device)
+        keys[:, each, self.lengths], values[:, each, self.lengths] = key, value
+        heads, groups = key.shape[0], query.shape[0] // key.shape[0]
+        q = query.reshape(heads, groups, *query.shape[1:]).transpose(1, 2)[:, :, :, None]  # [N, B, G, 1, D]
+        prefix = self.prefix[layer] if self.prefix else None
+        seen, far = self._windows(how.window, prefix)
+        out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
+        return out[:, :, :, 0].transpose(0, 1).flatten(1, 2)
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """A decoding step asks for every token."""
+        raise NotImplementedError
+
+    def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor, Tensor | None]:
+        slots = torch.arange(self.used, device=self.lengths.device)
+        seen = slots[None] <= self.lengths[:, None]
+        if window is None or int(self.positions.max()) < window:
+            return seen[:, None], None
+        seen = seen & (self.lengths[:, None] - slots[None] < window)
+        if prefix is None:
+            return seen[:, None], None
+        far = self.positions[:, None] - torch.arange(prefix[0].shape[1], device=seen.device) < window
+        return seen[:, None], far[:, None]
+
+
+def mix(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor | None, far: Tensor | None, how: How
+) -> Tensor:
+    """Attention over a shared prefix and each row's own keys, in one softmax.
+
+    Args:
+        q: `[N, B, G, S, D]`.
+        k: `[N, B, C, D]`.
+        v: `[N, B, C, D]`.
+        prefix: keys and values that all rows share; never copied per row by the plain path.
+        seen: `[B or 1, S, C]` bool, which of its row's keys a token sees; None: causal.
+        far: `[B, S, P]` bool, which prefix keys a token sees; None: all.
+        how: scale, cap.
+
+    Returns:
+        `[N, B, G, S, D]`.
+    """
+    if prefix is None and seen is None and how.softcap is None:
+        return _causal(q, k, v, how)
+    if seen is None:
+        seen = causal(k.shape[2], q.device)[None]
+    if how.softcap is None and _is_long(q, k, prefix):
+        return _fused(q, k, v, prefix, seen, far, how.scaling)
+    if how.softcap is None and far is None and _merges(q):
+        return _merged(q, k, v, prefix, seen, how.scaling)
+    return _plain(q, k, v, prefix, seen, far, how)
+
+
+def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
+    """Whether fused attention pays; behind a shared prefix it does not: it wants the prefix copied for every row."""
+    if q.is_cuda:
+        return True
+    keys = k.shape[2] + (prefix[0].shape[1] if prefix else 0)
+    return keys > LONG and (prefix is None or q.shape[:-1].numel() * keys > SCORES)
+
+
+def _merges(q: Tensor) -> bool:
+    """Whether a processor's fused attention may be used, and pays here; it has no gradients by its sums."""
+    if q.device.type != "cpu" or torch.is_grad_enabled() or q.dtype == torch.float64:
+        return False
+    return _merging_pays(q.dtype)
+
+
+@cache
+def _merging_pays(kind: torch.dtype) -> bool:
+    """Measured once, on a few rows behind a prompt: some processors are faster at plain products."""
+    q, k = torch.ones(4, 16, 1, 48, 64, dtype=kind), torch.ones(4, 16, 48, 64, dtype=kind)
+    prefix, seen, how = (k[:, :8].flatten(1, 2), k[:, :8].flatten(1, 2)), causal(48, q.device)[None], How(0.125)
+    plain = throughput.seconds(lambda: _plain(q, k, k, prefix, seen, None, how))
+    return throughput.seconds(lambda: _merged(q, k, k, prefix, seen, how.scaling)) < plain
+
+
+def _merged(q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, scaling: float) -> Tensor:
+    """Fused attention over the prefix (all rows together) and over each row's own keys, joined by their sums.
+
+    With weights `e^s / Z` in each part, both together are the parts' outputs in the proportion of their `Z`.
+    """
+    heads, rows, groups, size, depth = q.shape
+    mask = torch.zeros(seen.shape, device=q.device, dtype=q.dtype).masked_fill_(~seen, torch.finfo(q.dtype).min)
+    mask = mask.repeat(1, groups, 1)[:, None]  # [1 or B, 1, G S, C]
+    asks = q.flatten(2, 3)
+    own, sums = _flash(asks.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), scaling, mask)
+    own, sums = own.transpose(0, 1), sums.transpose(0, 1)  # [N, B, G S, D] and [N, B, G S]
+    if prefix is not None:
+        ahead, far = _flash(asks.flatten(1, 2)[None], prefix[0][None], prefix[1][None], scaling)
+        share = torch.sigmoid(far.reshape(sums.shape) - sums).to(q.dtype)[..., None]
+        own = torch.lerp(own, ahead.reshape(own.shape), share)
+    return own.reshape(heads, rows, groups, size, depth)
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, scaling: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Attention `[B, H, Q, D]`, and the logarithm of each query's sum of exponentials `[B, H, Q]`, float32.
+
+    What `scaled_dot_product_attention` calls on a processor; it alone gives the sums, too.
+    """
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    out, sums = attend(q, k, v, 0.0, False, attn_mask=mask, scale=scaling)
+    return out, sums
+
+
+def causal(size: int, device: torch.device) -> Tensor:
+    """`[size, size]` bool lower triangle."""
+    return torch.ones(size, size, dtype=torch.bool, device=device).tril_()
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+    if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled() or _merges(q)):
+        return _in_chunks(q, k, v, how)
+    groups = q.shape[2]
+    q, shape = q.flatten(0, 1), q.shape
+    k, v = (t.flatten(0, 1)[:, None].expand(-1, groups, -1, -1) for t in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=how.scaling).view(shape)
+
+
+def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+    """Causal attention of one long row, some queries at a time behind all earlier keys."""
+    parts = []
+    for start in range(0, q.shape[3], _CHUNK):
+        here = slice(start, start + _CHUNK)
+        own, values = k[:, :, here], v[:, :, here]
+        before = (k[:, 0, :start], v[:, 0, :start]) if start else None
+        parts.append(_plain(q[:, :, :, here], own, values, before, causal(own.shape[2], q.device)[None], None, how))
+    return torch.cat(parts, dim=3)
+
+
+def _fused(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, scaling: float
+) -> Tensor:
+    heads, rows, groups, size, _ = q.shape
+    if prefix is not None:
+        k, v = (
+            torch.cat([shared[:, None].expand(-1, rows, -1, -1), own], dim=2)
+            for shared, own in zip(prefix, (k, v), strict=True)
+        )
+        if far is None:
+            far = seen.new_ones(1, 1, prefix[0].shape[1])
+        ahead = far.expand(seen.shape[0] if far.shape[0] == 1 else far.shape[0], size, -1)
+        seen = torch.cat([ahead, seen.expand(ahead.shape[0], -1, -1)], dim=2)
+    mask = seen[:, None].expand(-1, groups, -1, -1).flatten(1, 2)[None]  # [1, B, G * S, P + C]
+    out = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=mask, scale=scaling)
+    return out.view(heads, rows, groups, size, -1)
+
+
+def _plain(
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
+) -> Tensor:
+    """By plain products; softmax in float32 or longer, whatever the format of the rest."""
+    heads, rows, groups, size, depth = q.shape
+    wide = q.dtype if q.dtype == torch.float64 else torch.float32
+    asks = (q.to(wide) * how.scaling).reshape(heads, rows, groups * size, depth)
+    own = torch.matmul(asks, k.to(wide).transpose(2, 3)).view(heads, rows, groups, size, -1)
+    own = _soften(own, how).masked_fill(~seen[:, None], torch.finfo(wide).min)
+    if prefix is None:
+        return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
+    far = None if far is None else far[:, None].expand(-1, groups, -1, -1).flatten(0, 2)
+    shared, of_own = _beside(asks.flatten(1, 2), own.flatten(1, 3), prefix, far, how)
+    of_own = torch.matmul(of_own.view(heads, rows, groups * size, -1), v)
+    return shared.view_as(of_own).add_(of_own).view(heads, rows, groups, size, depth)
+
+
+def _beside(asks: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How) -> tuple[Tensor, Tensor]:
+    """What the prefix's values give `[N, Q, D]`, and the weights of the own keys `[N, Q, C]`, by one softmax over both.
+
+    Some queries at a time: their scores then stay in the processor's cache. They have the format of the values, as in
+    transformers' eager attention: in float32 they would take a third longer behind a long prompt.
+    """
+    keys, values = prefix[0].transpose(1, 2).contiguous(), prefix[1]
+    asks, own = asks.to(values.dtype), own.to(values.dtype)
+    length, low = keys.shape[2], torch.finfo(own.dtype).min
+    step = max(16, _CACHED // (asks.shape[0] * (length + own.shape[2])))
+    given: list[Tensor] = []
+    kept: list[Tensor] = []
+    for start in range(0, asks.shape[1], step):
+        here = slice(start, start + step)
+        scores = _soften(torch.bmm(asks[:, here], keys), how)
+        if far is not None:
+            scores = scores.masked_fill(~far[here], low)
+        weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1)
+        given.append(torch.bmm(weights[..., :length], values))
+        kept.append(weights[..., length:])
+    return torch.cat(given, dim=1), torch.cat(kept, dim=1)
+
+
+def _soften(scores: Tensor, how: How) -> Tensor:
+    return scores if how.softcap is None else torch.tanh(scores / how.softcap) * how.softcap
+
+
+def lay(
+    lengths: Sequence[int],
+    start: int,
+    device: torch.device,
+    *,
+    tree: Tree | None = None,
+    prefix: Sequence[KeyValue] | None = None,
+    keep: bool = False,
+    even: bool = False,
+) -> Rows:
+    """Lay out rows of `lengths` tokens, each followed by the tree's tokens, behind a prefix of `start` tokens.
+
+    Args:
+        lengths: tokens of each row, without the tree's.
+        start: position of each row's first token.
+        device: where the masks live.
+        tree: answer tokens that follow every row.
+        prefix: the shared prefix's keys and values, one pair per layer.
+        keep: record this pass's keys and values in `kept`.
+        even: up to a multiple of `EVEN` tokens, by padding that is in no row: only linear layers see it.
+    """
+    extra = len(tree.ids) if tree else 0
+    sizes = torch.tensor(lengths) + extra
+    rows, longest = len(lengths), int(sizes.max())
+    slots = home = None
+    padding = spare(int(sizes.sum())) if even else 0
+    if padding or (rows > 1 and int(sizes.min()) != longest):
+        real = torch.arange(longest)[None] < sizes[:, None]
+        home = real.flatten().nonzero()[:, 0].to(device)
+        slots = torch.zeros(rows * longest, dtype=torch.long, device=device)
+        slots[home] = torch.arange(len(home), device=device)
+        home = torch.cat([home, home.new_zeros(padding)])
+    after = torch.tensor(tree.depths, dtype=torch.long) if tree else torch.empty(0, dtype=torch.long)
+    positions = torch.cat([torch.cat([torch.arange(n), n + after]) for n in lengths]) + start
+    positions = torch.cat([positions, positions.new_zeros(padding)])
+    seen = _branches(lengths, longest, tree).to(device) if tree and extra else None
+    return Rows(positions.to(device), (rows, longest), slots, home, seen, prefix, {} if keep else None)
+
+
+def _branches(lengths: Sequence[int], longest: int, tree: Tree) -> Tensor:
+    """`[B, S, S]`: causal within the row, ancestors only within the tree behind it."""
+    seen = causal(longest, torch.device("cpu")).repeat(len(lengths), 1, 1)
+    branch, size = tree.seen(), len(tree.ids)
+    for row, n in zip(seen, lengths, strict=True):
+        row[n : n + size, n : n + size] = branch
+    return seen
+
+
+def register() -> None:
+    """Make our attention known to transformers, under the name `ATTENTION`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    layout: Layout | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it: `[1, heads, R, D]` in, `[1, R, H, D]` out; plain sdpa without a layout."""
+    if layout is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        out: Tensor = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )[0]
+        return out, None
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    how = How(scaling, others.get("sliding_window"), others.get("softcap"))
+    return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
+
+
+def evens(kind: torch.dtype, device: torch.device) -> bool:
+    """Whether passes are padded to even sizes: bfloat16 products on a processor compile a kernel for each new shape.
+
+    The first product of a shape takes 2 to 8 times as long as the next (`dev/LOG.md`).
+    """
+    return kind == torch.bfloat16 and device.type == "cpu"
+
+
+def spare(count: int, least: int = 0) -> int:
+    """Tokens of padding, `least` of them at least, that make `count` a multiple of `EVEN`."""
+    return -(count + least) % EVEN + least
+
+
+def common(sequences: Sequence[list[int]]) -> int:
+    """Length of the longest prefix that all sequences share and that leaves each at least one token."""
+    return max(0, min(agree(sequences), min(len(s) for s in sequences) - 1))
+
+
+def agree(sequences: Sequence[list[int]]) -> int:
+    """Length of the longest prefix that all sequences share."""
+    first, last = min(sequences), max(sequences)  # in order of content: what these two share, all share
+    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))

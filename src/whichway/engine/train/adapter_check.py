@@ -1,0 +1,92 @@
+"""Proof that a trained part is live: loaded, it must change the answers, and answer as it did when it was saved.
+
+Adapters have been served that changed nothing, and nobody noticed: names that matched no layer, a path that was
+ignored. So every saved part carries a few training rows with the log-probabilities it gave them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whichway.engine.model import forward
+from whichway.engine.model.chat_template import Renderer
+from whichway.engine.model.load import Model
+from whichway.errors import AdapterNotLive
+from whichway.nouns import Message
+
+FILE = "live.json"
+_FEW = 4  # rows
+_MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
+_ASKS = ("Hello!", "What is the capital of France?", "Write one word.")  # for adapters that others trained
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row as token ids: the prompt, and the answer with its turn end. Only the answer is trained."""
+
+    prompt: list[int]
+    answer: list[int]
+
+
+def encode(renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Encoded]:
+    """Rows as the trainer, the evaluator and the server see them."""
+    prompts = renderer.prompt_ids([messages for messages, _ in rows])
+    return [Encoded(p, list(renderer.answer_ids(a))) for p, (_, a) in zip(prompts, rows, strict=True)]
+
+
+@torch.no_grad()
+def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
+    """Mean log-probability per answer token of each row, in nats."""
+    total = forward.answer_logprobs(module, [(row.prompt, row.answer) for row in rows], None, 0)
+    sizes = [len(row.answer) for row in rows]
+    return [float(part.mean()) for part in torch.split(total, sizes)]
+
+
+def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
+    """Store a few of a training's rows and what `module` gives them, next to its trained part."""
+    few = rows[:: max(1, len(rows) // _FEW)][:_FEW]
+    given = zip(few, measure(module, few), strict=True)
+    kept = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in given]
+    (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def check(folder: Path, model: Model, module: Any) -> None:
+    """Compare a loaded part with the base, and with what it gave when it was saved.
+
+    Raises:
+        AdapterNotLive: it changes nothing, or answers differently.
+    """
+    rows, stored = _rows(folder, model)
+    base, now = measure(model.module, _known(rows, model.module)), measure(module, rows)
+    gap = max(abs(a - b) for a, b in zip(base, now, strict=True))
+    if not gap > _MOVED:
+        raise AdapterNotLive(f"The trained part in {folder} was loaded but changes nothing: the base would answer.")
+    if stored is None:
+        return
+    room = 0.02 if next(model.module.parameters()).dtype == torch.float32 else 0.2
+    off = max(abs(a - b) - room * (1 + abs(b)) for a, b in zip(now, stored, strict=True))
+    if off > 0:
+        raise AdapterNotLive(
+            f"The trained part in {folder} does not answer as when it was saved ({off:.3f} nats beyond rounding). "
+            "Was it trained on another revision of the base model?"
+        )
+
+
+def _known(rows: Sequence[Encoded], base: Any) -> list[Encoded]:
+    """Rows without the ids that the base has no embedding for: those of a soft prompt."""
+    size = len(base.get_input_embeddings().weight)
+    return [Encoded([i for i in row.prompt if i < size], row.answer) for row in rows]
+
+
+def _rows(folder: Path, model: Model) -> tuple[list[Encoded], list[float] | None]:
+    file = folder / FILE
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return [Encoded(r["prompt"], r["answer"]) for r in kept], [r["logprob"] for r in kept]
+    return encode(model.renderer, [((Message("user", ask),), "Yes") for ask in _ASKS]), None

@@ -1,0 +1,75 @@
+"""Put a trained part on a base model: always on a fork, so the base stays as it was and several can be open at once."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whichway.engine.model.load import first_line, fork
+from whichway.engine.train import bitfit, prompt_tuning
+from whichway.errors import ModelError
+
+
+def lora(base: Any, folder: Path) -> Any:
+    """A fork of `base` with the PEFT adapter in `folder`.
+
+    In float32 it is merged, which answers at the base's speed; in a shorter format merging would round the adapter
+    away, so there it stays a part of its own.
+    """
+    wrapped = peft_model(base, folder, trainable=False)
+    kind = next(base.parameters()).dtype
+    if kind == torch.float32:
+        # safe_merge works on copies: the memory shared with the base is left alone.
+        return wrapped.merge_and_unload(safe_merge=True).requires_grad_(False).eval()
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:  # PEFT keeps them in float32; products want one format
+            parameter.data = parameter.data.to(kind)
+    return wrapped.get_base_model().eval()
+
+
+def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
+    """A fork of `base` wrapped by PEFT, with the adapter in `folder` as parts of their own."""
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            wrapped = PeftModel.from_pretrained(fork(base), str(folder), is_trainable=trainable, local_files_only=True)
+    except Exception as error:  # not an adapter, another base's adapter, broken files
+        raise ModelError(f"The adapter in {folder} cannot be put on this model: {first_line(error)}") from error
+    missing = [str(w.message) for w in told if "missing adapter keys" in str(w.message)]
+    if missing:
+        raise ModelError(f"The adapter in {folder} lacks weights for this model: {missing[0][:200]}")
+    return wrapped
+
+
+def full(base: Any, folder: Path) -> Any:
+    """A fork of `base` whose weights are those in `folder`."""
+    from safetensors.torch import load_file
+
+    module = fork(base)
+    found: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found |= load_file(file)
+    for name, parameter in module.named_parameters():
+        if name not in found or found[name].shape != parameter.shape:
+            raise ModelError(f"The weights in {folder} do not fit the base: {name} is missing or has another shape.")
+        parameter.data = found[name].to(parameter)
+    return module
+
+
+def trained(base: Any, folder: Path) -> Any:
+    """A fork of `base` with the trained part in `folder`, an adapter or weights."""
+    file = folder / "adapter_config.json"
+    if not file.exists():
+        return full(base, folder)
+    said = json.loads(file.read_text(encoding="utf-8"))
+    if said.get("peft_type") == "PROMPT_TUNING":
+        return prompt_tuning.put(base, folder)
+    if said.get("peft_type") == "LN_TUNING" or said.get("lora_bias") or said.get("bias") == "all":
+        return bitfit.put(base, folder, said)
+    return lora(base, folder)

@@ -1,0 +1,78 @@
+"""The frozen part of a model whose top alone is trained: its states are computed once for all epochs and trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from whichway.engine.model import decoder
+from whichway.engine.model.attention import sheet
+from whichway.engine.train.activation_cache import kept
+from whichway.engine.train.adapter_check import Encoded
+
+if TYPE_CHECKING:
+    from whichway.engine.model.load import Model
+
+_VERSION = 1
+_TOKENS = 2048  # run together
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """States in front of layer `first`: `[P, hidden]` of the shared prefix, and of each row behind it."""
+
+    first: int
+    prefix: Tensor
+    rows: dict[tuple[int, ...], Tensor]  # by the row's token ids
+
+    def __call__(self, rows: Sequence[Encoded]) -> Tensor:
+        """States of the prefix and these rows, packed as `attention.sheet` packs them."""
+        return torch.cat([self.prefix, *(self.rows[_key(row)] for row in rows)])
+
+    @staticmethod
+    def of(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], first: int, folder: Path) -> Below:
+        """From disk, or computed and kept beside the training's `folder`.
+
+        The key holds the base's revision, the layer, the format, and all token ids.
+        """
+        trunk = decoder.known(model.module)
+        distinct = {_key(row): row for row in rows}
+        ordered = [distinct[key] for key in sorted(distinct)]
+        size = len(prefix)
+        key = ["below", _VERSION, model.revision, first, str(trunk.weights.dtype), size, sorted(distinct)]
+        found = kept(folder, key, lambda: _compute(trunk, ordered, prefix, first, model.device))
+        parts = torch.split(found["rows"].to(model.device), [len(k) - size for k in sorted(distinct)])
+        return Below(first, found["prefix"].to(model.device), dict(zip(sorted(distinct), parts, strict=True)))
+
+
+def _key(row: Encoded) -> tuple[int, ...]:
+    return (*row.prompt, *row.answer[:-1])  # all that is fed
+
+
+def _compute(
+    trunk: decoder.Trunk, rows: Sequence[Encoded], prefix: Sequence[int], first: int, device: torch.device
+) -> dict[str, Tensor]:
+    shared, own = torch.empty(0), []
+    for piece in _pieces(rows, len(prefix)):
+        states = trunk.below(sheet([(row.prompt, row.answer) for row in piece], prefix, device), first).cpu()
+        shared = states[: len(prefix)].clone()
+        own.append(states[len(prefix) :])
+    return {"prefix": shared, "rows": torch.cat(own)}
+
+
+def _pieces(rows: Sequence[Encoded], size: int) -> list[list[Encoded]]:
+    pieces: list[list[Encoded]] = [[]]
+    total = 0
+    for row in rows:
+        more = len(row.prompt) + len(row.answer) - 1 - size
+        if pieces[-1] and total + more > _TOKENS:
+            pieces.append([])
+            total = 0
+        pieces[-1].append(row)
+        total += more
+    return pieces

@@ -1,0 +1,248 @@
+"""A linear probe: a logistic head on the frozen model's hidden states. One pass over the data, then seconds.
+
+Features of a row: the last token's state, which has read everything, beside means over the row's own tokens (the prompt
+before them is left out) of the embeddings, the middle layer and the last one. In a good model the first tells most, in
+a weak one the means do. Standardised; how strongly to regularise is chosen by cross-validation.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whichway.engine.infer.session import Answerer, Row, halving
+from whichway.engine.model import forward, packing, throughput
+from whichway.engine.model.load import Model
+from whichway.engine.train import checkpoint
+from whichway.engine.train.activation_cache import kept
+from whichway.engine.train.options import options
+from whichway.errors import AdapterNotLive, WayFailed
+from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
+
+_VERSION = 1
+_DECODING = Decoding("choose")
+_FLOOR = -20.0  # log-probability of a label that no training row had
+_GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_PARTS = 4  # of the features, each as wide as the model
+_CHECKED = 4  # rows kept to prove that a loaded head answers as the saved one
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be set for a probe."""
+
+    C: float | None = None  # inverse strength of regularisation; None: by cross-validation
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A logistic head: features `[F]` to log-probabilities `[K]` of `labels`."""
+
+    labels: tuple[str, ...]
+    mean: np.ndarray[Any, np.dtype[np.float32]]  # [F]
+    scale: np.ndarray[Any, np.dtype[np.float32]]  # [F]
+    weight: np.ndarray[Any, np.dtype[np.float32]]  # [K, F]
+    bias: np.ndarray[Any, np.dtype[np.float32]]  # [K]
+
+    def __call__(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Log-probabilities `[B, K]` for features `[B, F]`."""
+        scores = ((features - self.mean) / self.scale) @ self.weight.T + self.bias
+        scores = scores - scores.max(1, keepdims=True)
+        return np.asarray(scores - np.log(np.exp(scores).sum(1, keepdims=True)))
+
+
+class Prober(Answerer):
+    """A session that answers with labels, by a head; it cannot write."""
+
+    def __init__(self, model: Model, head: Head | None) -> None:
+        super().__init__(model, model.module)
+        self.head = head
+        self._starts: dict[tuple[Message, ...], int] = {}
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """A probe has no words of its own."""
+        raise WayFailed(f"A probe answers with one of its labels; it cannot write ({len(requests)} asked).")
+
+    @torch.no_grad()
+    def features(self, requests: Sequence[Request]) -> tuple[np.ndarray[Any, Any], list[Reply]]:
+        """Features `[B, F]` (zeros for rows in error), and replies that hold only counts."""
+        found: dict[int, np.ndarray[Any, Any]] = {}
+        starts = [self._start(request.messages) for request in requests]
+        self._longest = min(starts)
+
+        def work(rows: list[Row]) -> list[Reply]:
+            for batch in self._batches(rows, 0):
+                states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
+                found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
+            return [Reply("", *self._counts(row, row.number == self._first), 0, row.seconds) for row in rows]
+
+        replies = self._answer(requests, work)
+        empty = np.zeros(_PARTS * self.model.hidden, np.float32)
+        return np.stack([found.get(i, empty) for i in range(len(requests))]), replies
+
+    def _start(self, messages: Sequence[Message]) -> int:
+        """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
+        head = tuple(messages[:-1])
+        if head not in self._starts:
+            filled = [(*head, Message(messages[-1].role, text)) for text in ("a", "7")]
+            self._starts[head] = packing.agree(self.model.renderer.prompt_ids(filled))
+        return self._starts[head]
+
+    def _states(self, rows: list[Row], starts: Sequence[int]) -> list[Tensor]:
+        lengths = [len(row.ids) for row in rows]
+        layout = packing.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
+        ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
+        found = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
+        size = len(self._prefix.ids)
+        own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
+        each = zip(zip(*found, strict=True), own, strict=True)
+        return [torch.cat([states[-1][-1], *(state[skip:].mean(0) for state in states)]) for states, skip in each]
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer each request with one of its labels, scored by the head."""
+        if self.head is None:
+            raise WayFailed("This probe has no head yet.")
+        with throughput.fitting():
+            features, counted = self.features(requests)
+        return [
+            reply if reply.finish == "error" else _pick(request, reply, dict(zip(self.head.labels, row, strict=True)))
+            for request, reply, row in zip(requests, counted, self.head(features).tolist(), strict=True)
+        ]
+
+
+def _pick(request: Request, counted: Reply, known: dict[str, float]) -> Reply:
+    bias = dict(request.decoding.bias)
+    scores = {label: known.get(label, _FLOOR) + bias.get(label, 0.0) for label in request.labels}
+    text = max(scores, key=lambda label: scores[label])  # the first of equals
+    return Reply(text, counted.tokens_in, counted.tokens_cached, 0, counted.seconds, scores)
+
+
+def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
+    """Fit a head; yields one `Adapter`, saved as `folder/<digest>/`.
+
+    Raises:
+        WayFailed: fewer than two labels among the rows.
+        OptionError: an unknown option.
+    """
+    given = options(Options, job.options)
+    place = folder / digest(["probe", _VERSION, job])
+    if not place.exists():
+        _fit(model, job, given, place)
+    yield checkpoint.read_adapter(place, job.weights)
+
+
+def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
+    start = time.perf_counter()
+    if len({row.answer for row in job.rows}) < 2:
+        raise WayFailed("A probe needs training rows of at least two labels.")
+    requests = [Request(row.messages, _DECODING, (row.answer,)) for row in job.rows]
+    features, sizes = _read_all(model, requests, place.parent)
+    fine = [i for i, size in enumerate(sizes) if size is not None]
+    answers = [job.rows[i].answer for i in fine]
+    if len(set(answers)) < 2:
+        raise WayFailed("A probe needs training rows of at least two labels that fit the model.")
+    head, loss = fit(features[fine], answers, given.C, job.seed)
+    facts = {
+        "kind": "probe",
+        "step": 1,
+        "epoch": 1.0,
+        "loss": loss,
+        "seconds": time.perf_counter() - start,
+        "tokens": sum(size for size in sizes if size is not None),
+    }
+    _save(place, head, facts, [requests[i] for i in fine[:_CHECKED]], head(features[fine[:_CHECKED]]))
+
+
+def _read_all(model: Model, requests: Sequence[Request], folder: Path) -> tuple[np.ndarray[Any, Any], list[int | None]]:
+    """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
+
+    def make() -> dict[str, Tensor]:
+        with throughput.fitting():
+            features, replies = Prober(model, None).features(requests)
+        sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
+        return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes)}
+
+    kind = str(next(model.module.parameters()).dtype)
+    key = ["features", _VERSION, model.revision, kind, [request.messages for request in requests]]
+    found = kept(folder, key, make)
+    numbers: list[int] = found["sizes"].tolist()
+    return found["features"].numpy(), [None if n < 0 else n for n in numbers]
+
+
+def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
+    """A head for features `[B, F]`, with its mean loss on these rows in nats."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    inputs, labels = (features - mean) / scale, sorted(set(answers))
+    wanted = np.array([labels.index(answer) for answer in answers])
+    with threadpool_limits(1):  # products this small are ten times slower on two threads
+        c = c if c is not None else _choose_c(inputs, wanted, seed)
+        model = LogisticRegression(C=c, max_iter=500, tol=1e-3).fit(inputs, wanted)
+    weight, bias = model.coef_, model.intercept_
+    if len(labels) == 2:  # scikit-learn keeps one row for two labels
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    parts = [np.asarray(a, np.float32) for a in (mean, scale, weight, bias)]
+    head = Head(tuple(labels), *parts)
+    return head, float(-head(features)[np.arange(len(wanted)), wanted].mean())
+
+
+def _choose_c(inputs: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], seed: int) -> float:
+    """The regularisation with the best held-out accuracy over three folds; the stronger of equals."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold
+
+    if min(Counter(wanted.tolist()).values()) < 3:
+        return 0.01
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(inputs, wanted))
+
+    def right_share(c: float) -> float:
+        heads = [(LogisticRegression(C=c, max_iter=200, tol=1e-3).fit(inputs[a], wanted[a]), b) for a, b in folds]
+        return float(np.mean([head.score(inputs[b], wanted[b]) for head, b in heads]))
+
+    right = {c: right_share(c) for c in _GRID}
+    return max(_GRID, key=lambda c: (right[c], -c))
+
+
+def _save(
+    place: Path, head: Head, facts: dict[str, Any], requests: Sequence[Request], scores: np.ndarray[Any, Any]
+) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
+    rows = [{"messages": [[m.role, m.content] for m in r.messages]} for r in requests]
+    told = {"labels": head.labels, "live": [row | {"scores": s} for row, s in zip(rows, scores.tolist(), strict=True)]}
+    with checkpoint.written(place) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")
+        (temporary / "head.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        checkpoint.write_facts(temporary, **facts)
+
+
+def open_head(model: Model, folder: Path) -> Prober:
+    """A session that answers with the head in `folder`.
+
+    Raises:
+        AdapterNotLive: it does not answer as when it was saved.
+    """
+    from safetensors.numpy import load_file
+
+    told = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    prober = Prober(model, Head(tuple(told["labels"]), **load_file(folder / "head.safetensors")))
+    requests = [Request(tuple(Message(*m) for m in row["messages"]), _DECODING, ()) for row in told["live"]]
+    assert prober.head is not None
+    now = prober.head(prober.features(requests)[0])
+    stored = np.array([row["scores"] for row in told["live"]])
+    if not np.abs(now - stored).max() <= 0.05 * (1 + np.abs(stored).max()):
+        raise AdapterNotLive(f"The probe in {folder} does not answer as when it was saved; was the base model changed?")
+    return prober

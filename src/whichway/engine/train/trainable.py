@@ -1,0 +1,192 @@
+"""What a job trains: an adapter, weights, biases or a soft prompt; set up, and saved as others would find it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whichway.engine.model import decoder, weights
+from whichway.engine.model.load import Model, fork, own_float32, quiet
+from whichway.engine.train import adapters, bitfit, lora_variants, prompt_tuning
+from whichway.engine.train.options import (
+    AdapterOptions,
+    BiasOptions,
+    FullOptions,
+    SoftOptions,
+    TopFullOptions,
+    TopOptions,
+)
+from whichway.errors import OptionError, WayFailed
+from whichway.nouns import TrainJob
+
+_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+
+
+@dataclass(slots=True)
+class Trainee:
+    """What is trained: a module to run, its trained tensors by name, and how they are saved."""
+
+    kind: str
+    module: Any
+    tensors: dict[str, nn.Parameter]
+    outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
+    base: str
+    masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
+    write: Callable[[Path], None] | None = None  # saves the trained part; None: by `outer`
+    masks: dict[str, Tensor] = field(default_factory=dict)  # parameter -> 0 where it must stay as it is
+    held: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)  # the same, for the trained tensors
+
+    def hold(self) -> None:
+        """Take out the gradients of what must stay as it is; without gradients Adam does not move it."""
+        for parameter, mask in self.held:
+            if parameter.grad is not None:
+                parameter.grad *= mask
+
+    def refresh(self) -> None:
+        """After a step."""
+        if self.masters is not None:
+            self.masters.refresh()
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Write the trained part as PEFT, or as a model folder, would be found."""
+        with quiet():
+            self._save(folder, tokenizer)
+
+    def _save(self, folder: Path, tokenizer: Any) -> None:
+        if self.write is not None:
+            self.write(folder)
+            return
+        if self.kind in ("full", "top_full"):
+            self.outer.save_pretrained(folder, safe_serialization=True)
+            tokenizer.save_pretrained(folder)
+            return
+        for config in self.outer.peft_config.values():
+            config.base_model_name_or_path = self.base
+        self.outer.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+
+
+def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
+    """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
+    if start is not None and job.weights.kind != job.kind:
+        raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
+    base = job.weights.base
+    if isinstance(given, AdapterOptions):
+        wrapped = _lora(model, given, job.seed, start)
+        who = Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base)
+        if given.variant == "pissa" and start is None:
+            who.masks = lora_variants.principal(wrapped, given.rank)
+        if given.variant == "pissa":
+            who.write = lambda folder: lora_variants.save_compact(wrapped, base, folder)
+        return _gathered(who, model)
+    if isinstance(given, BiasOptions | SoftOptions):
+        return _small(model, job, given, start)
+    module = model.module if start is None else adapters.full(model.module, start)
+    names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
+    module = own_float32(module)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(names is None or name in names)
+    return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
+
+
+def _small(model: Model, job: TrainJob, given: BiasOptions | SoftOptions, start: Path | None) -> Trainee:
+    """Biases, norm gains or a soft prompt."""
+    if start is not None:
+        raise WayFailed(f"A {job.kind} training starts from the base.")
+    if isinstance(given, SoftOptions):
+        module = prompt_tuning.start(model, given.tokens, given.text, job.seed)
+        write: Callable[[Path], None] = lambda folder: prompt_tuning.save(module, job.weights.base, folder)  # noqa: E731
+        return _gathered(Trainee(job.kind, module, _trained(module), module, job.weights.base, write=write), model)
+    known = decoder.trunk_of(model.module) is not None
+    chosen = bitfit.start(model.module, given.part, known)
+    who = Trainee(
+        job.kind, chosen.module, _trained(chosen.module), chosen.module, job.weights.base,
+        write=lambda folder: bitfit.save(chosen, model.module, job.weights.base, folder), masks=chosen.masks,
+    )  # fmt: skip
+    return _gathered(who, model)
+
+
+def _top(module: Any, count: int) -> list[str]:
+    """Names of the parameters of the last `count` layers.
+
+    Raises:
+        OptionError: the model has fewer.
+    """
+    numbered = [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+    total = max(n for n, _ in numbered) + 1
+    if count > total:
+        raise OptionError(f"Training option layers = {count}: the model has {total}.")
+    return [name for n, name in numbered if n >= total - count]
+
+
+def _gathered(who: Trainee, model: Model) -> Trainee:
+    """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
+    trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
+    parameters = dict(who.outer.named_parameters())
+    if trunk is None:
+        who.held = [(parameters[name], mask) for name, mask in who.masks.items()]
+        return who
+    who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
+    who.tensors = {"masters": who.masters.vector}
+    if who.masks:
+        who.held = [(who.masters.vector, _over(who.masters.vector, {parameters[n]: m for n, m in who.masks.items()}))]
+    return who
+
+
+def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
+    """One mask over the vector that all trained parameters are views of."""
+    whole = torch.ones_like(vector.data)
+    for parameter, mask in masks.items():
+        start = parameter.data.storage_offset() - vector.data.storage_offset()
+        whole[start : start + parameter.numel()] = mask.flatten()
+    return whole
+
+
+def _lora(model: Model, given: AdapterOptions, seed: int, start: Path | None) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    if start is not None:
+        wrapped = adapters.peft_model(model.module, start, trainable=True)
+    else:
+        times = 2 if given.variant == "pissa" else 1  # the start is kept beside what is trained
+        alpha = lora_variants.alpha(given.variant, given.rank) if given.alpha is None else given.alpha
+        config = LoraConfig(
+            r=times * given.rank,
+            lora_alpha=times * alpha,  # type: ignore[arg-type]
+            lora_dropout=given.dropout,
+            target_modules=_targets(model.module, given),
+            task_type="CAUSAL_LM",
+            fan_in_fan_out=model.module.config.model_type == "gpt2",
+            **lora_variants.words(given.variant),
+        )
+        with torch.random.fork_rng(), quiet():
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(fork(model.module), config)
+    # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
+    wrapped.eval()
+    for name, part in wrapped.named_modules():
+        if "lora_dropout" in name:
+            part.train()
+    return wrapped
+
+
+def _targets(module: Any, given: AdapterOptions) -> str | list[str]:
+    """PEFT's word for the layers that get an adapter."""
+    if isinstance(given, TopOptions):
+        parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
+        names = sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
+    elif given.variant == "dora":
+        names = lora_variants.linear_layers(module)
+    else:
+        return "all-linear"
+    return [name for name in names if given.variant != "dora" or lora_variants.has_lengths(module.get_submodule(name))]
+
+
+def _trained(module: Any) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

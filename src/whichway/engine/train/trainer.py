@@ -1,0 +1,389 @@
+"""How a model learns: LoRA or all weights, on rows packed behind their shared prompt; loss on answer tokens only.
+
+A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
+the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
+and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whichway.engine.infer.session import out_of_memory
+from whichway.engine.model import decoder, forward, packing, weights
+from whichway.engine.model.attention import sheet
+from whichway.engine.model.load import Model
+from whichway.engine.train import adapter_check, checkpoint, memory, prompt_tuning
+from whichway.engine.train.adapter_check import Encoded
+from whichway.engine.train.frozen_states import Below
+from whichway.engine.train.options import (
+    KINDS,
+    FullOptions,
+    LoraOptions,
+    TopFullOptions,
+    TopOptions,
+    default_rate,
+    options,
+)
+from whichway.engine.train.trainable import trainee
+from whichway.engine.train.word_dropout import WordDropout
+from whichway.engine.train.worker import Now, Watch
+from whichway.errors import DataError, WayFailed
+from whichway.nouns import Adapter, TrainJob, digest
+
+STATE_SECONDS = 20.0  # between saved states: what a kill can cost
+_MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
+_VERSION = 3  # enters digests: raise it when the same job gives other weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training stands; saved with the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    loss: float = 0.0  # summed over trained tokens since the last checkpoint
+    trained: int = 0  # those tokens
+    done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
+
+
+class Stop(Exception):
+    """A watcher's wish to stop: the state is saved, and the same job goes on from there another time."""
+
+
+def train(
+    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
+) -> Iterator[Adapter]:
+    """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
+
+    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there. `watch` is
+    told after every step where it stands, and may raise `Stop`.
+
+    Raises:
+        WayFailed: it diverged, or no row fits the model.
+        OptionError: an unknown option.
+    """
+    from whichway.engine.train.averaging import Soup
+    from whichway.engine.train.dpo import PairRun
+
+    given = options(KINDS[job.kind], job.options)
+    if isinstance(given, LoraOptions) and given.soup > 1:
+        yield from Soup(model, job, given, folder, start, watch).steps()
+        return
+    run = (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch)
+    yield from run.steps()
+
+
+class Run:
+    """One training from its rows to its last checkpoint."""
+
+    unit = 1  # rows that belong together, in a batch and in memory
+
+    def __init__(
+        self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
+        watch: Watch | None = None, member: int = 0,
+    ) -> None:  # fmt: skip
+        """`member`: number among trainings of one job, which share the start; all else is drawn for each anew."""
+        self.watch = watch
+        self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
+        self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
+        self.key = digest(["learn", _VERSION, job, *([member] if member else [])])
+        self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
+        self.prefix = self.rows[0].prompt[: packing.common([row.prompt for row in self.rows])]
+        self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
+        self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
+        self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
+        self.stops = self._stops()
+        self.dropped = self._word_dropout()
+        self.limit = _MICRO[model.device.type]
+
+    def steps(self) -> Iterator[Adapter]:
+        """Train to the end, from where it stopped."""
+        finished = self._finished()
+        if finished is not None:
+            yield from finished
+            return
+        self.who = trainee(self.model, self.job, self.given, self.start)
+        self.below = self._below()
+        self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
+        self.at = self._resume() or Progress()
+        yield from [self._adapter(name) for name in self.at.done]
+        began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
+        while self.at.step < self.total:
+            loss = self._step()
+            self.at.seconds = time.perf_counter() - began
+            if self.watch is not None:
+                self._tell(loss)
+            if self.at.step in self.stops:
+                name = self._checkpoint()
+                self._save_state()
+                away = time.perf_counter()
+                yield self._adapter(name)
+                saved = time.perf_counter()
+                began += saved - away  # the caller's time is not ours
+            elif time.perf_counter() - saved >= STATE_SECONDS:
+                self._save_state()
+                saved = time.perf_counter()
+        self._finish()
+
+    def _fitting(self, rows: list[Encoded]) -> list[Encoded]:
+        """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
+        units = [rows[n : n + self.unit] for n in range(0, len(rows), self.unit)]
+        most = self.model.context
+        fitting = [u for u in units if all(len(row.prompt) + len(row.answer) - 1 <= most for row in u)]
+        if not fitting:
+            raise WayFailed(f"No training row fits the model: the shortest has more than {most} tokens.")
+        left = len(units) - len(fitting)
+        if left:
+            log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(units), most)
+        return [row for u in fitting for row in u]
+
+    def _tell(self, loss: float) -> None:
+        assert self.watch is not None
+        try:
+            self.watch(Now(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
+        except Stop:
+            self._save_state()
+            raise
+
+    def _word_dropout(self) -> WordDropout | None:
+        if not (isinstance(self.given, LoraOptions) and self.given.word_dropout):
+            return None
+        return WordDropout.of(self.rows, self.given.word_dropout, len(self.prefix), self.model.renderer.special)
+
+    def _below(self) -> Below | None:
+        """States in front of the first trained layer, for ways that train the top only."""
+        if self.who.masters is None or not isinstance(self.given, TopOptions | TopFullOptions):
+            return None
+        first = len(decoder.known(self.who.module).how) - self.given.layers
+        return Below.of(self.model, self.rows, self.prefix, first, self.folder)
+
+    def _stops(self) -> set[int]:
+        """The steps after which a checkpoint is saved; the last one always is."""
+        if self.given.checkpoints is not None:
+            return {max(1, round(self.total * share)) for share in self.job.shares}
+        return {*range(self.per_epoch, self.total, self.per_epoch), self.total}
+
+    def _batch(self, step: int) -> list[Encoded]:
+        """The rows of a step; the order is drawn anew for each epoch."""
+        epoch, place = divmod(step, self.per_epoch)
+        order = list(range(len(self.rows) // self.unit))
+        random.Random(f"{self.draw}/{epoch}").shuffle(order)
+        drawn = order[place * self.given.batch : (place + 1) * self.given.batch]
+        return [row for i in drawn for row in self.rows[i * self.unit : (i + 1) * self.unit]]
+
+    def _amount(self, batch: Sequence[Encoded]) -> int:
+        """What a batch's loss is the mean over: its trained tokens."""
+        return sum(len(row.answer) for row in batch)
+
+    def _step(self) -> float:
+        """One optimiser step; returns its loss."""
+        batch = self._batch(self.at.step)
+        if self.dropped is not None:
+            batch = self.dropped(batch, random.Random(f"{self.draw}/{self.at.step}/words"))
+        trained = self._amount(batch)
+        loss = self._backward(batch, trained)
+        self.at.step += 1
+        self.who.hold()
+        norm = float(nn.utils.clip_grad_norm_(self.who.tensors.values(), 1.0))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise WayFailed(f"The training diverged at step {self.at.step}, rate {self.rate:g}; lower the rate.")
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * self._factor(self.at.step)
+        self.adam.step()
+        self.who.refresh()
+        self.at.loss += loss * trained
+        self.at.trained += trained
+        self.at.tokens += self._size(batch) + len(self.prefix)
+        return loss
+
+    def _factor(self, step: int) -> float:
+        """Warm-up, then decay to nothing behind the last step."""
+        warm = max(1, round(self.total * self.given.warmup))
+        if step <= warm:
+            return step / warm
+        left = (self.total - step + 1) / (self.total - warm + 1)
+        return left if self.given.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+    def _backward(self, batch: Sequence[Encoded], trained: int) -> float:
+        """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
+        while True:
+            self.adam.zero_grad(set_to_none=self.who.masters is None)
+            pieces = list(self._pieces(batch))
+            try:
+                with self._drawn():
+                    return sum(self._piece(piece, trained) for piece in pieces)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if max(len(piece) for piece in pieces) == self.unit:
+                    told = "One training row does not fit into memory; use shorter rows or a smaller model."
+                    raise WayFailed(told) from error
+                self.limit = max(self._size(piece) for piece in pieces) // 2
+
+    @contextmanager
+    def _drawn(self) -> Iterator[None]:
+        """Dropout drawn from the seed and the step alone; nothing else is random here."""
+        if getattr(self.given, "dropout", 0.0) == 0:
+            yield
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(int(digest([self.draw, self.at.step], 8), 16))
+            yield
+
+    def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
+        losses = row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
+        loss = losses.sum() / trained
+        torch.autograd.backward(loss)
+        return float(loss.detach())
+
+    def _pieces(self, batch: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+        """The batch in pieces that fit one backward pass."""
+        piece: list[Encoded] = []
+        size = 0
+        for start in range(0, len(batch), self.unit):
+            together = batch[start : start + self.unit]
+            more = self._size(together)
+            if piece and size + more > self.limit:
+                yield piece
+                piece, size = [], 0
+            piece.extend(together)
+            size += more
+        yield piece
+
+    def _size(self, rows: Sequence[Encoded]) -> int:
+        """Tokens run for these rows, behind the shared prefix; the last answer token is never fed."""
+        return sum(len(row.prompt) + len(row.answer) - 1 - len(self.prefix) for row in rows)
+
+    # What is on disk
+
+    def _checkpoint(self) -> str:
+        """Save the trained part by write-then-rename; return its digest."""
+        name = digest([self.key, self.at.step])
+        place = self.folder / name
+        if not place.exists():
+            with checkpoint.written(place) as temporary:
+                self.who.save(temporary, self.model.tokenizer)
+                adapter_check.write(temporary, self.who.module, self.rows)
+                checkpoint.write_facts(
+                    temporary,
+                    kind=self.job.kind,
+                    step=self.at.step,
+                    epoch=self.at.step / self.per_epoch,
+                    loss=self.at.loss / self.at.trained,
+                    seconds=self.at.seconds,
+                    tokens=self.at.tokens,
+                    peak_bytes=memory.peak_bytes(),
+                )
+        self.at.loss, self.at.trained = 0.0, 0
+        self.at.done.append(name)
+        return name
+
+    def _adapter(self, name: str) -> Adapter:
+        return checkpoint.read_adapter(self.folder / name, self.job.weights)
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state" / f"{self.key}.safetensors"
+
+    def _save_state(self) -> None:
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        for name, p in self.who.tensors.items():
+            moments = self.adam.state[p]
+            tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._state.with_suffix(".tmp")
+        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit, "threads": torch.get_num_threads()})
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
+        temporary.replace(self._state)
+
+    def _resume(self) -> Progress | None:
+        """Take up the saved state, if there is one and its checkpoints still stand."""
+        from safetensors import safe_open
+
+        if not self._state.exists():
+            return None
+        with safe_open(self._state, "pt") as file:
+            facts = json.loads(file.metadata()["progress"])
+            self.limit = facts.pop("limit")
+            torch.set_num_threads(facts.pop("threads"))  # sums in another order would not be bit-equal
+            at = Progress(**facts)
+            if not all((self.folder / name).exists() for name in at.done):
+                return None
+            for name, p in self.who.tensors.items():
+                p.data.copy_(file.get_tensor(f"w/{name}"))
+                m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
+                step = torch.tensor(float(at.step), device=p.device)
+                self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
+        self.who.refresh()
+        return at
+
+    def _finish(self) -> None:
+        """Mark the job as done; its state is of no more use."""
+        done = self._state.with_suffix(".json")
+        temporary = done.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(self.at.done), encoding="utf-8")
+        temporary.replace(done)
+        self._state.unlink(missing_ok=True)
+
+    def _finished(self) -> list[Adapter] | None:
+        done = self._state.with_suffix(".json")
+        if not done.exists():
+            return None
+        names = json.loads(done.read_text(encoding="utf-8"))
+        return [self._adapter(n) for n in names] if all((self.folder / n).exists() for n in names) else None
+
+
+def row_losses(
+    module: Any,
+    rows: Sequence[Encoded],
+    prefix: Sequence[int],
+    masters: weights.Masters | None = None,
+    below: Below | None = None,
+) -> Tensor:
+    """Negative log-probability of every answer token of all rows, with the shared prefix run once.
+
+    With `masters` the gradients are computed by hand and land in their vector's; else autograd follows the module.
+    """
+    pairs = [(row.prompt, row.answer) for row in rows]
+    if masters is not None:
+        trunk = decoder.known(module)
+        even = below is None and packing.evens(trunk.weights.dtype, module.device)
+        paper = sheet(pairs, prefix, module.device, even=even)
+        states, first = (below(rows), below.first) if below else (None, 0)
+        return decoder.losses(masters.vector, trunk, paper, states, first)[: paper.real]
+    shared = forward.run_prefix(module, prefix, module.device)
+    return -forward.answer_logprobs(module, pairs, shared, len(prefix))
+
+
+def encode(model: Model, job: TrainJob) -> list[Encoded]:
+    """A job's rows as token ids.
+
+    Raises:
+        DataError: there are no rows, or one has nothing to train on.
+    """
+    if not job.rows:
+        raise DataError("There are no rows to train on.")
+    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows])
+    for number, row in enumerate(rows):
+        if not row.answer or not row.prompt:
+            raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
+    return rows

@@ -1,0 +1,314 @@
+"""Training in a process of its own: its memory returns when it ends, and its death is a failed way, not ours.
+
+One helper process imports the libraries once and holds the base model; for each job it forks, so a job starts in
+milliseconds and shares the base's memory. The helper computes on one thread only, because a pool of threads does not
+survive a fork; the fork starts its own. Where forking is not safe (all but Linux, and with a GPU, whose state no fork
+may use) the helper runs one job and ends.
+
+The child goes on only when asked to, so that a caller who scores a checkpoint has the processor to itself. When the
+caller is gone, the child saves its state at the next step and ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from whichway.errors import WayFailed, WhichwayError
+from whichway.nouns import Adapter, TrainJob
+
+_EVERY = 0.5  # seconds between words of progress
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Where a training stands."""
+
+    step: int
+    steps: int
+    loss: float  # of this step, nats per trained token
+    tokens: int
+    seconds: float
+
+
+Watch = Callable[[Now], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What the helper is to do."""
+
+    model: Path
+    revision: str
+    trunk: bool  # whether our own decoder is proved on this model
+    job: TrainJob
+    folder: Path
+    adapter: Path | None
+    threads: int
+
+
+class Helper:
+    """The caller's side: starts the helper process when it is first needed, and again when it has died."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Connection | None = None
+
+    def start(self) -> None:
+        """Have the helper ready; returns at once."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.stop()
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        command = [sys.executable, "-c", f"from whichway.engine.train.worker import serve; serve({theirs.fileno()})"]
+        # A session of its own: Ctrl-C reaches the caller, who ends the child in good order.
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+        self._link = Connection(ours.detach())
+
+    def stop(self) -> None:
+        """End the helper, and a child that may still run."""
+        if self._link is not None:
+            self._link.close()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=10)
+            if self._process.poll() is None:
+                self._process.kill()
+        self._process = self._link = None
+
+    def train(self, errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
+        """Run a job; yields its checkpoints as `learn.train` would.
+
+        Raises:
+            WayFailed: the training failed, or the child died (most often because memory ran out).
+        """
+        self.start()
+        assert self._link is not None
+        ended = waits = False
+        try:
+            self._send(errand)
+            while True:
+                what, content = self._receive()
+                if what == "adapter":
+                    waits = True
+                    yield content
+                    waits = False
+                    self._send("go")
+                elif what == "now" and watch is not None:
+                    watch(content)
+                elif what == "log":
+                    log.log(*content)
+                elif what in ("done", "error"):
+                    ended = self._receive()[0] == "free"  # for another job
+                    if what == "error":
+                        raise content
+                    return
+                elif what in ("free", "died"):  # without a word before
+                    ended = what == "free"
+                    raise WayFailed(_told(content))
+        finally:
+            if not ended and not (waits and self._dismiss()):
+                self.stop()
+
+    def _dismiss(self) -> bool:
+        """End a child that waits at a checkpoint and keep the helper: to import the libraries again takes seconds."""
+        self._send("enough")
+        while self._link is not None:
+            what, _ = self._receive()
+            if what == "free":
+                return True
+        return False
+
+    def _send(self, message: Any) -> None:
+        assert self._link is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what follows is read from `_receive`
+            self._link.send(message)
+
+    def _receive(self) -> tuple[str, Any]:
+        assert self._link is not None
+        try:
+            received: tuple[str, Any] = self._link.recv()
+        except (EOFError, ConnectionResetError):
+            self.stop()
+            return "died", None
+        return received
+
+
+def _told(status: int | None) -> str:
+    by = f"by signal {status}" if status else "unexpectedly"
+    hint = ", most likely because memory ran out; use a smaller batch, shorter rows or a smaller model"
+    return f"The training process was ended {by}{hint if status in (None, 9) else ''}."
+
+
+_idle: list[Helper] = []
+
+
+def start() -> None:
+    """Have a helper ready soon: a training is planned."""
+    if not _idle:
+        _idle.append(_new())
+    _idle[-1].start()
+
+
+def train(errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
+    """Run a job in a child process; yields its checkpoints as `learn.train` would.
+
+    A training that is left open keeps its helper; another one meanwhile gets a helper of its own.
+
+    Raises:
+        WayFailed: the training failed, or the child died (most often because memory ran out).
+    """
+    helper = _idle.pop() if _idle else _new()
+    try:
+        yield from helper.train(errand, watch)
+    finally:
+        _idle.append(helper)
+
+
+def _new() -> Helper:
+    made = Helper()
+    atexit.register(made.stop)
+    return made
+
+
+# The helper's side
+
+
+class _Gone(BaseException):
+    """Nobody listens any more."""
+
+
+def serve(handle: int) -> None:
+    """Take errands from the link until the caller is gone."""
+    import torch
+
+
+    torch.set_num_threads(1)
+    link = Connection(handle)
+    models: dict[tuple[Path, str], Any] = {}
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        while True:
+            errand = link.recv()
+            if not isinstance(errand, Errand):
+                continue  # a word to a child that has died since
+            if not _forks():
+                _work(link, errand, models)
+                return
+            if _hold(errand, models, link):
+                _fork(link, errand, models)
+
+
+def _forks() -> bool:
+    from whichway.engine.model import load
+
+    return sys.platform == "linux" and load.device().type == "cpu"
+
+
+def _hold(errand: Errand, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
+    """Have the base model of this errand in memory, and only that."""
+    try:
+        if (errand.model, errand.revision) not in models:
+            models.clear()
+            models[errand.model, errand.revision] = _open(errand)
+    except Exception as error:
+        link.send(("error", _portable(error)))
+        link.send(("free", None))
+        return False
+    return True
+
+
+def _open(errand: Errand) -> Any:
+    from whichway.engine.model import decoder, load
+
+    model = load.load(errand.model, proved=errand.revision)
+    if not errand.trunk:
+        decoder.forget(model.module)
+    return model
+
+
+def _fork(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any]) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            _work(link, errand, models)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    link.send(("free", os.WTERMSIG(status) if os.WIFSIGNALED(status) else None))
+
+
+def _work(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any]) -> None:
+    """One job, in the child."""
+    logging.getLogger("whichway").addHandler(_Wire(link))
+    try:
+        if not models:
+            models[errand.model, errand.revision] = _open(errand)
+        _train(link, errand, next(iter(models.values())))
+    except (_Gone, EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:
+        link.send(("error", _portable(error)))
+        return
+    link.send(("done", None))
+
+
+def _train(link: Connection, errand: Errand, model: Any) -> None:
+    import torch
+
+    from whichway.engine.model import throughput
+    from whichway.engine.train import trainer
+
+    torch.set_num_threads(throughput.threads(errand.threads))
+    last = 0.0
+
+    def watch(now: Now) -> None:
+        nonlocal last
+        if time.perf_counter() - last < _EVERY:
+            return
+        last = time.perf_counter()
+        try:
+            link.send(("now", now))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise trainer.Stop from error
+
+    for adapter in trainer.train(model, errand.job, errand.folder, errand.adapter, watch):
+        link.send(("adapter", adapter))
+        if link.recv() != "go":
+            raise _Gone
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can cross: ours as they are, others as a `RuntimeError` with their traceback."""
+    if isinstance(error, WhichwayError):
+        return error
+    return RuntimeError(f"The training process failed.\n{''.join(traceback.format_exception(error))}")
+
+
+class _Wire(logging.Handler):
+    """Sends log lines to the caller."""
+
+    def __init__(self, link: Connection) -> None:
+        super().__init__()
+        self.link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line; whoever is gone is noticed elsewhere."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.link.send(("log", (record.levelno, "%s", record.getMessage())))

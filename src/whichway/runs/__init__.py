@@ -1,0 +1,1 @@
+"""The run folder: what writes it and what reads it."""

@@ -1,0 +1,295 @@
+"""The verdict from the run folder alone: plan, rows, candidates, status, records, ledger, curves, race.
+
+`run` ends with it, and `whichway verdict RUN` calls it again with another margin or volume; the same folder gives the
+same verdict, byte for byte. What it reads beside the files of `folder.py`:
+
+- `ways/<way>/status.json`: status, reason, kind, random, seconds_fit, usd_fit;
+- `curves.jsonl`, when learning curves were asked for: one line for each way, seed and size, `{"way", "seed", "n",
+"score",
+  "rows": [[example_id, score], ...]}`;
+- `race.json`, when dev rows were raced: `{"rounds", "evaluations", "full_evaluations", "dropped": [...]}`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whichway.contest.forgetting import read_forgetting
+from whichway.contest.format_sensitivity import spread_over_forms
+from whichway.contracts import Metric
+from whichway.errors import OptionError, UserError, did_you_mean
+from whichway.findings import Race
+from whichway.nouns import Candidate, Example, Record, Verdict, apart
+from whichway.runs.folder import (
+    read_candidates,
+    read_lines,
+    read_plan,
+    read_race,
+    read_records,
+    read_rows,
+    read_status,
+)
+from whichway.verdict.breakeven import Terms
+from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.decide import Arm, Side, decide
+from whichway.verdict.slices import RowFacts
+
+FEW = 12  # values of an input column that is cut into slices unasked
+SHORT = 60  # characters of such a value
+
+Checks = Callable[[Example, str], Mapping[str, float]]  # an answer's checks by name: 1 passed, 0 not
+Answers = Mapping[tuple[str, str], Sequence[Record]]  # (candidate, example) -> test records by repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A run folder as the verdict sees it."""
+
+    plan: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    side: Side
+
+    def verdict(
+        self,
+        margin: float | None = None,
+        volume: float | None = None,
+        confidence: float | None = None,
+        terms: Terms | None = None,
+    ) -> Verdict:
+        """Decide, with the plan's numbers where none is given."""
+        asked = self.plan["volume"] if volume is None else volume
+        side = self.side if terms is None else replace(self.side, terms=terms)
+        return decide(
+            self.arms,
+            margin=self.plan["margin"] if margin is None else margin,
+            confidence=self.plan["confidence"] if confidence is None else confidence,
+            volume=asked,
+            warnings=tuple(self.plan["warnings"]),
+            side=side,
+        )
+
+
+def recount(
+    folder: Path, metric: Metric, columns: Sequence[str] | None = None, checks: Checks | None = None
+) -> Counted:
+    """Read a run folder whose ways have all crossed the test split.
+
+    Args:
+        folder: of the run.
+        metric: of its plan; scores are taken from the records, the metric only reads labels for macro-F1.
+        columns: input columns to slice by; None: those with few values.
+        checks: those of the plan, where it has any.
+
+    Raises:
+        UserError: the folder holds no run, or a file in it is damaged.
+        OptionError: a column that the input does not have.
+    """
+    plan = read_plan(folder)
+    rows = read_rows(folder)
+    test = [row for row in rows if row["split"] == "test"]
+    records = read_records(folder)
+    answers = _answers(records)
+    candidates = read_candidates(folder)
+    calls = _test_calls(folder)
+    arms = [
+        arm
+        for way in plan["ways"]
+        if (arm := _arm(folder, way, plan, test, answers, candidates, calls.get(way), metric, checks)) is not None
+    ]
+    side = Side(
+        rows=_row_facts(test, plan, columns),
+        dev_rows=sum(row["split"] == "dev" for row in rows),
+        runs=tuple(curve_runs(folder / "curves.jsonl")),
+        race=_race(folder),
+        models=_models(plan),
+        forgetting=read_forgetting(folder),
+        repeats=int(plan.get("repeats") or 1),
+        formats=spread_over_forms(plan["ways"], candidates, records),
+        judged=tuple(read_lines(folder / "judgements.jsonl")),
+    )
+    return Counted(plan, tuple(arms), side)
+
+
+def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Short names of several models, the one that was named first in front; the file sorts them."""
+    models = plan.get("models", {})
+    return tuple(sorted(models, key=lambda name: (models[name]["model"] != plan["model"], name)))
+
+
+def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    seen = set()
+    for record in sorted((r for r in records if r.split == "test"), key=lambda r: r.repeat):
+        key = (record.candidate, record.example, record.repeat)
+        if key not in seen:
+            seen.add(key)
+            found[record.candidate, record.example].append(record)
+    return found
+
+
+def _arm(
+    folder: Path,
+    way: str,
+    plan: Mapping[str, Any],
+    test: Sequence[Mapping[str, Any]],
+    answers: Answers,
+    candidates: Mapping[str, tuple[Candidate, dict[str, Any]]],
+    calls: float | None,
+    metric: Metric,
+    checks: Checks | None,
+) -> Arm | None:
+    """One way; None when it was not tried yet."""
+    status = read_status(folder, way)
+    if status is None:
+        return None
+    lines = list(read_lines(folder / "ways" / way / "candidates.jsonl"))
+    finalists = sorted((line for line in lines if line["finalist"]), key=lambda line: int(line["candidate"]["seed"]))
+    known = [line["dev_score"] for line in finalists]
+    devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
+    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
+    kept = [] if status["status"] == "failed" else finalists
+    runs = [[answers.get((line["id"], row["id"]), ()) for row in test] for line in kept]
+    reason = status["reason"]
+    if any(not records for run in runs for records in run):
+        raise UserError(
+            f"{folder}: {way} has not answered every test row yet. Run the same `whichway run` command again to finish."
+        )
+    shape, macro = (len(runs), len(test)), metric.aggregate == "macro_f1"
+    gold, said = _codes(test, runs, metric) if macro else (None, None)
+    flat = [record for run in runs for records in run for record in records]
+    seconds, usd = _fit(status, lines)
+    repeats = min((len(records) for run in runs for records in run), default=1)
+    writes = bool(kept) and all(candidates[line["id"]][0].decoding.mode == "generate" for line in kept)
+    every = np.array([[[r.score or 0.0 for r in records[:repeats]] for records in run] for run in runs], dtype=float)
+    every = every.reshape(*shape, repeats)
+    return Arm(
+        way=way,
+        model=apart(way)[1],
+        kind=status["kind"],
+        random=bool(status.get("random", len({line["candidate"]["seed"] for line in lines}) > 1)),
+        scores=every.mean(axis=2),
+        targets=gold,
+        answers=said,
+        groups=tuple(row["group"] or row["id"] for row in test) if any(row["group"] for row in test) else None,
+        aggregate=metric.aggregate,
+        candidates=tuple(line["id"] for line in finalists),
+        dev_scores=devs,
+        dev_rows=next((line.get("dev_rows") for line in finalists), None),
+        note=candidates[finalists[best]["id"]][0].note if finalists else "",
+        unparsed=_mean([float(r.outcome != "ok") for r in flat]),
+        seconds_fit=seconds,
+        usd_fit=usd,
+        seconds_per_row=_mean([r.seconds for r in flat]),
+        usd_per_1000=1000 * _mean([r.usd for r in flat]),
+        tokens_in=_mean([r.tokens_in for r in flat]),
+        tokens_cached=_mean([r.tokens_cached for r in flat]),
+        tokens_out=_mean([r.tokens_out for r in flat]),
+        repeats=every if repeats > 1 else None,
+        row_usd=np.array([[_mean([r.usd for r in records]) for records in run] for run in runs]).reshape(shape),
+        row_tokens=np.array([[_tokens(records) for records in run] for run in runs]).reshape(*shape, 3),
+        labels_used=_labels_used(status["kind"], plan, [candidates[line["id"]][0] for line in finalists]),
+        tried=max(Counter(int(line["candidate"]["seed"]) for line in lines).values(), default=0),
+        crossings=None if calls is None or not test else calls / (len(test) * repeats),
+        status=status["status"],
+        reason=reason,
+        texts=_texts(runs) if writes else (),
+        draws=writes and any(candidates[line["id"]][0].decoding.draws for line in kept),
+        checks=_checks(checks, test, runs) if checks else (),
+    )
+
+
+def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    return tuple(tuple(tuple(r.text for r in records) for records in run) for run in runs)
+
+
+def _checks(
+    checks: Checks, test: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[Sequence[Record]]]
+) -> tuple[tuple[str, float], ...]:
+    """Share of answers that pass each check."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for row, records in zip(test, run, strict=True):
+            example = Example(row["input"], row["target"])
+            for record in records:
+                for name, passed in checks(example, record.text).items():
+                    found[name].append(passed)
+    return tuple((name, _mean(passed)) for name, passed in found.items())
+
+
+def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """What the way spent before test; a folder of an older version has it only up to its last candidate."""
+    seconds = status.get("seconds_fit", max((line["seconds_fit"] for line in lines), default=0.0))
+    usd = status.get("usd_fit", max((line["usd_fit"] for line in lines), default=0.0))
+    return float(seconds), float(usd)
+
+
+def _labels_used(kind: str, plan: Mapping[str, Any], finalists: Sequence[Candidate]) -> int:
+    """Labelled rows a way needs: all of train where it trains, its shots and their pool where it prompts."""
+    if kind != "prompt":
+        return int(plan["rows"].get("train", 0))
+    return max((len(c.prompt.shots) + len(c.prompt.pool) for c in finalists), default=0)
+
+
+def _tokens(records: Sequence[Record]) -> list[float]:
+    return [_mean([getattr(r, name) for r in records]) for name in ("tokens_in", "tokens_cached", "tokens_out")]
+
+
+def _codes(test: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
+    """Targets (n,) and first answers (S, n) as integer codes; -1 for an answer that was not read or is no target."""
+    gold = [metric.normal(row["target"]) for row in test]
+    code = {label: i for i, label in enumerate(sorted(set(gold)))}
+    said = [[code.get(metric.normal(r[0].text), -1) if r[0].outcome == "ok" else -1 for r in run] for run in runs]
+    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(test))
+
+
+def _test_calls(folder: Path) -> dict[str, float]:
+    """Way -> answers to test rows, from the ledger."""
+    found: Counter[str] = Counter()
+    for line in read_lines(folder / "ledger.jsonl"):
+        if line["what"] == "test":
+            found[line["who"]] += line["calls"]
+    return {who: float(calls) for who, calls in found.items()}
+
+
+def _row_facts(test: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
+    names = sorted({name for row in test for name in row["input"]})
+    for name in columns or ():
+        if name not in names:
+            raise OptionError(f"the input has no column '{name}' to slice by.{did_you_mean(name, names)}")
+    cells = {name: tuple(row["input"].get(name, "") for row in test) for name in names}
+    few = [name for name in names if 2 <= len(set(cells[name])) <= FEW and max(map(len, cells[name])) <= SHORT]
+    return RowFacts(
+        ids=tuple(row["id"] for row in test),
+        targets=tuple(row["target"] for row in test) if plan["labels"] else (),
+        lengths=tuple(len(row["text"]) for row in test),
+        columns={name: cells[name] for name in (few if columns is None else columns)},
+    )
+
+
+def curve_runs(path: Path) -> list[CurveRun]:
+    """The points of a curves.jsonl; none when it does not exist."""
+    return [_curve_run(line) for line in read_lines(path)]
+
+
+def _curve_run(line: Mapping[str, Any]) -> CurveRun:
+    rows = tuple((str(example), float(score)) for example, score in line.get("rows", ()))
+    return CurveRun(line["way"], int(line["seed"]), int(line["n"]), float(line["score"]), rows)
+
+
+def _race(folder: Path) -> Race | None:
+    facts = read_race(folder)
+    if facts is None:
+        return None
+    return Race(
+        int(facts["rounds"]), int(facts["evaluations"]), int(facts["full_evaluations"]), len(facts["dropped"])
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

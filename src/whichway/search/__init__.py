@@ -1,0 +1,1 @@
+"""The prompt optimiser: edits, the choice among them, guards."""

@@ -1,0 +1,34 @@
+"""Ideas for another prompt: pure functions of a prompt, the evidence of training rows and a seeded generator.
+
+One idea per file, none of which needs a model; a new one is a new file with `WEIGHT` and `propose`, which gives a
+proposal, or None when it has nothing to say. No idea changes a protected slot (`prompts.guards` checks again, whoever
+made the prompt).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import random
+from functools import cache
+from typing import Protocol, cast
+
+from whichway.nouns import Prompt
+from whichway.search.context import Evidence, Proposal
+
+
+class Idea(Protocol):
+    """A file of this folder."""
+
+    WEIGHT: float  # how often it is drawn at first, beside the others
+
+    def propose(self, prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+        """Another prompt, or None."""
+        ...
+
+
+@cache
+def ideas() -> dict[str, Idea]:
+    """All ideas by name."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return {name: cast(Idea, importlib.import_module(f"{__name__}.{name}")) for name in names}

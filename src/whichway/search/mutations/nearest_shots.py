@@ -1,0 +1,25 @@
+"""For each row the most similar training rows as shots."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from whichway.nouns import Prompt, Shot
+from whichway.search.context import Evidence, Proposal, short
+
+WEIGHT = 2.0
+COUNTS = (4, 8, 12)
+LONGEST = 240  # characters of a shot
+MOST = 2000  # shots in a pool
+
+
+def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+    """Another number of nearest shots; the fixed shots go."""
+    counts = [count for count in COUNTS if count != prompt.nearest]
+    rows = short(evidence.rows, LONGEST)
+    if {"shots", "pool", "nearest"} & set(prompt.protected) or len(rows) < 2 * COUNTS[0]:
+        return None
+    count = rng.choice(counts)
+    pool = prompt.pool or tuple(Shot(e.text, e.target) for e in rows[:MOST])
+    return Proposal(replace(prompt, shots=(), pool=pool, nearest=count), f"the {count} nearest shots")

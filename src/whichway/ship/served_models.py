@@ -1,0 +1,73 @@
+"""What a server offers: every finalist of a run behind a model id, and the base as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from whichway.errors import UserError
+from whichway.nouns import Candidate, Weights
+from whichway.runs.folder import read_candidates, read_verdict
+from whichway.ship.source import Source, pick
+
+BASE = "base"
+WINNER = "winner"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one model id stands for. Without a candidate it is the base, which answers the client's own messages."""
+
+    weights: Weights
+    adapter: Path | None = None
+    candidate: Candidate | None = None
+    labels: tuple[str, ...] = ()  # of the task; empty for free text
+    fields: tuple[str, ...] = ()  # names of a row's input fields
+
+
+def of_run(run: Path) -> dict[str, Offer]:
+    """Model id -> offer: `winner`, each way's name (its finalist that is best on dev), each finalist's id, `base`.
+
+    Raises:
+        UserError: no finished run, or nothing in it can be served.
+    """
+    verdict, found = read_verdict(run), read_candidates(run)
+    offers: dict[str, Offer] = {}
+    if verdict.candidate in found:
+        offers[WINNER] = _offer(pick(run))
+    for standing in verdict.standings:
+        finalists = [key for key in standing.candidates if key in found]
+        if finalists:
+            offers[standing.way] = _offer(pick(run, way=standing.way))
+        offers |= {key: _offer(pick(run, candidate=key)) for key in finalists}
+    trial = _base(candidate for candidate, _ in found.values())
+    if trial is not None:
+        offers[BASE] = Offer(trial)
+    if not offers:
+        raise UserError(f"{run}: no way gave a candidate, so there is nothing to serve.")
+    return offers
+
+
+def of_model(weights: Weights) -> dict[str, Offer]:
+    """A model without a run: the base alone."""
+    return {BASE: Offer(weights)}
+
+
+def _offer(source: Source) -> Offer:
+    labels = source.labels if source.candidate.decoding.mode == "choose" else ()
+    return Offer(source.candidate.weights, source.adapter, source.candidate, labels, source.fields)
+
+
+def _base(candidates: Iterable[Candidate]) -> Weights | None:
+    """The model under trial, from any candidate that stands on it."""
+    all_weights = (candidate.weights for candidate in candidates)
+    found = next((weights for weights in all_weights if weights.backend != "classical"), None)
+    return None if found is None else Weights(found.backend, found.base, found.revision)
+
+
+def names(offers: Mapping[str, Offer]) -> Iterator[tuple[str, str]]:
+    """Model id and what it is, in a few words."""
+    for name, offer in offers.items():
+        told = offer.candidate.way if offer.candidate else "the model without a prompt of ours"
+        yield name, told

@@ -1,0 +1,188 @@
+"""What argues for another choice, and what would decide where nothing is decided. Each sentence keeps its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from whichway.findings import BreakEven, Sentence
+from whichway.verdict import stats
+from whichway.verdict.explain.explanation import one_seed
+from whichway.verdict.explain.inputs import Facts
+from whichway.verdict.explain.numbers import Said, count, listed, percent, points, points_up, signed, usd, whole
+from whichway.verdict.rule import Ruling
+
+LARGEST_MARGIN = 0.10  # a difference that somebody could mean by "does not matter", unless the task's own is larger
+SLICES = 3  # slice notes said aloud; all stand in the verdict
+
+
+def dissent(facts: Facts) -> tuple[Sentence, ...]:
+    """What would argue for another choice: volume, a larger margin, a slice, seeds."""
+    ruling = facts.ruling
+    if ruling is None:
+        return ()
+    return (
+        *volume_dissent(facts),
+        *margin_dissent(facts, ruling),
+        *slice_dissent(facts),
+        *seed_dissent(facts, ruling),
+    )
+
+
+def volume_dissent(facts: Facts) -> Iterator[Sentence]:
+    """From which volume on the order of cost of the best prompt and fine-tune flips."""
+    found = facts.break_even
+    if found is None:
+        return
+    said = Said()
+    days = said("days", found.days, whole)
+    wrong = said("wrong_answer_usd", found.wrong_answer_usd, usd)
+    priced = f", a wrong answer at {wrong}" if found.wrong_answer_usd else ""
+    if found.answer == "break-even" and found.requests is not None and found.requests < 1:
+        yield said.sentence(
+            f"Cost over {days} days{priced}: {found.above} is cheaper than {found.below} from the first request on."
+        )
+    elif found.answer == "break-even" and found.per_day is not None:
+        yield said.sentence(
+            f"Cost over {days} days{priced}: {found.below} is cheaper than {found.above} up to about "
+            f"{said('per_day', found.per_day, count)} requests a day{around(said, found)}, {found.above} above that."
+        )
+    elif found.answer == "undecided":
+        never = said("p_never", found.p_never, percent)
+        yield said.sentence(
+            f"Cost over {days} days{priced}: it is open whether {found.above} ever becomes cheaper than {found.below}; "
+            f"in {never} of resamples of the test rows it does not, at any volume."
+        )
+    elif (found.fixed_first, found.unit_first) != (found.fixed_second, found.unit_second):
+        low, high = (found.second, found.first) if found.answer == "dominates" else (found.first, found.second)
+        yield Sentence(f"Volume does not change the order of cost: {low} is cheaper than {high} at every volume.")
+
+
+def around(said: Said, found: BreakEven) -> str:
+    """The interval of the break-even, where there is one."""
+    if found.per_day_low is None or found.per_day_low == found.per_day_high:
+        return ""
+    low = said("per_day_low", found.per_day_low, count)
+    if found.per_day_high is None:
+        return f" (90 %: {low} to never)"
+    return f" (90 %: {low} to {said('per_day_high', found.per_day_high, count)})"
+
+
+def margin_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What a larger margin would change, as long as somebody could mean it: another choice, or a decision."""
+    most = max(LARGEST_MARGIN, 2 * facts.margin)
+    found = {i: margin_needed(facts, i) for i in range(ruling.choice + 1)}
+    needs = {i: need if need is not None and need <= most else None for i, need in found.items()}
+    cheaper = [(need, i) for i, need in needs.items() if i < ruling.choice and need is not None]
+    if cheaper:
+        said, (need, i) = Said(), min(cheaper)
+        least = said("need", need, points_up)
+        yield said.sentence(f"With a margin above {least}, the cheaper {facts.way(i)} would do.")
+    own = needs[ruling.choice]
+    if not ruling.decided and own is not None and own > facts.margin:
+        said, name = Said(), facts.way(ruling.choice)
+        need_text = said("need", own, points_up)
+        yield said.sentence(f"With a margin above {need_text}, {name} would be good enough against every other way.")
+
+
+def margin_needed(facts: Facts, i: int) -> float | None:
+    """The margin above which arm `i` is non-inferior to every other."""
+    lows = [facts.ahead(i, j).low for j in range(len(facts.table.arms)) if j != i]
+    known = [low for low in lows if low is not None]
+    return -min(known) if known and len(known) == len(lows) else None
+
+
+def slice_dissent(facts: Facts) -> Iterator[Sentence]:
+    """Parts of the test rows on which the choice is shown worse than another way, the largest loss first."""
+    bad = sorted((s for s in facts.slices if s.worse), key=lambda s: (s.difference, s.by, s.value))
+    for found in bad[:SLICES]:
+        said, choice = Said(), facts.way(facts.ruling.choice) if facts.ruling else ""
+        rows, own = said("rows", found.rows, whole), said("score", found.score, percent)
+        other, p = said("rival", found.rival_score, percent), said("p_holm", found.p_holm or 0.0, probability)
+        yield said.sentence(
+            f"On the {rows} rows with {found.by} “{found.value}”, {choice} has {own} and {found.rival} {other} "
+            f"(p = {p}, corrected for all slices): consider {found.rival} there."
+        )
+
+
+def probability(x: float) -> str:
+    """A p-value."""
+    return f"{x:.2g}"
+
+
+def seed_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """Ways in question whose seeds differ by more than what matters."""
+    for k in sorted({ruling.choice, *ruling.open, *(facts.champions() or ())}):
+        line = facts.line(k)
+        if line.seed_sd is not None and line.seed_sd > max(facts.margin, 0.01):
+            said = Said()
+            sd, seeds = said("seed_sd", line.seed_sd, points), said("seeds", line.seeds, whole)
+            yield said.sentence(
+                f"{line.way} varies by ±{sd} from seed to seed: the score is the mean of {seeds} seeds, and one more "
+                f"{'search' if line.kind == 'prompt' else 'training'} may land that far from it."
+            )
+
+
+# --- what would decide
+
+
+def would_decide(facts: Facts) -> tuple[Sentence, ...]:
+    """For each open comparison: more test rows, or more seeds; and seeds where none were compared."""
+    ruling = facts.ruling
+    if ruling is None:
+        return (Sentence("At least one way that does not fail; see the reasons above."),)
+    if len(facts.table.arms) == 1:
+        return (Sentence("A second way to compare with."),)
+    if facts.table.clusters < 2:
+        return (Sentence("At least 2 independent test rows; differences of about 10 points need 100 to 200."),)
+    lines = [more(facts, ruling, j) for j in (*ruling.open, *(ruling.siblings if not ruling.decided else ()))]
+    unknown = [facts.way(k) for k in one_seed(facts) if k in {ruling.choice, *ruling.open}]
+    if unknown and not ruling.decided:
+        lines.append(Sentence(f"At least 3 seeds for {listed(unknown)}: the noise between seeds is not measured."))
+    return (*lines, *more_labels(facts))
+
+
+def more_labels(facts: Facts) -> Iterator[Sentence]:
+    """The size of training set that would tell more about a crossover that is open."""
+    for cross in facts.crossovers:
+        if cross.next_n is not None:
+            said = Said()
+            size = said("next_n", cross.next_n, whole)
+            pair = f"{cross.second} and {cross.first}"
+            yield said.sentence(f"A run with {size} training rows would tell more about {pair}.")
+
+
+def more(facts: Facts, ruling: Ruling, j: int) -> Sentence:
+    """What would settle the choice against one arm, if the gap stays as it looks."""
+    found = facts.ahead(j, ruling.choice)
+    between = f"between {facts.way(ruling.choice)} and {facts.way(j)}"
+    aim = max(abs(found.value), facts.margin - found.value if j > ruling.choice else facts.margin)
+    level = 1 - (1 - facts.table.confidence) / (len(facts.table.arms) - 1)
+    omega2 = (found.row_variance or 0.0) * facts.table.n
+    if found.seed_variance > (found.row_variance or 0.0):
+        return more_seeds(facts, ruling, j, aim, level, between)
+    needed = stats.rows_needed(aim, omega2, seed_part=found.seed_variance, confidence=level) if aim > 0 else None
+    if needed is None:
+        return Sentence(
+            f"No number of test rows alone decides {between} at this margin: accept a larger one, or add seeds."
+        )
+    if needed <= facts.table.n:
+        return Sentence(f"{between[0].upper()}{between[1:]} it is close: a few more test rows may decide.")
+    said = Said()
+    rows, near = said("rows", needed - facts.table.n, count), said("gap", found.value, signed)
+    return said.sentence(f"About {rows} more test rows would decide {between}, if the gap stays near {near} points.")
+
+
+def more_seeds(facts: Facts, ruling: Ruling, j: int, aim: float, level: float, between: str) -> Sentence:
+    """Seeds that would settle it where seed noise is larger than row noise: half of what the aim allows."""
+    said, found = Said(), facts.ahead(j, ruling.choice)
+    seeds = max(facts.line(k).seeds for k in (ruling.choice, j))
+    z2 = (stats.z_value(level) + stats.z_value(0.6)) ** 2
+    wanted = math.ceil(seeds * max(2.0, 2 * z2 * found.seed_variance / aim**2)) if aim > 0 else 2 * seeds
+    many, now = said("seeds_wanted", wanted, count), said("seeds", seeds, whole)
+    blur = said("seed_error", math.sqrt(found.seed_variance), points)
+    rows = said("row_error", math.sqrt(found.row_variance or 0.0), points)
+    return said.sentence(
+        f"About {many} seeds instead of {now} would decide {between}: seeds blur the gap by ±{blur}, test rows by "
+        f"±{rows}."
+    )

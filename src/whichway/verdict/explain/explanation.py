@@ -1,0 +1,335 @@
+"""The verdict in plain words: headline and reasons. Each sentence keeps the numbers that it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from whichway.findings import Sentence
+from whichway.verdict.explain.inputs import Facts, gap, scored
+from whichway.verdict.explain.judge_text import judged
+from whichway.verdict.explain.numbers import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.rule import Answer, Ruling
+
+LABELS: dict[Answer, str] = {
+    "prompt": "Prompt",
+    "fine-tune": "Fine-tune",
+    "both": "Both",
+    "baseline is enough": "Baseline is enough",
+    "equivalent, take the cheaper": "Equivalent, take the cheaper",
+    "undecided": "Undecided",
+}
+PLAIN_NAMES = {"base_tfidf": "a word-count classifier", "base_majority": "always giving the most frequent label"}
+
+
+# --- headline
+
+
+def headline(facts: Facts, answer: Answer) -> Sentence:
+    """The verdict in one or two sentences."""
+    said, ruling = Said(), facts.ruling
+    if ruling is None:
+        return said.sentence("Undecided: no way gave a result on the test rows.")
+    if answer == "undecided":
+        return said.sentence(f"Undecided: {undecided(said, facts, ruling)}{between_kinds(facts, ruling)}")
+    choice = facts.line(ruling.choice)
+    start = f"{LABELS[answer]}: take {choice.way}, {scored(said, choice)}."
+    if answer == "equivalent, take the cheaper":
+        names = listed([facts.way(j) for j in ruling.equal])
+        verb = "is" if len(ruling.equal) == 1 else "are"
+        within = said("margin", facts.margin, points)
+        return said.sentence(f"{start} {names} {verb} within ±{within} of it and cheaper in no case.")
+    return said.sentence(f"{start} {grounds(said, facts, ruling)}{between_kinds(facts, ruling)}")
+
+
+def between_kinds(facts: Facts, ruling: Ruling) -> str:
+    """A last sentence where a baseline is taken but prompt or fine-tune was asked: which of them is ahead."""
+    best = facts.champions()
+    if best is None or facts.line(ruling.choice).kind != "baseline":
+        return ""
+    return f" Of prompting and fine-tuning, {leader(facts, *best)}."
+
+
+def leader(facts: Facts, prompt: int, tuned: int) -> str:
+    """Which of the best prompt and the best fine-tune is shown ahead; one comparison, so at the full level."""
+    found = facts.ahead(tuned, prompt)
+    if found.p is None or found.p > 1 - facts.table.confidence or found.value == 0:
+        return "neither is shown ahead"
+    return "fine-tuning is ahead" if found.value > 0 else "prompting is ahead"
+
+
+def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
+    """Why a decided choice stands, without numbers of single arms."""
+    parts = []
+    margin = said("margin", facts.margin, points)
+    if ruling.choice > 0:
+        parts.append("every cheaper way is shown worse")
+    kinds = [arm.kind for arm in facts.table.arms]
+    same = len(set(kinds)) == 1
+    if any(same or kind != kinds[ruling.choice] for kind in kinds[ruling.choice + 1 :]):
+        other = "" if same else " of another kind"
+        parts.append(f"no dearer way{other} is better by {margin} or more")
+    text = " and ".join(parts) or "no other way is better by more than the margin"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def undecided(said: Said, facts: Facts, ruling: Ruling) -> str:
+    """What to do meanwhile, and what stands against it."""
+    choice = facts.line(ruling.choice)
+    score = scored(said, choice)
+    if len(facts.table.arms) == 1:
+        return f"only {choice.way} competed, {score}; there is nothing to compare it with."
+    use = f"use {choice.way}, {score}, for now."
+    if facts.table.clusters < 2:
+        return f"{use} It is the cheapest; with fewer than two independent test rows nothing can be compared."
+    rival = min(ruling.open, key=lambda j: facts.ahead(ruling.choice, j).low or 0.0)
+    costs = facts.cost(rival, ruling.choice)
+    if rival < ruling.choice:
+        return f"{use} {facts.way(rival)} {costs} and is not shown worse than it."
+    most = said("rival.most", -(facts.ahead(ruling.choice, rival).low or 0.0), points_up)
+    return f"{use} {facts.way(rival)} {costs} and is not shown better, but may be by up to {most}."
+
+
+# --- reasons
+
+
+def reasons(facts: Facts) -> tuple[Sentence, ...]:
+    """Why, with numbers: score, rivals, the question of kinds, cost, what was uncertain, what failed."""
+    ruling = facts.ruling
+    failed = tuple(
+        Sentence(f"{line.way} failed and does not compete: {line.reason or 'no reason was given'}.")
+        for line in facts.standings
+        if line.status == "failed"
+    )
+    if ruling is None:
+        return failed
+    return (
+        choice_score(facts, ruling),
+        *(rival(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
+        *prompt_or_tune(facts),
+        *which_model(facts),
+        *no_model(facts, ruling),
+        *costs(facts, ruling),
+        *equals(facts, ruling),
+        *worth(facts),
+        *forgot(facts, ruling),
+        *spreads(facts),
+        *formats(facts),
+        *judged(facts),
+        *winners_curse(facts, ruling),
+        *saved(facts),
+        *unread(facts),
+        *failed,
+    )
+
+
+def choice_score(facts: Facts, ruling: Ruling) -> Sentence:
+    """The choice's own score."""
+    said, line = Said(), facts.line(ruling.choice)
+    seeds = f", as the mean of {said('seeds', line.seeds, whole)} seeds" if line.seeds > 1 else ""
+    rows = said("rows", line.rows, whole)
+    return said.sentence(f"{line.way} scores {scored(said, line)} on {rows} test rows{seeds}.")
+
+
+def rival(facts: Facts, ruling: Ruling, j: int) -> Sentence:
+    """How one other arm stands against the choice."""
+    said, found = Said(), facts.ahead(j, ruling.choice)
+    cheaper = j < ruling.choice
+    cost = facts.cost(j, ruling.choice)
+    if j in ruling.worse:
+        says = "but is shown worse" if cheaper else "and is shown worse"
+    elif j in ruling.held and not cheaper:
+        says = f"and is not better by {said('margin', facts.margin, points)} or more"
+    elif j not in ruling.standing and cheaper:
+        says = "but is shown worse than another way"
+    elif found.p is None:
+        says = "and cannot be compared on so few rows"
+    else:
+        says = "and is neither shown better nor held within the margin"
+    return said.sentence(f"{facts.way(j)} {cost} {says}: {gap(said, found)} against {facts.way(ruling.choice)}.")
+
+
+def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
+    """The question of the house, whichever way is chosen."""
+    best = facts.champions()
+    if best is None:
+        return
+    prompt, tuned = best
+    said, found = Said(), facts.ahead(tuned, prompt)
+    a, b = facts.line(prompt), facts.line(tuned)
+    chosen = "on dev" if None not in (a.dev_score, b.dev_score) else "by score"
+    yield said.sentence(
+        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(said, a)}, {b.way} "
+        f"{scored(said, b)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = {gap(said, found)}."
+    )
+
+
+def which_model(facts: Facts) -> Iterator[Sentence]:
+    """Whether to change the model, where several compete: the best way on each, against the best of the first."""
+    found = facts.champions_by_model()
+    if len(found) < 2:
+        return
+    said, first = Said(), found[0]
+    told = listed([f"{facts.way(k)} {scored(said, facts.line(k))}" for k in found])
+    gaps = [_change(said, facts, first, k) for k in found[1:]]
+    yield said.sentence(f"Which model? The best way on each, on test: {told}; {'; '.join(gaps)}.")
+
+
+def _change(said: Said, facts: Facts, first: int, k: int) -> str:
+    one, two = (facts.table.arms[i].model for i in (first, k))
+    moved, shown = facts.ahead(k, first), facts.way(k)
+    open_ = moved.p is None or moved.p > 1 - facts.table.confidence or moved.value == 0
+    word = "is not shown to change anything" if open_ else "pays" if moved.value > 0 else "does not pay"
+    gained = gap(said, moved, f"{shown}.gap")
+    return f"changing the model from {one} to {two} {word}, {shown} − {facts.way(first)} = {gained}"
+
+
+def no_model(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """Whether a language model is needed at all."""
+    said, line = Said(), facts.line(ruling.choice)
+    if line.kind != "baseline" or len(facts.table.arms) == 1:
+        return
+    name = PLAIN_NAMES.get(line.way, f"a baseline ({line.way})")
+    if ruling.decided:
+        within = said("margin", facts.margin, points)
+        told = f"is as good or better, within {within}: no language model is needed."
+        yield said.sentence(f"{name[0].upper()}{name[1:]} {told}")
+    else:
+        yield said.sentence(f"No language model is shown better than {name}: whether one is needed is open.")
+
+
+def costs(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What the choice and the best prompt and fine-tune cost."""
+    for k in sorted({ruling.choice, ruling.best, *(facts.champions() or ())}):
+        said, line = Said(), facts.line(k)
+        unit, fit = said("usd_per_1000", line.usd_per_1000, usd), said("usd_fit", line.usd_fit, usd)
+        took, total = said("seconds_fit", line.seconds_fit, seconds), said("usd_total", line.usd_total, usd)
+        volume = said("volume", facts.volume, whole)
+        yield said.sentence(
+            f"{line.way} costs {unit} per 1,000 requests after {took} of fitting ({fit}): {total} with 30 days at "
+            f"{volume} requests a day."
+        )
+
+
+def equals(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """The set not shown worse than the best."""
+    names = [line.way for line in facts.standings if line.not_worse]
+    if len(names) > 1:
+        yield Sentence(f"Not shown worse than the best, {facts.way(ruling.best)}: {listed(names)}.")
+
+
+def worth(facts: Facts) -> Iterator[Sentence]:
+    """How many labels a prompt is worth, and from where on fine-tuning overtakes, where curves were measured."""
+    for cross in facts.crossovers:
+        values = {
+            name: value
+            for name, value in (
+                ("low", cross.low), ("high", cross.high), ("largest", cross.largest), ("advantage", cross.advantage),
+                ("advantage_low", cross.advantage_low), ("advantage_high", cross.advantage_high),
+            )
+            if value is not None
+        }  # fmt: skip
+        yield Sentence(cross.text, values)
+
+
+def forgot(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What the choice and the best fine-tune lost on general text."""
+    ways = {facts.way(k) for k in (ruling.choice, *(facts.champions() or ()))}
+    said, parts = Said(), []
+    for found in facts.forgetting:
+        if found.way not in ways or found.before is None or found.after is None:
+            continue
+        moved = found.after - found.before
+        before, after = said(f"{found.way}.before", found.before, nats), said(f"{found.way}.after", found.after, nats)
+        word = "more" if moved >= 0 else "less"
+        parts.append(f"{found.way} {before} to {after} nats a token ({said(f'{found.way}.moved', moved, nats)} {word})")
+    if parts:
+        yield said.sentence(f"Forgetting: loss on general text went from {listed(parts).replace(' and ', '; ')}.")
+
+
+def spreads(facts: Facts) -> Iterator[Sentence]:
+    """Outcome variability: what decoding and seeds do to each way's score, which more rows do not shrink."""
+    said, parts = Said(), []
+    for found in facts.spreads:
+        noise = []
+        if found.one_decoding is not None:
+            noise.append(f"±{said(f'{found.way}.decoding', found.one_decoding, points)} from decoding")
+        sd = next(line.seed_sd for line in facts.standings if line.way == found.way)
+        if sd is not None:
+            seeds = said(f"{found.way}.seeds", found.seeds, whole)
+            noise.append(f"±{said(f'{found.way}.seed_sd', sd, points)} between {seeds} seeds")
+        if noise:
+            parts.append(f"{found.way} {' and '.join(noise)}")
+    if parts:
+        yield said.sentence(f"Outcome variability: {', '.join(parts)}.")
+
+
+def formats(facts: Facts) -> Iterator[Sentence]:
+    """What the form of the prompt alone does to the dev score."""
+    for found in facts.formats:
+        said = Said()
+        low, high = said("low", found.low, percent), said("high", found.high, percent)
+        forms, rows = said("forms", found.forms, whole), said("rows", found.rows, whole)
+        luck = f"; the luck of the rows alone gives {said('luck_sd', found.luck_sd, points)}"
+        yield said.sentence(
+            f"Form alone moves {found.way} between {low} ({found.worst}) and {high} ({found.best}): {forms} forms of "
+            f"the same words on the same {rows} dev rows, standard deviation {said('sd', found.sd, points)}{luck}."
+        )
+
+
+def winners_curse(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """Dev beside test, for the choice."""
+    line = facts.line(ruling.choice)
+    if line.dev_score is None or line.score is None:
+        return
+    said, lost = Said(), line.dev_score - line.score
+    dev, test = said("dev", line.dev_score, percent), said("test", line.score, percent)
+    less = said("lost", lost, signed)
+    name = "the winner's curse of selection on dev, or chance" if lost > 0 else "no sign of a winner's curse"
+    found = next((s for s in facts.selections if s.way == line.way and s.expected is not None and s.tried > 1), None)
+    best = ""
+    if found is not None and found.expected is not None:
+        tried, rows = said("tried", found.tried, whole), said("dev_rows", found.dev_rows, whole)
+        best = f" Picking the best of {tried} equal candidates on {rows} dev rows alone flatters by "
+        best += f"{said('expected', found.expected, points)}."
+    yield said.sentence(
+        f"{line.way} had {dev} on dev and has {test} on test: dev − test = {less} points, {name}.{best}"
+    )
+
+
+def saved(facts: Facts) -> Iterator[Sentence]:
+    """What racing saved."""
+    race = facts.race
+    if race is None or race.evaluations >= race.full_evaluations:
+        return
+    said = Said()
+    share = said("saved", 1 - race.evaluations / race.full_evaluations, percent)
+    asked, full = said("evaluations", race.evaluations, whole), said("full", race.full_evaluations, whole)
+    dropped = said("dropped", race.dropped, whole)
+    yield said.sentence(
+        f"Racing on dev asked for {asked} answers instead of {full} ({share} saved); {dropped} dropped early."
+    )
+
+
+def unread(facts: Facts) -> Iterator[Sentence]:
+    """Ways with answers that could not be read."""
+    said = Said()
+    lines = [line for line in facts.standings if line.status == "ok" and line.unparsed > 0]
+    if lines:
+        rates = listed([f"{line.way} {said(f'{line.way}.unparsed', line.unparsed, percent)}" for line in lines])
+        yield said.sentence(f"Answers that could not be read, counted as wrong: {rates}.")
+
+
+def cautions(facts: Facts) -> tuple[str, ...]:
+    """Warnings that the numbers themselves give."""
+    lines = []
+    names = [facts.way(k) for k in one_seed(facts)]
+    if names:
+        lines.append(f"Seed noise is not measured for {listed(names)} (one seed): the interval holds row noise only.")
+    if facts.table.arms and facts.table.clusters < 2:
+        lines.append("Not enough data for intervals: fewer than two independent test rows.")
+    return tuple(lines)
+
+
+def one_seed(facts: Facts) -> list[int]:
+    """Random arms with a single seed."""
+    return [k for k, arm in enumerate(facts.table.arms) if arm.random and len(arm.scores) == 1]

@@ -1,0 +1,115 @@
+"""All that the sentences of a verdict are made of, and the fragments that several sentences share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whichway.findings import (
+    BreakEven,
+    Crossover,
+    Forgetting,
+    Formats,
+    Judgement,
+    Race,
+    Selection,
+    Slice,
+    Spread,
+    Variety,
+)
+from whichway.nouns import Kind, Pair, Standing
+from whichway.verdict.compare import Comparison, Table
+from whichway.verdict.explain.numbers import Said, bare, percent, signed, whole
+from whichway.verdict.rule import Ruling, two_digits
+from whichway.verdict.variety import Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the sentences are made of. Arms are numbered in the order of cost."""
+
+    standings: tuple[Standing, ...]
+    pairs: tuple[Pair, ...]
+    table: Table
+    ruling: Ruling | None
+    margin: float
+    volume: float
+    break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
+    crossovers: tuple[Crossover, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    formats: tuple[Formats, ...] = ()
+    selections: tuple[Selection, ...] = ()
+    race: Race | None = None
+    forgetting: tuple[Forgetting, ...] = ()
+    models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
+    varieties: tuple[Variety, ...] = ()  # in the order of cost
+    judgement: Judgement | None = None
+    answers: tuple[Answers, ...] = ()  # what the varieties were measured on
+
+    def way(self, k: int) -> str:
+        """The arm's name."""
+        return self.table.arms[k].way
+
+    def line(self, k: int) -> Standing:
+        """The arm's line in the table."""
+        return next(line for line in self.standings if line.way == self.way(k))
+
+    def ahead(self, k: int, other: int) -> Comparison:
+        """Arm `k` minus another."""
+        return self.table.compare(other, k)
+
+    def cost(self, k: int, other: int) -> str:
+        """How the cost of arm `k` compares, at the two digits that the rule looks at."""
+        a, b = (two_digits(self.table.arms[i].total(self.volume)) for i in (k, other))
+        return "costs the same" if a == b else "costs less" if a < b else "costs more"
+
+    def champions(self) -> tuple[int, int] | None:
+        """The best prompt and the best fine-tune."""
+        return champions(self.table)
+
+    def champions_by_model(self) -> list[int]:
+        """The best arm of each model that has one."""
+        places = [[k for k, arm in enumerate(self.table.arms) if arm.model == model] for model in self.models]
+        return [best(self.table, found) for found in places if found]
+
+
+def champion(table: Table, kind: Kind) -> int | None:
+    """The best arm of a kind: on dev, so that test still judges it fairly; on test where a dev score is missing."""
+    places = [k for k, arm in enumerate(table.arms) if arm.kind == kind]
+    return best(table, places) if places else None
+
+
+def best(table: Table, places: list[int]) -> int:
+    """The best of some arms: on dev, or on test where a dev score is missing."""
+    dev = [table.arms[k].dev for k in places]
+    value = [table.value(k) for k in places]
+    seen = [d for d in dev if d is not None]
+    judged = seen if len(seen) == len(places) else value
+    return places[max(range(len(places)), key=lambda i: (judged[i], -i))]
+
+
+def champions(table: Table) -> tuple[int, int] | None:
+    """The best prompt and the best fine-tune."""
+    prompt, tuned = champion(table, "prompt"), champion(table, "fine-tune")
+    return None if prompt is None or tuned is None else (prompt, tuned)
+
+
+def scored(said: Said, line: Standing) -> str:
+    """A score with its interval: "71.5 % (66.1–76.3)"."""
+    if line.score is None:
+        return "no score"
+    score = said(f"{line.way}.score", line.score, percent)
+    if line.low is None or line.high is None:
+        return score
+    return f"{score} ({said(f'{line.way}.low', line.low, bare)}–{said(f'{line.way}.high', line.high, bare)})"
+
+
+def gap(said: Said, found: Comparison, name: str = "gap") -> str:
+    """A paired difference with its interval and rows: "+2.5 points (−1.0 to +6.0; ahead on 40 rows, behind on 30)"."""
+    wins, losses = said(f"{name}.wins", found.wins, whole), said(f"{name}.losses", found.losses, whole)
+    rows = f"ahead on {wins} row{'s' * (found.wins != 1)}, behind on {losses}"
+    value = said(f"{name}.value", found.value, signed)
+    if found.low is None or found.high is None:
+        return f"{value} points ({rows})"
+    low, high = said(f"{name}.low", found.low, signed), said(f"{name}.high", found.high, signed)
+    return f"{value} points ({low} to {high}; {rows})"
