@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from whichway.app.configure import backends
 from whichway.cli import main
-from whichway.runs.folder import read_records, read_rows
+from whichway.prompts.nearest import retriever_of
+from whichway.runs.folder import read_candidates, read_records, read_rows
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
@@ -226,3 +228,30 @@ def test_an_encoders_head_ships_and_answers_as_measured(tiny: Callable[[str], Pa
     assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "base_encoder", "--out", str(told)]) == 0
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert {line["input"]["text"]: line["answer"] for line in lines} == answers
+
+
+@pytest.mark.parametrize("layout", ["system", "user"])
+def test_shots_that_an_encoder_chooses_are_chosen_as_measured(
+    layout: str, tiny: Callable[[str], Path], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The encoder travels with the prompt; `predict` and `use.py` show each row the shots that the contest showed."""
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("llama"), "--out", run, "--ways", "prompt_shots", *SMALL]
+    for option in ("kinds=knn", "counts=2", f"layout={layout}", "calibrate=8", f"encoder={encoder}"):
+        words += ["--set", f"prompt_shots.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "prompt_shots", "--out", str(winner)]) == 0
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    candidate = read_candidates(run)[key][0]
+    assert candidate.prompt.encoder is not None
+    assert candidate.prompt.encoder.base == str(encoder)
+    shipped = {path.name for path in (winner / "retriever").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= shipped
+    assert json.loads((run / "plan.json").read_text())["versions"][f"encoder {encoder}"]
+    answers, use = recorded(run, key), standalone(winner)
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+    assert close(run, key, use, list(answers), capsys)
+    retrieve = retriever_of(backends())
+    for text in answers:
+        shown = [turn["content"] for turn in use.shots(text)[::2]]
+        assert shown == [shot.text for shot in retrieve(candidate.prompt, text)]
