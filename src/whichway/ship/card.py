@@ -19,7 +19,7 @@ def _front(source: Source) -> str:
     weights = source.candidate.weights
     library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
-    if weights.backend == "local":
+    if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
     return "\n".join([*lines, "---"])
 
