@@ -240,19 +240,10 @@ def is_small(base: Weights) -> bool:
 
 def parameters(base: str) -> int:
     """How many numbers the weights of a local model hold, counted from the files' headers."""
-    from math import prod
+    from whichway import models
+    from whichway.models import files
 
-    from safetensors import safe_open
-
-    from whichway import embedded
-    from whichway.engine.model.load import find
-
-    folder = embedded.path() if base == "embedded" else find(base)
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "np") as weights:
-            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return total
+    return files.parameters(models.find(base))
 
 
 def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

@@ -42,15 +42,14 @@ def show(task: Task, rows: int, probe: bool, console: Console) -> None:
 
 def reader_of(task: Task) -> Reader | None:
     """The tokenizer of the task's model; None where it is not on this machine."""
-    from whichway import embedded
+    from whichway import models
     from whichway.app.configure import LOCAL, base_of
-    from whichway.engine.model import load
     from whichway.engine.train import tokenization_report
 
     base = base_of(task.model)
     if base.backend != LOCAL:
         return None
-    return tokenization_report.reader(embedded.path() if task.model == "embedded" else load.find(task.model))
+    return tokenization_report.reader(models.find(task.model))
 
 
 def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
@@ -161,7 +160,7 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
     Raises:
         OptionError: the model is not on this machine.
     """
-    from whichway import embedded
+    from whichway import models
     from whichway.app.configure import LOCAL, base_of
     from whichway.engine.model import load
     from whichway.engine.train.probe import Prober
@@ -170,7 +169,7 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
 
     if base_of(task.model).backend != LOCAL:
         raise OptionError(f"--probe wants a model on this machine, and {task.model} is none.")
-    model = load.load(embedded.path() if task.model == "embedded" else load.find(task.model))
+    model = load.load(models.find(task.model))
     asked = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
     return Prober(model, None).features(asked)[0]
 
