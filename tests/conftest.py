@@ -72,6 +72,19 @@ def _model(kind: str, vocab: int) -> Any:
     return model
 
 
+@pytest.fixture(autouse=True)
+def model_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see a model cache of their own, so that they neither need nor change the user's; slow ones see the user's."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setenv("WHICHWAY_MODELS", str(request.getfixturevalue("empty_cache")))
+
+
+@pytest.fixture(scope="session")
+def empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model cache in which nothing was fetched."""
+    return tmp_path_factory.mktemp("model-cache")
+
+
 @pytest.fixture(scope="session")
 def one_thread() -> None:
     """Tiny products on several threads cost more than they give, above all beside other processes."""

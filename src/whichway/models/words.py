@@ -52,6 +52,11 @@ def here(word: str) -> Path | None:
     return converted.here(place) if place.is_file() else place
 
 
+def name_of(word: str) -> str:
+    """The word itself; for "", the name of the shelf's default."""
+    return word or default()
+
+
 def default() -> str:
     """The name of the model that is under trial where none is named."""
     return shelf.load().default

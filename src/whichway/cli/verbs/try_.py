@@ -23,7 +23,9 @@ def try_(
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
     from whichway.app.prompt_session import once as score_once
     from whichway.app.prompt_session import sit, sitting
+    from whichway.cli.fetching import fetch_missing
 
+    fetch_missing(task)
     with sitting(task, cache, rows, not no_calibrate) as seat:
         if once:
             score_once(seat, whole, json)
