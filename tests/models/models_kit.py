@@ -61,9 +61,10 @@ def entry(*sources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {**about, "sources": list(sources), **more}
 
 
-def shelf_file(place: Path, **entries: Mapping[str, Any]) -> None:
+def shelf_file(place: Path, default: str = "", encoder: str = "", **entries: Mapping[str, Any]) -> None:
     """./models.yaml with these models; it is JSON, which is YAML."""
-    (place / "models.yaml").write_text(json.dumps({"as_of": "2026-01-01", "models": entries}))
+    chosen = {"default": default, "encoder": encoder}
+    (place / "models.yaml").write_text(json.dumps({"as_of": "2026-01-01", **chosen, "models": entries}))
 
 
 def toy(index: Path, place: Path, marker: Path | None = None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from whichway.errors import ModelError
+from whichway.errors import ModelError, ModelMissing
 
 if TYPE_CHECKING:
     from whichway.models.fetch import Progress
@@ -32,10 +33,6 @@ class Dialogue(Protocol):
 
     def watch(self, progress: Progress) -> None:
         """Hear how far a fetch is."""
-        ...
-
-    def say(self, message: str) -> None:
-        """Hear a line."""
         ...
 
 
@@ -112,39 +109,45 @@ def _accepted(entries: Sequence[Entry], accepted: Sequence[str], dialogue: Dialo
 
 
 def ensure(words: Sequence[str], dialogue: Dialogue) -> None:
-    """Make the models behind words ready to be used: fetch, after asking, what is on the shelf and not here yet.
+    """Fetch models of the shelf that are needed and not here yet, after asking.
+
+    Where something has to be fetched at all, the sentence encoder of the shelf is part of the question: the baselines
+    and the choice of examples are better with it.
 
     Args:
-        words: a user's words for models; those that are not on the shelf are only looked up.
+        words: names on the shelf; "" is the default.
         dialogue: asked before anything is fetched.
 
     Raises:
-        ModelError: nobody can be asked, or the answer was no; names the command that fetches.
+        ModelMissing: nobody can be asked; names the command that fetches.
+        ModelError: the answer was no, or nothing could be fetched.
         DiskError: the disk is full.
     """
     from whichway import models
     from whichway.models import fetch as room
     from whichway.models import shelf
-    from whichway.models.words import missing, to_convert
+    from whichway.models.words import missing
 
-    entries = shelf.load().entries
-    named = dict.fromkeys(word or models.default() for word in words)
-    lacking = [entries[word] for word in named if word in entries and room.here(entries[word]) is None]
+    need = shelf.load().need
+    entries = [need(name) for name in dict.fromkeys(models.name_of(word) for word in words)]
+    lacking = [entry for entry in entries if room.here(entry) is None]
+    if not lacking:
+        return
     terms = set(_accepted(lacking, (), dialogue))
     for entry in lacking:
         room.check_terms(entry, terms)
-    answer = dialogue.confirm(lacking) if lacking else True
+    encoder = need(models.default_encoder())
+    also = [encoder] if encoder not in lacking and room.here(encoder) is None and not encoder.terms else []
+    answer = dialogue.confirm([*lacking, *also])
     if answer is None:
-        raise ModelError(missing(lacking[0]))
+        raise ModelMissing(missing(lacking[0]), lacking[0].name)
     if not answer:
         raise ModelError("Nothing was fetched. Name another model with --model: a folder, a .gguf file, or embedded.")
     for entry in lacking:
         room.fetch(entry, terms, dialogue.watch)
-    for word in named:
-        file = to_convert(word)
-        if file is not None:
-            dialogue.say(f"Converting {word} once, into the model cache")
-            models.find(word)
+    for entry in also:
+        with suppress(ModelError):  # it goes without
+            room.fetch(entry, (), dialogue.watch)
 
 
 def show(word: str) -> Iterator[tuple[str, str]]:
@@ -169,14 +172,13 @@ def show(word: str) -> Iterator[tuple[str, str]]:
             raise ModelError(f"There is no model {word} on this machine. See: whichway models")
         yield "file", f"{file}, {file.stat().st_size / 1e6:.0f} MB, converted at its first use"
         return
-    count = files.parameters(folder) if folder is not None else 0
     if entry is not None:
-        count = entry.parameters
-    yield "parameters", amount(count)
+        yield "parameters", amount(entry.parameters)
     if folder is None:
-        assert entry is not None  # the first branch
         yield "here", f"no: whichway models fetch {word}"
     else:
+        if entry is None:
+            yield "parameters", amount(files.parameters(folder))
         yield "here", f"{folder}, {cache.bytes_of(folder) / 1e6:.0f} MB"
         yield "revision", files.files_digest(folder)
         facts = cache.origin(folder.parent.name) if cache.folder(folder.parent.name) == folder else None
@@ -245,26 +247,3 @@ def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:
         known = speed.of(weights.base)
         if weights.backend in LOCAL and (known is None or known.way == PROBE):
             speed.record(weights.base, seconds, PROBE, task, 0)
-
-
-def words_of(task: Path | None, model: Sequence[str] | None, options: Sequence[str] = ()) -> list[str]:
-    """The words for models that a task file and flags name.
-
-    Args:
-        task: the task file.
-        model: words that win over the file's.
-        options: values of ways' options; those that are names of the shelf count.
-
-    Raises:
-        UserError: the task file is at fault.
-    """
-    from whichway.models import shelf
-    from whichway.tasks import from_flags
-
-    names = set(shelf.load().entries)
-    spec = from_flags(task) if task is not None else None
-    words = list(model or (spec.models or (spec.model,) if spec else ("",)))
-    if spec is not None and spec.judge:
-        words.append(spec.judge.model)
-    values = [value for given in (spec.ways.values() if spec else ()) for value in given.values()]
-    return [*words, *(value for value in (*values, *options) if isinstance(value, str) and value in names)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.errors import ModelMissing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whichway.models.fetch import Progress
     from whichway.models.shelf import Entry
 
+T = TypeVar("T")
 STEPS = {"download": "downloading", "unpack": "checking its digest", "convert": "converting, once"}
 
 
@@ -94,19 +95,25 @@ class Terminal(AbstractContextManager["Terminal"]):
 
     def _read(self, question: str) -> str:
         print(question, end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower()
+        line = sys.stdin.readline()
+        return line.strip().lower() if line else "n"  # the input ended: nobody said yes
 
 
-def fetch_missing(flags: TaskFlags, contest: ContestFlags | None = None) -> None:
-    """Fetch what a task's models lack, after asking; nothing is done where all are here.
+def with_models(action: Callable[[], T], yes: bool) -> T:
+    """What an action gives; a model of the shelf that it lacks is fetched, after asking, and it begins again.
+
+    Args:
+        action: reads the task and opens its models; must be safe to call twice.
+        yes: do not ask.
 
     Raises:
         ModelError: nobody can be asked, or the answer was no; names the command that fetches.
-        UserError: the task file is at fault.
     """
     from whichway.app import models
 
-    options = [word.partition("=")[2].strip() for word in (contest.set_ if contest else None) or ()]
-    words = models.words_of(flags.task, flags.model, options)
-    with Terminal(flags.yes) as terminal:
-        models.ensure(words, terminal)
+    while True:
+        try:
+            return action()
+        except ModelMissing as error:
+            with Terminal(yes) as terminal:
+                models.ensure([error.name], terminal)

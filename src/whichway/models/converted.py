@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from whichway.models import cache
 from whichway.models.fetch import convert, converter
 from whichway.models.files import file_digest
 
+log = logging.getLogger(__name__)
 DIGESTS = "digests.json"  # digests of files that were read before, by path
 
 
@@ -26,12 +27,8 @@ def here(file: Path) -> Path | None:
     return cache.folder(name) if cache.origin(name) is not None else None
 
 
-def folder_of(file: Path, waiting: Callable[[], None] | None = None) -> Path:
+def folder_of(file: Path) -> Path:
     """The converted folder of a GGUF file; the first call converts, for seconds to minutes.
-
-    Args:
-        file: the GGUF file.
-        waiting: called when another process converts it just now.
 
     Raises:
         ModelError: its architecture or its types are not known, or it is damaged.
@@ -40,13 +37,14 @@ def folder_of(file: Path, waiting: Callable[[], None] | None = None) -> Path:
     name = name_of(file)
     if cache.origin(name) is not None:
         return cache.folder(name)
-    with cache.writing(name), cache.locked(name, waiting):
+    with cache.writing(name), cache.locked(name):
         if cache.origin(name) is None:
             # at 4 to 8 bits a weight, bfloat16 takes two to four times the file
             cache.need_space(file.name, 4 * file.stat().st_size / 1e6)
             prepared = cache.work(name) / "prepared"
             shutil.rmtree(cache.work(name), ignore_errors=True)
             prepared.mkdir(parents=True)
+            log.warning("%s is converted, once, into the model cache", file)  # it takes seconds to minutes
             try:
                 convert(file, prepared / "model")
                 facts = {"source": str(file), "sha256": _digest(file), "name": file.name}

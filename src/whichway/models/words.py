@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from whichway.errors import ModelError, did_you_mean
+from whichway.errors import ModelError, ModelMissing, did_you_mean
 from whichway.models import converted, fetch, hub, shelf, stores
 
 GGUF = ".gguf"
@@ -20,7 +20,8 @@ def find(word: str) -> Path:
     fetched by `fetch` only.
 
     Raises:
-        ModelError: there is no such model, or it is on the shelf and was not fetched yet.
+        ModelError: there is no such model.
+        ModelMissing: it is on the shelf and was not fetched yet.
         DiskError: a conversion or a download does not fit on the disk.
     """
     entries = shelf.load().entries
@@ -28,7 +29,7 @@ def find(word: str) -> Path:
     if word in entries:
         found = fetch.here(entries[word])
         if found is None:
-            raise ModelError(missing(entries[word]))
+            raise ModelMissing(missing(entries[word]), word)
         return found
     place = _on_disk(word)
     if place is None:

@@ -30,13 +30,13 @@ def demo(
     import sys
 
     from whichway.app.run import RUNS, exit_code, hold, prepare
-    from whichway.cli.fetching import fetch_missing
+    from whichway.cli.fetching import with_models
 
     place = "demo" if example == DEFAULT else f"demo-{example}"
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, seeds=contest.seeds or SEEDS)
     task = TaskFlags(task=find(example), model=[model] if model else None, yes=yes)
-    fetch_missing(task, contest)
-    outcome = hold(prepare(task, flags), bars=not no_progress, as_json=json)
+    ready = with_models(lambda: prepare(task, flags), yes)
+    outcome = hold(ready, bars=not no_progress, as_json=json)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from whichway.cli.flags import MODEL_HELP, TaskFlags, Yes
+from whichway.cli.flags import MODEL_HELP, Yes
 from whichway.errors import OptionError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -29,17 +29,19 @@ def serve(
 ) -> None:
     """Serve `/v1/models` and `/v1/chat/completions`; stop with Ctrl-C."""
     from whichway.app.configure import backends, base_of
-    from whichway.cli.fetching import fetch_missing
+    from whichway.cli.fetching import with_models
     from whichway.ship import served_models
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
-    if run is None:
-        fetch_missing(TaskFlags(model=[model] if model else None, yes=yes))
     doors = backends()
-    offers = served_models.of_run(run) if run is not None else served_models.of_model(base_of(model or "", doors))
+    offers = (
+        served_models.of_run(run)
+        if run is not None
+        else served_models.of_model(with_models(lambda: base_of(model or "", doors), yes))
+    )
     for name, told in served_models.names(offers):
         print(f"  {name:<24}{told}")
     listen(app(offers, doors, key), host, port)
