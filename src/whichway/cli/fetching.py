@@ -41,6 +41,8 @@ class Terminal(AbstractContextManager["Terminal"]):
     ) -> None:
         """Leave the bars as they stand."""
         if self._bars is not None:
+            if self._bar is not None and error is None:
+                self._bars.update(self._bar, total=1, completed=1)
             self._bars.stop()
 
     def confirm(self, entries: Sequence[Entry]) -> bool | None:
@@ -81,17 +83,20 @@ class Terminal(AbstractContextManager["Terminal"]):
 
     def _draw(self, progress: Progress, begins: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn
+        from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
         if self._bars is None:
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), DownloadColumn())
-            self._bars = Bars(*columns, console=Console(stderr=True, highlight=False))
+            text, size = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[size]}")
+            self._bars = Bars(text, BarColumn(bar_width=24), size, console=Console(stderr=True, highlight=False))
             self._bars.start()
-        if begins or self._bar is None:
-            text = f"{progress.model}: {STEPS[progress.step]}"
-            self._bar = self._bars.add_task(text, total=progress.of or None)
-        self._bars.update(self._bar, completed=progress.done)
+        if begins:
+            if self._bar is not None:  # the step before is done, whatever its size was said to be
+                self._bars.update(self._bar, total=1, completed=1)
+            self._bar = self._bars.add_task(f"{progress.model}: {STEPS[progress.step]}", total=None, size="")
+        assert self._bar is not None  # the first progress begins
+        size_ = f"{progress.done / 1e6:.0f} of {progress.of / 1e6:.0f} MB" if progress.of else ""
+        self._bars.update(self._bar, total=progress.of or None, completed=progress.done, size=size_)
 
     def _read(self, question: str) -> str:
         print(question, end="", file=sys.stderr, flush=True)
