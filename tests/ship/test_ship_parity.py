@@ -144,7 +144,7 @@ def test_shots_for_each_row_are_chosen_as_measured(
         words += ["--set", f"prompt_shots.{option}"]
     assert main([str(word) for word in words]) == 0
     assert main(["ship", str(run), "--way", "prompt_shots", "--out", str(winner)]) == 0
-    assert (winner / "likeness.py").is_file()
+    assert (winner / "tfidf.py").is_file()
     assert not (winner / "request.json").exists()
     key = json.loads((winner / "manifest.json").read_text())["candidate"]
     answers, use = recorded(run, key), standalone(winner)

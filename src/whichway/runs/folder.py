@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.plan import differences
 from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
+
+FORGETTING = "forgetting.json"  # in a way's folder: what its finalist forgot
 
 
 def write_text(path: Path, text: str) -> None:
@@ -245,3 +246,17 @@ def keep_adapter(folder: Path, way: str, digest: str, source: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
     os.replace(temporary, goal)
+
+
+def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Lines "where: old -> new" for each leaf that differs between two JSON values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield f"  {where}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "(absent)" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -33,7 +33,7 @@ def _what(source: Source) -> str:
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
     if decoding.answer_mark:
-        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`final.py`)"
+        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`answer_extraction.py`)"
     if decoding.votes > 1:
         reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
@@ -96,7 +96,7 @@ def _prompt(source: Source) -> str:
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
     if prompt.pool:
-        lines.append("Worked examples are chosen for each row (`likeness.py`); `messages.json` has the pool.")
+        lines.append("Worked examples are chosen for each row (`tfidf.py`); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)

@@ -28,9 +28,9 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
         asked = turns(prompt)
         files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
     else:
-        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _code("likeness")}
+        files |= {"messages.json": chosen_for_each(prompt), "tfidf.py": _code("tfidf")}
     if decoding.answer_mark or decoding.votes > 1:
-        files["final.py"] = _code("final")
+        files["answer_extraction.py"] = _code("answer_extraction")
     return files
 
 

@@ -32,7 +32,7 @@ class Winner:
         self.turns, self.mark = asked["messages"], asked["placeholder"]
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         if self.pool:
-            self.index = beside("likeness").Index([shot["text"] for shot in self.pool])
+            self.index = beside("tfidf").Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
@@ -60,7 +60,7 @@ class Winner:
         mark = how.get("answer_mark", "")
         if not mark and len(texts) == 1:
             return texts[0]
-        final = beside("final")
+        final = beside("answer_extraction")
         said = [final.behind(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
         return final.vote(said)[0] or ""
 
