@@ -204,6 +204,6 @@ def test_an_encoder_that_would_have_to_be_fetched_is_not_at_hand(tmp_path, encod
     assert front.encoder_of("minilm", doors) is None
     assert front.encoder_of("words", doors) is None
     assert front.encoder_of(str(encoder), doors).base == str(encoder)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="no sentence encoder"):
-        (tmp_path / "empty").mkdir()
         front.encoder_of(str(tmp_path / "empty"), doors)

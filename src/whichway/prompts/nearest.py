@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WORDS = "words"  # where an encoder could be named: by the words that texts share
 DEFAULT = "default"  # and: the encoder that models.yaml names
-# Metadata of options that name an encoder: one that a way stands on, one that chooses shots. The plan fixes which it is.
+# Metadata of options that name an encoder: one that a way stands on, one that chooses shots. The plan fixes which.
 MODEL = {"help": "sentence encoder: default (of models.yaml), another name, a folder or a hub name", "encoder": True}
 RETRIEVER = {
     "help": "who says which rows are alike: default (the sentence encoder of models.yaml, or words where it is not on "
