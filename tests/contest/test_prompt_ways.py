@@ -132,7 +132,7 @@ def test_shots_of_each_kind_come_from_train_for_each_seed(kind: str, tmp_path: P
 
 def test_shots_as_they_come_are_chosen_for_each_row_too_and_free_text_has_random_ones(task: Task) -> None:
     way = importlib.import_module("whichway.ways.prompt_shots")
-    bench = SimpleNamespace(base=make_house(task).base, seeds=(0,))
+    bench = SimpleNamespace(base=make_house(task).base, seeds=(0,), encoder=lambda word: None, say=lambda message: None)
     free = replace(task, labels=(), metric=MetricSpec("exact_match"))
     for asked, fixed in ((task, "balanced"), (free, "random")):
         found = list(way.adapt(asked.practice(), bench, way.Options(calibrate=0)))

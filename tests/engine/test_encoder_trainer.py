@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -177,3 +178,24 @@ def test_when_memory_runs_out_the_pieces_get_smaller_and_the_step_stays(
     monkeypatch.setattr(encoder_trainer.EncoderRun, "_piece", lambda *args: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(WayFailed, match="does not fit into memory"):
         trained(door, job_of(door, encoder, epochs=1), tmp_path / "c")
+
+
+def test_training_the_seen_tokens_alone_gives_the_weights_of_training_all(
+    door: EncoderBackend, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    job = job_of(door, encoder)
+    seen = trained(door, job, tmp_path / "seen")[-1]
+    monkeypatch.setattr(encoder_trainer, "Vocabulary", lambda model, ids: SimpleNamespace(whole=nullcontext))
+    every = trained(door, job, tmp_path / "all")[-1]
+    one, two = (
+        load_file(tmp_path / name / str(made.weights.adapter) / "model.safetensors")
+        for name, made in (("seen", seen), ("all", every))
+    )
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert np.allclose(tensor, two[name], atol=1e-4), name
+    base = load_file(encoder / "model.safetensors")["embeddings.word_embeddings.weight"]
+    moved = np.abs(one["embeddings.word_embeddings.weight"] - base).max(1) > 0
+    assert 10 < moved.sum() < len(base)

@@ -33,6 +33,7 @@ from whichway.engine.model.sentence_encoder import Encoder, pooled
 from whichway.engine.train import checkpoint, encoder_files, memory, probe
 from whichway.engine.train.activation_cache import kept
 from whichway.engine.train.options import EncoderOptions, default_rate, options
+from whichway.engine.train.seen_tokens import Vocabulary
 from whichway.engine.train.worker import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
@@ -131,6 +132,9 @@ class EncoderRun:
         """Own weights, a head, an optimiser."""
         _check_memory(self.encoder)
         self.model = copy.deepcopy(self.encoder.model).requires_grad_(True)
+        read = self.encoder.tokenizer(self.texts, truncation=True, max_length=self.encoder.longest)
+        seen = [token for ids in read["input_ids"] for token in ids]
+        self.vocabulary = Vocabulary(self.model, [*seen, self.encoder.tokenizer.pad_token_id])
         self.head = nn.Linear(self.encoder.hidden, len(self.labels)).to(self.model.device)
         if not self.contrastive:
             self._start_head()
@@ -261,7 +265,8 @@ class EncoderRun:
             with checkpoint.written(place) as temporary:
                 trained = copy.copy(self.encoder)
                 trained.model = self.model.eval()
-                encoder_files.write(temporary, self.encoder, trained, self.head, self.labels, self.texts)
+                with self.vocabulary.whole():
+                    encoder_files.write(temporary, self.encoder, trained, self.head, self.labels, self.texts)
                 checkpoint.write_facts(
                     temporary,
                     kind=KIND,
