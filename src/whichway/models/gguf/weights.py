@@ -16,7 +16,7 @@ from whichway.errors import ModelError
 from whichway.models.gguf import architectures
 from whichway.models.gguf.header import Header, TensorInfo
 from whichway.models.gguf.rope import FACTOR_TENSORS
-from whichway.models.gguf.values import Floats, is_bfloat16, readable, rows
+from whichway.models.gguf.values import Floats, is_bfloat16, readable, rows, values
 
 Change = Callable[[Floats], Floats]
 # Above this many weights a matrix that bfloat16 does not hold exactly is rounded to it all the same: the folder would
@@ -86,6 +86,7 @@ def parameters(header: Header) -> list[Parameter]:
         name, change = _name(header, info), _change(header, info)
         found.append(Parameter(name, info, change, _is_exact(header, info, change)))
     _check_complete(header, {parameter.name for parameter in found})
+    _check_shapes(header, found)
     return found
 
 
@@ -94,8 +95,7 @@ def pieces(header: Header, parameter: Parameter) -> Iterator[Floats]:
     if parameter.change is None:
         yield from rows(header, parameter.info)
         return
-    whole = np.concatenate(list(rows(header, parameter.info))).reshape(parameter.info.shape)
-    yield parameter.change(whole)
+    yield parameter.change(values(header, parameter.info.name))
 
 
 def _name(header: Header, info: TensorInfo) -> str:
@@ -115,18 +115,18 @@ def _change(header: Header, info: TensorInfo) -> Change | None:
     kind = header.architecture
     if kind in ("llama", "mistral"):
         if ".attn_q." in info.name:
-            return lambda values: halves(values, architectures.heads(header))
+            return lambda whole: halves(whole, architectures.heads(header))
         if ".attn_k." in info.name:
-            return lambda values: halves(values, architectures.key_value_heads(header))
+            return lambda whole: halves(whole, architectures.key_value_heads(header))
     if kind.startswith("gemma") and info.name.endswith("norm.weight"):
-        return lambda values: values - np.float32(1)
+        return lambda whole: whole - np.float32(1)
     return None
 
 
-def halves(values: Floats, heads: int) -> Floats:
-    """Rows of queries or keys from neighbouring pairs to halves of each head."""
-    size = values.shape[0] // heads // 2
-    return values.reshape(heads, size, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+def halves(pairs: Floats, heads: int) -> Floats:
+    """Rows of queries or keys, those of each head from neighbouring pairs to halves."""
+    size = pairs.shape[0] // heads // 2
+    return pairs.reshape(heads, size, 2, *pairs.shape[1:]).swapaxes(1, 2).reshape(pairs.shape)
 
 
 def _is_exact(header: Header, info: TensorInfo, change: Change | None) -> bool:
@@ -135,16 +135,55 @@ def _is_exact(header: Header, info: TensorInfo, change: Change | None) -> bool:
         return True
     if info.kind not in ("F32", "F16", "BF16"):
         return False
-    return all(is_bfloat16(change(part) if change and len(info.shape) == 1 else part) for part in rows(header, info))
+    if change is None or len(info.shape) > 1:  # of matrices, rows are moved at most
+        return all(is_bfloat16(part) for part in rows(header, info))
+    return is_bfloat16(change(values(header, info.name)))
 
 
 def _check_complete(header: Header, names: set[str]) -> None:
     layers = int(header.need("block_count"))
     kind = header.architecture
     wanted = {f"model.layers.{layer}.{part}.weight" for layer in range(layers) for part in _LAYER[kind].values()}
+    biases = [n.removesuffix("q_proj.bias") for n in names if n.endswith("q_proj.bias")]
+    others = ("k_proj", "v_proj") if kind == "qwen2" else ("k_proj", "v_proj", "o_proj")
+    wanted |= {f"{layer}{part}.bias" for layer in biases for part in others}
+    if kind == "qwen2":
+        wanted |= {f"model.layers.{layer}.self_attn.q_proj.bias" for layer in range(layers)}
     missing = sorted(({"model.embed_tokens.weight", "model.norm.weight"} | wanted) - names)
     if missing:
         raise ModelError(f"{header.file} has no tensor for {missing[0]} ({len(missing)} are missing); fetch it again.")
     extra = sorted(n for n in names if (m := re.match(r"model\.layers\.(\d+)\.", n)) and int(m[1]) >= layers)
     if extra:
         raise ModelError(f"{header.file} announces {layers} layers and holds more ({extra[0]}).")
+
+
+def _check_shapes(header: Header, found: list[Parameter]) -> None:
+    """That each tensor has the size that the metadata give it."""
+    hidden, inner = int(header.need("embedding_length")), int(header.need("feed_forward_length"))
+    size = architectures.head_size(header)
+    queries, keys = architectures.heads(header) * size, architectures.key_value_heads(header) * size
+    vocabulary = header.tensors["token_embd.weight"].shape[0]
+    shapes = {
+        "embed_tokens": (vocabulary, hidden),
+        "lm_head": (vocabulary, hidden),
+        "q_proj": (queries, hidden),
+        "k_proj": (keys, hidden),
+        "v_proj": (keys, hidden),
+        "qkv_proj": (queries + 2 * keys, hidden),
+        "o_proj": (hidden, queries),
+        "gate_proj": (inner, hidden),
+        "up_proj": (inner, hidden),
+        "gate_up_proj": (2 * inner, hidden),
+        "down_proj": (hidden, inner),
+        "q_norm": (size,),
+        "k_norm": (size,),
+    }
+    for parameter in found:
+        part, end = parameter.name.split(".")[-2:]
+        wanted = shapes.get(part, (hidden,))
+        wanted = wanted if end == "weight" else wanted[:1]
+        if parameter.info.shape != wanted:
+            raise ModelError(
+                f"{header.file}: tensor {parameter.info.name} has the shape {parameter.info.shape}; "
+                f"its metadata say {wanted}. Fetch it again."
+            )

@@ -53,7 +53,12 @@ def convert(file: Path, folder: Path) -> None:
     from filelock import FileLock
 
     header = read(file)
-    settings, words, found = config(header), tokenizer.vocabulary(header), parameters(header)
+    try:
+        settings, words, found = config(header), tokenizer.vocabulary(header), parameters(header)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # numbers that cannot be
+        raise ModelError(
+            f"{file} is damaged: its metadata contradict each other ({error!r}). Fetch it again."
+        ) from error
     digest = sha256(file)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +125,8 @@ def _write_beside(
         tokenizer.build(header, words).save(str(beside / "tokenizer.json"))
         ends = tokenizer.generation(words)
         width = "float32" if "F32" in kinds else "bfloat16"
-        _write_json(beside / "config.json", {**settings, **ends, "torch_dtype": width})
+        marks = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # None, where a class has a default
+        _write_json(beside / "config.json", {**settings, **marks, **ends, "torch_dtype": width})
         _write_json(beside / "generation_config.json", ends)
         _write_json(beside / "tokenizer_config.json", tokenizer.settings(header, words))
         if words.chat_template:
