@@ -1,6 +1,7 @@
 """A converted folder computes what the module computed that was written into the GGUF file."""
 
 import json
+import sys
 
 import gguf
 import gguf_writer
@@ -107,7 +108,7 @@ def test_bfloat16_is_kept_where_it_loses_nothing(converted):
 
 def test_large_models_are_rounded_to_bfloat16(converted, tmp_path, monkeypatch):
     module, file, _ = converted("llama")
-    monkeypatch.setattr("whichway.models.gguf.conversion.EXACT_BELOW", 1000)
+    monkeypatch.setattr(sys.modules["whichway.models.gguf.convert"], "EXACT_BELOW", 1000)
     convert(file, tmp_path / "model")
     stored = load_file(tmp_path / "model" / "model.safetensors")
     assert all((tensor.dtype == torch.bfloat16) == (tensor.dim() > 1) for tensor in stored.values())
