@@ -119,6 +119,13 @@ def test_variants_that_are_not_built(write):
     refused(write(**{"llama.embedding_length": "wide"}), "metadata contradict each other")
 
 
+def test_more_tokens_than_embeddings(write):
+    tokenizer = gguf_writer.byte_level()
+    tokenizer["tokenizer.ggml.tokens"] += ["one more"]
+    tokenizer["tokenizer.ggml.token_type"] += [1]
+    refused(write(tokenizer=tokenizer), "has 321 tokens and embeds 320")
+
+
 def test_no_tokenizer(write):
     refused(write(tokenizer={"general.author": "x"}), "holds no tokenizer")
 
@@ -165,7 +172,7 @@ def test_an_error_in_the_middle_leaves_nothing(file, monkeypatch):
         return pieces(header, parameter)
 
     monkeypatch.setattr(conversion, "pieces", broken)
-    refused(file, "", KeyboardInterrupt)
+    refused(file, None, KeyboardInterrupt)
 
 
 SLOW = """

@@ -59,6 +59,8 @@ def convert(file: Path, folder: Path) -> None:
         raise ModelError(
             f"{file} is damaged: its metadata contradict each other ({error!r}). Fetch it again."
         ) from error
+    if len(words.tokens) > settings["vocab_size"]:
+        raise ModelError(f"{file} has {len(words.tokens)} tokens and embeds {settings['vocab_size']}; it is damaged.")
     digest = sha256(file)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
