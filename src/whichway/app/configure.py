@@ -67,10 +67,16 @@ def ways() -> Found:
 def base_of(word: str, doors: Backends | None = None) -> Weights:
     """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
 
+    Args:
+        word: the user's; "" is the default of models.yaml.
+        doors: the backends.
+
     Raises:
         ModelError: there is no such model.
     """
-    doors = doors or backends()
+    from whichway import models
+
+    doors, word = doors or backends(), models.name_of(word)
     name = word.partition(":")[0]
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
@@ -240,19 +246,10 @@ def is_small(base: Weights) -> bool:
 
 def parameters(base: str) -> int:
     """How many numbers the weights of a local model hold, counted from the files' headers."""
-    from math import prod
+    from whichway import models
+    from whichway.models import files
 
-    from safetensors import safe_open
-
-    from whichway import embedded
-    from whichway.engine.model.load import find
-
-    folder = embedded.path() if base == "embedded" else find(base)
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "np") as weights:
-            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return total
+    return files.parameters(models.find(base))
 
 
 def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

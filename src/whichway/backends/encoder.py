@@ -46,7 +46,7 @@ class EncoderBackend:
         return f"encoder 1, torch {version('torch')}, transformers {version('transformers')}"
 
     def weights(self, base: str) -> Weights:
-        """A folder or a hub name, with the digest of its files.
+        """The encoder behind a user's word (see `models.find`), with the digest of its files.
 
         Raises:
             ModelError: there is no such model, or it has no weights in safetensors.
@@ -100,9 +100,9 @@ class EncoderBackend:
 
 
 def _folder(base: str) -> Path:
-    from whichway.engine.model import load
+    from whichway import models
 
-    return load.find(base)
+    return models.find(base)
 
 
 def _revision(folder: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -179,17 +180,27 @@ def beside(name: str) -> Any:
 
 
 def base_folder(name: str) -> str:
-    """The base model's place; the embedded one lies in the whichway package."""
-    if name != "embedded":
-        return name
+    """The base model's place: a folder, one in whichway's model cache or package, or a hub name as it is."""
+    cached = model_cache() / name / "model"
+    if Path(name).is_dir() or cached.is_dir():
+        return name if Path(name).is_dir() else str(cached)
     from importlib.util import find_spec
 
     package = find_spec("whichway")
-    if package is None or package.origin is None:
-        raise SystemExit(
-            "the base is the model embedded in whichway: pip install whichway, or give its folder with --base"
-        )
-    return str(Path(package.origin).parent / "embedded" / "model")
+    if name == "embedded" and package is not None and package.origin is not None:
+        return str(Path(package.origin).parent / "embedded" / "model")
+    if name == "embedded" or ":" in name or name.endswith(".gguf"):
+        raise SystemExit(f"the base is {name}: give its folder with --base (`whichway models show {name}` tells it)")
+    return name
+
+
+def model_cache() -> Path:
+    """The folder in which whichway keeps models."""
+    if os.environ.get("WHICHWAY_MODELS"):
+        return Path(os.environ["WHICHWAY_MODELS"]).expanduser()
+    places = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA") or "~/AppData/Local"}
+    place = places.get(sys.platform) or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(place).expanduser() / "whichway" / "models"
 
 
 def main() -> None:
