@@ -60,8 +60,11 @@ def test_it_learns_the_rows_and_leaves_the_base_as_it_was(
 ) -> None:
     job = job_of(door, encoder, **more)
     before = door.embed(job.weights, ["my parcel"])[0].vector
+    told: list[Any] = []
+    door.watch = told.append
     half, last = trained(door, job, tmp_path / "t")
     assert (half.step, last.step, last.epoch) == (10, 20, 4.0)
+    assert (told[-1]["step"], told[-1]["steps"], told[-1]["seconds_left"]) == (20, 20, 0.0)
     assert last.weights.kind == "encoder_full"
     assert last.bytes > 10_000
     said, _ = answers(door, last, tmp_path / "t")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from whichway.engine.model import load
+from whichway.engine.model import load, throughput
 from whichway.errors import ModelError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Encoder:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         found: dict[int, Any] = {}
         sizes = [0] * len(texts)
-        with torch.no_grad():
+        with torch.no_grad(), throughput.fitting():
             for start in range(0, len(order), _BATCH):
                 places = order[start : start + _BATCH]
                 fed = self.fed([texts[i] for i in places])
