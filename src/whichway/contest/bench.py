@@ -17,7 +17,7 @@ from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.training import Training
-from whichway.contracts import Attended, Backend, Metric, Runner
+from whichway.contracts import Attended, Backend, Metric, Runner, Sized
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -40,6 +40,7 @@ from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
+from whichway.tasks.leave_out import left_out
 from whichway.verdict.stats import macro_f1
 
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
@@ -180,7 +181,7 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
+        rows = self._train_rows(kind, prompt, examples)
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
@@ -203,6 +204,19 @@ class HouseBench:
         except WayFailed:
             self._charge_failure(key)
             raise
+
+    def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
+        """Share of the model's context that the longest of these rows takes, rendered as `train` renders them."""
+        backend = self._backend(self.base.backend)
+        return backend.fill(self.base, self._train_rows("", prompt, examples)) if isinstance(backend, Sized) else 0.0
+
+    def _train_rows(self, kind: str, prompt: Prompt, examples: Sequence[Example]) -> tuple[TrainRow, ...]:
+        without = left_out(examples) if prompt.pool else {}
+        return tuple(
+            TrainRow(messages(prompt, e.text, without.get(e.text, ())), answer)
+            for e in examples
+            for answer in _taught(kind, e)
+        )
 
     def halve(self, trials: Sequence[Trial], shares: Sequence[float]) -> int:
         """Successive halving; see the contract."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
-from whichway.prompts.nearest import nearest
+from whichway.prompts.row_shots import row_shots
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -95,7 +95,7 @@ def wrapped(text: str, wrap: Wrap) -> str:
     return f'"""\n{text}\n"""' if wrap == "quotes" else text
 
 
-def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
+def messages(prompt: Prompt, text: str, without: Collection[str] = ()) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
     Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
@@ -104,8 +104,9 @@ def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
     Args:
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
+        without: texts of the pool that are not shown with this row (in training: `tasks.leave_out`).
     """
-    return laid_out(prompt, text, (*prompt.shots, *nearest(prompt, text)))
+    return laid_out(prompt, text, (*prompt.shots, *row_shots(prompt, text, without)))
 
 
 def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:

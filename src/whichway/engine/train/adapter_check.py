@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +20,7 @@ from whichway.engine.model.load import Model
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Message
 
+Targets = Literal["last", "all"]
 FILE = "live.json"
 _FEW = 4  # rows
 _MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
@@ -28,16 +29,31 @@ _ASKS = ("Hello!", "What is the capital of France?", "Write one word.")  # for a
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A row as token ids: the prompt, and the answer with its turn end. Only the answer is trained."""
+    """A row as token ids: the prompt, and the answer with its turn end. Only answers are trained."""
 
     prompt: list[int]
     answer: list[int]
+    earlier: tuple[tuple[int, int], ...] = ()  # answers inside the prompt that are trained too: their (start, end)
+
+    @property
+    def trained(self) -> int:
+        """How many tokens carry the loss."""
+        return sum(end - start for start, end in self.earlier) + len(self.answer)
 
 
-def encode(renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Encoded]:
-    """Rows as the trainer, the evaluator and the server see them."""
-    prompts = renderer.prompt_ids([messages for messages, _ in rows])
-    return [Encoded(p, list(renderer.answer_ids(a))) for p, (_, a) in zip(prompts, rows, strict=True)]
+def encode(
+    renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]], targets: Targets = "last"
+) -> list[Encoded]:
+    """Rows as the trainer, the evaluator and the server see them.
+
+    `targets`: which answers are trained: the row's own, after its last message, or "all": those of the assistant's
+    earlier turns as well.
+    """
+    asked = [messages for messages, _ in rows]
+    prompts = renderer.prompt_ids(asked)
+    spans = renderer.earlier_answers(asked) if targets == "all" else [()] * len(rows)
+    answers = [list(renderer.answer_ids(answer)) for _, answer in rows]
+    return [Encoded(*parts) for parts in zip(prompts, answers, spans, strict=True)]
 
 
 @torch.no_grad()

@@ -199,7 +199,6 @@ def serve(handle: int) -> None:
     """Take errands from the link until the caller is gone."""
     import torch
 
-
     torch.set_num_threads(1)
     link = Connection(handle)
     models: dict[tuple[Path, str], Any] = {}

@@ -1,0 +1,87 @@
+"""LoRA on rows with their own worked examples: each row is trained, and later asked, behind the training rows like it.
+
+Every answer in the context is a target, the examples' as well as the row's own: a context of k examples trains k + 1
+answers in one pass, so one pass over the rows costs what k + 1 passes of `tune_lora` cost and teaches as many answers
+(in-context fine-tuning, arXiv 2506.11103 and 2512.19879). The examples are the row's nearest in the pool of training
+rows; a row is never its own example, nor is a copy of it or a row of its group, which no row that is asked later will
+find there. Examples for which there is no room in `characters` or in the model's context are left out, the least
+similar first.
+
+Searched on dev: the rate and the number of examples, by successive halving. Like every prompt that shows each row its
+own examples it is dear to ask: k + 1 rows are read for one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
+
+from whichway.contracts import Bench
+from whichway.errors import WayFailed
+from whichway.nouns import Candidate, Example, Practice, Prompt
+from whichway.prompts.plain import first_prompt
+from whichway.prompts.shots import shot
+from whichway.ways._prompt import not_shown
+from whichway.ways._train import Rate, Run, Training, shares
+
+KIND = "both"
+RANDOM = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Training):
+    """How many examples a row has, what is trained, and how long."""
+
+    counts: tuple[int, ...] = field(default=(4,), metadata={"help": "numbers of examples for a row to try", "least": 1})
+    pool: int = field(
+        default=2000, metadata={"help": "most training rows that examples come from; they travel along", "least": 2}
+    )
+    characters: int = field(
+        default=2400,
+        metadata={"help": "most characters of a row's examples together; the least similar are left out", "least": 1},
+    )
+    epochs: int = field(
+        default=2, metadata={"help": "passes over the training rows, each with its examples", "least": 1}
+    )
+    batch: int = field(default=4, metadata={"help": "rows per step, each with its examples", "least": 1})
+    rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
+
+
+def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield candidates: checkpoints of the best training, seed by seed."""
+    if not bench.has("lora"):
+        raise WayFailed("this model's backend cannot train LoRA adapters")
+    start = first_prompt(task)
+    rows = not_shown(task.train, start)
+    if len(rows) < 2:
+        raise WayFailed("a row is shown other training rows, and there are fewer than two")
+    runs = []
+    for count in options.counts:
+        prompt = replace(start, pool=tuple(map(shot, rows[: options.pool])), nearest=count)
+        prompt = _fitted(prompt, rows, bench, options)
+        runs.append(Run(task, bench, "lora", options, prompt, rows, {"rank": options.rank, "targets": "all"}))
+    if len(runs) > 1:
+        runs = [replace(run, label=f"{run.prompt.nearest} examples") for run in runs]
+    searched: list[Rate] = [{"factor": factor} for factor in options.factors]
+    rates = [{"rate": options.rate}] if options.rate else searched
+    trials = list(product(rates, runs))
+    best = bench.halve([partial(run, rate, bench.seeds[0]) for rate, run in trials], shares(options.checkpoints))
+    rate, run = trials[best]
+    for seed in bench.seeds:
+        yield from run(rate, seed)
+
+
+def _fitted(prompt: Prompt, rows: Sequence[Example], bench: Bench, options: Options) -> Prompt:
+    """The prompt with room for as many characters of examples as the longest training rows leave in the context."""
+    characters = options.characters
+    while True:
+        prompt = replace(prompt, shot_characters=characters)
+        share = bench.fill(prompt, rows)
+        if share <= 1 or characters == 1:
+            break
+        characters = max(1, int(0.9 * characters / share))
+    if characters < options.characters:
+        bench.say(f"examples of a row have room for {characters} characters: more do not fit the model's context")
+    return prompt
