@@ -93,6 +93,7 @@ WAYS = [
     ("tune_soft_prompt", {"tokens": 4}, "soft_prompt"),
     ("both_prompt_then_lora", {}, "lora"),
     ("both_distill", {"keep": 0.0}, "lora"),
+    ("both_shots_lora", {"counts": (2,)}, "lora"),
 ]
 
 
