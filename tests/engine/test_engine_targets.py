@@ -128,10 +128,10 @@ def test_answers_that_all_rows_share_are_no_targets():
         Encoded([1, 2, 3, 4, 5, 6, 7], [9], ((2, 4), (6, 7))),
         Encoded([1, 2, 3, 4, 8, 6, 7], [9], ((2, 4), (6, 7))),
     ]
-    own, prefix = trainer.shared(rows)
+    own, prefix = adapter_check.shared(rows)
     assert prefix == [1, 2, 3, 4]
     assert [row.earlier for row in own] == [((6, 7),)] * 2
-    (single,), prefix = trainer.shared(rows[:1])  # of one row all are its own
+    (single,), prefix = adapter_check.shared(rows[:1])  # of one row all are its own
     assert (prefix, single.earlier) == ([1], ((2, 4), (6, 7)))
 
 

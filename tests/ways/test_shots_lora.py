@@ -17,7 +17,7 @@ from whichway.prompts.template import messages
 from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks.leave_out import left_out
 
-TINY = {**SMALL, "batch": 5, "rank": 4, "checkpoints": 2, "factors": (1.0,)}
+TINY = {**SMALL, "batch": 5, "rank": 4, "checkpoints": 2, "factors": (1.0,), "encoder": "words"}
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_examples_are_cut_until_the_longest_row_fits_the_context(here, jobs, tin
 
 
 def test_other_backends_train_it_too(tmp_path):
-    verdict = hold(labelled(), tmp_path, "fake", {"both_shots_lora": {}})
+    verdict = hold(labelled(), tmp_path, "fake", {"both_shots_lora": {"encoder": "words"}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
+ENCODER = "minilm"  # the default of every option that names a sentence encoder
 
 
 class Backends(Found):
@@ -75,6 +77,19 @@ def base_of(word: str, doors: Backends | None = None) -> Weights:
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
 
+def encoder_of(word: str, doors: Mapping[str, Backend]) -> Weights | None:
+    """The sentence encoder behind a word; None where it is not on this machine, or where words are wanted.
+
+    Raises:
+        ModelError: a folder that is no encoder.
+    """
+    from whichway.prompts.nearest import WORDS
+
+    if word == WORDS or (word == ENCODER and not Path(word).is_dir()):
+        return None
+    return doors["encoder"].weights(word)
+
+
 def build(task: Task, warnings: Sequence[str]) -> House:
     """The house for a task.
 
@@ -91,6 +106,7 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     return House(
         doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
         checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+        encoder_of=functools.partial(encoder_of, doors=doors),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.contracts import Session
+from whichway.contracts import Embedding, Session
 from whichway.errors import ModelError, OptionError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
@@ -89,11 +89,39 @@ class EncoderBackend:
         weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
         yield Adapter(weights, 1, 1.0, loss, time.perf_counter() - start, sum(tokens), size)
 
-    def _encoder(self, weights: Weights) -> Encoder:
+    def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
+        """Mean-pooled states of length 1; seconds are shared out by tokens.
+
+        Raises:
+            ModelError: the encoder cannot be read, or has changed.
+        """
+        import numpy as np
+
+        encoder = self._encoder(weights)
+        start = time.perf_counter()
+        states, sizes = encoder(texts)
+        per_token = (time.perf_counter() - start) / max(1, sum(sizes))
+        lengths = np.linalg.norm(states, axis=1, keepdims=True)
+        vectors = (states / np.maximum(lengths, 1e-12)).astype(np.float32)
+        return [Embedding(vector, n, n * per_token) for vector, n in zip(vectors, sizes, strict=True)]
+
+    def files(self, weights: Weights) -> Path:
+        """The folder of an encoder.
+
+        Raises:
+            ModelError: it is not there, or has changed.
+        """
+        return self._unchanged(weights)
+
+    def _unchanged(self, weights: Weights) -> Path:
         folder = _folder(weights.base)
-        mark = _revision(folder)
-        if weights.revision and weights.revision != mark:
+        if weights.revision and weights.revision != _revision(folder):
             raise ModelError(f"Encoder {weights.base} has changed since this run began: its files are not the same.")
+        return folder
+
+    def _encoder(self, weights: Weights) -> Encoder:
+        folder = self._unchanged(weights)
+        mark = _revision(folder)
         if self._last is None or self._last[0] != mark:
             self._last = (mark, Encoder(folder))
         return self._last[1]

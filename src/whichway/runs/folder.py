@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.plan import differences
 from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
@@ -138,6 +137,8 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
         PlanMismatch: with the difference, line by line.
         DiskError: the folder cannot be made or written.
     """
+    from whichway.contest.plan import differences  # here: the contest writes run folders itself
+
     written = {"format": 1, **to_json(plan)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

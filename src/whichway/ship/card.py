@@ -6,6 +6,7 @@ from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
 from whichway.ship.prompts import turns
 from whichway.ship.source import Source
+from whichway.ship.standalone_encoder import FOLDER
 
 
 def card(source: Source) -> str:
@@ -96,7 +97,8 @@ def _prompt(source: Source) -> str:
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
     if prompt.pool:
-        lines.append("Worked examples are chosen for each row (`likeness.py`); `messages.json` has the pool.")
+        by = f", by the sentence encoder in `{FOLDER}`" if prompt.encoder else ""
+        lines.append(f"Worked examples are chosen for each row (`likeness.py`{by}); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)

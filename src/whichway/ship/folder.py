@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import whichway
+from whichway.contracts import Backend
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Candidate, to_json
+from whichway.prompts.nearest import embedder_of
 from whichway.prompts.template import placeholder
 from whichway.ship.card import card
 from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
+from whichway.ship.standalone_encoder import FOLDER
 
 MADE_BY = "whichway ship"
+ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 # kind of trained part -> its folder; others: classical
 PLACES = {
     **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
@@ -37,7 +41,13 @@ class Shipped:
     files: tuple[str, ...]
 
 
-def ship(run: Path, out: Path, candidate: str | None = None, way: str | None = None) -> Shipped:
+def ship(
+    run: Path,
+    out: Path,
+    candidate: str | None = None,
+    way: str | None = None,
+    backends: Mapping[str, Backend] | None = None,
+) -> Shipped:
     """Write a candidate of a finished run, by default the winner, as a folder.
 
     Args:
@@ -45,18 +55,24 @@ def ship(run: Path, out: Path, candidate: str | None = None, way: str | None = N
         out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
         candidate: a candidate's id instead of the winner.
         way: a way's best candidate instead of the winner.
+        backends: name -> backend, for the encoder that chooses a prompt's shots.
 
     Raises:
         UserError: no finished run, no such candidate, or `out` is not ours to replace.
+        ModelError: the prompt's encoder is not there any more.
         DiskError: `out` cannot be written.
     """
     source = pick(run, candidate, way)
+    encoder = _encoder(source, backends or {})
     refuse_foreign(out)
     temporary = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         _fill(temporary, source)
+        if encoder is not None:
+            _copy_encoder(encoder, temporary / FOLDER)
+        _write(temporary / "manifest.json", manifest(source, _digests(temporary)))
         _swap(temporary, out)
     except OSError as error:
         raise DiskError(
@@ -120,7 +136,20 @@ def _fill(folder: Path, source: Source) -> None:
         rows = shutil.ignore_patterns("live.json")
         shutil.copytree(source.adapter, place, copy_function=shutil.copyfile, ignore=rows)
     _write(folder / "README.md", card(source))
-    _write(folder / "manifest.json", manifest(source, _digests(folder)))
+
+
+def _encoder(source: Source, backends: Mapping[str, Backend]) -> Path | None:
+    """The folder of the encoder that chooses shots, where the prompt has one."""
+    weights = source.candidate.prompt.encoder if source.asks else None
+    return None if weights is None else embedder_of(backends, weights).files(weights)
+
+
+def _copy_encoder(encoder: Path, place: Path) -> None:
+    """What transformers reads of an encoder: its configuration, tokenizer and weights, no pickles, no code."""
+    place.mkdir()
+    for file in sorted(path for pattern in ENCODER_FILES for path in encoder.glob(pattern)):
+        if file.is_file():
+            shutil.copyfile(file, place / file.name)
 
 
 def _write(path: Path, content: Any) -> None:

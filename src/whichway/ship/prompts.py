@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from whichway.nouns import Candidate, Message, Prompt, to_json
-from whichway.prompts import template
+from whichway.prompts import answer_extraction, template, tfidf
 from whichway.prompts.template import placeholder
+from whichway.ship import standalone_encoder
 
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:
@@ -28,9 +30,9 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
         asked = turns(prompt)
         files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
     else:
-        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _code("likeness")}
+        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _likeness(prompt)}
     if decoding.answer_mark or decoding.votes > 1:
-        files["final.py"] = _code("final")
+        files["final.py"] = _code(answer_extraction)
     return files
 
 
@@ -57,8 +59,13 @@ def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _code(name: str) -> str:
-    return Path(str(template.__file__)).with_name(f"{name}.py").read_text(encoding="utf-8")
+def _likeness(prompt: Prompt) -> str:
+    """The program that finds the shots most like a row, as the contest did."""
+    return _code(tfidf if prompt.encoder is None else standalone_encoder)
+
+
+def _code(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")
 
 
 def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:

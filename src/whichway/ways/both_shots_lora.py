@@ -21,6 +21,7 @@ from itertools import product
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Example, Practice, Prompt
+from whichway.prompts.nearest import chosen_encoder
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
@@ -35,6 +36,14 @@ class Options(Training):
     """How many examples a row has, what is trained, and how long."""
 
     counts: tuple[int, ...] = field(default=(4,), metadata={"help": "numbers of examples for a row to try", "least": 1})
+    encoder: str = field(
+        default="minilm",
+        metadata={
+            "help": "sentence encoder by which examples are like the row: a name, folder or hub name; where it is not "
+            "on this machine, and for the word words, rows are alike by the words they share",
+            "encoder": True,
+        },
+    )
     pool: int = field(
         default=2000, metadata={"help": "most training rows that examples come from; they travel along", "least": 2}
     )
@@ -57,9 +66,10 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     rows = not_shown(task.train, start)
     if len(rows) < 2:
         raise WayFailed("a row is shown other training rows, and there are fewer than two")
+    encoder = chosen_encoder(bench, options.encoder)
     runs = []
     for count in options.counts:
-        prompt = replace(start, pool=tuple(map(shot, rows[: options.pool])), nearest=count)
+        prompt = replace(start, pool=tuple(map(shot, rows[: options.pool])), nearest=count, encoder=encoder)
         prompt = _fitted(prompt, rows, bench, options)
         runs.append(Run(task, bench, "lora", options, prompt, rows, {"rank": options.rank, "targets": "all"}))
     if len(runs) > 1:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from whichway.engine.model import forward
+from whichway.engine.model import forward, packing
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.load import Model
 from whichway.errors import AdapterNotLive
@@ -54,6 +54,15 @@ def encode(
     spans = renderer.earlier_answers(asked) if targets == "all" else [()] * len(rows)
     answers = [list(renderer.answer_ids(answer)) for _, answer in rows]
     return [Encoded(*parts) for parts in zip(prompts, answers, spans, strict=True)]
+
+
+def shared(rows: list[Encoded]) -> tuple[list[Encoded], list[int]]:
+    """Rows, and the prefix that their prompts share; earlier answers that lie in it are no targets any more."""
+    size = packing.common([row.prompt for row in rows])
+    if len({tuple(row.prompt) for row in rows}) == 1:  # nothing tells what is the row's own
+        size = min([size, *(start - 1 for start, _ in rows[0].earlier)])
+    own = [replace(row, earlier=tuple(span for span in row.earlier if span[0] > size)) for row in rows]
+    return own, rows[0].prompt[:size]
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Run:
         self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
         self.key = digest(["learn", _VERSION, job, *([member] if member else [])])
         self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
-        self.rows, self.prefix = shared(self.rows)
+        self.rows, self.prefix = adapter_check.shared(self.rows)
         self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
         self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
@@ -377,15 +377,6 @@ def row_losses(
         return decoder.losses(masters.vector, trunk, paper, states, first)[: paper.real]
     front = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, front, len(prefix), spans)
-
-
-def shared(rows: list[Encoded]) -> tuple[list[Encoded], list[int]]:
-    """Rows, and the prefix that their prompts share; earlier answers that lie in it are no targets any more."""
-    size = packing.common([row.prompt for row in rows])
-    if len({tuple(row.prompt) for row in rows}) == 1:  # nothing tells what is the row's own
-        size = min([size, *(start - 1 for start, _ in rows[0].earlier)])
-    own = [replace(row, earlier=tuple(span for span in row.earlier if span[0] > size)) for row in rows]
-    return own, rows[0].prompt[:size]
 
 
 def encode(model: Model, job: TrainJob) -> list[Encoded]:
