@@ -122,14 +122,13 @@ class Timings:
         return Learning(**self._known[key])
 
     def embedding(self, backend: Embedder, weights: Weights, texts: Sequence[str]) -> float:
-        """Seconds that an encoder takes for one of these texts."""
-        length = _bucket(sum(map(len, texts)) / max(1, len(texts)))
-        key = digest(["embedding", self._here, backend.version, weights.revision, length], 32)
+        """Seconds that an encoder takes for a character of texts like these; measured once."""
+        key = digest(["embedding", self._here, backend.version, weights.key], 32)
         if key not in self._known:
             some = sorted(texts, key=len)[:: max(1, len(texts) // CHUNK)][:CHUNK]
             backend.embed(weights, some[:2])  # the first is slower than all others
-            took = [found.seconds for found in backend.embed(weights, some)]
-            self._keep(key, Answering(sum(took) / len(took), 0))
+            took = sum(found.seconds for found in backend.embed(weights, some))
+            self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
         return float(self._known[key]["seconds"])
 
     def _keep(self, key: str, found: Answering | Learning) -> None:
