@@ -13,14 +13,14 @@ own examples it is dear to ask: k + 1 rows are read for one answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Example, Practice, Prompt
+from whichway.nouns import Candidate, Example, Practice, Prompt, Weights
 from whichway.prompts.nearest import chosen_encoder
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.shots import shot
@@ -29,6 +29,7 @@ from whichway.ways._train import Rate, Run, Training, shares
 
 KIND = "both"
 RANDOM = True
+TARGETS = "all"  # option of the training: the examples' answers, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,15 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     """Yield candidates: checkpoints of the best training, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
-    start = first_prompt(task)
-    rows = not_shown(task.train, start)
+    encoder = chosen_encoder(bench, options.encoder)
+    prompts, rows = train_prompts(task, options, encoder, bench.fill)
     if len(rows) < 2:
         raise WayFailed("a row is shown other training rows, and there are fewer than two")
-    encoder = chosen_encoder(bench, options.encoder)
-    runs = []
-    for count in options.counts:
-        prompt = replace(start, pool=tuple(map(shot, rows[: options.pool])), nearest=count, encoder=encoder)
-        prompt = _fitted(prompt, rows, bench, options)
-        runs.append(Run(task, bench, "lora", options, prompt, rows, {"rank": options.rank, "targets": "all"}))
-    if len(runs) > 1:
-        runs = [replace(run, label=f"{run.prompt.nearest} examples") for run in runs]
+    if prompts[0].shot_characters < options.characters:
+        bench.say(f"a row's examples have {prompts[0].shot_characters} characters: more do not fit the model's context")
+    label = "{} examples" if len(prompts) > 1 else ""
+    numbers = {"rank": options.rank, "targets": TARGETS}
+    runs = [Run(task, bench, "lora", options, p, rows, numbers, label.format(p.nearest)) for p in prompts]
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
     trials = list(product(rates, runs))
@@ -83,15 +81,30 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         yield from run(rate, seed)
 
 
-def _fitted(prompt: Prompt, rows: Sequence[Example], bench: Bench, options: Options) -> Prompt:
-    """The prompt with room for as many characters of examples as the longest training rows leave in the context."""
-    characters = options.characters
-    while True:
-        prompt = replace(prompt, shot_characters=characters)
-        share = bench.fill(prompt, rows)
-        if share <= 1 or characters == 1:
-            break
-        characters = max(1, int(0.9 * characters / share))
-    if characters < options.characters:
-        bench.say(f"examples of a row have room for {characters} characters: more do not fit the model's context")
-    return prompt
+def train_prompts(
+    task: Practice, options: Options, encoder: Weights | None, fill: Callable[[Prompt, Sequence[Example]], float]
+) -> tuple[list[Prompt], tuple[Example, ...]]:
+    """The prompt for each number of examples, and the rows that are trained under it.
+
+    Args:
+        task: its training rows are the pool.
+        options: of the way.
+        encoder: by which examples are chosen; None: by words.
+        fill: share of the model's context that the longest of some rows takes under a prompt.
+    """
+    start = first_prompt(task)
+    rows = not_shown(task.train, start)
+    pool = tuple(map(shot, rows[: options.pool]))
+    starts = [replace(start, pool=pool, nearest=count, encoder=encoder) for count in options.counts]
+    room = min(_room(prompt, rows, options.characters, fill) for prompt in starts)
+    return [replace(prompt, shot_characters=room) for prompt in starts], rows
+
+
+def _room(
+    prompt: Prompt, rows: Sequence[Example], most: int, fill: Callable[[Prompt, Sequence[Example]], float]
+) -> int:
+    """As many characters of examples as the longest training rows leave in the context."""
+    room = most
+    while room > 1 and (share := fill(replace(prompt, shot_characters=room), rows)) > 1:
+        room = max(1, int(0.9 * room / share))
+    return room
