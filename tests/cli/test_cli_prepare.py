@@ -106,10 +106,10 @@ def test_check_shows_what_is_trained_behind_a_rows_own_examples(noisy, tmp_path,
     assert "jane.doe" not in told
 
 
-def test_plan_estimates_rows_behind_their_own_examples(noisy, tmp_path, capsys):
+def test_plan_estimates_rows_behind_their_own_examples(noisy, tiny, tmp_path, capsys):
     more = ("--set", "both_shots_lora.encoder=words", "--set", "both_shots_lora.factors=1", "--seeds", 1)
-    given = ("--data", noisy, "--ways", "both_shots_lora", *more, "--cache", tmp_path / "cache")
-    assert whichway("plan", *given) == 0
+    given = ("--data", noisy, "--model", tiny("llama"), "--ways", "both_shots_lora", "--cache", tmp_path / "cache")
+    assert whichway("plan", *given, *more) == 0
     told = capsys.readouterr().out
     assert "both_shots_lora" in told
     assert "fail" not in told
