@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,28 @@ def _model(kind: str, vocab: int) -> Any:
             elif "bias" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
     return model
+
+
+USERS_CACHE = os.environ.get("WHICHWAY_MODELS")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model cache in which nothing was fetched: tests neither need nor change the user's."""
+    folder = tmp_path_factory.mktemp("model-cache")
+    os.environ["WHICHWAY_MODELS"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def users_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow tests see the user's model cache, which may hold real models."""
+    if request.node.get_closest_marker("slow") is None:
+        return
+    if USERS_CACHE is None:
+        monkeypatch.delenv("WHICHWAY_MODELS")
+    else:
+        monkeypatch.setenv("WHICHWAY_MODELS", USERS_CACHE)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ WhichwayError                 anything we raise on purpose
 │   ├── DataError             a data file or task file: names file, line, column
 │   ├── OptionError           an unknown or unfit option, way, metric, backend ("did you mean")
 │   ├── ModelError            a folder that is no model, a pickle-only checkpoint, a missing tokenizer
+│   │   └── ModelMissing      a model of the shelf that was not fetched yet; names the command that fetches it
 │   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
 │   └── DiskError             the disk is full or a folder cannot be written
 ├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
@@ -37,6 +38,19 @@ class OptionError(UserError):
 
 class ModelError(UserError):
     """A model cannot be used as it is."""
+
+
+class ModelMissing(ModelError):
+    """A model of the shelf was not fetched yet; the message names the command.
+
+    Args:
+        message: what the user reads.
+        name: the model's on the shelf.
+    """
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class PlanMismatch(UserError):

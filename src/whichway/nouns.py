@@ -182,7 +182,7 @@ class Task:
     test: tuple[Example, ...]
     metric: MetricSpec
     labels: tuple[str, ...] = ()  # closed label set; empty for free text
-    model: str = "embedded"
+    model: str = ""  # the user's word for it; "": the default of models.yaml
     volume: float = 1000.0  # requests a day the winner will serve
     margin: float = 0.01  # δ: a difference below it does not matter, in units of the metric (0.01 = one point)
     budget: Budget | None = None
@@ -321,7 +321,7 @@ class Weights:
     """Which weights answer: a backend's base model at a revision, with or without an adapter."""
 
     backend: str  # "local", "classical", "fake", ...
-    base: str  # the user's word for the base: "embedded", a folder, a hub name, "tfidf"
+    base: str  # the user's word for the base (see `models.find`); "tfidf", ... of baselines
     revision: str = ""  # digest of weights, tokenizer and chat template
     adapter: str | None = None  # digest of the trained part
     kind: str = "none"  # what the adapter is: "lora", "full", "probe", "tfidf", "majority", ...

@@ -117,7 +117,7 @@ def test_measure_reproduces_the_sign_of_a_planted_improvement(tmp_path: Path, mo
     shots = [{"text": r["text"], "answer": r["team"]} for r in shown]
     draft = tmp_path / "skewed.yaml"
     draft.write_text(json.dumps({"objective": ask, "labels": [often, seldom], "shots": shots}), encoding="utf-8")
-    known = Known(Path("task.yaml"), measure=True, calibrate=False, cache=tmp_path / "cache")
+    known = Known(Path("task.yaml"), model="embedded", measure=True, calibrate=False, cache=tmp_path / "cache")
     with world(known) as seen:
         scene = seen.scene(read_drafts(draft)[0])
         finding = next(f for f in find(scene) if f.id == "PL025")

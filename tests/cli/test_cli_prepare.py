@@ -19,7 +19,7 @@ def noisy(tmp_path):
 
 
 def test_check_shows_trained_tokens_copies_and_secrets_without_spelling_them(noisy, capsys):
-    assert whichway("check", "--data", noisy, "--show", 2) == 0
+    assert whichway("check", "--data", noisy, "--show", 2, "--model", "embedded") == 0
     told = capsys.readouterr().out
     assert told.count("⟦") == 2 + 2
     assert "<|assistant|>⟦ " in told
@@ -29,6 +29,13 @@ def test_check_shows_trained_tokens_copies_and_secrets_without_spelling_them(noi
     assert "personal  1 e-mail" in told
     assert "jane.doe" not in told
     assert "noisy.csv:5 j…" in told
+
+
+def test_check_without_the_default_model_names_the_command_that_fetches_it(noisy, capsys):
+    assert whichway("check", "--data", noisy) == 0
+    told = capsys.readouterr().out
+    assert "tokens    not counted: smollm2 is not on this machine yet" in told
+    assert "whichway models fetch smollm2" in told
 
 
 def test_check_without_a_model_on_this_machine_says_what_it_cannot_count(noisy, capsys):
@@ -95,7 +102,7 @@ def test_check_shows_what_is_trained_behind_a_rows_own_examples(noisy, tmp_path,
     task = tmp_path / "task.yaml"
     ways = "ways: {both_shots_lora: {counts: [2, 3], encoder: words}}"
     task.write_text(f"data: {noisy.name}\ninput: text\ntarget: team\nask: Which team?\n{ways}\n")
-    assert whichway("check", task, "--show", 1) == 0
+    assert whichway("check", task, "--show", 1, "--model", "embedded") == 0
     told = capsys.readouterr().out
     own = told.split("as both_shots_lora trains it")[1]
     assert own.count("⟦") == 4

@@ -144,9 +144,10 @@ sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 import test_engine_child as t
 from test_engine_learn import job
-from whichway.engine import child, load
+from whichway.engine.model import load
+from whichway.engine.train import worker
 model = load.load(Path(sys.argv[1]))
-for made in child.train(t.errand(model, Path(sys.argv[2]), job(epochs=100000, checkpoints=1)), lambda now: print(now.step, flush=True)):
+for made in worker.train(t.errand(model, Path(sys.argv[2]), job(epochs=100000, checkpoints=1)), lambda now: print(now.step, flush=True)):
     pass
 """  # noqa: E501
 
@@ -179,7 +180,7 @@ def test_a_helper_started_early_is_used_and_can_be_stopped(opened, tmp_path):
 
 def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    command = "from whichway.engine import child; child._forks = lambda: False; child.serve({})"
+    command = "from whichway.engine.train import worker as w; w._forks = lambda: False; w.serve({})"
     honest = subprocess.Popen
 
     def elsewhere(arguments, **more):

@@ -180,11 +180,12 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 import test_engine_learn as t
-from whichway.engine import learn, load
-learn.STATE_SECONDS = 0.0
+from whichway.engine.model import load
+from whichway.engine.train import trainer
+trainer.STATE_SECONDS = 0.0
 job = t.job(sys.argv[4], epochs=8, **json.loads(sys.argv[5]))
 print("go", flush=True)
-for made in learn.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), None):
+for made in trainer.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), None):
     print(made.step, flush=True)
 """
 

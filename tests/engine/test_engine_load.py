@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from whichway import embedded
+from whichway import embedded, models
 from whichway.engine.model import load
 from whichway.errors import ModelError
 
@@ -21,7 +21,7 @@ def copy(tiny, tmp_path):
 
 def refused(folder, match):
     with pytest.raises(ModelError, match=match):
-        load.load(load.find(str(folder)))
+        load.load(models.find(str(folder)))
 
 
 def test_no_folder(tmp_path):
@@ -29,8 +29,8 @@ def test_no_folder(tmp_path):
 
 
 def test_a_file(tmp_path):
-    (tmp_path / "model.gguf").write_text("x")
-    refused(tmp_path / "model.gguf", "is a file")
+    (tmp_path / "model.bin").write_text("x")
+    refused(tmp_path / "model.bin", "is a file")
 
 
 def test_a_folder_that_is_no_model(tmp_path):
@@ -115,7 +115,7 @@ def test_unreachable_hub(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="the hub cannot be reached"):
-        load.find("nobody/no-such-model")
+        models.find("nobody/no-such-model")
 
 
 def test_revision_follows_content(copy):

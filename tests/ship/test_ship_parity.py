@@ -13,9 +13,11 @@ import pytest
 
 from whichway.app.configure import backends
 from whichway.cli import main
+from whichway.nouns import Decoding, Message, Request
 from whichway.prompts.nearest import retriever_of
 from whichway.prompts.row_shots import row_shots
 from whichway.runs.folder import read_candidates, read_records, read_rows
+from whichway.ship import served_models
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
@@ -149,7 +151,7 @@ def test_shots_for_each_row_are_chosen_as_measured(
         words += ["--set", f"prompt_shots.{option}"]
     assert main([str(word) for word in words]) == 0
     assert main(["ship", str(run), "--way", "prompt_shots", "--out", str(winner)]) == 0
-    assert (winner / "likeness.py").is_file()
+    assert (winner / "tfidf.py").is_file()
     assert not (winner / "request.json").exists()
     key = json.loads((winner / "manifest.json").read_text())["candidate"]
     answers, use = recorded(run, key), standalone(winner)
@@ -217,20 +219,34 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
     assert [use(f"{w}, please") for w in pairs[:3]] == answers
 
 
-def test_an_encoders_head_ships_and_answers_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["base_encoder", "tune_encoder"])
+def test_an_encoder_ships_and_answers_as_measured(way: str, encoder: Path, tmp_path: Path) -> None:
     run, winner = tmp_path / "run", tmp_path / "winner"
-    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", "base_encoder", *SMALL]
-    words += ["--set", f"base_encoder.model={tiny('llama')}"]
+    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", way, *SMALL]
+    words += ["--set", f"{way}.model={encoder}"]
+    if way == "tune_encoder":
+        for option in ("rate=0.003", "epochs=2", "steps=1", "checkpoints=1"):
+            words += ["--set", f"{way}.{option}"]
     assert main([str(word) for word in words]) == 0
-    assert main(["ship", str(run), "--way", "base_encoder", "--out", str(winner)]) == 0
+    assert main(["ship", str(run), "--way", way, "--out", str(winner)]) == 0
     manifest = json.loads((winner / "manifest.json").read_text())
     assert (winner / "encoder" / "head.safetensors").exists()
     answers = recorded(run, manifest["candidate"])
     (tmp_path / "asked.txt").write_text("\n".join(answers))
     told = tmp_path / "told.jsonl"
-    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "base_encoder", "--out", str(told)]) == 0
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", way, "--out", str(told)]) == 0
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert {line["input"]["text"]: line["answer"] for line in lines} == answers
+    assert not (winner / "encoder" / "live.json").exists()
+    use = standalone(winner)
+    assert {text: use(text) for text in answers} == answers
+    gaps = [abs(use.scores(line["input"]["text"])[label] - s) for line in lines for label, s in line["scores"].items()]
+    assert max(gaps) < 1e-3
+    offers = served_models.of_run(run)
+    assert "base" not in offers  # an encoder does not answer without a head
+    with backends()["encoder"].open(offers["winner"].weights, offers["winner"].adapter) as session:
+        asked = [Request((Message("user", text),), Decoding()) for text in answers]
+        assert [reply.text for reply in session.choose(asked)] == list(answers.values())
 
 
 @pytest.mark.parametrize("layout", ["system", "user"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whichway.contest.format_sensitivity import spread_over_forms
 from whichway.nouns import Candidate, Decoding, Form, Prompt, Record, Shot, Weights
+from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.formats import formats
 
 

@@ -53,13 +53,16 @@ def of_task(flags: TaskFlags) -> tuple[Situation, Examined | None]:
 
 
 def size(model: str) -> float | None:
-    """Parameters of a model on this disk; None where that cannot be told."""
-    from whichway.app.configure import parameters
+    """Parameters of a model of the shelf or on this disk; None where that cannot be told."""
+    from whichway import models
+    from whichway.models import files, shelf
 
-    if model != "embedded" and not Path(model).is_dir():
-        return None  # a hub name: nothing is fetched for an opinion
     try:
-        return float(parameters(model))
+        entry = shelf.load().entries.get(models.name_of(model))
+        if entry is not None:
+            return float(entry.parameters)
+        folder = models.here(model)  # nothing is fetched for an opinion
+        return float(files.parameters(folder)) if folder is not None else None
     except (UserError, OSError, ValueError):
         return None
 
@@ -139,9 +142,10 @@ class Estimate:
 
 def estimate(about: Situation, examined: Examined | None, like: Path | None) -> Estimate | None:
     """Time and money of each way, from a finished run of the same model; None where there is none."""
+    from whichway import models
     from whichway.runs.folder import read_plan, read_verdict
 
-    model = examined.task.model if examined else "embedded"
+    model = models.name_of(examined.task.model if examined else "")
     run = like or _of_model(model)
     if run is None or about.rows is None:
         return None

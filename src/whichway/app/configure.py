@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
 VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
+ENCODER_WAY = "base_encoder"  # a default way too, where its encoder is on this machine
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
@@ -69,10 +70,16 @@ def ways() -> Found:
 def base_of(word: str, doors: Backends | None = None) -> Weights:
     """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
 
+    Args:
+        word: the user's; "" is the default of models.yaml.
+        doors: the backends.
+
     Raises:
         ModelError: there is no such model.
     """
-    doors = doors or backends()
+    from whichway import models
+
+    doors, word = doors or backends(), models.name_of(word)
     name = word.partition(":")[0]
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
@@ -182,7 +189,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
         words = [word.strip() for word in flags.ways.split(",") if word.strip()]
         names = list(dict.fromkeys(name for word in words for name in family(word, known)))
     else:
-        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(task, house))
     for name in names:
         known.need(apart(name)[0])
     chosen = {
@@ -232,7 +239,7 @@ def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
     """
     if not house.models:
         return list(names)
-    free = [name for name in names if known[apart(name)[0]].KIND == "baseline"]
+    free = [name for name in names if _needs_no_model(known[apart(name)[0]])]
     found: dict[str, None] = dict.fromkeys(free)
     for model in house.models:
         for name in names:
@@ -242,11 +249,20 @@ def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
     return list(found)
 
 
-def default_ways(house: House) -> list[str]:
-    """The ways that are tried when none is named; all weights are trained only where it takes minutes."""
+def _needs_no_model(way: Any) -> bool:
+    return way.KIND == "baseline" or getattr(way, "OWN_MODEL", False)
+
+
+def default_ways(task: Task, house: House) -> list[str]:
+    """The ways that are tried when none is named; all weights are trained only where it takes minutes.
+
+    The sentence encoder is one of them where it is on this machine and there are labels for its head.
+    """
+    encoder = [ENCODER_WAY] if task.labels and house.encoder_of(ENCODER) is not None else []
+    ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
     full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]
-    return [*DEFAULT_WAYS, *full]
+    return [*ways, *full]
 
 
 def is_small(base: Weights) -> bool:
@@ -256,19 +272,10 @@ def is_small(base: Weights) -> bool:
 
 def parameters(base: str) -> int:
     """How many numbers the weights of a local model hold, counted from the files' headers."""
-    from math import prod
+    from whichway import models
+    from whichway.models import files
 
-    from safetensors import safe_open
-
-    from whichway import embedded
-    from whichway.engine.model.load import find
-
-    folder = embedded.path() if base == "embedded" else find(base)
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "np") as weights:
-            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return total
+    return files.parameters(models.find(base))
 
 
 def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

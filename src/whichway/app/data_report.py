@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from whichway.engine.train.tokenization_report import Lengths, Reader
+    from whichway.models.shelf import Entry
     from whichway.nouns import Example, Message, Prompt, Task
 
 OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of their own
@@ -38,7 +39,7 @@ def show(task: Task, rows: int, probe: bool, console: Console) -> None:
     if task.open:
         console.print("tokens    nothing is trained: no row has a wanted answer", markup=False)
     elif read is None:
-        console.print(f"tokens    not counted: {task.model} is no model on this machine", markup=False)
+        console.print(f"tokens    not counted: {_not_here(task)}", markup=False, soft_wrap=True)
     if read is not None:
         _tokens(task, read, rows, console)
     for line in (*copies(every), *_suspects(task, every, probe), *secrets(every)):
@@ -47,15 +48,29 @@ def show(task: Task, rows: int, probe: bool, console: Console) -> None:
 
 def reader_of(task: Task) -> Reader | None:
     """The tokenizer of the task's model; None where it is not on this machine."""
-    from whichway import embedded
+    from whichway import models
     from whichway.app.configure import LOCAL, base_of
-    from whichway.engine.model import load
     from whichway.engine.train import tokenization_report
 
-    base = base_of(task.model)
-    if base.backend != LOCAL:
+    if lacking(task) is not None or base_of(task.model).backend != LOCAL:
         return None
-    return tokenization_report.reader(embedded.path() if task.model == "embedded" else load.find(task.model))
+    return tokenization_report.reader(models.find(task.model))
+
+
+def lacking(task: Task) -> Entry | None:
+    """The task's model where it is one of the shelf that was not fetched yet."""
+    from whichway import models
+    from whichway.models import shelf
+
+    entry = shelf.load().entries.get(models.name_of(task.model))
+    return entry if entry is not None and models.here(entry.name) is None else None
+
+
+def _not_here(task: Task) -> str:
+    from whichway.models.words import missing
+
+    entry = lacking(task)
+    return f"{task.model} is no model on this machine" if entry is None else missing(entry)
 
 
 def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
@@ -200,7 +215,7 @@ def _suspects(task: Task, rows: Sequence[Example], probe: bool) -> Iterator[str]
         return
     features = _features(task, rows) if probe else None
     found = suspects(rows, features)
-    by = f"{task.model}'s hidden states" if probe else "words and characters"
+    by = f"{task.model or 'the model'}'s hidden states" if probe else "words and characters"
     yield f"suspects  {len(found)} labels are probably wrong, by cross-validation on {by}"
     for s in found[: 2 * MOST]:
         yield (
@@ -217,7 +232,7 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
     Raises:
         OptionError: the model is not on this machine.
     """
-    from whichway import embedded
+    from whichway import models
     from whichway.app.configure import LOCAL, base_of
     from whichway.engine.model import load
     from whichway.engine.train.probe import Prober
@@ -226,7 +241,7 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
 
     if base_of(task.model).backend != LOCAL:
         raise OptionError(f"--probe wants a model on this machine, and {task.model} is none.")
-    model = load.load(embedded.path() if task.model == "embedded" else load.find(task.model))
+    model = load.load(models.find(task.model))
     asked = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
     return Prober(model, None).features(asked)[0]
 

@@ -67,12 +67,14 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
         as_json: print one JSON object on standard output, and nothing else there.
     """
     from whichway import contest
+    from whichway.app.models import keep_speeds
     from whichway.app.summary import told
     from whichway.cli.progress import finish, follow
 
     with follow(bars) as listener:
         hear = _estimated(ready, listener)
         outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=hear)
+    keep_speeds(outcome.folder, outcome.verdict)
     page = finish(outcome.folder, show=not as_json)
     out = sys.stderr if as_json else sys.stdout
     print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
@@ -102,11 +104,14 @@ def _estimated(ready: Ready, listener: Listener) -> Listener:
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:
     """What the contest will take; None, with a warning, where it cannot be rehearsed."""
+    from whichway.app.models import keep_probed
     from whichway.contest.dry_run.simulate import estimate as rehearse
     from whichway.errors import WayFailed
 
     try:
-        return rehearse(ready.task, ready.house, ready.settings, listener)
+        found = rehearse(ready.task, ready.house, ready.settings, listener)
+        keep_probed(found.seconds_per_row, ready.task.name)
+        return found
     except WayFailed as error:
         listener("warning", {"message": f"no estimate of time: {error}"})
         return None

@@ -1,4 +1,4 @@
-"""Models on this machine: a folder, a hub name, or the embedded one, through the engine."""
+"""Models on this machine, whatever the user's word for them, through the engine."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ class LocalBackend:
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     def weights(self, base: str) -> Weights:
-        """The base behind "embedded", a folder, or a hub name, with the digest of its files.
+        """The base behind a user's word (see `models.find`), with the digest of its files.
 
         Raises:
             ModelError: there is no such model, or it cannot be used.
         """
+        from whichway import models
         from whichway.engine.model import load
 
-        return Weights(self.name, base, load.revision(_find(base)))
+        return Weights(self.name, base, load.revision(models.find(base)))
 
     @contextmanager
     def open(self, weights: Weights, adapter: Path | None) -> Iterator[Session]:
@@ -86,9 +87,10 @@ class LocalBackend:
         Raises:
             ModelError: the tokenizer cannot be read.
         """
+        from whichway import models
         from whichway.engine.train import tokenization_report
 
-        read = tokenization_report.reader(_find(weights.base))
+        read = tokenization_report.reader(models.find(weights.base))
         found = tokenization_report.lengths(read, [(row.messages, row.answer) for row in rows])
         return max(found.tokens, default=0) / (found.context + 1)
 
@@ -101,10 +103,11 @@ class LocalBackend:
         return self._last[1]
 
     def _base(self, weights: Weights) -> Model:
+        from whichway import models
         from whichway.engine.model import load
         from whichway.engine.train import worker
 
-        folder = _find(weights.base)
+        folder = models.find(weights.base)
         mark = load.revision(folder)
         if weights.revision and weights.revision != mark:
             raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
@@ -114,13 +117,6 @@ class LocalBackend:
                 worker.start()
             self._model = load.load(folder)
         return self._model
-
-
-def _find(base: str) -> Path:
-    from whichway import embedded
-    from whichway.engine.model import load
-
-    return embedded.path() if base == "embedded" else load.find(base)
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:

@@ -89,9 +89,15 @@ def _call(name: str, words: list[str]) -> int:
     import typer
 
     spelled = f"{name}_" if keyword.iskeyword(name) else name
-    verb: Callable[..., int | None] = getattr(importlib.import_module(f"whichway.cli.verbs.{spelled}"), spelled)
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(context_settings={"help_option_names": ["-h", "--help"]})(verb)
+    verb: Callable[..., int | None] | typer.Typer
+    verb = getattr(importlib.import_module(f"whichway.cli.verbs.{spelled}"), spelled)
+    settings = {"help_option_names": ["-h", "--help"]}
+    if isinstance(verb, typer.Typer):  # it has verbs of its own
+        app = verb
+        app.info.context_settings = settings
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.command(context_settings=settings)(verb)
     command = typer.main.get_command(app)
     try:
         with command.make_context(f"whichway {name}", words) as context:

@@ -12,6 +12,11 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
+MODEL_HELP = (
+    "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
+)
+Yes = Annotated[bool, Option("--yes", help="Fetch a model that is not on this machine yet without asking.")]
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFlags:
@@ -28,7 +33,7 @@ class TaskFlags:
     metric: Annotated[str | None, Option(help="How an answer is judged: accuracy, macro_f1, exact_match, ...")] = None
     model: Annotated[
         list[str] | None,
-        Option(help="'embedded', a model folder, a hub name, or 'fake'; repeat it to try every way on several."),
+        Option(help=f"{MODEL_HELP}; repeat it to try every way on several."),
     ] = None
     labels: Annotated[str | None, Option(help="Closed label set, with commas; default: found in the data.")] = None
     group: Annotated[str | None, Option(help="Column whose equal values stay in one split (customer, document).")] = (
@@ -41,6 +46,7 @@ class TaskFlags:
     volume: Annotated[float | None, Option(help="Requests a day that the winner will serve.")] = None
     margin: Annotated[float | None, Option(help="A difference below it does not matter: 0.01 is one point.")] = None
     prompt: Annotated[list[Path] | None, Option(help="A file with your own prompt, to start from; repeatable.")] = None
+    yes: Yes = False
 
 
 @dataclass(frozen=True, slots=True)

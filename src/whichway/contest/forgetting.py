@@ -6,7 +6,6 @@ finalist that would ship, after the test split was crossed; it enters no decisio
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,10 +17,9 @@ from whichway.contest.selection.select import Tried
 from whichway.contracts import Backend, Reader
 from whichway.errors import AdapterNotLive, DataError, WayFailed
 from whichway.findings import Forgetting
-from whichway.nouns import Candidate, Reply, Weights, apart, digest, from_json
-from whichway.runs.folder import write_json
+from whichway.nouns import Candidate, Reply, Weights, apart, digest
+from whichway.runs.folder import FORGETTING, write_json
 
-FILE = "forgetting.json"
 MOST = 60_000  # characters that are read, about 15,000 tokens; a longer text is cut there
 PASSAGE = 2_000  # characters read in one piece, at least
 
@@ -56,7 +54,7 @@ def packaged() -> str:
 
 def forgotten(tried: Tried, till: Till) -> None:
     """Measure what a way's finalist forgot and write it beside its candidates; nothing where no weights are trained."""
-    goal = till.folder / "ways" / tried.name / FILE
+    goal = till.folder / "ways" / tried.name / FORGETTING
     if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
         return
     candidate = max(tried.finalists, key=lambda pair: pair[1] or 0.0)[0]  # the first of equals, as the verdict ships it
@@ -122,9 +120,3 @@ def _read(
 def _mean(replies: Sequence[Reply]) -> tuple[float, int]:
     tokens = sum(reply.tokens_in for reply in replies)
     return round(sum(reply.scores["nats"] for reply in replies) / max(1, tokens), 10), tokens
-
-
-def read_forgetting(folder: Path) -> tuple[Forgetting, ...]:
-    """What each way of a run forgot, as written."""
-    paths = sorted(folder.glob(f"ways/*/{FILE}"))
-    return tuple(from_json(Forgetting, json.loads(path.read_text(encoding="utf-8"))) for path in paths)

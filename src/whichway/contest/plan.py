@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -194,17 +194,3 @@ def _encoders(house: House, ways: Mapping[str, Any]) -> dict[str, Weights | None
         if option.metadata.get("encoder")
     }
     return {word: house.encoder_of(word) for word in sorted(words - {WORDS})}
-
-
-def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """Lines "where: old -> new" for each leaf that differs between two JSON values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-    elif old != new:
-        yield f"  {where}: {_short(old)} -> {_short(new)}"
-
-
-def _short(value: Any) -> str:
-    text = "(absent)" if value is None else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -132,6 +132,14 @@ def chosen_encoder(bench: Bench, word: str) -> Weights | None:
     return found
 
 
+def not_here(word: str, way: str) -> str:
+    """Why a way that needs an encoder is left out."""
+    return (
+        f"the sentence encoder {word or 'that was named'} is not on this machine: fetch it with whichway models fetch "
+        f"{word}, or name a folder with --set {way}.model=FOLDER"
+    )
+
+
 def named(encoder: Weights) -> str:
     """An encoder in a few words: its name, or the end of its path."""
     return encoder.base.rstrip("/").rpartition("/")[2]

@@ -17,6 +17,8 @@ from typing import Any
 from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
+FORGETTING = "forgetting.json"  # in a way's folder: what its finalist forgot
+
 
 def write_text(path: Path, text: str) -> None:
     """Write, sync, rename: readers see the old file or the new one, never half of it."""
@@ -137,8 +139,6 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
         PlanMismatch: with the difference, line by line.
         DiskError: the folder cannot be made or written.
     """
-    from whichway.contest.plan import differences  # here: the contest writes run folders itself
-
     written = {"format": 1, **to_json(plan)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -246,3 +246,17 @@ def keep_adapter(folder: Path, way: str, digest: str, source: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
     os.replace(temporary, goal)
+
+
+def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Lines "where: old -> new" for each leaf that differs between two JSON values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield f"  {where}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "(absent)" if value is None else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

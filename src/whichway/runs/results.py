@@ -12,6 +12,7 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from whichway.contest.forgetting import read_forgetting
-from whichway.contest.format_sensitivity import spread_over_forms
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
-from whichway.findings import Race
-from whichway.nouns import Candidate, Example, Record, Verdict, apart
+from whichway.findings import Forgetting, Race
+from whichway.nouns import Candidate, Example, Record, Verdict, apart, from_json
 from whichway.runs.folder import (
+    FORGETTING,
     read_candidates,
     read_lines,
     read_plan,
@@ -38,6 +38,7 @@ from whichway.runs.folder import (
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Arm, Side, decide
+from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.slices import RowFacts
 
 FEW = 12  # values of an input column that is cut into slices unasked
@@ -293,3 +294,9 @@ def _race(folder: Path) -> Race | None:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
+
+
+def read_forgetting(folder: Path) -> tuple[Forgetting, ...]:
+    """What each way of a run forgot, as written."""
+    paths = sorted(folder.glob(f"ways/*/{FORGETTING}"))
+    return tuple(from_json(Forgetting, json.loads(path.read_text(encoding="utf-8"))) for path in paths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
-from whichway.ship.prompts import turns
+from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import Source
 from whichway.ship.standalone_encoder import FOLDER
 
@@ -19,7 +19,7 @@ def _front(source: Source) -> str:
     weights = source.candidate.weights
     library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
-    if weights.backend == "local":
+    if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
     return "\n".join([*lines, "---"])
 
@@ -34,7 +34,7 @@ def _what(source: Source) -> str:
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
     if decoding.answer_mark:
-        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`final.py`)"
+        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`answer_extraction.py`)"
     if decoding.votes > 1:
         reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
@@ -97,8 +97,8 @@ def _prompt(source: Source) -> str:
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
     if prompt.pool:
-        by = f", by the sentence encoder in `{FOLDER}`" if prompt.encoder else ""
-        lines.append(f"Worked examples are chosen for each row (`likeness.py`{by}); `messages.json` has the pool.")
+        by = f"`{ENCODER}`, by the encoder in `{FOLDER}`" if prompt.encoder else "`tfidf.py`"
+        lines.append(f"Worked examples are chosen for each row ({by}); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)

@@ -28,7 +28,7 @@ PLACES = {
     **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
     **dict.fromkeys(("full", "top_full"), "model"),
     "probe": "probe",
-    "encoder": "encoder",
+    **dict.fromkeys(("encoder", "encoder_full"), "encoder"),
 }
 
 
@@ -55,7 +55,7 @@ def ship(
         out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
         candidate: a candidate's id instead of the winner.
         way: a way's best candidate instead of the winner.
-        backends: name -> backend, for the encoder that chooses a prompt's shots.
+        backends: name -> backend, for the encoder that chooses a prompt's shots or reads for a head.
 
     Raises:
         UserError: no finished run, no such candidate, or `out` is not ours to replace.
@@ -71,7 +71,8 @@ def ship(
         temporary.mkdir(parents=True)
         _fill(temporary, source)
         if encoder is not None:
-            _copy_encoder(encoder, temporary / FOLDER)
+            place = FOLDER if source.asks else trained_place(source.candidate.weights.kind)
+            _copy_encoder(encoder, temporary / place)
         _write(temporary / "manifest.json", manifest(source, _digests(temporary)))
         _swap(temporary, out)
     except OSError as error:
@@ -129,7 +130,8 @@ def _fill(folder: Path, source: Source) -> None:
         if source.one_request:
             _write(folder / "request.json", request_body(candidate, source.labels))
     if source.stands_alone:
-        _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
+        program = "standalone_classifier.py" if candidate.weights.backend == "encoder" else "standalone.py"
+        _write(folder / "use.py", Path(__file__).with_name(program).read_text(encoding="utf-8"))
     if source.adapter is not None:
         place = folder / trained_place(candidate.weights.kind)
         # the rows that prove an adapter live at load stay in the run folder: what is shipped should not quote the data
@@ -139,14 +141,16 @@ def _fill(folder: Path, source: Source) -> None:
 
 
 def _encoder(source: Source, backends: Mapping[str, Backend]) -> Path | None:
-    """The folder of the encoder that chooses shots, where the prompt has one."""
-    weights = source.candidate.prompt.encoder if source.asks else None
+    """The folder of the encoder that goes along: that which chooses shots, or that which a head stands on."""
+    candidate = source.candidate
+    weights = candidate.prompt.encoder if source.asks else None
+    weights = candidate.weights if candidate.weights.kind == "encoder" else weights
     return None if weights is None else embedder_of(backends, weights).files(weights)
 
 
 def _copy_encoder(encoder: Path, place: Path) -> None:
     """What transformers reads of an encoder: its configuration, tokenizer and weights, no pickles, no code."""
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     for file in sorted(path for pattern in ENCODER_FILES for path in encoder.glob(pattern)):
         if file.is_file():
             shutil.copyfile(file, place / file.name)

@@ -13,6 +13,8 @@ from whichway.prompts import answer_extraction, template, tfidf
 from whichway.prompts.template import placeholder
 from whichway.ship import standalone_encoder
 
+ENCODER = "sentence_encoder.py"  # finds the shots most like a row, as the contest did
+
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:
     """The chat messages as they are shown, with the placeholder where the row's text goes."""
@@ -30,9 +32,10 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
         asked = turns(prompt)
         files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
     else:
-        files |= {"messages.json": chosen_for_each(prompt), "likeness.py": _likeness(prompt)}
+        index = {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
+        files |= {"messages.json": chosen_for_each(prompt), **index}
     if decoding.answer_mark or decoding.votes > 1:
-        files["final.py"] = _code(answer_extraction)
+        files["answer_extraction.py"] = _code(answer_extraction)
     return files
 
 
@@ -57,11 +60,6 @@ def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
         **({"shot_characters": prompt.shot_characters} if prompt.shot_characters else {}),
         "pool": pool,
     }
-
-
-def _likeness(prompt: Prompt) -> str:
-    """The program that finds the shots most like a row, as the contest did."""
-    return _code(tfidf if prompt.encoder is None else standalone_encoder)
 
 
 def _code(module: ModuleType) -> str:

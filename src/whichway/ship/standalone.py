@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class Winner:
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         self.room = asked.get("shot_characters", 0)
         if self.pool:
-            self.index = beside("likeness").Index([shot["text"] for shot in self.pool])
+            by = "sentence_encoder" if (HERE / "sentence_encoder.py").is_file() else "tfidf"
+            self.index = beside(by).Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
@@ -60,7 +62,7 @@ class Winner:
         mark = how.get("answer_mark", "")
         if not mark and len(texts) == 1:
             return texts[0]
-        final = beside("final")
+        final = beside("answer_extraction")
         said = [final.behind(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
         return final.vote(said)[0] or ""
 
@@ -190,17 +192,27 @@ def beside(name: str) -> Any:
 
 
 def base_folder(name: str) -> str:
-    """The base model's place; the embedded one lies in the whichway package."""
-    if name != "embedded":
-        return name
+    """The base model's place: a folder, one in whichway's model cache or package, or a hub name as it is."""
+    cached = model_cache() / name / "model"
+    if Path(name).is_dir() or cached.is_dir():
+        return name if Path(name).is_dir() else str(cached)
     from importlib.util import find_spec
 
     package = find_spec("whichway")
-    if package is None or package.origin is None:
-        raise SystemExit(
-            "the base is the model embedded in whichway: pip install whichway, or give its folder with --base"
-        )
-    return str(Path(package.origin).parent / "embedded" / "model")
+    if name == "embedded" and package is not None and package.origin is not None:
+        return str(Path(package.origin).parent / "embedded" / "model")
+    if name == "embedded" or ":" in name or name.endswith(".gguf"):
+        raise SystemExit(f"the base is {name}: give its folder with --base (`whichway models show {name}` tells it)")
+    return name
+
+
+def model_cache() -> Path:
+    """The folder in which whichway keeps models."""
+    if os.environ.get("WHICHWAY_MODELS"):
+        return Path(os.environ["WHICHWAY_MODELS"]).expanduser()
+    places = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA") or "~/AppData/Local"}
+    place = places.get(sys.platform) or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(place).expanduser() / "whichway" / "models"
 
 
 def main() -> None:

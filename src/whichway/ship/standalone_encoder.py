@@ -1,7 +1,7 @@
 """How alike texts are by a sentence encoder, whose folder lies beside this file. Needs transformers.
 
-It is shipped beside `use.py`, as `likeness.py`, when an encoder chooses a prompt's shots for each row. It reads texts
-as the contest did: the mean of the last layer's states over a text's own tokens, scaled to length 1.
+It is shipped as `sentence_encoder.py` beside `use.py` when an encoder chooses a prompt's shots for each row. It reads
+texts as the contest did: the mean of the last layer's states over a text's own tokens, scaled to length 1.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Spec(BaseModel):
     target: str | None = Field(None, description="column of the wanted answer")
     labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
     metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
-    model: str = Field("embedded", description="model under trial")
+    model: str = Field("", description="model under trial; default: that of models.yaml")
     models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
     split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
     group: str | None = Field(None, description="column whose equal values stay in one split")
@@ -231,7 +231,7 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
         update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
-    if spec.model != "embedded" and (folder / spec.model).exists():
+    if spec.model not in ("", "embedded") and (folder / spec.model).exists():
         update["model"] = str(folder / spec.model)
     if spec.models:
         update["models"] = tuple(str(folder / word) if (folder / word).exists() else word for word in spec.models)

@@ -71,7 +71,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         bench.say(f"a row's examples have {prompts[0].shot_characters} characters: more do not fit the model's context")
     label = "{} examples" if len(prompts) > 1 else ""
     numbers = {"rank": options.rank, "targets": TARGETS}
-    runs = [Run(task, bench, "lora", options, p, rows, numbers, label.format(p.nearest)) for p in prompts]
+    runs = [Run(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts]
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
     trials = list(product(rates, runs))

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from whichway.app.examples import DEFAULT, find
-from whichway.cli.flags import ContestFlags, TaskFlags, spread
+from whichway.cli.flags import MODEL_HELP, ContestFlags, TaskFlags, Yes, spread
 
 SEEDS = 2  # one fewer than a contest of yours: three minutes are short
 
@@ -18,7 +18,8 @@ def demo(
     example: Annotated[
         str, Option(help="support: messages to teams. letters: an open-ended task, quality beside variety.")
     ] = DEFAULT,
-    model: Annotated[str | None, Option(help="'embedded', a model folder, a hub name, or 'fake'.")] = None,
+    model: Annotated[str | None, Option(help=f"{MODEL_HELP}.")] = None,
+    yes: Yes = False,
     json: Annotated[
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
@@ -29,11 +30,13 @@ def demo(
     import sys
 
     from whichway.app.run import RUNS, exit_code, hold, prepare
+    from whichway.cli.fetching import with_models
 
     place = "demo" if example == DEFAULT else f"demo-{example}"
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, seeds=contest.seeds or SEEDS)
-    task = TaskFlags(task=find(example), model=[model] if model else None)
-    outcome = hold(prepare(task, flags), bars=not no_progress, as_json=json)
+    task = TaskFlags(task=find(example), model=[model] if model else None, yes=yes)
+    ready = with_models(lambda: prepare(task, flags), yes)
+    outcome = hold(ready, bars=not no_progress, as_json=json)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)

@@ -54,6 +54,7 @@ def examine(runs: Path) -> Iterator[Finding]:
     yield _memory()
     yield _disk(runs)
     yield _writable(runs)
+    yield _default_model()
     yield _embedded()
 
 
@@ -150,6 +151,21 @@ def _writable(runs: Path) -> Finding:
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         return Finding("write access", str(place))
     return Finding("write access", f"none at {place}", "bad", "give a folder of your own with --out and --cache.")
+
+
+def _default_model() -> Finding:
+    from whichway import models
+    from whichway.errors import WhichwayError
+    from whichway.models import cache
+
+    try:
+        name = models.default()
+        folder = models.here(name)
+    except (WhichwayError, OSError) as error:
+        return Finding("default model", "unknown", "note", str(error))
+    if folder is None:
+        return Finding("default model", f"{name}, not fetched yet", "note", f"whichway models fetch {name}")
+    return Finding("default model", f"{name} in {cache.root()}")
 
 
 def _embedded() -> Finding:

@@ -27,7 +27,7 @@ TEXT = """\
 # labels: [billing, delivery]   # default: found in the data; [] for free text
 
 # metric: accuracy           # or macro_f1, exact_match, token_f1, rouge_l, chrf, json_fields, numeric, file.py:function
-# model: embedded            # or a model folder, or a hub name
+# model: smollm2             # see `whichway models`; or a model folder, a .gguf file, ollama:NAME, a hub name
 # volume: 1000               # requests a day that the winner will serve
 # margin: 0.01               # a difference below it does not matter (0.01 = one point)
 

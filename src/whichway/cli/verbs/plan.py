@@ -9,9 +9,10 @@ from whichway.cli.flags import ContestFlags, TaskFlags, spread
 def plan(task: TaskFlags, contest: ContestFlags) -> None:
     """Say what a run would do: rows, ways with all options, seeds, the smallest gap it can show, time and memory."""
     from whichway.app.run import estimate_lines, lines_of, prepare
+    from whichway.cli.fetching import with_models
     from whichway.cli.progress import follow
 
-    ready = prepare(task, contest)
+    ready = with_models(lambda: prepare(task, contest), task.yes)
     print("\n".join(lines_of(ready)), flush=True)
     with follow(ready.probe) as listener:
         for line in estimate_lines(ready, listener):

@@ -23,8 +23,9 @@ def run(
 ) -> int:
     """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
     from whichway.app.run import exit_code, hold, lines_of, prepare
+    from whichway.cli.fetching import with_models
 
-    ready = prepare(task, contest)
+    ready = with_models(lambda: prepare(task, contest), task.yes)
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0

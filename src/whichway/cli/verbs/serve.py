@@ -9,6 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from whichway.cli.flags import MODEL_HELP, Yes
 from whichway.errors import OptionError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -16,7 +17,10 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def serve(
     run: Annotated[Path | None, Argument(help="A finished run folder; without one, the bare model is served.")] = None,
-    model: Annotated[str, Option(help="The model to serve when no run is given.")] = "embedded",
+    model: Annotated[
+        str | None, Option(help=f"The model to serve when no run is given: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}.")
+    ] = None,
+    yes: Yes = False,
     host: Annotated[str, Option(help="Address to listen on; others than this machine's own want a key.")] = "127.0.0.1",
     port: Annotated[int, Option(help="Port to listen on; 0: any free one.")] = 8000,
     api_key: Annotated[
@@ -25,6 +29,7 @@ def serve(
 ) -> None:
     """Serve `/v1/models` and `/v1/chat/completions`; stop with Ctrl-C."""
     from whichway.app.configure import backends, base_of
+    from whichway.cli.fetching import with_models
     from whichway.ship import served_models
     from whichway.ship.serve import app
 
@@ -32,7 +37,11 @@ def serve(
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
     doors = backends()
-    offers = served_models.of_run(run) if run is not None else served_models.of_model(base_of(model, doors))
+    offers = (
+        served_models.of_run(run)
+        if run is not None
+        else served_models.of_model(with_models(lambda: base_of(model or "", doors), yes))
+    )
     for name, told in served_models.names(offers):
         print(f"  {name:<24}{told}")
     listen(app(offers, doors, key), host, port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,10 @@ def try_(
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
     from whichway.app.prompt_session import once as score_once
     from whichway.app.prompt_session import sit, sitting
+    from whichway.cli.fetching import with_models
 
-    with sitting(task, cache, rows, not no_calibrate) as seat:
+    with ExitStack() as stack:
+        seat = with_models(lambda: stack.enter_context(sitting(task, cache, rows, not no_calibrate)), task.yes)
         if once:
             score_once(seat, whole, json)
         else:

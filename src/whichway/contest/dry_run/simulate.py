@@ -57,6 +57,7 @@ class Estimate:
 
     ways: Mapping[str, Amount]
     within: float = WITHIN
+    seconds_per_row: Mapping[Weights, float] = field(default_factory=dict)  # bare model -> of an answer
 
     @property
     def seconds(self) -> float:
@@ -96,7 +97,7 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
             memory, disk = stage.memory.get(name), sum(stage.disk[name].values())
             opening = stage.opening.get((settings.race, name), 0.0)
             ways[name] = Amount(seconds, max(seconds, most), seconds * price, memory, disk, reasons[name], opening)
-        return Estimate(ways)
+        return Estimate(ways, seconds_per_row=stage.per_row)
 
 
 def seconds_of(folder: Path) -> dict[str, float]:
@@ -158,6 +159,7 @@ class Stage:
     trained: dict[str, list[float]] = field(default_factory=dict)  # training -> seconds at each checkpoint so far
     memory: dict[str, int] = field(default_factory=dict)
     disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    per_row: dict[Weights, float] = field(default_factory=dict)  # bare model -> seconds of an answer
     parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
@@ -295,6 +297,8 @@ class Improvised:
         self.stage.measure(f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
         found = self.stage.timings.answering(self.real, self.weights, requests)
         self.stage.needs(found.memory_bytes)
+        if self.weights.adapter is None:
+            self.stage.per_row.setdefault(self.weights, found.seconds)
         if self.weights.adapter != self.stage.loaded:
             self.stage.loaded = self.weights.adapter
             self.stage.opens(found.opening)

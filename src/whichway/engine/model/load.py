@@ -1,13 +1,11 @@
-"""Open a model: a folder or a hub name to weights, tokenizer, renderer, or a `ModelError` that says what is missing."""
+"""Open a model: a folder to weights, tokenizer, renderer, or a `ModelError` that says what is missing."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,12 +19,10 @@ from torch import Tensor, nn
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.chat_template import Renderer
 from whichway.errors import ModelError
-from whichway.nouns import digest
+from whichway.models.files import files_digest as files_digest
 
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-_KEPT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 log = logging.getLogger(__name__)
 _LAYERS = {"full_attention", "sliding_attention"}
 
@@ -53,43 +49,6 @@ class Model:
         return int(self.module.config.get_text_config().hidden_size)
 
 
-def find(word: str) -> Path:
-    """The folder behind a user's word: a folder, or a hub name (downloaded once, then found on disk).
-
-    Raises:
-        ModelError: neither, or the hub cannot be reached.
-    """
-    folder = Path(word).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise ModelError(f"{word} is a file; a model is a folder with config.json, *.safetensors and a tokenizer.")
-    if not _HUB_NAME.fullmatch(word):
-        raise ModelError(f"There is no folder {word}.")
-    return _from_hub(word)
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_KEPT), local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_KEPT)))
-    except GatedRepoError as error:
-        raise ModelError(f"The hub asks for permission to download {name}: accept its terms and log in.") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"There is no folder {name}, and no such model on the hub.") from error
-    except Exception as error:  # whatever the network does
-        raise ModelError(
-            f"There is no folder {name}, and the hub cannot be reached ({type(error).__name__}). "
-            "Give the path of a model folder, or use --model embedded."
-        ) from error
-
-
 def revision(folder: Path) -> str:
     """Digest of weights, configuration, tokenizer and chat template.
 
@@ -98,23 +57,6 @@ def revision(folder: Path) -> str:
     """
     check(folder)
     return files_digest(folder)
-
-
-def files_digest(folder: Path) -> str:
-    """Digest of all files of a model folder that can matter."""
-    names = {file.name for pattern in _KEPT for file in folder.glob(pattern) if file.is_file()}
-    return digest([[name, _hash(folder / name)] for name in sorted(names)])
-
-
-def _hash(file: Path) -> str:
-    facts = file.stat()
-    return _hash_once(str(file.resolve()), facts.st_size, facts.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _hash_once(path: str, size: int, mtime: int) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check(folder: Path) -> None:

@@ -1,0 +1,249 @@
+"""Models on this machine: list, fetch, show, remove; and what a task's models still lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from whichway.errors import ModelError, ModelMissing
+
+if TYPE_CHECKING:
+    from whichway.models.fetch import Progress
+    from whichway.models.shelf import Entry
+    from whichway.models.speed import Speed
+    from whichway.nouns import Verdict, Weights
+
+PLAIN, PROBE = "prompt_plain", "a probe"
+LOCAL = ("local", "encoder")  # backends whose models lie on this machine
+
+
+class Dialogue(Protocol):
+    """Who is asked before something is fetched, and told how it goes."""
+
+    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+        """Whether these may be fetched; None where nobody can be asked."""
+        ...
+
+    def accept(self, entry: Entry) -> bool | None:
+        """Whether the terms of a model are accepted; None where nobody can be asked."""
+        ...
+
+    def watch(self, progress: Progress) -> None:
+        """Hear how far a fetch is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model of the shelf as it stands on this machine."""
+
+    entry: Entry
+    folder: Path | None  # None: it was not fetched yet
+    disk_mb: float  # that it takes here
+    speed: Speed | None
+
+
+def listing() -> list[Listed]:
+    """Every model of the shelf."""
+    from whichway.models import cache, fetch, shelf, speed
+
+    found = []
+    for entry in shelf.load().entries.values():
+        folder = fetch.here(entry)
+        size = cache.bytes_of(folder) / 1e6 if folder is not None else 0.0
+        found.append(Listed(entry, folder, size, speed.of(entry.name)))
+    return found
+
+
+def elsewhere() -> Iterator[tuple[str, Path]]:
+    """Words for models that other programs keep on this disk, with their place."""
+    from whichway.models import stores
+
+    yield from ((f"{stores.OLLAMA}:{name}", place) for name, place in stores.ollama())
+    yield from ((f"{stores.LMSTUDIO}:{name}", place) for name, place in stores.lmstudio())
+
+
+def converted() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """GGUF files of the user's that were converted into the model cache: the name there, and where each came from."""
+    from whichway.models import cache, shelf
+
+    for name in cache.names():
+        facts = cache.origin(name)
+        if facts is not None and name not in shelf.load().entries:
+            yield name, facts
+
+
+def fetch(names: Sequence[str], accepted: Sequence[str], dialogue: Dialogue) -> list[tuple[str, Path]]:
+    """Fetch models of the shelf; those that are here already are left as they are.
+
+    Args:
+        names: of entries.
+        accepted: names of terms that are accepted.
+        dialogue: asked before anything is fetched; where nobody can be asked, the call itself is the consent.
+
+    Raises:
+        ModelError: there is no such entry, its terms are not accepted, or it could not be fetched.
+        DiskError: the disk is full.
+    """
+    from whichway.models import fetch as room
+    from whichway.models import shelf
+
+    entries = [shelf.load().need(name) for name in dict.fromkeys(names)]
+    missing = [entry for entry in entries if room.here(entry) is None]
+    terms = {*accepted, *_accepted(missing, accepted, dialogue)}
+    for entry in missing:
+        room.check_terms(entry, terms)
+    if missing and dialogue.confirm(missing) is False:
+        raise ModelError("Nothing was fetched.")
+    return [(entry.name, room.fetch(entry, terms, dialogue.watch)) for entry in entries]
+
+
+def _accepted(entries: Sequence[Entry], accepted: Sequence[str], dialogue: Dialogue) -> Iterator[str]:
+    """Terms that are accepted when asked for."""
+    for entry in entries:
+        if entry.terms and entry.terms not in accepted and dialogue.accept(entry):
+            yield entry.terms
+
+
+def ensure(words: Sequence[str], dialogue: Dialogue) -> None:
+    """Fetch models of the shelf that are needed and not here yet, after asking.
+
+    Where something has to be fetched at all, the sentence encoder of the shelf is part of the question: the baselines
+    and the choice of examples are better with it.
+
+    Args:
+        words: names on the shelf; "" is the default.
+        dialogue: asked before anything is fetched.
+
+    Raises:
+        ModelMissing: nobody can be asked; names the command that fetches.
+        ModelError: the answer was no, or nothing could be fetched.
+        DiskError: the disk is full.
+    """
+    from whichway import models
+    from whichway.models import fetch as room
+    from whichway.models import shelf
+    from whichway.models.words import missing
+
+    need = shelf.load().need
+    entries = [need(name) for name in dict.fromkeys(models.name_of(word) for word in words)]
+    lacking = [entry for entry in entries if room.here(entry) is None]
+    if not lacking:
+        return
+    terms = set(_accepted(lacking, (), dialogue))
+    for entry in lacking:
+        room.check_terms(entry, terms)
+    encoder = need(models.default_encoder())
+    also = [encoder] if encoder not in lacking and room.here(encoder) is None and not encoder.terms else []
+    answer = dialogue.confirm([*lacking, *also])
+    if answer is None:
+        raise ModelMissing(missing(lacking[0]), lacking[0].name)
+    if not answer:
+        raise ModelError("Nothing was fetched. Name another model with --model: a folder, a .gguf file, or embedded.")
+    for entry in lacking:
+        room.fetch(entry, terms, dialogue.watch)
+    for entry in also:
+        with suppress(ModelError):  # it goes without
+            room.fetch(entry, (), dialogue.watch)
+
+
+def show(word: str) -> Iterator[tuple[str, str]]:
+    """What is known of a model, as pairs of a heading and a text.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from whichway import models
+    from whichway.models import cache, files, shelf, speed
+    from whichway.models.words import to_convert
+
+    word = word or models.default()
+    entry = shelf.load().entries.get(word)
+    if entry is not None:
+        yield "what", entry.what
+        yield "licence", entry.licence + (f" ({entry.terms_url})" if entry.terms else "")
+    folder = models.here(word)
+    if folder is None and entry is None:
+        file = to_convert(word)
+        if file is None:
+            raise ModelError(f"There is no model {word} on this machine. See: whichway models")
+        yield "file", f"{file}, {file.stat().st_size / 1e6:.0f} MB, converted at its first use"
+        return
+    if entry is not None:
+        yield "parameters", amount(entry.parameters)
+    if folder is None:
+        yield "here", f"no: whichway models fetch {word}"
+    else:
+        if entry is None:
+            yield "parameters", amount(files.parameters(folder))
+        yield "here", f"{folder}, {cache.bytes_of(folder) / 1e6:.0f} MB"
+        yield "revision", files.files_digest(folder)
+        facts = cache.origin(folder.parent.name) if cache.folder(folder.parent.name) == folder else None
+        if facts is not None:
+            yield "from", f"{facts.get('source', 'unknown')}, {facts.get('fetched', '')}"
+    for place, source in enumerate(entry.sources if entry else (), 1):
+        yield f"source {place}", f"{source.title}, {source.fetch_mb:.0f} MB"
+    took = speed.of(word)
+    if took is not None:
+        on = f"{took.way} on {took.task}, {f'{took.rows} rows, ' if took.rows else ''}{took.measured}"
+        yield "speed", f"{took.seconds_per_1000:.3g} s for 1,000 rows here ({on})"
+
+
+def amount(count: int) -> str:
+    """A number of parameters for a reader: "134.5 M"."""
+    return f"{count / 1e9:.1f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
+
+
+def remove(name: str) -> int:
+    """Take a model out of the model cache; the bytes that are free again.
+
+    Raises:
+        ModelError: it is not in the cache.
+    """
+    from whichway.models import cache, shelf
+
+    entry = shelf.load().entries.get(name)
+    if entry is not None and entry.built_in:
+        raise ModelError(f"{name} ships with the package; it cannot be removed.")
+    known = [*shelf.load().entries, *cache.names()]
+    if name not in known:
+        raise ModelError(f"There is no '{name}' in the model cache {cache.root()}. See: whichway models")
+    size = cache.remove(name)
+    if not size:
+        raise ModelError(f"{name} is not on this machine, so there is nothing to remove.")
+    return size
+
+
+def keep_speeds(run: Path, verdict: Verdict) -> None:
+    """Keep in the model cache what answering with each bare language model and each encoder took in a finished run."""
+    from whichway.models import speed
+    from whichway.runs.folder import read_candidates, read_plan
+
+    found, task = read_candidates(run), str(read_plan(run)["task"])
+    lines = sorted(verdict.standings, key=lambda s: (not s.way.startswith(PLAIN), s.seconds_per_row))
+    kept: set[str] = set()
+    for line in lines:
+        weights = next((found[key][0].weights for key in line.candidates if key in found), None)
+        if weights is None or line.status != "ok" or not line.rows or weights.base in kept:
+            continue
+        if weights.backend in LOCAL and (weights.adapter is None or weights.kind == "encoder"):
+            speed.record(weights.base, line.seconds_per_row, line.way, task, line.rows)
+            kept.add(weights.base)
+
+
+def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:
+    """Keep what answering took in a probe, for models that no run has measured here.
+
+    Args:
+        seconds_per_row: bare model -> seconds.
+        task: whose rows were answered.
+    """
+    from whichway.models import speed
+
+    for weights, seconds in seconds_per_row.items():
+        known = speed.of(weights.base)
+        if weights.backend in LOCAL and (known is None or known.way == PROBE):
+            speed.record(weights.base, seconds, PROBE, task, 0)
