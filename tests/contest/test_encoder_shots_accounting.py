@@ -99,8 +99,9 @@ def test_where_the_encoder_is_not_here_words_do_and_the_plan_says_so(tmp_path: P
     settings = replace(settings_for(tmp_path, {"prompt_shots": {"kinds": ["knn"], "counts": [2]}}), seeds=(0,))
     run(task, house_with(task, letters), folder=tmp_path / "r", settings=settings)
     assert letters.read == []
-    assert json.loads((tmp_path / "r" / "plan.json").read_text())["versions"]["encoder minilm"] == "not here"
-    assert "minilm is not on this machine" in (tmp_path / "r" / "ways" / "prompt_shots" / "log").read_text()
+    assert json.loads((tmp_path / "r" / "plan.json").read_text())["versions"]["encoder default"] == "not here"
+    log = (tmp_path / "r" / "ways" / "prompt_shots" / "log").read_text()
+    assert "the default sentence encoder is not on this machine" in log
     assert all(c.prompt.encoder is None for c, _ in read_candidates(tmp_path / "r").values())
 
 

@@ -19,6 +19,8 @@ from whichway.models import shelf
 from whichway.nouns import Weights
 from whichway.runs.folder import read_verdict
 
+pytest_plugins = ("index_fixtures",)
+
 SUPPORT = Path(room.__file__).parents[1] / "examples" / "support"
 PROMPTS = SUPPORT.with_name("prompts")
 GOLDEN = Path(__file__).parents[1] / "verdict" / "golden" / "run"

@@ -240,6 +240,8 @@ def test_killed_while_it_converts(index: Path, cached: Path, monkeypatch: pytest
     code = """
 import time
 from whichway.models import fetch, shelf
+
+pytest_plugins = ("index_fixtures",)
 def convert(file, folder):
     folder.mkdir()
     (folder / "config.json").write_text("{")

@@ -14,6 +14,8 @@ from whichway.errors import DataError, ModelError
 from whichway.models import cache, converted, fetch, shelf, stores, words
 from whichway.models.speed import of, record
 
+pytest_plugins = ("index_fixtures",)
+
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:

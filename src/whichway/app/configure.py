@@ -27,7 +27,6 @@ ENCODER_WAY = "base_encoder"  # a default way too, where its encoder is on this 
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
-ENCODER = "minilm"  # the default of every option that names a sentence encoder
 
 
 class Backends(Found):
@@ -85,16 +84,23 @@ def base_of(word: str, doors: Backends | None = None) -> Weights:
 
 
 def encoder_of(word: str, doors: Mapping[str, Backend]) -> Weights | None:
-    """The sentence encoder behind a word; None where it is not on this machine, or where words are wanted.
+    """The sentence encoder behind a word; None where it would have to be fetched first, or where words are wanted.
+
+    Args:
+        word: "default" is the encoder that models.yaml names; else as for a model, or "words".
+        doors: the backends.
 
     Raises:
-        ModelError: a folder that is no encoder.
+        ModelError: there is no such encoder.
     """
-    from whichway.prompts.nearest import WORDS
+    from whichway import models
+    from whichway.models import shelf
+    from whichway.prompts.nearest import DEFAULT, WORDS
 
-    if word == WORDS or (word == ENCODER and not Path(word).is_dir()):
+    name = models.default_encoder() if word == DEFAULT else word
+    if word == WORDS or (name in shelf.load().entries and models.here(name) is None):
         return None
-    return doors["encoder"].weights(word)
+    return doors["encoder"].weights(name)
 
 
 def build(task: Task, warnings: Sequence[str]) -> House:
@@ -258,7 +264,9 @@ def default_ways(task: Task, house: House) -> list[str]:
 
     The sentence encoder is one of them where it is on this machine and there are labels for its head.
     """
-    encoder = [ENCODER_WAY] if task.labels and house.encoder_of(ENCODER) is not None else []
+    from whichway.prompts.nearest import DEFAULT
+
+    encoder = [ENCODER_WAY] if task.labels and house.encoder_of(DEFAULT) is not None else []
     ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
     full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]

@@ -189,7 +189,13 @@ def show(word: str) -> Iterator[tuple[str, str]]:
     took = speed.of(word)
     if took is not None:
         on = f"{took.way} on {took.task}, {f'{took.rows} rows, ' if took.rows else ''}{took.measured}"
-        yield "speed", f"{took.seconds_per_1000:.3g} s for 1,000 rows here ({on})"
+        yield "speed", f"{seconds(took)} s for 1,000 rows here ({on})"
+
+
+def seconds(speed: Speed) -> str:
+    """Seconds for a thousand rows, three digits of them: "1,078", "31.1"."""
+    took = speed.seconds_per_1000
+    return f"{took:,.0f}" if took >= 100 else f"{took:.3g}"
 
 
 def amount(count: int) -> str:

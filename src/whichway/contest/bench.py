@@ -141,6 +141,7 @@ class HouseBench:
         self.who = self._who
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
+        self._adapters: dict[str, Path] = {}  # digest of a trained part -> where it lies in the cache
         self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
         self.parts: dict[str, Adapter] = {}  # trained part -> its checkpoint
@@ -349,8 +350,13 @@ class HouseBench:
         """Where the trained part of weights lies in the cache."""
         if weights.adapter is None:
             return None
-        found = sorted((self._till.cache.folder or Path()).glob(f"trainings/*/{weights.adapter}"))
-        return found[0] if found else None
+        known = self._adapters.get(weights.adapter)
+        if known is None or not known.exists():  # the cache may be large: it is searched once for each trained part
+            found = sorted((self._till.cache.folder or Path()).glob(f"trainings/*/{weights.adapter}"))
+            if not found:
+                return None
+            known = self._adapters[weights.adapter] = found[0]
+        return known
 
     def keep(self, candidate: Candidate) -> None:
         """Put a finalist's trained part into the run folder."""

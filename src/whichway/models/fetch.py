@@ -158,7 +158,7 @@ def _unpacked(entry: Entry, source: Source, place: Path, watch: Watch) -> Path:
 
 def converter() -> int:
     """The version of the conversion: a folder that another one wrote may hold other numbers."""
-    from whichway.models.gguf.convert import VERSION
+    from whichway.models.gguf import VERSION
 
     return VERSION
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 WORDS = "words"  # where an encoder could be named: by the words that texts share
+DEFAULT = "default"  # and: the encoder that models.yaml names
+# Metadata of options that name an encoder: one that a way stands on, one that chooses shots. The plan fixes which.
+MODEL = {"help": "sentence encoder: default (of models.yaml), another name, a folder or a hub name", "encoder": True}
+RETRIEVER = {
+    "help": "who says which rows are alike: default (the sentence encoder of models.yaml, or words where it is not on "
+    "this machine), another encoder's name, folder or hub name, or words (those that rows share)",
+    "encoder": True,
+}
 MOST = 50_000  # vectors held in memory
 DIGITS = 5  # of a cosine: what rounding in another batch can change must not change an order
 
@@ -128,16 +136,17 @@ def chosen_encoder(bench: Bench, word: str) -> Weights | None:
     """The encoder behind a way's option; None, with a line of progress, where words must do."""
     found = bench.encoder(word)
     if found is None and word != WORDS:
-        bench.say(f"the sentence encoder {word} is not on this machine: rows are alike by the words that they share")
+        bench.say(f"{_missing(word)}: rows are alike by the words that they share")
     return found
 
 
 def not_here(word: str, way: str) -> str:
     """Why a way that needs an encoder is left out."""
-    return (
-        f"the sentence encoder {word or 'that was named'} is not on this machine: fetch it with whichway models fetch "
-        f"{word}, or name a folder with --set {way}.model=FOLDER"
-    )
+    return f"{_missing(word)}: `whichway models` says how to fetch one, or name a folder: --set {way}.model=FOLDER"
+
+
+def _missing(word: str) -> str:
+    return f"the {word} sentence encoder is not on this machine"
 
 
 def named(encoder: Weights) -> str:

@@ -34,31 +34,24 @@ class Numbers(Protocol):
     @property
     def batch(self) -> int:
         """Proposals a round."""
-
     @property
     def rounds(self) -> int:
         """Rounds at most."""
-
     @property
     def patience(self) -> int:
         """Rounds without a gain before the search stops."""
-
     @property
     def proposer(self) -> str:
         """Who rewrites: the model itself, or another."""
-
     @property
     def without(self) -> tuple[str, ...]:
         """Mutations that are left out."""
-
     @property
     def calibrate(self) -> int:
         """Dev rows that labels are calibrated on."""
-
     @property
     def encoder(self) -> str:
         """The sentence encoder that nearest shots are chosen by."""
-
     @property
     def max_tokens(self) -> int:
         """Tokens of an answer at most."""

@@ -124,6 +124,7 @@ class _House:
             raise Refused(broken, "messages")
         return answers(chat, offer, replies)
 
+
     async def _requests(self, offer: Offer, chat: Chat) -> list[Request]:
         """The questions; an encoder that chooses shots works beside the other calls."""
         if offer.candidate is None or offer.candidate.prompt.encoder is None:

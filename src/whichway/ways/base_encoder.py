@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Practice, Prompt
-from whichway.prompts.nearest import named, not_here
+from whichway.prompts.nearest import DEFAULT, MODEL, named, not_here
 
 KIND = "baseline"
 RANDOM = False
@@ -21,9 +21,7 @@ RANDOM = False
 class Options:
     """Which encoder."""
 
-    model: str = field(
-        default="minilm", metadata={"help": "sentence encoder: a name, a folder or a hub name", "encoder": True}
-    )
+    model: str = field(default=DEFAULT, metadata=MODEL)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:

@@ -21,7 +21,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt, Weights
 from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import evened
-from whichway.prompts.nearest import chosen_encoder, named
+from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder, named
 from whichway.prompts.plain import first_prompt, reading
 
 KIND = "prompt"
@@ -62,14 +62,7 @@ class Options:
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
     pool: int = field(default=200, metadata={"help": "most rows that knn chooses from; they travel with the prompt"})
-    encoder: str = field(
-        default="minilm",
-        metadata={
-            "help": "sentence encoder that knn goes by: a name, folder or hub name; where it is not on this machine, "
-            "and for the word words, rows are alike by the words they share",
-            "encoder": True,
-        },
-    )
+    encoder: str = field(default=DEFAULT, metadata=RETRIEVER)
     confusions: int = field(
         default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}
     )

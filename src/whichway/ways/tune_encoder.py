@@ -14,7 +14,7 @@ from typing import Any, Literal
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice, Prompt
-from whichway.prompts.nearest import not_here
+from whichway.prompts.nearest import DEFAULT, MODEL, not_here
 from whichway.ways._train import Training, trained
 
 KIND = "fine-tune"
@@ -26,9 +26,7 @@ OWN_MODEL = True  # the model under trial plays no part
 class Options(Training):
     """Which encoder, and how long it is trained."""
 
-    model: str = field(
-        default="minilm", metadata={"help": "sentence encoder: a name, a folder or a hub name", "encoder": True}
-    )
+    model: str = field(default=DEFAULT, metadata=MODEL)
     epochs: int = field(default=8, metadata={"help": "passes over the training rows", "least": 1})
     checkpoints: int = field(
         default=3,

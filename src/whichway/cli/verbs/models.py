@@ -82,7 +82,7 @@ def lines() -> Iterator[str]:
 
 
 def _row(listed: Listed) -> tuple[str, ...]:
-    from whichway.app.models import amount
+    from whichway.app.models import amount, seconds
 
     entry = listed.entry
     if entry.built_in:
@@ -91,5 +91,5 @@ def _row(listed: Listed) -> tuple[str, ...]:
         here = f"here, {listed.disk_mb:.0f} MB"
     else:
         here = f"fetch {entry.fetch_mb:.0f} MB"
-    took = f"{listed.speed.seconds_per_1000:.3g} ({listed.speed.task})" if listed.speed else ""
+    took = f"{seconds(listed.speed)} ({listed.speed.task})" if listed.speed else ""
     return entry.name, here, entry.licence, amount(entry.parameters), took
