@@ -13,7 +13,7 @@ from whichway.backends import local
 from whichway.engine.model import attention, load, packing
 from whichway.engine.train import adapter_check, tokenization_report, trainer
 from whichway.engine.train.adapter_check import Encoded
-from whichway.errors import OptionError
+from whichway.errors import DataError, OptionError
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
 
 PREFIX = [5, 9, 40, 41, 200, 13, 7]
@@ -213,3 +213,17 @@ def test_check_shows_and_counts_every_target(tiny, kind):
     last, every = (tokenization_report.lengths(read, [(turns(), "shipping")], t) for t in ("last", "all"))
     assert last.tokens == every.tokens
     assert every.trained[0] > last.trained[0]
+
+
+def test_earlier_answers_that_the_template_rewrites_are_told(tiny, tmp_path, caplog, monkeypatch):
+    model = load.load(tiny("llama"))
+    honest = model.renderer._apply
+    monkeypatch.setattr(
+        model.renderer, "_apply", lambda turns, ask: honest(turns, ask=ask).replace("billing", "BILLING")
+    )
+    rows = trainer.encode(model, job())
+    assert {len(row.earlier) for row in rows} == {1, 2}
+    assert "stand otherwise in the prompt" in caplog.text
+    monkeypatch.setattr(model.renderer, "_before", "")
+    with pytest.raises(DataError, match="no earlier answer"):
+        trainer.encode(model, job())

@@ -83,7 +83,7 @@ class Renderer:
         Raises:
             ModelError: the tokenizer does not say which characters a token stands for.
         """
-        if not any(turn.role == "assistant" for row in rows for turn in row):
+        if not self._before or not any(turn.role == "assistant" for row in rows for turn in row):
             return [()] * len(rows)
         if not getattr(self.tokenizer, "is_fast", False):
             raise ModelError("Earlier answers can be trained only with a tokenizer that has a tokenizer.json.")

@@ -7,6 +7,7 @@ ignored. So every saved part carries a few training rows with the log-probabilit
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +18,10 @@ import torch
 from whichway.engine.model import forward, packing
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.load import Model
-from whichway.errors import AdapterNotLive
+from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Message
 
+log = logging.getLogger(__name__)
 Targets = Literal["last", "all"]
 FILE = "live.json"
 _FEW = 4  # rows
@@ -54,6 +56,22 @@ def encode(
     spans = renderer.earlier_answers(asked) if targets == "all" else [()] * len(rows)
     answers = [list(renderer.answer_ids(answer)) for _, answer in rows]
     return [Encoded(*parts) for parts in zip(prompts, answers, spans, strict=True)]
+
+
+def count_earlier(rows: Sequence[Encoded], asked: Sequence[Sequence[Message]]) -> None:
+    """Warn of earlier answers that the chat template writes otherwise than they were given: they carry no loss.
+
+    Raises:
+        DataError: it does so with all of them.
+    """
+    given = sum(turn.role == "assistant" for messages in asked for turn in messages)
+    found = sum(len(row.earlier) for row in rows)
+    if given and not found:
+        raise DataError("The model's chat template shows no earlier answer as it was given: there is none to train.")
+    if found < given:
+        log.warning(
+            "%d of %d earlier answers stand otherwise in the prompt; they are not trained.", given - found, given
+        )
 
 
 def shared(rows: list[Encoded]) -> tuple[list[Encoded], list[int]]:

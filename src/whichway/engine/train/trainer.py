@@ -383,7 +383,7 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
     """A job's rows as token ids.
 
     Raises:
-        DataError: there are no rows, or one has nothing to train on.
+        DataError: there are no rows, one has nothing to train on, or no earlier answer that should be is found.
     """
     if not job.rows:
         raise DataError("There are no rows to train on.")
@@ -392,4 +392,6 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
     for number, row in enumerate(rows):
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
+    if wanted == "all":
+        adapter_check.count_earlier(rows, [row.messages for row in job.rows])
     return rows
