@@ -107,7 +107,7 @@ def test_check_shows_what_is_trained_behind_a_rows_own_examples(noisy, tmp_path,
     own = told.split("as both_shots_lora trains it")[1]
     assert own.count("⟦") == 4
     assert own.split("⟧")[0].count("⟦") == 1
-    assert "behind its own examples" in told
+    assert "behind examples of its own" in told
     counts = [int(line.split()[0]) for line in told.splitlines() if "trained tokens without turn ends" in line]
     assert counts[1] > 3.5 * counts[0]
     assert "jane.doe" not in told

@@ -14,6 +14,7 @@ from whichway.nouns import apart
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from whichway.engine.train.adapter_check import Targets
     from whichway.engine.train.tokenization_report import Lengths, Reader
     from whichway.models.shelf import Entry
     from whichway.nouns import Example, Message, Prompt, Task
@@ -105,18 +106,21 @@ def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int, cons
     """The same for the way that trains rows behind examples of their own, where the task names it."""
     from whichway.engine.train import tokenization_report
 
-    some = [masked(row) for row in task.train]
-    for row, (head, answer) in zip(some[:rows], own_examples(task, name, some, read), strict=False):
+    some, rendered, targets = own_examples(task, name, [masked(row) for row in task.train], read)
+    for row, (head, answer) in list(zip(some, rendered, strict=True))[:rows]:
         console.print(f"row       {row.origin}, as {name} trains it", markup=False)
-        console.print(coloured(tokenization_report.tokens(read, head, answer, "all")), soft_wrap=True)
+        console.print(coloured(tokenization_report.tokens(read, head, answer, targets)), soft_wrap=True)
         console.print()
-    found = tokenization_report.lengths(read, own_examples(task, name, task.train, read), "all")
-    console.print(f"{name} trains each row behind its own examples, whose answers are targets, too:", markup=False)
-    for line in (*histogram(found), *cut(found, task.train)):
+    some, rendered, targets = own_examples(task, name, task.train, read)
+    found = tokenization_report.lengths(read, rendered, targets)
+    console.print(f"{name} trains each row behind examples of its own:", markup=False)
+    for line in (*histogram(found), *cut(found, some)):
         console.print(line, markup=False, soft_wrap=True)
 
 
-def own_examples(task: Task, name: str, rows: Sequence[Example], read: Reader) -> list[tuple[Sequence[Message], str]]:
+def own_examples(
+    task: Task, name: str, rows: Sequence[Example], read: Reader
+) -> tuple[Sequence[Example], list[tuple[Sequence[Message], str]], Targets]:
     """Training rows as `both_shots_lora` trains them, with most examples where it tries several numbers."""
     from whichway.app.configure import backends, encoder_of, ways
     from whichway.contest.plan import fill_options
@@ -139,7 +143,7 @@ def own_examples(task: Task, name: str, rows: Sequence[Example], read: Reader) -
     without = left_out(rows)
     practice = replace(task.practice(), train=tuple(rows))
     prompts, some = way.train_prompts(practice, options, encoder_of(options.encoder, doors), fill)
-    return rendered(max(prompts, key=lambda prompt: prompt.nearest), some)
+    return some, rendered(max(prompts, key=lambda prompt: prompt.nearest), some), options.targets
 
 
 def masked(row: Example) -> Example:

@@ -7,6 +7,10 @@ rows; a row is never its own example, nor is a copy of it or a row of its group,
 find there. Examples for which there is no room in `characters` or in the model's context are left out, the least
 similar first.
 
+One pass is the default, two with few rows (`steps`). On 300 support rows and the embedded model, four examples by
+MiniLM, at equally many tokens: 44 % of 151 dev rows after one pass, 43 % after two, 39 % by `tune_lora`; with the row's
+own answer alone as the target 45 % (the standard error of each is 4 points).
+
 Searched on dev: the rate and the number of examples, by successive halving. Like every prompt that shows each row its
 own examples it is dear to ask: k + 1 rows are read for one answer.
 """
@@ -17,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
+from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
@@ -29,7 +34,6 @@ from whichway.ways._train import Rate, Run, Training, shares
 
 KIND = "both"
 RANDOM = True
-TARGETS = "all"  # option of the training: the examples' answers, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,11 @@ class Options(Training):
         default=2400,
         metadata={"help": "most characters of a row's examples together; the least similar are left out", "least": 1},
     )
+    targets: Literal["all", "last"] = field(
+        default="all", metadata={"help": "answers that are trained: all of a row's context, or the last one, its own"}
+    )
     epochs: int = field(
-        default=2, metadata={"help": "passes over the training rows, each with its examples", "least": 1}
+        default=1, metadata={"help": "passes over the training rows, each with its examples", "least": 1}
     )
     batch: int = field(default=4, metadata={"help": "rows per step, each with its examples", "least": 1})
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
@@ -70,7 +77,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
     if prompts[0].shot_characters < options.characters:
         bench.say(f"a row's examples have {prompts[0].shot_characters} characters: more do not fit the model's context")
     label = "{} examples" if len(prompts) > 1 else ""
-    numbers = {"rank": options.rank, "targets": TARGETS}
+    numbers = {"rank": options.rank, **({"targets": "all"} if options.targets == "all" else {})}
     runs = [Run(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts]
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
