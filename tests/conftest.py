@@ -122,6 +122,29 @@ def tiny(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 @pytest.fixture(scope="session")
+def encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random BERT: a sentence encoder that tells texts apart by their letters."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    folder, tokenizer = tmp_path_factory.mktemp("encoder") / "tiny-bert", _tokenizer(None)
+    tokenizer.pad_token = "<|eos|>"
+    config = AutoConfig.for_model(
+        "bert", vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=128, pad_token_id=1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = AutoModel.from_config(config)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def opened(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
     """`opened("llama")` is the tiny Llama as the engine loads it, once per session; leave it as it is."""
     from whichway.engine.model import load

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from whichway.nouns import (
     Adapter,
@@ -18,6 +18,7 @@ from whichway.nouns import (
     Candidate,
     Example,
     Kind,
+    Message,
     Practice,
     Prompt,
     Record,
@@ -27,6 +28,9 @@ from whichway.nouns import (
     TrainJob,
     Weights,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).
 RUNGS = ((0.3, 2), (0.6, 1))
@@ -113,6 +117,38 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """A text as a vector, and what that took."""
+
+    vector: np.ndarray[Any, Any]  # (D,) float32, of length 1: a product of two is their cosine
+    tokens: int
+    seconds: float
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What a backend may offer besides: texts as vectors, so that a prompt can choose its shots by them."""
+
+    version: str
+
+    def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
+        """A vector for each text; it does not depend on the other texts, but for rounding.
+
+        Raises:
+            ModelError: there is no such encoder, or its files are not those that `weights` names.
+        """
+        ...
+
+    def files(self, weights: Weights) -> Path:
+        """The folder of the encoder, with all that transformers needs to load it.
+
+        Raises:
+            ModelError: as above.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
     """A candidate behind a heat that a way asked for; see `Bench.race`."""
 
@@ -147,6 +183,18 @@ class Bench(Protocol):
 
     def weights(self, backend: str, base: str) -> Weights:
         """Base weights of another backend (the baselines use this)."""
+        ...
+
+    def encoder(self, word: str) -> Weights | None:
+        """The sentence encoder behind a user's word; None: it is not on this machine, or the word is "words".
+
+        Raises:
+            ModelError: a folder that is no encoder.
+        """
+        ...
+
+    def render(self, prompt: Prompt, text: str) -> tuple[Message, ...]:
+        """The chat messages that ask a prompt of one row, with the shots that are chosen for it."""
         ...
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:

@@ -295,13 +295,17 @@ class Prompt:
     glosses: tuple[tuple[str, str], ...] = ()  # label -> words that explain it, listed with the label
     form: Form = Form()
     pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
-    nearest: int = 0  # so many of the pool, those most like the row, are shown behind the shots
+    nearest: int = 0  # so many of the pool, those most like the row, are shown after the shots
+    # the sentence encoder by whose vectors they are alike; None: by the words that they share
+    encoder: Weights | None = field(default=None, metadata=LATE)
 
     @property
     def content(self) -> dict[str, Any]:
         """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
         plain: dict[str, Any] = to_json(self)
         young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
+        if self.encoder is not None:  # by its files, wherever they lie
+            plain["encoder"] = self.encoder.revision
         return {name: value for name, value in plain.items() if name not in young or getattr(self, name) != young[name]}
 
 

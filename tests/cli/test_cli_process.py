@@ -49,7 +49,10 @@ def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.decode().strip() == "interrupted; saved; run the same command to resume"
+    assert err.decode().split("\n")[1:3] == [
+        "stopping; what is done is kept",
+        "interrupted; saved; run the same command to resume",
+    ]
     assert out == b""
     assert not (tmp_path / "run" / "verdict.json").exists()
     done = subprocess.run([*START, *words], cwd=tmp_path, capture_output=True, text=True, check=True)

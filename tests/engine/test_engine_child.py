@@ -57,12 +57,28 @@ def test_the_same_weights_as_here(opened, tmp_path, kind):
     assert seen[0].loss > 0
 
 
-def test_a_second_job_starts_at_once(opened, tmp_path):
+def test_a_second_job_starts_in_the_helper_that_is_there(opened, tmp_path):
     model = opened("llama")
     list(worker.train(errand(model, tmp_path / "a", job(max_steps=1))))
-    start = time.monotonic()
+    helper = worker._idle[-1]._process.pid
     list(worker.train(errand(model, tmp_path / "b", job(max_steps=1))))
-    assert time.monotonic() - start < 5.0  # far less where nobody else computes; importing the libraries takes longer
+    assert worker._idle[-1]._process.pid == helper  # importing the libraries again would take seconds
+
+
+def test_a_child_in_a_long_step_dies_with_its_helper(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    helper, seen = worker.Helper(), []
+
+    def freeze(_now):  # a child that is stopped is in a step without an end
+        seen.extend(children(helper._process.pid))
+        os.kill(seen[0], signal.SIGSTOP)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(helper.train(errand(opened("llama"), tmp_path, job(epochs=100000, checkpoints=1)), freeze))
+    assert helper._process is None
+    gone = Path(f"/proc/{seen[0]}/stat")
+    assert waits(lambda: not gone.exists() or ") Z " in gone.read_text())
 
 
 def test_two_trainings_can_be_open_at_once(opened, tmp_path):

@@ -11,12 +11,12 @@ from llama_cpp import Llama
 
 def main() -> None:
     asked = json.load(sys.stdin)
-    model = Llama(sys.argv[1], n_ctx=1024, n_threads=1, n_batch=512, verbose=False, logits_all=False)
+    kept = {"type_k": asked["cache"], "type_v": asked["cache"]}
+    model = Llama(sys.argv[1], n_ctx=1024, n_threads=1, n_threads_batch=1, n_batch=512, verbose=False, **kept)
     ids = [model.tokenize(text.encode(), add_bos=False, special=True) for text in asked["texts"]]
     ends = {model.token_eos()}
     answers = []
     for prompt in asked["prompts"]:
-        model.reset()
         answer = []
         for token in model.generate(prompt, temp=0.0, repeat_penalty=1.0):
             answer.append(token)

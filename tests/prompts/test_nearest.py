@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from whichway.nouns import Prompt, Shot, to_json
-from whichway.prompts.nearest import nearest
+from whichway.prompts.nearest import by_words
 from whichway.prompts.template import messages
 
 POOL = (
@@ -18,17 +18,17 @@ POOL = (
 
 def test_the_most_similar_stands_last_and_the_row_itself_is_left_out():
     prompt = Prompt(pool=POOL, nearest=2)
-    found = nearest(prompt, "my parcel is late")
+    found = by_words(prompt, "my parcel is late")
     assert [shot.text for shot in found] == [POOL[3].text, POOL[0].text]
-    assert POOL[0] not in nearest(prompt, POOL[0].text)
-    assert nearest(prompt, "my parcel is late") == found
+    assert POOL[0] not in by_words(prompt, POOL[0].text)
+    assert by_words(prompt, "my parcel is late") == found
 
 
 def test_without_a_shared_word_the_first_of_the_pool_are_shown():
-    assert nearest(Prompt(pool=POOL, nearest=2), "zzz") == (POOL[1], POOL[0])
-    assert nearest(Prompt(pool=POOL), "the parcel") == ()
-    assert nearest(Prompt(nearest=3), "the parcel") == ()
-    assert len(nearest(Prompt(pool=POOL, nearest=9), "the parcel")) == 4
+    assert by_words(Prompt(pool=POOL, nearest=2), "zzz") == (POOL[1], POOL[0])
+    assert by_words(Prompt(pool=POOL), "the parcel") == ()
+    assert by_words(Prompt(nearest=3), "the parcel") == ()
+    assert len(by_words(Prompt(pool=POOL, nearest=9), "the parcel")) == 4
 
 
 def test_they_stand_behind_the_fixed_shots_and_before_the_row():

@@ -8,7 +8,7 @@ import pytest
 
 from whichway.nouns import Example, Prompt, Shot
 from whichway.prompts import shots
-from whichway.prompts.nearest import nearest
+from whichway.prompts.nearest import by_words
 from whichway.prompts.template import messages, outline
 from whichway.prompts.tfidf import Index
 
@@ -46,8 +46,8 @@ def test_each_row_gets_its_own_shots_the_nearest_last() -> None:
 def test_a_row_never_sees_its_own_answer() -> None:
     prompt = Prompt(pool=POOL, nearest=3)
     for shot in POOL:
-        assert shot not in nearest(prompt, shot.text)
-        assert len(nearest(prompt, shot.text)) == 3
+        assert shot not in by_words(prompt, shot.text)
+        assert len(by_words(prompt, shot.text)) == 3
 
 
 def test_a_shown_prompt_says_that_shots_change() -> None:

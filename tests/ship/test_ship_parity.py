@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from whichway.app.configure import backends
 from whichway.cli import main
-from whichway.runs.folder import read_records, read_rows
+from whichway.nouns import Decoding, Message, Request
+from whichway.prompts.nearest import retriever_of
+from whichway.runs.folder import read_candidates, read_records, read_rows
+from whichway.ship import served_models
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
@@ -212,17 +216,58 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
     assert [use(f"{w}, please") for w in pairs[:3]] == answers
 
 
-def test_an_encoders_head_ships_and_answers_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["base_encoder", "tune_encoder"])
+def test_an_encoder_ships_and_answers_as_measured(way: str, encoder: Path, tmp_path: Path) -> None:
     run, winner = tmp_path / "run", tmp_path / "winner"
-    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", "base_encoder", *SMALL]
-    words += ["--set", f"base_encoder.model={tiny('llama')}"]
+    words = ["run", "--data", data(tmp_path), "--model", "fake", "--out", run, "--ways", way, *SMALL]
+    words += ["--set", f"{way}.model={encoder}"]
+    if way == "tune_encoder":
+        for option in ("rate=0.003", "epochs=2", "steps=1", "checkpoints=1"):
+            words += ["--set", f"{way}.{option}"]
     assert main([str(word) for word in words]) == 0
-    assert main(["ship", str(run), "--way", "base_encoder", "--out", str(winner)]) == 0
+    assert main(["ship", str(run), "--way", way, "--out", str(winner)]) == 0
     manifest = json.loads((winner / "manifest.json").read_text())
     assert (winner / "encoder" / "head.safetensors").exists()
     answers = recorded(run, manifest["candidate"])
     (tmp_path / "asked.txt").write_text("\n".join(answers))
     told = tmp_path / "told.jsonl"
-    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", "base_encoder", "--out", str(told)]) == 0
+    assert main(["predict", str(run), str(tmp_path / "asked.txt"), "--way", way, "--out", str(told)]) == 0
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert {line["input"]["text"]: line["answer"] for line in lines} == answers
+    assert not (winner / "encoder" / "live.json").exists()
+    use = standalone(winner)
+    assert {text: use(text) for text in answers} == answers
+    gaps = [abs(use.scores(line["input"]["text"])[label] - s) for line in lines for label, s in line["scores"].items()]
+    assert max(gaps) < 1e-3
+    offers = served_models.of_run(run)
+    assert "base" not in offers  # an encoder does not answer without a head
+    with backends()["encoder"].open(offers["winner"].weights, offers["winner"].adapter) as session:
+        asked = [Request((Message("user", text),), Decoding()) for text in answers]
+        assert [reply.text for reply in session.choose(asked)] == list(answers.values())
+
+
+@pytest.mark.parametrize("layout", ["system", "user"])
+def test_shots_that_an_encoder_chooses_are_chosen_as_measured(
+    layout: str, tiny: Callable[[str], Path], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The encoder travels with the prompt; `predict` and `use.py` show each row the shots that the contest showed."""
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("llama"), "--out", run, "--ways", "prompt_shots", *SMALL]
+    for option in ("kinds=knn", "counts=2", f"layout={layout}", "calibrate=8", f"encoder={encoder}"):
+        words += ["--set", f"prompt_shots.{option}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "prompt_shots", "--out", str(winner)]) == 0
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    candidate = read_candidates(run)[key][0]
+    assert candidate.prompt.encoder is not None
+    assert candidate.prompt.encoder.base == str(encoder)
+    shipped = {path.name for path in (winner / "retriever").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= shipped
+    assert json.loads((run / "plan.json").read_text())["versions"][f"encoder {encoder}"]
+    answers, use = recorded(run, key), standalone(winner)
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+    assert close(run, key, use, list(answers), capsys)
+    retrieve = retriever_of(backends())
+    for text in answers:
+        shown = [turn["content"] for turn in use.shots(text)[::2]]
+        assert shown == [shot.text for shot in retrieve(candidate.prompt, text)]

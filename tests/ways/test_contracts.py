@@ -33,7 +33,11 @@ from whichway.tasks import metrics
 
 WAYS = sorted(front.ways())
 BACKENDS = sorted(front.backends())
-NEEDS = {"base_encoder": "encoder was named", "tune_dpo": "chosen and a rejected"}  # what a way cannot do without
+NEEDS = {  # what a way cannot do without
+    "base_encoder": "encoder is not on this machine",
+    "tune_encoder": "encoder is not on this machine",
+    "tune_dpo": "chosen and a rejected",
+}
 
 
 def tiny_task(labels: bool = True) -> Task:
@@ -62,6 +66,11 @@ def test_the_listing_is_the_registry():
     assert {"local", "fake", "classical"} <= set(BACKENDS)
 
 
+def configured(way):
+    plain = json.loads(json.dumps(to_json(way.Options())))
+    return from_json(way.Options, plain)
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_a_way_keeps_the_contract(name):
     way = front.ways()[name]
@@ -71,8 +80,8 @@ def test_a_way_keeps_the_contract(name):
     for option in dataclasses.fields(way.Options):
         assert option.metadata["help"], f"{name}.{option.name} has no help text"
     assert dataclasses.is_dataclass(way.Options)
-    assert way.Options() == way.Options()
     assert way.Options.__dataclass_params__.frozen
+    assert configured(way) == way.Options()  # what a task file holds makes the same options again
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -93,6 +102,7 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
     if standing.status == "failed":
         assert not labels or name in NEEDS
         assert len(standing.reason) > 10
+        assert "an error inside the way" not in standing.reason, standing.reason  # a fault of ours is no refusal
         assert NEEDS.get(name, "") in standing.reason
         return
     assert standing.candidates == outcomes[1].standings[0].candidates
@@ -124,7 +134,7 @@ def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, requ
         for w, label in (("late parcel", "b"), ("card", "a"))
     ]
     for kind in sorted(backend.trains()):
-        plain = name in ("classical", "encoder") or kind == "probe"
+        plain = name == "classical" or kind in ("probe", "encoder")
         options = {} if plain else {"epochs": 1.0, "checkpoints": 1, "rate": 1e-2}
         start = backend.weights(kind if name == "classical" else base)
         adapters = list(
@@ -178,3 +188,28 @@ def test_a_metric_gives_one_to_the_answer_itself_and_no_more_to_another(name, tm
 def test_errors_have_one_root():
     assert issubclass(OptionError, WhichwayError)
     assert Prompt().protected == ("labels",)
+
+
+def test_the_encoder_is_a_default_way_where_it_is_at_hand_and_tuned_once_for_several_models():
+    task, backends = tiny_task(), front.backends()
+    fake = backends["fake"].weights("fake")
+    house = House(backends, front.ways(), metrics.load(task.metric), fake)
+    assert "base_encoder" not in front.default_ways(task, house)
+    here = dataclasses.replace(house, encoder_of=lambda word: fake)
+    names = front.default_ways(task, here)
+    assert names[names.index("base_tfidf") + 1] == "base_encoder"
+    assert "base_encoder" not in front.default_ways(tiny_task(labels=False), here)
+    two = dataclasses.replace(here, models={"a": fake, "b": fake})
+    found = front.contestants(["prompt_plain", "tune_encoder", "tune_lora"], front.ways(), two)
+    assert found == ["tune_encoder", "prompt_plain@a", "tune_lora@a", "prompt_plain@b", "tune_lora@b"]
+
+
+def test_an_encoder_that_would_have_to_be_fetched_is_not_at_hand(tmp_path, encoder):
+    doors = front.backends()
+    assert front.encoder_of("default", doors) is None
+    assert front.encoder_of("minilm", doors) is None
+    assert front.encoder_of("words", doors) is None
+    assert front.encoder_of(str(encoder), doors).base == str(encoder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="no sentence encoder"):
+        front.encoder_of(str(tmp_path / "empty"), doors)

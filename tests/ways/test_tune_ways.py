@@ -16,6 +16,7 @@ from whichway.backends.classical import ClassicalBackend
 from whichway.backends.encoder import EncoderBackend
 from whichway.backends.fake import FakeBackend
 from whichway.contest import House, Settings, run
+from whichway.contest.dry_run.simulate import estimate
 from whichway.engine.train import trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
@@ -80,7 +81,7 @@ def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, An
              "encoder": EncoderBackend()}  # fmt: skip
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     start = doors["fake" if str(base).startswith("fake") else "local"].weights(str(base))
-    house = House(doors, found, metrics.load(task.metric), start)
+    house = House(doors, found, metrics.load(task.metric), start, encoder_of=doors["encoder"].weights)
     said = {"seeds": (0,), "race": False, **settings}
     return run(task, house, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
 
@@ -245,8 +246,41 @@ def test_what_is_no_encoder_is_refused_with_advice(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"no config\.json"):
         EncoderBackend().weights(str(tmp_path / "empty"))
-    with pytest.raises(ModelError, match="only after a head"), EncoderBackend().open(Weights("encoder", "x"), None):
-        pass
+    with (
+        EncoderBackend().open(Weights("encoder", "x"), None) as session,
+        pytest.raises(ModelError, match="only after a head"),
+    ):
+        session.choose([])
+
+
+def test_a_trained_encoder_competes_over_seeds_and_its_rates_are_thinned_out(encoder, tmp_path):
+    options = {"model": str(encoder), "epochs": 2, "steps": 1, "factors": (4.0, 16.0)}
+    ways = {"tune_encoder": options, "base_majority": {}}
+    verdict = hold(labelled(), tmp_path, "fake", ways, seeds=(0, 1))
+    by = {s.way: s for s in verdict.standings}
+    assert by["tune_encoder"].status == "ok", by["tune_encoder"].reason
+    assert (by["tune_encoder"].kind, by["tune_encoder"].seeds) == ("fine-tune", 2)
+    assert by["tune_encoder"].score > by["base_majority"].score
+    ledger = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").open()]
+    assert sum(line["what"] == "train" and line["who"] == "tune_encoder" for line in ledger) >= 6
+    versions = json.loads((tmp_path / "run" / "plan.json").read_text())["versions"]
+    assert versions[f"encoder {encoder}"] == EncoderBackend().weights(str(encoder)).revision
+    assert versions["encoder"] == EncoderBackend().version
+
+
+def test_an_estimate_knows_what_training_an_encoder_takes(encoder, tmp_path):
+    doors = {"fake": FakeBackend(), "encoder": EncoderBackend()}
+    ways = {"tune_encoder": importlib.import_module("whichway.ways.tune_encoder")}
+    task, options = labelled(), {"tune_encoder": {"model": str(encoder), "epochs": 3, "steps": 1, "rate": 0.003}}
+    house = House(doors, ways, metrics.load(task.metric), doors["fake"].weights("fake"),
+                  encoder_of=doors["encoder"].weights)  # fmt: skip
+    settings = Settings(options, tmp_path / ".cache", seeds=(0,))
+    found = estimate(task, house, settings, lambda event, facts: None)
+    amount = found.ways["tune_encoder"]
+    assert amount.reason == ""
+    assert amount.seconds > 0
+    assert amount.disk_bytes > 3 * (encoder / "model.safetensors").stat().st_size * 0.9
+    assert amount.memory_bytes
 
 
 # Preferences

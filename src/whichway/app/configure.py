@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
 VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
+ENCODER_WAY = "base_encoder"  # a default way too, where its encoder is on this machine
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
@@ -81,6 +83,26 @@ def base_of(word: str, doors: Backends | None = None) -> Weights:
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
 
+def encoder_of(word: str, doors: Mapping[str, Backend]) -> Weights | None:
+    """The sentence encoder behind a word; None where it would have to be fetched first, or where words are wanted.
+
+    Args:
+        word: "default" is the encoder that models.yaml names; else as for a model, or "words".
+        doors: the backends.
+
+    Raises:
+        ModelError: there is no such encoder.
+    """
+    from whichway import models
+    from whichway.models import shelf
+    from whichway.prompts.nearest import DEFAULT, WORDS
+
+    name = models.default_encoder() if word == DEFAULT else word
+    if word == WORDS or (name in shelf.load().entries and models.here(name) is None):
+        return None
+    return doors["encoder"].weights(name)
+
+
 def build(task: Task, warnings: Sequence[str]) -> House:
     """The house for a task.
 
@@ -97,6 +119,7 @@ def build(task: Task, warnings: Sequence[str]) -> House:
     return House(
         doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
         checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
+        encoder_of=functools.partial(encoder_of, doors=doors),
     )  # fmt: skip
 
 
@@ -172,7 +195,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
         words = [word.strip() for word in flags.ways.split(",") if word.strip()]
         names = list(dict.fromkeys(name for word in words for name in family(word, known)))
     else:
-        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(house))
+        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(task, house))
     for name in names:
         known.need(apart(name)[0])
     chosen = {
@@ -222,7 +245,7 @@ def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
     """
     if not house.models:
         return list(names)
-    free = [name for name in names if known[apart(name)[0]].KIND == "baseline"]
+    free = [name for name in names if _needs_no_model(known[apart(name)[0]])]
     found: dict[str, None] = dict.fromkeys(free)
     for model in house.models:
         for name in names:
@@ -232,11 +255,22 @@ def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
     return list(found)
 
 
-def default_ways(house: House) -> list[str]:
-    """The ways that are tried when none is named; all weights are trained only where it takes minutes."""
+def _needs_no_model(way: Any) -> bool:
+    return way.KIND == "baseline" or getattr(way, "OWN_MODEL", False)
+
+
+def default_ways(task: Task, house: House) -> list[str]:
+    """The ways that are tried when none is named; all weights are trained only where it takes minutes.
+
+    The sentence encoder is one of them where it is on this machine and there are labels for its head.
+    """
+    from whichway.prompts.nearest import DEFAULT
+
+    encoder = [ENCODER_WAY] if task.labels and house.encoder_of(DEFAULT) is not None else []
+    ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
     full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]
-    return [*DEFAULT_WAYS, *full]
+    return [*ways, *full]
 
 
 def is_small(base: Weights) -> bool:

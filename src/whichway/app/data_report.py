@@ -70,11 +70,14 @@ def _not_here(task: Task) -> str:
 
 def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
     """Rows under the task's first prompt, as the tuning ways train them."""
+    from whichway.app.configure import backends
+    from whichway.prompts.nearest import retriever_of
     from whichway.prompts.plain import first_prompt
     from whichway.prompts.template import messages
 
-    prompt = first_prompt(task.practice())
-    return [(messages(prompt, row.text), row.target) for row in rows]
+    prompt, retriever = first_prompt(task.practice()), retriever_of(backends())
+    retriever.prepare(prompt, (row.text for row in rows))
+    return [(messages(prompt, row.text, retriever), row.target) for row in rows]
 
 
 def _tokens(task: Task, read: Reader, rows: int, console: Console) -> None:

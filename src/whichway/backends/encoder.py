@@ -1,28 +1,35 @@
-"""Door to sentence encoders on this machine: mean-pooled states of any transformers model, and a logistic head on them.
+"""Door to sentence encoders on this machine: texts as vectors, and classifiers on them.
 
-The text of the last message is the row, as for the classical baselines. Weights from safetensors only, no remote code.
+Two kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is, and
+"encoder_full", the encoder trained together with its head. The text of the last message is the row, as for the
+classical baselines. Weights from safetensors only, no remote code.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.contracts import Session
-from whichway.errors import ModelError, OptionError, WayFailed
+from whichway.contracts import Embedding, Session
+from whichway.errors import AdapterNotLive, ModelError, OptionError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
 
 if TYPE_CHECKING:
-    from whichway.engine.train.probe import Head
+    import numpy as np
 
-_BATCH = 32  # rows read together
-_LONGEST = 512  # tokens of a row that are read, where the encoder does not say
+    from whichway.engine.model.sentence_encoder import Encoder
+    from whichway.engine.train.probe import Head
+    from whichway.engine.train.worker import Now
+
+log = logging.getLogger(__name__)
+HEAD, FULL = "encoder", "encoder_full"
+_FEW = 4  # rows that prove a loaded head live
+_TELL = 0.5  # seconds between words of progress
 
 
 def backend() -> EncoderBackend:
@@ -31,12 +38,14 @@ def backend() -> EncoderBackend:
 
 
 class EncoderBackend:
-    """Sentence encoders behind the contract of a model."""
+    """Sentence encoders behind the contract of a model; keeps the last base and the last trained part in memory."""
 
     name = "encoder"
 
     def __init__(self) -> None:
         self._last: tuple[str, Encoder] | None = None
+        self._session: tuple[tuple[str, str], Classifier] | None = None
+        self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
     def version(self) -> str:
@@ -54,26 +63,52 @@ class EncoderBackend:
         return Weights(self.name, base, _revision(_folder(base)))
 
     def trains(self) -> frozenset[str]:
-        """A head."""
-        return frozenset({"encoder"})
+        """A head alone, and the whole encoder with a head."""
+        return frozenset({HEAD, FULL})
+
+    def expect(self) -> None:
+        """Trainings run in this process: there is nothing to get ready."""
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
-        """Load the encoder and a fitted head.
+        """Load the encoder and its head; without a trained part, a session that cannot answer.
 
         Raises:
-            ModelError: no head was fitted.
+            AdapterNotLive: it does not answer as when it was saved.
         """
         if adapter is None:
-            raise ModelError(f"the encoder '{weights.base}' answers only after a head was fitted to it")
-        return nullcontext(Headed(self._encoder(weights), adapter))
+            return nullcontext(Headless(weights.base))
+        key = (weights.revision, str(adapter.resolve()))
+        if self._session is None or self._session[0] != key:
+            self._session = None  # its memory is free before the next one is loaded
+            self._session = (key, self._opened(weights, adapter))
+        return nullcontext(self._session[1])
+
+    def _opened(self, weights: Weights, adapter: Path) -> Classifier:
+        from whichway.engine.model.sentence_encoder import Encoder
+        from whichway.engine.train.encoder_files import read_head
+
+        if not adapter.is_dir():
+            raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
+        encoder = Encoder(adapter) if weights.kind == FULL else self._encoder(weights)
+        session = Classifier(encoder, read_head(adapter))
+        _check_live(adapter, session)
+        return session
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Fit a head; one checkpoint.
+        """Fit a head (one checkpoint), or train the encoder with one (as many as the job says).
 
         Raises:
-            WayFailed: fewer than two labels among the rows.
-            OptionError: any option; how strongly to regularise is chosen by cross-validation.
+            WayFailed: fewer than two labels among the rows; it diverged; memory does not suffice.
+            OptionError: an unknown option; a head alone takes none, how strongly to regularise is cross-validated.
         """
+        from whichway.engine.train import encoder_trainer
+
+        if job.kind == FULL:
+            yield from encoder_trainer.train(self._encoder(job.weights), job, folder, self._teller())
+        else:
+            yield from self._fit(job, folder)
+
+    def _fit(self, job: TrainJob, folder: Path) -> Iterator[Adapter]:
         from whichway.engine.train import probe
 
         if job.options:
@@ -82,18 +117,63 @@ class EncoderBackend:
         answers = [row.answer for row in job.rows]
         if len(set(answers)) < 2:
             raise WayFailed("An encoder's head needs training rows of at least two labels.")
-        states, tokens = self._encoder(job.weights)([row.messages[-1].content for row in job.rows])
+        texts = [row.messages[-1].content for row in job.rows]
+        states, tokens = self._encoder(job.weights)(texts)
         head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])
-        size = _save(head, folder / name)
+        size = _save(head, folder / name, texts[:_FEW], states[:_FEW])
         weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
         yield Adapter(weights, 1, 1.0, loss, time.perf_counter() - start, sum(tokens), size)
 
-    def _encoder(self, weights: Weights) -> Encoder:
+    def _teller(self) -> Callable[[Now], None]:
+        """Says where a training stands, to the log and to whoever watches it; not after every step."""
+        last = 0.0
+
+        def tell(now: Now) -> None:
+            nonlocal last
+            if time.perf_counter() - last < _TELL and now.step < now.steps:
+                return
+            last = time.perf_counter()
+            rate, left = now.tokens / now.seconds, now.seconds / now.step * (now.steps - now.step)
+            log.info("step %d of %d, loss %.3f, %.0f tokens/s, %.0f s left", now.step, now.steps, now.loss, rate, left)
+            if self.watch is not None:
+                facts = {"step": now.step, "steps": now.steps, "loss": now.loss}
+                self.watch({**facts, "tokens_per_second": rate, "seconds_left": left})
+
+        return tell
+
+    def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
+        """Mean-pooled states of length 1; seconds are shared out by tokens.
+
+        Raises:
+            ModelError: the encoder cannot be read, or has changed.
+        """
+        import numpy as np
+
+        encoder = self._encoder(weights)
+        start = time.perf_counter()
+        states, sizes = encoder(texts)
+        per_token = (time.perf_counter() - start) / max(1, sum(sizes))
+        lengths = np.linalg.norm(states, axis=1, keepdims=True)
+        vectors = (states / np.maximum(lengths, 1e-12)).astype(np.float32)
+        return [Embedding(vector, n, n * per_token) for vector, n in zip(vectors, sizes, strict=True)]
+
+    def files(self, weights: Weights) -> Path:
+        """The folder of an encoder.
+
+        Raises:
+            ModelError: it is not there, or has changed.
+        """
         folder = _folder(weights.base)
-        mark = _revision(folder)
-        if weights.revision and weights.revision != mark:
+        if weights.revision and weights.revision != _revision(folder):
             raise ModelError(f"Encoder {weights.base} has changed since this run began: its files are not the same.")
+        return folder
+
+    def _encoder(self, weights: Weights) -> Encoder:
+        from whichway.engine.model.sentence_encoder import Encoder
+
+        folder = self.files(weights)
+        mark = _revision(folder)
         if self._last is None or self._last[0] != mark:
             self._last = (mark, Encoder(folder))
         return self._last[1]
@@ -116,75 +196,63 @@ def _revision(folder: Path) -> str:
     return load.files_digest(folder)
 
 
-class Encoder:
-    """Texts to vectors: the mean of the last layer's states over a text's own tokens."""
+def _save(head: Head, goal: Path, texts: Sequence[str], states: np.ndarray[Any, Any]) -> int:
+    """Write a head, whole or not at all, with what it says of a few rows; its bytes."""
+    from whichway.engine.train import checkpoint, encoder_files
 
-    def __init__(self, folder: Path) -> None:
-        from transformers import AutoModel, AutoTokenizer
-
-        from whichway.engine.model import load
-
-        said: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with load.quiet():
-                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **said)
-                self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, **said).float().eval()
-        except Exception as error:  # whatever a foreign folder makes the libraries say
-            raise ModelError(f"The encoder in {folder} cannot be read: {load.first_line(error)}") from error
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        most = getattr(self.model.config, "max_position_embeddings", None) or _LONGEST
-        self.longest = int(min(most, _LONGEST))
-
-    def __call__(self, texts: Sequence[str]) -> tuple[Any, list[int]]:
-        """Vectors `[B, hidden]` in float32, and the tokens read of each text."""
-        import numpy as np
-        import torch
-
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        found: dict[int, Any] = {}
-        sizes = [0] * len(texts)
-        with torch.no_grad():
-            for start in range(0, len(order), _BATCH):
-                places = order[start : start + _BATCH]
-                fed = self.tokenizer(
-                    [texts[i] for i in places], padding=True, truncation=True, max_length=self.longest,
-                    padding_side="right", return_tensors="pt",
-                )  # fmt: skip
-                states = self.model(input_ids=fed["input_ids"], attention_mask=fed["attention_mask"]).last_hidden_state
-                mask = fed["attention_mask"].unsqueeze(-1).to(states.dtype)
-                mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-                for i, vector, size in zip(places, mean, fed["attention_mask"].sum(1).tolist(), strict=True):
-                    found[i], sizes[i] = vector.numpy(), int(size)
-        return np.stack([found[i] for i in range(len(texts))]), sizes
-
-
-def _save(head: Head, goal: Path) -> int:
-    """Write a head, whole or not at all; its bytes."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    temporary = goal.with_name(goal.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    arrays = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")
-    (temporary / "head.json").write_text(json.dumps({"labels": head.labels}, ensure_ascii=False), encoding="utf-8")
     if not goal.exists():
-        os.replace(temporary, goal)
-    return sum(file.stat().st_size for file in goal.iterdir())
+        with checkpoint.written(goal) as temporary:
+            parts = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
+            encoder_files.write_head(temporary, parts, head.labels, texts, states)
+    return sum(file.stat().st_size for file in goal.glob("*") if file.name != encoder_files.LIVE)
 
 
-class Headed:
+def _check_live(folder: Path, session: Classifier) -> None:
+    """Compare a loaded part with what it said when it was saved, and with what the base would say.
+
+    Raises:
+        AdapterNotLive: it changes nothing, or answers differently.
+    """
+    import numpy as np
+
+    from whichway.engine.train.encoder_files import LIVE
+
+    if not (folder / LIVE).exists():  # of an older version, or shipped
+        return
+    live = json.loads((folder / LIVE).read_text(encoding="utf-8"))
+    now, stored = session.scores(live["texts"]), np.array(live["scores"])
+    if "base" in live and not np.abs(now - np.array(live["base"])).max() > 1e-6:
+        raise AdapterNotLive(f"The encoder in {folder} was loaded but its training changes nothing: the base answers.")
+    if not np.abs(now - stored).max() <= 0.02 * (1 + np.abs(stored).max()):
+        raise AdapterNotLive(f"The encoder in {folder} does not answer as when it was saved; was its base changed?")
+
+
+class Headless:
+    """An encoder as it is."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """It knows no labels.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError(f"the encoder '{self._base}' answers only after a head was fitted to it")
+
+    generate = choose
+
+
+class Classifier:
     """An encoder with a head: answers with labels; it cannot write."""
 
-    def __init__(self, encoder: Encoder, folder: Path) -> None:
-        from safetensors.numpy import load_file
+    def __init__(self, encoder: Encoder, head: Head) -> None:
+        self.encoder, self.head = encoder, head
 
-        from whichway.engine.train.probe import Head
-
-        labels = json.loads((folder / "head.json").read_text(encoding="utf-8"))["labels"]
-        self.encoder, self.head = encoder, Head(tuple(labels), **load_file(folder / "head.safetensors"))
+    def scores(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Log-probabilities `[B, K]` of the head's labels."""
+        return self.head(self.encoder(texts)[0])
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """The label with the highest probability."""

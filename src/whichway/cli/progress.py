@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from whichway.contracts import Listener
 
+EVERY = 60.0  # seconds between lines on a training where there are no bars
 WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
 
 
@@ -49,7 +50,7 @@ class Screen(AbstractContextManager["Listener"]):
             disable=not self._console.is_terminal,
         )
         self._of: dict[str, TaskID] = {}
-        self._epochs: dict[str, float] = {}
+        self._told = time.monotonic()
         self._since: dict[str, float] = {}
         self._at: dict[str, str] = {}
         self._probed = False
@@ -72,7 +73,6 @@ class Screen(AbstractContextManager["Listener"]):
 
     def _plan(self, facts: Mapping[str, Any]) -> None:
         plan = facts["plan"]
-        self._epochs = {way: float(options.get("epochs") or 0) for way, options in plan.ways.items()}
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
         model = ", ".join(plan.models) or plan.model
         self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {facts['folder']}")
@@ -100,15 +100,20 @@ class Screen(AbstractContextManager["Listener"]):
 
     def _train(self, facts: Mapping[str, Any]) -> None:
         loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
-        epochs = self._epochs.get(facts["way"]) or None
-        self._move(facts["way"], "training", f"training, epoch {facts['epoch']:.1f}{loss}", facts["epoch"], epochs)
+        way = facts["way"]
+        bar = self._bars.tasks[self._of[way]] if self._at.get(way) == "training" else None
+        done, of = (bar.completed, bar.total) if bar else (0.0, None)  # steps tell how far it is, where they are told
+        self._move(way, "training", f"training, epoch {facts['epoch']:.1f}{loss}", done, of)
 
     def _step(self, facts: Mapping[str, Any]) -> None:
-        epochs = self._epochs.get(facts["way"]) or 1.0
         minutes, seconds = divmod(int(facts["seconds_left"]), 60)
         rate, left = f"{facts['tokens_per_second']:,.0f} tokens/s", f"{minutes}:{seconds:02d} left"
         told = f"training, step {facts['step']}/{facts['steps']}, loss {facts['loss']:.3f}, {rate}, {left}"
-        self._move(facts["way"], "training", told, epochs * facts["step"] / facts["steps"], epochs)
+        self._move(facts["way"], "training", told, facts["step"], facts["steps"])
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._told >= EVERY:  # a log file: a line a minute
+            self._told = now
+            self._line(f"  {facts['way']}: {told}")
 
     def _candidate(self, facts: Mapping[str, Any]) -> None:
         note = f" ({facts['note']})" if facts["note"] else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import reply_key
+from whichway.contest.embeddings import Embeddings
 from whichway.contest.ledger import Bought, Purse, Till
 from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
@@ -24,6 +25,7 @@ from whichway.nouns import (
     Budget,
     Candidate,
     Example,
+    Message,
     Practice,
     Prompt,
     Record,
@@ -38,6 +40,7 @@ from whichway.nouns import (
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
+from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
 from whichway.verdict.stats import macro_f1
@@ -137,6 +140,7 @@ class HouseBench:
         self.who = self._who
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
+        self._adapters: dict[str, Path] = {}  # digest of a trained part -> where it lies in the cache
         self._have: set[str] = set()  # answers and checkpoints that this way has bought
         self.purse = Purse()
         self.parts: dict[str, Adapter] = {}  # trained part -> its checkpoint
@@ -144,6 +148,9 @@ class HouseBench:
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base_of(way)
+        self._embeddings = Embeddings(till.cache, till.house.backends, till.payer)
+        self._retriever = ShotRetriever(self._embed)
+        self._reading = "embed"  # what the ledger says of texts that are read just now
         self.seeds = till.settings.seeds if seeds is None else seeds
         self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
@@ -158,6 +165,14 @@ class HouseBench:
     def weights(self, backend: str, base: str) -> Weights:
         """Base weights of another backend."""
         return self._backend(backend).weights(base)
+
+    def encoder(self, word: str) -> Weights | None:
+        """The sentence encoder behind a word, where it is at hand."""
+        return self._till.house.encoder_of(word)
+
+    def render(self, prompt: Prompt, text: str) -> tuple[Message, ...]:
+        """The messages that ask a prompt of one row."""
+        return messages(prompt, text, self._retriever)
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
         """Raw answers, unjudged."""
@@ -180,7 +195,8 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        rows = tuple(TrainRow(messages(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
+        self._retriever.prepare(prompt, (e.text for e in examples))
+        rows = tuple(TrainRow(self.render(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
@@ -315,8 +331,13 @@ class HouseBench:
         """Where the trained part of weights lies in the cache."""
         if weights.adapter is None:
             return None
-        found = sorted((self._till.cache.folder or Path()).glob(f"trainings/*/{weights.adapter}"))
-        return found[0] if found else None
+        known = self._adapters.get(weights.adapter)
+        if known is None or not known.exists():  # the cache may be large: it is searched once for each trained part
+            found = sorted((self._till.cache.folder or Path()).glob(f"trainings/*/{weights.adapter}"))
+            if not found:
+                return None
+            known = self._adapters[weights.adapter] = found[0]
+        return known
 
     def keep(self, candidate: Candidate) -> None:
         """Put a finalist's trained part into the run folder."""
@@ -325,6 +346,13 @@ class HouseBench:
             keep_adapter(self._till.folder, self._way, candidate.weights.adapter, path)
 
     # inside
+
+    def _embed(self, encoder: Weights, texts: Sequence[str]) -> list[Any]:
+        """Vectors of texts; each is bought once, and not counted as a call."""
+        found = self._embeddings.get(encoder, texts)
+        things = [Bought(key, embedding.seconds, payer) for key, embedding, payer in found]
+        self._buy(self._reading, digest([self._who, "embed", [thing.key for thing in things]], 32), things)
+        return [embedding.vector for _, embedding, _ in found]
 
     def _backend(self, name: str) -> Backend:
         return self._till.house.backends[name]
@@ -389,13 +417,14 @@ class HouseBench:
 
     def _keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
         backend = self._backend(candidate.weights.backend)
+        self._retriever.prepare(candidate.prompt, (e.text for e in examples))
         requests = (request for e in examples for request in self._questions(candidate, e))
         return {reply_key(backend.version, candidate.weights, r) for r in requests}
 
     def _questions(self, candidate: Candidate, example: Example, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
         bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
-        return questions(bare, example.text, self._choices(candidate, example), repeat)
+        return questions(bare, example.text, self._choices(candidate, example), repeat, self._retriever)
 
     def _judged(
         self,
@@ -432,6 +461,9 @@ class HouseBench:
         backend, till = self._backend(candidate.weights.backend), self._till
         for start in range(0, len(examples), CHUNK):
             rows = examples[start : start + CHUNK]
+            self._reading = "test" if what == "test" else "embed"
+            self._retriever.prepare(candidate.prompt, (e.text for e in rows))
+            self._reading = "embed"
             requests = [request for e in rows for request in self._questions(candidate, e, repeat)]
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
@@ -448,6 +480,7 @@ class HouseBench:
             for i in range(0, len(given), votes):
                 texts = given[i : i + votes]
                 told = read_off(candidate, [reply for reply, _ in texts])
+                told = self._embeddings.timed(candidate.prompt, rows[i // votes].text, told)
                 yield biased(told, candidate.decoding.bias), all(payer != till.payer for _, payer in texts)
 
     def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:

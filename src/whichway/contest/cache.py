@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+from whichway.contracts import Embedding
 from whichway.errors import DiskError
 from whichway.nouns import Reply, Request, Weights, digest, to_json
 
@@ -47,6 +48,10 @@ class Cache:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, payer TEXT, reply TEXT)")
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS vectors "
+                    "(key TEXT PRIMARY KEY, payer TEXT, tokens INTEGER, seconds REAL, vector BLOB)"
+                )
         except (OSError, sqlite3.Error) as error:
             raise DiskError(f"the cache {folder} cannot be used: {error}. Give another place with --cache.") from error
 
@@ -77,13 +82,49 @@ class Cache:
             DiskError: the disk is full.
         """
         rows = [(key, payer, json.dumps(to_json(reply))) for key, reply in entries if reply.finish != "error"]
+        self._insert("replies", rows)
+
+    def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        marks = ",".join("?" * len(rows[0]))
         try:
             with self._db:
-                self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
+                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
         except sqlite3.Error as error:
             raise DiskError(
                 f"cannot write to the cache {self.folder}: {error}. Free some space and run again."
             ) from error
+
+    def vectors(self, keys: Sequence[str]) -> dict[str, tuple[Embedding, str]]:
+        """Found vectors of texts: key -> (vector and what it took, payer)."""
+        import numpy as np
+
+        found: dict[str, tuple[Embedding, str]] = {}
+        try:
+            for start in range(0, len(keys), 500):
+                part = keys[start : start + 500]
+                marks = ",".join("?" * len(part))
+                for key, payer, tokens, seconds, vector in self._db.execute(
+                    f"SELECT key, payer, tokens, seconds, vector FROM vectors WHERE key IN ({marks})", part
+                ):
+                    found[key] = (Embedding(np.frombuffer(vector, np.float32), tokens, seconds), payer)
+        except sqlite3.Error as error:
+            raise DiskError(
+                f"cannot read the cache {self.folder}: {error}. Give another place with --cache."
+            ) from error
+        return found
+
+    def keep_vectors(self, entries: Iterable[tuple[str, Embedding]], payer: str) -> None:
+        """Keep vectors, all or none of them.
+
+        Raises:
+            DiskError: the disk is full.
+        """
+        import numpy as np
+
+        rows = [(key, payer, e.tokens, e.seconds, e.vector.astype(np.float32).tobytes()) for key, e in entries]
+        self._insert("vectors", rows)
 
     def training(self, key: str) -> Path:
         """The folder of one training."""

@@ -15,7 +15,12 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
+from whichway.prompts.nearest import WORDS
 from whichway.verdict import stats
+
+
+def _no_encoder(word: str) -> Weights | None:
+    """A house without sentence encoders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class House:
     checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
     judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
+    encoder_of: Callable[[str], Weights | None] = _no_encoder  # the sentence encoder behind a word, where it is at hand
 
     def base_of(self, name: str) -> Weights:
         """The model that a contestant is tried on."""
@@ -169,9 +175,22 @@ def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
     doors = {base.backend for base in house.bases}
     used = doors | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
-    used |= {"encoder"} & {apart(name)[0].removeprefix("base_") for name in ways}
+    encoders = _encoders(house, ways)
+    used |= {encoder.backend for encoder in encoders.values() if encoder is not None}
     versions = {name: b.version for name, b in house.backends.items() if name in used}
     if "local" in doors:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
+    versions |= {f"encoder {word}": found.revision if found else "not here" for word, found in encoders.items()}
     versions |= {"judge": f"{house.judge.backend} {house.judge.revision}"} if house.judge else {}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
+
+
+def _encoders(house: House, ways: Mapping[str, Any]) -> dict[str, Weights | None]:
+    """The sentence encoders that options of ways name, by the user's word; None where one is not at hand."""
+    words = {
+        str(options[option.name])
+        for name, options in ways.items()
+        for option in dataclasses.fields(house.ways[apart(name)[0]].Options)
+        if option.metadata.get("encoder")
+    }
+    return {word: house.encoder_of(word) for word in sorted(words - {WORDS})}

@@ -10,10 +10,13 @@ from dataclasses import replace
 
 from whichway.nouns import Candidate, Reply, Request
 from whichway.prompts.answer_extraction import behind, vote
+from whichway.prompts.nearest import Retrieve, by_words
 from whichway.prompts.template import messages
 
 
-def questions(candidate: Candidate, text: str, labels: Sequence[str] = (), repeat: int = 0) -> tuple[Request, ...]:
+def questions(
+    candidate: Candidate, text: str, labels: Sequence[str] = (), repeat: int = 0, retrieve: Retrieve = by_words
+) -> tuple[Request, ...]:
     """The requests whose replies make one answer: one, or as many as there are votes.
 
     Args:
@@ -21,8 +24,9 @@ def questions(candidate: Candidate, text: str, labels: Sequence[str] = (), repea
         text: the row's input.
         labels: that may be chosen; none where text is written.
         repeat: the how-manieth answer to this row; the texts behind it have repeats of their own.
+        retrieve: chooses the shots of the row, where the prompt has a pool.
     """
-    turns, decoding = messages(candidate.prompt, text), candidate.decoding
+    turns, decoding = messages(candidate.prompt, text, retrieve), candidate.decoding
     first = repeat * decoding.votes
     return tuple(Request(turns, decoding.one, tuple(labels), first + k) for k in range(decoding.votes))
 

@@ -25,7 +25,7 @@ def dump(prompt: Prompt) -> str:
     import yaml
 
     empty = to_json(Prompt())
-    told = {name: value for name, value in to_json(prompt).items() if value != empty[name]}
+    told = {name: value for name, value in to_json(prompt).items() if value != empty.get(name)}
     if "glosses" in told:
         told["glosses"] = dict(told["glosses"])
     if "form" in told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
-from whichway.prompts.nearest import nearest
+from whichway.prompts.nearest import Retrieve, by_words
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -95,17 +95,21 @@ def wrapped(text: str, wrap: Wrap) -> str:
     return f'"""\n{text}\n"""' if wrap == "quotes" else text
 
 
-def messages(prompt: Prompt, text: str) -> tuple[Message, ...]:
+def messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
     Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
-    row from a pool stand behind them.
+    row from a pool stand after them.
 
     Args:
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
+        retrieve: chooses the shots of the row; without it only words can.
+
+    Raises:
+        ModelError: the prompt names an encoder that `retrieve` cannot use.
     """
-    return laid_out(prompt, text, (*prompt.shots, *nearest(prompt, text)))
+    return laid_out(prompt, text, (*prompt.shots, *retrieve(prompt, text)))
 
 
 def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:

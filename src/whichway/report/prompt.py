@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from whichway.nouns import Form, Message, Prompt, Weights, to_json
+from whichway.prompts.nearest import named
 from whichway.prompts.template import TITLES, outline, placeholder
 
 
@@ -45,13 +46,21 @@ def slots(prompt: Prompt) -> tuple[tuple[str, str], ...]:
         **{name.replace("_", " "): _text(getattr(prompt, name)) for name in TITLES},
         "glosses": "\n".join(f"{label}: {words}" for label, words in prompt.glosses),
         "shots": str(len(prompt.shots)) if prompt.shots else "",
-        "chosen for each row": f"{prompt.nearest} of {len(prompt.pool)} shots" if prompt.nearest else "",
+        "chosen for each row": _chosen(prompt),
         "reminder": prompt.reminder,
         "layout": prompt.layout,
         "form": "" if form == Form() else f"{form.name or 'plain'}, headings {form.headings}, labels {form.labels}",
         "protected": ", ".join(prompt.protected),
     }
     return tuple((name, text) for name, text in shown.items() if text)
+
+
+def _chosen(prompt: Prompt) -> str:
+    if not prompt.nearest:
+        return ""
+    encoder = prompt.encoder
+    by = f"the sentence encoder {named(encoder)} ({encoder.revision})" if encoder else "shared words"
+    return f"{prompt.nearest} of {len(prompt.pool)} shots, by {by}"
 
 
 def _text(value: str | tuple[str, ...]) -> str:

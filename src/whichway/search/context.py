@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whichway.nouns import Example, Prompt
+from whichway.nouns import Example, Prompt, Weights
 
 TEXTS = (  # slots of free text, in order
     *("role", "context", "audience", "objective", "instructions", "steps", "constraints", "tone", "style"),
@@ -30,6 +30,7 @@ class Evidence:
     rows: tuple[Example, ...]  # to draw shots and words from
     labels: tuple[str, ...] = ()  # closed label set; empty for free text
     failures: tuple[Failure, ...] = ()
+    encoder: Weights | None = None  # by which rows are alike; None: by the words that they share
 
     def confused(self) -> tuple[tuple[str, str], ...]:
         """(wanted, said) pairs of labels, the most frequent first."""

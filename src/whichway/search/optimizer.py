@@ -13,6 +13,7 @@ from whichway.contracts import Bench, Runner
 from whichway.errors import BudgetSpent, OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, Practice, Prompt, Reply, Weights, digest
 from whichway.prompts.calibrate import biased, calibrated, fitted_bias
+from whichway.prompts.nearest import chosen_encoder
 from whichway.prompts.plain import first_prompt, reading
 from whichway.search import rewrite
 from whichway.search.bandit import Portfolio
@@ -48,6 +49,9 @@ class Numbers(Protocol):
     @property
     def calibrate(self) -> int:
         """Dev rows that labels are calibrated on."""
+    @property
+    def encoder(self) -> str:
+        """The sentence encoder that nearest shots are chosen by."""
     @property
     def max_tokens(self) -> int:
         """Tokens of an answer at most."""
@@ -95,6 +99,7 @@ class Search:
         self._notes: dict[str, str] = {}  # prompt -> how it came about
         self._writer = _writer(bench, options.proposer)
         self._start = first_prompt(task)
+        self._encoder = chosen_encoder(bench, options.encoder)
 
     # the whole
 
@@ -163,7 +168,7 @@ class Search:
 
     def _batch(self, best: Candidate, now: Variants) -> dict[str, Variants]:
         """Idea -> its proposal, ready to race."""
-        evidence = Evidence(self._rows, self._task.labels, now.failures)
+        evidence = Evidence(self._rows, self._task.labels, now.failures, self._encoder)
         room = max(0, self._rest() - self._duel()) // (self._held + 2 * self._look)
         batch: dict[str, Variants] = {}
         for name in self._portfolio.order(self._rng):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
-from whichway.ship.prompts import turns
+from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import Source
+from whichway.ship.standalone_encoder import FOLDER
 
 
 def card(source: Source) -> str:
@@ -18,7 +19,7 @@ def _front(source: Source) -> str:
     weights = source.candidate.weights
     library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
     lines = ["---", "tags: [whichway]"]
-    if weights.backend == "local":
+    if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
     return "\n".join([*lines, "---"])
 
@@ -96,7 +97,8 @@ def _prompt(source: Source) -> str:
         "`messages.json` goes through the model's chat template; `prompt.txt` is for models without one.",
     ]
     if prompt.pool:
-        lines.append("Worked examples are chosen for each row (`tfidf.py`); `messages.json` has the pool.")
+        by = f"`{ENCODER}`, by the encoder in `{FOLDER}`" if prompt.encoder else "`tfidf.py`"
+        lines.append(f"Worked examples are chosen for each row ({by}); `messages.json` has the pool.")
     for turn in turns(prompt):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)

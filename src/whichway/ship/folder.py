@@ -11,20 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import whichway
+from whichway.contracts import Backend
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Candidate, to_json
+from whichway.prompts.nearest import embedder_of
 from whichway.prompts.template import placeholder
 from whichway.ship.card import card
 from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
+from whichway.ship.standalone_encoder import FOLDER
 
 MADE_BY = "whichway ship"
+ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 # kind of trained part -> its folder; others: classical
 PLACES = {
     **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
     **dict.fromkeys(("full", "top_full"), "model"),
     "probe": "probe",
-    "encoder": "encoder",
+    **dict.fromkeys(("encoder", "encoder_full"), "encoder"),
 }
 
 
@@ -37,7 +41,13 @@ class Shipped:
     files: tuple[str, ...]
 
 
-def ship(run: Path, out: Path, candidate: str | None = None, way: str | None = None) -> Shipped:
+def ship(
+    run: Path,
+    out: Path,
+    candidate: str | None = None,
+    way: str | None = None,
+    backends: Mapping[str, Backend] | None = None,
+) -> Shipped:
     """Write a candidate of a finished run, by default the winner, as a folder.
 
     Args:
@@ -45,18 +55,25 @@ def ship(run: Path, out: Path, candidate: str | None = None, way: str | None = N
         out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
         candidate: a candidate's id instead of the winner.
         way: a way's best candidate instead of the winner.
+        backends: name -> backend, for the encoder that chooses a prompt's shots or reads for a head.
 
     Raises:
         UserError: no finished run, no such candidate, or `out` is not ours to replace.
+        ModelError: the prompt's encoder is not there any more.
         DiskError: `out` cannot be written.
     """
     source = pick(run, candidate, way)
+    encoder = _encoder(source, backends or {})
     refuse_foreign(out)
     temporary = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         _fill(temporary, source)
+        if encoder is not None:
+            place = FOLDER if source.asks else trained_place(source.candidate.weights.kind)
+            _copy_encoder(encoder, temporary / place)
+        _write(temporary / "manifest.json", manifest(source, _digests(temporary)))
         _swap(temporary, out)
     except OSError as error:
         raise DiskError(
@@ -113,14 +130,30 @@ def _fill(folder: Path, source: Source) -> None:
         if source.one_request:
             _write(folder / "request.json", request_body(candidate, source.labels))
     if source.stands_alone:
-        _write(folder / "use.py", Path(__file__).with_name("standalone.py").read_text(encoding="utf-8"))
+        program = "standalone_classifier.py" if candidate.weights.backend == "encoder" else "standalone.py"
+        _write(folder / "use.py", Path(__file__).with_name(program).read_text(encoding="utf-8"))
     if source.adapter is not None:
         place = folder / trained_place(candidate.weights.kind)
         # the rows that prove an adapter live at load stay in the run folder: what is shipped should not quote the data
         rows = shutil.ignore_patterns("live.json")
         shutil.copytree(source.adapter, place, copy_function=shutil.copyfile, ignore=rows)
     _write(folder / "README.md", card(source))
-    _write(folder / "manifest.json", manifest(source, _digests(folder)))
+
+
+def _encoder(source: Source, backends: Mapping[str, Backend]) -> Path | None:
+    """The folder of the encoder that goes along: that which chooses shots, or that which a head stands on."""
+    candidate = source.candidate
+    weights = candidate.prompt.encoder if source.asks else None
+    weights = candidate.weights if candidate.weights.kind == "encoder" else weights
+    return None if weights is None else embedder_of(backends, weights).files(weights)
+
+
+def _copy_encoder(encoder: Path, place: Path) -> None:
+    """What transformers reads of an encoder: its configuration, tokenizer and weights, no pickles, no code."""
+    place.mkdir(exist_ok=True)
+    for file in sorted(path for pattern in ENCODER_FILES for path in encoder.glob(pattern)):
+        if file.is_file():
+            shutil.copyfile(file, place / file.name)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from whichway.nouns import Candidate, Message, Prompt, to_json
-from whichway.prompts import template
+from whichway.prompts import answer_extraction, template, tfidf
 from whichway.prompts.template import placeholder
+from whichway.ship import standalone_encoder
+
+ENCODER = "sentence_encoder.py"  # finds the shots most like a row, as the contest did
 
 
 def turns(prompt: Prompt) -> tuple[Message, ...]:
@@ -28,9 +32,10 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
         asked = turns(prompt)
         files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
     else:
-        files |= {"messages.json": chosen_for_each(prompt), "tfidf.py": _code("tfidf")}
+        index = {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
+        files |= {"messages.json": chosen_for_each(prompt), **index}
     if decoding.answer_mark or decoding.votes > 1:
-        files["answer_extraction.py"] = _code("answer_extraction")
+        files["answer_extraction.py"] = _code(answer_extraction)
     return files
 
 
@@ -56,8 +61,8 @@ def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _code(name: str) -> str:
-    return Path(str(template.__file__)).with_name(f"{name}.py").read_text(encoding="utf-8")
+def _code(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")
 
 
 def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:

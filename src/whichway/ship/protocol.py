@@ -18,6 +18,7 @@ from whichway.errors import did_you_mean
 from whichway.nouns import Candidate, Decoding, Message, Reply, Request, Role
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
+from whichway.prompts.nearest import Retrieve, by_words
 from whichway.ship.served_models import Offer
 
 MAX_TOKENS = 128  # when the client names no limit
@@ -127,7 +128,7 @@ def parse(body: bytes) -> Chat:
         raise Refused(f"the body is no JSON: {error}") from error
 
 
-def requests(chat: Chat, offer: Offer) -> list[Request]:
+def requests(chat: Chat, offer: Offer, retrieve: Retrieve = by_words) -> list[Request]:
     """The questions for the session: one for each of the `n` answers, or as many as a candidate takes votes for one.
 
     Raises:
@@ -146,7 +147,9 @@ def requests(chat: Chat, offer: Offer) -> list[Request]:
         first = _first(chat)
         return [Request(turns, decoding, labels, repeat=first + k if decoding.draws else 0) for k in range(chat.n)]
     row, asked, first = _row(chat, offer), _asked(candidate, chat), _first(chat)
-    turned = [questions(asked, row, offer.labels, first + k if asked.decoding.draws else 0) for k in range(chat.n)]
+    turned = [
+        questions(asked, row, offer.labels, first + k if asked.decoding.draws else 0, retrieve) for k in range(chat.n)
+    ]
     return [request for several in turned for request in several]
 
 

@@ -6,6 +6,7 @@ the contest measured; `base` answers the client's own messages.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Backend
 from whichway.errors import WhichwayError, did_you_mean
-from whichway.nouns import Reply
+from whichway.nouns import Reply, Request
+from whichway.prompts.nearest import Retrieve, retriever_of
 from whichway.ship.batching import Desk
 from whichway.ship.protocol import Chat, Refused, answers, chunks, completion, parse, requests
 from whichway.ship.served_models import Offer, names
@@ -42,7 +44,7 @@ def app(offers: Mapping[str, Offer], doors: Mapping[str, Backend], api_key: str 
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    house = _House(offers, Desk(doors), api_key)
+    house = _House(offers, Desk(doors), retriever_of(doors), api_key)
 
     async def refused(call: Call, error: Exception) -> Response:
         assert isinstance(error, Refused)
@@ -70,8 +72,9 @@ def app(offers: Mapping[str, Offer], doors: Mapping[str, Backend], api_key: str 
 
 
 class _House:
-    def __init__(self, offers: Mapping[str, Offer], desk: Desk, api_key: str | None) -> None:
+    def __init__(self, offers: Mapping[str, Offer], desk: Desk, retrieve: Retrieve, api_key: str | None) -> None:
         self.offers, self.desk, self._key, self._born = offers, desk, api_key, int(time.time())
+        self._retrieve = retrieve
 
     async def health(self, call: Call) -> Response:
         from starlette.responses import JSONResponse
@@ -113,13 +116,20 @@ class _House:
 
     async def _replies(self, offer: Offer, chat: Chat) -> list[Reply]:
         try:
-            replies = await self.desk.ask(offer, requests(chat, offer))
+            replies = await self.desk.ask(offer, await self._requests(offer, chat))
         except WhichwayError as error:
             raise Refused(str(error), status=500) from error
         broken = next((r.error for r in replies if r.finish == "error"), None)
         if broken is not None:
             raise Refused(broken, "messages")
         return answers(chat, offer, replies)
+
+
+    async def _requests(self, offer: Offer, chat: Chat) -> list[Request]:
+        """The questions; an encoder that chooses shots works beside the other calls."""
+        if offer.candidate is None or offer.candidate.prompt.encoder is None:
+            return requests(chat, offer)
+        return await asyncio.to_thread(requests, chat, offer, self._retrieve)
 
 
 async def _body(call: Call) -> bytes:

@@ -62,7 +62,7 @@ def _offer(source: Source) -> Offer:
 def _base(candidates: Iterable[Candidate]) -> Weights | None:
     """The model under trial, from any candidate that stands on it."""
     all_weights = (candidate.weights for candidate in candidates)
-    found = next((weights for weights in all_weights if weights.backend != "classical"), None)
+    found = next((weights for weights in all_weights if weights.backend not in ("classical", "encoder")), None)
     return None if found is None else Weights(found.backend, found.base, found.revision)
 
 

@@ -54,7 +54,7 @@ class Source:
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights
-        return weights.backend == "local" and weights.kind in ("none", *TRAINED)
+        return weights.backend == "encoder" or (weights.backend == "local" and weights.kind in ("none", *TRAINED))
 
     @property
     def labels(self) -> tuple[str, ...]:

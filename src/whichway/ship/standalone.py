@@ -32,7 +32,8 @@ class Winner:
         self.turns, self.mark = asked["messages"], asked["placeholder"]
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         if self.pool:
-            self.index = beside("tfidf").Index([shot["text"] for shot in self.pool])
+            by = "sentence_encoder" if (HERE / "sentence_encoder.py").is_file() else "tfidf"
+            self.index = beside(by).Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)

@@ -40,8 +40,15 @@ class Desk:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # prompt -> dev row -> score
 
     def prompt(self, instruction: str, shots: tuple[Shot, ...] = ()) -> Prompt:
-        """The starting prompt with another instruction and shots."""
-        return replace(first_prompt(self.task), objective=instruction.strip(), shots=shots)
+        """The starting prompt with another instruction and shots.
+
+        Raises:
+            WayFailed: its own shots are chosen by a sentence encoder, which works where the bench is.
+        """
+        first = first_prompt(self.task)
+        if first.encoder is not None:
+            raise WayFailed("this optimiser cannot start from a prompt whose shots a sentence encoder chooses")
+        return replace(first, objective=instruction.strip(), shots=shots)
 
     def ask(self, prompt: Prompt, row: Example) -> tuple[str, float]:
         """Answer and score of a row.

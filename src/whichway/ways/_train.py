@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from whichway.contracts import RUNGS, Bench
-from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt
+from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt, Weights
 from whichway.prompts.plain import first_prompt
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
@@ -62,6 +62,7 @@ class Run:
     prompt: Prompt
     examples: Sequence[Example]
     more: dict[str, Any]
+    start: Weights | None = None  # what is trained; None: the model under trial
 
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
@@ -90,7 +91,7 @@ class Run:
         epochs = max(float(options.epochs), options.steps / per_epoch)
         size = {"epochs": epochs, "batch": options.batch, "checkpoints": shares(options.checkpoints)}
         numbers = {**rate, **size, **self.more}
-        return self.bench.train(self.kind, self.bench.base, self.prompt, self.examples, seed, **numbers)
+        return self.bench.train(self.kind, self.start or self.bench.base, self.prompt, self.examples, seed, **numbers)
 
     def _may_stop(self, note: str, value: float, waited: int) -> bool:
         until, patience = self.bench.until, self.options.patience
@@ -111,6 +112,7 @@ def trained(
     prompt: Prompt | None = None,
     examples: Sequence[Example] | None = None,
     soup: int = 1,
+    start: Weights | None = None,
     **more: Any,
 ) -> Iterator[Candidate]:
     """Yield a candidate for each checkpoint of the best rate's training, seed by seed.
@@ -123,10 +125,11 @@ def trained(
         prompt: to train under; None: the plain one.
         examples: to train on; None: the task's training rows.
         soup: trainings of the best rate that are averaged, for every seed; the rates are searched with one each.
+        start: what is trained; None: the model under trial.
         more: options of the training that only this kind has.
     """
     rows = task.train if examples is None else examples
-    run = Run(task, bench, kind, options, prompt or first_prompt(task), rows, more)
+    run = Run(task, bench, kind, options, prompt or first_prompt(task), rows, more, start)
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))

@@ -1,7 +1,6 @@
-"""A small sentence encoder of the user's choice, and a logistic head on its mean-pooled states: no language model.
+"""A small sentence encoder, and a logistic head on its mean-pooled states: no language model.
 
-SetFit's second half (Tunstall et al. 2022, arXiv 2209.11055); its contrastive tuning of the encoder is left out. No
-encoder comes along, so it must be named: `--set base_encoder.model=FOLDER` or a hub name.
+SetFit's second half (Tunstall et al. 2022, arXiv 2209.11055); `tune_encoder` trains the encoder too.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Decoding, Practice, Prompt
+from whichway.prompts.nearest import DEFAULT, MODEL, named, not_here
 
 KIND = "baseline"
 RANDOM = False
@@ -21,15 +21,15 @@ RANDOM = False
 class Options:
     """Which encoder."""
 
-    model: str = field(default="", metadata={"help": "folder or hub name of a sentence encoder; must be given"})
+    model: str = field(default=DEFAULT, metadata=MODEL)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate."""
-    if not options.model:
-        raise WayFailed("no sentence encoder was named; give one with --set base_encoder.model=FOLDER or a hub name")
+    base = bench.encoder(options.model)
+    if base is None:
+        raise WayFailed(not_here(options.model, "base_encoder"))
     if not task.labels:
         raise WayFailed("an encoder's head needs a closed set of labels")
-    base = bench.weights("encoder", options.model)
     for adapter in bench.train("encoder", base, Prompt(), task.train, seed=0):
-        yield Candidate(Prompt(), adapter.weights, Decoding("choose"), note=f"logistic head on {options.model}")
+        yield Candidate(Prompt(), adapter.weights, Decoding("choose"), note=f"logistic head on {named(base)}")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Practice
+from whichway.prompts.nearest import DEFAULT, RETRIEVER
 from whichway.search.mutations import ideas
 from whichway.search.optimizer import Search
 
@@ -51,6 +52,7 @@ class Options:
     calibrate: int = field(
         default=32, metadata={"help": "training rows that the labels' biases are fitted on, for each prompt; 0: none"}
     )
+    encoder: str = field(default=DEFAULT, metadata=RETRIEVER)
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
     def __post_init__(self) -> None:

@@ -1,8 +1,9 @@
 """Few-shot: worked examples as earlier turns. Several draws of each size for each seed; the best on dev is kept.
 
 How they are chosen: at random, balanced over the answers, diverse, as couples of labels that the plain prompt confuses
-on training rows, or chosen for each row by its words (kNN, arXiv 2101.06804; see `prompts/nearest.py`). Those differ
-from row to row, so only the instructions are a shared prefix: the price per row tells. Order and choice of shots move
+on training rows, or chosen for each row (kNN, arXiv 2101.06804; see `prompts/nearest.py`): those most like it by a
+sentence encoder where one is on this machine, by their words otherwise. They differ from row to row, so only the
+instructions are a shared prefix: the price per row tells. Order and choice of shots move
 accuracy from near the best to chance (arXiv 2104.08786), which the spread over seeds shows. Long training rows are left
 out of the draw, so that the prompt stays within reach of a small context.
 """
@@ -17,9 +18,10 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt, Weights
 from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import evened
+from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder, named
 from whichway.prompts.plain import first_prompt, reading
 
 KIND = "prompt"
@@ -60,6 +62,7 @@ class Options:
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
     pool: int = field(default=200, metadata={"help": "most rows that knn chooses from; they travel with the prompt"})
+    encoder: str = field(default=DEFAULT, metadata=RETRIEVER)
     confusions: int = field(
         default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}
     )
@@ -74,10 +77,11 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         raise WayFailed(f"every training row is longer than {options.longest} characters; raise prompt_shots.longest")
     kinds = _kinds(task, options)
     pairs = _confused(task, bench, options) if "contrastive" in kinds else []
+    encoder = chosen_encoder(bench, options.encoder) if "knn" in kinds else None
     for seed in bench.seeds:
         rng = random.Random(f"{seed}/{task.name}")
         for count, kind, _ in product(options.counts, kinds, range(options.draws)):
-            for prompt, note in _prompts(task, options, rows, kind, count, pairs, rng):
+            for prompt, note in _prompts(task, options, rows, kind, count, pairs, encoder, rng):
                 decoding = _decoding(task, options)
                 yield _read(task, bench, options, Candidate(prompt, bench.base, decoding, seed=seed, note=note))
 
@@ -114,13 +118,16 @@ def _prompts(
     kind: str,
     count: int,
     pairs: Sequence[tuple[str, str]],
+    encoder: Weights | None,
     rng: random.Random,
 ) -> Iterator[tuple[Prompt, str]]:
     """One draw in each order."""
     plain = replace(first_prompt(task), layout=options.layout)
     if kind == "knn":
         pool = choosing.random_shots(rows, options.pool, rng)
-        yield replace(plain, pool=pool, nearest=count), f"{min(count, len(pool))} of {len(pool)} shots for each row"
+        by = f", by {named(encoder)}" if encoder else ""
+        note = f"{min(count, len(pool))} of {len(pool)} shots for each row{by}"
+        yield replace(plain, pool=pool, nearest=count, encoder=encoder), note
         return
     if kind == "contrastive":
         shots = choosing.contrastive_shots(rows, pairs, count, rng)

@@ -28,9 +28,10 @@ def ship(
         return
     if format != "folder":
         raise OptionError(f"--format {format}: write folder or promptfoo.")
+    from whichway.app.configure import backends
     from whichway.ship import ship as write
 
-    shipped = write(run, out, candidate, way)
+    shipped = write(run, out, candidate, way, backends())
     print(f"{shipped.candidate.way} ({shipped.candidate.id}) -> {shipped.folder}")
     for name in shipped.files:
         print(f"  {name}")

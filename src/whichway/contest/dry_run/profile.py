@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from whichway.contracts import Backend
+from whichway.contracts import Backend, Embedder
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights, digest
 
@@ -120,6 +120,16 @@ class Timings:
         if key not in self._known:
             self._keep(key, self._train(backend, job))
         return Learning(**self._known[key])
+
+    def embedding(self, backend: Embedder, weights: Weights, texts: Sequence[str]) -> float:
+        """Seconds that an encoder takes for a character of texts like these; measured once."""
+        key = digest(["embedding", self._here, backend.version, weights.key], 32)
+        if key not in self._known:
+            some = sorted(texts, key=len)[:: max(1, len(texts) // CHUNK)][:CHUNK]
+            backend.embed(weights, some[:2])  # the first is slower than all others
+            took = sum(found.seconds for found in backend.embed(weights, some))
+            self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
+        return float(self._known[key]["seconds"])
 
     def _keep(self, key: str, found: Answering | Learning) -> None:
         self.probes += 1

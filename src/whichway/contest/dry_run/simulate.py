@@ -25,7 +25,8 @@ from whichway.contest.dry_run.profile import Timings, own_examples, units_of
 from whichway.contest.plan import House, Settings
 from whichway.contest.run import rehearsed
 from whichway.contest.selection.race import looks
-from whichway.contracts import Backend, Listener, Session
+from whichway.contracts import Backend, Embedder, Embedding, Listener, Session
+from whichway.errors import ModelError
 from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, Weights, digest
 from whichway.runs.folder import read_lines, read_status, write_json
 
@@ -213,6 +214,18 @@ class Pretending:
         """A session that makes its answers up."""
         return nullcontext(Improvised(self.real, self.stage, weights))
 
+    def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
+        """Made-up vectors, with the seconds of real ones."""
+        if not isinstance(self.real, Embedder):
+            raise ModelError(f"The backend '{self.name}' makes no vectors of texts.")
+        self.stage.measure("encoding")
+        each = self.stage.timings.embedding(self.real, weights, texts)
+        return [Embedding(_made_up(text), 0, len(text) * each) for text in texts]
+
+    def files(self, weights: Weights) -> Path:
+        """Nothing is shipped from a rehearsal."""
+        raise ModelError("a rehearsed encoder has no files")
+
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Checkpoints of nothing, with the seconds and bytes of a real training."""
         self.stage.measure(f"training ({job.kind})")
@@ -294,6 +307,14 @@ class Improvised:
         key = digest([self.weights.key, head, told])
         new, self.stage.prompt = key != self.stage.prompt, key
         return new
+
+
+def _made_up(text: str) -> Any:
+    """A direction of its own for each text."""
+    import numpy as np
+
+    vector = np.random.default_rng(int(digest(["rehearsed", text]), 16)).normal(size=16).astype(np.float32)
+    return vector / np.linalg.norm(vector)
 
 
 def _right(row: str, share: float) -> bool:

@@ -51,6 +51,14 @@ class LoraOptions(AdapterOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderOptions(FullOptions):
+    """What can be set when all weights of a sentence encoder are trained together with a head."""
+
+    contrastive: float = 0.0  # share of the steps that come first, and only pull texts of one label together
+    init: str = "logistic"  # of the head: a logistic fit on the encoder's states, or "zeros"
+
+
+@dataclass(frozen=True, slots=True)
 class DpoOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on preferences."""
 
@@ -94,8 +102,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
     "variant": ("lora", "rslora", "dora", "pissa"),
     "part": ("auto", "bias", "value", "norm"),
+    "init": ("logistic", "zeros"),
 }
-_SHARES = ("dropout", "word_dropout")
+_SHARES = ("dropout", "word_dropout", "contrastive")
 _COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
 # Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
 _TIMES = {"lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1}

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from whichway.errors import WayFailed, WhichwayError
 from whichway.nouns import Adapter, TrainJob
 
 _EVERY = 0.5  # seconds between words of progress
+_PATIENCE = 1.2  # seconds that a child has to save its state when it is to end; Ctrl-C promises two in all
 log = logging.getLogger(__name__)
 
 
@@ -83,14 +85,20 @@ class Helper:
         self._link = Connection(ours.detach())
 
     def stop(self) -> None:
-        """End the helper, and a child that may still run."""
+        """End the helper, and a child that may still run.
+
+        A child saves its state and ends at its next step. One that is in a long step is killed: it resumes from the
+        state that it saved last.
+        """
         if self._link is not None:
             self._link.close()
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
+                self._process.wait(timeout=_PATIENCE)
             if self._process.poll() is None:
-                self._process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)  # the helper leads a session: its child dies with it
+                self._process.wait()
         self._process = self._link = None
 
     def train(self, errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
@@ -199,6 +207,7 @@ def serve(handle: int) -> None:
     """Take errands from the link until the caller is gone."""
     import torch
 
+    from whichway.engine.train import probe, trainer  # noqa: F401  (imported once, for all children)
 
     torch.set_num_threads(1)
     link = Connection(handle)

@@ -1,4 +1,4 @@
-"""For each row the most similar training rows as shots."""
+"""For each row the most similar training rows as shots, by a sentence encoder where there is one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 from whichway.nouns import Prompt, Shot
+from whichway.prompts.nearest import named
 from whichway.search.context import Evidence, Proposal, short
 
 WEIGHT = 2.0
@@ -18,8 +19,12 @@ def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal 
     """Another number of nearest shots; the fixed shots go."""
     counts = [count for count in COUNTS if count != prompt.nearest]
     rows = short(evidence.rows, LONGEST)
-    if {"shots", "pool", "nearest"} & set(prompt.protected) or len(rows) < 2 * COUNTS[0]:
+    if {"shots", "pool", "nearest", "encoder"} & set(prompt.protected) or len(rows) < 2 * COUNTS[0]:
         return None
     count = rng.choice(counts)
     pool = prompt.pool or tuple(Shot(e.text, e.target) for e in rows[:MOST])
-    return Proposal(replace(prompt, shots=(), pool=pool, nearest=count), f"the {count} nearest shots")
+    encoder = prompt.encoder if prompt.pool else evidence.encoder
+    by = f" by {named(encoder)}" if encoder else ""
+    return Proposal(
+        replace(prompt, shots=(), pool=pool, nearest=count, encoder=encoder), f"the {count} nearest shots{by}"
+    )

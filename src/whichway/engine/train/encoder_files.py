@@ -1,0 +1,81 @@
+"""A trained encoder on disk: what transformers loads by itself, the head beside it, and rows that prove it live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from whichway.engine.model import load
+from whichway.engine.train.probe import Head
+
+if TYPE_CHECKING:
+    from whichway.engine.model.sentence_encoder import Encoder
+
+HEAD = "head.safetensors"
+LABELS = "head.json"
+LIVE = "live.json"
+_FEW = 4  # rows that prove a loaded part live
+
+
+def write(
+    place: Path, base: Encoder, trained: Encoder, head: Any, labels: Sequence[str], texts: Sequence[str]
+) -> None:
+    """Write a trained encoder with its head.
+
+    Args:
+        place: an empty folder.
+        base: the encoder as it was.
+        trained: and as it is now.
+        head: a linear layer.
+        labels: of the head, in its order.
+        texts: training rows; a few are kept with what the head says of them.
+    """
+    with load.quiet():
+        trained.model.save_pretrained(place)
+    trained.tokenizer.save_pretrained(place)
+    parts = {name: part.detach().float().cpu().numpy() for name, part in head.named_parameters()}
+    few = texts[:: max(1, len(texts) // _FEW)][:_FEW]
+    write_head(place, parts, labels, few, trained(few)[0], base(few)[0])
+
+
+def write_head(
+    place: Path,
+    parts: dict[str, np.ndarray[Any, Any]],
+    labels: Sequence[str],
+    texts: Sequence[str],
+    states: np.ndarray[Any, Any],
+    base: np.ndarray[Any, Any] | None = None,
+) -> None:
+    """Write a head, and what it says of a few rows.
+
+    Args:
+        place: the folder.
+        parts: `weight [K, F]` and `bias [K]`; with `mean [F]` and `scale [F]` where features are standardised first.
+        labels: K of them.
+        texts: rows.
+        states: theirs, `[B, F]`.
+        base: states that the untrained encoder gives them, where another one was trained.
+    """
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, place / HEAD)
+    (place / LABELS).write_text(json.dumps({"labels": list(labels)}, ensure_ascii=False), encoding="utf-8")
+    head = read_head(place)
+    live = {"texts": list(texts), "scores": head(states).tolist()}
+    live |= {} if base is None else {"base": head(base).tolist()}
+    (place / LIVE).write_text(json.dumps(live, ensure_ascii=False), encoding="utf-8")
+
+
+def read_head(folder: Path) -> Head:
+    """The head in a saved folder."""
+    from safetensors.numpy import load_file
+
+    labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))["labels"]
+    parts = load_file(folder / HEAD)
+    width = parts["weight"].shape[1]
+    zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
+    return Head(tuple(labels), parts.get("mean", zeros), parts.get("scale", ones), parts["weight"], parts["bias"])
