@@ -34,6 +34,8 @@ from whichway.errors import DiskError, ModelError
 from whichway.models import cache, fetch, hub, package_index, shelf
 from whichway.models.files import files_digest
 
+pytest_plugins = ("index_fixtures",)
+
 
 def fetched(name: str = "toy", **more: Any) -> Path:
     """Fetch a model of the shelf in this process."""
@@ -240,8 +242,6 @@ def test_killed_while_it_converts(index: Path, cached: Path, monkeypatch: pytest
     code = """
 import time
 from whichway.models import fetch, shelf
-
-pytest_plugins = ("index_fixtures",)
 def convert(file, folder):
     folder.mkdir()
     (folder / "config.json").write_text("{")
@@ -297,6 +297,8 @@ def test_the_hub_gives_the_same_model_where_the_index_does_not(
     shelf_file(Path(), toy=entry(folder_source("toy-model"), source))
     folder = fetched()
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == set(FILES)
+    shelf_file(Path(), toy=entry({"hub": "nobody/toy", "fetch_mb": 1}))  # without digests: what matters of a model
+    assert {path.name for path in fetched().iterdir()} == {"config.json", "model.safetensors"}
     digests["config.json"] = "0" * 64
     shelf_file(Path(), toy=entry(source))
     with pytest.raises(ModelError, match=r"config\.json has the digest"):

@@ -179,7 +179,8 @@ def _from_hub(entry: Entry, source: Source, prepared: Path, watch: Watch) -> Non
     """The hub's files, linked out of its own cache where the disk allows it, with their digests checked."""
     watch(Progress(entry.name, "download", source.title, 0, int(source.fetch_mb * 1e6)))
     found = hub.find(source.hub, source.revision, tuple(source.files) or PATTERNS)
-    names = source.files or {path.relative_to(found).as_posix(): "" for path in found.rglob("*") if path.is_file()}
+    parts = [path for pattern in PATTERNS for path in found.glob(pattern) if path.is_file()]
+    names = source.files or {path.name: "" for path in parts}
     for name, wanted in names.items():
         file, goal = (found / name).resolve(), prepared / "model" / name
         if not file.is_file():
