@@ -26,7 +26,7 @@ from typing import Literal
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Example, Practice, Prompt, Weights
-from whichway.prompts.nearest import chosen_encoder
+from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
@@ -41,14 +41,7 @@ class Options(Training):
     """How many examples a row has, what is trained, and how long."""
 
     counts: tuple[int, ...] = field(default=(4,), metadata={"help": "numbers of examples for a row to try", "least": 1})
-    encoder: str = field(
-        default="minilm",
-        metadata={
-            "help": "sentence encoder by which examples are like the row: a name, folder or hub name; where it is not "
-            "on this machine, and for the word words, rows are alike by the words they share",
-            "encoder": True,
-        },
-    )
+    encoder: str = field(default=DEFAULT, metadata=RETRIEVER)
     pool: int = field(
         default=2000, metadata={"help": "most training rows that examples come from; they travel along", "least": 2}
     )
