@@ -86,9 +86,8 @@ def train(
     given = options(KINDS[job.kind], job.options)
     if isinstance(given, LoraOptions) and given.soup > 1:
         yield from Soup(model, job, given, folder, start, watch).steps()
-        return
-    run = (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch)
-    yield from run.steps()
+    else:
+        yield from (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch).steps()
 
 
 class Run:
@@ -166,8 +165,8 @@ class Run:
     def _begin(self) -> Progress:
         """Before the first step: a head starts at a fit on the frozen states."""
         if self.who.head is not None and self.given.init == "logistic":  # type: ignore[attr-defined]
-            rows = (self.rows, self.prefix, len(self.job.labels))
-            self.who.head.data.copy_(head.fitted(self.model, *rows, self.folder, self.below))
+            start = head.fitted(self.model, self.rows, self.prefix, len(self.job.labels), self.folder, self.below)
+            self.who.head.data.copy_(start)
             self.who.refresh()
         return Progress()
 
