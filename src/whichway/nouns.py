@@ -344,6 +344,8 @@ class Decoding:
     answer_mark: str = field(default="", metadata=LATE)
     # texts drawn for one answer; the most frequent answer counts (self-consistency)
     votes: int = field(default=1, metadata=LATE)
+    # a label's score is the likelihood of the row's text under it (noisy channel); see `template.channel_messages`
+    channel: bool = field(default=False, metadata=LATE)
 
     @property
     def one(self) -> Decoding:

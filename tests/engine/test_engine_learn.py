@@ -38,7 +38,7 @@ def job(kind="lora", seed=0, count=18, **options):
 
 
 def tensors(folder, kind="lora"):
-    return load_file(folder / ("adapter_model.safetensors" if kind == "lora" else "model.safetensors"))
+    return load_file(folder / ("model.safetensors" if kind == "full" else "adapter_model.safetensors"))
 
 
 def equal(a, b):
@@ -195,6 +195,7 @@ for made in trainer.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), 
     [
         ("lora", {"dropout": 0.1, "word_dropout": 0.3}),
         ("lora", {"soup": 2}),
+        ("head", {"share": 0.5}),
         pytest.param("full", {}, marks=pytest.mark.slow),
     ],
 )

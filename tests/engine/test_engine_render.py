@@ -116,6 +116,6 @@ def test_training_and_answering_render_alike(tiny, kind, monkeypatch):
 
     monkeypatch.setattr(forward, "logits", watched)
     session.choose([Request(ASK, Decoding(), ("bill", "billing"))])
-    ids = [*session._prefix.ids, *fed[0].tolist()]
+    ids = [*session.prefix.ids, *fed[0].tolist()]
     assert ids[: len(trained[0].prompt)] == trained[0].prompt
     assert ids[len(trained[0].prompt) :] == trained[0].answer[: len(ids) - len(trained[0].prompt)]

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ from whichway.ship.serve import app
 
 @pytest.fixture(scope="module")
 def run(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a prompt, calibrated or not, a LoRA adapter, and one whose rows have examples of their own."""
+    """A run with a prompt, calibrated or not, a LoRA adapter, one with a head, and one for rows with examples."""
     folder = tmp_path_factory.mktemp("served")
     words = ["run", "--data", data(folder), "--model", tiny("llama"), "--out", folder / "run", *SMALL]
-    words += ["--ways", "prompt_plain,tune_lora,both_shots_lora"]
-    words += [*TUNED["tune_lora"], *TUNED["both_shots_lora"]]
+    words += ["--ways", "prompt_plain,tune_lora,both_shots_lora,tune_head"]
+    words += [*TUNED["tune_lora"], *TUNED["both_shots_lora"], *TUNED["tune_head"]]
     assert main([str(word) for word in words]) == 0
     return folder / "run"
 
@@ -71,7 +72,7 @@ def said(answer: dict[str, Any]) -> str:
 def test_every_finalist_answers_as_recorded(run: Path) -> None:
     offers = served_models.of_run(run)
     with serving(run) as address:
-        for name in ("prompt_plain", "tune_lora", "both_shots_lora"):
+        for name in ("prompt_plain", "tune_lora", "both_shots_lora", "tune_head"):
             candidate = offers[name].candidate
             assert candidate is not None
             for text, answer in recorded(run, candidate.id).items():
@@ -105,6 +106,37 @@ def test_a_batch_of_clients_is_answered_row_by_row(run: Path) -> None:
         ask = [{"model": "prompt_plain", "messages": [{"role": "user", "content": t}]} for t in list(answers) * 4]
         got = list(clients.map(lambda body: said(post(address, body)), ask))
     assert got == list(answers.values()) * 4
+
+
+def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: Path) -> None:
+    """Two candidates on the same weights that differ in how they are read alone are never asked in one call."""
+    import asyncio
+
+    from whichway.backends.local import LocalBackend
+    from whichway.ship.batching import Desk
+    from whichway.ship.protocol import parse, requests
+
+    offer = served_models.of_run(run)["prompt_plain"]
+    assert offer.candidate is not None
+    texts = list(recorded(run, offer.candidate.id))
+    offers = [
+        replace(offer, candidate=replace(offer.candidate, decoding=replace(offer.candidate.decoding, channel=channel)))
+        for channel in (False, True)
+    ]
+    bodies = [{"model": "x", "messages": [{"role": "user", "content": text}]} for text in texts]
+    asked = [[requests(parse(json.dumps(body).encode()), one)[0] for body in bodies] for one in offers]
+
+    async def ask() -> list[list[Any]]:
+        async with Desk({"local": LocalBackend()}) as desk:
+            return list(await asyncio.gather(*(desk.ask(*pair) for pair in zip(offers, asked, strict=True))))
+
+    together = asyncio.run(ask())
+    with LocalBackend().open(offer.weights, None) as session:
+        for replies, alone in zip(together, asked, strict=True):
+            wanted = session.choose(alone)
+            assert [r.text for r in replies] == [r.text for r in wanted]
+            assert all(a.scores == pytest.approx(b.scores, abs=1e-4) for a, b in zip(replies, wanted, strict=True))
+    assert [r.scores for r in together[0]] != [r.scores for r in together[1]]
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,8 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
 
     def evaluated():
         session, seen = answer.Answerer(model, model.module), []
-        honest = session._share
-        session._share = lambda prompts: (seen.extend(prompts), honest(prompts))
+        honest = session.share
+        session.share = lambda prompts: (seen.extend(prompts), honest(prompts))
         session.choose([Request(template.messages(prompt, text), Decoding(), LABELS)])
         return seen[0]
 

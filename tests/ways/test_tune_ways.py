@@ -92,6 +92,8 @@ SMALL = {"epochs": 2, "steps": 1, "batch": 10}
 WAYS = [
     ("tune_lora", {"variant": "dora"}, "lora"),
     ("tune_lora", {"variant": "pissa", "rank": 4}, "lora"),
+    ("tune_head", {}, "head"),
+    ("tune_head", {"init": "logistic"}, "head"),
     ("tune_bias", {}, "bias"),
     ("tune_soft_prompt", {"tokens": 4}, "soft_prompt"),
     ("both_prompt_then_lora", {}, "lora"),

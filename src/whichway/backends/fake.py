@@ -38,7 +38,7 @@ OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
 TRAINING = {
     "rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2,
     "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1, "word_dropout": 0.0, "soup": 1,
-    "targets": "last",
+    "targets": "last", "init": "zeros", "share": 1.0,
 }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ class FakeBackend:
 
     def trains(self) -> frozenset[str]:
         """All kinds a language model can."""
-        return frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"})
+        return frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"})
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load what was learned."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whichway.engine.train.worker import Now, Watch
 
 log = logging.getLogger(__name__)
-_KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"})
+_KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"})
 
 
 class LocalBackend:
@@ -57,7 +57,7 @@ class LocalBackend:
         yield self._session(weights, adapter)
 
     def trains(self) -> frozenset[str]:
-        """LoRA adapters, all weights, either on the top layers only, biases, soft prompts, preferences, probes."""
+        """LoRA adapters, all weights (either also on the top layers only), heads, biases, soft prompts, preferences."""
         return _KINDS
 
     def expect(self) -> None:
@@ -121,7 +121,7 @@ class LocalBackend:
 
 def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
     from whichway.engine.infer.session import Answerer
-    from whichway.engine.train import adapter_check, adapters, probe, prompt_tuning
+    from whichway.engine.train import adapter_check, adapters, head, probe, prompt_tuning
 
     if adapter is None:
         if weights.adapter is not None:
@@ -131,6 +131,8 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if weights.kind == "probe":
         return probe.open_head(model, adapter)
+    if weights.kind == "head":
+        return head.open_session(model, adapter)
     module = adapters.trained(model.module, adapter)
     adapter_check.check(adapter, model, module)
     return Answerer(prompt_tuning.behind(model, module), module)

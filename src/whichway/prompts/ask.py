@@ -11,7 +11,7 @@ from dataclasses import replace
 from whichway.nouns import Candidate, Reply, Request
 from whichway.prompts.answer_extraction import behind, vote
 from whichway.prompts.nearest import Retrieve, by_words
-from whichway.prompts.template import messages
+from whichway.prompts.template import channel_messages, messages
 
 
 def questions(
@@ -26,7 +26,8 @@ def questions(
         repeat: the how-manieth answer to this row; the texts behind it have repeats of their own.
         retrieve: chooses the shots of the row, where the prompt has a pool.
     """
-    turns, decoding = messages(candidate.prompt, text, retrieve), candidate.decoding
+    decoding = candidate.decoding
+    turns = (channel_messages if decoding.channel else messages)(candidate.prompt, text, retrieve)
     first = repeat * decoding.votes
     return tuple(Request(turns, decoding.one, tuple(labels), first + k) for k in range(decoding.votes))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from whichway.errors import OptionError
-from whichway.nouns import Decoding, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Practice, Prompt
 from whichway.prompts.files import AS_WRITTEN
 from whichway.prompts.template import instructions
 
+CHANNEL = {  # metadata of the ways' option
+    "help": "score labels by the likelihood of the row's text under each, too (noisy channel): a pass for every label"
+}
 JSON_ONLY = "Answer with a JSON object only."
 
 
@@ -38,6 +42,14 @@ def _filled(written: Prompt, task: Practice) -> Prompt:
 
 def _unnamed(labels: tuple[str, ...], told: str) -> tuple[str, ...]:
     return () if told and all(label in told for label in labels) else labels
+
+
+def both_readings(candidate: Candidate, channel: bool) -> Iterator[Candidate]:
+    """The candidate, and where `channel` is wanted and labels are scored, the one that reads its prompt backwards."""
+    yield candidate
+    if channel and candidate.decoding.mode == "choose":
+        decoding = replace(candidate.decoding, channel=True)
+        yield replace(candidate, decoding=decoding, note=f"{candidate.note}, noisy channel")
 
 
 def reading(task: Practice, max_tokens: int, temperature: float, way: str) -> Decoding:

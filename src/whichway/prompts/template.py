@@ -23,6 +23,7 @@ TITLES = {
     "output_format": "Output format",
     "success_criteria": "Success criteria",
 }
+_CHANNEL = "You are given the answer to the question below. Write the text that it is the answer for."
 _LED = {"audience": "Audience", "tone": "Tone", "style": "Style", "success_criteria": "A good answer"}
 
 
@@ -131,13 +132,59 @@ def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message,
     return tuple(turns)
 
 
-def outline(prompt: Prompt) -> tuple[Message, ...]:
-    """The messages as they are shown: a placeholder where the row goes, a note where shots are chosen for it."""
+def channel_messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
+    """The messages that ask how likely the row's text is under a label: labels and texts in each other's places.
+
+    In a shot the user names the label and the text is the answer. The last message is the row's text; the one before
+    it is where the user's turn begins, and each label is appended to it.
+
+    Args:
+        prompt: the slots; what stands after the input has no place here.
+        text: the row's input; entered as it is.
+        retrieve: chooses the shots of the row, where the prompt has a pool.
+    """
+    return channel_laid_out(prompt, text, (*prompt.shots, *retrieve(prompt, text)))
+
+
+def channel_laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
+    """`channel_messages` with these shots, whatever the prompt's own are."""
+    head, wrap = channel_instructions(prompt), prompt.form.wrap
+    turns = [Message("system", head)] if head and prompt.layout == "system" else []
+    for shot in shots:
+        turns += [Message("user", shot.answer), Message("assistant", wrapped(shot.text, wrap))]
+    turns += [Message("user", ""), Message("assistant", wrapped(text, wrap))]
+    if head and prompt.layout == "user":
+        turns[0] = Message("user", f"{head}\n\n{turns[0].content}")
+    return tuple(turns)
+
+
+def channel_instructions(prompt: Prompt) -> str:
+    """What stands before shots and row when texts are scored under labels: the task the other way round.
+
+    The slots that say how to answer (labels, format, steps) have no place there; the one that says what is asked has.
+    """
+    asked = prompt.objective.strip()
+    return f"{_CHANNEL}\n\n{asked}" if asked else ""
+
+
+def outline(prompt: Prompt, channel: bool = False) -> tuple[Message, ...]:
+    """The messages as they are shown: a placeholder where the row goes, a note where shots are chosen for it.
+
+    `channel`: those of `channel_messages`, with a placeholder for the label too.
+    """
     shots = prompt.shots
     if prompt.pool and prompt.nearest:
         note = f"[the {prompt.nearest} of {len(prompt.pool)} worked examples most like the row, each a turn of its own]"
         shots = (*shots, Shot(note, "[its answer]"))
-    return laid_out(prompt, placeholder(prompt), shots)
+    if not channel:
+        return laid_out(prompt, placeholder(prompt), shots)
+    return with_label(channel_laid_out(prompt, placeholder(prompt), shots), placeholder(prompt, "label"))
+
+
+def with_label(turns: Sequence[Message], label: str) -> tuple[Message, ...]:
+    """The messages of `channel_messages` with one label in its place."""
+    *head, turn, row = turns
+    return (*head, Message(turn.role, turn.content + label), row)
 
 
 def plain(turns: Sequence[Message]) -> str:
@@ -146,10 +193,10 @@ def plain(turns: Sequence[Message]) -> str:
     return "\n\n".join(names[turn.role] + turn.content for turn in turns) + "\n\nAnswer:"
 
 
-def placeholder(prompt: Prompt) -> str:
+def placeholder(prompt: Prompt, name: str = "input") -> str:
     """Where a row's text goes in a shown prompt: `{{input}}`, or a numbered variant that its own words lack."""
-    words, mark, number = str(prompt.content), "{{input}}", 1
+    words, mark, number = str(prompt.content), f"{{{{{name}}}}}", 1
     while mark in words:
         number += 1
-        mark = f"{{{{input_{number}}}}}"
+        mark = f"{{{{{name}_{number}}}}}"
     return mark

@@ -71,7 +71,7 @@ def render(run: Run) -> str:
         pair_scale=_pair_scale(run),
         optimist=_optimist(run.verdict.standings),
         candidate=shipped,
-        sent=prompt.sent(shipped.prompt) if shipped else None,
+        sent=prompt.sent(shipped.prompt, shipped.decoding.channel) if shipped else None,
         confusions=confusions(run),
         lines=lines,
         static=lines[:STATIC],

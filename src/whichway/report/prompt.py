@@ -26,10 +26,10 @@ class Sent:
         return len(self.messages) == 1 and self.messages[0].content == self.placeholder
 
 
-def sent(prompt: Prompt) -> Sent:
-    """The prompt as a model gets it."""
+def sent(prompt: Prompt, channel: bool = False) -> Sent:
+    """The prompt as a model gets it; `channel`: where the row's text is scored under each label."""
     mark = placeholder(prompt)
-    turns = outline(prompt)
+    turns = outline(prompt, channel)
     return Sent(
         messages=turns,
         placeholder=mark,

@@ -22,7 +22,8 @@ class _Slip:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (self.offer.weights.key, self.request.decoding.mode)
+        decoding = self.request.decoding
+        return (self.offer.weights.key, decoding.mode, decoding.channel)
 
 
 class Desk:

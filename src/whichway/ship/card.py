@@ -17,7 +17,7 @@ def card(source: Source) -> str:
 
 def _front(source: Source) -> str:
     weights = source.candidate.weights
-    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo") else "transformers"
+    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo", "head") else "transformers"
     lines = ["---", "tags: [whichway]"]
     if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -33,6 +33,8 @@ def _what(source: Source) -> str:
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
+    if decoding.channel:
+        reads = "the label under which the row's text is likeliest"
     if decoding.answer_mark:
         reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`answer_extraction.py`)"
     if decoding.votes > 1:
@@ -99,7 +101,7 @@ def _prompt(source: Source) -> str:
     if prompt.pool:
         by = f"`{ENCODER}`, by the encoder in `{FOLDER}`" if prompt.encoder else "`tfidf.py`"
         lines.append(f"Worked examples are chosen for each row ({by}); `messages.json` has the pool.")
-    for turn in turns(prompt):
+    for turn in turns(source.candidate):
         lines += ["", f"**{turn.role}**", "", *(f"    {line}".rstrip() for line in turn.content.splitlines())]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ MADE_BY = "whichway ship"
 ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 # kind of trained part -> its folder; others: classical
 PLACES = {
-    **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo"), "adapter"),
+    **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo", "head"), "adapter"),
     **dict.fromkeys(("full", "top_full"), "model"),
     "probe": "probe",
     **dict.fromkeys(("encoder", "encoder_full"), "encoder"),

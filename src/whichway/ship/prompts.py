@@ -16,9 +16,17 @@ from whichway.ship import standalone_encoder
 ENCODER = "sentence_encoder.py"  # finds the shots most like a row, as the contest did
 
 
-def turns(prompt: Prompt) -> tuple[Message, ...]:
+def turns(candidate: Candidate) -> tuple[Message, ...]:
     """The chat messages as they are shown, with the placeholder where the row's text goes."""
-    return template.outline(prompt)
+    return template.outline(candidate.prompt, candidate.decoding.channel)
+
+
+def plain_text(candidate: Candidate) -> str:
+    """The messages for models without a chat template."""
+    asked = turns(candidate)
+    if not candidate.decoding.channel:
+        return template.plain(asked)
+    return f"{template.plain(asked[:-1])} {asked[-1].content}"
 
 
 def prompt_files(candidate: Candidate) -> dict[str, Any]:
@@ -27,31 +35,38 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
     A part of our code that a shipped prompt needs goes along as it is: it needs nothing but Python.
     """
     prompt, decoding = candidate.prompt, candidate.decoding
-    files: dict[str, Any] = {"prompt.txt": template.plain(turns(prompt)), "prompt.json": to_json(prompt)}
+    files: dict[str, Any] = {"prompt.txt": plain_text(candidate), "prompt.json": to_json(prompt)}
     if not prompt.pool:
-        asked = turns(prompt)
-        files["messages.json"] = {"placeholder": placeholder(prompt), "messages": to_json(asked)}
+        asked: dict[str, Any] = {"placeholder": placeholder(prompt), "messages": to_json(turns(candidate))}
     else:
-        index = {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
-        files |= {"messages.json": chosen_for_each(prompt), **index}
+        asked = chosen_for_each(prompt, decoding.channel)
+        files |= {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
+    if decoding.channel:
+        asked["label"] = placeholder(prompt, "label")
+    files["messages.json"] = asked
     if decoding.answer_mark or decoding.votes > 1:
         files["answer_extraction.py"] = _code(answer_extraction)
     return files
 
 
-def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
-    """A prompt whose shots are chosen for each row, so that `use.py` can: they go before the last message.
+def chosen_for_each(prompt: Prompt, channel: bool = False) -> dict[str, Any]:
+    """A prompt whose shots are chosen for each row, so that `use.py` can: they go before the row's own messages.
 
     `first` goes in front of whatever the first message then is. The pool has each shot's text to compare, and its two
     messages as they are sent.
     """
-    head = template.instructions(prompt)
-    asked = template.laid_out(replace(prompt, layout="system"), placeholder(prompt), prompt.shots)
+    head = (template.channel_instructions if channel else template.instructions)(prompt)
+    lay_out = template.channel_laid_out if channel else template.laid_out
+    asked = lay_out(replace(prompt, layout="system"), placeholder(prompt), prompt.shots)
+    if channel:
+        asked = template.with_label(asked, placeholder(prompt, "label"))
     in_system = prompt.layout == "system" or not head
+    pairs = [(shot, template.wrapped(shot.text, prompt.form.wrap)) for shot in prompt.pool]
     pool = [
-        {"text": shot.text, "asked": template.wrapped(shot.text, prompt.form.wrap), "answer": shot.answer}
-        for shot in prompt.pool
-    ]
+        {"text": shot.text, "asked": shot.answer, "answer": text} if channel else
+        {"text": shot.text, "asked": text, "answer": shot.answer}
+        for shot, text in pairs
+    ]  # fmt: skip
     return {
         "placeholder": placeholder(prompt),
         "messages": to_json(asked if in_system else asked[1:]),
@@ -74,7 +89,7 @@ def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:
         labels: of a closed task, in the task's order.
     """
     decoding = candidate.decoding
-    body: dict[str, Any] = {"model": "base", "messages": to_json(turns(candidate.prompt))}
+    body: dict[str, Any] = {"model": "base", "messages": to_json(turns(candidate))}
     if decoding.mode == "generate":
         several = {"n": decoding.votes} if decoding.votes > 1 else {}
         return {**body, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature, **several}

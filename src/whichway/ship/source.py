@@ -12,7 +12,8 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
 from whichway.runs.folder import adapter_folder, read_candidates, read_plan, read_rows, read_verdict
 
-TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo")  # what transformers and peft can load
+# What transformers and peft can load.
+TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo", "head")
 Found = Mapping[str, tuple[Candidate, dict[str, Any]]]
 
 
@@ -41,8 +42,13 @@ class Source:
 
     @property
     def one_request(self) -> bool:
-        """Whether a row's question is one request to the bare model: not where shots are chosen for each row."""
-        return self.asks and self.candidate.weights.adapter is None and not self.candidate.prompt.pool
+        """Whether a row's question is one request to the bare model: not where shots are chosen for each row.
+
+        Nor where the row's text is scored under each label.
+        """
+        candidate = self.candidate
+        bare = candidate.weights.adapter is None and not candidate.decoding.channel
+        return self.asks and bare and not candidate.prompt.pool
 
     @property
     def asks_base(self) -> bool:

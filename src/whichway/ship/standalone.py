@@ -29,7 +29,7 @@ class Winner:
     def __init__(self, base: str | None = None) -> None:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
-        self.turns, self.mark = asked["messages"], asked["placeholder"]
+        self.turns, self.mark, self.label = asked["messages"], asked["placeholder"], asked.get("label", "")
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         self.room = asked.get("shot_characters", 0)
         if self.pool:
@@ -37,7 +37,8 @@ class Winner:
             self.index = beside(by).Index([shot["text"] for shot in self.pool])
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+        self.heads: list[str] = []  # the labels, where a head over them answers
+        self.model: Any = self._open(place)
         if (HERE / "adapter").is_dir():
             from peft import PeftModel
 
@@ -46,18 +47,27 @@ class Winner:
         self.chat = bool(self.tokenizer.chat_template)
         self.system = self.chat and self._takes_system()
         self.bos = [] if self.chat else self._bos()
-        eos = self.model.generation_config.eos_token_id
+        eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
         self.eos = [*(eos if isinstance(eos, list) else [eos]), self.tokenizer.eos_token_id]
         self.eos = [i for i in self.eos if i is not None]
         self.closing = {*self.eos, self.answer("x")[-1], *([] if self.chat else self._behind("Answer: x", "\n\n")[:1])}
 
+    def _open(self, place: str) -> Any:
+        if not (HERE / "adapter" / "labels.json").is_file():
+            return AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+        from transformers import AutoModelForSequenceClassification
+
+        self.heads = json.loads((HERE / "adapter" / "labels.json").read_text(encoding="utf-8"))
+        names = dict(enumerate(self.heads))
+        return AutoModelForSequenceClassification.from_pretrained(place, id2label=names, dtype=torch.float32)
+
     def __call__(self, text: str) -> str:
         """The answer to one row."""
-        prompt = self.prompt(text)
         if self.facts["decoding"]["mode"] == "choose":
-            scores = self.scores(prompt)
+            scores = self.label_scores(text)
             return max(scores, key=lambda label: scores[label])
         how = self.facts["decoding"]
+        prompt = self.prompt(text)
         texts = [self.write(prompt, number) for number in range(how.get("votes", 1))]
         mark = how.get("answer_mark", "")
         if not mark and len(texts) == 1:
@@ -68,11 +78,35 @@ class Winner:
 
     def prompt(self, text: str) -> list[int]:
         """Token ids of the prompt for one row."""
+        return self.bos + self._ids(self._ask(self.asked(text)))
+
+    def asked(self, text: str) -> list[dict[str, str]]:
+        """The turns for one row. Where texts are scored under labels, the last two are a label's and the row's."""
         turns = [{**turn, "content": turn["content"].replace(self.mark, text)} for turn in self.turns]
-        turns[-1:-1] = self.shots(text)
+        place = len(turns) - (2 if self.label else 1)
+        turns[place:place] = self.shots(text)
         if self.first:
             turns[0] = {**turns[0], "content": f"{self.first}\n\n{turns[0]['content']}"}
-        return self.bos + self._ids(self._ask(turns))
+        return turns
+
+    def label_scores(self, text: str) -> dict[str, float]:
+        """Label -> log-probability of it for one row."""
+        return self.likelihoods(text) if self.label else self.scores(self.prompt(text))
+
+    @torch.no_grad()
+    def likelihoods(self, text: str) -> dict[str, float]:
+        """Label -> log-probability of the row's text under it, as a share of all labels'."""
+        *head, turn, row = self.asked(text)
+        ids, sums = self.answer(row["content"].strip()), []
+        for label in self.facts["labels"]:
+            turns = [*head, {**turn, "content": turn["content"].replace(self.label, label)}]
+            prompt = self.bos + self._ids(self._ask(turns))
+            logits = self.model(torch.tensor([prompt + ids], device=self.model.device)).logits[0].double()
+            said = logits[-len(ids) - 1 : -1].log_softmax(-1)
+            sums.append(said[range(len(ids)), ids].sum())
+        bias = dict(self.facts["decoding"]["bias"])
+        shares = torch.stack(sums).log_softmax(-1).tolist()
+        return {label: s + bias.get(label, 0.0) for label, s in zip(self.facts["labels"], shares, strict=True)}
 
     def shots(self, text: str) -> list[dict[str, str]]:
         """The worked examples that are chosen for one row, the most similar last, as turns."""
@@ -95,8 +129,12 @@ class Winner:
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:
         """Label -> log-probability, where each token may only be one that leads to some label."""
-        answers = {label: self.answer(label) for label in self.facts["labels"]}
         bias = dict(self.facts["decoding"]["bias"])
+        if self.heads:
+            logits = self.model(torch.tensor([prompt], device=self.model.device)).logits[0].float()
+            known = dict(zip(self.heads, logits.log_softmax(-1).tolist(), strict=True))
+            return {label: known[label] + bias.get(label, 0.0) for label in self.facts["labels"]}
+        answers = {label: self.answer(label) for label in self.facts["labels"]}
         return {
             label: self._score(prompt, ids, list(answers.values())) + bias.get(label, 0.0)
             for label, ids in answers.items()

@@ -1,6 +1,7 @@
 """Zero-shot: the ask, the allowed answers, the row; with the instructions in the system message and before the row.
 
-Closed labels are scored, once as they come and once with batch calibration.
+Closed labels are scored, once as they come and once with batch calibration. With `channel` each prompt is also read the
+other way round: the label under which the row's text is likeliest (noisy channel, arXiv 2108.04106).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from whichway.contracts import Bench
 from whichway.nouns import Candidate, Layout, Practice, Prompt
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import first_prompt, reading, starts
+from whichway.prompts.plain import CHANNEL, both_readings, first_prompt, reading, starts
 
 KIND = "prompt"
 RANDOM = False
@@ -31,18 +32,19 @@ class Options:
     temperature: float = field(
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
+    channel: bool = field(default=False, metadata=CHANNEL)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield each layout as it is, then calibrated."""
     decoding = reading(task, options.max_tokens, options.temperature, "prompt_plain")
     for prompt, note in _starts(task, options.layouts):
-        candidate = Candidate(prompt, bench.base, decoding, note=note)
-        yield candidate
-        if task.labels and options.calibrate:
-            even = calibrated(candidate, bench.ask(candidate, task.train[: options.calibrate]))
-            if even:
-                yield even
+        for read in both_readings(Candidate(prompt, bench.base, decoding, note=note), options.channel):
+            yield read
+            if task.labels and options.calibrate:
+                even = calibrated(read, bench.ask(read, task.train[: options.calibrate]))
+                if even:
+                    yield even
 
 
 def _starts(task: Practice, layouts: Sequence[Layout]) -> Iterator[tuple[Prompt, str]]:

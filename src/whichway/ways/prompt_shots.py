@@ -22,7 +22,7 @@ from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Promp
 from whichway.prompts import shots as choosing
 from whichway.prompts.calibrate import evened
 from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder, named
-from whichway.prompts.plain import first_prompt, reading
+from whichway.prompts.plain import CHANNEL, both_readings, first_prompt, reading
 
 KIND = "prompt"
 RANDOM = True
@@ -66,6 +66,7 @@ class Options:
     confusions: int = field(
         default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}
     )
+    channel: bool = field(default=False, metadata=CHANNEL)
 
 
 def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
@@ -82,8 +83,9 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         rng = random.Random(f"{seed}/{task.name}")
         for count, kind, _ in product(options.counts, kinds, range(options.draws)):
             for prompt, note in _prompts(task, options, rows, kind, count, pairs, encoder, rng):
-                decoding = _decoding(task, options)
-                yield _read(task, bench, options, Candidate(prompt, bench.base, decoding, seed=seed, note=note))
+                drawn = Candidate(prompt, bench.base, _decoding(task, options), seed=seed, note=note)
+                for candidate in both_readings(drawn, options.channel):
+                    yield _read(task, bench, options, candidate)
 
 
 def _kinds(task: Practice, options: Options) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ class Timings:
         kind = weights.kind if weights.adapter else ""
         about: list[Any] = [backend.version, weights.revision, kind, first.decoding.mode]
         about += [first.decoding.max_tokens if first.decoding.mode == "generate" else 0, len(first.labels)]
+        about += ["channel"] if first.decoding.channel else []
         about += _shape(requests)
         key = digest(["answering", self._here, *about], 32)
         if key not in self._known:

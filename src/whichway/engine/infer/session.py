@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whichway.engine.infer import channel
 from whichway.engine.infer.generate import Batch, Draw, Writing
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
@@ -99,7 +100,7 @@ class Answerer:
         """`module`: the base's own or a fork of it with trained parts."""
         self.model = model
         self.module = module
-        self._prefix = Shared([], None)
+        self.prefix = Shared([], None)
         self._common = 0  # tokens that the prompts of the call share
         self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
         self._first = 0  # number of the call's first row
@@ -109,6 +110,8 @@ class Answerer:
     @torch.no_grad()
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer each request with one of its labels; equal scores go to the first."""
+        if requests and requests[0].decoding.channel:
+            return channel.choose(self, requests)
         return self._answer(requests, self._choose)
 
     @torch.no_grad()
@@ -153,8 +156,8 @@ class Answerer:
     ) -> None:
         """Answer the open ones."""
         start = time.perf_counter()
-        self._share([prompts[i] for i in open_])
-        size = len(self._prefix.ids)
+        self.share([prompts[i] for i in open_])
+        size = len(self.prefix.ids)
         each = (time.perf_counter() - start) / len(open_)
         rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
         self._first = rows[0].number
@@ -182,16 +185,16 @@ class Answerer:
         told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
         return Reply("", finish="error", error=told)
 
-    def _share(self, prompts: list[list[int]]) -> None:
-        """Have the prompts' common prefix ready."""
+    def share(self, prompts: list[list[int]]) -> None:
+        """Have the prompts' common prefix ready in `prefix`; what an earlier call left is used again."""
         size = packing.common(prompts)
         size = self._common = size if self._longest is None else min(size, self._longest)
-        ids, known = prompts[0][:size], self._prefix
+        ids, known = prompts[0][:size], self.prefix
         same = packing.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
-            self._prefix = Shared(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
+            self.prefix = Shared(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
             return
-        self._prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
+        self.prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
 
     def _counts(self, row: Row, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
@@ -199,7 +202,7 @@ class Answerer:
         What an earlier call left ready saves time but is not counted: counts must not depend on a process's history.
         """
         cached = 0 if first else self._common
-        return len(self._prefix.ids) + len(row.ids) - cached, cached
+        return len(self.prefix.ids) + len(row.ids) - cached, cached
 
     # Closed labels
 
@@ -238,8 +241,8 @@ class Answerer:
     def _whole(self, rows: list[Row]) -> list[list[float]]:
         """Log-probability of each answer of each row; one forward pass."""
         answers = [[self.model.renderer.answer_ids(label) for label in row.request.labels] for row in rows]
-        pairs = [([*self._prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
-        said = forward.answer_logprobs(self.module, pairs, self._prefix.layers, len(self._prefix.ids))
+        pairs = [([*self.prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
+        said = forward.answer_logprobs(self.module, pairs, self.prefix.layers, len(self.prefix.ids))
         parts = iter(torch.split(said, [len(ids) for _, ids in pairs]))
         return [
             [float(part.mean() if row.request.decoding.mode == "likelier_per_token" else part.sum()) for _, part in
@@ -255,7 +258,7 @@ class Answerer:
         lengths = [len(row.ids) for row in rows]
         even = forward.even(self.module)
         layout = packing.lay(
-            lengths, len(self._prefix.ids), device, tree=trie.tree, prefix=self._prefix.layers, even=even
+            lengths, len(self.prefix.ids), device, tree=trie.tree, prefix=self.prefix.layers, even=even
         )
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
@@ -300,15 +303,15 @@ class Answerer:
 
     def _room(self, row: Row) -> int:
         """How many tokens this row may still get."""
-        return min(row.request.decoding.max_tokens, self.model.context - len(self._prefix.ids) - len(row.ids))
+        return min(row.request.decoding.max_tokens, self.model.context - len(self.prefix.ids) - len(row.ids))
 
     def _write(self, rows: list[Row]) -> list[list[int]]:
         """Decode all rows; fewer at once when memory runs out."""
         places = _ROWS[self.model.device.type]
         while True:
-            writing = [Writing(row.ids, self._room(row), Draw(row.request, self._prefix.ids + row.ids)) for row in rows]
+            writing = [Writing(row.ids, self._room(row), Draw(row.request, self.prefix.ids + row.ids)) for row in rows]
             try:
-                Batch(self.module, self.model.device, self._prefix, places, self._over).run(writing)
+                Batch(self.module, self.model.device, self.prefix, places, self._over).run(writing)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise

@@ -106,6 +106,21 @@ class Trunk:
             kept.tape.clear()
         return states
 
+    @torch.no_grad()
+    def above(self, sheet: Sheet, states: Tensor | None, first: int) -> Tensor:
+        """States `[M, hidden]` behind the last layer's norm at `sheet.keep`.
+
+        `states`: those in front of layer `first`; None: run from the embeddings.
+        """
+        kept = Kept(first)
+        if states is None:
+            states = self.embed(sheet.ids, sheet.positions)
+        kept.rotation = self.rotation(sheet.positions)
+        for n in range(first, len(self.how)):
+            states = self._forward(n, states, sheet, kept)
+            kept.tape.clear()
+        return layers.norm(states, self.weights.norm)[0]
+
     def _run(
         self, ids: Tensor, layout: packing.Layout, keep: Tensor | None, seen: dict[int, Tensor] | None = None,
         wanted: set[int] = frozenset(),  # type: ignore[assignment]

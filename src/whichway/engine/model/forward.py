@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import packing
 from whichway.engine.model.decoder import Trunk, trunk_of
-from whichway.engine.model.packing import KeyValue, Layout, lay
+from whichway.engine.model.packing import KeyValue, Layout, Shared, lay
 
 
 def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
@@ -56,21 +56,33 @@ def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
     return {**fed, "use_cache": False, "layout": layout}
 
 
-def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[KeyValue] | None:
+def run_prefix(
+    module: Any, ids: Sequence[int], device: torch.device, front: Shared | None = None
+) -> list[KeyValue] | None:
     """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
 
     Outside `torch.no_grad` they carry gradients, so that all rows train what the prefix runs through.
+
+    Args:
+        module: the model.
+        ids: of the prefix.
+        device: where the model is.
+        front: a prefix in front of it that was run before; what is returned begins with it.
     """
+    start, before = (0, None) if front is None else (len(front.ids), front.layers)
     if not ids:
-        return None
-    layout = lay([len(ids)], 0, device, keep=True)
+        return before
+    layout = lay([len(ids)], start, device, prefix=before, keep=True)
     tokens, trunk = torch.tensor(ids, device=device), _trunk(module)
     if trunk is not None:
         trunk.fill(tokens, layout)
     else:
         module.base_model(**_inputs(tokens, layout))
     assert layout.kept is not None
-    return [layout.kept[layer] for layer in sorted(layout.kept)]
+    made = [layout.kept[layer] for layer in sorted(layout.kept)]
+    if before is None:
+        return made
+    return [(torch.cat([a, k], 1), torch.cat([b, v], 1)) for (a, b), (k, v) in zip(before, made, strict=True)]
 
 
 def answer_logprobs(

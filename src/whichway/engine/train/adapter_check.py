@@ -99,15 +99,24 @@ def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
     (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
 
 
-def check(folder: Path, model: Model, module: Any) -> None:
+def check(folder: Path, model: Model, module: Any, base: Any = None) -> None:
     """Compare a loaded part with the base, and with what it gave when it was saved.
+
+    Args:
+        folder: of the part.
+        model: the base model.
+        module: with the part in it.
+        base: without it, where that is another module than the model's own (one with a head over labels).
 
     Raises:
         AdapterNotLive: it changes nothing, or answers differently.
     """
     rows, stored = _rows(folder, model)
-    base, now = measure(model.module, _known(rows, model.module)), measure(module, rows)
-    gap = max(abs(a - b) for a, b in zip(base, now, strict=True))
+    if base is not None and stored is None:
+        rows = [Encoded(row.prompt, [0]) for row in rows]  # such a module answers with a label's number
+    base = model.module if base is None else base
+    before, now = measure(base, _known(rows, base)), measure(module, rows)
+    gap = max(abs(a - b) for a, b in zip(before, now, strict=True))
     if not gap > _MOVED:
         raise AdapterNotLive(f"The trained part in {folder} was loaded but changes nothing: the base would answer.")
     if stored is None:

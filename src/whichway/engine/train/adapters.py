@@ -33,12 +33,17 @@ def lora(base: Any, folder: Path) -> Any:
 
 def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
     """A fork of `base` wrapped by PEFT, with the adapter in `folder` as parts of their own."""
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            wrapped = PeftModel.from_pretrained(fork(base), str(folder), is_trainable=trainable, local_files_only=True)
+            config = PeftConfig.from_pretrained(str(folder), local_files_only=True)
+            if config.task_type == "SEQ_CLS":  # its head is on `base` already; see `head.put`
+                config.task_type, config.modules_to_save = "CAUSAL_LM", None
+            wrapped = PeftModel.from_pretrained(
+                fork(base), str(folder), is_trainable=trainable, config=config, local_files_only=True
+            )
     except Exception as error:  # not an adapter, another base's adapter, broken files
         raise ModelError(f"The adapter in {folder} cannot be put on this model: {first_line(error)}") from error
     missing = [str(w.message) for w in told if "missing adapter keys" in str(w.message)]

@@ -60,6 +60,15 @@ class EncoderOptions(FullOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class HeadOptions(AdapterOptions):
+    """What can be set when a LoRA adapter is trained together with a linear head over the labels."""
+
+    share: float = 1.0  # of the layers, counted from the top, that get the adapter; at least one does
+    word_dropout: float = 0.0  # share of a row's own words that each step leaves out; only with all layers
+    init: str = "zeros"  # of the head, or "logistic": a fit on the frozen states
+
+
+@dataclass(frozen=True, slots=True)
 class DpoOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on preferences."""
 
@@ -97,7 +106,7 @@ class TopFullOptions(FullOptions):
 
 KINDS: dict[str, type[FullOptions]] = {
     "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions,
-    "bias": BiasOptions, "soft_prompt": SoftOptions, "dpo": DpoOptions,
+    "bias": BiasOptions, "soft_prompt": SoftOptions, "dpo": DpoOptions, "head": HeadOptions,
 }  # fmt: skip
 _WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
@@ -109,7 +118,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _SHARES = ("dropout", "word_dropout", "contrastive")
 _COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
 # Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
-_TIMES = {"lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1}
+_TIMES = {
+    "lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1, "head": 1.0,
+}  # fmt: skip
 
 
 def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
@@ -134,6 +145,8 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
             raise OptionError(f"Training option {name} = {value!r} must be at least 0 and less than 1.")
         elif name in _COUNTS and value is not None and not (isinstance(value, int) and _positive(name, value)):
             raise OptionError(f"Training option {name} = {value!r} must be a positive whole number.")
+        elif name == "share" and not (_positive(name, value) and value <= 1):
+            raise OptionError(f"Training option share = {value!r} must be above 0 and at most 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**given)

@@ -100,10 +100,10 @@ class Prober(Answerer):
 
     def _states(self, rows: list[Row], starts: Sequence[int]) -> list[Tensor]:
         lengths = [len(row.ids) for row in rows]
-        layout = packing.lay(lengths, len(self._prefix.ids), self.model.device, prefix=self._prefix.layers)
+        layout = packing.lay(lengths, len(self.prefix.ids), self.model.device, prefix=self.prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
         found = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
-        size = len(self._prefix.ids)
+        size = len(self.prefix.ids)
         own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
         each = zip(zip(*found, strict=True), own, strict=True)
         return [torch.cat([states[-1][-1], *(state[skip:].mean(0) for state in states)]) for states, skip in each]

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from whichway.engine.model import decoder, weights
 from whichway.engine.model.load import Model, fork, own_float32, quiet
-from whichway.engine.train import adapters, bitfit, lora_variants, prompt_tuning
+from whichway.engine.train import adapters, bitfit, head, lora_variants, prompt_tuning
 from whichway.engine.train.options import (
     AdapterOptions,
     BiasOptions,
     FullOptions,
+    HeadOptions,
     SoftOptions,
     TopFullOptions,
     TopOptions,
@@ -39,6 +40,8 @@ class Trainee:
     base: str
     masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
     write: Callable[[Path], None] | None = None  # saves the trained part; None: by `outer`
+    head: nn.Parameter | None = None  # a trained head over `labels`, in the place of the model's own
+    labels: tuple[str, ...] = ()
     masks: dict[str, Tensor] = field(default_factory=dict)  # parameter -> 0 where it must stay as it is
     held: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)  # the same, for the trained tensors
 
@@ -57,6 +60,8 @@ class Trainee:
         """Write the trained part as PEFT, or as a model folder, would be found."""
         with quiet():
             self._save(folder, tokenizer)
+            if self.head is not None:
+                head.save(folder, self.head.data, self.labels)
 
     def _save(self, folder: Path, tokenizer: Any) -> None:
         if self.write is not None:
@@ -78,8 +83,16 @@ def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None)
         raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
     base = job.weights.base
     if isinstance(given, AdapterOptions):
-        wrapped = _lora(model, given, job.seed, start)
-        who = Trainee(job.kind, wrapped.get_base_model(), _trained(wrapped), wrapped, base)
+        heads = isinstance(given, HeadOptions)
+        if heads and start is not None:
+            raise WayFailed("A head training starts from the base.")
+        wrapped = _lora(head.blank(model, job.labels) if heads else model.module, given, job.seed, start)
+        module = wrapped.get_base_model()
+        if heads:
+            module.lm_head.weight.requires_grad_(True)
+        who = Trainee(job.kind, module, _trained(wrapped), wrapped, base)
+        if heads:
+            who.head, who.labels = module.lm_head.weight, job.labels
         if given.variant == "pissa" and start is None:
             who.masks = lora_variants.principal(wrapped, given.rank)
         if given.variant == "pissa":
@@ -112,13 +125,41 @@ def _small(model: Model, job: TrainJob, given: BiasOptions | SoftOptions, start:
     return _gathered(who, model)
 
 
+def trained_layers(module: Any, given: FullOptions) -> int | None:
+    """How many of the top layers are trained, where a training leaves those below as they are; None: all are."""
+    if isinstance(given, TopOptions | TopFullOptions):
+        return given.layers
+    if not isinstance(given, HeadOptions) or given.share == 1:
+        return None
+    return max(1, round(given.share * (max(n for n, _ in _numbered(module)) + 1)))
+
+
+def word_dropout(module: Any, given: FullOptions) -> float:
+    """The share of a row's words that each step leaves out.
+
+    Raises:
+        OptionError: the training needs whole rows.
+    """
+    share: float = getattr(given, "word_dropout", 0.0)
+    if share and getattr(given, "targets", "last") == "all":
+        raise OptionError("Training option word_dropout cannot be used with targets = 'all': examples stay whole.")
+    if share and trained_layers(module, given) is not None:
+        raise OptionError("Training option word_dropout needs share = 1: the kept states are those of whole rows.")
+    return share
+
+
+def _numbered(module: Any) -> list[tuple[int, str]]:
+    """Layer and name of each parameter that is in a layer."""
+    return [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+
+
 def _top(module: Any, count: int) -> list[str]:
     """Names of the parameters of the last `count` layers.
 
     Raises:
         OptionError: the model has fewer.
     """
-    numbered = [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+    numbered = _numbered(module)
     total = max(n for n, _ in numbered) + 1
     if count > total:
         raise OptionError(f"Training option layers = {count}: the model has {total}.")
@@ -148,11 +189,11 @@ def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
     return whole
 
 
-def _lora(model: Model, given: AdapterOptions, seed: int, start: Path | None) -> Any:
+def _lora(base: Any, given: AdapterOptions, seed: int, start: Path | None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     if start is not None:
-        wrapped = adapters.peft_model(model.module, start, trainable=True)
+        wrapped = adapters.peft_model(base, start, trainable=True)
     else:
         times = 2 if given.variant == "pissa" else 1  # the start is kept beside what is trained
         alpha = lora_variants.alpha(given.variant, given.rank) if given.alpha is None else given.alpha
@@ -160,14 +201,14 @@ def _lora(model: Model, given: AdapterOptions, seed: int, start: Path | None) ->
             r=times * given.rank,
             lora_alpha=times * alpha,  # type: ignore[arg-type]
             lora_dropout=given.dropout,
-            target_modules=_targets(model.module, given),
+            target_modules=_targets(base, given),
             task_type="CAUSAL_LM",
-            fan_in_fan_out=model.module.config.model_type == "gpt2",
+            fan_in_fan_out=base.config.model_type == "gpt2",
             **lora_variants.words(given.variant),
         )
         with torch.random.fork_rng(), quiet():
             torch.manual_seed(seed)
-            wrapped = get_peft_model(fork(model.module), config)
+            wrapped = get_peft_model(fork(base), config)
     # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
     wrapped.eval()
     for name, part in wrapped.named_modules():
@@ -178,8 +219,9 @@ def _lora(model: Model, given: AdapterOptions, seed: int, start: Path | None) ->
 
 def _targets(module: Any, given: AdapterOptions) -> str | list[str]:
     """PEFT's word for the layers that get an adapter."""
-    if isinstance(given, TopOptions):
-        parts = {name.rpartition(".")[0] for name in _top(module, given.layers)}
+    count = trained_layers(module, given)
+    if count is not None:
+        parts = {name.rpartition(".")[0] for name in _top(module, count)}
         names = sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
     elif given.variant == "dora":
         names = lora_variants.linear_layers(module)

@@ -29,22 +29,20 @@ from whichway.engine.infer.session import out_of_memory
 from whichway.engine.model import decoder, forward, packing, weights
 from whichway.engine.model.attention import sheet
 from whichway.engine.model.load import Model
-from whichway.engine.train import adapter_check, checkpoint, memory, prompt_tuning
+from whichway.engine.train import adapter_check, checkpoint, head, memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import Below
 from whichway.engine.train.options import (
     KINDS,
     FullOptions,
     LoraOptions,
-    TopFullOptions,
-    TopOptions,
     default_rate,
     options,
 )
-from whichway.engine.train.trainable import trainee
+from whichway.engine.train.trainable import trained_layers, trainee, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.engine.train.worker import Now, Watch
-from whichway.errors import DataError, OptionError, WayFailed
+from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
@@ -88,9 +86,8 @@ def train(
     given = options(KINDS[job.kind], job.options)
     if isinstance(given, LoraOptions) and given.soup > 1:
         yield from Soup(model, job, given, folder, start, watch).steps()
-        return
-    run = (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch)
-    yield from run.steps()
+    else:
+        yield from (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch).steps()
 
 
 class Run:
@@ -125,7 +122,7 @@ class Run:
         self.who = trainee(self.model, self.job, self.given, self.start)
         self.below = self._below()
         self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
-        self.at = self._resume() or Progress()
+        self.at = self._resume() or self._begin()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
@@ -165,18 +162,24 @@ class Run:
             self._save_state()
             raise
 
+    def _begin(self) -> Progress:
+        """Before the first step: a head starts at a fit on the frozen states."""
+        if self.who.head is not None and self.given.init == "logistic":  # type: ignore[attr-defined]
+            start = head.fitted(self.model, self.rows, self.prefix, len(self.job.labels), self.folder, self.below)
+            self.who.head.data.copy_(start)
+            self.who.refresh()
+        return Progress()
+
     def _word_dropout(self) -> WordDropout | None:
-        if not (isinstance(self.given, LoraOptions) and self.given.word_dropout):
-            return None
-        if self.given.targets == "all":
-            raise OptionError("Training option word_dropout cannot be used with targets = 'all': examples stay whole.")
-        return WordDropout.of(self.rows, self.given.word_dropout, len(self.prefix), self.model.renderer.special)
+        share = word_dropout(self.model.module, self.given)
+        return WordDropout.of(self.rows, share, len(self.prefix), self.model.renderer.special) if share else None
 
     def _below(self) -> Below | None:
         """States in front of the first trained layer, for ways that train the top only."""
-        if self.who.masters is None or not isinstance(self.given, TopOptions | TopFullOptions):
+        layers = trained_layers(self.model.module, self.given)
+        if self.who.masters is None or layers is None:
             return None
-        first = len(decoder.known(self.who.module).how) - self.given.layers
+        first = len(decoder.known(self.who.module).how) - layers
         return Below.of(self.model, self.rows, self.prefix, first, self.folder)
 
     def _stops(self) -> set[int]:
@@ -394,4 +397,4 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
     if wanted == "all":
         adapter_check.count_earlier(rows, [row.messages for row in job.rows])
-    return rows
+    return head.encode(rows, job) if job.kind == "head" else rows
