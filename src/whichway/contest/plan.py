@@ -15,6 +15,7 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
+from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.verdict import stats
 
@@ -49,20 +50,12 @@ class House:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The user's choices about the contest itself."""
+class Settings(RunOptions):
+    """The user's choices about the contest itself: the declared options, the ways, and who pays where."""
 
     ways: Mapping[str, Mapping[str, Any]]  # way -> options that differ from the defaults
     cache: Path
-    seeds: tuple[int, ...] = (0, 1, 2)
     budget: Budget = field(default_factory=Budget)
-    confidence: float = 0.95
-    price_per_hour: float = 0.10
-    race: bool = True  # False: every candidate answers every dev row
-    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
-    repeats: int = 1  # decodings of a test row, for candidates that draw their answers
-    until: float | None = None  # dev score at which a training stops
-    general: Path | None = None  # plain text for forgetting; None: the one that comes along
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -155,7 +148,15 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         judge=task.judge,
         until=settings.until,
         prompts=task.prompts,
+        options=_others(settings),
     )
+
+
+def _others(settings: Settings) -> dict[str, Any]:
+    """Options without a field of their own in the plan, where they are not at their defaults."""
+    own = {f.name for f in dataclasses.fields(Plan)}
+    given = {name: getattr(settings, name) for name in defaults() if name not in own}
+    return {name: to_json(value) for name, value in given.items() if value != defaults()[name]}
 
 
 def _text(path: Path) -> str:

@@ -35,18 +35,28 @@ from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
 from whichway.runs.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.runs.results import recount
+from whichway.runs.run import Run
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a contest leaves: the verdict, what this very call paid, and where the run lies."""
+    """What a contest leaves: the run, as read for its verdict, and what this very call paid."""
 
-    verdict: Verdict
+    run: Run
     paid_usd: float
     paid_seconds: float
-    folder: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decision."""
+        return self.run.verdict
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.run.path
 
 
 def _quiet(event: str, facts: Mapping[str, Any]) -> None:
@@ -82,10 +92,11 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
         if plan.curve:
             write_curves(task, till, tried, crossed)
         write_judgements(task, till, tried, crossed)
-        verdict = recount(folder, house.metric, checks=house.checks).verdict()
+        finished = Run(folder)
+        finished.verdict = verdict = recount(finished, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
-        return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
+        return Outcome(finished, till.paid_usd, till.paid_seconds)
 
 
 def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:

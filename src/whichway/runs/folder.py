@@ -17,7 +17,7 @@ from typing import Any
 from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
-FORGETTING = "forgetting.json"  # in a way's folder: what its finalist forgot
+FORGETTING = "forgetting.json"  # of a way, beside its candidates
 
 
 def write_text(path: Path, text: str) -> None:

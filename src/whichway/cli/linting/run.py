@@ -111,9 +111,10 @@ def world(known: Known) -> Iterator[World]:
         return
     from whichway.app.scratch import house_of, with_dev
     from whichway.contest.scratch_bench import open_booth
+    from whichway.tasks import from_flags
     from whichway.tasks.contamination import Held
 
-    task, house, settings = house_of(known.task, known.model, known.cache)
+    task, house, settings = house_of(from_flags(known.task, model=known.model), known.cache)
     data = Data(task.practice(), house.metric, Held(task))
     model = _provider(known, house)
     if not known.measure:

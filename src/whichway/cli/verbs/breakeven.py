@@ -36,14 +36,14 @@ def breakeven(
     import json as as_json
     from dataclasses import replace
 
-    from whichway.app.load_results import counted
     from whichway.app.prices import load
+    from whichway.app.results import results_of
     from whichway.cli.units import MONTH, amounts, by_way, per_day
     from whichway.nouns import to_json
     from whichway.report.money import lines
     from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 
-    found = counted(run)
+    found = results_of(run)
     book = load(prices) if price or prices else None
     hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
     factor = 1.0 if hourly is None else hourly / (found.plan["price_per_hour"] or 1.0)

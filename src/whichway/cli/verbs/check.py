@@ -33,14 +33,15 @@ def check(
     from rich.console import Console
 
     from whichway.app import data_report
+    from whichway.app.load_task import load_task
     from whichway.app.regression import gate
-    from whichway.app.task_from_flags import asked
+    from whichway.cli.task_flags import spec_of
 
     if baseline is not None:
-        result = gate(task, baseline)
+        result = gate(spec_of(task), baseline)
         print(result.line)
         return result.code
-    found = asked(task)
+    found = load_task(spec_of(task))
     print("\n".join(lines(found.findings)), flush=True)
     data_report.show(found.task, show, probe, Console(highlight=False))
     return 0
