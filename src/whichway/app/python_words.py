@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from whichway.errors import WhichwayError
+from whichway.options import defaults
+from whichway.options import flag as option_flag
 
 P = ParamSpec("P")
 T = TypeVar("T")
 SPELLED = {  # flags that are no arguments of the same name
-    "--no-race": "race=False",
     "--no-probe": "probe=False",
     "--probe": "probe=True",
     "--set": "ways={way: {option: value}}",
@@ -34,7 +35,8 @@ def _argument(match: re.Match[str]) -> str:
     name = flag[2:].replace("-", "_")
     if colon and not value:  # "--curve: what is wrong with it"
         return f"{name}:"
-    return SPELLED.get(flag, f"{name}={value or '...'}") + colon
+    switched = {option_flag(option): f"{option}={not on}" for option, on in defaults().items() if isinstance(on, bool)}
+    return {**SPELLED, **switched}.get(flag, f"{name}={value or '...'}") + colon
 
 
 def speaks_python(function: Callable[P, T]) -> Callable[P, T]:

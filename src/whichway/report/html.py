@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
     return plot.quality_against_variety(run.verdict.varieties, lines, width, height)
 
 
+@cache
 def environment() -> Environment:
     """Templates with our filters; everything is escaped."""
     pages = Environment(
