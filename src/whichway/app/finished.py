@@ -102,9 +102,10 @@ class FinishedRun(Run):
 
             export(self, out, way=way)
         else:
+            from whichway.app.configure import backends
             from whichway.ship import ship
 
-            ship(self, out, way=way)
+            ship(self, out, way=way, backends=backends())
         return out
 
     @speaks_python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -157,6 +157,36 @@ def _others(settings: Settings) -> dict[str, Any]:
     own = {f.name for f in dataclasses.fields(Plan)}
     given = {name: getattr(settings, name) for name in defaults() if name not in own}
     return {name: to_json(value) for name, value in given.items() if value != defaults()[name]}
+
+
+def values_before(house: House, ways: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Way -> option -> what a run meant by it before the option existed: its `before`, else its default."""
+    return {
+        name: {
+            option.name: to_json(option.metadata.get("before", option.default))
+            for option in dataclasses.fields(house.ways[apart(name)[0]].Options)
+            if option.default is not dataclasses.MISSING
+        }
+        for name in ways
+        if apart(name)[0] in house.ways
+    }
+
+
+def continued(settings: Settings, house: House, begun: Mapping[str, Any]) -> Settings:
+    """The settings of a run that goes on: an option that its plan does not know keeps what the run meant before.
+
+    Args:
+        settings: of this start; what the user sets stays set.
+        house: whose ways have the options.
+        begun: the plan of the run's first start; {} where there was none.
+    """
+    before = values_before(house, settings.ways)
+    ways = {name: dict(options) for name, options in settings.ways.items()}
+    for name, known in begun.get("ways", {}).items():
+        for option, value in before.get(name, {}).items():
+            if option not in known and name in ways:
+                ways[name].setdefault(option, value)
+    return dataclasses.replace(settings, ways=ways)
 
 
 def _text(path: Path) -> str:

@@ -17,7 +17,7 @@ from whichway.contest.curves import write_curves
 from whichway.contest.forgetting import forgotten
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import Till
-from whichway.contest.plan import House, Settings, make_plan
+from whichway.contest.plan import House, Settings, continued, make_plan, values_before
 from whichway.contest.selection.select import (
     ZERO_SHOT,
     Tried,
@@ -33,7 +33,7 @@ from whichway.contest.selection.select import (
 from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
-from whichway.runs.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.runs.results import recount
 from whichway.runs.run import Run
 
@@ -74,6 +74,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
     listener = listener or _quiet
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
+    settings = continued(settings, house, plan_of(folder))
     plan = make_plan(task, house, settings)
     refuse(folder)
     refuse_judge(task, house, settings)
@@ -82,7 +83,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
 
 
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
-    prepare(folder, plan, task)
+    prepare(folder, plan, task, values_before(house, plan.ways))
     listener("plan", {"plan": plan, "folder": folder})
     with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)

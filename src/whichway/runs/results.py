@@ -12,7 +12,6 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

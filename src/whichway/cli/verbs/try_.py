@@ -23,10 +23,10 @@ def try_(
 ) -> None:
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
     from whichway.app.prompt_session import sitting
+    from whichway.cli.fetching import with_models
     from whichway.cli.playground.session import once as score_once
     from whichway.cli.playground.session import sit
     from whichway.cli.task_flags import spec_of
-    from whichway.cli.fetching import with_models
 
     spec = spec_of(task)
     with ExitStack() as stack:
