@@ -88,8 +88,9 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
     with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
-        for one in tried:
-            forgotten(one, till)
+        if settings.forgetting:
+            for one in tried:
+                forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
         write_judgements(task, till, tried, crossed)
