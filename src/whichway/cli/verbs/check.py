@@ -32,9 +32,10 @@ def check(
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
 
-    from whichway.app import data_report
+    from whichway.app.data_report import data_report
     from whichway.app.load_task import load_task
     from whichway.app.regression import gate
+    from whichway.cli.data_report import show as print_report
     from whichway.cli.task_flags import spec_of
 
     if baseline is not None:
@@ -43,7 +44,7 @@ def check(
         return result.code
     found = load_task(spec_of(task))
     print("\n".join(lines(found.findings)), flush=True)
-    data_report.show(found.task, show, probe, Console(highlight=False))
+    print_report(data_report(found.task, show, probe), Console(highlight=False))
     return 0
 
 
