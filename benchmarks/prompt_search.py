@@ -116,7 +116,7 @@ def read(folder: Path, way: str) -> Came | None:
         return None
     status = json.loads((folder / "ways" / way / "status.json").read_text())
     verdict = json.loads((folder / "verdict.json").read_text())
-    scores = {r.example: r.score or 0.0 for r in read_records(folder) if r.split == "test"}
+    scores = {r.example: r.points for r in read_records(folder) if r.split == "test"}
     note = verdict["standings"][0]["note"]
     return Came(scores, int(status.get("calls_fit", 0)), status.get("seconds_fit", 0.0), note, status["reason"])
 

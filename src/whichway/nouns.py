@@ -428,6 +428,11 @@ class Record:
     usd: float  # list price
     cached: bool = False  # answered from the cache when this line was written
 
+    @property
+    def points(self) -> float:
+        """The score; 0 for an answer that could not be read, whose share is always reported beside it."""
+        return self.score or 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:

@@ -10,6 +10,7 @@ from whichway.errors import UserError
 from whichway.nouns import Candidate, Decoding, Example, Record
 from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
 from whichway.prompts.plain import first_prompt
+from whichway.scoring import paired
 
 if TYPE_CHECKING:
     from whichway.contest.bench import HouseBench
@@ -64,7 +65,6 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
         UserError: no finished run, too few shared rows, or other metrics.
     """
     from whichway.app.scratch import house_of
-    from whichway.contest.paired import paired
     from whichway.contest.scratch_bench import open_booth
     from whichway.nouns import to_json
     from whichway.ship import pick

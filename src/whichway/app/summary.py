@@ -9,6 +9,7 @@ from typing import Any
 from whichway.contracts import Metric
 from whichway.nouns import Record, Standing
 from whichway.runs.run import Row, Run
+from whichway.scoring import measured
 
 Rows = Mapping[str, Row]  # example id -> the row, in the order of the test split
 
@@ -48,7 +49,8 @@ def _lines(
     about = {**model, "way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
     for key in standing.candidates:
         known, found = facts[key], [records[key][e] for e in rows if e in records.get(key, {})]
-        score, low, high = measure(found, rows, metric, confidence) if found else (None, None, None)
+        answered = [rows[r.example] for r in found]
+        score, low, high = measured(answered, found, metric, confidence) if found else (None, None, None)
         yield {
             **about,
             "id": key,
@@ -74,36 +76,3 @@ def _lines(
 def mean(values: Sequence[float]) -> float | None:
     """The mean; None of nothing."""
     return sum(values) / len(values) if values else None
-
-
-def measure(
-    records: Sequence[Record], rows: Rows, metric: Metric, confidence: float
-) -> tuple[float, float | None, float | None]:
-    """One finalist's score on test with its interval, by the verdict's own arithmetic."""
-    import numpy as np
-
-    from whichway.verdict.compare import Arm, Table
-
-    gold, said = _codes(records, rows, metric)
-    macro = metric.aggregate == "macro_f1"
-    groups = tuple(rows[r.example].group or r.example for r in records)
-    arm = Arm(
-        way="",
-        kind="prompt",
-        scores=np.array([[r.score or 0.0 for r in records]]),
-        targets=np.array(gold) if macro else None,
-        answers=np.array([said]) if macro else None,
-        groups=groups if any(rows[r.example].group for r in records) else None,
-        aggregate=metric.aggregate,
-    )
-    table = Table([arm], confidence)
-    value, found = table.value(0), table.interval(0)
-    return (value, None, None) if found is None else (value, min(found[0], value), max(found[1], value))
-
-
-def _codes(records: Sequence[Record], rows: Rows, metric: Metric) -> tuple[list[int], list[int]]:
-    """Targets and answers as label codes; -1 for an answer that is no target or was not read."""
-    gold = [metric.normal(rows[r.example].target) for r in records]
-    code = {label: n for n, label in enumerate(sorted(set(gold)))}
-    said = [code.get(metric.normal(r.text), -1) if r.outcome == "ok" else -1 for r in records]
-    return [code[label] for label in gold], said

@@ -101,7 +101,7 @@ def _voice(way: str, records: Sequence[Record], closed: bool, plain: bool) -> Vo
     else:  # free text has no majority
         seeds = len({r.candidate for r in records})
         shown, mark = records[0], "seed 0" if seeds > 1 else f"1 of {len(records)} answers" if len(records) > 1 else ""
-    score = shown.score or 0.0
+    score = shown.points
     marks = [mark, "" if plain or shown.score is None else words.points(score), shown.why if shown.text.strip() else ""]
     return Voice(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
 

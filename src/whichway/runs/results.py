@@ -25,7 +25,9 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Example, Record, Verdict, apart
 from whichway.runs.folder import read_lines
 from whichway.runs.run import Row, Run, as_run
+from whichway.scoring import clusters, label_codes, needs_labels
 from whichway.verdict.breakeven import Terms
+from whichway.verdict.compare import shipped_place
 from whichway.verdict.curves import Run as CurveRun
 from whichway.verdict.decide import Arm, Side, decide
 from whichway.verdict.format_sensitivity import spread_over_forms
@@ -128,7 +130,6 @@ def _arm(
     finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
     known = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
-    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
     kept = [] if status["status"] == "failed" else finalists
     runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in kept]
     reason = status["reason"]
@@ -137,14 +138,14 @@ def _arm(
             f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
             "again to finish."
         )
-    shape, macro = (len(runs), len(test)), metric.aggregate == "macro_f1"
-    gold, said = _codes(test, runs, metric) if macro else (None, None)
+    shape = (len(runs), len(test))
+    gold, said = _codes(test, runs, metric) if needs_labels(metric) else (None, None)
     flat = [record for answered in runs for records in answered for record in records]
     seconds, usd = _fit(status, lines)
     repeats = min((len(records) for answered in runs for records in answered), default=1)
     writes = bool(kept) and all(entry.candidate.decoding.mode == "generate" for entry in kept)
     every = np.array(
-        [[[r.score or 0.0 for r in records[:repeats]] for records in answered] for answered in runs], dtype=float
+        [[[r.points for r in records[:repeats]] for records in answered] for answered in runs], dtype=float
     )
     every = every.reshape(*shape, repeats)
     return Arm(
@@ -155,12 +156,12 @@ def _arm(
         scores=every.mean(axis=2),
         targets=gold,
         answers=said,
-        groups=tuple(row.group or row.id for row in test) if any(row.group for row in test) else None,
+        groups=clusters(test),
         aggregate=metric.aggregate,
         candidates=tuple(entry.facts["id"] for entry in finalists),
         dev_scores=devs,
         dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),
-        note=run.known[finalists[best].facts["id"]].candidate.note if finalists else "",
+        note=run.known[finalists[shipped_place(known)].facts["id"]].candidate.note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,
         usd_fit=usd,
@@ -223,10 +224,9 @@ def _tokens(records: Sequence[Record]) -> list[float]:
 
 def _codes(test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
     """Targets (n,) and first answers (S, n) as integer codes; -1 for an answer that was not read or is no target."""
-    gold = [metric.normal(row.target) for row in test]
-    code = {label: i for i, label in enumerate(sorted(set(gold)))}
-    said = [[code.get(metric.normal(r[0].text), -1) if r[0].outcome == "ok" else -1 for r in run] for run in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(test))
+    codes = label_codes(test, metric)
+    first = [codes.answers([records[0] for records in run]) for run in runs]
+    return codes.targets, np.array(first, dtype=int).reshape(len(runs), len(test))
 
 
 def _row_facts(test: Sequence[Row], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:

@@ -11,6 +11,7 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
 from whichway.runs.folder import adapter_folder
 from whichway.runs.run import Entry, Run, as_run
+from whichway.verdict.compare import shipped_place
 
 TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo")  # what transformers and peft can load
 
@@ -114,12 +115,7 @@ def _by_way(way: str, run: Run) -> str:
     finalists = [key for key in standings[way].candidates if key in run.known]
     if not finalists:
         raise UserError(f"way '{way}' gave no candidate: {standings[way].reason or standings[way].status}.")
-    return max(finalists, key=lambda key: _dev(run.known[key].facts))
-
-
-def _dev(facts: Mapping[str, Any]) -> float:
-    score = facts.get("dev_score")
-    return float("-inf") if score is None else float(score)
+    return finalists[shipped_place([run.known[key].facts.get("dev_score") for key in finalists])]
 
 
 def _winner(run: Run) -> str:

@@ -28,7 +28,7 @@ def spread_over_forms(
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for record in records:
         if record.candidate in ids and record.split == "dev" and not record.repeat:
-            scores[record.candidate][record.example] = record.score or 0.0
+            scores[record.candidate][record.example] = record.points
     found = []
     for way in ways:
         spreads = [_spread(way, group, candidates, scores) for (who, _), group in wanted.items() if who == way]
