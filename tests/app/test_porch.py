@@ -145,7 +145,7 @@ def test_inputs_of_several_fields_are_dicts():
         ({"minutes": 0}, "minutes=0: give a number above 0"),
         ({"budget": 5}, "budget=5: give a ww.Budget"),
         ({"target": "tem"}, "target column 'tem' is not there. Did you mean 'team'?"),
-        ({"model": ["fake", "fake"]}, "model=... fake is named twice."),
+        ({"model": ["fake", "fake"]}, "model=fake is named twice."),
     ],
 )
 def test_arguments_that_do_not_fit_are_named_as_arguments(arguments: dict[str, Any], message: str, tmp_path: Path):
@@ -163,6 +163,9 @@ def test_messages_of_the_command_line_are_put_into_pythons_words():
         "Run `whichway run` first.": "Run ww.run(...) first.",
         "name at least one with --ways.": "name at least one with ways=....",
         "--curve: write numbers": "curve: write numbers",
+        "Where nothing can be fetched: --model embedded.": "Where nothing can be fetched: model=embedded.",
+        "Use --data, --input and --target.": "Use data=..., input=... and target=....",
+        "(8 MB): whichway models fetch small. Or": "(8 MB): fetch=True, or in a shell whichway models fetch small. Or",
         "Choose one with --candidate or --way.": "Choose one with candidate=... or way=....",
     }
     for flags, arguments in said.items():

@@ -14,10 +14,12 @@ from whichway.options import declared, read_options
 
 if TYPE_CHECKING:
     from whichway.app.run import Ready
+    from whichway.models.fetch import Progress
+    from whichway.models.shelf import Entry
     from whichway.tasks import Examined, Spec
     from whichway.tasks.read import Table
 
-REQUESTED = ("minutes", "out", "cache", "probe")  # arguments about the run's budget and places
+REQUESTED = ("minutes", "out", "cache", "probe", "fetch")  # arguments about the run's budget and places
 TASK_FILES = (".yaml", ".yml")
 
 
@@ -28,6 +30,7 @@ class Asked:
     said: Spec | Task
     request: RunRequest
     table: Table | None = None
+    fetch: bool = False  # a model that is not on this machine yet
 
     def examined(self) -> Examined:
         """The task with its findings.
@@ -48,10 +51,33 @@ class Asked:
         Raises:
             UserError: the task, the model, a way or an option is at fault.
         """
+        from whichway.app.models import ensure
         from whichway.app.run import ready_for
+        from whichway.errors import ModelMissing
 
         examined = self.examined()
-        return ready_for(examined.task, self.request, examined.findings.warnings)
+        while True:
+            try:
+                return ready_for(examined.task, self.request, examined.findings.warnings)
+            except ModelMissing as missing:
+                if not self.fetch:
+                    raise
+                ensure([missing.name], Agreed())
+
+
+class Agreed:
+    """Says yes to a fetch, and to no terms that want to be accepted by name."""
+
+    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+        """The argument `fetch=True` has answered."""
+        return True
+
+    def accept(self, entry: Entry) -> bool | None:
+        """Nobody is asked: `whichway models fetch NAME --accept TERMS` is."""
+        return None
+
+    def watch(self, progress: Progress) -> None:
+        """Follow nothing."""
 
 
 def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
@@ -67,15 +93,16 @@ def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
     """
     said = {name: value for name, value in arguments.items() if value is not None}
     request, keys = _request(said)
+    fetch = bool(said.get("fetch"))
     _refuse_unknown(keys)
     if isinstance(data_or_task, Task):
-        return Asked(_changed(data_or_task, keys), request)
+        return Asked(_changed(data_or_task, keys), request, fetch=fetch)
     from whichway.tasks import from_flags
 
     if isinstance(data_or_task, str | Path):
         path = Path(data_or_task)
         file = path if path.suffix.lower() in TASK_FILES or (path / "task.yaml").is_file() else None
-        return Asked(from_flags(file, **keys, **({} if file else {"data": path})), request)
+        return Asked(from_flags(file, **keys, **({} if file else {"data": path})), request, fetch=fetch)
     from whichway.tasks.memory import LABEL, name_of, table_of
 
     table = table_of(data_or_task)
@@ -83,7 +110,7 @@ def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
     if isinstance(data_or_task, tuple):
         inputs = tuple(name for name in table.columns if name != LABEL)
         keys = {"input": inputs, "target": LABEL, **keys}
-    return Asked(from_flags(None, **keys), request, table)
+    return Asked(from_flags(None, **keys), request, table, fetch)
 
 
 def _request(said: Mapping[str, Any]) -> tuple[RunRequest, dict[str, Any]]:

@@ -59,7 +59,8 @@ def run(
         seeds: how many, or which; default 3.
         on_event: told of each step with its facts; `print` will do.
         options: any key of a task file (ask, input, target, metric, labels, split, margin, prompt, ...), any option of
-            a run (confidence, curve, repeats, until, race, ...), and out (the run folder), cache, probe.
+            a run (confidence, curve, repeats, until, race, ...), and out (the run folder), cache, probe, and fetch
+            (True: a model that is not on this machine yet is fetched).
 
     Raises:
         UserError: the data, the model or an argument is at fault.

@@ -16,18 +16,22 @@ T = TypeVar("T")
 SPELLED = {  # flags that are no arguments of the same name
     "--no-probe": "probe=False",
     "--probe": "probe=True",
+    "--yes": "fetch=True",
     "--set": "ways={way: {option: value}}",
     "--budget-usd": "budget=ww.Budget(usd=...)",
     "--budget-seconds": "minutes=... or budget=ww.Budget(seconds=...)",
     "--budget-calls": "budget=ww.Budget(calls=...)",
 }
-_FLAG = re.compile(r"(?P<flag>--[a-z][a-z-]*)(?P<value> (?:[A-Z]{2,}|[\d.]+(?=[:,; ]))(?:,[\w.]+)*)?(?P<colon>:)?")
+NO_VALUES = "and|or|to|with|is|are|was|wants|needs|leaves|says|takes|which|that"  # words that go on after a flag
+_FLAG = re.compile(rf"(?P<flag>--[a-z][a-z-]*)(?: (?!(?:{NO_VALUES})\b)(?P<value>[\w/~][\w,./~-]*\w|\w))?(?P<colon>:)?")
 _VERB = re.compile(r"`?whichway (run|plan|check|compare|lint)\b(?: --[^`.;]*)?`?")
+_FETCH = re.compile(r"whichway models fetch [\w.-]+")
 
 
 def python_words(message: str) -> str:
     """A message with `--flag VALUE` as `flag=VALUE` and `whichway run` as `ww.run(...)`."""
-    return _FLAG.sub(_argument, _VERB.sub(r"ww.\1(...)", message))
+    message = _FETCH.sub(r"fetch=True, or in a shell \g<0>", _VERB.sub(r"ww.\1(...)", message))
+    return _FLAG.sub(_argument, message)
 
 
 def _argument(match: re.Match[str]) -> str:

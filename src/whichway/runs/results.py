@@ -133,21 +133,13 @@ def _arm(
     kept = [] if status["status"] == "failed" else finalists
     runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in kept]
     reason = status["reason"]
-    if any(not records for answered in runs for records in answered):
-        raise UserError(
-            f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
-            "again to finish."
-        )
+    _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
     gold, said = _codes(test, runs, metric) if needs_labels(metric) else (None, None)
     flat = [record for answered in runs for records in answered for record in records]
     seconds, usd = _fit(status, lines)
-    repeats = min((len(records) for answered in runs for records in answered), default=1)
+    repeats, every = _points(runs, shape)
     writes = bool(kept) and all(entry.candidate.decoding.mode == "generate" for entry in kept)
-    every = np.array(
-        [[[r.points for r in records[:repeats]] for records in answered] for answered in runs], dtype=float
-    )
-    every = every.reshape(*shape, repeats)
     return Arm(
         way=way,
         model=apart(way)[1],
@@ -184,6 +176,21 @@ def _arm(
         draws=writes and any(entry.candidate.decoding.draws for entry in kept),
         checks=_checks(checks, test, runs) if checks else (),
     )
+
+
+def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Record]]]) -> None:
+    if any(not records for answered in runs for records in answered):
+        raise UserError(
+            f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
+            "again to finish."
+        )
+
+
+def _points(runs: Sequence[Sequence[Sequence[Record]]], shape: tuple[int, int]) -> tuple[int, Any]:
+    """How many repeats every row has, and the points of all: shape (seeds, rows, repeats)."""
+    repeats = min((len(records) for answered in runs for records in answered), default=1)
+    every = [[[r.points for r in records[:repeats]] for records in answered] for answered in runs]
+    return repeats, np.array(every, dtype=float).reshape(*shape, repeats)
 
 
 def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str, ...], ...], ...]:
