@@ -13,12 +13,12 @@ from whichway.errors import DataError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
     from whichway.findings import Crossover
-    from whichway.verdict.curves import Curves, Run
+    from whichway.verdict.curves import CurveRun, Curves
 
 NEEDED = ("way", "seed", "n", "score")
 
 
-def read(path: Path) -> list[Run]:
+def read(path: Path) -> list[CurveRun]:
     """The runs of a CSV file or of a run folder.
 
     Raises:
@@ -44,13 +44,13 @@ def read(path: Path) -> list[Run]:
     return _checked(path, runs)
 
 
-def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> Run:
-    from whichway.verdict.curves import Run
+def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> CurveRun:
+    from whichway.verdict.curves import CurveRun
 
     way = (line.get("way") or "").strip()
     if not way:
         raise DataError(f"{path}:{number}: way is empty.")
-    return Run(
+    return CurveRun(
         way=way,
         seed=_whole(path, number, "seed", line.get("seed")),
         n=_whole(path, number, "n", line.get("n"), least=0),
@@ -80,7 +80,7 @@ def _share(path: Path, number: int, text: str | None) -> float:
     return value
 
 
-def _checked(path: Path, runs: list[tuple[int, Run]]) -> list[Run]:
+def _checked(path: Path, runs: list[tuple[int, CurveRun]]) -> list[CurveRun]:
     if not runs:
         raise DataError(f"{path} has no runs.")
     seen: dict[tuple[str, int, int], int] = {}
@@ -93,7 +93,7 @@ def _checked(path: Path, runs: list[tuple[int, Run]]) -> list[Run]:
     return [run for _, run in runs]
 
 
-def _of_run(path: Path) -> list[Run]:
+def _of_run(path: Path) -> list[CurveRun]:
     from whichway.runs.results import curve_runs
 
     runs = curve_runs(path)

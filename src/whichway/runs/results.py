@@ -28,7 +28,7 @@ from whichway.runs.run import Row, Run, as_run
 from whichway.scoring import clusters, label_codes, needs_labels
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
-from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Arm, Side, decide
 from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.slices import RowFacts
