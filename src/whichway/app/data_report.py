@@ -23,7 +23,7 @@ WIDE = 30  # characters of its longest bar
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A training row as the trainer renders it: where it is from, each token's text, and whether it carries the loss."""
+    """A training row as the trainer renders it: its place, each token's text, and whether it carries the loss."""
 
     title: str
     tokens: tuple[tuple[str, bool], ...]
