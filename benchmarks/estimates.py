@@ -23,7 +23,8 @@ from typing import Any
 
 import whichway
 from whichway.app.configure import build, settle
-from whichway.cli.flags import ContestFlags
+from whichway.app.request import RunRequest
+from whichway.app.way_options import settings_of
 from whichway.contest import run
 from whichway.contest.dry_run.simulate import Estimate, estimate, seconds_of
 from whichway.nouns import Task
@@ -54,9 +55,10 @@ def load(place: Path | None, rows: int, model: str) -> Task:
 def measure(task: Task, seeds: int, ways: str, options: list[str]) -> tuple[Estimate, dict[str, float], float, float]:
     """The estimate, the actual seconds of each way, and by the clock what the probe and the contest took."""
     with tempfile.TemporaryDirectory() as place:
-        flags = ContestFlags(ways=ways, set_=options, seeds=seeds, cache=Path(place) / ".cache")
+        asked = RunRequest(tuple(ways.split(",")), tuple(settings_of(options)), cache=Path(place) / ".cache")
         house = build(task, ())
-        settings = settle(task, flags, house, Path(place) / "run")
+        task = replace(task, options={"seeds": tuple(range(seeds))})
+        settings = settle(task, asked, house, Path(place) / "run")
         began = time.perf_counter()
         said = estimate(task, house, settings, quiet)
         probed = time.perf_counter()

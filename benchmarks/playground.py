@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from whichway.app.prompt_session import sitting
-from whichway.cli.flags import TaskFlags
 from whichway.nouns import Prompt
+from whichway.tasks import from_flags
 
 TASK = Path(__file__).parents[1] / "src/whichway/examples/support/task.yaml"
 RESULT = Path(__file__).parent / "results/playground.md"
@@ -44,7 +44,7 @@ def main() -> None:
     for calibrate in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             opened = time.perf_counter()
-            with sitting(TaskFlags(task=TASK), Path(folder), ROWS, calibrate) as seat:
+            with sitting(from_flags(TASK), Path(folder), ROWS, calibrate) as seat:
                 seat.trials.of(seat.plain, seat.plain, whole=True)
                 opened = time.perf_counter() - opened
                 seconds = []

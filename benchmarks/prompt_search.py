@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from whichway.app.examples import DEFAULT, find
+from whichway.app.request import RunRequest
 from whichway.app.run import prepare
-from whichway.cli.flags import ContestFlags, TaskFlags
 from whichway.contest import run
 from whichway.errors import WhichwayError
+from whichway.nouns import Budget
 from whichway.runs.folder import read_records
+from whichway.tasks import from_flags
 from whichway.verdict.stats import FloatArray
 
 ASKS = {
@@ -83,13 +85,13 @@ def hold(cell: Cell, options: argparse.Namespace) -> None:
     if (folder / "verdict.json").exists():
         return
     if cell.task == "support":
-        task = TaskFlags(task=find(DEFAULT), model=options.model)
+        spec = from_flags(find(DEFAULT), model=options.model)
     else:
         data = sampled(options.evals / f"{cell.task}.jsonl", options.rows, options.place)
-        task = TaskFlags(data=data, name=cell.task, ask=ASKS[cell.task], model=options.model)
-    set_ = ["prompt_search.calls=100000"] if cell.way == "prompt_search" else None
-    flags = ContestFlags(ways=cell.way, budget_calls=cell.calls, out=folder, cache=folder / ".cache", set_=set_)
-    ready = prepare(task, flags)
+        spec = from_flags(data=data, name=cell.task, ask=ASKS[cell.task], model=options.model)
+    more = (("prompt_search", "calls", 100_000),) if cell.way == "prompt_search" else ()
+    budget = Budget(calls=cell.calls)
+    ready = prepare(spec, RunRequest((cell.way,), more, budget, out=folder, cache=folder / ".cache"))
     settings = replace(ready.settings, seeds=(cell.seed,))
     began = time.monotonic()
     run(ready.task, ready.house, folder=ready.folder, settings=settings)
@@ -114,7 +116,7 @@ def read(folder: Path, way: str) -> Came | None:
         return None
     status = json.loads((folder / "ways" / way / "status.json").read_text())
     verdict = json.loads((folder / "verdict.json").read_text())
-    scores = {r.example: r.score or 0.0 for r in read_records(folder) if r.split == "test"}
+    scores = {r.example: r.points for r in read_records(folder) if r.split == "test"}
     note = verdict["standings"][0]["note"]
     return Came(scores, int(status.get("calls_fit", 0)), status.get("seconds_fit", 0.0), note, status["reason"])
 

@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from whichway.app.examples import DEFAULT, find
+from whichway.app.request import RunRequest
 from whichway.app.run import prepare
-from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.app.way_options import settings_of
 from whichway.contest import run
+from whichway.tasks import Spec, from_flags
 
 PLACE = Path("runs/racing")
 HEAD = (
@@ -46,19 +48,22 @@ def sampled(path: Path, rows: int | None, place: Path) -> Path:
     return goal
 
 
-def flags_of(path: Path, options: argparse.Namespace) -> TaskFlags:
+def spec_of(path: Path, options: argparse.Namespace) -> Spec:
     """A task file as it is; data with the columns that they name."""
     if path.suffix in (".yaml", ".yml"):
-        return TaskFlags(task=path, model=options.model)
-    return TaskFlags(data=sampled(path, options.rows, options.place), name=path.stem, model=options.model)
+        return from_flags(path, model=options.model)
+    return from_flags(data=sampled(path, options.rows, options.place), name=path.stem, model=options.model)
 
 
 def measure(path: Path, options: argparse.Namespace) -> str:
     """A line of the table."""
-    task, said = flags_of(path, options), {}
-    for name, no_race in (("raced", False), ("plain", True)):
-        flags = ContestFlags(ways=options.ways, set_=options.set, seeds=options.seeds, no_race=no_race)
-        ready = prepare(task, replace(flags, out=options.place / path.stem / name, cache=options.place / ".cache"))
+    spec, said = spec_of(path, options), {}
+    ways = tuple(options.ways.split(",")) if options.ways else None
+    for name, race in (("raced", True), ("plain", False)):
+        places = {"out": options.place / path.stem / name, "cache": options.place / ".cache"}
+        ready = prepare(spec, RunRequest(ways, tuple(settings_of(options.set or ())), **places))
+        seeds = ready.settings.seeds if options.seeds is None else tuple(range(options.seeds))
+        ready = replace(ready, settings=replace(ready.settings, seeds=seeds, race=race))
         began = time.monotonic()
         outcome = run(ready.task, ready.house, folder=ready.folder, settings=ready.settings)
         print(f"{path.stem}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr)

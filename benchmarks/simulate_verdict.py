@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from whichway.nouns import Kind
 from whichway.verdict import Arm, crossover, stats
 from whichway.verdict.compare import Table
-from whichway.verdict.curves import Curves, Run
+from whichway.verdict.curves import CurveRun, Curves
 from whichway.verdict.rule import answer, order, rule
 from whichway.verdict.selection import row_chances
 from whichway.verdict.sequential import paired_sequences
@@ -148,7 +148,7 @@ SIZES = np.array([8, 16, 32, 64, 128, 256, 512])
 
 def learned(
     rng: np.random.Generator, seeds: int, tau: float, rows: int, start: float, with_rows: bool
-) -> tuple[list[Run], float]:
+) -> tuple[list[CurveRun], float]:
     """Runs of a prompt that gains little from rows and a fine-tune that gains much, and where they truly cross."""
     grid = np.geomspace(8, 512, 4001)
     slow, fast = (0.62, 0.75, 0.25), (start, 0.85, 0.55)
@@ -161,7 +161,7 @@ def learned(
                 level = float(np.clip(mean + tau * (8 / n) ** 0.25 * rng.normal(), 0.01, 0.99))
                 right = (np.sqrt(0.5) * hard + np.sqrt(0.5) * rng.normal(size=rows) < ndtri(level)).astype(float)
                 pairs = tuple((str(i), float(x)) for i, x in enumerate(right)) if with_rows else ()
-                runs.append(Run(way, seed, int(n), float(right.mean()), pairs))
+                runs.append(CurveRun(way, seed, int(n), float(right.mean()), pairs))
     return runs, cross
 
 

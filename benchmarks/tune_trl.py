@@ -118,7 +118,7 @@ def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0, soup: in
     folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
     verdict = run(task, house, folder=folder, settings=settings).verdict
     finalists = verdict.standings[0].candidates
-    scores = {(r.candidate, r.example): r.score or 0.0 for r in read_records(folder) if r.split == "test"}
+    scores = {(r.candidate, r.example): r.points for r in read_records(folder) if r.split == "test"}
     each = [[scores[candidate, e.id] for e in task.test] for candidate in finalists]
     notes = [c.note for key, (c, _) in read_candidates(folder).items() if key in finalists]
     return {"each": each, "notes": notes, "runs": 1.0 if rate else search_cost(folder, notes[0])}

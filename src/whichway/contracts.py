@@ -319,7 +319,7 @@ class Way(Protocol):
 class Listener(Protocol):
     """Follows a contest: the command line draws bars from it, the live page streams it."""
 
-    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+    def __call__(self, event: str, facts: Mapping[str, Any], /) -> None:
         """Hear of an event.
 
         `event` is one of: plan, way, say, score, train, halved, candidate, race, raced, failed, test, curve, verdict,

@@ -187,12 +187,11 @@ class Task:
     margin: float = 0.01  # δ: a difference below it does not matter, in units of the metric (0.01 = one point)
     budget: Budget | None = None
     ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # way -> options; empty: the default ways
-    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves; empty: none
     models: tuple[str, ...] = field(default=(), metadata=LATE)  # several models under trial; empty: `model` alone
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
     checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
     judge: JudgeSpec | None = None
-    repeats: int | None = None  # answers to each test row, where they are drawn; None: not said
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # of the run, as said: see `options.py`
 
     @property
     def open(self) -> bool:
@@ -431,6 +430,11 @@ class Record:
     usd: float  # list price
     cached: bool = False  # answered from the cache when this line was written
 
+    @property
+    def points(self) -> float:
+        """The score; 0 for an answer that could not be read, whose share is always reported beside it."""
+        return self.score or 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
@@ -520,6 +524,7 @@ class Plan:
     prompts: tuple[Prompt, ...] = ()  # the user's own
     checks: MetricSpec | None = field(default=None, metadata=LATE)
     judge: JudgeSpec | None = field(default=None, metadata=LATE)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # other options of the run, not at defaults
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_kit import TEAMS, tickets, whichway
 
-from whichway.cli.linting.run import Known, world
+from whichway.app.lint_prompts import Known, world
 from whichway.lint import Scene
 from whichway.lint import lint as find
 

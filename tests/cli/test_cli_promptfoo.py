@@ -10,7 +10,7 @@ import yaml
 from cli_kit import TEAMS, rows, tickets, whichway
 
 from whichway.app.regression import gate
-from whichway.cli.flags import TaskFlags
+from whichway.tasks import from_flags
 
 SMALL = ("--ways", "base_majority,prompt_plain", "--no-progress")
 
@@ -83,7 +83,7 @@ def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_gate_lets_an_equal_prompt_pass(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert whichway("check", baseline, "--baseline", "run") == 0
     assert "gate: not shown worse" in capsys.readouterr().out
-    found = gate(TaskFlags(task=baseline), Path("run"))
+    found = gate(from_flags(baseline), Path("run"))
     assert not found.worse
     assert found.rows >= 20
 
@@ -95,7 +95,7 @@ def test_the_gate_stops_a_worse_prompt(baseline: Path, capsys: pytest.CaptureFix
     path.write_text("".join(json.dumps({**line, "score": 1.0, "outcome": "ok"}) + "\n" for line in lines))
     prompt = Path("bad.txt")
     prompt.write_text("Say nothing of use.\n\n{{input}}")
-    found = gate(TaskFlags(task=baseline, prompt=[prompt]), Path("run"))
+    found = gate(from_flags(baseline, prompt=(prompt,)), Path("run"))
     assert found.before == 1
     assert found.worse == (found.found.high is not None and found.found.high < 0)
     assert found.now < 0.9

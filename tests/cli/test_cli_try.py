@@ -17,13 +17,14 @@ from cli_kit import tickets, whichway
 from rich.console import Console
 
 from whichway.app.prompt_history import Desk, added, dropped, with_slot
-from whichway.app.prompt_session import Seat, sit, sitting
+from whichway.app.prompt_session import Seat, sitting
 from whichway.app.prompt_trial import BLOCK
-from whichway.cli.flags import TaskFlags
+from whichway.cli.playground.session import sit
 from whichway.cli.playground.shell import Shell
 from whichway.errors import OptionError, ProtectedPart
 from whichway.nouns import Prompt
 from whichway.prompts.files import read
+from whichway.tasks import from_flags
 
 ASK = ("--input", "text", "--target", "team", "--ask", "Which team?", "--model", "fake")
 
@@ -32,10 +33,10 @@ ASK = ("--input", "text", "--target", "team", "--ask", "Which team?", "--model",
 def seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seat]:
     """A playground on the fake model."""
     monkeypatch.chdir(tmp_path)
-    flags = TaskFlags(
-        data=tickets(tmp_path, 400), input=["text"], target="team", ask="Which team?", model=["fake"]
+    spec = from_flags(
+        data=tickets(tmp_path, 400), input=("text",), target="team", ask="Which team?", model="fake"
     )  # fmt: skip
-    with sitting(flags, tmp_path / "cache", None, True) as opened:
+    with sitting(spec, tmp_path / "cache", None, True) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cli_kit import QUICK, TEAMS, TWO_WAYS, table, tickets, whichway
 
-from whichway.app.configure import settings_of, value_of
+from whichway.app.way_options import settings_of, value_of
 from whichway.cli import listing
 from whichway.runs.folder import read_records, read_rows
 

@@ -18,7 +18,7 @@ from whichway.contest.dry_run.simulate import FILE, estimate, seconds_of, write_
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
 from whichway.report import estimates
-from whichway.runs.run import read, took
+from whichway.runs.run import read
 
 WAYS = ("prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 ROWS = tuple(TrainRow((Message("user", f"row {'x' * (n % 40)} {n}"),), "ab"[n % 2]) for n in range(200))
@@ -163,7 +163,7 @@ def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_pa
     write_estimate(folder, replace(found, within=9.0))
     assert (folder / FILE).read_bytes() == written
     seen = read(folder)
-    lines = {line.way: line for line in estimates.lines_of(seen.estimate, took(seen), seen.peaks)}
+    lines = {line.way: line for line in estimates.lines_of(seen.estimate, seen.seconds, seen.peaks)}
     assert lines["prompt_plain"].actual == pytest.approx(seconds_of(folder)["prompt_plain"])
     assert lines["prompt_plain"].ratio == pytest.approx(1.0, abs=0.3)
     assert "took" in estimates.after(list(lines.values()))

@@ -29,7 +29,7 @@ from whichway.nouns import (
     to_json,
 )
 from whichway.verdict.compare import Arm
-from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Side, decide
 from whichway.verdict.slices import RowFacts
 

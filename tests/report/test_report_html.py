@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sample
 
+import whichway as ww
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Prompt, Shot
 from whichway.prompts import template
@@ -285,14 +286,12 @@ def test_render_needs_no_folder(folder):
 
 
 def test_open_answers_can_be_read_and_nothing_is_said_to_be_wanted(tmp_path):
-    from whichway.cli import main
-
     (tmp_path / "task.yaml").write_text(
         "name: open\nask: Write.\nchecks: {words: {min: 7}}\ninputs: [one two three four five six seven eight,"
         " red green blue white black brown grey pink, cat dog cow pig hen fox owl bat]\n"
     )
     run = tmp_path / "run"
-    assert main(["run", str(tmp_path / "task.yaml"), "--model", "fake", "--no-progress", "--out", str(run)]) == 0
+    ww.run(tmp_path / "task.yaml", model="fake", out=run)
     page = (run / "report.html").read_text(encoding="utf-8")
     assert '<ol class="rows free open">' in page
     assert "Answers to read: 3 inputs" in page

@@ -45,7 +45,7 @@ def test_only_prompts_of_equal_words_on_shared_rows_are_compared() -> None:
     forms = [Form(), Form("RTF", headings="markdown"), Form("TAG", headings="markdown")]
     family = [Candidate(Prompt("Which?", form=form), weights, Decoding(), "w") for form in forms]
     other = Candidate(Prompt("Which?", shots=(Shot("x", "a"),)), weights, Decoding(), "w")
-    found = {c.id: (c, {}) for c in (*family, other)}
+    found = {c.id: c for c in (*family, other)}
     records = [record(c, f"e{k}", float(k < n)) for n, c in enumerate(family) for k in range(4 + n)]
     records += [record(c, "t", 1.0, "test") for c in family] + [record(other, "e0", 1.0)]
     (told,) = spread_over_forms(["v", "w"], found, records)

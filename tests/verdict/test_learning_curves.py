@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from whichway.verdict.crossover import advantage, crossover, mean_distance, rows_to_reach, window_of
-from whichway.verdict.curves import Curves, Run, families
+from whichway.verdict.curves import CurveRun, Curves, families
 
 SIZES = (8, 16, 32, 64, 128, 256)
 
@@ -18,7 +18,7 @@ def runs(way, scores, sizes=SIZES, seeds=1, noise=0.0, rng=None, rows=0):
             if rows:
                 right = (rng.random(rows) < value).astype(float)
                 value, pairs = float(right.mean()), tuple((str(i), float(x)) for i, x in enumerate(right))
-            found.append(Run(way, seed, n, value, pairs))
+            found.append(CurveRun(way, seed, n, value, pairs))
     return found
 
 
@@ -60,7 +60,7 @@ def test_an_empty_window_is_not_comparable():
 
 
 def test_zero_shot_is_worth_the_rows_at_which_the_other_reaches_it():
-    curves = Curves([Run("zero", 0, 0, 0.6), *runs("t", (0.4, 0.6, 0.8), (10, 30, 50))])
+    curves = Curves([CurveRun("zero", 0, 0, 0.6), *runs("t", (0.4, 0.6, 0.8), (10, 30, 50))])
     found = crossover(curves, "zero", "t")
     assert found.advantage == pytest.approx(30.0)
     assert curves.families["zero"].flat
@@ -68,7 +68,7 @@ def test_zero_shot_is_worth_the_rows_at_which_the_other_reaches_it():
 
 def test_max_is_the_accumulated_maximum_over_runs_and_sizes():
     scores = {0: (0.5, 0.4, 0.7), 1: (0.6, 0.3, 0.65)}
-    table = [Run("a", seed, n, y) for seed, ys in scores.items() for n, y in zip((8, 16, 32), ys, strict=True)]
+    table = [CurveRun("a", seed, n, y) for seed, ys in scores.items() for n, y in zip((8, 16, 32), ys, strict=True)]
     assert Curves(table, "max").centre("a") == pytest.approx([0.6, 0.6, 0.7])
     assert Curves(table).centre("a") == pytest.approx([0.55, 0.35, 0.675])
 
@@ -91,7 +91,7 @@ def test_rows_are_drawn_together_so_that_shared_rows_cancel():
     rng = np.random.default_rng(2)
     right = (rng.random(300) < 0.6).astype(float)
     pairs = tuple((str(i), float(x)) for i, x in enumerate(right))
-    both = [Run(way, 0, n, float(right.mean()), pairs) for way in "ab" for n in (8, 16)]
+    both = [CurveRun(way, 0, n, float(right.mean()), pairs) for way in "ab" for n in (8, 16)]
     curves = Curves(both, resamples=300)
     assert np.allclose(curves.replicates["a"], curves.replicates["b"])
     assert curves.replicates["a"].std() > 0.02
@@ -103,7 +103,7 @@ def test_one_run_without_rows_has_no_interval():
 
 
 def test_rows_that_differ_between_runs_are_left_out():
-    table = [Run("a", 0, 8, 1.0, (("x", 1.0),)), Run("a", 1, 8, 1.0, (("y", 1.0),))]
+    table = [CurveRun("a", 0, 8, 1.0, (("x", 1.0),)), CurveRun("a", 1, 8, 1.0, (("y", 1.0),))]
     assert families(table)["a"].rows is None
 
 

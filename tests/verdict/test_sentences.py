@@ -15,7 +15,7 @@ from whichway.tasks.metrics.accuracy import Metric, Options
 from whichway.verdict import Arm, decide
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.crossover import rounded
-from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Side
 from whichway.verdict.explain import numbers
 from whichway.verdict.explain.caveats import probability

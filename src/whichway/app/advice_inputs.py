@@ -1,43 +1,31 @@
-"""What is known before anything runs: from a task, from a finished run, from questions on a terminal."""
+"""What is known before anything runs: from a task, or from a finished run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
-from whichway.cli.flags import TaskFlags
-from whichway.errors import OptionError, UserError
+from whichway.errors import UserError
 
 if TYPE_CHECKING:
     from whichway.nouns import Verdict
-    from whichway.tasks import Examined
+    from whichway.tasks import Examined, Spec
     from whichway.verdict.advice import Situation
 
 RUNS = Path("runs")
 LONG = 60  # characters of a target from which text is generated rather than extracted
 
-QUESTIONS = {
-    "kind": "What is asked",
-    "rows": "How many labelled rows have you",
-    "volume": "How many requests a day",
-    "latency_ms": "Within how many milliseconds must an answer come",
-    "hardware": "What does the model run on",
-    "privacy": "May the data leave this machine (any), or must it stay (local)",
-    "maintainer": "Who looks after it",
-    "changes": "How often does the task change",
-}
 
-
-def of_task(flags: TaskFlags) -> tuple[Situation, Examined | None]:
+def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
     """What a task's own data tell; an empty situation without one."""
     from whichway.verdict.advice import Situation
 
-    if flags.task is None and flags.data is None:
+    if spec is None:
         return Situation(), None
-    from whichway.app.task_from_flags import asked
+    from whichway.app.load_task import load_task
 
-    examined = asked(flags)
+    examined = load_task(spec)
     task = examined.task
     lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
     short = bool(lengths) and not task.open and lengths[len(lengths) // 2] <= LONG
@@ -85,43 +73,6 @@ def of_run(run: Path) -> tuple[str, Situation, Verdict]:
     return str(run), about, read_verdict(run)
 
 
-def ask(about: Situation) -> Situation:
-    """Ask on the terminal for what is not known; an empty answer leaves it so."""
-    import click
-
-    from whichway.verdict.advice import Situation
-
-    hints = get_type_hints(Situation)
-    for field in fields(about):
-        if field.name not in QUESTIONS or getattr(about, field.name) is not None:
-            continue
-        answer = _answer(QUESTIONS[field.name], hints[field.name], click)
-        if answer is not None:
-            about = replace(about, **{field.name: answer})
-    return about
-
-
-def _answer(question: str, hint: Any, click: Any) -> Any:
-    """One answer, of the field's type: one of its words, or a number."""
-    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-    words = list(get_args(kinds[0]))
-    told = f" ({', '.join(words)})" if words else ""
-    while True:
-        text = str(click.prompt(f"{question}{told}? [Enter: not known]", default="", show_default=False)).strip()
-        if not text:
-            return None
-        if words:
-            near = [word for word in words if word.startswith(text.lower())]
-            if len(near) == 1:
-                return near[0]
-        else:
-            try:
-                return kinds[0](float(text.replace(",", "")))
-            except ValueError:
-                pass
-        click.echo(f"  '{text}' is none of them." if words else f"  '{text}' is no number.")
-
-
 @dataclass(frozen=True, slots=True)
 class WayEstimate:
     """Time and money to make and test one way, from a finished run scaled by rows."""
@@ -159,21 +110,12 @@ def estimate(about: Situation, examined: Examined | None, like: Path | None) -> 
     return Estimate(str(run), tuple(ways))
 
 
-def probed(flags: TaskFlags) -> Estimate:
-    """Time and money of each way from a probe of this machine, which takes some seconds.
-
-    Raises:
-        OptionError: there is no task to probe with.
-    """
-    if flags.task is None and flags.data is None:
-        raise OptionError("--probe wants a task: give a task file, or --data.")
-    from whichway.app.run import estimate as rehearse
+def probed(spec: Spec) -> Estimate:
+    """Time and money of each way from a probe of this machine, which takes some seconds."""
+    from whichway.app.run import estimate as dry_run
     from whichway.app.run import prepare
-    from whichway.cli.flags import ContestFlags
-    from whichway.cli.progress import follow
 
-    with follow(False) as listener:
-        found = rehearse(prepare(flags, ContestFlags()), listener)
+    found = dry_run(prepare(spec), lambda event, facts: None)  # noqa: ARG005
     ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
     return Estimate("a probe of this machine", ways, scaled=False)
 

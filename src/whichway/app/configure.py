@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -12,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from whichway.app.plugins import Found
-from whichway.cli.flags import ContestFlags
+from whichway.app.request import RunRequest
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Task, Weights, apart, contestant
 
@@ -139,61 +138,42 @@ def short_names(words: Sequence[str]) -> list[str]:
     return found
 
 
-def settle(task: Task, flags: ContestFlags, house: House, folder: Path) -> Settings:
-    """The settings of a contest: flags before the task file, the task file before the defaults.
+def settle(task: Task, request: RunRequest, house: House, folder: Path) -> Settings:
+    """The settings of a contest: the request before the task, the task before the defaults.
 
     Raises:
-        OptionError: an unknown way, or a `--set` that fits none.
+        OptionError: an unknown way, or an option that fits none.
     """
     from whichway.app import prices
     from whichway.contest import Settings
     from whichway.tasks.open_ended import REPEATS
 
-    given = {
-        "seeds": None if flags.seeds is None else tuple(range(flags.seeds)),
-        "confidence": flags.confidence,
-        "price_per_hour": prices.load().machine_usd_per_hour if flags.price_per_hour is None else flags.price_per_hour,
-        "repeats": flags.repeats or task.repeats or (REPEATS if task.open else None),
-        "until": flags.until,
-        "general": flags.general,
-        "curve": task.curve if flags.curve is None else sizes_of(flags.curve),
-        "race": not flags.no_race,
-    }
+    options: dict[str, Any] = {"repeats": REPEATS} if task.open else {}
+    options |= dict(task.options)
+    if "price_per_hour" not in options:
+        options["price_per_hour"] = prices.load().machine_usd_per_hour
     return Settings(
-        ways=chosen_ways(task, flags, house),
-        cache=flags.cache or folder.parent / ".cache",
-        budget=_budget(task, flags),
-        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        ways=chosen_ways(task, request, house),
+        cache=request.cache or folder.parent / ".cache",
+        budget=_budget(task, request.budget),
+        **options,
     )
 
 
-def sizes_of(text: str) -> tuple[int, ...]:
-    """`8,16,32` as numbers of training rows.
-
-    Raises:
-        OptionError: not of that form.
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() for word in words):
-        raise OptionError(f"--curve {text}: write numbers of training rows with commas, such as 8,16,32,64")
-    return tuple(int(word) for word in words)
+def _budget(task: Task, asked: Budget) -> Budget:
+    given = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) is not None}
+    return dataclasses.replace(task.budget or Budget(), **given)
 
 
-def _budget(task: Task, flags: ContestFlags) -> Budget:
-    given = {"usd": flags.budget_usd, "seconds": flags.budget_seconds, "calls": flags.budget_calls}
-    return dataclasses.replace(task.budget or Budget(), **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-
-
-def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict[str, Any]]:
+def chosen_ways(task: Task, request: RunRequest, house: House) -> dict[str, dict[str, Any]]:
     """Contestant (a way, with the model's name behind it where there are several) -> options that are not its defaults.
 
     Raises:
         OptionError: an unknown way or option ("did you mean").
     """
     known = ways()
-    if flags.ways is not None:
-        words = [word.strip() for word in flags.ways.split(",") if word.strip()]
-        names = list(dict.fromkeys(name for word in words for name in family(word, known)))
+    if request.ways is not None:
+        names = list(dict.fromkeys(name for word in request.ways for name in family(word, known)))
     else:
         names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(task, house))
     for name in names:
@@ -201,7 +181,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
     chosen = {
         name: dict(task.ways.get(name, task.ways.get(apart(name)[0], {}))) for name in contestants(names, known, house)
     }
-    for way, option, value in settings_of(flags.set_ or ()):
+    for way, option, value in request.way_options:
         meant = [name for name in chosen if way in (name, apart(name)[0])]
         if not meant:
             known.need(apart(way)[0])
@@ -210,7 +190,7 @@ def chosen_ways(task: Task, flags: ContestFlags, house: House) -> dict[str, dict
             )
         for name in meant:
             chosen[name][option] = value
-    if task.open and flags.ways is None and not task.ways:
+    if task.open and request.ways is None and not task.ways:
         chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
     return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
 
@@ -284,30 +264,3 @@ def parameters(base: str) -> int:
     from whichway.models import files
 
     return files.parameters(models.find(base))
-
-
-def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
-    """`way.option=value` -> way, option, value.
-
-    Raises:
-        OptionError: not of that form.
-    """
-    for word in words:
-        name, equals, text = word.partition("=")
-        way, dot, option = name.strip().rpartition(".")  # a model's name behind the way may hold dots
-        if not (equals and dot and way and option):
-            raise OptionError(f"--set {word}: write it as way.option=value, such as --set tune_lora.rank=8")
-        yield way, option, value_of(text.strip())
-
-
-def value_of(text: str) -> Any:
-    """A number, true, false, none, a list with commas, or the text itself."""
-    if "," in text:
-        return [value_of(part.strip()) for part in text.strip("[]()").split(",") if part.strip()]
-    words: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

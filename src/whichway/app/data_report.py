@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from whichway.nouns import apart
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from whichway.engine.train.adapter_check import Targets
     from whichway.engine.train.tokenization_report import Lengths, Reader
     from whichway.models.shelf import Entry
@@ -23,28 +19,49 @@ OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of 
 MOST = 10  # places listed of each kind
 BARS = 8  # of the histogram
 WIDE = 30  # characters of its longest bar
-PROMPT = 700  # characters of a prompt shown before and after what is left out
 
 
-def show(task: Task, rows: int, probe: bool, console: Console) -> None:
-    """Print everything. The model's tokenizer is read; its weights only for `probe`.
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A training row as the trainer renders it: its place, each token's text, and whether it carries the loss."""
+
+    title: str
+    tokens: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPart:
+    """Rows token by token, and lines on the lengths of all."""
+
+    rows: tuple[TokenRow, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What a training will see of a task: rows token by token, then lines for a reader."""
+
+    note: str  # why nothing is counted; "" where it is
+    parts: tuple[TokenPart, ...]
+    lines: tuple[str, ...]
+
+
+def data_report(task: Task, rows: int, probe: bool) -> DataReport:
+    """Look at everything. The model's tokenizer is read; its weights only for `probe`.
 
     Args:
         task: whose training rows are shown.
         rows: shown token by token.
         probe: judge labels by the model's hidden states instead of words.
-        console: where to.
     """
     every = [*task.train, *task.dev, *task.test]
-    read = None if task.open else reader_of(task)
+    read, note = None if task.open else reader_of(task), ""
     if task.open:
-        console.print("tokens    nothing is trained: no row has a wanted answer", markup=False)
+        note = "nothing is trained: no row has a wanted answer"
     elif read is None:
-        console.print(f"tokens    not counted: {_not_here(task)}", markup=False, soft_wrap=True)
-    if read is not None:
-        _tokens(task, read, rows, console)
-    for line in (*copies(every), *_suspects(task, every, probe), *secrets(every)):
-        console.print(line, markup=False, soft_wrap=True)
+        note = f"not counted: {_not_here(task)}"
+    parts = () if read is None else tuple(_tokens(task, read, rows))
+    return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe), *secrets(every)))
 
 
 def reader_of(task: Task) -> Reader | None:
@@ -86,36 +103,37 @@ def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], 
     return [(messages(prompt, row.text, retriever), row.target) for row in rows]
 
 
-def _tokens(task: Task, read: Reader, rows: int, console: Console) -> None:
+def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
+    """Training rows under the task's first prompt; behind examples of their own, where the task names such a way."""
     from whichway.engine.train import tokenization_report
 
     some = [masked(row) for row in task.train[:rows]]
-    for row, (head, answer) in zip(some, turns(task, some), strict=True):
-        console.print(f"row       {row.origin}, trained tokens in ⟦ ⟧", markup=False)
-        console.print(coloured(tokenization_report.tokens(read, head, answer)), soft_wrap=True)
-        console.print()
+    shown = [
+        TokenRow(f"{row.origin}, trained tokens in ⟦ ⟧", tuple(tokenization_report.tokens(read, head, answer)))
+        for row, (head, answer) in zip(some, turns(task, some), strict=True)
+    ]
     found = tokenization_report.lengths(read, turns(task, task.train))
-    for line in (*histogram(found), *cut(found, task.train)):
-        console.print(line, markup=False, soft_wrap=True)
+    yield TokenPart(tuple(shown), (*histogram(found), *cut(found, task.train)))
     for name in task.ways:
         if apart(name)[0].partition("~")[0] == OWN_EXAMPLES:
-            _tokens_behind_examples(task, name, read, rows, console)
+            yield _tokens_behind_examples(task, name, read, rows)
 
 
-def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int, console: Console) -> None:
-    """The same for the way that trains rows behind examples of their own, where the task names it."""
+def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int) -> TokenPart:
+    """The same for the way that trains rows behind examples of their own."""
     from whichway.engine.train import tokenization_report
 
     some, rendered, targets = own_examples(task, name, [masked(row) for row in task.train], read)
-    for row, (head, answer) in list(zip(some, rendered, strict=True))[:rows]:
-        console.print(f"row       {row.origin}, as {name} trains it", markup=False)
-        console.print(coloured(tokenization_report.tokens(read, head, answer, targets)), soft_wrap=True)
-        console.print()
+    shown = [
+        TokenRow(
+            f"{row.origin}, as {name} trains it", tuple(tokenization_report.tokens(read, head, answer, targets))
+        )
+        for row, (head, answer) in list(zip(some, rendered, strict=True))[:rows]
+    ]
     some, rendered, targets = own_examples(task, name, task.train, read)
     found = tokenization_report.lengths(read, rendered, targets)
-    console.print(f"{name} trains each row behind examples of its own:", markup=False)
-    for line in (*histogram(found), *cut(found, some)):
-        console.print(line, markup=False, soft_wrap=True)
+    title = f"{name} trains each row behind examples of its own:"
+    return TokenPart(tuple(shown), (title, *histogram(found), *cut(found, some)))
 
 
 def own_examples(
@@ -152,26 +170,6 @@ def masked(row: Example) -> Example:
 
     fields = {name: mask(value)[0] for name, value in row.input.items()}
     return replace(row, input=fields, target=mask(row.target)[0])
-
-
-def coloured(tokens: Sequence[tuple[str, bool]]) -> Any:
-    """A row as text: what carries the loss stands out, token by token, and is bracketed where there are no colours."""
-    from rich.text import Text
-
-    told = Text("  ")
-    for trained, part in groupby(tokens, key=itemgetter(1)):
-        texts = [text for text, _ in part]
-        if not trained:
-            prompt = "".join(texts)
-            if len(prompt) > 2 * PROMPT:
-                prompt = f"{prompt[:PROMPT]} … {prompt[-PROMPT:]}"
-            told.append(prompt.replace("\n", "\n  "), style="dim")
-            continue
-        told.append("⟦", style="bold")
-        for place, text in enumerate(texts):
-            told.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
-        told.append("⟧", style="bold")
-    return told
 
 
 def histogram(found: Lengths) -> Iterator[str]:

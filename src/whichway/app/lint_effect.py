@@ -11,6 +11,7 @@ from whichway.lint.robustness import formats_of
 from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
 from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
 from whichway.prompts.plain import first_prompt
+from whichway.scoring import paired, total
 
 if TYPE_CHECKING:
     from whichway.contest.bench import HouseBench
@@ -68,8 +69,6 @@ class Scale:
 
     def effect(self, before: Prompt, after: Prompt) -> Effect:
         """The paired difference between two prompts."""
-        from whichway.contest.paired import paired
-
         rows = self.practice.dev
         table, found = paired(rows, self.records(before), self.records(after), self.metric, self.confidence)
         return Effect(
@@ -78,8 +77,6 @@ class Scale:
 
     def formats(self, prompt: Prompt) -> Formats:
         """The prompt in formats that mean the same."""
-        from whichway.contest.bench import total
-
         rows = self.practice.dev
         scores = {name: total(self.metric, rows, self.records(one)) for name, one in formats_of(prompt).items()}
         return Formats(scores, len(rows))

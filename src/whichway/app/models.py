@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from whichway.models.fetch import Progress
     from whichway.models.shelf import Entry
     from whichway.models.speed import Speed
-    from whichway.nouns import Verdict, Weights
+    from whichway.nouns import Weights
+    from whichway.runs.run import Run
 
 PLAIN, PROBE = "prompt_plain", "a probe"
 LOCAL = ("local", "encoder")  # backends whose models lie on this machine
@@ -223,16 +224,15 @@ def remove(name: str) -> int:
     return size
 
 
-def keep_speeds(run: Path, verdict: Verdict) -> None:
+def keep_speeds(run: Run) -> None:
     """Keep in the model cache what answering with each bare language model and each encoder took in a finished run."""
     from whichway.models import speed
-    from whichway.runs.folder import read_candidates, read_plan
 
-    found, task = read_candidates(run), str(read_plan(run)["task"])
-    lines = sorted(verdict.standings, key=lambda s: (not s.way.startswith(PLAIN), s.seconds_per_row))
+    found, task = run.candidates, str(run.plan_data["task"])
+    lines = sorted(run.verdict.standings, key=lambda s: (not s.way.startswith(PLAIN), s.seconds_per_row))
     kept: set[str] = set()
     for line in lines:
-        weights = next((found[key][0].weights for key in line.candidates if key in found), None)
+        weights = next((found[key].weights for key in line.candidates if key in found), None)
         if weights is None or line.status != "ok" or not line.rows or weights.base in kept:
             continue
         if weights.backend in LOCAL and (weights.adapter is None or weights.kind == "encoder"):

@@ -16,6 +16,7 @@ import numpy as np
 
 from whichway.app.lint_effect import Scale
 from whichway.nouns import Candidate, Example, Prompt, Record
+from whichway.scoring import clusters, paired, scores_of
 from whichway.verdict.sequential import paired_sequence
 
 if TYPE_CHECKING:
@@ -130,15 +131,12 @@ class Trials:
         return low is not None and high is not None and (low > 0 or high < 0)
 
     def _scores(self, one: Tried, rows: int) -> np.ndarray:
-        return np.array([r.score or 0.0 for r in one.records[:rows]])
+        return scores_of(one.records[:rows])
 
     def _groups(self, rows: int) -> tuple[str, ...] | None:
-        some = self.rows[:rows]
-        return tuple(e.group or e.id for e in some) if any(e.group for e in some) else None
+        return clusters(self.rows[:rows])
 
     def _trial(self, new: Tried, old: Tried, rows: int, seconds: float) -> Trial:
-        from whichway.contest.paired import paired
-
         some = self.rows[:rows]
         answers, before = new.records[:rows], old.records[:rows]
         table, _ = paired(some, before, answers, self.metric, self.scale.confidence)

@@ -10,11 +10,12 @@ from whichway.errors import UserError
 from whichway.nouns import Candidate, Decoding, Example, Record
 from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
 from whichway.prompts.plain import first_prompt
+from whichway.scoring import paired
 
 if TYPE_CHECKING:
-    from whichway.cli.flags import TaskFlags
     from whichway.contest.bench import HouseBench
     from whichway.nouns import Task
+    from whichway.tasks import Spec
     from whichway.verdict.compare import Comparison
 
 WORSE = 100  # the exit code, as promptfoo has it
@@ -54,7 +55,7 @@ class Gate:
         )
 
 
-def gate(flags: TaskFlags, baseline: Path, cache: Path | None = None, confidence: float = 0.95) -> Gate:
+def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: float = 0.95) -> Gate:
     """Score the task's prompt on the test rows that the baseline run's winner answered, and compare.
 
     The current candidate is the task's model with its prompt (`prompt:` or --prompt, else the plain one), read off as
@@ -63,13 +64,12 @@ def gate(flags: TaskFlags, baseline: Path, cache: Path | None = None, confidence
     Raises:
         UserError: no finished run, too few shared rows, or other metrics.
     """
-    from whichway.app.scratch import of_flags
-    from whichway.contest.paired import paired
+    from whichway.app.scratch import house_of
     from whichway.contest.scratch_bench import open_booth
     from whichway.nouns import to_json
     from whichway.ship import pick
 
-    task, house, settings = of_flags(flags, cache or baseline.parent / ".cache")
+    task, house, settings = house_of(spec, cache or baseline.parent / ".cache")
     source = pick(baseline)
     if source.plan["metric"] != to_json(task.metric):
         names = source.plan["metric"]["name"], task.metric.name

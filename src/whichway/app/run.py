@@ -1,25 +1,25 @@
-"""From flags to a finished contest: what `run`, `demo` and `plan` share."""
+"""One run from its request to its finished folder: what `run`, `demo`, `plan` and the Python API share."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.app.request import RunRequest
 from whichway.nouns import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from whichway.contest import House, Outcome, Settings
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Listener
     from whichway.nouns import Plan, Task
+    from whichway.tasks import Spec
+    from whichway.tasks.read import Table
 
 RUNS = Path("runs")
 
@@ -42,46 +42,50 @@ class Ready:
         return make_plan(self.task, self.house, self.settings)
 
 
-def prepare(task_flags: TaskFlags, flags: ContestFlags) -> Ready:
+def prepare(spec: Spec, request: RunRequest | None = None, table: Table | None = None) -> Ready:
     """Read the task, check it, find the model and the ways. Nothing is written.
+
+    Args:
+        spec: what is said about the task.
+        request: how the run is to be held.
+        table: rows in memory, in place of the spec's data.
 
     Raises:
         UserError: anything about the user's input.
     """
+    from whichway.app.load_task import load_task
+
+    examined = load_task(spec, table)
+    return ready_for(examined.task, request or RunRequest(), examined.findings.warnings)
+
+
+def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> Ready:
+    """The contest of a task that is read already.
+
+    Raises:
+        UserError: the model, a way or an option is at fault.
+    """
     from whichway.app.configure import build, settle
-    from whichway.app.task_from_flags import asked
 
-    examined = asked(task_flags)
-    task = examined.task
-    house = build(task, examined.findings.warnings)
-    folder = flags.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
-    return Ready(task, house, settle(task, flags, house, folder), folder, not flags.no_probe)
+    house = build(task, warnings)
+    folder = request.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
+    return Ready(task, house, settle(task, request, house, folder), folder, request.probe)
 
 
-def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
-    """Run the contest with its progress on standard error, then report on standard output.
+def run_contest(ready: Ready, listener: Listener) -> Outcome:
+    """Estimate, hold the contest, and write its page. A rerun resumes; a finished run costs nothing.
 
-    Args:
-        ready: the contest.
-        bars: show progress.
-        as_json: print one JSON object on standard output, and nothing else there.
+    Raises:
+        UserError: the folder belongs to another plan, or cannot be written.
     """
     from whichway import contest
     from whichway.app.models import keep_speeds
-    from whichway.app.summary import told
-    from whichway.cli.progress import finish, follow
+    from whichway.report import html
 
-    with follow(bars) as listener:
-        hear = _estimated(ready, listener)
-        outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=hear)
-    keep_speeds(outcome.folder, outcome.verdict)
-    page = finish(outcome.folder, show=not as_json)
-    out = sys.stderr if as_json else sys.stdout
-    print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
-    if as_json:
-        print(f"Report: {page}", file=sys.stderr)
-        facts = told(outcome.folder, outcome.verdict, ready.house.metric)
-        print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+    hear = _estimated(ready, listener)
+    outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=hear)
+    keep_speeds(outcome.run)
+    html.write(outcome.run)
     return outcome
 
 
@@ -131,17 +135,6 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
     return ["estimate (from a probe of this machine; list time)", *told]
 
 
-def exit_code(outcome: Outcome) -> int:
-    """0, or 1 when no way gave anything to measure; the reasons stand in the report, and here."""
-    standings = outcome.verdict.standings
-    if any(s.status == "ok" and s.unparsed < 1 for s in standings):
-        return 0
-    print("Every way failed, so there is no verdict:", file=sys.stderr)
-    for s in standings:
-        print(f"  {s.way}: {s.reason or 'not one of its answers could be read'}", file=sys.stderr)
-    return 1
-
-
 def lines_of(ready: Ready) -> list[str]:
     """The plan for a reader: data, model, ways with their options, limits, and what the test split can show."""
     from whichway.contest.selection.race import looks
@@ -165,6 +158,7 @@ def lines_of(ready: Ready) -> list[str]:
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
         *([f"until       {100 * plan.until:g} % on dev, then a training stops"] if plan.until is not None else []),
+        *(f"{name:<12}{_shown(value)}" for name, value in plan.options.items()),
         f"run folder  {ready.folder}",
         "ways",
     ]

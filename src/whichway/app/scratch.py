@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichway.cli.flags import ContestFlags, TaskFlags
+from whichway.app.request import RunRequest
 from whichway.errors import UserError
 
 if TYPE_CHECKING:
     from whichway.contest import House, Settings
     from whichway.nouns import Task
+    from whichway.tasks import Spec
 
 
 def with_dev(task: Task) -> Task:
@@ -25,18 +26,13 @@ def with_dev(task: Task) -> Task:
     return task
 
 
-def house_of(task: Path, model: str | None, cache: Path | None) -> tuple[Task, House, Settings]:
+def house_of(spec: Spec, cache: Path | None = None) -> tuple[Task, House, Settings]:
     """The task, its house and settings with the given cache (default: that of `runs/`).
 
     Raises:
         UserError: the task or the model cannot be used.
     """
-    return of_flags(TaskFlags(task=task, model=[model] if model else None), cache)
-
-
-def of_flags(flags: TaskFlags, cache: Path | None = None) -> tuple[Task, House, Settings]:
-    """The same from flags."""
     from whichway.app.run import RUNS, prepare
 
-    ready = prepare(flags, ContestFlags(ways="prompt_plain", cache=cache or RUNS / ".cache"))
+    ready = prepare(spec, RunRequest(ways=("prompt_plain",), cache=cache or RUNS / ".cache"))
     return ready.task, ready.house, replace(ready.settings, ways={})

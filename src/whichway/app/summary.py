@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from whichway.contracts import Metric
-from whichway.nouns import Record, Standing, Verdict
-from whichway.runs.folder import read_candidates, read_records, read_rows
+from whichway.nouns import Record, Standing
+from whichway.runs.run import Row, Run
+from whichway.scoring import measured
 
-Rows = Mapping[str, Mapping[str, Any]]  # example id -> the row, in the order of the test split
+Rows = Mapping[str, Row]  # example id -> the row, in the order of the test split
 
 
-def told(folder: Path, verdict: Verdict, metric: Metric) -> dict[str, Any]:
+def summary(run: Run, metric: Metric) -> dict[str, Any]:
     """What `run --json` prints about a finished run."""
-    rows = {row["id"]: row for row in read_rows(folder) if row["split"] == "test"}
+    rows, verdict = {row.id: row for row in run.test}, run.verdict
     records: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in read_records(folder):
+    for record in run.all_records:
         if record.split == "test" and record.repeat == 0:
             records[record.candidate][record.example] = record
-    facts = {key: {"seed": candidate.seed, **more} for key, (candidate, more) in read_candidates(folder).items()}
+    facts = {key: {"seed": entry.candidate.seed, **entry.facts} for key, entry in run.known.items()}
     return {
         "verdict": verdict.answer,
         "choice": verdict.choice,
         "reasons": list(verdict.reasons),
         "margin": verdict.margin,
-        "run": str(folder),
+        "run": str(run.path),
         "candidates": [
             line
             for standing in verdict.standings
@@ -49,7 +49,8 @@ def _lines(
     about = {**model, "way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
     for key in standing.candidates:
         known, found = facts[key], [records[key][e] for e in rows if e in records.get(key, {})]
-        score, low, high = measure(found, rows, metric, confidence) if found else (None, None, None)
+        answered = [rows[r.example] for r in found]
+        score, low, high = measured(answered, found, metric, confidence) if found else (None, None, None)
         yield {
             **about,
             "id": key,
@@ -75,36 +76,3 @@ def _lines(
 def mean(values: Sequence[float]) -> float | None:
     """The mean; None of nothing."""
     return sum(values) / len(values) if values else None
-
-
-def measure(
-    records: Sequence[Record], rows: Rows, metric: Metric, confidence: float
-) -> tuple[float, float | None, float | None]:
-    """One finalist's score on test with its interval, by the verdict's own arithmetic."""
-    import numpy as np
-
-    from whichway.verdict.compare import Arm, Table
-
-    gold, said = _codes(records, rows, metric)
-    macro = metric.aggregate == "macro_f1"
-    groups = tuple(rows[r.example]["group"] or r.example for r in records)
-    arm = Arm(
-        way="",
-        kind="prompt",
-        scores=np.array([[r.score or 0.0 for r in records]]),
-        targets=np.array(gold) if macro else None,
-        answers=np.array([said]) if macro else None,
-        groups=groups if any(rows[r.example]["group"] for r in records) else None,
-        aggregate=metric.aggregate,
-    )
-    table = Table([arm], confidence)
-    value, found = table.value(0), table.interval(0)
-    return (value, None, None) if found is None else (value, min(found[0], value), max(found[1], value))
-
-
-def _codes(records: Sequence[Record], rows: Rows, metric: Metric) -> tuple[list[int], list[int]]:
-    """Targets and answers as label codes; -1 for an answer that is no target or was not read."""
-    gold = [metric.normal(rows[r.example]["target"]) for r in records]
-    code = {label: n for n, label in enumerate(sorted(set(gold)))}
-    said = [code.get(metric.normal(r.text), -1) if r.outcome == "ok" else -1 for r in records]
-    return [code[label] for label in gold], said

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
+from whichway import options
+
 MODEL_HELP = (
     "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
 )
 Yes = Annotated[bool, Option("--yes", help="Fetch a model that is not on this machine yet without asking.")]
+OPTIONS = "options"  # the field that stands for the flags of all declared options
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +60,17 @@ class ContestFlags:
     set_: Annotated[
         list[str] | None, Option("--set", metavar="WAY.OPTION=VALUE", help="An option of a way; repeatable.")
     ] = None
-    seeds: Annotated[int | None, Option(min=1, help="Seeds for ways that are random; default 3.")] = None
     budget_usd: Annotated[float | None, Option(min=0, help="Dollars, for each way.")] = None
     budget_seconds: Annotated[float | None, Option(min=0, help="Seconds, for each way.")] = None
     budget_calls: Annotated[int | None, Option(min=0, help="Model calls, for each way.")] = None
-    confidence: Annotated[float | None, Option(min=0.5, max=0.999, help="Of the intervals; default 0.95.")] = None
-    price_per_hour: Annotated[
-        float | None, Option(min=0, help="Dollars an hour of this machine costs; default: the price file's.")
-    ] = None
-    curve: Annotated[
-        str | None, Option(metavar="N,N,...", help="Learning curves: fit every way on so many training rows as well.")
-    ] = None
-    repeats: Annotated[
-        int | None, Option(min=1, help="Answers to each test row, where a candidate draws them; default 1.")
-    ] = None
-    until: Annotated[
-        float | None, Option(min=0, max=1, help="Stop a training when its dev score reaches this: 0.92.")
-    ] = None
-    no_race: Annotated[
-        bool, Option("--no-race", help="Let every candidate answer every dev row, also those that cannot win.")
-    ] = False
     no_probe: Annotated[
         bool, Option("--no-probe", help="Do not estimate time and memory from a probe of some seconds.")
     ] = False
-    general: Annotated[
-        Path | None, Option(help="Plain text on which forgetting is measured; default: a text that comes along.")
-    ] = None
     out: Annotated[Path | None, Option(help="Run folder; default runs/NAME.")] = None
     cache: Annotated[
         Path | None, Option(help="Shared cache of replies and trainings; default .cache beside the run folder.")
     ] = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # a flag for each of `options.RunOptions`, as said
 
 
 def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -106,7 +90,7 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
 
     @functools.wraps(verb)
     def called(**values: Any) -> int | None:
-        given = {name: bundles[name](**{p.name: values.pop(p.name) for p in part}) for name, part in parts.items()}
+        given = {name: _bundle(bundles[name], {p.name: values.pop(p.name) for p in parts[name]}) for name in bundles}
         return verb(**given, **values)
 
     parameters = [p for part in parts.values() for p in part] + own
@@ -118,8 +102,34 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
 
 def _parameters(kind: type) -> list[inspect.Parameter]:
     hints = get_type_hints(kind, include_extras=True)
-    fields = dataclasses.fields(kind)
-    return [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in fields
-    ]
+    found: list[inspect.Parameter] = []
+    for f in dataclasses.fields(kind):
+        if f.name == OPTIONS:
+            found += [_parameter(name, None, _annotation(name)) for name in options.declared()]
+        else:
+            found.append(_parameter(f.name, f.default, hints[f.name]))
+    return found
+
+
+def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _annotation(name: str) -> Any:
+    """A declared option as typer wants it; without a value it was not said."""
+    declaration, default = options.declared()[name], options.defaults()[name]
+    hint = declaration.kind or get_type_hints(options.RunOptions)[name]
+    limits: dict[str, Any] = {"min": declaration.least, "max": declaration.most, "metavar": declaration.metavar}
+    said = {} if isinstance(default, bool) else {key: value for key, value in limits.items() if value is not None}
+    return Annotated[hint | None, Option(options.flag(name), help=declaration.help, **said)]
+
+
+def _bundle(kind: type, values: dict[str, Any]) -> Any:
+    """A dataclass of flags from a verb's values; declared options go into one mapping, as far as they were said."""
+    if all(f.name != OPTIONS for f in dataclasses.fields(kind)):
+        return kind(**values)
+    said = {name: value for name in options.declared() if (value := values.pop(name)) is not None}
+    for name, default in options.defaults().items():
+        if name in said and isinstance(default, bool):
+            said[name] = not default  # the flag says the other thing than the default
+    return kind(**values, **{OPTIONS: said})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from whichway.contracts import Listener
+    from whichway.runs.run import Run
 
 EVERY = 60.0  # seconds between lines on a training where there are no bars
 WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
@@ -175,17 +175,10 @@ def follow(bars: bool) -> AbstractContextManager[Listener]:
     return Screen() if bars else Quiet()
 
 
-def finish(run: Path, *, show: bool) -> Path:
-    """Write report.html; show the verdict on the terminal.
-
-    Returns:
-        the report's path.
-    """
+def show(run: Run) -> None:
+    """The verdict of a finished run on the terminal."""
     from rich.console import Console
 
-    from whichway.report import html, terminal
+    from whichway.report import terminal
 
-    page = html.write(run)
-    if show:
-        terminal.show(run, Console(highlight=False))
-    return page
+    terminal.show(run, Console(highlight=False))

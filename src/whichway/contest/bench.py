@@ -43,8 +43,8 @@ from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
+from whichway.scoring import clusters, loss_of, total
 from whichway.tasks.leave_out import left_out
-from whichway.verdict.stats import macro_f1
 
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
@@ -95,25 +95,6 @@ def _taught(kind: str, example: Example) -> tuple[str, ...]:
     if example.rejected is None:
         raise WayFailed("preferences want rows with a chosen and a rejected answer")
     return example.target, example.rejected
-
-
-def loss_of(reply: Reply, target: str) -> float:
-    """Nats of the wanted label among the labels; of one chance in a million where the reply has no scores."""
-    if target not in reply.scores:
-        return -math.log(1e-6)
-    top = max(reply.scores.values())
-    whole = top + math.log(sum(math.exp(s - top) for s in reply.scores.values()))
-    return min(whole - reply.scores[target], -math.log(1e-6))
-
-
-def total(metric: Metric, examples: Sequence[Example], records: Sequence[Record]) -> float:
-    """The metric over rows. A row without a readable answer counts as 0 here; its share is reported beside it."""
-    if metric.aggregate == "macro_f1":
-        gold = [metric.normal(e.target) for e in examples]
-        said = [metric.normal(r.text) if r.outcome == "ok" else None for r in records]
-        code = {label: i for i, label in enumerate(sorted(set(gold)))}
-        return float(macro_f1([code[g] for g in gold], [code.get(s, -1) if s is not None else -1 for s in said]))
-    return sum(r.score or 0.0 for r in records) / max(1, len(records))
 
 
 class HouseBench:
@@ -312,7 +293,7 @@ class HouseBench:
         """
         records = self.score(entry.candidate, self._order[entry.rows : rows])
         entry.records += records
-        entry.scores += [r.score or 0.0 for r in records]
+        entry.scores += [r.points for r in records]
 
     def value_of(self, entry: Entry, rows: int) -> float:
         """The metric on the first rows of the race."""
@@ -409,7 +390,7 @@ class HouseBench:
         value = total(self._till.house.metric, rows, records)
         self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
         name = candidate.note.partition(",")[0]
-        return Standing(name, value, tuple(r.score or 0.0 for r in records))
+        return Standing(name, value, tuple(r.points for r in records))
 
     def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
@@ -419,7 +400,7 @@ class HouseBench:
             alpha=1 - settings.confidence,
             value=self.value_of,
             sequence=metric.aggregate == "mean",
-            groups=tuple(e.group or e.id for e in order) if any(e.group for e in order) else None,
+            groups=clusters(order),
         )
 
     def _run_lane(self, lane: Lane, rows: int) -> None:

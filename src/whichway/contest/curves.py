@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from whichway.contest.bench import HouseBench, total
+from whichway.contest.bench import HouseBench
 from whichway.contest.ledger import Till
 from whichway.contest.selection.select import Tried, follow, hold_race, rules_of, settle
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Example, Practice, Record, Task, canonical
 from whichway.runs.folder import write_text
+from whichway.scoring import total
 
 Crossed = Sequence[Sequence[Sequence[Record]]]  # [finalist][repeat][row]
 
@@ -96,7 +97,7 @@ def _points(
             "seed": candidate.seed if seed is None else seed,
             "n": size,
             "score": total(till.house.metric, task.test, records),
-            "rows": [[r.example, r.score or 0.0] for r in records],  # an answer that could not be read counts 0
+            "rows": [[r.example, r.points] for r in records],
             "dev": dev,
             "candidate": candidate.id,
         }

@@ -19,6 +19,7 @@ from whichway.errors import AdapterNotLive, DataError, WayFailed
 from whichway.findings import Forgetting
 from whichway.nouns import Candidate, Reply, Weights, apart, digest
 from whichway.runs.folder import FORGETTING, write_json
+from whichway.verdict.compare import shipped_place
 
 MOST = 60_000  # characters that are read, about 15,000 tokens; a longer text is cut there
 PASSAGE = 2_000  # characters read in one piece, at least
@@ -57,7 +58,7 @@ def forgotten(tried: Tried, till: Till) -> None:
     goal = till.folder / "ways" / tried.name / FORGETTING
     if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
         return
-    candidate = max(tried.finalists, key=lambda pair: pair[1] or 0.0)[0]  # the first of equals, as the verdict ships it
+    candidate = tried.finalists[shipped_place([dev for _, dev in tried.finalists])][0]
     if candidate.weights.adapter is None or goal.exists():
         return
     part = tried.bench.parts.get(candidate.weights.adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
+from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.verdict import stats
 
@@ -49,20 +50,12 @@ class House:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The user's choices about the contest itself."""
+class Settings(RunOptions):
+    """The user's choices about the contest itself: the declared options, the ways, and who pays where."""
 
     ways: Mapping[str, Mapping[str, Any]]  # way -> options that differ from the defaults
     cache: Path
-    seeds: tuple[int, ...] = (0, 1, 2)
     budget: Budget = field(default_factory=Budget)
-    confidence: float = 0.95
-    price_per_hour: float = 0.10
-    race: bool = True  # False: every candidate answers every dev row
-    curve: tuple[int, ...] = ()  # numbers of training rows for learning curves
-    repeats: int = 1  # decodings of a test row, for candidates that draw their answers
-    until: float | None = None  # dev score at which a training stops
-    general: Path | None = None  # plain text for forgetting; None: the one that comes along
 
 
 def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
@@ -155,7 +148,45 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         judge=task.judge,
         until=settings.until,
         prompts=task.prompts,
+        options=_others(settings),
     )
+
+
+def _others(settings: Settings) -> dict[str, Any]:
+    """Options without a field of their own in the plan, where they are not at their defaults."""
+    own = {f.name for f in dataclasses.fields(Plan)}
+    given = {name: getattr(settings, name) for name in defaults() if name not in own}
+    return {name: to_json(value) for name, value in given.items() if value != defaults()[name]}
+
+
+def values_before(house: House, ways: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Way -> option -> what a run meant by it before the option existed: its `before`, else its default."""
+    return {
+        name: {
+            option.name: to_json(option.metadata.get("before", option.default))
+            for option in dataclasses.fields(house.ways[apart(name)[0]].Options)
+            if option.default is not dataclasses.MISSING
+        }
+        for name in ways
+        if apart(name)[0] in house.ways
+    }
+
+
+def continued(settings: Settings, house: House, begun: Mapping[str, Any]) -> Settings:
+    """The settings of a run that goes on: an option that its plan does not know keeps what the run meant before.
+
+    Args:
+        settings: of this start; what the user sets stays set.
+        house: whose ways have the options.
+        begun: the plan of the run's first start; {} where there was none.
+    """
+    before = values_before(house, settings.ways)
+    ways = {name: dict(options) for name, options in settings.ways.items()}
+    for name, known in begun.get("ways", {}).items():
+        for option, value in before.get(name, {}).items():
+            if option not in known and name in ways:
+                ways[name].setdefault(option, value)
+    return dataclasses.replace(settings, ways=ways)
 
 
 def _text(path: Path) -> str:

@@ -17,7 +17,7 @@ from whichway.contest.curves import write_curves
 from whichway.contest.forgetting import forgotten
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import Till
-from whichway.contest.plan import House, Settings, make_plan
+from whichway.contest.plan import House, Settings, continued, make_plan, values_before
 from whichway.contest.selection.select import (
     ZERO_SHOT,
     Tried,
@@ -33,20 +33,30 @@ from whichway.contest.selection.select import (
 from whichway.contracts import Attended, Listener
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
 from whichway.nouns import Plan, Record, Task, Verdict, apart
-from whichway.runs.folder import Lines, alone, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.runs.results import recount
+from whichway.runs.run import Run
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a contest leaves: the verdict, what this very call paid, and where the run lies."""
+    """What a contest leaves: the run, as read for its verdict, and what this very call paid."""
 
-    verdict: Verdict
+    run: Run
     paid_usd: float
     paid_seconds: float
-    folder: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decision."""
+        return self.run.verdict
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.run.path
 
 
 def _quiet(event: str, facts: Mapping[str, Any]) -> None:
@@ -64,6 +74,7 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
     listener = listener or _quiet
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
+    settings = continued(settings, house, plan_of(folder))
     plan = make_plan(task, house, settings)
     refuse(folder)
     refuse_judge(task, house, settings)
@@ -72,20 +83,22 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
 
 
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
-    prepare(folder, plan, task)
+    prepare(folder, plan, task, values_before(house, plan.ways))
     listener("plan", {"plan": plan, "folder": folder})
     with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
-        for one in tried:
-            forgotten(one, till)
+        if settings.forgetting:
+            for one in tried:
+                forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
         write_judgements(task, till, tried, crossed)
-        verdict = recount(folder, house.metric, checks=house.checks).verdict()
+        finished = Run(folder)
+        finished.verdict = verdict = recount(finished, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
         listener("verdict", {"verdict": verdict})
-        return Outcome(verdict, till.paid_usd, till.paid_seconds, folder)
+        return Outcome(finished, till.paid_usd, till.paid_seconds)
 
 
 def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
 
 from whichway.lint.rule import RULES, SEVERITIES, Edit, Finding, Hit, Rule, placed, rule
 from whichway.lint.scene import Data, Draft, Formats, Provider, Scene
@@ -51,3 +54,15 @@ def lint(scene: Scene, ignore: Iterable[str] = ()) -> list[Finding]:
     ]
     once = {(f.id, f.line, f.column, f.message): f for f in found}
     return sorted(once.values(), key=lambda f: (f.line, f.column, SEVERITIES.index(f.severity), f.id))
+
+
+class _Callable(ModuleType):
+    """`whichway.lint(...)` for Python users: the package itself has that name, so it answers to the call."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[Finding]:
+        """See `app.porch.lint`."""
+        findings: list[Finding] = importlib.import_module("whichway.app.porch").lint(*args, **kwargs)
+        return findings
+
+
+sys.modules[__name__].__class__ = _Callable

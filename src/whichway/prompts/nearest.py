@@ -30,6 +30,7 @@ RETRIEVER = {
     "help": "who says which rows are alike: default (the sentence encoder of models.yaml, or words where it is not on "
     "this machine), another encoder's name, folder or hub name, or words (those that rows share)",
     "encoder": True,
+    "before": WORDS,  # what a run meant before there was a choice
 }
 MOST = 50_000  # vectors held in memory
 DIGITS = 5  # of a cosine: what rounding in another batch can change must not change an order

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from whichway.findings import JudgeScore
 from whichway.nouns import Pair, Standing, canonical
 from whichway.report import estimates, learning, money, plot, prompt, sections, words
 from whichway.report.rows import Line, binary, confusions, side_by_side
-from whichway.runs.run import Run, read, took
+from whichway.runs.run import Run, as_run
 
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
 FILTERS = (
@@ -29,8 +30,11 @@ FILTERS = (
 PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
 
 
-def write(folder: Path) -> Path:
-    """Write `folder/report.html` from the other files of the run folder.
+def write(run: Run | Path) -> Path:
+    """Write report.html beside the other files of a finished run, from these alone.
+
+    Args:
+        run: the run, or its folder.
 
     Returns:
         the page's path.
@@ -39,9 +43,14 @@ def write(folder: Path) -> Path:
         UserError: the folder holds no finished run.
         DiskError: the page cannot be written.
     """
-    page = render(read(folder))
-    path = folder / "report.html"
-    temporary = folder / "report.html.tmp"
+    run = as_run(run)
+    return write_page(run, run.path / "report.html")
+
+
+def write_page(run: Run, path: Path) -> Path:
+    """Write the page of a finished run to a place. Raises as `write` does."""
+    page = render(run)
+    temporary = path.with_name(f"{path.name}.tmp")
     try:
         temporary.write_text(page, encoding="utf-8", newline="\n")
         temporary.replace(path)
@@ -78,7 +87,7 @@ def render(run: Run) -> str:
         rows_json=_data(lines, run),
         binary=binary(run),
         warnings=list(dict.fromkeys((*run.plan.warnings, *run.verdict.warnings))),
-        crossings=len({candidate for candidate, _ in run.records}),
+        crossings=len({candidate for candidate, _ in run.test_records}),
         title=words.ANSWERS[run.verdict.answer],
         headline=words.headline(run.verdict),
         tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
@@ -87,7 +96,7 @@ def render(run: Run) -> str:
         flips=sections.flips(run),
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
-        estimates=estimates.lines_of(run.estimate, took(run), run.peaks) if run.estimate else [],
+        estimates=estimates.lines_of(run.estimate, run.seconds, run.peaks) if run.estimate else [],
         wishes=words.wishes(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
         variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
@@ -117,6 +126,7 @@ def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
     return plot.quality_against_variety(run.verdict.varieties, lines, width, height)
 
 
+@cache
 def environment() -> Environment:
     """Templates with our filters; everything is escaped."""
     pages = Environment(

@@ -58,12 +58,12 @@ class Line:
 
 def binary(run: Run) -> bool:
     """Whether every test answer is right or wrong, nothing between."""
-    return all(r.score in (None, 0.0, 1.0) for records in run.records.values() for r in records)
+    return all(r.score in (None, 0.0, 1.0) for records in run.test_records.values() for r in records)
 
 
 def side_by_side(run: Run) -> list[Line]:
     """All test rows: rows the choice gets wrong first, then rows on which the ways disagree."""
-    crossed = {candidate for candidate, _ in run.records}
+    crossed = {candidate for candidate, _ in run.test_records}
     ways = [s for s in run.verdict.standings if crossed.intersection(s.candidates)]
     plain = binary(run)
     contenders = {s.way for s in ways if s.kind != "baseline" and s.status == "ok"}
@@ -101,7 +101,7 @@ def _voice(way: str, records: Sequence[Record], closed: bool, plain: bool) -> Vo
     else:  # free text has no majority
         seeds = len({r.candidate for r in records})
         shown, mark = records[0], "seed 0" if seeds > 1 else f"1 of {len(records)} answers" if len(records) > 1 else ""
-    score = shown.score or 0.0
+    score = shown.points
     marks = [mark, "" if plain or shown.score is None else words.points(score), shown.why if shown.text.strip() else ""]
     return Voice(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
 

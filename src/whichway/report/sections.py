@@ -156,7 +156,7 @@ def _flip(run: Run, row: Row, spreads: Sequence[Spread]) -> Flip:
     standings = {s.way: s for s in run.verdict.standings}
     for found in spreads:
         answers = run.answers(standings[found.way], row.id)
-        right = sum((r.score or 0.0) >= HALF for r in answers)
+        right = sum(r.points >= HALF for r in answers)
         told.append((found.way, f"{right} of {len(answers)} right"))
     text = shorten(row.text)
     brief = text if len(text) <= BRIEF else f"{text[:BRIEF]} …"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -14,39 +13,39 @@ from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
 from whichway.report import estimates, words
-from whichway.runs.run import Run, paid, read, took
+from whichway.runs.run import Run, as_run
 
 WIDE = 104  # columns from which notes have a place of their own
 SPARE = ("Per row", "To make", "Kind", "Dev", "Per 1000")  # columns that a narrow terminal does without, in this order
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
-def show(folder: Path, console: Console, verdict: Verdict | None = None) -> None:
+def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> None:
     """Print the table of ways and the verdict of a finished run.
 
     Args:
-        folder: the run folder.
+        run: the run, or its folder.
         console: where to; colour is decoration only.
         verdict: another verdict on the run than the one it holds.
 
     Raises:
         UserError: the folder holds no finished run.
     """
-    run = read(folder)
+    run = as_run(run)
     if verdict is not None:
-        run = replace(run, verdict=verdict)
+        run = run.with_verdict(verdict)
     console.print()
     console.print(_table(run, console.width))
     console.print()
     console.print(_panel(run.verdict))
-    usd, seconds = paid(folder)
+    usd, seconds = run.paid
     if run.estimate is not None:
-        console.print(Text(estimates.after(estimates.lines_of(run.estimate, took(run))), style="dim"))
-    report = folder / "report.html"
+        console.print(Text(estimates.after(estimates.lines_of(run.estimate, run.seconds)), style="dim"))
+    report = run.path / "report.html"
     told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
     console.print(Text(told, style="dim"))
     # A path is no prose: no wrapping, so that it can be clicked and copied.
-    place = f"Report: {report}" if report.exists() else f"Run: {folder}"
+    place = f"Report: {report}" if report.exists() else f"Run: {run.path}"
     console.print(Text(place), soft_wrap=True)
 
 

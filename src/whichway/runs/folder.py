@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
-FORGETTING = "forgetting.json"  # in a way's folder: what its finalist forgot
+FORGETTING = "forgetting.json"  # of a way, beside its candidates
 
 
 def write_text(path: Path, text: str) -> None:
@@ -132,8 +132,20 @@ def refuse(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and is no run folder; give another one with --out.")
 
 
-def prepare(folder: Path, plan: Plan, task: Task) -> None:
+def plan_of(folder: Path) -> dict[str, Any]:
+    """The plan that a folder was begun with, as JSON; {} where none was."""
+    path = folder / "plan.json"
+    return read_plan(folder) if path.is_file() else {}
+
+
+def prepare(folder: Path, plan: Plan, task: Task, before: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write plan and rows first; refuse a folder that another plan made.
+
+    Args:
+        folder: of the run.
+        plan: of this start.
+        task: whose dev and test rows are kept.
+        before: way -> option -> what a plan means that does not name the option, because it is older.
 
     Raises:
         PlanMismatch: with the difference, line by line.
@@ -143,7 +155,10 @@ def prepare(folder: Path, plan: Plan, task: Task) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "plan.json").exists():
-            lines = list(differences(_read_json(folder / "plan.json"), written))
+            begun = _read_json(folder / "plan.json")
+            for name, options in begun.get("ways", {}).items():
+                begun["ways"][name] = {**(before or {}).get(name, {}), **options}
+            lines = list(differences(begun, written))
             if lines:
                 raise PlanMismatch(
                     f"{folder} was made by another plan; nothing was changed there.\n" + "\n".join(lines) + "\n"

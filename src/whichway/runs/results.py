@@ -12,7 +12,6 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,20 +22,13 @@ import numpy as np
 
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
-from whichway.findings import Forgetting, Race
-from whichway.nouns import Candidate, Example, Record, Verdict, apart, from_json
-from whichway.runs.folder import (
-    FORGETTING,
-    read_candidates,
-    read_lines,
-    read_plan,
-    read_race,
-    read_records,
-    read_rows,
-    read_status,
-)
+from whichway.nouns import Candidate, Example, Record, Verdict, apart
+from whichway.runs.folder import read_lines
+from whichway.runs.run import Row, Run, as_run
+from whichway.scoring import clusters, label_codes, needs_labels
 from whichway.verdict.breakeven import Terms
-from whichway.verdict.curves import Run as CurveRun
+from whichway.verdict.compare import shipped_place
+from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Arm, Side, decide
 from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.slices import RowFacts
@@ -77,12 +69,12 @@ class Counted:
 
 
 def recount(
-    folder: Path, metric: Metric, columns: Sequence[str] | None = None, checks: Checks | None = None
+    run: Run | Path, metric: Metric, columns: Sequence[str] | None = None, checks: Checks | None = None
 ) -> Counted:
-    """Read a run folder whose ways have all crossed the test split.
+    """What a verdict is decided on, from a run whose ways have all crossed the test split.
 
     Args:
-        folder: of the run.
+        run: the run, or its folder.
         metric: of its plan; scores are taken from the records, the metric only reads labels for macro-F1.
         columns: input columns to slice by; None: those with few values.
         checks: those of the plan, where it has any.
@@ -91,28 +83,20 @@ def recount(
         UserError: the folder holds no run, or a file in it is damaged.
         OptionError: a column that the input does not have.
     """
-    plan = read_plan(folder)
-    rows = read_rows(folder)
-    test = [row for row in rows if row["split"] == "test"]
-    records = read_records(folder)
-    answers = _answers(records)
-    candidates = read_candidates(folder)
-    calls = _test_calls(folder)
-    arms = [
-        arm
-        for way in plan["ways"]
-        if (arm := _arm(folder, way, plan, test, answers, candidates, calls.get(way), metric, checks)) is not None
-    ]
+    run = as_run(run)
+    plan, test = run.plan_data, run.test
+    answers, calls = _answers(run.all_records), run.test_calls
+    arms = [arm for way in plan["ways"] if (arm := _arm(run, way, answers, calls.get(way), metric, checks)) is not None]
     side = Side(
         rows=_row_facts(test, plan, columns),
-        dev_rows=sum(row["split"] == "dev" for row in rows),
-        runs=tuple(curve_runs(folder / "curves.jsonl")),
-        race=_race(folder),
+        dev_rows=sum(row.split == "dev" for row in run.rows),
+        runs=tuple(map(_curve_run, run.curve_lines)),
+        race=run.race,
         models=_models(plan),
-        forgetting=read_forgetting(folder),
+        forgetting=run.forgetting,
         repeats=int(plan.get("repeats") or 1),
-        formats=spread_over_forms(plan["ways"], candidates, records),
-        judged=tuple(read_lines(folder / "judgements.jsonl")),
+        formats=spread_over_forms(plan["ways"], run.candidates, run.all_records),
+        judged=run.judgements,
     )
     return Counted(plan, tuple(arms), side)
 
@@ -135,54 +119,41 @@ def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def _arm(
-    folder: Path,
-    way: str,
-    plan: Mapping[str, Any],
-    test: Sequence[Mapping[str, Any]],
-    answers: Answers,
-    candidates: Mapping[str, tuple[Candidate, dict[str, Any]]],
-    calls: float | None,
-    metric: Metric,
-    checks: Checks | None,
+    run: Run, way: str, answers: Answers, calls: float | None, metric: Metric, checks: Checks | None
 ) -> Arm | None:
     """One way; None when it was not tried yet."""
-    status = read_status(folder, way)
+    status = run.statuses.get(way)
     if status is None:
         return None
-    lines = list(read_lines(folder / "ways" / way / "candidates.jsonl"))
-    finalists = sorted((line for line in lines if line["finalist"]), key=lambda line: int(line["candidate"]["seed"]))
-    known = [line["dev_score"] for line in finalists]
+    plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
+    lines = [entry.facts for entry in entries]
+    finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
+    known = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
-    best = max(range(len(devs)), key=lambda i: devs[i]) if devs else 0
     kept = [] if status["status"] == "failed" else finalists
-    runs = [[answers.get((line["id"], row["id"]), ()) for row in test] for line in kept]
+    runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in kept]
     reason = status["reason"]
-    if any(not records for run in runs for records in run):
-        raise UserError(
-            f"{folder}: {way} has not answered every test row yet. Run the same `whichway run` command again to finish."
-        )
-    shape, macro = (len(runs), len(test)), metric.aggregate == "macro_f1"
-    gold, said = _codes(test, runs, metric) if macro else (None, None)
-    flat = [record for run in runs for records in run for record in records]
+    _refuse_unfinished(run, way, runs)
+    shape = (len(runs), len(test))
+    gold, said = _codes(test, runs, metric) if needs_labels(metric) else (None, None)
+    flat = [record for answered in runs for records in answered for record in records]
     seconds, usd = _fit(status, lines)
-    repeats = min((len(records) for run in runs for records in run), default=1)
-    writes = bool(kept) and all(candidates[line["id"]][0].decoding.mode == "generate" for line in kept)
-    every = np.array([[[r.score or 0.0 for r in records[:repeats]] for records in run] for run in runs], dtype=float)
-    every = every.reshape(*shape, repeats)
+    repeats, every = _points(runs, shape)
+    writes = bool(kept) and all(entry.candidate.decoding.mode == "generate" for entry in kept)
     return Arm(
         way=way,
         model=apart(way)[1],
         kind=status["kind"],
-        random=bool(status.get("random", len({line["candidate"]["seed"] for line in lines}) > 1)),
+        random=bool(status.get("random", len({entry.candidate.seed for entry in entries}) > 1)),
         scores=every.mean(axis=2),
         targets=gold,
         answers=said,
-        groups=tuple(row["group"] or row["id"] for row in test) if any(row["group"] for row in test) else None,
+        groups=clusters(test),
         aggregate=metric.aggregate,
-        candidates=tuple(line["id"] for line in finalists),
+        candidates=tuple(entry.facts["id"] for entry in finalists),
         dev_scores=devs,
-        dev_rows=next((line.get("dev_rows") for line in finalists), None),
-        note=candidates[finalists[best]["id"]][0].note if finalists else "",
+        dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),
+        note=run.known[finalists[shipped_place(known)].facts["id"]].candidate.note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,
         usd_fit=usd,
@@ -192,17 +163,34 @@ def _arm(
         tokens_cached=_mean([r.tokens_cached for r in flat]),
         tokens_out=_mean([r.tokens_out for r in flat]),
         repeats=every if repeats > 1 else None,
-        row_usd=np.array([[_mean([r.usd for r in records]) for records in run] for run in runs]).reshape(shape),
-        row_tokens=np.array([[_tokens(records) for records in run] for run in runs]).reshape(*shape, 3),
-        labels_used=_labels_used(status["kind"], plan, [candidates[line["id"]][0] for line in finalists]),
-        tried=max(Counter(int(line["candidate"]["seed"]) for line in lines).values(), default=0),
+        row_usd=np.array([[_mean([r.usd for r in records]) for records in answered] for answered in runs]).reshape(
+            shape
+        ),
+        row_tokens=np.array([[_tokens(records) for records in answered] for answered in runs]).reshape(*shape, 3),
+        labels_used=_labels_used(status["kind"], plan, [entry.candidate for entry in finalists]),
+        tried=max(Counter(entry.candidate.seed for entry in entries).values(), default=0),
         crossings=None if calls is None or not test else calls / (len(test) * repeats),
         status=status["status"],
         reason=reason,
         texts=_texts(runs) if writes else (),
-        draws=writes and any(candidates[line["id"]][0].decoding.draws for line in kept),
+        draws=writes and any(entry.candidate.decoding.draws for entry in kept),
         checks=_checks(checks, test, runs) if checks else (),
     )
+
+
+def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Record]]]) -> None:
+    if any(not records for answered in runs for records in answered):
+        raise UserError(
+            f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
+            "again to finish."
+        )
+
+
+def _points(runs: Sequence[Sequence[Sequence[Record]]], shape: tuple[int, int]) -> tuple[int, Any]:
+    """How many repeats every row has, and the points of all: shape (seeds, rows, repeats)."""
+    repeats = min((len(records) for answered in runs for records in answered), default=1)
+    every = [[[r.points for r in records[:repeats]] for records in answered] for answered in runs]
+    return repeats, np.array(every, dtype=float).reshape(*shape, repeats)
 
 
 def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str, ...], ...], ...]:
@@ -210,13 +198,13 @@ def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str,
 
 
 def _checks(
-    checks: Checks, test: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[Sequence[Record]]]
+    checks: Checks, test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]]
 ) -> tuple[tuple[str, float], ...]:
     """Share of answers that pass each check."""
     found: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         for row, records in zip(test, run, strict=True):
-            example = Example(row["input"], row["target"])
+            example = Example(row.input, row.target)
             for record in records:
                 for name, passed in checks(example, record.text).items():
                     found[name].append(passed)
@@ -241,34 +229,24 @@ def _tokens(records: Sequence[Record]) -> list[float]:
     return [_mean([getattr(r, name) for r in records]) for name in ("tokens_in", "tokens_cached", "tokens_out")]
 
 
-def _codes(test: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
+def _codes(test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
     """Targets (n,) and first answers (S, n) as integer codes; -1 for an answer that was not read or is no target."""
-    gold = [metric.normal(row["target"]) for row in test]
-    code = {label: i for i, label in enumerate(sorted(set(gold)))}
-    said = [[code.get(metric.normal(r[0].text), -1) if r[0].outcome == "ok" else -1 for r in run] for run in runs]
-    return np.array([code[g] for g in gold]), np.array(said, dtype=int).reshape(len(runs), len(test))
+    codes = label_codes(test, metric)
+    first = [codes.answers([records[0] for records in run]) for run in runs]
+    return codes.targets, np.array(first, dtype=int).reshape(len(runs), len(test))
 
 
-def _test_calls(folder: Path) -> dict[str, float]:
-    """Way -> answers to test rows, from the ledger."""
-    found: Counter[str] = Counter()
-    for line in read_lines(folder / "ledger.jsonl"):
-        if line["what"] == "test":
-            found[line["who"]] += line["calls"]
-    return {who: float(calls) for who, calls in found.items()}
-
-
-def _row_facts(test: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
-    names = sorted({name for row in test for name in row["input"]})
+def _row_facts(test: Sequence[Row], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
+    names = sorted({name for row in test for name in row.input})
     for name in columns or ():
         if name not in names:
             raise OptionError(f"the input has no column '{name}' to slice by.{did_you_mean(name, names)}")
-    cells = {name: tuple(row["input"].get(name, "") for row in test) for name in names}
+    cells = {name: tuple(row.input.get(name, "") for row in test) for name in names}
     few = [name for name in names if 2 <= len(set(cells[name])) <= FEW and max(map(len, cells[name])) <= SHORT]
     return RowFacts(
-        ids=tuple(row["id"] for row in test),
-        targets=tuple(row["target"] for row in test) if plan["labels"] else (),
-        lengths=tuple(len(row["text"]) for row in test),
+        ids=tuple(row.id for row in test),
+        targets=tuple(row.target for row in test) if plan["labels"] else (),
+        lengths=tuple(len(row.text) for row in test),
         columns={name: cells[name] for name in (few if columns is None else columns)},
     )
 
@@ -283,20 +261,5 @@ def _curve_run(line: Mapping[str, Any]) -> CurveRun:
     return CurveRun(line["way"], int(line["seed"]), int(line["n"]), float(line["score"]), rows)
 
 
-def _race(folder: Path) -> Race | None:
-    facts = read_race(folder)
-    if facts is None:
-        return None
-    return Race(
-        int(facts["rounds"]), int(facts["evaluations"]), int(facts["full_evaluations"]), len(facts["dropped"])
-    )  # fmt: skip
-
-
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-def read_forgetting(folder: Path) -> tuple[Forgetting, ...]:
-    """What each way of a run forgot, as written."""
-    paths = sorted(folder.glob(f"ways/*/{FORGETTING}"))
-    return tuple(from_json(Forgetting, json.loads(path.read_text(encoding="utf-8"))) for path in paths)

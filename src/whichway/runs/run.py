@@ -1,15 +1,21 @@
-"""Read a finished run folder: plan, rows, records, candidates, ledger, verdict."""
+"""One class reads a run folder: `Run`. Each file is read when it is first asked for, once, and kept."""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from whichway.errors import UserError
+from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
+from whichway.runs.folder import FORGETTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,20 @@ class Row:
     target: str
     group: str | None = None
     origin: str = ""
+    input: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A candidate as a way's candidates.jsonl holds it, with what is known of it (dev_score, finalist, ...)."""
+
+    candidate: Candidate
+    facts: Mapping[str, Any]
+
+    @property
+    def finalist(self) -> bool:
+        """Whether it crossed, or was to cross, the test split."""
+        return bool(self.facts["finalist"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,79 +55,288 @@ class Spend:
     usd: float
 
 
-@dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run folder in memory."""
+    """A run folder in memory.
 
-    plan: Plan
-    verdict: Verdict
-    test: tuple[Row, ...]
-    records: Mapping[tuple[str, str], tuple[Record, ...]]  # (candidate, example) -> test records by repeat
-    candidates: Mapping[str, Candidate]
-    dev_scores: Mapping[str, float | None]
-    spends: tuple[Spend, ...]
-    estimate: Mapping[str, Any] | None = None  # what was said before the start
-    peaks: Mapping[str, int] = field(default_factory=dict)  # way -> peak memory of its training, bytes
+    Args:
+        path: the run folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # The files, each read in one place
+
+    @cached_property
+    def _plan_bytes(self) -> bytes:
+        return _bytes(self.path / "plan.json")
+
+    @cached_property
+    def plan_data(self) -> dict[str, Any]:
+        """The plan as JSON; a folder of an older version lacks the younger keys.
+
+        Raises:
+            UserError: the folder holds no run, or the file is damaged.
+        """
+        return _parsed(self._plan_bytes, self.path / "plan.json")
+
+    @property
+    def plan_sha256(self) -> str:
+        """Digest of the plan's bytes."""
+        return hashlib.sha256(self._plan_bytes).hexdigest()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Everything that was fixed before the first call."""
+        return from_json(Plan, self.plan_data)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict of a finished run.
+
+        Raises:
+            UserError: the run is not finished.
+        """
+        return from_json(Verdict, _json(self.path / "verdict.json"))
+
+    @cached_property
+    def row_lines(self) -> list[dict[str, Any]]:
+        """Dev and test rows as JSON: id, split, input, text, target, group, origin."""
+        return list(_lines(self.path / "rows.jsonl"))
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """Dev and test rows."""
+        return tuple(from_json(Row, line) for line in self.row_lines)
+
+    @cached_property
+    def all_records(self) -> list[Record]:
+        """Every record, in the order in which they were made."""
+        return [Record(**line) for line in _lines(self.path / "records.jsonl")]  # flat, and many: no `from_json`
+
+    @cached_property
+    def entries(self) -> dict[str, list[Entry]]:
+        """Way -> its candidates with their facts, in the order in which they came."""
+        found: dict[str, list[Entry]] = {}
+        for path in sorted(self.path.glob("ways/*/candidates.jsonl")):
+            found[path.parent.name] = [
+                Entry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
+            ]
+        return found
+
+    @cached_property
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """Way -> how it ended: status, reason, kind, and what it spent; a way that has not ended is not there."""
+        return {path.parent.name: _json(path) for path in sorted(self.path.glob("ways/*/status.json"))}
+
+    @cached_property
+    def forgetting(self) -> tuple[Forgetting, ...]:
+        """What each fine-tuned way forgot of plain text, where it was measured."""
+        paths = sorted(self.path.glob(f"ways/*/{FORGETTING}"))
+        return tuple(from_json(Forgetting, _json(path)) for path in paths)
+
+    @cached_property
+    def ledger(self) -> list[dict[str, Any]]:
+        """The lines of the ledger."""
+        return list(_lines(self.path / "ledger.jsonl"))
+
+    @cached_property
+    def curve_lines(self) -> list[dict[str, Any]]:
+        """The points of learning curves; none where none were asked for."""
+        return list(_lines(self.path / "curves.jsonl"))
+
+    @cached_property
+    def judgements(self) -> tuple[dict[str, Any], ...]:
+        """What a judge said, where there is one."""
+        return tuple(_lines(self.path / "judgements.jsonl"))
+
+    @cached_property
+    def race_facts(self) -> dict[str, Any] | None:
+        """What the race over dev rows saved; None without a race."""
+        return _json_if_there(self.path / "race.json")
+
+    @cached_property
+    def estimate(self) -> dict[str, Any] | None:
+        """What was said before the start; None where nothing was."""
+        return _json_if_there(self.path / "estimate.json")
+
+    # What follows from them
+
+    @property
+    def test(self) -> tuple[Row, ...]:
+        """The test rows."""
+        return tuple(row for row in self.rows if row.split == "test")
+
+    @cached_property
+    def test_records(self) -> dict[tuple[str, str], tuple[Record, ...]]:
+        """(candidate, example) -> test records by repeat. The order in which a resumed run wrote its lines is lost."""
+        unique: dict[tuple[str, str, int], Record] = {}
+        for record in self.all_records:
+            if record.split == "test":
+                unique.setdefault((record.candidate, record.example, record.repeat), record)
+        grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
+        for candidate, example, repeat in sorted(unique):
+            grouped[candidate, example] = (*grouped.get((candidate, example), ()), unique[candidate, example, repeat])
+        return grouped
+
+    @cached_property
+    def known(self) -> dict[str, Entry]:
+        """Candidate id -> candidate and facts. Two ways may end at one candidate, with one id: the first way's."""
+        found: dict[str, Entry] = {}
+        for entries in self.entries.values():
+            for entry in entries:
+                found.setdefault(entry.facts["id"], entry)
+        return found
+
+    @cached_property
+    def candidates(self) -> dict[str, Candidate]:
+        """Candidate id -> candidate."""
+        return {key: entry.candidate for key, entry in self.known.items()}
+
+    @property
+    def dev_scores(self) -> dict[str, float | None]:
+        """Candidate id -> its score on dev; None without dev rows."""
+        return {key: entry.facts.get("dev_score") for key, entry in self.known.items()}
 
     @property
     def choice(self) -> Standing | None:
         """The way the verdict takes."""
         return next((s for s in self.verdict.standings if s.way == self.verdict.choice), None)
 
+    def with_verdict(self, verdict: Verdict) -> Run:
+        """The same run under another verdict than the one its folder holds."""
+        other = copy.copy(self)
+        other.__dict__.pop("spends", None)  # its order is the verdict's
+        other.verdict = verdict
+        return other
+
+    @property
+    def best(self) -> Candidate | None:
+        """The candidate that the verdict ships; None where every way failed."""
+        return self.candidates.get(self.verdict.candidate or "")
+
+    def finalists(self, way: str) -> list[Candidate]:
+        """A way's candidates that crossed the test split, by seed.
+
+        Raises:
+            UserError: the run has no such way.
+        """
+        from whichway.errors import did_you_mean
+
+        if way not in self.plan_data["ways"]:
+            raise UserError(f"there is no way '{way}' in this run.{did_you_mean(way, self.plan_data['ways'])}")
+        chosen = [entry.candidate for entry in self.entries.get(way, ()) if entry.finalist]
+        return sorted(chosen, key=lambda candidate: candidate.seed)
+
     def answers(self, way: Standing, example: str) -> list[Record]:
         """All answers of a way's finalists to one test row, by seed, then repeat."""
-        return [record for candidate in way.candidates for record in self.records.get((candidate, example), ())]
+        return [record for key in way.candidates for record in self.test_records.get((key, example), ())]
+
+    @property
+    def race(self) -> Race | None:
+        """The race over dev rows in numbers."""
+        facts = self.race_facts
+        if facts is None:
+            return None
+        rounds, done, full = (int(facts[name]) for name in ("rounds", "evaluations", "full_evaluations"))
+        return Race(rounds, done, full, len(facts["dropped"]))
+
+    @property
+    def peaks(self) -> dict[str, int]:
+        """Way -> peak memory of its training, bytes, where it is known."""
+        found = {}
+        for way, entries in self.entries.items():
+            peaks = [entry.facts["peak_bytes"] for entry in entries if entry.facts.get("peak_bytes")]
+            if peaks:
+                found[way] = max(peaks)
+        return found
+
+    @cached_property
+    def spends(self) -> tuple[Spend, ...]:
+        """The ledger, summed by who and what at list price, in the order of the verdict.
+
+        What was paid is left out: a warm cache must not change the page. A line that a resumed run wrote again counts
+        once.
+        """
+        totals: dict[tuple[str, str], list[list[float]]] = {}
+        seen: set[tuple[str, str, str]] = set()
+        for line in self.ledger:
+            key = (line["who"], line["what"], line["key"])
+            if key not in seen:
+                seen.add(key)
+                totals.setdefault(key[:2], []).append([line["calls"], line["seconds"], line["usd"]])
+        place = {standing.way: number for number, standing in enumerate(self.verdict.standings)}
+        order = sorted(totals, key=lambda pair: (place.get(pair[0], len(place)), pair))
+        return tuple(_total(*pair, totals[pair]) for pair in order)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Contestant -> list seconds of its answers and trainings, learning curves included."""
+        found: dict[str, float] = {}
+        for spend in self.spends:
+            if spend.what != "forgetting":
+                who = spend.who.removeprefix("curve/")
+                found[who] = found.get(who, 0.0) + spend.seconds
+        return found
+
+    @property
+    def paid(self) -> tuple[float, float]:
+        """Dollars and seconds that were really spent, cache hits left out."""
+        return sum(line["paid_usd"] for line in self.ledger), sum(line["paid_seconds"] for line in self.ledger)
+
+    @property
+    def test_calls(self) -> dict[str, float]:
+        """Way -> answers to test rows, from the ledger."""
+        found: Counter[str] = Counter()
+        for line in self.ledger:
+            if line["what"] == "test":
+                found[line["who"]] += line["calls"]
+        return {who: float(calls) for who, calls in found.items()}
+
+
+def as_run(run: Run | Path) -> Run:
+    """A run, or the one that lies in a folder."""
+    return run if isinstance(run, Run) else Run(run)
 
 
 def read(folder: Path) -> Run:
-    """Read a finished run folder.
+    """A finished run.
 
     Raises:
         UserError: the folder holds no finished run, or a file in it is damaged.
     """
-    plan, verdict = from_json(Plan, _json(folder / "plan.json")), from_json(Verdict, _json(folder / "verdict.json"))
-    rows = [from_json(Row, line) for line in _lines(folder / "rows.jsonl")]
-    found = _candidates(folder)
-    return Run(
-        plan=plan,
-        verdict=verdict,
-        test=tuple(row for row in rows if row.split == "test"),
-        records=_records(folder),
-        candidates={key: candidate for key, (candidate, _) in found.items()},
-        dev_scores={key: dev_score for key, (_, dev_score) in found.items()},
-        spends=_spends(folder, [s.way for s in verdict.standings]),
-        estimate=_json(folder / "estimate.json") if (folder / "estimate.json").exists() else None,
-        peaks=_peaks(folder),
-    )
+    run = Run(folder)
+    _ = run.plan, run.verdict
+    return run
 
 
-def took(run: Run) -> dict[str, float]:
-    """Contestant -> list seconds of its answers and trainings, learning curves included."""
-    found: dict[str, float] = {}
-    for spend in run.spends:
-        if spend.what != "forgetting":
-            who = spend.who.removeprefix("curve/")
-            found[who] = found.get(who, 0.0) + spend.seconds
-    return found
+def _total(who: str, what: str, lines: Sequence[Sequence[float]]) -> Spend:
+    # Sorted before adding: floating-point sums depend on order.
+    calls, seconds, usd = (sum(sorted(column)) for column in zip(*lines, strict=True))
+    return Spend(who, what, int(calls), seconds, usd)
 
 
-def _peaks(folder: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
-        peaks = [line["peak_bytes"] for line in _lines(path) if line.get("peak_bytes")]
-        if peaks:
-            found[path.parent.name] = max(peaks)
-    return found
-
-
-def _json(path: Path) -> dict[str, Any]:
+def _bytes(path: Path) -> bytes:
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} is missing: {path.parent} is no finished run. Run `whichway run` first.") from None
+
+
+def _parsed(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(data.decode("utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}). Run the same `whichway run` command again.") from error
     return value
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return _parsed(_bytes(path), path)
+
+
+def _json_if_there(path: Path) -> dict[str, Any] | None:
+    return _json(path) if path.exists() else None
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -122,53 +351,3 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError as error:
                 hint = "Run the same `whichway run` command in a new folder."
                 raise UserError(f"{path}:{number} is damaged ({error}). {hint}") from error
-
-
-def _records(folder: Path) -> dict[tuple[str, str], tuple[Record, ...]]:
-    # A dictionary by key and a sort: the page must not depend on the order in which a resumed run wrote its lines.
-    unique: dict[tuple[str, str, int], Record] = {}
-    for line in _lines(folder / "records.jsonl"):
-        if line["split"] == "test":
-            record = Record(**line)  # flat, and many: no `from_json`
-            unique.setdefault((record.candidate, record.example, record.repeat), record)
-    grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
-    for candidate, example, repeat in sorted(unique):
-        grouped[candidate, example] = (*grouped.get((candidate, example), ()), unique[candidate, example, repeat])
-    return grouped
-
-
-def _candidates(folder: Path) -> dict[str, tuple[Candidate, float | None]]:
-    found: dict[str, tuple[Candidate, float | None]] = {}
-    for path in sorted(folder.glob("ways/*/candidates.jsonl")):
-        for line in _lines(path):
-            found.setdefault(line["id"], (from_json(Candidate, line["candidate"]), line.get("dev_score")))
-    return found
-
-
-def _spends(folder: Path, ways: list[str]) -> tuple[Spend, ...]:
-    """The ledger, summed by who and what at list price.
-
-    What was paid is left out: a warm cache must not change the page. A line that a resumed run wrote again counts once.
-    """
-    totals: dict[tuple[str, str], list[list[float]]] = {}
-    seen: set[tuple[str, str, str]] = set()
-    for line in _lines(folder / "ledger.jsonl"):
-        key = (line["who"], line["what"], line["key"])
-        if key not in seen:
-            seen.add(key)
-            totals.setdefault(key[:2], []).append([line["calls"], line["seconds"], line["usd"]])
-    place = {way: number for number, way in enumerate(ways)}
-    order = sorted(totals, key=lambda pair: (place.get(pair[0], len(ways)), pair))
-    return tuple(_total(*pair, totals[pair]) for pair in order)
-
-
-def _total(who: str, what: str, lines: list[list[float]]) -> Spend:
-    # Sorted before adding: floating-point sums depend on order.
-    calls, seconds, usd = (sum(sorted(column)) for column in zip(*lines, strict=True))
-    return Spend(who, what, int(calls), seconds, usd)
-
-
-def paid(folder: Path) -> tuple[float, float]:
-    """Dollars and seconds that were really spent, cache hits left out."""
-    lines = list(_lines(folder / "ledger.jsonl"))
-    return sum(line["paid_usd"] for line in lines), sum(line["paid_seconds"] for line in lines)

@@ -16,6 +16,7 @@ from whichway.errors import DiskError, UserError
 from whichway.nouns import Candidate, to_json
 from whichway.prompts.nearest import embedder_of
 from whichway.prompts.template import placeholder
+from whichway.runs.run import Run
 from whichway.ship.card import card
 from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
@@ -42,7 +43,7 @@ class Shipped:
 
 
 def ship(
-    run: Path,
+    run: Run | Path,
     out: Path,
     candidate: str | None = None,
     way: str | None = None,
@@ -51,7 +52,7 @@ def ship(
     """Write a candidate of a finished run, by default the winner, as a folder.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
         candidate: a candidate's id instead of the winner.
         way: a way's best candidate instead of the winner.

@@ -16,7 +16,7 @@ from typing import Any
 from whichway.errors import DiskError, UserError
 from whichway.nouns import MetricSpec
 from whichway.prompts.template import messages, placeholder
-from whichway.runs.folder import read_rows
+from whichway.runs.run import Run, as_run
 from whichway.ship.prompts import request_body
 from whichway.ship.source import Source, pick
 
@@ -42,17 +42,20 @@ def get_assert(output, context):
 """
 
 
-def export(run: Path, out: Path, candidate: str | None = None, way: str | None = None) -> tuple[Source, list[str]]:
+def export(
+    run: Run | Path, out: Path, candidate: str | None = None, way: str | None = None
+) -> tuple[Source, list[str]]:
     """Write `promptfooconfig.yaml`, the prompt and, where it is needed, the judge into a folder.
 
     Raises:
         UserError: no finished run, a winner that answers to no prompt, or files of others in the folder.
         DiskError: the folder cannot be written.
     """
+    run = as_run(run)
     source = pick(run, candidate, way)
     if not source.asks:
         raise UserError(f"{source.candidate.way} answers to no prompt. Choose another candidate with --way.")
-    files = contents(source, read_rows(run))
+    files = contents(source, run.row_lines)
     foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
     if foreign:
         raise UserError(f"{out} holds '{foreign[0]}' of somebody else; nothing was written. Give another folder.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whichway.errors import UserError
 from whichway.nouns import Candidate, Weights
-from whichway.runs.folder import read_candidates, read_verdict
+from whichway.runs.run import Run, as_run
 from whichway.ship.source import Source, pick
 
 BASE = "base"
@@ -26,13 +26,14 @@ class Offer:
     fields: tuple[str, ...] = ()  # names of a row's input fields
 
 
-def of_run(run: Path) -> dict[str, Offer]:
+def of_run(run: Run | Path) -> dict[str, Offer]:
     """Model id -> offer: `winner`, each way's name (its finalist that is best on dev), each finalist's id, `base`.
 
     Raises:
         UserError: no finished run, or nothing in it can be served.
     """
-    verdict, found = read_verdict(run), read_candidates(run)
+    run = as_run(run)
+    verdict, found = run.verdict, run.candidates
     offers: dict[str, Offer] = {}
     if verdict.candidate in found:
         offers[WINNER] = _offer(pick(run))
@@ -41,11 +42,11 @@ def of_run(run: Path) -> dict[str, Offer]:
         if finalists:
             offers[standing.way] = _offer(pick(run, way=standing.way))
         offers |= {key: _offer(pick(run, candidate=key)) for key in finalists}
-    trial = _base(candidate for candidate, _ in found.values())
+    trial = _base(found.values())
     if trial is not None:
         offers[BASE] = Offer(trial)
     if not offers:
-        raise UserError(f"{run}: no way gave a candidate, so there is nothing to serve.")
+        raise UserError(f"{run.path}: no way gave a candidate, so there is nothing to serve.")
     return offers
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
-from whichway.runs.folder import adapter_folder, read_candidates, read_plan, read_rows, read_verdict
+from whichway.runs.folder import adapter_folder
+from whichway.runs.run import Entry, Run, as_run
+from whichway.verdict.compare import shipped_place
 
 # What transformers and peft can load.
 TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo", "head")
-Found = Mapping[str, tuple[Candidate, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,81 +68,79 @@ class Source:
         return tuple(self.plan["labels"])
 
 
-def pick(run: Path, candidate: str | None = None, way: str | None = None) -> Source:
+def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) -> Source:
     """A candidate of a finished run: by id (or the start of it), by way, or the verdict's choice.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         candidate: a candidate's id.
         way: a way's name; its finalist that is best on dev.
 
     Raises:
         UserError: no finished run, no such candidate, or its trained part was not kept.
     """
-    if not run.is_dir():
-        raise UserError(f"{run}: there is no such run folder. Run `whichway run` first, or look into runs/.")
-    plan, verdict, found = read_plan(run), read_verdict(run), read_candidates(run)
+    run = as_run(run)
+    if not run.path.is_dir():
+        raise UserError(f"{run.path}: there is no such run folder. Run `whichway run` first, or look into runs/.")
     if candidate is not None:
-        chosen = _by_id(candidate, found)
+        chosen = run.known[_by_id(candidate, run.known)]
     elif way is not None:
-        chosen = _by_way(way, verdict, found)
+        chosen = _of_way(run, way, _by_way(way, run))
     else:
-        chosen, way = _winner(run, verdict, found), verdict.choice
-    picked, facts = (read_candidates(run, way) if way else found)[chosen]  # two ways may end at one candidate
-    rows = read_rows(run)
+        chosen = _of_way(run, run.verdict.choice or "", _winner(run))
     return Source(
-        run=run,
-        candidate=picked,
-        facts=facts,
-        plan=plan,
-        plan_sha256=hashlib.sha256((run / "plan.json").read_bytes()).hexdigest(),
-        verdict=verdict,
-        fields=tuple(rows[0]["input"]) if rows else ("text",),
-        adapter=_adapter(run, picked, found),
+        run=run.path,
+        candidate=chosen.candidate,
+        facts=chosen.facts,
+        plan=run.plan_data,
+        plan_sha256=run.plan_sha256,
+        verdict=run.verdict,
+        fields=tuple(run.row_lines[0]["input"]) if run.row_lines else ("text",),
+        adapter=_adapter(run, chosen.candidate),
     )
 
 
-def _by_id(word: str, found: Found) -> str:
-    fits = [key for key in found if key.startswith(word)]
+def _of_way(run: Run, way: str, key: str) -> Entry:
+    """A candidate as this way has it: two ways may end at one candidate."""
+    return next((entry for entry in run.entries.get(way, ()) if entry.facts["id"] == key), run.known[key])
+
+
+def _by_id(word: str, known: Iterable[str]) -> str:
+    fits = [key for key in known if key.startswith(word)]
     if len(fits) == 1:
         return fits[0]
     if fits:
         raise OptionError(f"candidate '{word}' is the start of {len(fits)} ids: {', '.join(fits)}. Write more of it.")
-    raise OptionError(f"there is no candidate '{word}' in this run.{did_you_mean(word, found)}")
+    raise OptionError(f"there is no candidate '{word}' in this run.{did_you_mean(word, known)}")
 
 
-def _by_way(way: str, verdict: Verdict, found: Found) -> str:
-    standings = {s.way: s for s in verdict.standings}
+def _by_way(way: str, run: Run) -> str:
+    standings = {s.way: s for s in run.verdict.standings}
     if way not in standings:
         raise OptionError(f"there is no way '{way}' in this run.{did_you_mean(way, standings)}")
-    finalists = [key for key in standings[way].candidates if key in found]
+    finalists = [key for key in standings[way].candidates if key in run.known]
     if not finalists:
         raise UserError(f"way '{way}' gave no candidate: {standings[way].reason or standings[way].status}.")
-    return max(finalists, key=lambda key: _dev(found[key][1]))
+    return finalists[shipped_place([run.known[key].facts.get("dev_score") for key in finalists])]
 
 
-def _dev(facts: Mapping[str, Any]) -> float:
-    score = facts.get("dev_score")
-    return float("-inf") if score is None else float(score)
-
-
-def _winner(run: Path, verdict: Verdict, found: Found) -> str:
-    if verdict.candidate is None or verdict.candidate not in found:
+def _winner(run: Run) -> str:
+    if run.verdict.candidate is None or run.verdict.candidate not in run.known:
         raise UserError(
-            f"{run}: the verdict names no winner ({verdict.headline}). Choose one with --candidate or --way."
+            f"{run.path}: the verdict names no winner ({run.verdict.headline}). Choose one with --candidate or --way."
         )
-    return verdict.candidate
+    return run.verdict.candidate
 
 
-def _adapter(run: Path, candidate: Candidate, found: Found) -> Path | None:
+def _adapter(run: Run, candidate: Candidate) -> Path | None:
     digest = candidate.weights.adapter
     if digest is None:
         return None
-    places = [adapter_folder(run, candidate.way, digest), *sorted(run.glob(f"ways/*/adapters/{digest}"))]
+    places = [adapter_folder(run.path, candidate.way, digest), *sorted(run.path.glob(f"ways/*/adapters/{digest}"))]
     for place in places:
         if place.is_dir():
             return place
-    kept = ", ".join(key for key, (_, facts) in found.items() if facts.get("finalist"))
+    kept = ", ".join(key for key, entry in run.known.items() if entry.facts.get("finalist"))
     raise UserError(
         f"{places[0]} is missing: a run keeps the trained parts of its finalists only. Choose one of them: {kept}."
     )

@@ -51,13 +51,18 @@ def load(spec: Spec) -> Task:
     return examine(spec).task
 
 
-def examine(spec: Spec) -> Examined:
-    """The task that a spec describes, with the findings of all checks. Raises as `load` does."""
+def examine(spec: Spec, rows: Table | None = None) -> Examined:
+    """The task that a spec describes, with the findings of all checks. Raises as `load` does.
+
+    Args:
+        spec: what is said about the task.
+        rows: in memory, in place of the spec's data.
+    """
     if spec.inputs is not None and (spec.data is not None or spec.target is not None):
         raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
     if open_ended.is_open(spec):
-        return _examine_open(spec)
-    table = _table(spec)
+        return _examine_open(spec, rows)
+    table = rows or _table(spec)
     where = str(table.path)
     parts = _columns(spec, table)
     samples = _samples(table, parts)
@@ -80,7 +85,7 @@ def examine(spec: Spec) -> Examined:
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
 
 
-def _examine_open(spec: Spec) -> Examined:
+def _examine_open(spec: Spec, rows: Table | None) -> Examined:
     """A task without wanted answers."""
     metric = spec.metric if spec.metric else MetricSpec("checks", spec.checks) if spec.checks else None
     if metric is not None and metric.name not in ("checks", "python_function"):
@@ -88,7 +93,7 @@ def _examine_open(spec: Spec) -> Examined:
             f"metric {metric.name} compares with wanted answers, and no target is named. Say target: COLUMN, or leave "
             "the metric out: answers are judged by the checks."
         )
-    table = _table(spec) if spec.inputs is None else None
+    table = (rows or _table(spec)) if spec.inputs is None else None
     task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
     task = replace(task, **_said(spec))
     return Examined(task, check.findings(task, notes=notes, warnings=warnings))
@@ -385,10 +390,9 @@ def _said(spec: Spec) -> dict[str, Any]:
         "margin": spec.margin,
         "budget": spec.budget.budget() if spec.budget else None,
         "ways": spec.ways,
-        "curve": spec.curve,
         "models": spec.models if len(spec.models) > 1 else (),
         "prompts": tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
-        "repeats": spec.repeats,
+        "options": spec.options,
     }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
+from whichway.options import checked, declared
 from whichway.prompts import files
 from whichway.tasks import metrics, promptfoo
 from whichway.tasks.read import SPLIT_WORDS, decode
@@ -53,7 +54,16 @@ class Judge(BaseModel):
         return JudgeSpec(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class Spec(BaseModel):
+def _run_keys() -> Any:
+    """A model with a key for each declared option of a run; None: not said."""
+    keys = {
+        name: (checked(name) | None, Field(None, description=declaration.help))
+        for name, declaration in declared().items()
+    }
+    return create_model("RunKeys", **keys)  # type: ignore[call-overload]
+
+
+class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOptions` are fields as well
     """All that a task file may say. Paths are as they can be opened from here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -74,14 +84,17 @@ class Spec(BaseModel):
     margin: float = Field(0.01, ge=0, le=0.5, description="a difference below it does not matter")
     budget: Purse | None = Field(None, description="limit for each way")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
-    curve: tuple[int, ...] = Field((), description="numbers of training rows for learning curves")
     prompt: tuple[Prompt | Path, ...] = Field((), description="slots of the prompt, or a prompt file or files")
     inputs: tuple[str | dict[str, str], ...] | None = Field(
         None, min_length=1, description="the inputs themselves, in place of data: texts, or fields by name"
     )
     checks: dict[str, Any] | None = Field(None, description="what every answer must fulfil; needs no target")
     judge: Judge | None = Field(None, description="a model that judges written answers by a rubric")
-    repeats: int | None = Field(None, ge=1, description="answers to each test row, where they are drawn")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the run that are said."""
+        return {name: value for name in declared() if (value := getattr(self, name)) is not None}
 
     @field_validator("input", mode="before")
     @classmethod
@@ -171,13 +184,14 @@ def from_flags(task: Path | None = None, **flags: Any) -> Spec:
         DataError: the task file is at fault.
     """
     try:
-        said = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
+        said: Spec = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
     except ValidationError as error:
         raise OptionError(f"--{_explain(error)[1]}") from None
     said = _rebase(said, Path())
     if task is None:
         return said
-    return read_spec(task).model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+    spec: Spec = read_spec(task).model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+    return spec
 
 
 def _metric_spec(value: Any) -> MetricSpec:
@@ -229,6 +243,7 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
         update["data"] = folder / spec.data.expanduser()
     if spec.prompt:
         update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
+    update |= {name: folder / value.expanduser() for name, value in spec.options.items() if isinstance(value, Path)}
     if isinstance(spec.split, dict):
         update["split"] = {k: folder / v if isinstance(v, Path) else v for k, v in spec.split.items()}
     if spec.model not in ("", "embedded") and (folder / spec.model).exists():
@@ -242,7 +257,8 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
         update["checks"] = {**spec.checks, "function": str((folder / str(spec.checks["function"])).absolute())}
     if spec.judge and spec.judge.model != "embedded" and (folder / spec.judge.model).exists():
         update["judge"] = spec.judge.model_copy(update={"model": str(folder / spec.judge.model)})
-    return spec.model_copy(update={key: value for key, value in update.items() if key in spec.model_fields_set})
+    moved: Spec = spec.model_copy(update={key: value for key, value in update.items() if key in spec.model_fields_set})
+    return moved
 
 
 def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:

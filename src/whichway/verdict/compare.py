@@ -34,6 +34,16 @@ from whichway.verdict.stats import FloatArray, IntArray, Interval
 RESAMPLES = 2000
 
 
+def shipped_place(dev_scores: Sequence[float | None]) -> int:
+    """Which of a way's finalists ships: the best on dev, the first of equals; one without a dev score comes last.
+
+    Args:
+        dev_scores: of the finalists, by seed; at least one.
+    """
+    values = [float("-inf") if score is None else score for score in dev_scores]
+    return values.index(max(values))
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Arm:
     """One way in the comparison: its finalists' scores on the test rows, one per seed, and what they cost."""
@@ -90,8 +100,7 @@ class Arm:
         """The finalist that ships: best on dev, ties the lowest seed."""
         if not self.candidates:
             return None
-        best = int(np.argmax(self.dev_scores)) if len(self.dev_scores) == len(self.candidates) else 0
-        return self.candidates[best]
+        return self.candidates[shipped_place(self.dev_scores) if len(self.dev_scores) == len(self.candidates) else 0]
 
     def total(self, volume: float) -> float:
         """Cost of fitting and of 30 days at `volume` requests a day, usd."""

@@ -37,7 +37,7 @@ REACH = 2.0  # times the largest size: no word beyond
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CurveRun:
     """One training (or search) of a way on n rows with a seed, and its score; with the rows' own scores where known."""
 
     way: str
@@ -74,7 +74,7 @@ class Curves:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[CurveRun],
         aggregate: Aggregate = "mean",
         confidence: float = 0.95,
         resamples: int = RESAMPLES,
@@ -183,7 +183,7 @@ class Curves:
         return value, float(low), float(high + max(0.0, more))
 
 
-def families(runs: Sequence[Run]) -> dict[str, Family]:
+def families(runs: Sequence[CurveRun]) -> dict[str, Family]:
     """Runs by way as arrays; row scores are kept where every run has the same rows."""
     first = runs[0].rows if runs else ()
     ids = tuple(key for key, _ in first)

@@ -63,7 +63,7 @@ class Side:
     rows: RowFacts = field(default_factory=RowFacts)
     dev_rows: int = 0
     terms: Terms | None = None  # None: the volume, 30 days, nothing for a wrong answer
-    runs: tuple[curves.Run, ...] = ()  # learning-curve points
+    runs: tuple[curves.CurveRun, ...] = ()  # learning-curve points
     race: Race | None = None
     models: tuple[str, ...] = ()  # short names of several models, in the order in which they were named
     forgetting: tuple[Forgetting, ...] = ()

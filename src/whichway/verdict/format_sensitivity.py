@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,13 +14,13 @@ from whichway.verdict.formats import FEWEST, formats
 
 
 def spread_over_forms(
-    ways: Iterable[str], candidates: Mapping[str, tuple[Candidate, dict[str, Any]]], records: Sequence[Record]
+    ways: Iterable[str], candidates: Mapping[str, Candidate], records: Sequence[Record]
 ) -> tuple[Formats, ...]:
     """The spread of each way that asked the same words in three forms and more.
 
     Args:
         ways: of the plan, in its order.
-        candidates: id -> candidate and its facts.
+        candidates: id -> candidate.
         records: of all candidates; those on dev count.
     """
     wanted = {key: group for key, group in _families(candidates).items() if len(group) >= FEWEST}
@@ -29,7 +28,7 @@ def spread_over_forms(
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for record in records:
         if record.candidate in ids and record.split == "dev" and not record.repeat:
-            scores[record.candidate][record.example] = record.score or 0.0
+            scores[record.candidate][record.example] = record.points
     found = []
     for way in ways:
         spreads = [_spread(way, group, candidates, scores) for (who, _), group in wanted.items() if who == way]
@@ -39,10 +38,10 @@ def spread_over_forms(
     return tuple(found)
 
 
-def _families(candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]) -> dict[tuple[str, str], list[str]]:
+def _families(candidates: Mapping[str, Candidate]) -> dict[tuple[str, str], list[str]]:
     """(way, content without its form) -> candidates. Calibrated ones and others are never one family."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for key, (candidate, _) in candidates.items():
+    for key, candidate in candidates.items():
         words = replace(candidate.prompt, form=Form(), layout="system").content
         read = {**to_json(candidate.decoding), "bias": bool(candidate.decoding.bias)}
         found[candidate.way, digest([words, candidate.weights.key, read, candidate.seed])].append(key)
@@ -52,19 +51,17 @@ def _families(candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]) -> dic
 def _spread(
     way: str,
     group: Sequence[str],
-    candidates: Mapping[str, tuple[Candidate, dict[str, Any]]],
+    candidates: Mapping[str, Candidate],
     scores: Mapping[str, Mapping[str, float]],
 ) -> Formats | None:
     rows = sorted(set.intersection(*(set(scores[key]) for key in group)))
     table = np.array([[scores[key][row] for row in rows] for key in group], dtype=np.float64)
-    return formats(way, [_name(candidates[key][0], group, candidates) for key in group], table)
+    return formats(way, [_name(candidates[key], group, candidates) for key in group], table)
 
 
-def _name(
-    candidate: Candidate, group: Sequence[str], candidates: Mapping[str, tuple[Candidate, dict[str, Any]]]
-) -> str:
+def _name(candidate: Candidate, group: Sequence[str], candidates: Mapping[str, Candidate]) -> str:
     """What tells a form from the others of its family."""
-    all_forms = [candidates[key][0].prompt for key in group]
+    all_forms = [candidates[key].prompt for key in group]
     form, parts = candidate.prompt.form, []
     for value, others in (
         (form.name or "no framework", {p.form.name for p in all_forms}),

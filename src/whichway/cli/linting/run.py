@@ -1,4 +1,4 @@
-"""From files to findings: read, gather what is known, lint, measure, leave out what is accepted, print."""
+"""Lint from the command line: read files, leave out what is accepted, print; exit code 1 when errors are left."""
 
 from __future__ import annotations
 
@@ -6,41 +6,19 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from whichway.app.lint_effect import Effect, Scale, effects
+from whichway.app.lint_prompts import Known, Report, report_of, world
 from whichway.app.prompt_files import read_drafts
 from whichway.cli.linting import show
 from whichway.errors import DiskError
-from whichway.lint import Data, Draft, Finding, Formats, Provider, Scene, rules
+from whichway.lint import Draft, Finding, rules
 from whichway.lint import lint as find
-from whichway.lint.providers import declared, local, said
 from whichway.lint.sarif import sarif
 from whichway.lint.suppress import baseline, check_ids, fresh, read_baseline, suppressions
-from whichway.nouns import Prompt, to_json
-from whichway.prompts.plain import first_prompt
-
-if TYPE_CHECKING:
-    from whichway.contest import House
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the user says beside the file."""
-
-    task: Path | None = None
-    model: str | None = None
-    provider: str | None = None
-    context: int | None = None
-    reasoning: bool = False
-    usd_per_million: float | None = None
-    seed: Path | None = None
-    measure: bool = False
-    calibrate: bool = True
-    cache: Path = Path("runs/.cache")
+from whichway.nouns import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +30,6 @@ class Output:
     write_baseline: Path | None = None
     sarif: Path | None = None
     json: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that does not change from prompt to prompt."""
-
-    data: Data | None = None
-    provider: Provider | None = None
-    seed: Prompt | None = None
-    scale: Scale | None = None
-
-    def scene(self, draft: Draft) -> Scene:
-        """What rules see of a prompt: with a task, its slots as a run would fill them."""
-        if self.data and draft.form == "slots":
-            filled = first_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
-            draft = replace(draft, prompt=filled)
-        formats: Formats | None = self.scale.formats(draft.prompt) if self.scale else None
-        return Scene(draft, self.data, self.provider, self.seed, formats)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The findings of one prompt."""
-
-    draft: Draft
-    found: list[Finding]
-    effects: dict[str, Effect] = field(default_factory=dict)
 
 
 def check(files: Sequence[Path], known: Known, output: Output) -> int:
@@ -93,50 +44,10 @@ def check(files: Sequence[Path], known: Known, output: Output) -> int:
     with world(known) as seen:
         raw = [(draft, find(seen.scene(draft), left_out)) for draft in drafts]
         kept, dropped = _kept(raw, output)
-        reports = [
-            Report(draft, found, effects(seen.scale, draft.prompt, found) if seen.scale else {})
-            for draft, found in kept
-        ]
+        reports = [report_of(seen, draft, found) for draft, found in kept]
     _write(reports, output)
     _print(reports, dropped, output)
     return int(any(f.severity == "error" for report in reports for f in report.found))
-
-
-@contextmanager
-def world(known: Known) -> Iterator[World]:
-    """The task, the model and the bench, as far as they are asked for; closed at the end."""
-    seed = read_drafts(known.seed)[0].prompt if known.seed else None
-    if known.task is None:
-        yield World(None, _provider(known, None), seed)
-        return
-    from whichway.app.scratch import house_of, with_dev
-    from whichway.contest.scratch_bench import open_booth
-    from whichway.tasks.contamination import Held
-
-    task, house, settings = house_of(known.task, known.model, known.cache)
-    data = Data(task.practice(), house.metric, Held(task))
-    model = _provider(known, house)
-    if not known.measure:
-        yield World(data, model, seed)
-        return
-    with open_booth(with_dev(task), house, settings, "lint") as bench:
-        yield World(data, model, seed, Scale(bench, house.metric, data.practice, known.calibrate))
-
-
-def _provider(known: Known, house: House | None) -> Provider | None:
-    """The model that will read the prompt; None when nothing is said of it."""
-    words = (known.context, known.reasoning, known.usd_per_million)
-    if known.provider:
-        return declared(known.provider, *words)
-    if house is not None:
-        return said(local(house.backends[house.base.backend], house.base), *words)
-    if known.model:
-        from whichway.app.configure import backends, base_of
-
-        doors = backends()
-        weights = base_of(known.model, doors)
-        return said(local(doors[weights.backend], weights), *words)
-    return said(Provider(), *words) if any(words) else None
 
 
 def _kept(raw: Sequence[tuple[Draft, list[Finding]]], output: Output) -> tuple[list[tuple[Draft, list[Finding]]], int]:

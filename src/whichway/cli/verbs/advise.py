@@ -41,6 +41,9 @@ def advise(
     from dataclasses import replace
 
     from whichway.app import advice_inputs
+    from whichway.cli.questions import ask
+    from whichway.cli.task_flags import spec_of
+    from whichway.errors import OptionError
     from whichway.nouns import to_json
     from whichway.report import advice as told
     from whichway.verdict.advice import advise as opinion
@@ -50,7 +53,10 @@ def advise(
         found = check([advice_inputs.of_run(run) for run in calibrate])
         print(as_json.dumps(to_json(found), allow_nan=False) if json else "\n".join(told.calibration(found)))
         return
-    about, examined = advice_inputs.of_task(task)
+    spec = None if task.task is None and task.data is None else spec_of(task)
+    if probe and spec is None:
+        raise OptionError("--probe wants a task: give a task file, or --data.")
+    about, examined = advice_inputs.of_task(spec)
     given = {
         "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
         "maintainer": maintainer, "changes": changes, "volume": task.volume,
@@ -58,9 +64,9 @@ def advise(
     said = {name: value for name, value in given.items() if value is not None}
     about = replace(about, **said)  # type: ignore[arg-type]
     if sys.stdin.isatty() and not json:
-        about = advice_inputs.ask(about)
+        about = ask(about)
     advice = opinion(about)
-    estimate = advice_inputs.probed(task) if probe else advice_inputs.estimate(about, examined, like)
+    estimate = advice_inputs.probed(spec) if probe and spec else advice_inputs.estimate(about, examined, like)
     if json:
         print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
     else:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
-
-from whichway.errors import OptionError
-
-if TYPE_CHECKING:
-    from whichway.verdict import Arm
-    from whichway.verdict.breakeven import Terms
 
 
 def breakeven(
@@ -36,14 +29,15 @@ def breakeven(
     import json as as_json
     from dataclasses import replace
 
-    from whichway.app.load_results import counted
+    from whichway.app.breakeven import pair, priced
     from whichway.app.prices import load
+    from whichway.app.results import results_of
     from whichway.cli.units import MONTH, amounts, by_way, per_day
     from whichway.nouns import to_json
     from whichway.report.money import lines
     from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
 
-    found = counted(run)
+    found = results_of(run)
     book = load(prices) if price or prices else None
     hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
     factor = 1.0 if hourly is None else hourly / (found.plan["price_per_hour"] or 1.0)
@@ -67,38 +61,3 @@ def breakeven(
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
     else:
         print("\n".join(lines(result, terms)))
-
-
-def priced(arm: Arm, factor: float) -> Arm:
-    """The way on a machine that costs `factor` times as much an hour."""
-    from dataclasses import replace
-
-    usd = None if arm.row_usd is None else arm.row_usd * factor
-    return replace(arm, row_usd=usd, usd_fit=arm.usd_fit * factor, usd_per_1000=arm.usd_per_1000 * factor)
-
-
-def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None) -> tuple[Arm, Arm]:
-    """The two ways asked about.
-
-    Raises:
-        OptionError: a way that the run does not have, or none to compare.
-    """
-    from whichway.errors import did_you_mean
-    from whichway.verdict.compare import Table
-    from whichway.verdict.explain.inputs import champions
-    from whichway.verdict.rule import order
-
-    by_name = {arm.way: arm for arm in arms}
-    if ways is not None:
-        names = [name.strip() for name in ways.split(",")]
-        if len(names) != 2 or names[0] == names[1]:
-            raise OptionError(f"--ways {ways}: name two ways with a comma.")
-        for name in names:
-            if name not in by_name:
-                raise OptionError(f"the run has no result of '{name}'.{did_you_mean(name, by_name)}")
-        return by_name[names[0]], by_name[names[1]]
-    ordered = sorted(arms, key=lambda arm: order(arm, terms.volume))
-    best = champions(Table(ordered, confidence)) if ordered else None
-    if best is None:
-        raise OptionError(f"there is no prompt and fine-tune to compare; name two with --ways: {', '.join(by_name)}.")
-    return ordered[best[0]], ordered[best[1]]

@@ -32,17 +32,19 @@ def check(
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
 
-    from whichway.app import data_report
+    from whichway.app.data_report import data_report
+    from whichway.app.load_task import load_task
     from whichway.app.regression import gate
-    from whichway.app.task_from_flags import asked
+    from whichway.cli.data_report import show as print_report
+    from whichway.cli.task_flags import spec_of
 
     if baseline is not None:
-        result = gate(task, baseline)
+        result = gate(spec_of(task), baseline)
         print(result.line)
         return result.code
-    found = asked(task)
+    found = load_task(spec_of(task))
     print("\n".join(lines(found.findings)), flush=True)
-    data_report.show(found.task, show, probe, Console(highlight=False))
+    print_report(data_report(found.task, show, probe), Console(highlight=False))
     return 0
 
 

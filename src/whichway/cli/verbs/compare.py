@@ -20,7 +20,7 @@ def compare(
     """Compare what two runs chose (or two ways), paired where their test rows coincide; says how many do."""
     import json as as_json
 
-    from whichway.app.load_results import counted
+    from whichway.app.results import results_of
     from whichway.contest.compare_runs import versus
     from whichway.nouns import to_json
     from whichway.report.versus import lines
@@ -28,7 +28,7 @@ def compare(
 
     names = way.split(",") if way else [read_verdict(run).choice or "" for run in (first, second)]
     one, two = (names[0].strip(), names[-1].strip())
-    result = versus(counted(first), counted(second), one, two, confidence, (first, second))
+    result = versus(results_of(first), results_of(second), one, two, confidence, (first, second))
     if json:
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
     else:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Option
-
-if TYPE_CHECKING:
-    from whichway.findings import Crossover
-    from whichway.verdict.curves import Curves
 
 
 def curves(
@@ -26,7 +22,7 @@ def curves(
     """Learning curves, where one overtakes another, and how many rows a way is worth."""
     import json as as_json
 
-    from whichway.app.list_runs import read
+    from whichway.app.curves import pairs, read
     from whichway.nouns import to_json
     from whichway.report import learning
     from whichway.verdict.curves import Curves
@@ -41,40 +37,3 @@ def curves(
         print(as_json.dumps(to_json(facts), ensure_ascii=False, allow_nan=False))
     else:
         print("\n".join(learning.lines(found, crossed, confidence)))
-
-
-def pairs(drawn: Curves, ways: str | None, baseline: float | None) -> list[Crossover]:
-    """The crossovers asked for.
-
-    Raises:
-        OptionError: a way that the table does not have.
-    """
-    from itertools import combinations
-
-    from whichway.errors import OptionError, did_you_mean
-    from whichway.verdict.crossover import crossover
-
-    names = list(drawn.families)
-    if ways is not None:
-        names = [name.strip() for name in ways.split(",")]
-        if len(set(names)) != 2 or len(names) != 2:
-            raise OptionError(f"--ways {ways}: name two ways with a comma.")
-        for name in names:
-            if name not in drawn.families:
-                raise OptionError(f"the table has no way '{name}'.{did_you_mean(name, drawn.families)}")
-    found = []
-    for one, two in combinations(names, 2):
-        first, second = (one, two) if ways is not None else late_last(drawn, one, two)
-        found.append(crossover(drawn, first, second, baseline))
-    return found
-
-
-def late_last(drawn: Curves, one: str, two: str) -> tuple[str, str]:
-    """Two ways, the one that is ahead at the larger sizes last: it is the one that overtakes."""
-    from whichway.verdict.crossover import shared
-
-    sizes = shared(drawn, one, two)
-    if len(sizes) == 0:
-        return one, two
-    gap = float(drawn.at(two, sizes[-1:])[0] - drawn.at(one, sizes[-1:])[0])
-    return (one, two) if gap >= 0 else (two, one)

@@ -29,13 +29,16 @@ def demo(
     import dataclasses
     import sys
 
-    from whichway.app.run import RUNS, exit_code, hold, prepare
+    from whichway.app.run import RUNS, prepare
+    from whichway.cli.contest import exit_code, hold
     from whichway.cli.fetching import with_models
+    from whichway.cli.task_flags import request_of, spec_of
 
     place = "demo" if example == DEFAULT else f"demo-{example}"
-    flags = dataclasses.replace(contest, out=contest.out or RUNS / place, seeds=contest.seeds or SEEDS)
+    options = {"seeds": SEEDS, **contest.options}
+    flags = dataclasses.replace(contest, out=contest.out or RUNS / place, options=options)
     task = TaskFlags(task=find(example), model=[model] if model else None, yes=yes)
-    ready = with_models(lambda: prepare(task, flags), yes)
+    ready = with_models(lambda: prepare(spec_of(task, flags), request_of(flags)), yes)
     outcome = hold(ready, bars=not no_progress, as_json=json)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)

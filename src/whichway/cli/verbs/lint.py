@@ -37,7 +37,8 @@ def lint(
     cache: Annotated[Path, Option(help="Shared cache of replies.")] = Path("runs/.cache"),
 ) -> int:
     """Check prompts against rules with evidence. Exit code 1 when there are errors."""
-    from whichway.cli.linting.run import Known, Output, check
+    from whichway.app.lint_prompts import Known
+    from whichway.cli.linting.run import Output, check
 
     if measure and task is None:
         raise OptionError("--measure needs --task: an effect is measured on dev rows.")

@@ -11,8 +11,9 @@ def plan(task: TaskFlags, contest: ContestFlags) -> None:
     from whichway.app.run import estimate_lines, lines_of, prepare
     from whichway.cli.fetching import with_models
     from whichway.cli.progress import follow
+    from whichway.cli.task_flags import request_of, spec_of
 
-    ready = with_models(lambda: prepare(task, contest), task.yes)
+    ready = with_models(lambda: prepare(spec_of(task, contest), request_of(contest)), task.yes)
     print("\n".join(lines_of(ready)), flush=True)
     with follow(ready.probe) as listener:
         for line in estimate_lines(ready, listener):

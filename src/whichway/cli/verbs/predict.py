@@ -6,19 +6,12 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 from typer import Argument, Option
 
 from whichway.errors import DataError
-from whichway.nouns import Example, Reply, Request
-
-if TYPE_CHECKING:
-    from whichway.contracts import Session
-    from whichway.prompts.nearest import ShotRetriever
-    from whichway.ship import Source
-
-BATCH = 256  # rows answered before the first of them is written
+from whichway.nouns import Example
 
 
 def predict(
@@ -33,54 +26,13 @@ def predict(
     out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
 ) -> None:
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
-    from whichway.app.configure import backends
-    from whichway.prompts.nearest import retriever_of
+    from whichway.app.predict import answers
     from whichway.ship import pick
     from whichway.tasks import read_inputs
 
     source = pick(run, candidate, way)
     rows = standard_input(sys.stdin, source.fields) if file == "-" else read_inputs(Path(file), source.fields)
-    weights = source.candidate.weights
-    doors = backends()
-    with doors.need(weights.backend).open(weights, source.adapter) as session:
-        found = answers(session, source, rows, retriever_of(doors))
-        lines = (json.dumps(line, ensure_ascii=False) for line in found)
-        _write(lines, out)
-
-
-def answers(
-    session: Session, source: Source, rows: Sequence[Example], retriever: ShotRetriever
-) -> Iterator[dict[str, Any]]:
-    """One line for each row, batch by batch."""
-    from whichway.prompts.ask import answer
-
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        retriever.prepare(source.candidate.prompt, (row.text for row in batch))
-        requests = [ask(source, row, retriever) for row in batch]
-        said = session.choose if requests[0][0].labels else session.generate
-        replies = iter(said([one for asked in requests for one in asked]))
-        for row, asked in zip(batch, requests, strict=True):
-            yield told(row, answer(source.candidate, [next(replies) for _ in asked]))
-
-
-def ask(source: Source, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:
-    """The questions exactly as the contest asked them."""
-    from whichway.prompts.ask import questions
-
-    labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return questions(source.candidate, row.text, labels, retrieve=retriever)
-
-
-def told(row: Example, reply: Reply) -> dict[str, Any]:
-    """A row and its answer; `answer` is null, with the reason, when there is none."""
-    if reply.finish == "error":
-        return {"input": dict(row.input), "answer": None, "error": reply.error}
-    if reply.unread:
-        return {"input": dict(row.input), "answer": None, "error": reply.unread, "text": reply.text}
-    scores = {label: round(score, 6) for label, score in reply.scores.items()}
-    thoughts = {"thoughts": reply.thoughts} if reply.thoughts else {}
-    return {"input": dict(row.input), "answer": reply.text, **({"scores": scores} if scores else {}), **thoughts}
+    _write((json.dumps(line, ensure_ascii=False) for line in answers(source, rows)), out)
 
 
 def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:

@@ -30,11 +30,13 @@ def prepare(
     """Write the rows in OpenAI's chat format (`messages`), cleaned as far as is asked for, and a log of the changes."""
     from collections import Counter
 
-    from whichway.app.task_from_flags import asked, spec_of
+    from whichway.app.load_task import load_task
+    from whichway.cli.task_flags import spec_of
     from whichway.tasks import clean
     from whichway.tasks.load import sources
 
-    examined, rows = asked(task), sources(spec_of(task))
+    spec = spec_of(task)
+    examined, rows = load_task(spec), sources(spec)
     wishes = clean.Wishes(drop_duplicates, mask_personal, drop_suspects)
     kept, changes = clean.clean(rows, wishes, bool(examined.task.labels))
     files = clean.write(out, examined.task, kept, changes)

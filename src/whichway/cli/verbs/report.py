@@ -10,6 +10,10 @@ from typer import Argument
 
 def report(run: Annotated[Path, Argument(help="A finished run folder.")]) -> None:
     """Rebuild report.html from the run folder and show the verdict."""
-    from whichway.cli.progress import finish
+    from whichway.cli.progress import show
+    from whichway.report import html
+    from whichway.runs.run import Run
 
-    finish(run, show=True)
+    finished = Run(run)
+    html.write(finished)
+    show(finished)

@@ -22,10 +22,12 @@ def run(
     ] = False,
 ) -> int:
     """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
-    from whichway.app.run import exit_code, hold, lines_of, prepare
+    from whichway.app.run import lines_of, prepare
+    from whichway.cli.contest import exit_code, hold
     from whichway.cli.fetching import with_models
+    from whichway.cli.task_flags import request_of, spec_of
 
-    ready = with_models(lambda: prepare(task, contest), task.yes)
+    ready = with_models(lambda: prepare(spec_of(task, contest), request_of(contest)), task.yes)
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0

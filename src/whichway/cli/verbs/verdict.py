@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from whichway.nouns import Verdict
+    from whichway.runs.run import Run
 
 
 def verdict(
@@ -22,12 +26,14 @@ def verdict(
     write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew.")] = False,
 ) -> None:
     """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
-    from whichway.app.load_results import counted
+    from whichway.app.results import results_of
     from whichway.cli.units import MONTH, per_day
     from whichway.runs.folder import json_text
+    from whichway.runs.run import Run
     from whichway.verdict.breakeven import Terms
 
-    found = counted(run, slice_)
+    finished = Run(run)
+    found = results_of(finished, slice_)
     asked = float(found.plan["volume"]) if volume is None else per_day(volume)
     changed = wrong_answer_costs > 0 or months is not None
     days = 30.0 if months is None else months * MONTH
@@ -37,24 +43,22 @@ def verdict(
     if json:
         print(text, end="")
     else:
-        _show(run, decided, text)
+        _show(finished, decided, text)
     if write:
-        from whichway.cli.progress import finish
+        from whichway.report import html
         from whichway.runs.folder import write_text
 
         write_text(run / "verdict.json", text)
-        finish(run, show=False)
+        html.write(finished.with_verdict(decided))
 
 
-def _show(run: Path, decided: object, text: str) -> None:
+def _show(run: Run, decided: Verdict, text: str) -> None:
     from rich.console import Console
 
-    from whichway.nouns import Verdict
     from whichway.report import terminal
 
-    assert isinstance(decided, Verdict)
     terminal.show(run, Console(highlight=False), decided)
-    kept = run / "verdict.json"
+    kept = run.path / "verdict.json"
     if kept.exists():
         same = kept.read_text(encoding="utf-8") == text
         print(f"{kept}: {'the same, byte for byte' if same else 'another one (--write replaces it)'}.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from whichway.contest.bench import HouseBench, total
+from whichway.contest.bench import HouseBench
 from whichway.contest.ledger import Till
 from whichway.contest.plan import fill_options
 from whichway.contest.selection.race import Entry, Look, Rules, Stop, finalist, looks, race, shuffled
@@ -15,6 +15,7 @@ from whichway.contracts import Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
 from whichway.nouns import Candidate, Practice, apart, canonical, contestant, to_json
 from whichway.runs.folder import write_json, write_text
+from whichway.scoring import clusters, total
 from whichway.verdict.decide import sanity
 
 ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
@@ -44,7 +45,7 @@ def rules_of(practice: Practice, till: Till) -> Rules:
         alpha=1 - till.settings.confidence,
         value=lambda entry, rows: total(metric, order[:rows], entry.records[:rows]),
         sequence=metric.aggregate == "mean",
-        groups=tuple(e.group or e.id for e in order) if any(e.group for e in order) else None,
+        groups=clusters(order),
     )
 
 

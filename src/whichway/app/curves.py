@@ -1,22 +1,24 @@
-"""Read a table of runs for learning curves: CSV `way, seed, n, score`, or a run folder's curves.jsonl."""
+"""Learning curves from a table (CSV `way, seed, n, score`, or a run's curves.jsonl), and where two of them cross."""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichway.errors import DataError
+from whichway.errors import DataError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
-    from whichway.verdict.curves import Run
+    from whichway.findings import Crossover
+    from whichway.verdict.curves import CurveRun, Curves
 
 NEEDED = ("way", "seed", "n", "score")
 
 
-def read(path: Path) -> list[Run]:
+def read(path: Path) -> list[CurveRun]:
     """The runs of a CSV file or of a run folder.
 
     Raises:
@@ -42,13 +44,13 @@ def read(path: Path) -> list[Run]:
     return _checked(path, runs)
 
 
-def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> Run:
-    from whichway.verdict.curves import Run
+def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> CurveRun:
+    from whichway.verdict.curves import CurveRun
 
     way = (line.get("way") or "").strip()
     if not way:
         raise DataError(f"{path}:{number}: way is empty.")
-    return Run(
+    return CurveRun(
         way=way,
         seed=_whole(path, number, "seed", line.get("seed")),
         n=_whole(path, number, "n", line.get("n"), least=0),
@@ -78,7 +80,7 @@ def _share(path: Path, number: int, text: str | None) -> float:
     return value
 
 
-def _checked(path: Path, runs: list[tuple[int, Run]]) -> list[Run]:
+def _checked(path: Path, runs: list[tuple[int, CurveRun]]) -> list[CurveRun]:
     if not runs:
         raise DataError(f"{path} has no runs.")
     seen: dict[tuple[str, int, int], int] = {}
@@ -91,10 +93,44 @@ def _checked(path: Path, runs: list[tuple[int, Run]]) -> list[Run]:
     return [run for _, run in runs]
 
 
-def _of_run(path: Path) -> list[Run]:
+def _of_run(path: Path) -> list[CurveRun]:
     from whichway.runs.results import curve_runs
 
     runs = curve_runs(path)
     if not runs:
         raise DataError(f"{path} has no learning curves. Run the contest with --curve, such as --curve 8,16,32,64.")
     return runs
+
+
+def pairs(drawn: Curves, ways: str | None, baseline: float | None) -> list[Crossover]:
+    """The crossovers asked for.
+
+    Raises:
+        OptionError: a way that the table does not have.
+    """
+    from whichway.verdict.crossover import crossover
+
+    names = list(drawn.families)
+    if ways is not None:
+        names = [name.strip() for name in ways.split(",")]
+        if len(set(names)) != 2 or len(names) != 2:
+            raise OptionError(f"--ways {ways}: name two ways with a comma.")
+        for name in names:
+            if name not in drawn.families:
+                raise OptionError(f"the table has no way '{name}'.{did_you_mean(name, drawn.families)}")
+    found = []
+    for one, two in combinations(names, 2):
+        first, second = (one, two) if ways is not None else late_last(drawn, one, two)
+        found.append(crossover(drawn, first, second, baseline))
+    return found
+
+
+def late_last(drawn: Curves, one: str, two: str) -> tuple[str, str]:
+    """Two ways, the one that is ahead at the larger sizes last: it is the one that overtakes."""
+    from whichway.verdict.crossover import shared
+
+    sizes = shared(drawn, one, two)
+    if len(sizes) == 0:
+        return one, two
+    gap = float(drawn.at(two, sizes[-1:])[0] - drawn.at(one, sizes[-1:])[0])
+    return (one, two) if gap >= 0 else (two, one)

@@ -1,4 +1,4 @@
-"""A finished run folder for the verbs that recompute from it, without any model."""
+"""A finished run for all that recomputes from it, without any model."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from whichway.runs.results import Counted
+    from whichway.runs.run import Run
 
 
-def counted(run: Path, columns: Sequence[str] | None = None) -> Counted:
-    """The run folder as the verdict sees it.
+def results_of(run: Run | Path, columns: Sequence[str] | None = None) -> Counted:
+    """The run as the verdict sees it.
+
+    Args:
+        run: the run, or its folder.
+        columns: input columns to slice by; None: those with few values.
 
     Raises:
         UserError: the folder holds no finished run.
     """
     from whichway.nouns import MetricSpec, from_json
-    from whichway.runs.folder import read_plan
     from whichway.runs.results import recount
+    from whichway.runs.run import as_run
     from whichway.tasks import metrics
 
-    plan = read_plan(run)
+    run = as_run(run)
+    plan = run.plan_data
     checks = from_json(MetricSpec, plan["checks"]) if plan.get("checks") else None
     return recount(run, metrics.load(from_json(MetricSpec, plan["metric"])), columns, metrics.checks_of(checks))

@@ -1,0 +1,168 @@
+"""From the arguments of a Python call to a spec, a request and rows: the same keys as in a task file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichway.app.request import RunRequest
+from whichway.errors import OptionError, did_you_mean
+from whichway.nouns import Budget, Task
+from whichway.options import declared, read_options
+
+if TYPE_CHECKING:
+    from whichway.app.run import Ready
+    from whichway.models.fetch import Progress
+    from whichway.models.shelf import Entry
+    from whichway.tasks import Examined, Spec
+    from whichway.tasks.read import Table
+
+REQUESTED = ("minutes", "out", "cache", "probe", "fetch")  # arguments about the run's budget and places
+TASK_FILES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks for: a task, or what is said about one with its rows; and how the run is to be held."""
+
+    said: Spec | Task
+    request: RunRequest
+    table: Table | None = None
+    fetch: bool = False  # a model that is not on this machine yet
+
+    def examined(self) -> Examined:
+        """The task with its findings.
+
+        Raises:
+            UserError: the task or its data are at fault.
+        """
+        from whichway.app.load_task import load_task
+        from whichway.tasks import Examined, findings
+
+        if isinstance(self.said, Task):
+            return Examined(self.said, findings(self.said))
+        return load_task(self.said, self.table)
+
+    def ready(self) -> Ready:
+        """The contest before its first call.
+
+        Raises:
+            UserError: the task, the model, a way or an option is at fault.
+        """
+        from whichway.app.models import ensure
+        from whichway.app.run import ready_for
+        from whichway.errors import ModelMissing
+
+        examined = self.examined()
+        while True:
+            try:
+                return ready_for(examined.task, self.request, examined.findings.warnings)
+            except ModelMissing as missing:
+                if not self.fetch:
+                    raise
+                ensure([missing.name], Agreed())
+
+
+class Agreed:
+    """Says yes to a fetch, and to no terms that want to be accepted by name."""
+
+    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+        """The argument `fetch=True` has answered."""
+        return True
+
+    def accept(self, entry: Entry) -> bool | None:
+        """Nobody is asked: `whichway models fetch NAME --accept TERMS` is."""
+        return None
+
+    def watch(self, progress: Progress) -> None:
+        """Follow nothing."""
+
+
+def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
+    """Read a call.
+
+    Args:
+        data_or_task: a path to a task file or to data, rows in memory (see `tasks.memory`), or a Task.
+        arguments: keys of a task file and options of a run, besides minutes, budget, out, cache and probe.
+
+    Raises:
+        OptionError: an unknown argument ("did you mean"), or a value that does not fit.
+        DataError: the task file or the rows are at fault.
+    """
+    said = {name: value for name, value in arguments.items() if value is not None}
+    request, keys = _request(said)
+    fetch = bool(said.get("fetch"))
+    _refuse_unknown(keys)
+    if isinstance(data_or_task, Task):
+        return Asked(_changed(data_or_task, keys), request, fetch=fetch)
+    from whichway.tasks import from_flags
+
+    if isinstance(data_or_task, str | Path):
+        path = Path(data_or_task)
+        file = path if path.suffix.lower() in TASK_FILES or (path / "task.yaml").is_file() else None
+        return Asked(from_flags(file, **keys, **({} if file else {"data": path})), request, fetch=fetch)
+    from whichway.tasks.memory import LABEL, name_of, table_of
+
+    table = table_of(data_or_task)
+    keys = {"name": name_of(table, sorted(said.items())), **keys}
+    if isinstance(data_or_task, tuple):
+        inputs = tuple(name for name in table.columns if name != LABEL)
+        keys = {"input": inputs, "target": LABEL, **keys}
+    return Asked(from_flags(None, **keys), request, table, fetch)
+
+
+def _request(said: Mapping[str, Any]) -> tuple[RunRequest, dict[str, Any]]:
+    """The request, and the keys of a task file that are left."""
+    keys = {name: value for name, value in said.items() if name not in REQUESTED and name != "budget"}
+    ways, model = keys.get("ways"), keys.get("model")
+    names: tuple[str, ...] | None = None
+    if ways is not None and not isinstance(ways, Mapping):
+        names = _words(keys.pop("ways"))
+    if model is not None and not isinstance(model, str | Path):
+        keys |= {"model": str(model[0]), "models": tuple(map(str, model)) if len(model) > 1 else ()}
+    elif model is not None:
+        keys["model"] = str(model)
+    budget = said.get("budget") or Budget()
+    if not isinstance(budget, Budget):
+        raise OptionError(f"budget={budget!r}: give a ww.Budget, such as ww.Budget(seconds=600), or minutes=10.")
+    if "minutes" in said:
+        budget = replace(budget, seconds=60.0 * _positive("minutes", said["minutes"]))
+    places = {name: Path(said[name]) for name in ("out", "cache") if name in said}
+    return RunRequest(names, (), budget, bool(said.get("probe", True)), **places), keys
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise OptionError(f"{name}={value!r}: give a number above 0.")
+    return float(value)
+
+
+def _words(ways: Any) -> tuple[str, ...]:
+    words: Sequence[Any] = ways.split(",") if isinstance(ways, str) else list(ways)
+    return tuple(str(word).strip() for word in words if str(word).strip())
+
+
+def _refuse_unknown(keys: Mapping[str, Any]) -> None:
+    from whichway.tasks.spec import Spec
+
+    known = {*Spec.model_fields, *REQUESTED, "budget", "on_event"} - {"data"}
+    for name in keys:
+        if name not in known:
+            raise OptionError(f"there is no argument '{name}'.{did_you_mean(name, known)}")
+
+
+def _changed(task: Task, keys: Mapping[str, Any]) -> Task:
+    """A task under other options; what belongs to its rows is settled.
+
+    Raises:
+        OptionError: an argument that only data could take.
+    """
+    free = ("model", "models", "ways", "volume", "margin", "name", "ask")
+    options = read_options({name: value for name, value in keys.items() if name in declared()})
+    rest = {name: value for name, value in keys.items() if name not in declared()}
+    for name in rest:
+        if name not in free:
+            raise OptionError(f"{name}: the task is read and split already. Say it where its data are read: ww.check.")
+    return replace(task, **rest, options={**task.options, **options})

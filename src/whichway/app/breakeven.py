@@ -1,0 +1,44 @@
+"""Two ways of a finished run under a user's terms: at another price of the machine, and which two are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from whichway.errors import OptionError, did_you_mean
+from whichway.verdict.compare import Table
+from whichway.verdict.explain.inputs import champions
+from whichway.verdict.rule import order
+
+if TYPE_CHECKING:
+    from whichway.verdict import Arm
+    from whichway.verdict.breakeven import Terms
+
+
+def priced(arm: Arm, factor: float) -> Arm:
+    """The way on a machine that costs `factor` times as much an hour."""
+    usd = None if arm.row_usd is None else arm.row_usd * factor
+    return replace(arm, row_usd=usd, usd_fit=arm.usd_fit * factor, usd_per_1000=arm.usd_per_1000 * factor)
+
+
+def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None) -> tuple[Arm, Arm]:
+    """The two ways asked about.
+
+    Raises:
+        OptionError: a way that the run does not have, or none to compare.
+    """
+    by_name = {arm.way: arm for arm in arms}
+    if ways is not None:
+        names = [name.strip() for name in ways.split(",")]
+        if len(names) != 2 or names[0] == names[1]:
+            raise OptionError(f"--ways {ways}: name two ways with a comma.")
+        for name in names:
+            if name not in by_name:
+                raise OptionError(f"the run has no result of '{name}'.{did_you_mean(name, by_name)}")
+        return by_name[names[0]], by_name[names[1]]
+    ordered = sorted(arms, key=lambda arm: order(arm, terms.volume))
+    best = champions(Table(ordered, confidence)) if ordered else None
+    if best is None:
+        raise OptionError(f"there is no prompt and fine-tune to compare; name two with --ways: {', '.join(by_name)}.")
+    return ordered[best[0]], ordered[best[1]]

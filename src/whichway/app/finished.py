@@ -1,0 +1,165 @@
+"""A finished run in Python's hands: its verdict and records, new rows answered, the winner shipped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichway.app.python_words import speaks_python
+from whichway.errors import OptionError
+from whichway.runs.run import Run
+
+if TYPE_CHECKING:
+    from whichway.nouns import Example
+    from whichway.ship import Source
+
+FORMATS = ("folder", "promptfoo")
+
+
+class FinishedRun(Run):
+    """A finished run: `ww.Run`. What is asked of it is read from its folder, each file once.
+
+    Attributes:
+        path: the run folder.
+        verdict: the decision, with the numbers behind each sentence.
+        plan: everything that was fixed before the first call.
+        candidates: candidate id -> candidate.
+        best: the candidate that the verdict ships; None where every way failed.
+    """
+
+    def records(self) -> Any:
+        """Every answer to a dev or test row: a pandas DataFrame where pandas is installed, else a list of dicts.
+
+        Columns: those of `nouns.Record`, and the way and seed of the candidate.
+        """
+        names = [f.name for f in dataclasses.fields(self.all_records[0])] if self.all_records else []
+        rows = []
+        for record in self.all_records:
+            candidate = self.candidates.get(record.candidate)
+            about = {"way": candidate.way, "seed": candidate.seed} if candidate else {"way": None, "seed": None}
+            rows.append({**about, **{name: getattr(record, name) for name in names}})
+        try:
+            import pandas
+        except ImportError:
+            return rows
+        return pandas.DataFrame(rows, columns=["way", "seed", *names])
+
+    @speaks_python
+    def predict(self, rows: Any, way: str | None = None, candidate: str | None = None) -> list[str | None]:
+        """The answers to new rows; None where none could be read.
+
+        Args:
+            rows: a list of texts or of dicts, a data frame, or a path to a file.
+            way: a way's best candidate instead of the winner.
+            candidate: a candidate's id, or the start of it, instead of the winner.
+
+        Raises:
+            UserError: no such way or candidate, or rows that lack a field.
+        """
+        return [line["answer"] for line in self.answer(rows, way, candidate)]
+
+    @speaks_python
+    def answer(self, rows: Any, way: str | None = None, candidate: str | None = None) -> list[dict[str, Any]]:
+        """The answers to new rows with all that is known of them: input, answer, scores of the labels, or the error.
+
+        Args and errors as for `predict`.
+        """
+        from whichway.app.predict import answers
+
+        source = self.source(way, candidate)
+        return list(answers(source, self._examples(rows, source)))
+
+    @speaks_python
+    def ship(
+        self,
+        folder: str | Path = "winner",
+        format: str = "folder",  # noqa: A002
+        way: str | None = None,
+    ) -> Path:
+        """Write the winner as a folder that others can use without whichway.
+
+        Args:
+            folder: the folder to write; replaced when an earlier `ship` made it.
+            format: "folder", or "promptfoo" for a configuration with the test rows.
+            way: a way's best candidate instead of the winner.
+
+        Returns:
+            the folder.
+
+        Raises:
+            UserError: no such way, or a folder that is not ours to replace.
+        """
+        from whichway.errors import did_you_mean
+
+        out = Path(folder)
+        if format not in FORMATS:
+            raise OptionError(f"there is no format '{format}'.{did_you_mean(format, FORMATS)}")
+        if format == "promptfoo":
+            from whichway.ship.promptfoo import export
+
+            export(self, out, way=way)
+        else:
+            from whichway.app.configure import backends
+            from whichway.ship import ship
+
+            ship(self, out, way=way, backends=backends())
+        return out
+
+    @speaks_python
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, one self-contained page, and return its path.
+
+        Args:
+            path: where to; None: report.html in the run folder.
+        """
+        from whichway.report import html
+
+        return html.write(self) if path is None else html.write_page(self, Path(path))
+
+    def source(self, way: str | None = None, candidate: str | None = None) -> Source:
+        """The winner, or another candidate, with everything the run folder knows about it."""
+        from whichway.ship import pick
+
+        return pick(self, candidate, way)
+
+    def _examples(self, rows: Any, source: Source) -> list[Example]:
+        from whichway.tasks import read_inputs
+        from whichway.tasks.memory import examples_of
+
+        return read_inputs(rows, source.fields) if isinstance(rows, Path) else examples_of(rows, source.fields)
+
+    def __repr__(self) -> str:
+        choice = self.choice
+        score = "" if choice is None or choice.score is None else f", {choice.way} {100 * choice.score:.1f}"
+        return f"Run('{self.path}': {self.verdict.answer}{score})"
+
+    def _repr_html_(self) -> str:
+        """The verdict for a notebook: what to do, and a table of the ways."""
+        from whichway.report import words
+
+        rows = [_cells(self, standing) for standing in self.verdict.standings]
+        head = ("Way", "Kind", words.metric(self.plan), "Dev", "To make", "Per row", "Per 1000")
+        table = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return (
+            f"<p><b>{escape(words.ANSWERS[self.verdict.answer])}</b> {escape(words.headline(self.verdict))}</p>"
+            f"<table><thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr></thead>"
+            f"<tbody>{table}</tbody></table><p><small>{escape(str(self.path))}</small></p>"
+        )
+
+
+def _cells(run: Run, standing: Any) -> Sequence[str]:
+    from whichway.report import words
+
+    ends = "" if standing.low is None else f"  {words.points(standing.low)}–{words.points(standing.high)}"
+    return (
+        ("▸ " if standing.way == run.verdict.choice else "") + standing.way,
+        standing.kind,
+        f"failed: {standing.reason}" if standing.score is None else words.points(standing.score) + ends,
+        words.points(standing.dev_score),
+        words.seconds(standing.seconds_fit),
+        words.seconds(standing.seconds_per_row),
+        words.usd(standing.usd_per_1000),
+    )

@@ -1,0 +1,206 @@
+"""What a Python user can call: `import whichway as ww`. Each function does what the command of the same name does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichway.app.arguments import asked
+from whichway.app.finished import FinishedRun
+from whichway.app.python_words import speaks_python
+from whichway.errors import DataError, OptionError
+from whichway.nouns import Budget, Plan, Prompt
+
+if TYPE_CHECKING:
+    from whichway.contest.compare_runs import Versus
+    from whichway.contest.dry_run.simulate import Estimate
+    from whichway.lint import Finding
+    from whichway.tasks import Examined
+
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do: the plan, its folder, and what it would take (None without a probe). `print` shows it."""
+
+    plan: Plan
+    folder: Path
+    estimate: Estimate | None
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@speaks_python
+def run(
+    data_or_task: Any,
+    *,
+    model: str | Path | Sequence[str] | None = None,
+    ways: str | Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    minutes: float | None = None,
+    budget: Budget | None = None,
+    seeds: int | Sequence[int] | None = None,
+    on_event: OnEvent | None = None,
+    **options: Any,
+) -> FinishedRun:
+    """Try every way on the data, decide, and write the run folder with its report. A rerun resumes and pays nothing.
+
+    Args:
+        data_or_task: a path to a task file or to data; a list of dicts; a pair (X, y); a pandas DataFrame; a
+            datasets.Dataset; a dict of these for train, dev and test; or a Task.
+        model: a model folder or name; several: every way is tried on each.
+        ways: names, or a mapping from names to options; None: the task's, or the default ways.
+        minutes: limit for each way.
+        budget: limits for each way in dollars, seconds and calls.
+        seeds: how many, or which; default 3.
+        on_event: told of each step with its facts; `print` will do.
+        options: any key of a task file (ask, input, target, metric, labels, split, margin, prompt, ...), any option of
+            a run (confidence, curve, repeats, until, race, ...), and out (the run folder), cache, probe, and fetch
+            (True: a model that is not on this machine yet is fetched).
+
+    Raises:
+        UserError: the data, the model or an argument is at fault.
+    """
+    from whichway.app.run import run_contest
+
+    given = {"model": model, "ways": ways, "minutes": minutes, "budget": budget, "seeds": seeds, **options}
+    ready = asked(data_or_task, given).ready()
+    outcome = run_contest(ready, on_event or _quiet)
+    finished = FinishedRun(outcome.run.path)
+    finished.__dict__.update(outcome.run.__dict__)  # what was read for the verdict is not read again
+    return finished
+
+
+@speaks_python
+def plan(data_or_task: Any, **arguments: Any) -> Preview:
+    """What a run would do, without running it: rows, ways with all options, seeds, the smallest gap it can show.
+
+    Args:
+        data_or_task: as for `run`.
+        arguments: those of `run`; probe=True estimates time and memory from some seconds of measuring.
+
+    Raises:
+        UserError: the data, the model or an argument is at fault.
+    """
+    from whichway.app.run import estimate, lines_of
+
+    listener = arguments.pop("on_event", None) or _quiet
+    ready = asked(data_or_task, {"probe": False, **arguments}).ready()
+    taken = estimate(ready, listener) if ready.probe else None
+    return Preview(ready.plan, ready.folder, taken, "\n".join(lines_of(ready)))
+
+
+@speaks_python
+def check(data_or_task: Any, **arguments: Any) -> Examined:
+    """Read and split the data and look for what is wrong with them, before anything is spent.
+
+    Args:
+        data_or_task: as for `run`.
+        arguments: keys of a task file.
+
+    Returns:
+        `.task`, a Task that `run` takes, and `.findings`: rows, labels, lengths, notes, warnings.
+
+    Raises:
+        UserError: the data cannot carry a contest, or an argument is at fault.
+    """
+    return asked(data_or_task, arguments).examined()
+
+
+@speaks_python
+def read_run(path: str | Path) -> FinishedRun:
+    """A finished run from its folder.
+
+    Raises:
+        UserError: the folder holds no finished run.
+    """
+    finished = FinishedRun(Path(path))
+    _ = finished.plan, finished.verdict
+    return finished
+
+
+@speaks_python
+def compare(
+    first: FinishedRun | str | Path,
+    second: FinishedRun | str | Path,
+    ways: tuple[str, str] | str | None = None,
+    confidence: float = 0.95,
+) -> Versus:
+    """Two finished runs against each other, paired on the test rows that both have.
+
+    Args:
+        first: a run or its folder.
+        second: another one.
+        ways: a way of both, or one of each; None: the choices.
+        confidence: of the intervals.
+
+    Raises:
+        UserError: no finished run, or a way that it does not have.
+    """
+    from whichway.app.results import results_of
+    from whichway.contest.compare_runs import versus
+
+    runs = [one if isinstance(one, FinishedRun) else read_run(one) for one in (first, second)]
+    named = (ways, ways) if isinstance(ways, str) else ways
+    one, two = named or (runs[0].verdict.choice or "", runs[1].verdict.choice or "")
+    return versus(results_of(runs[0]), results_of(runs[1]), one, two, confidence, (runs[0].path, runs[1].path))
+
+
+@speaks_python
+def lint(text_or_file: str | Path | Prompt, task: str | Path | None = None, **known: Any) -> list[Finding]:
+    """What weakens a prompt, with reasons and sources.
+
+    Args:
+        text_or_file: a prompt as text or slots, or a file with one (or several).
+        task: a task file: rules that need rows see its train and dev rows.
+        known: of the model that will read it: model, provider, context, reasoning, usd_per_million; ignore: ids of
+            rules to leave out.
+
+    Raises:
+        UserError: the file, the task or an argument is at fault.
+    """
+    from whichway.app.lint_prompts import Known, lint_drafts
+    from whichway.errors import did_you_mean
+
+    ignore = tuple(str(word).upper() for word in known.pop("ignore", ()))
+    allowed = ("model", "provider", "context", "reasoning", "usd_per_million")
+    for name in known:
+        if name not in allowed:
+            raise OptionError(f"there is no argument '{name}'.{did_you_mean(name, allowed)}")
+    beside = Known(task=Path(task) if task else None, **known)
+    return [finding for report in lint_drafts(_drafts(text_or_file), beside, ignore) for finding in report.found]
+
+
+@speaks_python
+def example(name: str = "support") -> Path:
+    """The task file of an example that comes along: "support" (messages to teams) or "letters" (open-ended).
+
+    Raises:
+        DataError: there is no such example.
+    """
+    from whichway.app.examples import find
+
+    return find(name)
+
+
+def _drafts(text_or_file: str | Path | Prompt) -> list[Any]:
+    from whichway.app.prompt_files import read_drafts
+    from whichway.lint import Draft
+    from whichway.lint.read import of_text
+    from whichway.prompts.files import dump
+
+    if isinstance(text_or_file, Prompt):
+        return [Draft(text_or_file, dump(text_or_file), "prompt", "slots")]
+    if isinstance(text_or_file, Path) or ("\n" not in text_or_file and Path(text_or_file[:255]).is_file()):
+        return read_drafts(Path(text_or_file))
+    if not text_or_file.strip():
+        raise DataError("the prompt is empty.")
+    return [of_text(text_or_file)]
+
+
+def _quiet(event: str, facts: Mapping[str, Any]) -> None:
+    """Follow nothing."""
