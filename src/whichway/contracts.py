@@ -26,6 +26,7 @@ from whichway.nouns import (
     Request,
     Score,
     TrainJob,
+    TrainRow,
     Weights,
 )
 
@@ -170,6 +171,15 @@ class Attended(Protocol):
         ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """What a backend may offer besides: to say whether rows fit its model."""
+
+    def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
+        """Share of the model's context that the longest of these rows takes, its answer included; above 1: too long."""
+        ...
+
+
 class Bench(Protocol):
     """What a way works at: metered, cached, and blind to the test split."""
 
@@ -264,6 +274,10 @@ class Bench(Protocol):
             BudgetSpent: the purse is empty.
             WayFailed: the training failed.
         """
+        ...
+
+    def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
+        """Share of the model's context that the longest of these rows takes in a training; 0 where nobody can say."""
         ...
 
     def halve(self, trials: Sequence[Callable[[], Iterator[Candidate]]], shares: Sequence[float]) -> int:

@@ -298,6 +298,8 @@ class Prompt:
     form: Form = Form()
     pool: tuple[Shot, ...] = ()  # shots to choose from for each row; see `nearest`
     nearest: int = 0  # so many of the pool, those most like the row, are shown after the shots
+    # most characters of those together; the least similar are left out of longer ones. 0: any
+    shot_characters: int = field(default=0, metadata=LATE)
     # the sentence encoder by whose vectors they are alike; None: by the words that they share
     encoder: Weights | None = field(default=None, metadata=LATE)
 

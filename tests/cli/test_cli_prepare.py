@@ -95,3 +95,28 @@ def test_advise_probes_when_asked(noisy, capsys, tmp_path, monkeypatch):
     assert found["source"] == "a probe of this machine"
     assert {way["way"] for way in found["ways"]} >= {"prompt_plain", "tune_lora"}
     assert whichway("advise", "--probe", "--json") == 2
+
+
+def test_check_shows_what_is_trained_behind_a_rows_own_examples(noisy, tmp_path, capsys):
+    """Every answer in the context is marked, and personal data stay masked in examples, too."""
+    task = tmp_path / "task.yaml"
+    ways = "ways: {both_shots_lora: {counts: [2, 3], encoder: words}}"
+    task.write_text(f"data: {noisy.name}\ninput: text\ntarget: team\nask: Which team?\n{ways}\n")
+    assert whichway("check", task, "--show", 1, "--model", "embedded") == 0
+    told = capsys.readouterr().out
+    own = told.split("as both_shots_lora trains it")[1]
+    assert own.count("⟦") == 4
+    assert own.split("⟧")[0].count("⟦") == 1
+    assert "behind examples of its own" in told
+    counts = [int(line.split()[0]) for line in told.splitlines() if "trained tokens without turn ends" in line]
+    assert counts[1] > 3.5 * counts[0]
+    assert "jane.doe" not in told
+
+
+def test_plan_estimates_rows_behind_their_own_examples(noisy, tiny, tmp_path, capsys):
+    more = ("--set", "both_shots_lora.encoder=words", "--set", "both_shots_lora.factors=1", "--seeds", 1)
+    given = ("--data", noisy, "--model", tiny("llama"), "--ways", "both_shots_lora", "--cache", tmp_path / "cache")
+    assert whichway("plan", *given, *more) == 0
+    told = capsys.readouterr().out
+    assert "both_shots_lora" in told
+    assert "fail" not in told

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ship_parity import SMALL, data, recorded
+from test_ship_parity import SMALL, TUNED, data, recorded
 
 from whichway.cli import main
 from whichway.nouns import Weights
@@ -25,11 +25,12 @@ from whichway.ship.serve import app
 
 @pytest.fixture(scope="module")
 def run(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a prompt, calibrated or not, and a LoRA adapter."""
+    """A run with a prompt, calibrated or not, a LoRA adapter, and one whose rows have examples of their own."""
     folder = tmp_path_factory.mktemp("served")
     words = ["run", "--data", data(folder), "--model", tiny("llama"), "--out", folder / "run", *SMALL]
-    words += ["--ways", "prompt_plain,tune_lora", "--set", "tune_lora.epochs=1", "--set", "tune_lora.steps=1"]
-    assert main([str(word) for word in [*words, "--set", "tune_lora.rate=0.01"]]) == 0
+    words += ["--ways", "prompt_plain,tune_lora,both_shots_lora"]
+    words += [*TUNED["tune_lora"], *TUNED["both_shots_lora"]]
+    assert main([str(word) for word in words]) == 0
     return folder / "run"
 
 
@@ -70,7 +71,7 @@ def said(answer: dict[str, Any]) -> str:
 def test_every_finalist_answers_as_recorded(run: Path) -> None:
     offers = served_models.of_run(run)
     with serving(run) as address:
-        for name in ("prompt_plain", "tune_lora"):
+        for name in ("prompt_plain", "tune_lora", "both_shots_lora"):
             candidate = offers[name].candidate
             assert candidate is not None
             for text, answer in recorded(run, candidate.id).items():

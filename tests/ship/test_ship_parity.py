@@ -15,6 +15,7 @@ from whichway.app.configure import backends
 from whichway.cli import main
 from whichway.nouns import Decoding, Message, Request
 from whichway.prompts.nearest import retriever_of
+from whichway.prompts.row_shots import row_shots
 from whichway.runs.folder import read_candidates, read_records, read_rows
 from whichway.ship import served_models
 
@@ -29,6 +30,7 @@ TUNED = {
         "tune_soft_prompt": ("epochs=1", "steps=1", "rate=0.3", "tokens=4"),
         "both_prompt_then_lora": ("epochs=1", "steps=1", "rate=0.01", "rank=4", "prompts=prompt_plain,prompt_shots"),
         "both_distill": ("epochs=1", "steps=1", "rate=0.01", "rank=4", "keep=0", "prompts=prompt_plain,prompt_shots"),
+        "both_shots_lora": ("epochs=1", "steps=1", "rate=0.01", "rank=4", "counts=2", "characters=80", "encoder=words"),
         "tune_full": ("epochs=1", "steps=1", "rate=0.003"),
     }.items()
 }
@@ -76,6 +78,7 @@ def recorded(run: Path, candidate: str) -> dict[str, str]:
         ("gpt2", "tune_soft_prompt", ""),
         ("llama", "both_prompt_then_lora", ""),
         ("llama", "both_distill", ""),
+        ("llama", "both_shots_lora", ""),
     ],
 )
 def test_shipped_program_answers_as_measured(
@@ -271,3 +274,24 @@ def test_shots_that_an_encoder_chooses_are_chosen_as_measured(
     for text in answers:
         shown = [turn["content"] for turn in use.shots(text)[::2]]
         assert shown == [shot.text for shot in retrieve(candidate.prompt, text)]
+
+
+def test_examples_and_adapter_travel_together(
+    tiny: Callable[[str], Path], encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`both_shots_lora` ships adapter, pool and encoder; each row is shown the examples for which there was room."""
+    run, winner = tmp_path / "run", tmp_path / "winner"
+    words = ["run", "--data", data(tmp_path), "--model", tiny("gemma"), "--out", run, "--ways", "both_shots_lora"]
+    words += [*SMALL, *TUNED["both_shots_lora"], "--set", f"both_shots_lora.encoder={encoder}"]
+    assert main([str(word) for word in words]) == 0
+    assert main(["ship", str(run), "--way", "both_shots_lora", "--out", str(winner)]) == 0
+    key = json.loads((winner / "manifest.json").read_text())["candidate"]
+    prompt = read_candidates(run)[key][0].prompt
+    assert (winner / "adapter" / "adapter_config.json").is_file()
+    answers, use = recorded(run, key), standalone(winner)
+    assert sum(use(text) == answer for text, answer in answers.items()) >= 0.9 * len(answers)
+    assert close(run, key, use, list(answers), capsys)
+    retrieve = retriever_of(backends())
+    shown = {text: [turn["content"] for turn in use.shots(text)[::2]] for text in answers}
+    assert shown == {text: [shot.text for shot in row_shots(prompt, text, retrieve)] for text in answers}
+    assert {len(shots) for shots in shown.values()} == {1, 2}  # 80 characters are not enough for two long ones

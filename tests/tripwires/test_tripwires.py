@@ -108,6 +108,35 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
             check()
 
 
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma", "gpt2"])
+def test_every_examples_answer_is_a_target_at_its_own_place(opened, monkeypatch, kind):
+    """Several targets in a row: their tokens are the examples' answers, in the ids that are asked later."""
+    renderer = opened(kind).renderer
+    said = (("the card was billed", "billing"), ("it is late", "shipping"))
+    turns = tuple(Message(role, text) for pair in said for role, text in zip(("user", "assistant"), pair, strict=True))
+    asked = (*turns, Message("user", "where is it"))
+
+    def check():
+        (row,) = adapter_check.encode(renderer, [(asked, "shipping")], "all")
+        assert row.prompt == renderer.prompt_ids([asked])[0]
+        found = [tuple(row.prompt[slice(*span)]) for span in row.earlier]
+        assert [ids[:-1] for ids in found] == [renderer.answer_ids(answer)[:-1] for _, answer in said]
+        assert all(ids[-1] in renderer.closing for ids in found)
+
+    check()
+    honest = type(renderer).earlier_answers
+    for move in (-1, 1):
+        shifted = lambda self, rows, by=move: [tuple((a + by, b + by) for a, b in row) for row in honest(self, rows)]  # noqa: E731
+        with monkeypatch.context() as planted:  # marked one token too early or too late
+            planted.setattr(type(renderer), "earlier_answers", shifted)
+            with pytest.raises(CAUGHT):
+                check()
+    with monkeypatch.context() as planted:  # silently none
+        planted.setattr(type(renderer), "earlier_answers", lambda self, rows: [()] * len(rows))
+        with pytest.raises(CAUGHT):
+            check()
+
+
 def test_the_turns_end_is_trained_and_an_answer_without_end_is_told(opened, tmp_path, monkeypatch):
     """unsloth #416: the end was never a label, so answers never ended."""
     model = opened("llama")

@@ -20,6 +20,7 @@ from whichway.contest.dry_run.simulate import estimate
 from whichway.engine.train import trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
+from whichway.prompts.nearest import WORDS as BY_WORDS
 from whichway.runs.folder import read_candidates, read_race, read_records
 from whichway.tasks import metrics
 
@@ -81,7 +82,8 @@ def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, An
              "encoder": EncoderBackend()}  # fmt: skip
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     start = doors["fake" if str(base).startswith("fake") else "local"].weights(str(base))
-    house = House(doors, found, metrics.load(task.metric), start, encoder_of=doors["encoder"].weights)
+    house = House(doors, found, metrics.load(task.metric), start,
+                  encoder_of=lambda word: None if word == BY_WORDS else doors["encoder"].weights(word))  # fmt: skip
     said = {"seeds": (0,), "race": False, **settings}
     return run(task, house, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
 
@@ -94,6 +96,7 @@ WAYS = [
     ("tune_soft_prompt", {"tokens": 4}, "soft_prompt"),
     ("both_prompt_then_lora", {}, "lora"),
     ("both_distill", {"keep": 0.0}, "lora"),
+    ("both_shots_lora", {"counts": (2,), "encoder": "words"}, "lora"),
 ]
 
 

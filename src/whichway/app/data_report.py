@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+
+from whichway.nouns import apart
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from whichway.engine.train.adapter_check import Targets
     from whichway.engine.train.tokenization_report import Lengths, Reader
     from whichway.models.shelf import Entry
-    from whichway.nouns import Example, Message, Task
+    from whichway.nouns import Example, Message, Prompt, Task
 
+OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of their own
 MOST = 10  # places listed of each kind
 BARS = 8  # of the histogram
 WIDE = 30  # characters of its longest bar
@@ -91,6 +97,53 @@ def _tokens(task: Task, read: Reader, rows: int, console: Console) -> None:
     found = tokenization_report.lengths(read, turns(task, task.train))
     for line in (*histogram(found), *cut(found, task.train)):
         console.print(line, markup=False, soft_wrap=True)
+    for name in task.ways:
+        if apart(name)[0].partition("~")[0] == OWN_EXAMPLES:
+            _tokens_behind_examples(task, name, read, rows, console)
+
+
+def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int, console: Console) -> None:
+    """The same for the way that trains rows behind examples of their own, where the task names it."""
+    from whichway.engine.train import tokenization_report
+
+    some, rendered, targets = own_examples(task, name, [masked(row) for row in task.train], read)
+    for row, (head, answer) in list(zip(some, rendered, strict=True))[:rows]:
+        console.print(f"row       {row.origin}, as {name} trains it", markup=False)
+        console.print(coloured(tokenization_report.tokens(read, head, answer, targets)), soft_wrap=True)
+        console.print()
+    some, rendered, targets = own_examples(task, name, task.train, read)
+    found = tokenization_report.lengths(read, rendered, targets)
+    console.print(f"{name} trains each row behind examples of its own:", markup=False)
+    for line in (*histogram(found), *cut(found, some)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def own_examples(
+    task: Task, name: str, rows: Sequence[Example], read: Reader
+) -> tuple[Sequence[Example], list[tuple[Sequence[Message], str]], Targets]:
+    """Training rows as `both_shots_lora` trains them, with most examples where it tries several numbers."""
+    from whichway.app.configure import backends, encoder_of, ways
+    from whichway.contest.plan import fill_options
+    from whichway.engine.train import tokenization_report
+    from whichway.prompts.nearest import retriever_of
+    from whichway.prompts.template import messages
+    from whichway.tasks.leave_out import left_out
+
+    doors, way = backends(), ways()[apart(name)[0]]
+    options, retriever = fill_options(name, way, task.ways[name]), retriever_of(doors)
+
+    def rendered(prompt: Prompt, some: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
+        retriever.prepare(prompt, (row.text for row in some))
+        return [(messages(prompt, row.text, retriever, without[row.text]), row.target) for row in some]
+
+    def fill(prompt: Prompt, some: Sequence[Example]) -> float:
+        found = tokenization_report.lengths(read, rendered(prompt, some))
+        return max(found.tokens, default=0) / (found.context + 1)
+
+    without = left_out(rows)
+    practice = replace(task.practice(), train=tuple(rows))
+    prompts, some = way.train_prompts(practice, options, encoder_of(options.encoder, doors), fill)
+    return some, rendered(max(prompts, key=lambda prompt: prompt.nearest), some), options.targets
 
 
 def masked(row: Example) -> Example:
@@ -106,14 +159,18 @@ def coloured(tokens: Sequence[tuple[str, bool]]) -> Any:
     from rich.text import Text
 
     told = Text("  ")
-    prompt = "".join(text for text, trained in tokens if not trained)
-    if len(prompt) > 2 * PROMPT:
-        prompt = f"{prompt[:PROMPT]} … {prompt[-PROMPT:]}"
-    told.append(prompt.replace("\n", "\n  "), style="dim")
-    told.append("⟦", style="bold")
-    for place, text in enumerate(text for text, trained in tokens if trained):
-        told.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
-    told.append("⟧", style="bold")
+    for trained, part in groupby(tokens, key=itemgetter(1)):
+        texts = [text for text, _ in part]
+        if not trained:
+            prompt = "".join(texts)
+            if len(prompt) > 2 * PROMPT:
+                prompt = f"{prompt[:PROMPT]} … {prompt[-PROMPT:]}"
+            told.append(prompt.replace("\n", "\n  "), style="dim")
+            continue
+        told.append("⟦", style="bold")
+        for place, text in enumerate(texts):
+            told.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
+        told.append("⟧", style="bold")
     return told
 
 

@@ -38,6 +38,7 @@ OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
 TRAINING = {
     "rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2,
     "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1, "word_dropout": 0.0, "soup": 1,
+    "targets": "last",
 }  # fmt: skip
 
 

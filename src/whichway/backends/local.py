@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichway.errors import ModelError, WayFailed
-from whichway.nouns import Adapter, TrainJob, Weights
+from whichway.nouns import Adapter, TrainJob, TrainRow, Weights
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
@@ -80,6 +80,19 @@ class LocalBackend:
             yield from probe.train(model, job, folder)
         else:
             yield from _train_apart(model, job, folder, adapter, functools.partial(_say, self.watch))
+
+    def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
+        """Share of the model's context that the longest row takes; only the tokenizer is read.
+
+        Raises:
+            ModelError: the tokenizer cannot be read.
+        """
+        from whichway import models
+        from whichway.engine.train import tokenization_report
+
+        read = tokenization_report.reader(models.find(weights.base))
+        found = tokenization_report.lengths(read, [(row.messages, row.answer) for row in rows])
+        return max(found.tokens, default=0) / (found.context + 1)
 
     def _session(self, weights: Weights, adapter: Path | None) -> Answerer:
         model = self._base(weights)

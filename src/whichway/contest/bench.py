@@ -18,7 +18,7 @@ from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.training import Training
-from whichway.contracts import Attended, Backend, Metric, Runner
+from whichway.contracts import Attended, Backend, Metric, Runner, Sized
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -43,6 +43,7 @@ from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
+from whichway.tasks.leave_out import left_out
 from whichway.verdict.stats import macro_f1
 
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
@@ -150,6 +151,7 @@ class HouseBench:
         self.base = till.house.base_of(way)
         self._embeddings = Embeddings(till.cache, till.house.backends, till.payer)
         self._retriever = ShotRetriever(self._embed)
+        self._train_rows_by_key: dict[str, tuple[TrainRow, ...]] = {}
         self._reading = "embed"  # what the ledger says of texts that are read just now
         self.seeds = till.settings.seeds if seeds is None else seeds
         self.until = till.settings.until
@@ -195,8 +197,7 @@ class HouseBench:
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
-        self._retriever.prepare(prompt, (e.text for e in examples))
-        rows = tuple(TrainRow(self.render(prompt, e.text), answer) for e in examples for answer in _taught(kind, e))
+        rows = self._train_rows(kind, prompt, examples)
         job = TrainJob(kind, start, rows, self._practice.labels, seed, options)
         backend = self._backend(start.backend)
         key = digest([backend.version, job.id], 32)
@@ -219,6 +220,24 @@ class HouseBench:
         except WayFailed:
             self._charge_failure(key)
             raise
+
+    def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
+        """Share of the model's context that the longest of these rows takes, rendered as `train` renders them."""
+        backend = self._backend(self.base.backend)
+        return backend.fill(self.base, self._train_rows("", prompt, examples)) if isinstance(backend, Sized) else 0.0
+
+    def _train_rows(self, kind: str, prompt: Prompt, examples: Sequence[Example]) -> tuple[TrainRow, ...]:
+        """Rows as a training sees them; where each has its own examples, they are chosen once for all trials."""
+        key = digest([kind == "dpo", prompt.content, [e.id for e in examples]])
+        if key not in self._train_rows_by_key:
+            self._retriever.prepare(prompt, (e.text for e in examples))
+            without = left_out(examples) if prompt.pool else {}
+            self._train_rows_by_key[key] = tuple(
+                TrainRow(messages(prompt, e.text, self._retriever, without.get(e.text, ())), answer)
+                for e in examples
+                for answer in _taught(kind, e)
+            )
+        return self._train_rows_by_key[key]
 
     def halve(self, trials: Sequence[Trial], shares: Sequence[float]) -> int:
         """Successive halving; see the contract."""

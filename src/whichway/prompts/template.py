@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
 from whichway.prompts.nearest import Retrieve, by_words
+from whichway.prompts.row_shots import row_shots
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -95,7 +96,9 @@ def wrapped(text: str, wrap: Wrap) -> str:
     return f'"""\n{text}\n"""' if wrap == "quotes" else text
 
 
-def messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
+def messages(
+    prompt: Prompt, text: str, retrieve: Retrieve = by_words, without: Collection[str] = ()
+) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
     Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
@@ -105,11 +108,12 @@ def messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -> tuple[
         prompt: the slots.
         text: the row's input; entered as it is, never read as a template.
         retrieve: chooses the shots of the row; without it only words can.
+        without: texts of the pool that are not shown with this row (in training: `tasks.leave_out`).
 
     Raises:
         ModelError: the prompt names an encoder that `retrieve` cannot use.
     """
-    return laid_out(prompt, text, (*prompt.shots, *retrieve(prompt, text)))
+    return laid_out(prompt, text, (*prompt.shots, *row_shots(prompt, text, retrieve, without)))
 
 
 def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:

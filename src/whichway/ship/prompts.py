@@ -57,6 +57,7 @@ def chosen_for_each(prompt: Prompt) -> dict[str, Any]:
         "messages": to_json(asked if in_system else asked[1:]),
         "first": "" if in_system else head,
         "nearest": prompt.nearest,
+        **({"shot_characters": prompt.shot_characters} if prompt.shot_characters else {}),
         "pool": pool,
     }
 

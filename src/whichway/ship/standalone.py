@@ -31,6 +31,7 @@ class Winner:
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
         self.turns, self.mark = asked["messages"], asked["placeholder"]
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
+        self.room = asked.get("shot_characters", 0)
         if self.pool:
             by = "sentence_encoder" if (HERE / "sentence_encoder.py").is_file() else "tfidf"
             self.index = beside(by).Index([shot["text"] for shot in self.pool])
@@ -77,9 +78,19 @@ class Winner:
         """The worked examples that are chosen for one row, the most similar last, as turns."""
         if not self.pool:
             return []
-        found = [self.pool[place] for place in reversed(self.index.nearest(text, self.near))]
+        found = self._fitting([self.pool[place] for place in self.index.nearest(text, self.near)])[::-1]
         pairs = [(("user", shot["asked"]), ("assistant", shot["answer"])) for shot in found]
         return [{"role": role, "content": content} for pair in pairs for role, content in pair]
+
+    def _fitting(self, shots: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Those for which there is room, in their order."""
+        room, kept = self.room, []
+        for shot in shots:
+            size = len(shot["text"]) + len(shot["answer"])
+            if not self.room or size <= room:
+                room -= size
+                kept.append(shot)
+        return kept
 
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:

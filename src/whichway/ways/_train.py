@@ -63,11 +63,13 @@ class Run:
     examples: Sequence[Example]
     more: dict[str, Any]
     start: Weights | None = None  # what is trained; None: the model under trial
+    label: str = ""  # stands before the rate in notes, where trainings differ in more than that
 
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
         options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens)
         told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
+        told = f"{self.label} at {told}" if self.label else told
         best, waited = -math.inf, 0
         made = self._adapters(rate, seed)
         try:

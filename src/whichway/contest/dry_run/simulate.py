@@ -25,9 +25,9 @@ from whichway.contest.dry_run.profile import Timings, own_examples, units_of
 from whichway.contest.plan import House, Settings
 from whichway.contest.run import rehearsed
 from whichway.contest.selection.race import looks
-from whichway.contracts import Backend, Embedder, Embedding, Listener, Session
+from whichway.contracts import Backend, Embedder, Embedding, Listener, Session, Sized
 from whichway.errors import ModelError
-from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, Weights, digest
+from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
 from whichway.runs.folder import read_lines, read_status, write_json
 
 FILE = "estimate.json"
@@ -209,6 +209,10 @@ class Pretending:
     def trains(self) -> frozenset[str]:
         """The real one's."""
         return self.real.trains()
+
+    def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
+        """The real one's; 0 where it does not say."""
+        return self.real.fill(weights, rows) if isinstance(self.real, Sized) else 0.0
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """A session that makes its answers up."""

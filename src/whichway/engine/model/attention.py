@@ -52,7 +52,8 @@ class Sheet:
     wanted: Tensor  # [M] what is to be predicted there
     prefix: int
     lengths: tuple[int, ...]  # of the rows
-    kept: tuple[int, ...]  # predicted tokens of each row, at its end
+    kept: tuple[int, ...]  # predicted tokens of each row
+    places: Tensor  # [M] place of each of them in its row, behind the prefix; on the processor
     real: int  # predicted tokens without those of the padding, which come last
 
     def blocks(self, window: int | None) -> list[Block]:
@@ -69,13 +70,13 @@ class Sheet:
         return Block(1, slice(0, self.prefix), 0, None, None, None, None, _sight(at[None], at[None], window), None)
 
     def _rows(self, asking: Sequence[int], window: int | None) -> Block:
-        """The last `asking[b]` tokens of each row ask."""
+        """All tokens of each row ask, or the `asking[b]` predicted ones."""
         sizes, asked = torch.tensor(self.lengths), torch.tensor(asking)
+        every = asking is self.lengths
         keys, own = _padded(sizes)
-        queries, home = (keys, own) if asking is self.lengths else _padded(asked)
-        front, turn = torch.arange(self.prefix), torch.arange(queries.shape[1])
-        skipped = torch.zeros(1, dtype=torch.long) if asking is self.lengths else sizes - asked
-        where = skipped[:, None] + turn + self.prefix  # positions of the queries
+        queries, home = (keys, own) if every else _padded(asked)
+        front = torch.arange(self.prefix)
+        where = (torch.arange(queries.shape[1])[None] if every else self.places[queries]) + self.prefix  # positions
         seen = _sight(where, (self.prefix + torch.arange(keys.shape[1]))[None], window)
         far = None if window is None or not self.prefix else _sight(where, front[None], window)
         device = self.ids.device
@@ -107,22 +108,29 @@ def sheet(
     device: torch.device,
     *,
     even: bool = False,
+    spans: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> Sheet:
     """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`.
 
+    `spans`: earlier answers in each row's prompt, behind the prefix, that are predicted too, as `(start, end)`.
     `even`: up to a multiple of `pack.EVEN` tokens, of which a multiple of 8 are predicted, by one more row of padding.
     """
     size = len(prefix)
     ids, positions = list(prefix), list(range(size))
     keep: list[int] = []
     wanted: list[int] = []
-    for prompt, answer in rows:
-        ids += [*prompt[size:], *answer[:-1]]
-        positions += range(size, len(prompt) + len(answer) - 1)
-        keep += range(len(ids) - len(answer), len(ids))
-        wanted += answer
+    places: list[int] = []
+    kept: list[int] = []
+    for (prompt, answer), more in zip(rows, spans or [()] * len(rows), strict=True):
+        at, tokens = packing.predicted(len(prompt), len(answer), more), [*prompt, *answer]
+        keep += [len(ids) + place - size for place in at]
+        wanted += [tokens[place + 1] for place in at]
+        places += [place - size for place in at]
+        kept.append(len(at))
+        ids += tokens[size:-1]
+        positions += range(size, len(tokens) - 1)
     lengths = [len(prompt) + len(answer) - 1 - size for prompt, answer in rows]
-    kept, real = [len(answer) for _, answer in rows], len(keep)
+    real = len(keep)
     asked = -real % _EIGHTS if even else 0
     spare = packing.spare(len(ids), asked) if even else 0
     if spare:
@@ -130,8 +138,10 @@ def sheet(
         keep += range(len(ids) - asked, len(ids))
         lengths.append(spare)
         kept.append(asked)
+        places += range(spare - asked, spare)
     made = [torch.tensor(numbers, device=device) for numbers in (ids, positions, keep, wanted)]
-    return Sheet(made[0], made[1], made[2], made[3], size, tuple(lengths), tuple(kept), real)
+    where = torch.tensor(places, dtype=torch.long)
+    return Sheet(made[0], made[1], made[2], made[3], size, tuple(lengths), tuple(kept), where, real)
 
 
 def _sight(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:

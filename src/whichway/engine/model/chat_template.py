@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from whichway.errors import ModelError
@@ -15,6 +16,7 @@ from whichway.nouns import Message
 from whichway.prompts.template import plain
 
 _ASK = (Message("user", "x"),)
+_TAIL = 4  # tokens after an answer among which its turn's end is looked for
 _BREAK = "\n\n"  # what ends an answer in plain text
 # Some templates print today's date: with it a prompt would differ from day to day, and from its own training.
 _DATE = {"%d": "26", "%b": "Jul", "%B": "July", "%m": "07", "%Y": "2024", "%y": "24", "%A": "Friday", "%a": "Fri"}
@@ -43,6 +45,7 @@ class Renderer:
         self.turn_end = self.answer_ids("x")[-1]
         self.ends = frozenset([*self._eos, self.turn_end])
         self.closing = self.ends | self._breaks()
+        self._before = self._before_answers()
 
     def behind(self, ids: Sequence[int]) -> Renderer:
         """A renderer that puts these ids in front of every prompt."""
@@ -71,6 +74,61 @@ class Renderer:
         if answer not in self._answers:
             self._answers[answer] = self._find_answer(answer)
         return self._answers[answer]
+
+    def earlier_answers(self, rows: Sequence[Sequence[Message]]) -> list[tuple[tuple[int, int], ...]]:
+        """Where the assistant's turns lie in `prompt_ids` of rows: `(start, end)` of each answer with its turn end.
+
+        A turn that the template writes otherwise than it was given (without its thoughts, say) has no place.
+
+        Raises:
+            ModelError: the tokenizer does not say which characters a token stands for.
+        """
+        if not self._before or not any(turn.role == "assistant" for row in rows for turn in row):
+            return [()] * len(rows)
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise ModelError("Earlier answers can be trained only with a tokenizer that has a tokenizer.json.")
+        texts = [self.prompt_text(row) for row in rows]
+        found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        lead = len(self._lead)
+        return [
+            tuple(
+                (lead + start, lead + end)
+                for start, end in (self._tokens_of(span, ids, places) for span in self._turns_of(row, text))
+                if start < end
+            )
+            for row, text, ids, places in zip(rows, texts, found["input_ids"], found["offset_mapping"], strict=True)
+        ]
+
+    def _turns_of(self, row: Sequence[Message], text: str) -> list[tuple[int, int]]:
+        """Characters of each earlier answer in the prompt's text, in order."""
+        spans, at = [], 0
+        for asked, turn in pairwise(row):
+            answer = turn.content.strip()
+            if turn.role != "assistant" or not answer:
+                continue
+            place = at
+            while (place := text.find(self._before + answer, place)) >= 0:
+                if text[:place].rstrip().endswith(asked.content.strip()):  # the turn itself, not a text that quotes one
+                    at = place + len(self._before) + len(answer)
+                    spans.append((at - len(answer), at))
+                    break
+                place += 1
+        return spans
+
+    def _tokens_of(
+        self, span: tuple[int, int], ids: Sequence[int], places: Sequence[tuple[int, int]]
+    ) -> tuple[int, int]:
+        """Tokens of some characters, with those after them up to the mark that ends the turn, where there is one."""
+        inside = [n for n, (start, end) in enumerate(places) if span[0] < end and start < span[1] and start < end]
+        if not inside or places[inside[0]][0] < span[0] - 1:  # one token for the answer and what stands before it
+            return 0, 0
+        first, last = inside[0], inside[-1] + 1
+        for n in range(last, min(last + _TAIL, len(ids))):
+            if ids[n] in self.closing:
+                return first, n + 1
+            if self._decode([ids[n]]).strip():
+                break
+        return first, last
 
     def text(self, ids: Sequence[int]) -> str:
         """The answer behind generated ids."""
@@ -136,6 +194,15 @@ class Renderer:
             return "Mark41" in self._apply(turns, ask=True)
         except Exception:
             return False
+
+    def _before_answers(self) -> str:
+        """What stands between a message and the assistant's answer to it, where more turns follow."""
+        turns = [Message("user", "Mark41"), Message("assistant", "Mark42"), Message("user", "Mark43")]
+        try:
+            text = self._template(turns, ask=True) if self.chat else plain(turns)
+        except ModelError:  # a template of one turn only
+            return ""
+        return text.partition("Mark41")[2].partition("Mark42")[0]
 
     def _bos(self) -> list[int]:
         bos = self.tokenizer.bos_token_id

@@ -74,7 +74,11 @@ def run_prefix(module: Any, ids: Sequence[int], device: torch.device) -> list[Ke
 
 
 def answer_logprobs(
-    module: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Sequence[KeyValue] | None, start: int
+    module: Any,
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    prefix: Sequence[KeyValue] | None,
+    start: int,
+    spans: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> Tensor:
     """Log-probability of every answer token, rows one after the other.
 
@@ -83,16 +87,20 @@ def answer_logprobs(
         rows: (prompt, answer) token ids; the last answer token is predicted, never fed.
         prefix: keys and values of the first `start` prompt tokens of all rows.
         start: length of the prefix.
+        spans: earlier answers in each row's prompt, behind the prefix, that are read as well: `(start, end)`.
     """
     device = module.device
     fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
     layout = lay([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
     keep: list[int] = []
-    end = 0
-    for (_, answer), ids in zip(rows, fed, strict=True):
-        end += len(ids)
-        keep.extend(range(end - len(answer), end))
+    targets: list[int] = []
+    first = 0
+    for (prompt, answer), more, ids in zip(rows, spans or [()] * len(rows), fed, strict=True):
+        at, whole = packing.predicted(len(prompt), len(answer), more), [*prompt, *answer]
+        keep.extend(first + place - start for place in at)
+        targets.extend(whole[place + 1] for place in at)
+        first += len(ids)
     tokens = torch.tensor([i for row in fed for i in row], device=device)
-    wanted = torch.tensor([i for _, answer in rows for i in answer], device=device)
+    wanted = torch.tensor(targets, device=device)
     out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
     return -F.cross_entropy(out, wanted, reduction="none")

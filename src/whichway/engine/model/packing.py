@@ -463,6 +463,17 @@ def spare(count: int, least: int = 0) -> int:
     return -(count + least) % EVEN + least
 
 
+def predicted(prompt: int, answer: int, spans: Sequence[tuple[int, int]] = ()) -> list[int]:
+    """Places in a row's tokens from which a trained token is predicted, in order: each is the one after its place.
+
+    Args:
+        prompt: tokens of the prompt.
+        answer: tokens of the answer after it.
+        spans: `(start, end)` of earlier answers inside the prompt that are trained too.
+    """
+    return [place - 1 for span in (*spans, (prompt, prompt + answer)) for place in range(*span)]
+
+
 def common(sequences: Sequence[list[int]]) -> int:
     """Length of the longest prefix that all sequences share and that leaves each at least one token."""
     return max(0, min(agree(sequences), min(len(s) for s in sequences) - 1))

@@ -7,19 +7,22 @@ ignored. So every saved part carries a few training rows with the log-probabilit
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from whichway.engine.model import forward
+from whichway.engine.model import forward, packing
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.load import Model
-from whichway.errors import AdapterNotLive
+from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Message
 
+log = logging.getLogger(__name__)
+Targets = Literal["last", "all"]
 FILE = "live.json"
 _FEW = 4  # rows
 _MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
@@ -28,16 +31,56 @@ _ASKS = ("Hello!", "What is the capital of France?", "Write one word.")  # for a
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A row as token ids: the prompt, and the answer with its turn end. Only the answer is trained."""
+    """A row as token ids: the prompt, and the answer with its turn end. Only answers are trained."""
 
     prompt: list[int]
     answer: list[int]
+    earlier: tuple[tuple[int, int], ...] = ()  # answers inside the prompt that are trained too: their (start, end)
+
+    @property
+    def trained(self) -> int:
+        """How many tokens carry the loss."""
+        return sum(end - start for start, end in self.earlier) + len(self.answer)
 
 
-def encode(renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Encoded]:
-    """Rows as the trainer, the evaluator and the server see them."""
-    prompts = renderer.prompt_ids([messages for messages, _ in rows])
-    return [Encoded(p, list(renderer.answer_ids(a))) for p, (_, a) in zip(prompts, rows, strict=True)]
+def encode(
+    renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]], targets: Targets = "last"
+) -> list[Encoded]:
+    """Rows as the trainer, the evaluator and the server see them.
+
+    `targets`: which answers are trained: the row's own, after its last message, or "all": those of the assistant's
+    earlier turns as well.
+    """
+    asked = [messages for messages, _ in rows]
+    prompts = renderer.prompt_ids(asked)
+    spans = renderer.earlier_answers(asked) if targets == "all" else [()] * len(rows)
+    answers = [list(renderer.answer_ids(answer)) for _, answer in rows]
+    return [Encoded(*parts) for parts in zip(prompts, answers, spans, strict=True)]
+
+
+def count_earlier(rows: Sequence[Encoded], asked: Sequence[Sequence[Message]]) -> None:
+    """Warn of earlier answers that the chat template writes otherwise than they were given: they carry no loss.
+
+    Raises:
+        DataError: it does so with all of them.
+    """
+    given = sum(turn.role == "assistant" for messages in asked for turn in messages)
+    found = sum(len(row.earlier) for row in rows)
+    if given and not found:
+        raise DataError("The model's chat template shows no earlier answer as it was given: there is none to train.")
+    if found < given:
+        log.warning(
+            "%d of %d earlier answers stand otherwise in the prompt; they are not trained.", given - found, given
+        )
+
+
+def shared(rows: list[Encoded]) -> tuple[list[Encoded], list[int]]:
+    """Rows, and the prefix that their prompts share; earlier answers that lie in it are no targets any more."""
+    size = packing.common([row.prompt for row in rows])
+    if len({tuple(row.prompt) for row in rows}) == 1:  # nothing tells what is the row's own
+        size = min([size, *(start - 1 for start, _ in rows[0].earlier)])
+    own = [replace(row, earlier=tuple(span for span in row.earlier if span[0] > size)) for row in rows]
+    return own, rows[0].prompt[:size]
 
 
 @torch.no_grad()

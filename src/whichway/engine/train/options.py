@@ -48,6 +48,7 @@ class LoraOptions(AdapterOptions):
 
     word_dropout: float = 0.0  # share of a row's own words that each step leaves out
     soup: int = 1  # trainings from one start in as many orders, whose mean is the adapter
+    targets: str = "last"  # "all": the answers of the assistant's earlier turns are trained, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
     "variant": ("lora", "rslora", "dora", "pissa"),
     "part": ("auto", "bias", "value", "norm"),
+    "targets": ("last", "all"),
     "init": ("logistic", "zeros"),
 }
 _SHARES = ("dropout", "word_dropout", "contrastive")

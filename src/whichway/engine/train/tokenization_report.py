@@ -12,6 +12,7 @@ from pathlib import Path
 from whichway.engine.model import load
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.train import adapter_check
+from whichway.engine.train.adapter_check import Targets
 from whichway.nouns import Message
 
 Rows = Sequence[tuple[Sequence[Message], str]]
@@ -54,17 +55,26 @@ def reader(folder: Path) -> Reader:
     return Reader(Renderer(tokenizer, ends), context)
 
 
-def lengths(read: Reader, rows: Rows) -> Lengths:
+def lengths(read: Reader, rows: Rows, targets: Targets = "last") -> Lengths:
     """Token counts of rows. An answer's turn end alone is no answer: it does not count."""
-    found = adapter_check.encode(read.renderer, rows)
+    found = adapter_check.encode(read.renderer, rows, targets)
     ends = read.renderer.ends
-    trained = tuple(sum(i not in ends for i in row.answer) for row in found)
+    earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in found)
+    trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(found, earlier, strict=True))
     return Lengths(tuple(len(row.prompt) + len(row.answer) for row in found), trained, read.context)
 
 
-def tokens(read: Reader, messages: Sequence[Message], answer: str) -> list[tuple[str, bool]]:
-    """A row token by token: its text, and whether it carries the loss."""
-    row = adapter_check.encode(read.renderer, [(messages, answer)])[0]
-    decode = read.renderer.tokenizer.decode
-    prompt = str(decode(row.prompt, skip_special_tokens=False))
-    return [(prompt, False), *((str(decode([i], skip_special_tokens=False)), True) for i in row.answer)]
+def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targets = "last") -> list[tuple[str, bool]]:
+    """A row in order: what is only read, as one text up to the next answer, and each token that carries the loss."""
+    row = adapter_check.encode(read.renderer, [(messages, answer)], targets)[0]
+    ids, read_to = [*row.prompt, *row.answer], 0
+    parts: list[tuple[str, bool]] = []
+    for start, end in (*row.earlier, (len(row.prompt), len(ids))):
+        parts.append((_text(read, ids[read_to:start]), False))
+        parts += [(_text(read, [i]), True) for i in ids[start:end]]
+        read_to = end
+    return parts
+
+
+def _text(read: Reader, ids: Sequence[int]) -> str:
+    return str(read.renderer.tokenizer.decode(list(ids), skip_special_tokens=False))

@@ -3,6 +3,9 @@
 A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
 the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed
 and the step's number, so that a training killed at any moment continues bit for bit (on a processor).
+
+With the option `targets: all` the answers of a row's earlier turns (its worked examples) are trained with its own, and
+count alike. Those in turns that all rows share are not: every step would repeat them.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from whichway.engine.train.options import (
 from whichway.engine.train.trainable import trainee
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.engine.train.worker import Now, Watch
-from whichway.errors import DataError, WayFailed
+from whichway.errors import DataError, OptionError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
@@ -105,7 +108,7 @@ class Run:
         self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
         self.key = digest(["learn", _VERSION, job, *([member] if member else [])])
         self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
-        self.prefix = self.rows[0].prompt[: packing.common([row.prompt for row in self.rows])]
+        self.rows, self.prefix = adapter_check.shared(self.rows)
         self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
         self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
@@ -165,6 +168,8 @@ class Run:
     def _word_dropout(self) -> WordDropout | None:
         if not (isinstance(self.given, LoraOptions) and self.given.word_dropout):
             return None
+        if self.given.targets == "all":
+            raise OptionError("Training option word_dropout cannot be used with targets = 'all': examples stay whole.")
         return WordDropout.of(self.rows, self.given.word_dropout, len(self.prefix), self.model.renderer.special)
 
     def _below(self) -> Below | None:
@@ -190,7 +195,7 @@ class Run:
 
     def _amount(self, batch: Sequence[Encoded]) -> int:
         """What a batch's loss is the mean over: its trained tokens."""
-        return sum(len(row.answer) for row in batch)
+        return sum(row.trained for row in batch)
 
     def _step(self) -> float:
         """One optimiser step; returns its loss."""
@@ -363,27 +368,30 @@ def row_losses(
 
     With `masters` the gradients are computed by hand and land in their vector's; else autograd follows the module.
     """
-    pairs = [(row.prompt, row.answer) for row in rows]
+    pairs, spans = [(row.prompt, row.answer) for row in rows], [row.earlier for row in rows]
     if masters is not None:
         trunk = decoder.known(module)
         even = below is None and packing.evens(trunk.weights.dtype, module.device)
-        paper = sheet(pairs, prefix, module.device, even=even)
+        paper = sheet(pairs, prefix, module.device, even=even, spans=spans)
         states, first = (below(rows), below.first) if below else (None, 0)
         return decoder.losses(masters.vector, trunk, paper, states, first)[: paper.real]
-    shared = forward.run_prefix(module, prefix, module.device)
-    return -forward.answer_logprobs(module, pairs, shared, len(prefix))
+    front = forward.run_prefix(module, prefix, module.device)
+    return -forward.answer_logprobs(module, pairs, front, len(prefix), spans)
 
 
 def encode(model: Model, job: TrainJob) -> list[Encoded]:
     """A job's rows as token ids.
 
     Raises:
-        DataError: there are no rows, or one has nothing to train on.
+        DataError: there are no rows, one has nothing to train on, or no earlier answer that should be is found.
     """
     if not job.rows:
         raise DataError("There are no rows to train on.")
-    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows])
+    wanted: adapter_check.Targets = "all" if job.options.get("targets") == "all" else "last"
+    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows], wanted)
     for number, row in enumerate(rows):
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
+    if wanted == "all":
+        adapter_check.count_earlier(rows, [row.messages for row in job.rows])
     return rows
