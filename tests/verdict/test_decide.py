@@ -266,7 +266,7 @@ def test_dissent_names_the_volume_at_which_the_cost_flips():
 
 def test_the_winners_curse_and_unread_answers_are_named():
     reasons = decide(priced()).reasons
-    assert any("had 82.0 % on dev and has 75.7 % on test: dev − test = +6.3 points" in r for r in reasons)
+    assert any("had 80.0 % on dev and has 75.8 % on test: dev − test = +4.3 points" in r for r in reasons)
     assert any("tune_lora 2.0 %" in r for r in reasons)
 
 

@@ -103,7 +103,7 @@ def chances(said: Said, facts: Facts, ruling: Ruling) -> str:
     near = said("near_best", ruling.outlook.near_best[ruling.choice], chance)
     margin = said("margin", facts.margin, points)
     lost = said("regret", ruling.outlook.regret[ruling.choice], points)
-    return f"it is within {margin} of the best way with a probability of {near}, and costs {lost} on average."
+    return f"with a probability of {near} it is within {margin} of the best way; the expected loss is {lost}."
 
 
 def runner_up(said: Said, facts: Facts, ruling: Ruling) -> str:
