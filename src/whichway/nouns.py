@@ -23,6 +23,7 @@ from whichway.findings import (
     Forgetting,
     Formats,
     Judgement,
+    Odds,
     Overlap,
     Race,
     Selection,
@@ -36,6 +37,7 @@ Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
+Sureness = Literal["decided", "leaning", "toss-up"]
 Layout = Literal["system", "user"]
 Mode = Literal["choose", "generate", "likelier", "likelier_per_token"]
 T = TypeVar("T")
@@ -608,3 +610,6 @@ class Verdict:
     varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of answers that were written several times
     checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
     judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one
+    sureness: Sureness | None = field(default=None, metadata=LATE)  # None: only one way competed, or none
+    odds: tuple[Odds, ...] = field(default=(), metadata=LATE)  # of each way that competed, least expected loss first
+    runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice
