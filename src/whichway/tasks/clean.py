@@ -17,6 +17,7 @@ from whichway.nouns import Example, Split, Task
 from whichway.tasks import near_duplicates, pii
 from whichway.tasks.label_errors import suspects
 from whichway.tasks.load import Source
+from whichway.tasks.table import Skipped
 
 Did = Literal["dropped", "masked", "merged"]
 
@@ -27,7 +28,7 @@ class Change:
 
     change: Did
     where: str  # "tickets.csv:57"
-    what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling"
+    what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling", "unusable"
     why: str
 
 
@@ -62,6 +63,11 @@ def twins(rows: Sequence[Example]) -> list[Twins]:
         if before:
             found.append(Twins(standing[keys[place]], standing[keys[before[0]]], False))
     return found
+
+
+def left_out(skipped: Iterable[Skipped]) -> list[Change]:
+    """The rows that the reading left out, as changes."""
+    return [Change("dropped", row.origin, "unusable", row.reason) for row in skipped]
 
 
 def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[Change]]:

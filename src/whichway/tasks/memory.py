@@ -9,8 +9,9 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split, digest
-from whichway.tasks import chat_formats
-from whichway.tasks.read import SPLIT_WORDS, Row, Table, as_text
+from whichway.tasks import read
+from whichway.tasks.readers import Contents, RawRow
+from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Table
 
 PLACE = Path("data")  # where such rows come from, in messages: "data:3" is the row with index 3
 TEXT, LABEL = "text", "label"  # the columns of (X, y)
@@ -33,10 +34,10 @@ def table_of(data: Any) -> Table:
     if isinstance(data, Mapping):
         return _splits(data)
     records = _labelled(*data) if isinstance(data, tuple) and len(data) == 2 else records_of(data)
-    rows = tuple(_row(fields, number) for number, fields in enumerate(records))
+    rows = [RawRow(number, _plain_row(fields)) for number, fields in enumerate(records)]
     if not rows:
         raise DataError(f"{PLACE}: no rows. Give at least a dozen.")
-    return Table(PLACE, tuple(dict.fromkeys(name for row in rows for name in row.fields)), rows)
+    return read.table_of(Contents(rows), PLACE, BadRows())
 
 
 def examples_of(data: Any, fields: Sequence[str]) -> list[Example]:
@@ -133,7 +134,8 @@ def _splits(data: Mapping[Any, Any]) -> Table:
         raise DataError(f"a dict of data must have train, dev and test as keys, not {unknown[:1] or 'nothing'}.")
     tables: list[tuple[Split, Table]] = [(SPLIT_WORDS[name], table_of(part)) for name, part in data.items()]
     rows = tuple(replace(row, split=split, path=Path(split)) for split, table in tables for row in table.rows)
-    return Table(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows)
+    notes = tuple(dict.fromkeys(note for _, table in tables for note in table.notes))
+    return Table(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows, notes)
 
 
 def _cells(frame: Any) -> Iterable[Sequence[Any]]:
@@ -155,9 +157,11 @@ def _data_set(data: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _row(fields: Mapping[str, Any], number: int) -> Row:
-    where = f"{PLACE}:{number}"
-    flat = chat_formats.flatten({str(name): _plain(value) for name, value in fields.items()}, where)
-    return Row({name: as_text(value) for name, value in flat.items()}, PLACE, number)
+    return read.row_of(RawRow(number, _plain_row(fields)), PLACE)
+
+
+def _plain_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in fields.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,8 @@ from whichway.errors import DataError
 from whichway.lint.read import of_messages, of_text
 from whichway.nouns import Prompt, canonical
 from whichway.tasks.assertions import Assertion, assertion, of_word
-from whichway.tasks.read import Row, Table, decode
+from whichway.tasks.encodings import decode
+from whichway.tasks.table import Row, Table
 
 NAMES = ("promptfooconfig.yaml", "promptfooconfig.yml")
 TARGET = "expected"  # the column that holds the wanted answer, or the asserts as JSON

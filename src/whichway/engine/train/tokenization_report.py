@@ -71,9 +71,26 @@ def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targ
     parts: list[tuple[str, bool]] = []
     for start, end in (*row.earlier, (len(row.prompt), len(ids))):
         parts.append((_text(read, ids[read_to:start]), False))
-        parts += [(_text(read, [i]), True) for i in ids[start:end]]
+        parts += [(piece, True) for piece in pieces(read, ids[start:end])]
         read_to = end
     return parts
+
+
+def pieces(read: Reader, ids: Sequence[int]) -> list[str]:
+    """The text of each token; a token that ends inside a character shows nothing, the last of the character all of it.
+
+    Byte-level tokens cut characters in two (emoji, Cyrillic), and half of one decodes to "\ufffd". Tokens are joined
+    until they decode to whole characters, or as far as four bytes can reach.
+    """
+    found: list[str] = []
+    held: list[int] = []
+    for i in ids:
+        held.append(i)
+        text = _text(read, held)
+        if not text.endswith("\ufffd") or len(held) == 4:
+            found += [*[""] * (len(held) - 1), text]
+            held = []
+    return found + ([*[""] * (len(held) - 1), _text(read, held)] if held else [])
 
 
 def _text(read: Reader, ids: Sequence[int]) -> str:
