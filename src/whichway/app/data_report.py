@@ -104,7 +104,7 @@ def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], 
 
     prompt, retriever = first_prompt(task.practice()), retriever_of(backends())
     retriever.prepare(prompt, (row.text for row in rows))
-    return [(messages(prompt, row.text, retriever), row.target) for row in rows]
+    return [(messages(prompt, row, retriever), row.target) for row in rows]
 
 
 def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
@@ -172,7 +172,7 @@ def own_examples(
 
     def rendered(prompt: Prompt, some: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
         retriever.prepare(prompt, (row.text for row in some))
-        return [(messages(prompt, row.text, retriever, without[row.text]), row.target) for row in some]
+        return [(messages(prompt, row, retriever, without[row.text]), row.target) for row in some]
 
     def fill(prompt: Prompt, some: Sequence[Example]) -> float:
         found = tokenization_report.lengths(read, rendered(prompt, some))
@@ -189,7 +189,8 @@ def masked(row: Example) -> Example:
     from whichway.tasks.pii import mask
 
     fields = {name: mask(value)[0] for name, value in row.input.items()}
-    return replace(row, input=fields, target=mask(row.target)[0])
+    turns = tuple(replace(turn, content=mask(turn.content)[0]) for turn in row.turns)
+    return replace(row, input=fields, target=mask(row.target)[0], turns=turns)
 
 
 def histogram(found: Lengths) -> Iterator[str]:
@@ -216,6 +217,10 @@ def cut(found: Lengths, rows: Sequence[Example]) -> Iterator[str]:
     ):
         told = _listed([rows[i] for i in places])
         yield f"{'warning: ' if places else ''}{len(places)} training rows {what}{told}"
+    trimmed = [i for i, count in enumerate(found.trimmed) if count]
+    if trimmed:
+        told = _listed([rows[i] for i in trimmed])
+        yield f"warning: {len(trimmed)} conversations are longer than the model reads: oldest turns left out{told}"
 
 
 def copies(rows: Sequence[Example]) -> Iterator[str]:

@@ -79,4 +79,4 @@ def reading(task: Practice, max_tokens: int, temperature: float, way: str) -> De
     if temperature < 0 or (temperature and task.labels):
         why = "labels are scored, not drawn; use it for free text" if task.labels else "give 0 or more"
         raise OptionError(f"{way}.temperature is {temperature:g}: {why}.")
-    return Decoding(task.mode, max_tokens, temperature)
+    return Decoding(task.mode, max_tokens, temperature, thinking=task.thinks)

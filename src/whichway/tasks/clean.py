@@ -115,9 +115,10 @@ def _masked(row: Source) -> tuple[Source, list[Change]]:
     hits += found
     if not hits:
         return row, []
+    turns = tuple(replace(turn, content=pii.mask(turn.content)[0]) for turn in example.turns)
     told = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
     changes = [Change("masked", example.origin, kind, why) for kind, why in told]
-    return replace(row, example=replace(example, input=fields, target=target)), changes
+    return replace(row, example=replace(example, input=fields, target=target, turns=turns)), changes
 
 
 def _repeated(rows: Sequence[Source]) -> dict[int, Change]:
@@ -138,7 +139,10 @@ def _without(rows: Sequence[Source], gone: Mapping[int, Change]) -> tuple[list[S
 
 def chat_line(example: Example, ask: str) -> str:
     """A row in OpenAI's chat format; a group is kept beside the messages, so that it is not split later."""
-    turns = [("system", ask), ("user", example.text), ("assistant", example.target)]
+    own = [(turn.role, turn.content) for turn in example.turns] or [("user", example.text)]
+    if own[0][0] == "system":
+        ask, own = "\n\n".join(text for text in (ask, own[0][1]) if text), own[1:]
+    turns = [("system", ask), *own, ("assistant", example.target)]
     line: dict[str, object] = {"messages": [{"role": role, "content": content} for role, content in turns]}
     if example.group:
         line["group"] = example.group

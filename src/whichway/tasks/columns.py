@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,16 @@ TARGETS = frozenset((
     "target", "targets", "label", "labels", "label_text", "answer", "completion", "output", "response", "category",
     "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment", "answerkey", "cop",
 ))  # fmt: skip
+# What marks a user's and an assistant's turn in texts that went through a chat template, or through a plain one.
+_USER = re.compile(
+    r"<\|(?:im_start\|>|start_header_id\|>)?\s*(?:user|User)\b|<start_of_turn>user|\[INST\]|<｜User｜>|<\|user\|>|"
+    r"(?m:^###? ?(?:Human|User|Instruction)\b)"
+)
+_ASSISTANT = re.compile(
+    r"<\|(?:im_start\|>|start_header_id\|>)?\s*assistant\b|<start_of_turn>model|\[/INST\]|<｜Assistant｜>|"
+    r"<\|assistant\|>|"
+    r"(?m:^###? ?(?:Assistant|Response|Answer)\b)"
+)
 GROUPS = ("group", "group_id")
 NO_COLUMN = "none"  # as group, id or split: no column plays this part, whatever its name
 PREFERRED, REJECTED = "chosen", "rejected"  # the two answers of a preference
@@ -94,7 +105,7 @@ def find(
     ask = "" if inputs else _ask(table, free)
     usable = [name for name in free if not (ask and name in ASKS and _constant(table, name) == ask)]
     inputs, target = _input_and_target(table, usable, inputs, target)
-    if SYSTEM in usable and inputs == ("input",) and input is None:  # rows with system messages of their own
+    if SYSTEM in usable and inputs in (("input",), ("prompt",)) and input is None:  # system messages of their own
         inputs = (SYSTEM, *inputs)
     spare = tuple(name for name in usable if name not in (*inputs, target))
     parts = {"group": group, "id": unique, "split": split}
@@ -204,8 +215,23 @@ def _target(free: Sequence[str], *, exact: bool) -> str | None:
     return None
 
 
+def _templated(table: Table) -> str | None:
+    """A column whose texts are conversations in some template: marks or headings of a user and of an assistant."""
+    for name in table.columns:
+        texts = [row.fields.get(name, "") for row in table.rows[:50]]
+        if texts and all(_USER.search(text) and _ASSISTANT.search(text) for text in texts):
+            return name
+    return None
+
+
 def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
     shown = ", ".join(table.columns)
+    templated = _templated(table)
+    if templated:
+        return DataError(
+            f"{table.path}: column '{templated}' holds whole conversations, written in a chat template already. A "
+            'model has its own: give the turns instead, as {"messages": [{"role": "user", "content": ...}, ...]}.'
+        )
     if not _known(free, INPUTS | TARGETS) and table.path.suffix.lower() in (".csv", ".tsv"):
         return DataError(
             f"{table.path}:1: no column has a known name. Columns, from the first line: {shown[:200]}. "

@@ -10,7 +10,11 @@ from typing import Any
 from whichway.errors import DataError, OptionError, UserError
 from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
 from whichway.prompts import files as text
-from whichway.tasks import answers, check, choices, columns, notes, open_ended, read, split
+from whichway.prompts.answer_extraction import spoken, thinks
+from whichway.prompts.variables import ROW, settled
+from whichway.tasks import answers, check, choices, columns, legacy, metrics, notes, open_ended, read, split, task_notes
+from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, Conversation, told
+from whichway.tasks.conversed import conversed, example_of
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
 from whichway.tasks.metrics._text import plain
@@ -49,6 +53,7 @@ class _Loaded:
     said: list[str]  # each target as its file spells it
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
 
 
 def load(spec: Spec) -> Task:
@@ -84,7 +89,9 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
     )
     task = _task(spec, parts, samples, sides.of, judged.labels, judged.metric)
     check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
-    told = [*loaded.notes, *notes.decided(spec, parts, judged, sides.near_duplicates)]
+    task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
+    decided = [*loaded.notes, *notes.decided(spec, parts, judged, sides.near_duplicates)]
+    decided += [*task_notes.prompts(task.prompts, parts.input), *task_notes.reasoning(task)]
     warnings = [
         *loaded.table.warnings,
         *judged.warnings,
@@ -92,24 +99,27 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
         *sides.warnings,
         *notes.group_hint(loaded.table, parts),
     ]
+    warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task)]
     warnings += notes.left_out(loaded.skipped, len(samples))
-    return Examined(task, check.findings(task, notes=told, warnings=warnings))
+    return Examined(task, check.findings(task, notes=decided, warnings=warnings))
 
 
 def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
     """Read, find columns, leave out what cannot be used, read targets."""
     table = rows or _table(spec)
     where, bad = str(table.path), BadRows(spec.skip_bad)
-    parts = _columns(spec, table)
+    prompts = _prompts(spec)
+    parts = _columns(spec, table, prompts)
     table = replace(table, rows=tuple(_usable(table, parts, spec, bad)))
     resolved = choices.resolve(table, parts, spec.input is not None)
     table, parts = resolved.table, resolved.parts
-    samples = [_sample(row, parts) for row in table.rows]
+    inputs = conversed(table, parts.input)
+    samples = [_sample(row, fields, parts) for row, fields in zip(table.rows, inputs, strict=True)]
     count = len(bad.skipped) + len(table.skipped)
     check.refuse_small(len(samples), where)
     check.refuse_constant((row.fields[parts.target] for row in table.rows), where, parts.target)
     said = [s.example.target for s in samples]
-    judged = answers.judge(spec, said, parts.target, where, bool(parts.rejected))
+    judged = _judged(spec, said, parts, where)
     for place, message in judged.places:
         bad.refuse(samples[place].row.origin, f"{samples[place].row.where}: {message}")
     wrong = {place for place, _ in judged.places}
@@ -123,8 +133,22 @@ def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
     if skipped and len(skipped) > count:
         check.refuse_small(len(samples), where)
     _check_share(skipped, len(samples), spec.skip_bad, where)
-    told = (*table.notes, *resolved.notes, *notes.spaces(table, parts, judged))
-    return _Loaded(table, parts, samples, judged, said, skipped, told)
+    found = (*table.notes, *resolved.notes, *notes.spaces(table, parts, judged))
+    return _Loaded(table, parts, samples, judged, said, skipped, found, prompts)
+
+
+def _judged(spec: Spec, said: Sequence[str], parts: columns.Columns, where: str) -> answers.Answers:
+    """Labels, metric and targets. Answers that bring their reasoning are free text, unless the user asks for labels."""
+    if not any(map(thinks, said)):
+        return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
+    bare = [spoken(text)[0] for text in said]
+    closed = spec.metric is not None and metrics.load(spec.metric).closed
+    if spec.labels or closed or spec.target_type not in (None, "text"):
+        return answers.judge(spec, bare, parts.target, where, bool(parts.rejected))
+    few = len(set(bare)) * 3 <= len(bare)
+    metric = spec.metric or MetricSpec("exact_match" if few else "token_f1")
+    spec = spec.model_copy(update={"target_type": "text", "metric": metric})
+    return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
 
 
 def _check_share(skipped: Sequence[Skipped], rows: int, allowed: float, where: str) -> None:
@@ -144,13 +168,21 @@ def _examine_open(spec: Spec, rows: Table | None) -> Examined:
             "the metric out: answers are judged by the checks."
         )
     table = (rows or _table(spec)) if spec.inputs is None else None
-    task, told, warnings = open_ended.build(spec, metric and answers.complete(metric, ()), table)
+    prompts = _prompts(spec)
+    named = None if spec.input or table is None else _named(prompts, table, ())
+    if named:
+        spec = spec.model_copy(update={"input": named})
+    task, found, warnings = open_ended.build(spec, metric and answers.complete(metric, ()), table)
+    fields = tuple(task.test[0].input)
     task = replace(task, **_said(spec))
+    task = replace(task, prompts=tuple(settled(prompt, fields, "") for prompt in prompts))
+    found = [*found, *task_notes.prompts(task.prompts, fields)]
+    warnings = [*warnings, *task_notes.marks(task)]
     if table is not None:
-        told = [*table.notes, *told]
+        found = [*table.notes, *found]
         _check_share(table.skipped, len(table.rows), spec.skip_bad, str(table.path))
         warnings = [*table.warnings, *warnings, *notes.left_out(table.skipped, len(table.rows))]
-    return Examined(task, check.findings(task, notes=told, warnings=warnings))
+    return Examined(task, check.findings(task, notes=found, warnings=warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +219,15 @@ def _rewritten(loaded: _Loaded) -> bool:
     return any(s.example.target.strip() != said for s, said in zip(loaded.samples, loaded.said, strict=True))
 
 
-def read_inputs(path: Path, fields: Sequence[str], reading: ReadOptions = DEFAULT) -> list[Example]:
+def read_inputs(
+    path: Path, fields: Sequence[str], conversation: bool = False, reading: ReadOptions = DEFAULT
+) -> list[Example]:
     """New rows without targets, for a winner to answer.
 
     Args:
         path: any data file, or a .txt file with one input per line.
         fields: the input columns of the task that the winner was made for.
+        conversation: whether that task's rows are conversations.
         reading: what the user says about the file.
 
     Raises:
@@ -202,11 +237,11 @@ def read_inputs(path: Path, fields: Sequence[str], reading: ReadOptions = DEFAUL
         lines = enumerate(read.decode(path, reading.encoding).split("\n"), 1)
         return [Example({fields[0]: line.strip()}, "", None, f"{path.name}:{n}") for n, line in lines if line.strip()]
     table = read.read(path, reading)
-    found = columns.inputs_of(table, fields)
-    return [
-        Example({f: row.fields.get(name, "") for f, name in zip(fields, found, strict=True)}, "", None, row.origin)
-        for row in table.rows
-    ]
+    names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
+    rows = conversed(table, names)
+    if conversation and SYSTEM in fields:
+        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **found} for row, found in zip(table.rows, rows, strict=True)]
+    return [example_of(found, "", origin=row.origin) for row, found in zip(table.rows, rows, strict=True)]
 
 
 # Reading
@@ -221,12 +256,39 @@ def _table(spec: Spec) -> Table:
             return read.read_splits(files, files["train"][0], spec.reading)
     if spec.data is None:
         raise DataError("No data. Say where the rows are: --data FILE, or `data: FILE` in the task file.")
-    return read.read(spec.data, spec.reading)
+    return legacy.without_stops(read.read(spec.data, spec.reading))
 
 
-def _columns(spec: Spec, table: Table) -> columns.Columns:
+def _prompts(spec: Spec) -> tuple[Prompt, ...]:
+    """The user's prompts, also out of their files."""
+    return tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt)
+
+
+def _columns(spec: Spec, table: Table, prompts: Sequence[Prompt]) -> columns.Columns:
+    """The part each column plays; those that a prompt names are the input where nothing else is said."""
     by = spec.split if isinstance(spec.split, str) else None
-    return columns.find(table, input=spec.input, target=spec.target, group=spec.group, id=spec.id, split=by)
+    said = {"target": spec.target, "group": spec.group, "id": spec.id, "split": by}
+    named = () if spec.input else _named(prompts, table, [name for name in said.values() if name])
+    if not named:
+        found = columns.find(table, input=spec.input, **said)
+        whole = next((key for key in KEYS if key in table.columns), None)
+        if whole and not spec.input and found.target != TARGET and found.input in ((INPUT,), (SYSTEM, INPUT)):
+            return columns.find(table, input=whole, **said)  # a talk to be judged, its last answer with it
+        return found
+    try:
+        target = spec.target or columns.find(table, **said).target
+    except DataError:  # only the prompt says what is input
+        target = None
+    inputs = tuple(name for name in named if name != target)
+    return columns.find(table, input=inputs or None, **{**said, "target": target})
+
+
+def _named(prompts: Sequence[Prompt], table: Table, taken: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the prompts name; none where one stands for the whole row."""
+    names = list(dict.fromkeys(name for prompt in prompts for name in prompt.variables))
+    if ROW in names and ROW not in table.columns:
+        return ()
+    return tuple(name for name in names if name in table.columns and name not in taken)
 
 
 def _usable(table: Table, parts: columns.Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
@@ -273,6 +335,11 @@ def _empty_message(row: Row, part: str, empty: Mapping[int, Row], parts: columns
     rows = list(empty.values())
     more = f" So are {len(rows) - 1} more, the next on line {rows[1].line}." if row is rows[0] and len(rows) > 1 else ""
     value = row.fields.get(column or "", "")
+    if column == TARGET and isinstance(row.fields.get(INPUT), Conversation) and not value:
+        return (
+            "a conversation ('messages') must end with the assistant's answer to be learned from, and this one ends "
+            "with the user, or its answer is empty. Complete it or delete the row."
+        )
     what = f"is '{value}', which stands for a missing value" if value else "is empty"
     return f"{part} (column '{column}') {what}.{more} Fill it or delete the row."
 
@@ -298,11 +365,10 @@ def _double(row: Row, parts: columns.Columns, ids: dict[tuple[Path, str], Row]) 
     )
 
 
-def _sample(row: Row, parts: columns.Columns) -> _Sample:
-    fields = {name: row.fields.get(name, "") for name in parts.input}
+def _sample(row: Row, fields: Mapping[str, str], parts: columns.Columns) -> _Sample:
     group = row.fields.get(parts.group, "") if parts.group else ""
     rejected = row.exact(parts.rejected) if parts.rejected else None
-    example = Example(fields, row.exact(parts.target), group or None, row.origin, rejected)
+    example = example_of(fields, row.exact(parts.target), group or None, row.origin, rejected)
     return _Sample(example, row, row.side(parts.split))
 
 
@@ -315,7 +381,7 @@ def _distinct(samples: Sequence[_Sample]) -> tuple[list[_Sample], list[str]]:
     dropped: list[tuple[_Sample, _Sample]] = []
     for s in samples:
         e = s.example
-        content = (tuple(e.input.items()), e.target, e.group, e.rejected)  # what its id is a digest of
+        content = (tuple(e.input.items()), e.target, e.group, e.rejected, e.turns)  # what its id is a digest of
         rival = best.setdefault(content, s)
         if rival is not s:
             keep, drop = (s, rival) if RANK[s.side] < RANK[rival.side] else (rival, s)
@@ -371,7 +437,6 @@ def _said(spec: Spec) -> dict[str, Any]:
         "budget": spec.budget.budget() if spec.budget else None,
         "ways": spec.ways,
         "models": spec.models if len(spec.models) > 1 else (),
-        "prompts": tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
         "options": spec.options,
     }
 

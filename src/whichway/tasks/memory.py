@@ -40,23 +40,32 @@ def table_of(data: Any) -> Table:
     return read.table_of(Contents(rows), PLACE, BadRows())
 
 
-def examples_of(data: Any, fields: Sequence[str]) -> list[Example]:
+def examples_of(data: Any, fields: Sequence[str], conversation: bool = False) -> list[Example]:
     """Rows without wanted answers, for a winner to answer.
 
     Args:
-        data: a list of texts (where a row has one field) or of dicts, a data frame, a data set, or a 2-D array.
+        data: a list of texts (where a row has one field) or of dicts, a data frame, a data set, or a 2-D array; of
+            conversations also a list of lists of messages.
         fields: the names of a row's input fields.
+        conversation: whether rows are conversations.
 
     Raises:
         DataError: a row lacks a field.
     """
+    from whichway.tasks.conversed import conversation_row, example_of
+
+    if conversation and not is_frame(data):
+        data = [{"messages": one} if isinstance(one, list) else one for one in data]
     found = []
     for number, values in enumerate(inputs_of(data, fields)):
+        if conversation:
+            found.append(conversation_row({str(k): v for k, v in values.items()}, fields, f"{PLACE}:{number}"))
+            continue
         row = _row(values, number)
         missing = [name for name in fields if name not in row.fields]
         if missing:
             raise DataError(f"{row.where}: the field '{missing[0]}' is missing; there is {', '.join(row.fields)}.")
-        found.append(Example({name: row.fields[name] for name in fields}, "", None, row.origin))
+        found.append(example_of({name: row.fields[name] for name in fields}, "", origin=row.origin))
     return found
 
 

@@ -99,6 +99,9 @@ def row_of(raw: RawRow, path: Path) -> Row:
     fields: dict[str, str] = {}
     exact: dict[str, str] = {}
     for name, value in chat_formats.flatten(raw.fields, where).items():
+        if isinstance(value, chat_formats.Conversation):
+            fields[str(name)] = value
+            continue
         text = as_text(value)
         if len(text) > MAX_FIELD:
             raise DataError(

@@ -73,7 +73,7 @@ class Run:
 
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
-        options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens)
+        options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens, thinking=self.task.thinks)
         told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
         told = f"{self.label} at {told}" if self.label else told
         best, waited = -math.inf, 0
