@@ -187,9 +187,9 @@ def _split(turns: Sequence[Any], rest: dict[str, Any], where: str, key: str) -> 
         asked = _asked(said, notes, where, key)
         if rest:  # another column may be what is wanted
             return {**asked, **rest}
-        whole = _before(said, where, key)
-        talk = whole.turns[1 if whole.turns[0].role == "system" else 0 :]
-        return {**asked, INPUT: Conversation(talk, whole.notes), TARGET: ""}
+        everything = _before(said, where, key)
+        talk = everything.turns[1 if everything.turns[0].role == "system" else 0 :]
+        return {**asked, INPUT: Conversation(talk, everything.notes), TARGET: ""}
     first = len(said) - 1
     while first and said[first - 1].message.role == "assistant":  # an answer in several messages is one
         first -= 1
