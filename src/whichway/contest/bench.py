@@ -37,6 +37,7 @@ from whichway.nouns import (
     Weights,
     digest,
 )
+from whichway.prompts.answer_extraction import CLOSE, spoken
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
@@ -46,6 +47,7 @@ from whichway.runs.folder import keep_adapter, record_key
 from whichway.scoring import clusters, loss_of, total
 from whichway.tasks.leave_out import left_out
 
+TRIMMED = "longer than the model reads: without its"  # what a record says of such a conversation
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
 
@@ -61,18 +63,25 @@ def judge(
     cached: bool,
 ) -> Record:
     """Reply -> record: the one place where a record is made."""
+    identity = example.id
     if reply.finish == "error":
         outcome, value, why = "error", None, reply.error
     elif reply.unread:
         outcome, value, why = "unparsed", None, reply.unread
     else:
+        if CLOSE in example.target or CLOSE in reply.text:  # reasoning is learned, the answer after it is judged
+            example = replace(example, target=spoken(example.target)[0])
+            answer, thoughts = spoken(reply.text)
+            reply = replace(reply, text=answer, thoughts=reply.thoughts or thoughts)
         score = metric(example, reply.text)
         outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
         if reply.finish == "length":
             why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
+    if reply.trimmed:
+        why = "; ".join(filter(None, (why, f"{TRIMMED} {reply.trimmed} oldest turns")))
     return Record(
         candidate=candidate,
-        example=example.id,
+        example=identity,
         split=split,
         repeat=repeat,
         outcome=outcome,  # type: ignore[arg-type]
@@ -153,9 +162,9 @@ class HouseBench:
         """The sentence encoder behind a word, where it is at hand."""
         return self._till.house.encoder_of(word)
 
-    def render(self, prompt: Prompt, text: str) -> tuple[Message, ...]:
+    def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:
         """The messages that ask a prompt of one row."""
-        return messages(prompt, text, self._retriever)
+        return messages(prompt, row, self._retriever)
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
         """Raw answers, unjudged."""
@@ -214,7 +223,7 @@ class HouseBench:
             self._retriever.prepare(prompt, (e.text for e in examples))
             without = left_out(examples) if prompt.pool else {}
             self._train_rows_by_key[key] = tuple(
-                TrainRow(messages(prompt, e.text, self._retriever, without.get(e.text, ())), answer)
+                TrainRow(messages(prompt, e, self._retriever, without.get(e.text, ())), answer)
                 for e in examples
                 for answer in _taught(kind, e)
             )
@@ -314,6 +323,10 @@ class HouseBench:
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
         crossed = [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
+        trimmed = sum(TRIMMED in record.why for record in crossed[0])
+        if trimmed:
+            self.say(f"{candidate.note}: {trimmed} of {len(test)} conversations are longer than the model reads; their "
+                     "oldest turns were left out")  # fmt: skip
         cut = sum(CUT in record.why for record in crossed[0])
         if cut:
             self.say(f"{candidate.note}: {cut} of {len(test)} answers were {CUT} the limit of tokens; raise max_tokens")
@@ -424,7 +437,7 @@ class HouseBench:
     def _questions(self, candidate: Candidate, example: Example, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
         bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
-        return questions(bare, example.text, self._choices(candidate, example), repeat, self._retriever)
+        return questions(bare, example, self._choices(candidate, example), repeat, self._retriever)
 
     def _judged(
         self,
