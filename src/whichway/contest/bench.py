@@ -18,7 +18,7 @@ from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.training import Training
-from whichway.contracts import Attended, Backend, Metric, Runner, Sized
+from whichway.contracts import Attended, Backend, Runner, Sized
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -43,49 +43,10 @@ from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
-from whichway.scoring import clusters, loss_of, total
+from whichway.scoring import CUT, clusters, is_mean, judge, loss_of, refuse_written, row_values, total
 from whichway.tasks.leave_out import left_out
 
-CUT = "cut off after"  # what a record says of an answer that did not end by itself
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
-
-
-def judge(
-    metric: Metric,
-    candidate: str,
-    example: Example,
-    split: Split,
-    repeat: int,
-    reply: Reply,
-    usd: float,
-    cached: bool,
-) -> Record:
-    """Reply -> record: the one place where a record is made."""
-    if reply.finish == "error":
-        outcome, value, why = "error", None, reply.error
-    elif reply.unread:
-        outcome, value, why = "unparsed", None, reply.unread
-    else:
-        score = metric(example, reply.text)
-        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
-        if reply.finish == "length":
-            why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
-    return Record(
-        candidate=candidate,
-        example=example.id,
-        split=split,
-        repeat=repeat,
-        outcome=outcome,  # type: ignore[arg-type]
-        score=value,
-        text=reply.text,
-        why=why,
-        tokens_in=reply.tokens_in,
-        tokens_cached=reply.tokens_cached,
-        tokens_out=reply.tokens_out,
-        seconds=reply.seconds,
-        usd=usd,
-        cached=cached,
-    )
 
 
 def _taught(kind: str, example: Example) -> tuple[str, ...]:
@@ -390,7 +351,7 @@ class HouseBench:
         value = total(self._till.house.metric, rows, records)
         self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
         name = candidate.note.partition(",")[0]
-        return Standing(name, value, tuple(r.points for r in records))
+        return Standing(name, value, tuple(row_values(self._till.house.metric, rows, records).tolist()))
 
     def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
@@ -399,7 +360,8 @@ class HouseBench:
             margin=self._practice.margin,
             alpha=1 - settings.confidence,
             value=self.value_of,
-            sequence=metric.aggregate == "mean",
+            sequence=is_mean(metric),
+            row_values=lambda entry, rows: row_values(metric, order[:rows], entry.records[:rows]),
             groups=clusters(order),
         )
 
@@ -435,6 +397,7 @@ class HouseBench:
         repeat: int = 0,
     ) -> list[Record]:
         metric, per_second = self._till.house.metric, self._till.usd_per_second
+        refuse_written(metric, candidate)
         records: list[Record] = []
         name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):

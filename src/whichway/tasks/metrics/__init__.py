@@ -2,6 +2,7 @@
 
 A metric file holds `Options`, a frozen dataclass whose fields carry their help in `metadata["help"]`, and `Metric`, a
 class made from `Options` that satisfies `contracts.Metric`. An entry point names a module (any object) with these two.
+A metric that is no mean of its rows says with `aggregate` how rows become one number; nothing else has to know of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
+UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "needs_scores": False, "closed": False}  # if not declared
 
 
 def names() -> list[str]:
@@ -33,6 +35,9 @@ def load(spec: MetricSpec) -> contracts.Metric:
     """
     module = _module(spec.name)
     metric: contracts.Metric = module.Metric(_options(spec, module.Options))
+    for name, value in UNSAID.items():
+        if not hasattr(metric, name):
+            setattr(type(metric), name, value)
     return metric
 
 
