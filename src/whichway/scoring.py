@@ -25,6 +25,7 @@ CUT = "cut off after"  # what a record says of an answer that did not end by its
 LEAST_CHANCE = 1e-6  # of a label that a reply gives no score
 UNREAD = -1  # the code of an answer that could not be read
 RIGHT = 0.7  # share of rows that a made-up answer gets right
+ALIKE = 0.71  # correlation of two made-up ways' latent variables: right and wrong then correlate by .5
 MADE_UP, WORLDS = 300, 6  # rows of a made-up test, and how many are made up
 
 
@@ -210,7 +211,7 @@ def row_variance(metric: Metric, rows: Sequence[Scored]) -> float:
     """How much the difference of two ways varies from row to row, before anything is measured.
 
     For a mean the constant `stats.OMEGA2`. Otherwise what made-up answers to these rows' labels give under the same
-    assumptions: two ways that are right on 70 % of rows, as alike as a correlation of .5 says (Gaussian copula).
+    assumptions: two ways that are right on 70 % of rows, whose right rows correlate by .5 (Gaussian copula).
     """
     if metric.aggregate == "mean" or len({row.target for row in rows}) < 2:
         return OMEGA2
@@ -229,7 +230,9 @@ def _made_up(
     rows: Sequence[Scored], labels: Sequence[str], hard: FloatArray, rng: np.random.Generator
 ) -> list[Record]:
     """Answers with label scores, right where the wanted label's lead over one other, drawn label is positive."""
-    lead = special.ndtri(RIGHT) - (hard + rng.normal(size=len(rows))) * math.sqrt(0.5)
+    lead = special.ndtri(RIGHT) - (
+        math.sqrt(ALIKE) * hard + math.sqrt(1 - ALIKE) * rng.normal(size=len(rows))
+    )
     made = []
     for row, ahead in zip(rows, lead, strict=True):
         other = rng.choice([label for label in labels if label != row.target] or [row.target])

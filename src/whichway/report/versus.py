@@ -19,10 +19,10 @@ def lines(found: Versus) -> Iterator[str]:
         yield f"{name:<7}{side.run}: {side.way}, {points(side.score)}{ends} on {count(side.rows)} test rows, {price}"
     yield ""
     yield shared(found)
-    span = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"
+    ends = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"
     p = "" if found.p is None else f", p = {probability(found.p)}"
     rows = f"; ahead on {found.wins} rows, behind on {found.losses}" if found.paired else ""
-    yield f"second − first: {signed(found.difference)} points{span}{p}{rows}."
+    yield f"second − first: {signed(found.difference)} points{ends}{p}{rows}."
     if found.unlike:
         yield f"The runs differ in more than the way: {', '.join(found.unlike)}."
 

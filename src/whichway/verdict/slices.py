@@ -92,8 +92,18 @@ def part_of(table: Table, mask: np.ndarray) -> Table:
     inside one label macro-F1 means little.
     """
     groups = table.groups and tuple(np.asarray(table.groups, dtype=object)[mask])
-    mean = {"aggregate": "mean", "lowest": 0.0, "targets": None, "answers": None}
-    arms = [replace(arm, scores=arm.scores[:, mask], groups=groups, **mean) for arm in table.arms]
+    arms = [
+        replace(
+            arm,
+            scores=arm.scores[:, mask],
+            groups=groups,
+            aggregate="mean",
+            lowest=0.0,
+            targets=None,
+            answers=None,
+        )
+        for arm in table.arms
+    ]
     return Table(arms, table.confidence)
 
 

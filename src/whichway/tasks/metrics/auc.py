@@ -52,7 +52,7 @@ def _odds(scores: NDArray[np.float64], label: int) -> NDArray[np.float64]:
 
 
 def _area(wanted: NDArray[np.bool_], odds: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B,) the share of pairs of a wanted and another row in which the wanted one has higher odds; `drawn` is (n, B)."""
+    """(B,) share of pairs of a wanted and another row in which the wanted one has higher odds; `drawn` is (n, B)."""
     odds = np.where(np.isnan(odds), np.where(wanted, -np.inf, np.inf), odds)
     mine, all_others = drawn[wanted], drawn.sum(axis=0) - drawn[wanted].sum(axis=0)
     pairs = mine.sum(axis=0) * all_others
