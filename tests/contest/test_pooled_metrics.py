@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from contest_kit import make_house, settings_for, small_task
@@ -15,6 +19,7 @@ from whichway.app.summary import summary
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
 from whichway.contest.compare_runs import versus
+from whichway.errors import PlanMismatch
 from whichway.nouns import Example, MetricSpec, Task
 from whichway.report import html, learning, terminal, words
 from whichway.report.versus import lines
@@ -38,7 +43,7 @@ ROWS = (60, 96, 90)
 
 def yes_or_no(metric: str) -> Task:
     """Rows of two labels, one of them twice as frequent, on which plain prompts are worse than chance."""
-    train, dev, test = ROWS
+    train, dev, _ = ROWS
     rows = [Example({"text": f"message {n} about it"}, "no" if n % 3 else "yes") for n in range(sum(ROWS))]
     spec = MetricSpec(metric, {"labels": ["no", "yes"]})
     return Task("answers", "Yes or no?", tuple(rows[:train]), tuple(rows[train : train + dev]),
@@ -130,22 +135,29 @@ def test_the_plan_holds_the_title_and_a_gap_for_this_metric(held):
         assert plan.smallest_gap > 1.5 * stats.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD)
 
 
+def test_a_run_begun_before_plans_held_titles_goes_on(held, tmp_path):
+    task, house, settings, folder = held
+    begun = tmp_path / "r"
+    shutil.copytree(folder, begun)
+    plan = json.loads((begun / "plan.json").read_text())
+    del plan["metric_title"]
+    (begun / "plan.json").write_text(json.dumps({**plan, "smallest_gap": 0.2}))
+    assert run(task, house, folder=begun, settings=settings).paid_seconds == 0
+    (begun / "plan.json").write_text(json.dumps({**plan, "margin": 0.2}))
+    with pytest.raises(PlanMismatch, match="margin"):
+        run(task, house, folder=begun, settings=settings)
+
+
 def test_a_model_without_label_scores_fails_by_name_and_the_others_go_on(tmp_path):
     class Silent(FakeBackend):
         """As a hosted model may be: it answers with a label, and says nothing of the others."""
 
         def open(self, weights, adapter):
-            session = super().open(weights, adapter)
-            real = session.__enter__()
+            with super().open(weights, adapter) as real:
+                return nullcontext(SimpleNamespace(choose=lambda asked: without(real.choose(asked))))
 
-            class Session:
-                def choose(self, requests):
-                    return [replace(reply, scores={}) for reply in real.choose(requests)]
-
-                generate = real.generate
-
-            session.enter_result = Session()
-            return session
+    def without(replies):
+        return [replace(reply, scores={}) for reply in replies]
 
     task = yes_or_no("auc")
     house = make_house(task, skill=SKILL)
@@ -162,34 +174,13 @@ def test_a_model_without_label_scores_fails_by_name_and_the_others_go_on(tmp_pat
     assert all(s.status == "ok" for s in verdict.standings)
 
 
-KAPPA = '''
-"""Cohen's kappa."""
-import numpy as np
-from whichway.tasks.metrics._closed import Closed, Options
-
-
-class Metric(Closed):
-    """Agreement beyond chance."""
-
-    name = "kappa"
-    title = "Cohen's kappa"
-    lowest = -1.0
-
-    @staticmethod
-    def aggregate(targets, answers, weights):
-        """Kappa."""
-        labels = np.unique(np.concatenate([targets, answers]))
-        rows = weights.sum(axis=1)
-        seen = weights @ (targets == answers) / rows
-        chance = sum((weights @ (targets == k)) * (weights @ (answers == k)) for k in labels) / rows**2
-        return np.where(chance < 1, (seen - chance) / np.where(chance < 1, 1 - chance, 1), 0.0)
-'''
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def test_a_further_metric_is_one_file(tmp_path, monkeypatch):
     from sklearn.metrics import cohen_kappa_score
 
-    (tmp_path / "kappa.py").write_text(KAPPA)
+    (tmp_path / "kappa.py").write_text(re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1])
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
     task = replace(small_task(), metric=MetricSpec("kappa"))
     ways = {name: {} for name in ("base_majority", "base_tfidf", "prompt_plain", "tune_probe")}

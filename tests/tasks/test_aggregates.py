@@ -178,3 +178,27 @@ def test_free_text_has_neither():
         assert metrics.load(MetricSpec(name)).closed
         with pytest.raises(OptionError, match="Did you mean"):
             metrics.load(MetricSpec(name + "x"))
+
+
+def test_the_sanity_gate_and_the_winners_curse_work_below_zero():
+    from whichway.verdict import Arm, sanity
+    from whichway.verdict.selection import selection
+
+    assert sanity(-0.29, -0.2, 100, 0.01, lowest=-1.0) == ""  # the error of a range of two is twice that of one
+    assert "below zero-shot" in sanity(-0.6, -0.2, 100, 0.01, lowest=-1.0)
+    accuracy, correlation = (
+        selection(
+            Arm(way="w", kind="prompt", scores=np.ones((1, 9)), dev_scores=(dev,), tried=8, lowest=lowest), None, 50
+        )
+        for dev, lowest in ((0.35, 0.0), (-0.3, -1.0))
+    )
+    assert correlation.expected == pytest.approx(2 * accuracy.expected)  # the same share of right rows of two labels
+
+
+def test_log_odds_intervals_stay_in_range_and_hold_the_score():
+    for lowest in (-1.0, 0.0):
+        for value in (lowest, lowest + 0.01, 0.5, 0.99, 1.0):
+            low, high = stats.logit_interval(value, 0.05, 30, 0.95, lowest, 0.01)
+            assert lowest <= low <= value <= high <= 1
+    low, high = stats.logit_interval(0.0, 0.01, 1e9, 0.95, -1.0, 0.01)
+    assert (low, high) == pytest.approx((-0.0196, 0.0196), abs=1e-4)

@@ -27,11 +27,12 @@ SIGNS = "ox+*#%@&"
 
 def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: float) -> Iterator[str]:
     """Table, plot and findings for a terminal."""
-    yield f"{'way':<18}{'rows':>7}  {'score':>6}  {f'{100 * confidence:g} %':<14}seeds"
+    ends = [_ends(point) for curve in curves for point in curve.points]
+    wide, next_ends = max(14, *(len(text) + 2 for text in ends)), iter(ends)
+    yield f"{'way':<18}{'rows':>7}  {'score':>6}  {f'{100 * confidence:g} %':<{wide}}seeds"
     for curve in curves:
         for point in curve.points:
-            ends = "" if point.low is None or point.high is None else span(point.low, point.high)
-            yield f"{curve.way:<18}{point.n:>7,}  {points(point.score):>6}  {ends:<14}{point.seeds}"
+            yield f"{curve.way:<18}{point.n:>7,}  {points(point.score):>6}  {next(next_ends):<{wide}}{point.seeds}"
     yield ""
     yield from text_plot(curves)
     yield ""
@@ -42,6 +43,10 @@ def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: flo
     for curve in curves:
         if curve.plateau and curve.gain is not None and len(curve.points) > 1:
             yield f"{curve.way}: plateau; its last two doublings brought {signed(curve.gain)} points."
+
+
+def _ends(point: CurvePoint) -> str:
+    return "" if point.low is None or point.high is None else span(point.low, point.high)
 
 
 def signed(x: float) -> str:

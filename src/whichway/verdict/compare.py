@@ -209,7 +209,8 @@ class Table:
         """Interval of one arm's score.
 
         Wilson's for 0/1 scores; with groups or seeds, Wilson's at the number of independent rows with the same variance
-        and t quantile (Korn & Graubard 1998). Otherwise t, cut at 0 and 1.
+        and t quantile (Korn & Graubard 1998). Graded scores: t, cut at 0 and 1. A metric that is no mean:
+        t on the log-odds scale of its range, as its bootstrap draws lean where it is near an end.
         """
         if self.clusters < 2:
             return None
@@ -217,10 +218,13 @@ class Table:
         if self.binary[k] and not self.pooled:
             return stats.wilson(value * self.effective(k), self.effective(k), self.confidence)
         variance = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
-        if variance == 0 and not self.pooled:  # graded scores that are all equal are not known to be so everywhere
+        if variance == 0:  # scores that are all equal are not known to be so everywhere
             variance = 1 / self.clusters**2
-        found = stats.estimate(value, *self.combine(variance, k), self.confidence)
-        return max(self.lowest, found.low), min(1.0, found.high)
+        se, df = self.combine(variance, k)
+        if self.pooled:
+            return stats.logit_interval(value, se, df, self.confidence, self.lowest, 0.5 / self.clusters)
+        found = stats.estimate(value, se, df, self.confidence)
+        return max(0.0, found.low), min(1.0, found.high)
 
     def effective(self, k: int) -> float:
         """Independent rows that would give a 0/1 arm the variance it has."""

@@ -62,6 +62,27 @@ def estimate(value: float, se: float, df: float, confidence: float) -> Estimate:
     return Estimate(value, se, df, value - half, value + half)
 
 
+def logit_interval(value: float, se: float, df: float, confidence: float, lowest: float, least: float) -> Interval:
+    """The interval of a score between `lowest` and 1 that is t on the log-odds of its place there (delta method).
+
+    It stays inside the range and is longer towards its middle. 95 % intervals of the Matthews correlation, AUC and
+    macro-F1 cover more than plain t intervals at 50 rows (`benchmarks/results/simulate_aggregates.md`).
+
+    Args:
+        value: the score.
+        se: its standard error.
+        df: degrees of freedom of the error.
+        confidence: two-sided.
+        lowest: the worst score there can be; the best is 1.
+        least: distance that the place, from 0 to 1, keeps from both ends, where log-odds are infinite.
+    """
+    span = 1 - lowest
+    place = min(max((value - lowest) / span, least), 1 - least)
+    half = t_value(confidence, df) * se / (span * place * (1 - place))
+    low, high = (lowest + span * float(special.expit(special.logit(place) + way * half)) for way in (-1, 1))
+    return min(low, value), max(high, value)
+
+
 def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval | None:
     """Wilson's score interval of one proportion (Wilson 1927).
 

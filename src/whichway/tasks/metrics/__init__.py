@@ -19,12 +19,18 @@ from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
+UNNAMED = frozenset({"assertions", "checks", "preference", "python_function"})  # what stands in the data asks for them
 UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "needs_scores": False, "closed": False}  # if not declared
 
 
 def names() -> list[str]:
     """The names of all metrics, ours and those of installed packages."""
     return sorted({*_files(), *_plugins()})
+
+
+def to_name() -> list[str]:
+    """The metrics that a user names, ours first as they are; others follow from the data or the task file."""
+    return sorted(set(names()) - UNNAMED, key=lambda name: (name not in _files(), name))
 
 
 def load(spec: MetricSpec) -> contracts.Metric:
