@@ -32,16 +32,43 @@ from whichway.nouns import (
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+    NumberArray = NDArray[Any]
 
 # Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).
 RUNGS = ((0.3, 2), (0.6, 1))
 
 
+class Aggregate(Protocol):
+    """How all rows together become one number, where that is no mean of the rows' scores."""
+
+    def __call__(self, targets: IntArray, answers: NumberArray, weights: FloatArray, /) -> FloatArray:
+        """The metric under each of several weightings of the rows, such as bootstrap resamples.
+
+        Args:
+            targets: (n,) the wanted label of each row as an integer, 0 and up.
+            answers: (n,) the answered label, on the same integers; -1 where no answer could be read; other labels that
+                no row wants are -2, -3, ... For a metric with `needs_scores`: (n, L) the log-probability of each label,
+                the wanted labels of `targets` first; a row of NaN where there is no answer.
+            weights: (B, n) how often each row counts, 0 and more.
+
+        Returns:
+            (B,) values from the metric's `lowest` to 1; NaN where the rows that count do not define it.
+        """
+        ...
+
+
 class Metric(Protocol):
-    """Judges one answer. `aggregate` says how rows become one number: their mean, or macro-F1 over labels."""
+    """Judges one answer, and says how the rows' scores become one number: `aggregate`."""
 
     name: str
-    aggregate: Literal["mean", "macro_f1"]
+    title: str  # as people write it, at the start of a line; "": the name
+    aggregate: Literal["mean"] | Aggregate
+    lowest: float  # the worst value that the aggregate can take; the best is 1, and a row's score is in 0..1
+    needs_scores: bool  # whether the aggregate reads the labels' log-probabilities instead of the answered label
     closed: bool  # whether it wants a closed label set (then labels are scored rather than generated)
 
     def __call__(self, example: Example, text: str) -> Score:
@@ -49,7 +76,7 @@ class Metric(Protocol):
         ...
 
     def normal(self, text: str) -> str:
-        """The form in which answers are compared (for rows side by side, and for macro-F1)."""
+        """The form in which answers are compared (for rows side by side, and for labels)."""
         ...
 
 
@@ -155,7 +182,8 @@ class Runner:
 
     candidate: Candidate
     value: float  # the task's metric on its rows
-    scores: tuple[float, ...]  # row by row, in the order of the race: the first rows are the same for all
+    # what each row adds to it, in the order of the race: the first rows are the same for all
+    scores: tuple[float, ...]
     texts: tuple[str, ...]  # its answers
     why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
 

@@ -475,6 +475,8 @@ class Record:
     seconds: float
     usd: float  # list price
     cached: bool = False  # answered from the cache when this line was written
+    # label -> log-probability among the labels; kept where the metric reads it
+    scores: Mapping[str, float] = field(default_factory=dict, metadata=LATE)
 
     @property
     def points(self) -> float:
@@ -571,6 +573,7 @@ class Plan:
     checks: MetricSpec | None = field(default=None, metadata=LATE)
     judge: JudgeSpec | None = field(default=None, metadata=LATE)
     options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # other options of the run, not at defaults
+    metric_title: str = field(default="", metadata=LATE)  # as people write it, where the metric says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,3 +189,19 @@ def test_as_many_are_left_as_are_wanted(keep):
     scores = (rng.random((8, 800)) < np.linspace(0.5, 0.7, 8)[:, None]).astype(float)
     ranked, _ = held(scores, keep=keep)
     assert sum(r.why == "" for r in ranked) >= keep
+
+
+def test_a_heat_is_won_by_the_metric_and_not_by_right_rows():
+    scores = np.zeros((2, 64))
+    scores[0, :40], scores[1, :20] = 1.0, 1.0
+    lanes = [Lane(Entry(candidate(k))) for k in range(2)]
+    better = {lanes[0].entry.candidate.id: -0.2, lanes[1].entry.candidate.id: 0.4}
+    rules = Rules((32, 64), 0.01, 0.05, value=lambda e, n: better[e.candidate.id], sequence=False,
+                  row_values=lambda e, n: [better[e.candidate.id]] * n)  # fmt: skip
+
+    def answer(lane, rows):
+        lane.entry.scores += scores[lanes.index(lane), lane.entry.rows : rows].tolist()
+
+    ranked = hold(lanes, Heat(rules, answer, lambda some, rows: len(some) * rows), 1, None)
+    assert [runner.value for runner in ranked] == [0.4, -0.2]
+    assert set(ranked[0].scores) == {0.4}

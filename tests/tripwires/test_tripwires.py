@@ -155,8 +155,8 @@ def test_the_turns_end_is_trained_and_an_answer_without_end_is_told(opened, tmp_
 
 
 def test_answers_that_hit_the_cap_are_counted(tmp_path):
-    from whichway.contest import bench
     from whichway.nouns import Reply
+    from whichway.scoring import judge
     from whichway.tasks import metrics
 
     metric = metrics.load(dataclasses.replace(small_task().metric, name="token_f1"))
@@ -164,7 +164,7 @@ def test_answers_that_hit_the_cap_are_counted(tmp_path):
     example = Example({"text": "x"}, "a b c d e")
     for finish, told in (("length", "cut off after 4 tokens"), ("stop", "")):
         reply = Reply("a b c d", tokens_out=4, finish=finish)
-        record = bench.judge(metric, "c", example, "test", asked, reply, 0.0, False)
+        record = judge(metric, "c", example, "test", asked, reply, 0.0, False)
         assert told in record.why
         assert bool(record.why) == bool(told)
 

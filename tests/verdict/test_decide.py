@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whichway import nouns
+from whichway.tasks.metrics.macro_f1 import Metric
 from whichway.verdict import Arm, decide, sanity
+
+MACRO_F1 = Metric.aggregate
 
 
 def right(n, *spans):
@@ -207,7 +210,7 @@ def test_macro_f1_uses_codes_and_decides():
 
     def made(way, kind, p, total, seeds=1):
         codes = answers(p, seeds)
-        return arm(way, kind, codes == targets, total, targets=targets, answers=codes, aggregate="macro_f1")
+        return arm(way, kind, codes == targets, total, targets=targets, answers=codes, aggregate=MACRO_F1)
 
     arms = [made("a", "baseline", 0.5, 1), made("b", "prompt", 0.6, 2), made("c", "fine-tune", 0.8, 3, 3)]
     verdict = decide(arms)
@@ -223,7 +226,7 @@ def test_arms_of_other_rows_or_without_numbers_are_refused():
     with pytest.raises(ValueError, match="no number"):
         decide([arm("a", "prompt", [[1.0, np.nan]])])
     with pytest.raises(ValueError, match="needs targets"):
-        decide([arm("a", "prompt", np.ones((1, 3)), aggregate="macro_f1")])
+        decide([arm("a", "prompt", np.ones((1, 3)), aggregate=MACRO_F1)])
 
 
 def test_sanity_gate():

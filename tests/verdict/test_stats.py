@@ -186,30 +186,6 @@ def test_hierarchical_bootstrap_over_clusters_matches_the_clustered_error():
     assert stats.hierarchical_bootstrap(x, groups=groups, resamples=4000).std() == pytest.approx(plain, rel=0.06)
 
 
-def test_macro_f1_is_scikit_learns_on_read_answers():
-    from sklearn.metrics import f1_score
-
-    rng = np.random.default_rng(7)
-    t, a = rng.integers(0, 5, 200), rng.integers(0, 6, 200)
-    assert stats.macro_f1(t, a) == pytest.approx(f1_score(t, a, average="macro"))
-
-
-def test_an_unread_answer_is_wrong_but_no_label():
-    assert stats.macro_f1([0, 0, 1, 1], [0, -1, 1, 1]) == pytest.approx((2 / 3 + 1) / 2)
-    assert stats.macro_f1([0, 1], [-1, -1]) == 0.0
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10**6))
-def test_macro_f1_over_resamples_is_that_of_the_drawn_rows(seed):
-    rng = np.random.default_rng(seed)
-    t, a = rng.integers(0, 4, 25), rng.integers(-1, 4, 25)
-    weights = next(stats.row_weights(25, resamples=3, seed=seed))
-    for w, value in zip(weights, stats.macro_f1(t, a, weights), strict=True):
-        drawn = np.repeat(np.arange(25), w.astype(int))
-        assert value == pytest.approx(stats.macro_f1(t[drawn], a[drawn]))
-
-
 # --- agreement with scipy
 
 

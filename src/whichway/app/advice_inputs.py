@@ -24,6 +24,8 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
     if spec is None:
         return Situation(), None
     from whichway.app.load_task import load_task
+    from whichway.scoring import row_variance
+    from whichway.tasks import metrics
 
     examined = load_task(spec)
     task = examined.task
@@ -36,6 +38,7 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
         labels=len(task.labels) or None,
         volume=task.volume,
         parameters=size(task.model),
+        row_variance=row_variance(metrics.load(task.metric), task.test),
     )
     return about, examined
 

@@ -154,7 +154,7 @@ class FinishedRun(Run):
 def _cells(run: Run, standing: Any) -> Sequence[str]:
     from whichway.report import words
 
-    ends = "" if standing.low is None else f"  {words.points(standing.low)}–{words.points(standing.high)}"
+    ends = "" if standing.low is None else f"  {words.span(standing.low, standing.high)}"
     return (
         ("▸ " if standing.way == run.verdict.choice else "") + standing.way,
         standing.kind,

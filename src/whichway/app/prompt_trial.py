@@ -2,7 +2,7 @@
 
 Rows come in the order of the race (a hash of content, groups in one piece). After each block the asymptotic confidence
 sequence of `verdict.sequential` is looked at; it holds at every look together, so stopping when it excludes 0 is no
-cheating. A metric that is no mean over rows (macro-F1) has no such sequence: every dev row is answered.
+cheating. A metric that is no mean over rows has no such sequence: every dev row is answered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from whichway.app.lint_effect import Scale
 from whichway.nouns import Candidate, Example, Prompt, Record
-from whichway.scoring import clusters, paired, scores_of
+from whichway.scoring import clusters, is_mean, paired, scores_of
 from whichway.verdict.sequential import paired_sequence
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Trials:
         return self._get(prompt).records
 
     def _sequence(self, new: Tried, old: Tried, rows: int) -> tuple[float | None, float | None]:
-        if self.metric.aggregate != "mean":
+        if not is_mean(self.metric):
             return None, None
         ends = paired_sequence(
             self._scores(new, rows) - self._scores(old, rows), 1 - self.scale.confidence, self._groups(rows)
@@ -142,7 +142,7 @@ class Trials:
         table, _ = paired(some, before, answers, self.metric, self.scale.confidence)
         low, high = self._sequence(new, old, rows)
         ends = table.interval(1)
-        if rows < len(self.rows) and self.metric.aggregate == "mean":  # stopped by a look: the sequence's own interval
+        if rows < len(self.rows) and is_mean(self.metric):  # stopped by a look: the sequence's own interval
             ends = paired_sequence(self._scores(new, rows), 1 - self.scale.confidence, self._groups(rows))
             ends = max(0.0, ends[0]), min(1.0, ends[1])
         change = self._scores(new, rows) - self._scores(old, rows)

@@ -24,7 +24,7 @@ TEXT = """\
 # split: {{train: 0.6, dev: 0.15, test: 0.25}}   # or a column's name, or a file for each
 # labels: [billing, delivery]   # default: found in the data; [] for free text
 
-# metric: accuracy           # or macro_f1, exact_match, token_f1, rouge_l, chrf, json_fields, numeric, file.py:function
+# metric: accuracy           # or file.py:function, or {metrics}
 # model: smollm2             # see `whichway models`; or a model folder, a .gguf file, ollama:NAME, a hub name
 # volume: 1000               # requests a day that the winner will serve
 # margin: 0.01               # a difference below it does not matter (0.01 = one point)
@@ -48,6 +48,7 @@ def draft(data: Path | None, out: Path) -> str:
     Raises:
         DataError: the data file cannot be read.
     """
+    from whichway.tasks.metrics import to_name
     from whichway.tasks.read import read
 
     table = read(data) if data else None
@@ -55,6 +56,7 @@ def draft(data: Path | None, out: Path) -> str:
     stem = data.stem if data else "tickets"
     return TEXT.format(
         path=out,
+        metrics=", ".join(name for name in to_name() if name != "accuracy"),
         name=f"name: {_word(stem)}",
         ask=f"ask: {_word(_question(target))}   # what is asked of the model, in one line: say it better",
         data=f"data: {_word(str(_relative(data, out.parent)))}" if data else "data: tickets.csv",

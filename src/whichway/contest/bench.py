@@ -18,7 +18,7 @@ from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.training import Training
-from whichway.contracts import Attended, Backend, Metric, Runner, Sized
+from whichway.contracts import Attended, Backend, Runner, Sized
 from whichway.errors import WayFailed
 from whichway.nouns import (
     Adapter,
@@ -44,56 +44,19 @@ from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
-from whichway.scoring import clusters, loss_of, total
+from whichway.scoring import CUT, TRIMMED, clusters, is_mean, judge, loss_of, refuse_written, row_values, total
 from whichway.tasks.leave_out import left_out
 
-TRIMMED = "longer than the model reads: without its"  # what a record says of such a conversation
-CUT = "cut off after"  # what a record says of an answer that did not end by itself
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
 
 
-def judge(
-    metric: Metric,
-    candidate: str,
-    example: Example,
-    split: Split,
-    repeat: int,
-    reply: Reply,
-    usd: float,
-    cached: bool,
-) -> Record:
-    """Reply -> record: the one place where a record is made."""
-    identity = example.id
-    if reply.finish == "error":
-        outcome, value, why = "error", None, reply.error
-    elif reply.unread:
-        outcome, value, why = "unparsed", None, reply.unread
-    else:
-        if CLOSE in example.target or CLOSE in reply.text:  # reasoning is learned, the answer after it is judged
-            example = replace(example, target=spoken(example.target)[0])
-            answer, thoughts = spoken(reply.text)
-            reply = replace(reply, text=answer, thoughts=reply.thoughts or thoughts)
-        score = metric(example, reply.text)
-        outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
-        if reply.finish == "length":
-            why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
-    if reply.trimmed:
-        why = "; ".join(filter(None, (why, f"{TRIMMED} {reply.trimmed} oldest turns")))
-    return Record(
-        candidate=candidate,
-        example=identity,
-        split=split,
-        repeat=repeat,
-        outcome=outcome,  # type: ignore[arg-type]
-        score=value,
-        text=reply.text,
-        why=why,
-        tokens_in=reply.tokens_in,
-        tokens_cached=reply.tokens_cached,
-        tokens_out=reply.tokens_out,
-        seconds=reply.seconds,
-        usd=usd,
-        cached=cached,
+def without_reasoning(example: Example, reply: Reply) -> tuple[Example, Reply]:
+    """What is judged: reasoning is learned and written, the answer after it counts."""
+    if CLOSE not in example.target and CLOSE not in reply.text:
+        return example, reply
+    answer, thoughts = spoken(reply.text)
+    return replace(example, target=spoken(example.target)[0]), replace(
+        reply, text=answer, thoughts=reply.thoughts or thoughts
     )
 
 
@@ -403,7 +366,7 @@ class HouseBench:
         value = total(self._till.house.metric, rows, records)
         self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
         name = candidate.note.partition(",")[0]
-        return Standing(name, value, tuple(r.points for r in records))
+        return Standing(name, value, tuple(row_values(self._till.house.metric, rows, records).tolist()))
 
     def _heat_rules(self, at: tuple[int, ...]) -> Rules:
         metric, order, settings = self._till.house.metric, self._order, self._till.settings
@@ -412,7 +375,8 @@ class HouseBench:
             margin=self._practice.margin,
             alpha=1 - settings.confidence,
             value=self.value_of,
-            sequence=metric.aggregate == "mean",
+            sequence=is_mean(metric),
+            row_values=lambda entry, rows: row_values(metric, order[:rows], entry.records[:rows]),
             groups=clusters(order),
         )
 
@@ -448,11 +412,14 @@ class HouseBench:
         repeat: int = 0,
     ) -> list[Record]:
         metric, per_second = self._till.house.metric, self._till.usd_per_second
+        refuse_written(metric, candidate)
         records: list[Record] = []
         name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
-            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
+            judged, said = without_reasoning(example, reply)
+            record = judge(metric, name, judged, split, repeat, said, usd, cached)
+            records.append(record if judged is example else replace(record, example=example.id))
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)

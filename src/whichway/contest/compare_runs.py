@@ -120,11 +120,12 @@ def apart(a: Arm, b: Arm, confidence: float) -> Found:
     value = two.value(0) - one.value(0)
     if one.clusters < 2 or two.clusters < 2:
         return value, None, None, None, 0, 0
-    if one.macro or not (one.binary[0] and two.binary[0]):
-        parts = [t.combine(t.row_variance(t.draws[0] if t.macro else t.rows[0]), 0) for t in (one, two)]
+    if one.pooled or not (one.binary[0] and two.binary[0]):
+        parts = [t.combine(t.row_variance(t.draws[0] if t.pooled else t.rows[0]), 0) for t in (one, two)]
         se, df = stats.satterthwaite([(se**2, df) for se, df in parts])
         found = stats.estimate(value, se, df, confidence)
-        return value, max(-1.0, found.low), min(1.0, found.high), stats.t_test(value, se, df), 0, 0
+        most = 1 - one.lowest
+        return value, max(-most, found.low), min(most, found.high), stats.t_test(value, se, df), 0, 0
     n_one, n_two = one.effective(0), two.effective(0)
     ends = stats.newcombe(one.value(0) * n_one, n_one, two.value(0) * n_two, n_two, confidence)
     return (value, None, None, None, 0, 0) if ends is None else (value, ends[0], ends[1], None, 0, 0)

@@ -20,7 +20,7 @@ from whichway.contest.selection.select import Tried, follow, hold_race, rules_of
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Example, Practice, Record, Task, canonical
 from whichway.runs.folder import write_text
-from whichway.scoring import total
+from whichway.scoring import row_values, total
 
 Crossed = Sequence[Sequence[Sequence[Record]]]  # [finalist][repeat][row]
 
@@ -92,12 +92,13 @@ def _points(
     """A line for each finalist; `seed` where the subset has one though the way is not random."""
     for (candidate, dev), repeats in zip(tried.finalists, crossed, strict=False):
         records = repeats[0]
+        values = row_values(till.house.metric, task.test, records)
         yield {
             "way": tried.name,
             "seed": candidate.seed if seed is None else seed,
             "n": size,
             "score": total(till.house.metric, task.test, records),
-            "rows": [[r.example, r.points] for r in records],
+            "rows": [[r.example, float(v)] for r, v in zip(records, values, strict=True)],
             "dev": dev,
             "candidate": candidate.id,
         }

@@ -17,6 +17,7 @@ from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
 from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
+from whichway.scoring import row_variance
 from whichway.verdict import stats
 
 
@@ -137,7 +138,11 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         price_per_hour=settings.price_per_hour,
         versions=_versions(house, ways),
         smallest_gap=stats.detectable_gap(
-            len({e.group or e.id for e in task.test}), len(ways), len(settings.seeds), stats.SEED_SD
+            len({e.group or e.id for e in task.test}),
+            len(ways),
+            len(settings.seeds),
+            stats.SEED_SD,
+            row_variance(house.metric, task.test),
         ),
         warnings=house.warnings,
         race=settings.race,
@@ -150,6 +155,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         until=settings.until,
         prompts=task.prompts,
         options=_others(settings),
+        metric_title=house.metric.title,
     )
 
 

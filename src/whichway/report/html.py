@@ -25,7 +25,7 @@ from whichway.runs.run import Run, as_run
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
 FILTERS = (
     *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
-    "size",
+    *("size", "span"),
 )
 PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
 

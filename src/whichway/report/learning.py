@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from whichway.errors import DiskError
 from whichway.findings import Crossover, Curve, CurvePoint
-from whichway.report.plot import Tick, scale, steps
+from whichway.report.plot import Tick, scale, score_ticks
+from whichway.report.words import points, span
 
 if TYPE_CHECKING:
     from whichway.verdict.curves import Curves
@@ -26,11 +27,12 @@ SIGNS = "ox+*#%@&"
 
 def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: float) -> Iterator[str]:
     """Table, plot and findings for a terminal."""
-    yield f"{'way':<18}{'rows':>7}  {'score':>6}  {f'{100 * confidence:g} %':<14}seeds"
+    ends = [_ends(point) for curve in curves for point in curve.points]
+    wide, next_ends = max(14, *(len(text) + 2 for text in ends)), iter(ends)
+    yield f"{'way':<18}{'rows':>7}  {'score':>6}  {f'{100 * confidence:g} %':<{wide}}seeds"
     for curve in curves:
         for point in curve.points:
-            span = "" if point.low is None or point.high is None else f"{100 * point.low:.1f}–{100 * point.high:.1f}"
-            yield f"{curve.way:<18}{point.n:>7,}  {100 * point.score:>6.1f}  {span:<14}{point.seeds}"
+            yield f"{curve.way:<18}{point.n:>7,}  {points(point.score):>6}  {next(next_ends):<{wide}}{point.seeds}"
     yield ""
     yield from text_plot(curves)
     yield ""
@@ -43,6 +45,10 @@ def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: flo
             yield f"{curve.way}: plateau; its last two doublings brought {signed(curve.gain)} points."
 
 
+def _ends(point: CurvePoint) -> str:
+    return "" if point.low is None or point.high is None else span(point.low, point.high)
+
+
 def signed(x: float) -> str:
     """A difference in points."""
     return f"{100 * x:+.1f}".replace("-", "−")
@@ -50,9 +56,9 @@ def signed(x: float) -> str:
 
 def text_plot(curves: Sequence[Curve]) -> Iterator[str]:
     """Scores over rows (log scale) in characters; a way's sign stands at each size, dots between."""
-    points = [p for curve in curves for p in curve.points]
-    grown = [max(p.n, 1) for p in points]
-    low, high = min(p.score for p in points), max(p.score for p in points)
+    measured = [p for curve in curves for p in curve.points]
+    grown = [max(p.n, 1) for p in measured]
+    low, high = min(p.score for p in measured), max(p.score for p in measured)
     left, right = math.log(min(grown)), math.log(max(grown))
     cells = [[" "] * WIDE for _ in range(HIGH)]
     for sign, curve in zip(SIGNS * len(curves), curves, strict=False):
@@ -66,7 +72,7 @@ def text_plot(curves: Sequence[Curve]) -> Iterator[str]:
         for x, y in where:
             cells[HIGH - 1 - y][x] = sign
     for k, row in enumerate(cells):
-        label = f"{100 * (high - (high - low) * k / (HIGH - 1)):5.1f}" if k % 5 == 0 else "     "
+        label = f"{points(high - (high - low) * k / (HIGH - 1)):>5}" if k % 5 == 0 else "     "
         yield f"{label} |{''.join(row).rstrip()}"
     yield f"      +{'-' * WIDE}"
     yield f"       {f'{min(grown):,} rows':<{WIDE - 12}}{f'{max(grown):,} rows':>12}"
@@ -127,7 +133,7 @@ def chart(curves: Sequence[Curve], width: float, height: float) -> Chart | None:
     ends = (to_x(sizes[0]), to_x(sizes[-1]))
     tracks = [_track(curve, to_x, to_y, ends) for curve in curves]
     x_ticks = [Tick(to_x(n), f"{n:,}") for n in _apart(sizes, to_x, 34.0)]
-    y_ticks = [Tick(to_y(v), f"{100 * v:g}") for v in steps(quality.low, quality.high, 6) if 0 <= v <= 1]
+    y_ticks = score_ticks(quality, to_y)
     return Chart(width, height, left, right, top, bottom, x_ticks, y_ticks, _spread(tracks))
 
 

@@ -79,6 +79,20 @@ def scale(values: Iterable[float | None], *, around: Sequence[float] = (), room:
     return Scale(low - spare, high + spare)
 
 
+def score_scale(standings: Sequence[Standing]) -> Scale:
+    """The scale of scores: with little room above 1, and below 0 only where there are negative ones."""
+    values = [v for s in standings for v in (s.score, s.low, s.high) if v is not None]
+    found = scale(values)
+    return Scale(max(found.low, -0.02) if min(values) >= 0 else found.low, min(found.high, 1.02))
+
+
+def score_ticks(quality: Scale, to_y: Callable[[float], float]) -> list[Tick]:
+    """Marks on an axis of scores, none beyond 1, nor in the room below 0 where no score is negative."""
+    least = -1.0 if quality.low < -0.05 else 0.0
+    marks = [v for v in steps(quality.low, quality.high, 6) if least <= v <= 1]
+    return [Tick(to_y(v), f"{100 * v:g}".replace("-", "−")) for v in marks]
+
+
 def steps(low: float, high: float, most: int) -> list[float]:
     """At most `most` + 1 round values in an interval."""
     raw = (high - low) / most
@@ -96,13 +110,12 @@ def quality_against_cost(standings: Sequence[Standing], width: float, height: fl
     left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
     names = min(LETTER * max(len(s.way) for s in shown), width / 9)  # room for names right of the dearest ways
     to_x, x_ticks = _cost_axis([s.usd_total for s in shown], left, right - names)
-    quality = scale([v for s in shown for v in (s.score, s.low, s.high)])
-    quality = Scale(max(quality.low, -0.02), min(quality.high, 1.02))
+    quality = score_scale(shown)
 
     def to_y(value: float) -> float:
         return round(bottom - (bottom - top) * quality(value) / 100, 1)
 
-    y_ticks = [Tick(to_y(v), f"{100 * v:g}") for v in steps(quality.low, quality.high, 6) if 0 <= v <= 1]
+    y_ticks = score_ticks(quality, to_y)
     places = [_place(s, to_x, to_y) for s in shown]
     points = _label(places, (left, top, right, bottom))
     return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points)
@@ -117,8 +130,7 @@ def quality_against_variety(
     if not shown:
         return None
     left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
-    quality = scale([x for _, s in shown for x in (s.score, s.low, s.high)])
-    quality = Scale(max(quality.low, -0.02), min(quality.high, 1.02))
+    quality = score_scale([s for _, s in shown])
     wide = scale([1 - x for v, _ in shown for x in _ends(v)], around=(0.0,))
     wide = Scale(max(wide.low, -0.04), min(wide.high, 1.02))
 
@@ -129,7 +141,7 @@ def quality_against_variety(
         return round(bottom - (bottom - top) * quality(value) / 100, 1)
 
     x_ticks = [Tick(to_x(v), f"{100 * v:g}") for v in steps(wide.low, wide.high, 6) if 0 <= v <= 1]
-    y_ticks = [Tick(to_y(v), f"{100 * v:g}") for v in steps(quality.low, quality.high, 6) if 0 <= v <= 1]
+    y_ticks = score_ticks(quality, to_y)
     places = [
         replace(
             _place(s, lambda _, v=v: to_x(1 - v.similarity.value), to_y),  # type: ignore[misc]

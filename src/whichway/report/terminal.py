@@ -95,7 +95,7 @@ def _cells(s: Standing, chosen: bool) -> list[Text]:
 def _score(s: Standing) -> str:
     if s.low is None or s.high is None:
         return f"{words.points(s.score):>5}"
-    return f"{words.points(s.score):>5}  {words.points(s.low)}–{words.points(s.high)}"
+    return f"{words.points(s.score):>5}  {words.span(s.low, s.high)}"
 
 
 def _note(s: Standing) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from whichway.report.words import count, points, probability, signed, usd
+from whichway.report.words import count, points, probability, signed, span, usd
 
 if TYPE_CHECKING:
     from whichway.contest.compare_runs import Versus
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 def lines(found: Versus) -> Iterator[str]:
     """The comparison for a reader."""
     for name, side in (("first", found.first), ("second", found.second)):
-        span = "" if side.low is None or side.high is None else f" ({points(side.low)}–{points(side.high)})"
+        ends = "" if side.low is None or side.high is None else f" ({span(side.low, side.high)})"
         price = f"{usd(side.usd_per_1000)} per 1,000"
-        yield f"{name:<7}{side.run}: {side.way}, {points(side.score)}{span} on {count(side.rows)} test rows, {price}"
+        yield f"{name:<7}{side.run}: {side.way}, {points(side.score)}{ends} on {count(side.rows)} test rows, {price}"
     yield ""
     yield shared(found)
-    span = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"
+    ends = "" if found.low is None or found.high is None else f" ({signed(found.low)} to {signed(found.high)})"
     p = "" if found.p is None else f", p = {probability(found.p)}"
     rows = f"; ahead on {found.wins} rows, behind on {found.losses}" if found.paired else ""
-    yield f"second − first: {signed(found.difference)} points{span}{p}{rows}."
+    yield f"second − first: {signed(found.difference)} points{ends}{p}{rows}."
     if found.unlike:
         yield f"The runs differ in more than the way: {', '.join(found.unlike)}."
 

@@ -22,7 +22,7 @@ ANSWERS: Mapping[str, str] = {
     "undecided": "Undecided.",
 }
 
-METRICS: Mapping[str, str] = {
+METRICS: Mapping[str, str] = {  # for plans that do not hold the metric's own title yet
     "accuracy": "Accuracy",
     "macro_f1": "Macro-F1",
     "exact_match": "Exact match",
@@ -36,7 +36,7 @@ METRICS: Mapping[str, str] = {
 
 def metric(plan: Plan) -> str:
     """The metric's name as people write it, at the start of a line."""
-    return METRICS.get(plan.metric.name, plan.metric.name)
+    return plan.metric_title or METRICS.get(plan.metric.name, plan.metric.name)
 
 
 def soften(sentence: str) -> Markup:
@@ -65,8 +65,13 @@ def wishes(verdict: Verdict) -> tuple[str, ...]:
 
 
 def points(value: float | None) -> str:
-    """A score in 0..1 as points of 100: 0.8667 -> "86.7"."""
-    return NOTHING if value is None else _minus(f"{100 * value:.1f}")
+    """A score as points of 100: 0.8667 -> "86.7"."""
+    return NOTHING if value is None else _minus(f"{round(100 * value, 1) + 0.0:.1f}")
+
+
+def span(low: float, high: float) -> str:
+    """The ends of an interval of scores: "44.8–57.9", "−5.1 to 12.3"."""
+    return f"{points(low)}{'–' if low >= 0 else ' to '}{points(high)}"
 
 
 def signed(value: float | None) -> str:

@@ -18,6 +18,7 @@ from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
+FOLLOWS = ("smallest_gap", "metric_title")  # parts of a plan that follow from the others: a newer version may differ
 
 
 def write_text(path: Path, text: str) -> None:
@@ -158,7 +159,7 @@ def prepare(folder: Path, plan: Plan, task: Task, before: Mapping[str, Mapping[s
             begun = _read_json(folder / "plan.json")
             for name, options in begun.get("ways", {}).items():
                 begun["ways"][name] = {**(before or {}).get(name, {}), **options}
-            lines = list(differences(begun, written))
+            lines = list(differences(begun, written | {name: begun.get(name) for name in FOLLOWS}))
             if lines:
                 raise PlanMismatch(
                     f"{folder} was made by another plan; nothing was changed there.\n" + "\n".join(lines) + "\n"

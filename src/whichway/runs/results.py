@@ -25,7 +25,7 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Example, Record, Verdict, apart
 from whichway.runs.folder import read_lines
 from whichway.runs.run import Row, Run, as_run
-from whichway.scoring import clusters, label_codes, needs_labels
+from whichway.scoring import clusters, is_mean, label_codes
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
 from whichway.verdict.curves import CurveRun
@@ -75,7 +75,7 @@ def recount(
 
     Args:
         run: the run, or its folder.
-        metric: of its plan; scores are taken from the records, the metric only reads labels for macro-F1.
+        metric: of its plan; scores are taken from the records, the metric reads labels where it is no mean of them.
         columns: input columns to slice by; None: those with few values.
         checks: those of the plan, where it has any.
 
@@ -135,7 +135,7 @@ def _arm(
     reason = status["reason"]
     _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
-    gold, said = _codes(test, runs, metric) if needs_labels(metric) else (None, None)
+    gold, said = (None, None) if is_mean(metric) else _codes(test, runs, metric)
     flat = [record for answered in runs for records in answered for record in records]
     seconds, usd = _fit(status, lines)
     repeats, every = _points(runs, shape)
@@ -150,6 +150,7 @@ def _arm(
         answers=said,
         groups=clusters(test),
         aggregate=metric.aggregate,
+        lowest=metric.lowest,
         candidates=tuple(entry.facts["id"] for entry in finalists),
         dev_scores=devs,
         dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),
@@ -230,10 +231,10 @@ def _tokens(records: Sequence[Record]) -> list[float]:
 
 
 def _codes(test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
-    """Targets (n,) and first answers (S, n) as integer codes; -1 for an answer that was not read or is no target."""
+    """Targets as codes (n,), and what the metric reads of the first answers: codes (S, n) or label scores (S, n, L)."""
     codes = label_codes(test, metric)
-    first = [codes.answers([records[0] for records in run]) for run in runs]
-    return codes.targets, np.array(first, dtype=int).reshape(len(runs), len(test))
+    first = [codes.read([records[0] for records in run]) for run in runs]
+    return codes.targets, np.stack(first) if first else np.zeros((0, len(test)), dtype=int)
 
 
 def _row_facts(test: Sequence[Row], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:

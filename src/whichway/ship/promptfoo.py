@@ -22,7 +22,7 @@ from whichway.ship.source import Source, pick
 
 CONFIG = "promptfooconfig.yaml"
 ADDRESS = "http://127.0.0.1:8000/v1"  # where `whichway serve` listens
-_EQUAL = ("accuracy", "macro_f1", "exact_match")
+_EQUAL = ("accuracy", "exact_match")  # besides all metrics of closed labels
 _ASSERT = """\"\"\"Judges an answer by whichway's own metric; promptfoo calls get_assert.\"\"\"
 
 import json
@@ -133,7 +133,7 @@ def _provider(source: Source) -> dict[str, Any]:
 
 def _default(spec: MetricSpec) -> tuple[dict[str, Any], dict[str, str]]:
     """What holds for every test, and the file that it needs."""
-    if spec.name in _EQUAL:
+    if _compares(spec):
         return {"options": {"transform": "output.trim()"}}, {}
     if spec.name == "assertions":
         return {}, {}
@@ -141,10 +141,15 @@ def _default(spec: MetricSpec) -> tuple[dict[str, Any], dict[str, str]]:
     return {"assert": [{"type": "python", "value": "file://judge.py"}]}, {"judge.py": judge}
 
 
+def _compares(spec: MetricSpec) -> bool:
+    """Whether an answer is right that equals the target."""
+    return spec.name in _EQUAL or "labels" in spec.options
+
+
 def _test(row: Mapping[str, Any], spec: MetricSpec) -> dict[str, Any]:
     """One row; its target stands among the vars where a Python file judges."""
     values = dict(row["input"])
-    if spec.name in _EQUAL:
+    if _compares(spec):
         return {"vars": values, "assert": [{"type": "equals", "value": row["target"]}]}
     if spec.name == "assertions":
         return {"vars": values, "assert": [_back(one) for one in json.loads(row["target"])]}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split, Task
+from whichway.tasks import metrics
 
 LEAST_ROWS = 12
 LEAST: Mapping[Split, int] = {"train": 4, "dev": 2, "test": 4}
@@ -185,7 +186,7 @@ def _imbalance(task: Task, examples: Sequence[Example]) -> list[str]:
     share = count / len(examples)
     if share < IMBALANCE:
         return []
-    hint = "" if task.metric.name == "macro_f1" else " Consider metric: macro_f1."
+    hint = " Consider metric: macro_f1." if metrics.load(task.metric).aggregate == "mean" else ""
     return [f"{share:.0%} of rows have the label '{label}', so always answering it is right that often.{hint}"]
 
 

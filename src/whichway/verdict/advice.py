@@ -45,6 +45,7 @@ class Situation:
     privacy: Privacy | None = None
     maintainer: Maintainer | None = None
     changes: Changes | None = None
+    row_variance: float = stats.OMEGA2  # of the difference of two ways from row to row, as the metric has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ def advise(about: Situation) -> Advice:
         p_tune=clean(p) or 0.0,
         leans="fine-tune" if p >= LEAN else "prompt" if p <= 1 - LEAN else "either",
         considerations=found,
-        smallest_gap=clean(stats.smallest_gap(n)) if n else None,
-        detectable=clean(stats.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD)) if n else None,
+        smallest_gap=clean(stats.smallest_gap(n, about.row_variance)) if n else None,
+        detectable=clean(stats.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD, about.row_variance)) if n else None,
         first=tuple(run_first(about, p)),
         notes=tuple(notes(about, n)),
     )

@@ -3,35 +3,37 @@
 One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterthwaite's degrees of freedom.
 
 * rows: the clustered standard error of the row scores averaged over seeds (mean metrics), or the spread of a paired
-  bootstrap over rows or clusters (macro-F1).
+  bootstrap over rows or clusters (metrics that are no mean, such as macro-F1).
 * seeds: `(V − MSe/n)/S`, V the variance of the seeds' own test values and MSe the mean square of what is left of the
   scores without row means and seed means: rows and seeds are crossed, and both V and the row part hold MSe. Left in
   twice, intervals cover up to 98.2 % where they say 95; see `benchmarks/simulate_verdict.py`. The sum is never below
   the row part. V keeps its own S−1 degrees of freedom (at least that many in all), so that a τ² that comes out as 0 by
-  chance is not taken for known. Macro-F1 has no MSe of rows and keeps V/S.
+  chance is not taken for known. A metric that is no mean has no MSe of rows and keeps V/S.
 * 0/1 scores: `1/(n²S)` is added for one more discordant row, which is what the half row in each cell of Agresti & Min
   2005 (Statistics in Medicine 24:729) adds. No spread at all: `1/C²`, one more discordant cluster (or row) of C.
   Two arms that agree on all of 50 rows are not known to be equal.
 
 P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
-Macro-F1 takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000 resamples are too
-coarse for Holm's smallest levels.
+A metric that is no mean takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000
+resamples are too coarse for Holm's smallest levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichway.nouns import Kind
 from whichway.verdict import stats
 from whichway.verdict.stats import FloatArray, IntArray, Interval
 
 RESAMPLES = 2000
+Aggregate = Callable[[IntArray, NDArray[Any], FloatArray], FloatArray]
 
 
 def shipped_place(dev_scores: Sequence[float | None]) -> int:
@@ -52,10 +54,11 @@ class Arm:
     kind: Kind
     scores: FloatArray  # (S seeds, n rows); an answer that could not be read counts 0. (0, 0) when never tested
     random: bool = False  # whether seeds matter
-    targets: IntArray | None = None  # (n,) or (S, n) label codes, for macro-F1
-    answers: IntArray | None = None  # (S, n) label codes; negative: not read
+    targets: IntArray | None = None  # (n,) or (S, n) label codes, where the metric is no mean
+    answers: NDArray[Any] | None = None  # (S, n) label codes, or (S, n, L) label scores: what `aggregate` reads
     groups: tuple[str, ...] | None = None  # group of each row; rows of one group are not independent
-    aggregate: Literal["mean", "macro_f1"] = "mean"
+    aggregate: Literal["mean"] | Aggregate = "mean"  # how rows become one number; see `contracts.Aggregate`
+    lowest: float = 0.0  # the worst value that it can take; the best is 1
     candidates: tuple[str, ...] = ()  # finalist ids, one per seed
     dev_scores: tuple[float, ...] = ()  # one per seed; the best ships, ties the lowest seed
     dev_rows: int | None = None  # behind dev_scores, where a race stopped them early; None: the whole dev split
@@ -148,7 +151,8 @@ class Table:
         self.groups = arms[0].groups if arms else None
         self.codes = stats.clusters(self.n, self.groups)
         self.clusters = int(self.codes.max(initial=-1)) + 1
-        self.macro = bool(arms) and arms[0].aggregate == "macro_f1"
+        self.pooled = bool(arms) and arms[0].aggregate != "mean"
+        self.lowest = arms[0].lowest if arms else 0.0
         self.rows = [arm.scores.mean(axis=0) for arm in self.arms]  # (n,) each, averaged over seeds
         self.seeds = [seed_values(arm) for arm in self.arms]  # (S,) each
         self.binary = [bool(((arm.scores == 0) | (arm.scores == 1)).all()) for arm in self.arms]
@@ -158,12 +162,16 @@ class Table:
 
     @cached_property
     def draws(self) -> list[FloatArray]:
-        """Bootstrap values of each arm's macro-F1 over the same drawn rows, (RESAMPLES,) each."""
+        """Bootstrap values of each arm's aggregate over the same drawn rows, (RESAMPLES,) each.
+
+        Resamples that do not define it, as those with rows of one label only, are left out for all arms: fewer values.
+        """
         parts: list[list[FloatArray]] = [[] for _ in self.arms]
         for weights in stats.row_weights(self.n, self.groups, resamples=RESAMPLES):
             for k, arm in enumerate(self.arms):
                 parts[k].append(seed_values(arm, weights).mean(axis=0))
-        return [np.concatenate(part) for part in parts]
+        found = np.stack([np.concatenate(part) for part in parts])
+        return list(found[:, np.isfinite(found).all(axis=0)])
 
     def value(self, k: int) -> float:
         """The arm's score: mean over seeds of each seed's value."""
@@ -180,11 +188,11 @@ class Table:
 
     @cached_property
     def seed_squares(self) -> list[tuple[float, float]]:
-        """For each arm V/S and MSe/(nS); (0, 0) with one seed, and no MSe for macro-F1."""
+        """For each arm V/S and MSe/(nS); (0, 0) with one seed, and no MSe where the metric is no mean."""
         found = []
         for arm, sd in zip(self.arms, self.sds, strict=True):
             seeds = len(arm.scores)
-            left = None if self.macro else stats.seed_residual(arm.scores)
+            left = None if self.pooled else stats.seed_residual(arm.scores)
             found.append((0.0 if sd is None else sd**2 / seeds, 0.0 if left is None else left / (self.n * seeds)))
         return found
 
@@ -201,17 +209,21 @@ class Table:
         """Interval of one arm's score.
 
         Wilson's for 0/1 scores; with groups or seeds, Wilson's at the number of independent rows with the same variance
-        and t quantile (Korn & Graubard 1998). Otherwise t, cut at 0 and 1.
+        and t quantile (Korn & Graubard 1998). Graded scores: t, cut at 0 and 1. A metric that is no mean:
+        t on the log-odds scale of its range, as its bootstrap draws lean where it is near an end.
         """
         if self.clusters < 2:
             return None
         value = self.value(k)
-        if self.binary[k] and not self.macro:
+        if self.binary[k] and not self.pooled:
             return stats.wilson(value * self.effective(k), self.effective(k), self.confidence)
-        variance = self.row_variance(self.draws[k] if self.macro else self.rows[k])
-        if variance == 0 and not self.macro:  # graded scores that are all equal are not known to be so everywhere
+        variance = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
+        if variance == 0:  # scores that are all equal are not known to be so everywhere
             variance = 1 / self.clusters**2
-        found = stats.estimate(value, *self.combine(variance, k), self.confidence)
+        se, df = self.combine(variance, k)
+        if self.pooled:
+            return stats.logit_interval(value, se, df, self.confidence, self.lowest, 0.5 / self.clusters)
+        found = stats.estimate(value, se, df, self.confidence)
         return max(0.0, found.low), min(1.0, found.high)
 
     def effective(self, k: int) -> float:
@@ -226,8 +238,8 @@ class Table:
         return value * (1 - value) / se**2 * ratio**2
 
     def row_variance(self, x: FloatArray) -> float:
-        """Variance of an aggregate from its rows (mean metrics) or its bootstrap draws (macro-F1)."""
-        if self.macro:
+        """Variance of an aggregate from its rows (mean metrics) or its bootstrap draws (others)."""
+        if self.pooled:
             return float(x.var(ddof=1))
         se = stats.clustered_se(x, self.codes if self.clusters < self.n else None)
         return 0.0 if se is None else se**2
@@ -250,7 +262,7 @@ class Table:
         seeds = self.seed_part(first) + self.seed_part(second)
         if self.clusters < 2:
             return Comparison(value, None, None, None, None, seeds, wins, losses)
-        rows = self.row_variance(self.draws[second] - self.draws[first] if self.macro else d)
+        rows = self.row_variance(self.draws[second] - self.draws[first] if self.pooled else d)
         if rows == 0:
             rows = 1 / self.clusters**2
         elif self.binary[first] and self.binary[second]:
@@ -258,29 +270,29 @@ class Table:
         se, df = self.combine(rows, first, second)
         found = stats.estimate(value, se, df, self.confidence)
         p = stats.mcnemar(wins, losses, mid=True) if self.single(first, second) else stats.t_test(value, se, df)
-        return Comparison(value, max(-1.0, found.low), min(1.0, found.high), p, rows, seeds, wins, losses)
+        most = 1 - self.lowest
+        return Comparison(value, max(-most, found.low), min(most, found.high), p, rows, seeds, wins, losses)
 
     def single(self, *arms: int) -> bool:
         """Whether McNemar's test fits: one seed each, 0/1 scores, their mean, rows independent."""
         return (
-            not self.macro
+            not self.pooled
             and self.clusters == self.n
             and all(self.binary[k] and len(self.seeds[k]) == 1 for k in arms)
         )  # fmt: skip
 
 
 def seed_values(arm: Arm, weights: FloatArray | None = None) -> FloatArray:
-    """Each seed's own test value (S,), or (S, B) over weighted resamples for macro-F1."""
+    """Each seed's own test value (S,), or (S, B) over weighted resamples where the metric is no mean."""
     if arm.aggregate == "mean":
         means: FloatArray = arm.scores.mean(axis=1)
         return means
     if arm.targets is None or arm.answers is None:
-        raise ValueError(f"{arm.way}: macro-F1 needs targets and answers as label codes")
-    targets, answers = np.broadcast_arrays(np.atleast_2d(arm.targets), np.atleast_2d(arm.answers))
-    rows = zip(targets, answers, strict=True)
-    if weights is None:
-        return np.array([stats.macro_f1(t, a) for t, a in rows])
-    return np.array([stats.macro_f1(t, a, weights) for t, a in rows])
+        raise ValueError(f"{arm.way}: a metric that is no mean needs targets as label codes, and answers")
+    targets = np.broadcast_to(arm.targets, arm.answers.shape[:2])
+    drawn = np.ones((1, targets.shape[1])) if weights is None else weights
+    values = np.array([arm.aggregate(t, a, drawn) for t, a in zip(targets, arm.answers, strict=True)])
+    return values[:, 0] if weights is None else values
 
 
 def check(arms: Sequence[Arm]) -> None:
@@ -295,5 +307,5 @@ def check(arms: Sequence[Arm]) -> None:
             raise ValueError(
                 f"{arm.way} has a score that is no number; count an unread answer as 0, and its rate in `unparsed`"
             )
-        if arm.groups != arms[0].groups or arm.aggregate != arms[0].aggregate:
+        if arm.groups != arms[0].groups or (arm.aggregate == "mean") != (arms[0].aggregate == "mean"):
             raise ValueError(f"{arm.way} and {arms[0].way} differ in groups or aggregate; both belong to the task")

@@ -28,7 +28,9 @@ MONTH = 30  # days
 __all__ = ["Arm", "Side", "decide", "sanity"]
 
 
-def sanity(dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt") -> str:
+def sanity(
+    dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt", lowest: float = 0.0
+) -> str:
     """The sanity gate: why a way counts as failed, or "" when it passes.
 
     A way must not end below plain zero-shot on dev by more than the margin and by more than one standard error of a
@@ -41,9 +43,11 @@ def sanity(dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, ki
         n_dev: dev rows.
         margin: δ.
         kind: of the way.
+        lowest: the worst score of the metric; the error is that of a share of right rows, on the metric's own scale.
     """
-    interval = stats.wilson(zero_shot_dev * n_dev, n_dev, 2 * 0.8413447 - 1)
-    error = 1.0 if interval is None else (interval[1] - interval[0]) / 2
+    span = 1 - lowest
+    interval = stats.wilson((zero_shot_dev - lowest) / span * n_dev, n_dev, 2 * 0.8413447 - 1)
+    error = span if interval is None else span * (interval[1] - interval[0]) / 2
     short = zero_shot_dev - dev_score
     if kind == "baseline" or short <= max(margin, error) + 1e-12:
         return ""

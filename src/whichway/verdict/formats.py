@@ -23,7 +23,8 @@ def formats(way: str, names: Sequence[str], scores: FloatArray) -> Formats | Non
     Args:
         way: whose prompts.
         names: of the forms.
-        scores: (forms, dev rows); each form answered each of these rows. Their means are compared, also for macro-F1.
+        scores: (forms, dev rows); each form answered each of these rows. Their means are compared, also where the
+            metric is no mean.
     """
     forms, rows = scores.shape
     if forms < FEWEST or rows < 2:

@@ -77,7 +77,7 @@ def noise(table: Table) -> FloatArray:
     Half a discordant row is added on the diagonal, as `compare.py` adds one to each difference: ways that agree on all
     of 50 rows are not known to be equal.
     """
-    if table.macro:
+    if table.pooled:
         rows = np.cov(np.stack(table.draws))
     else:
         means = np.stack([totals(table, x) for x in table.rows])  # (K, C): sums over clusters, as shares of all rows

@@ -21,7 +21,8 @@ def selection(arm: Arm, test_score: float | None, dev_rows: int) -> Selection:
     expected = None
     dev_rows = dev_rows if arm.dev_rows is None else arm.dev_rows
     if arm.dev is not None and dev_rows > 0 and arm.tried > 0:
-        expected = winners_curse(arm.tried, dev_rows, min(max(arm.dev, 0.01), 0.99))
+        span = 1 - arm.lowest  # as if the score were a share of right rows, on its own scale
+        expected = span * winners_curse(arm.tried, dev_rows, min(max((arm.dev - arm.lowest) / span, 0.01), 0.99))
     return Selection(
         way=arm.way,
         tried=arm.tried,

@@ -88,10 +88,20 @@ def line(
 
 
 def part_of(table: Table, mask: np.ndarray) -> Table:
-    """The same arms on some rows. Inside one label macro-F1 means little: parts are judged by their mean row score."""
+    """The same arms on some rows. Parts are judged by their mean row score, also where the metric is no mean:
+    inside one label macro-F1 means little.
+    """
     groups = table.groups and tuple(np.asarray(table.groups, dtype=object)[mask])
     arms = [
-        replace(arm, scores=arm.scores[:, mask], groups=groups, aggregate="mean", targets=None, answers=None)
+        replace(
+            arm,
+            scores=arm.scores[:, mask],
+            groups=groups,
+            aggregate="mean",
+            lowest=0.0,
+            targets=None,
+            answers=None,
+        )
         for arm in table.arms
     ]
     return Table(arms, table.confidence)

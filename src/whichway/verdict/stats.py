@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,6 +60,27 @@ def estimate(value: float, se: float, df: float, confidence: float) -> Estimate:
     """A t interval around a value."""
     half = t_value(confidence, df) * se
     return Estimate(value, se, df, value - half, value + half)
+
+
+def logit_interval(value: float, se: float, df: float, confidence: float, lowest: float, least: float) -> Interval:
+    """The interval of a score between `lowest` and 1 that is t on the log-odds of its place there (delta method).
+
+    It stays inside the range and is longer towards its middle. 95 % intervals of the Matthews correlation, AUC and
+    macro-F1 cover more than plain t intervals at 50 rows (`benchmarks/results/simulate_aggregates.md`).
+
+    Args:
+        value: the score.
+        se: its standard error.
+        df: degrees of freedom of the error.
+        confidence: two-sided.
+        lowest: the worst score there can be; the best is 1.
+        least: distance that the place, from 0 to 1, keeps from both ends, where log-odds are infinite.
+    """
+    span = 1 - lowest
+    place = min(max((value - lowest) / span, least), 1 - least)
+    half = t_value(confidence, df) * se / (span * place * (1 - place))
+    low, high = (lowest + span * float(special.expit(special.logit(place) + way * half)) for way in (-1, 1))
+    return min(low, value), max(high, value)
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval | None:
@@ -456,29 +477,3 @@ def hierarchical_bootstrap(
             means.append(((weights @ arm.T) * drawn).sum(axis=1))
         blocks.append(means[0] if minus is None else means[0] - means[1])
     return np.concatenate(blocks)
-
-
-@overload
-def macro_f1(targets: ArrayLike, answers: ArrayLike) -> float: ...
-@overload
-def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray) -> FloatArray: ...
-def macro_f1(targets: ArrayLike, answers: ArrayLike, weights: FloatArray | None = None) -> float | FloatArray:
-    """Macro-F1 of coded answers: the plain mean of each label's F1 over labels that occur as target or answer.
-
-    Args:
-        targets: (n,) codes, 0 and up.
-        answers: (n,) codes; negative where no answer could be read, which is wrong for the target and is no label.
-        weights: (B, n) how often each row counts in each of B resamples; None: once.
-
-    Returns:
-        One value, or (B,) with weights. A resample without any label scores 0.
-    """
-    t, a = np.asarray(targets, dtype=np.int64), np.asarray(answers, dtype=np.int64)
-    codes = np.arange(max(int(t.max(initial=0)), int(a.max(initial=0))) + 1)
-    wanted, given = (t[:, None] == codes).astype(np.float64), (a[:, None] == codes).astype(np.float64)
-    w = np.ones((1, len(t))) if weights is None else weights
-    right, seen = w @ (wanted * given), w @ (wanted + given)
-    f1 = np.divide(2 * right, seen, out=np.zeros_like(right), where=seen > 0)
-    present = (seen > 0).sum(axis=1)
-    values: FloatArray = f1.sum(axis=1) / np.maximum(present, 1)
-    return float(values[0]) if weights is None else values

@@ -15,6 +15,7 @@ from whichway.lint import Finding
 from whichway.nouns import Prompt
 from whichway.prompts.diff import readable
 from whichway.prompts.files import dump
+from whichway.report import words
 
 WORDS = {
     "edit": "edit the whole prompt in $EDITOR",
@@ -110,12 +111,12 @@ class Screen:
 
 def points(value: float) -> str:
     """A score in points."""
-    return f"{100 * value:.1f}"
+    return words.points(value)
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Ends in brackets; nothing when they are not known."""
-    return "" if low is None or high is None else f" ({100 * low:.1f}–{100 * high:.1f})"
+    return "" if low is None or high is None else f" ({words.span(low, high)})"
 
 
 def against(trial: Trial) -> str:

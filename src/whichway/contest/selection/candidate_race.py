@@ -12,7 +12,7 @@ of two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from whichway.contest.selection.race import Entry, Rules, drop_worse
@@ -27,11 +27,6 @@ class Lane:
 
     entry: Entry
     losses: list[float] = field(default_factory=list)  # nats, where labels are scored
-
-    @property
-    def mean(self) -> float:
-        """Of its scores."""
-        return sum(self.entry.scores) / len(self.entry.scores) if self.entry.scores else 0.0
 
     @property
     def loss(self) -> float:
@@ -118,7 +113,7 @@ def _within(going: Sequence[Lane], reached: int, rows: int, heat: Heat, left: in
 
 def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:
     """As many of the best as the rest of the purse takes to the next look."""
-    order = _order(going)
+    order = _order(going, heat.rules)
     for place in range(max(2, keep + 1), len(order)):
         if heat.price(order[: place + 1], rows) > left:
             return order[:place], order[place:][::-1]
@@ -127,7 +122,7 @@ def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) 
 
 def _cut(going: list[Lane], rows: int, heat: Heat, size: int | None) -> tuple[list[Lane], list[tuple[Lane, str]]]:
     """Who goes on (the best `size` prompts at most), and who is dropped, the worst first."""
-    order = _order(going)
+    order = _order(going, heat.rules)
     drop_worse([lane.entry for lane in order], order[0].entry, heat.rules, rows, len(going))
     worse = [lane for lane in order if lane.entry.drop is not None]
     live = [lane for lane in order if lane.entry.drop is None]
@@ -145,32 +140,36 @@ def _unbiased(lane: Lane) -> str:
     return replace(candidate, decoding=replace(candidate.decoding, bias=())).id
 
 
-def _order(lanes: Sequence[Lane]) -> list[Lane]:
+def _order(lanes: Sequence[Lane], rules: Rules) -> list[Lane]:
     """Lanes with equal rows, the best first: one of each prompt, then those that differ from it in their biases only.
 
     Among the biases of one prompt those within one standard error of the best are a tie, which the loss breaks. Between
     prompts the loss says less, as some are surer of themselves than others; it breaks exact ties only.
     """
+    values = {lane: rules.value(lane.entry, lane.entry.rows) for lane in lanes}
     groups: dict[str, list[Lane]] = {}
     for lane in lanes:
         groups.setdefault(_unbiased(lane), []).append(lane)
     firsts, twins = list[Lane](), list[Lane]()
     for group in groups.values():
-        first = _first(group)
+        first = _first(group, values, rules)
         firsts.append(first)
         twins += [lane for lane in group if lane is not first]
-    return [*sorted(firsts, key=_merit), *sorted(twins, key=_merit)]
+
+    def merit(lane: Lane) -> tuple[float, float]:
+        return -values[lane], lane.loss
+
+    return [*sorted(firsts, key=merit), *sorted(twins, key=merit)]
 
 
-def _first(group: Sequence[Lane]) -> Lane:
+def _first(group: Sequence[Lane], values: Mapping[Lane, float], rules: Rules) -> Lane:
     """The best of one prompt's."""
-    best = min(group, key=lambda lane: -lane.mean)
-    level = [lane for lane in group if tied(best.mean - lane.mean, best.entry.scores, lane.entry.scores)]
-    return min(level, key=lambda lane: lane.loss) if all(lane.losses for lane in group) else best
-
-
-def _merit(lane: Lane) -> tuple[float, float]:
-    return -lane.mean, lane.loss
+    best = min(group, key=lambda lane: -values[lane])
+    if len(group) == 1 or not all(lane.losses for lane in group):
+        return best
+    rows = {lane: rules.row_values(lane.entry, lane.entry.rows) for lane in group}
+    level = [lane for lane in group if tied(values[best] - values[lane], rows[best], rows[lane])]
+    return min(level, key=lambda lane: lane.loss)
 
 
 def _ranked(going: Sequence[Lane], gone: Sequence[tuple[Lane, str]], heat: Heat) -> list[Runner]:
@@ -178,11 +177,12 @@ def _ranked(going: Sequence[Lane], gone: Sequence[tuple[Lane, str]], heat: Heat)
     rows = min((lane.entry.rows for lane in going), default=0)
     for lane in going:
         del lane.entry.scores[rows:], lane.entry.records[rows:], lane.losses[rows:]
-    left = [(lane, "") for lane in (_order(going) if rows else [])]
+    left = [(lane, "") for lane in (_order(going, heat.rules) if rows else [])]
     return [_runner(lane, why, heat) for lane, why in (*left, *reversed(gone)) if lane.entry.rows]
 
 
 def _runner(lane: Lane, why: str, heat: Heat) -> Runner:
     entry = lane.entry
     value = heat.rules.value(entry, entry.rows)
-    return Runner(entry.candidate, value, tuple(entry.scores), tuple(r.text for r in entry.records), why)
+    values = tuple(float(x) for x in heat.rules.row_values(entry, entry.rows))
+    return Runner(entry.candidate, value, values, tuple(r.text for r in entry.records), why)

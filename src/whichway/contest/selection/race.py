@@ -24,7 +24,8 @@ which candidate of a way gets there and how many dev rows were spent on it.
 Test rows are not raced: the break-even, the slices and the page of rows need all ways on the same rows, and intervals
 after a stop that the scores chose would have to be wider than those that the report shows.
 
-Macro-F1 is no mean over rows, so step 1 has no sequence for it and is left out.
+A metric that is no mean over rows (macro-F1) has no sequence, so step 1 is left out; the standard errors of checkpoints
+are then those of the jackknife.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ import numpy as np
 from whichway.contest.selection.successive_halving import latest
 from whichway.nouns import Candidate, Example, Record, digest
 from whichway.verdict.sequential import paired_sequence
+from whichway.verdict.stats import FloatArray
 
 FIRST_LOOK = 24  # rows; fewer say too little for an asymptotic sequence, and to cut a group in half
 HALVINGS = 2  # at a quarter and at half of the rows
 
 Why = Literal["shown worse", "halved"]
+Values = Sequence[float] | FloatArray
 
 
 class Stop(Exception):
@@ -94,6 +97,11 @@ def mean(entry: Entry, rows: int) -> float:
     return float(np.mean(entry.scores[:rows])) if rows else 0.0
 
 
+def scores(entry: Entry, rows: int) -> list[float]:
+    """What each of the first rows adds to an entry's value, for metrics that are means."""
+    return entry.scores[:rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is fixed before the race."""
@@ -104,6 +112,8 @@ class Rules:
     value: Callable[[Entry, int], float] = mean
     sequence: bool = True  # whether the metric is a mean over rows
     groups: tuple[str, ...] | None = None  # cluster of each row, in the order of the race
+    row_values: Callable[[Entry, int], Values] = scores  # whose paired differences have the standard error of the value
+    lowest: float = 0.0  # the worst value of the metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +203,12 @@ def best(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
 
 
 def pick(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
-    """The best entry, or the latest checkpoint of its training that is within a standard error of it.
-
-    Metrics that are no mean over rows have no such error: there the best is picked.
-    """
+    """The best entry, or the latest checkpoint of its training that is within a standard error of it."""
     first = best(entries, rules, rows)
-    if not (first.training and rules.sequence):
+    if not first.training:
         return first
     own = sorted((e for e in entries if e.training == first.training), key=lambda e: e.step)
-    return own[latest([rules.value(e, rows) for e in own], [e.scores[:rows] for e in own])]
+    return own[latest([rules.value(e, rows) for e in own], [rules.row_values(e, rows) for e in own])]
 
 
 def drop_worse(going: Sequence[Entry], leader: Entry, rules: Rules, rows: int, entries: int) -> None:

@@ -15,7 +15,7 @@ from whichway.contracts import Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
 from whichway.nouns import Candidate, Practice, apart, canonical, contestant, to_json
 from whichway.runs.folder import write_json, write_text
-from whichway.scoring import clusters, total
+from whichway.scoring import clusters, is_mean, row_values, total
 from whichway.verdict.decide import sanity
 
 ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
@@ -44,7 +44,9 @@ def rules_of(practice: Practice, till: Till) -> Rules:
         margin=practice.margin,
         alpha=1 - till.settings.confidence,
         value=lambda entry, rows: total(metric, order[:rows], entry.records[:rows]),
-        sequence=metric.aggregate == "mean",
+        sequence=is_mean(metric),
+        row_values=lambda entry, rows: row_values(metric, order[:rows], entry.records[:rows]),
+        lowest=metric.lowest,
         groups=clusters(order),
     )
 
@@ -126,7 +128,7 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
     if last and zero_shot is not None and apart(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
-        tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND)
+        tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND, rules.lowest)
     if not last and not tried.reason:
         tried.reason = "it gave no candidate"
 

@@ -2,6 +2,7 @@
 
 A metric file holds `Options`, a frozen dataclass whose fields carry their help in `metadata["help"]`, and `Metric`, a
 class made from `Options` that satisfies `contracts.Metric`. An entry point names a module (any object) with these two.
+A metric that is no mean of its rows says with `aggregate` how rows become one number; nothing else has to know of it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
+UNNAMED = frozenset({"assertions", "checks", "preference", "python_function"})  # what stands in the data asks for them
+UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "needs_scores": False, "closed": False}  # if not declared
 
 
 def names() -> list[str]:
     """The names of all metrics, ours and those of installed packages."""
     return sorted({*_files(), *_plugins()})
+
+
+def to_name() -> list[str]:
+    """The metrics that a user names, ours first as they are; others follow from the data or the task file."""
+    return sorted(set(names()) - UNNAMED, key=lambda name: (name not in _files(), name))
 
 
 def load(spec: MetricSpec) -> contracts.Metric:
@@ -33,6 +41,9 @@ def load(spec: MetricSpec) -> contracts.Metric:
     """
     module = _module(spec.name)
     metric: contracts.Metric = module.Metric(_options(spec, module.Options))
+    for name, value in UNSAID.items():
+        if not hasattr(metric, name):
+            setattr(type(metric), name, value)
     return metric
 
 

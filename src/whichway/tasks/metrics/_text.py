@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from whichway.contracts import Aggregate
+
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")  # CJK has no spaces: by character
 _WRAPPERS = ("\"'`*", "“”‘’«»")
@@ -26,7 +28,10 @@ class Base:
     """A metric whose rows are averaged and whose answers are free text."""
 
     name: str = ""
-    aggregate: Literal["mean", "macro_f1"] = "mean"
+    title: str = ""
+    aggregate: Literal["mean"] | Aggregate = "mean"
+    lowest: float = 0.0
+    needs_scores: bool = False
     closed: bool = False
 
     def normal(self, text: str) -> str:

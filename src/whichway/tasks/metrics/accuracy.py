@@ -11,3 +11,4 @@ class Metric(Closed):
     """Share of right labels."""
 
     name = "accuracy"
+    title = "Accuracy"

@@ -50,6 +50,7 @@ class Metric(Base):
     """Share of checks passed; none for an empty answer. `why` names what failed."""
 
     name = "checks"
+    title = "Checks passed"
 
     def __init__(self, options: Options) -> None:
         self.checks: dict[str, Check] = dict(_checks(options))

@@ -21,6 +21,7 @@ class Metric(Base):
     """Sentence chrF divided by 100."""
 
     name = "chrf"
+    title = "chrF"
 
     def __init__(self, options: Options) -> None:
         from sacrebleu.metrics.chrf import CHRF

@@ -19,6 +19,7 @@ class Metric(Base):
     """1 when the answer is the target, else 0."""
 
     name = "exact_match"
+    title = "Exact match"
 
     def __init__(self, options: Options) -> None:
         self.strict = options.strict

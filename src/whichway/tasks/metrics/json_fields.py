@@ -23,6 +23,7 @@ class Metric(Base):
     """Pairs in both, against pairs in answer and target; two empty objects agree."""
 
     name = "json_fields"
+    title = "JSON fields"
 
     def __init__(self, options: Options) -> None:
         self.strict = options.strict

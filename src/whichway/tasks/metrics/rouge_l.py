@@ -32,6 +32,7 @@ class Metric(Base):
     """ROUGE-L F-measure."""
 
     name = "rouge_l"
+    title = "ROUGE-L"
 
     def __init__(self, options: Options) -> None:
         from rouge_score.rouge_scorer import RougeScorer

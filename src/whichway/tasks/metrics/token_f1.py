@@ -21,6 +21,7 @@ class Metric(Base):
     """Harmonic mean of the share of answer words in the target and of target words in the answer."""
 
     name = "token_f1"
+    title = "Token F1"
 
     def __init__(self, options: Options) -> None:
         self.options = options

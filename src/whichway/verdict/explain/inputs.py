@@ -101,7 +101,8 @@ def scored(said: Said, line: Standing) -> str:
     score = said(f"{line.way}.score", line.score, percent)
     if line.low is None or line.high is None:
         return score
-    return f"{score} ({said(f'{line.way}.low', line.low, bare)}–{said(f'{line.way}.high', line.high, bare)})"
+    to = "–" if line.low >= 0 else " to "
+    return f"{score} ({said(f'{line.way}.low', line.low, bare)}{to}{said(f'{line.way}.high', line.high, bare)})"
 
 
 def gap(said: Said, found: Comparison, name: str = "gap") -> str:

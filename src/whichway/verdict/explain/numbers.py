@@ -10,7 +10,7 @@ from whichway.findings import Sentence
 
 def percent(x: float) -> str:
     """A share: "71.5 %"."""
-    return f"{100 * x:.1f} %"
+    return f"{bare(x)} %"
 
 
 def chance(x: float) -> str:
@@ -42,7 +42,7 @@ def nats(x: float) -> str:
 
 def bare(x: float) -> str:
     """A score in points, bare: "71.5"."""
-    return f"{100 * x:.1f}"
+    return f"{round(100 * x, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def whole(x: float) -> str:
