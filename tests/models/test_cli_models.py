@@ -17,7 +17,7 @@ from whichway.cli.fetching import Terminal, with_models
 from whichway.errors import ModelError
 from whichway.models import shelf
 from whichway.nouns import Weights
-from whichway.runs.folder import read_verdict
+from whichway.runs.run import Run
 
 pytest_plugins = ("index_fixtures",)
 
@@ -125,7 +125,7 @@ def test_speeds_are_kept_after_a_run_and_a_probe(cached: Path, monkeypatch: pyte
     from whichway.models import speed
 
     monkeypatch.setattr(room, "LOCAL", ("local", "fake"))  # the golden run asked the fake model
-    room.keep_speeds(GOLDEN, read_verdict(GOLDEN))
+    room.keep_speeds(Run(GOLDEN))
     kept = speed.cache.read_json(speed.FILE)[speed.machine()]
     assert [facts["way"] for facts in kept.values()] == ["prompt_plain"]
     (word,) = kept

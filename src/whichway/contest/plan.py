@@ -161,7 +161,7 @@ def _others(settings: Settings) -> dict[str, Any]:
 
 
 def values_before(house: House, ways: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Way -> option -> what a run meant by it before the option existed: its `before`, else its default."""
+    """Way -> option -> what runs did before the option or its default existed: its `before`, else its default."""
     return {
         name: {
             option.name: to_json(option.metadata.get("before", option.default))
@@ -174,7 +174,7 @@ def values_before(house: House, ways: Iterable[str]) -> dict[str, dict[str, Any]
 
 
 def continued(settings: Settings, house: House, begun: Mapping[str, Any]) -> Settings:
-    """The settings of a run that goes on: an option that its plan does not know keeps what the run meant before.
+    """The settings of a run that goes on: an option or a default that is younger than its plan is left as it was.
 
     Args:
         settings: of this start; what the user sets stays set.
@@ -185,7 +185,7 @@ def continued(settings: Settings, house: House, begun: Mapping[str, Any]) -> Set
     ways = {name: dict(options) for name, options in settings.ways.items()}
     for name, known in begun.get("ways", {}).items():
         for option, value in before.get(name, {}).items():
-            if option not in known and name in ways:
+            if name in ways and known.get(option, value) == value:
                 ways[name].setdefault(option, value)
     return dataclasses.replace(settings, ways=ways)
 

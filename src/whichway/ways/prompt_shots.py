@@ -61,7 +61,9 @@ class Options:
     temperature: float = field(
         default=0.0, metadata={"help": "0: the likeliest text; above: drawn, see --repeats (free text only)"}
     )
-    pool: int = field(default=2000, metadata={"help": "most rows that knn chooses from; they travel with the prompt"})
+    pool: int = field(
+        default=2000, metadata={"help": "most rows that knn chooses from; they travel with the prompt", "before": 200}
+    )
     encoder: str = field(default=DEFAULT, metadata=RETRIEVER)
     confusions: int = field(
         default=200, metadata={"help": "training rows that the plain prompt answers to find confused labels"}

@@ -24,14 +24,18 @@ def predict(
     ] = None,
     way: Annotated[str | None, Option(help="A way's best candidate instead of the winner.")] = None,
     out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
+    encoding: Annotated[str | None, Option(help="Encoding of the file, where it is not UTF-8: cp1252.")] = None,
+    delimiter: Annotated[str | None, Option(help="Separator of CSV and TSV, such as ';'; default: found.")] = None,
 ) -> None:
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
     from whichway.app.predict import answers
     from whichway.ship import pick
     from whichway.tasks import read_inputs
+    from whichway.tasks.table import ReadOptions
 
-    source = pick(run, candidate, way)
-    rows = standard_input(sys.stdin, source.fields) if file == "-" else read_inputs(Path(file), source.fields)
+    source, reading = pick(run, candidate, way), ReadOptions(encoding, delimiter)
+    piped = file == "-"
+    rows = standard_input(sys.stdin, source.fields) if piped else read_inputs(Path(file), source.fields, reading)
     _write((json.dumps(line, ensure_ascii=False) for line in answers(source, rows)), out)
 
 
