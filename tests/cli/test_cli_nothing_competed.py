@@ -25,7 +25,7 @@ def test_a_common_error_is_told_once_with_exit_code_1(tmp_path, monkeypatch, cap
     data = ("--data", tickets(tmp_path), "--input", "text", "--target", "team", "--no-probe")
     assert whichway("run", *data, *QUICK, "--ways", ways, "--out", tmp_path / "r") == 1
     told = capsys.readouterr().err
-    assert "error: only base_majority could be measured, so nothing is decided." in told
+    assert "error: Only base_majority could be measured, so nothing is decided." in told
     assert told.count("IndexError: index out of range in self") == 1
     assert "prompt_plain, prompt_shots: IndexError" in told
 

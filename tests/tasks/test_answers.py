@@ -34,6 +34,7 @@ CASES = {
     "prices": ([f"{n * 7}.{n % 100:02d}" for n in range(900)], "price", "numeric", 0),
     "answers": ([f"{w} {v}" for w in NAMES for v in NAMES], "answer", "token_f1", 0),
     "cities with a comma": (cycle(["Austin, TX", "Boston, MA", "Dallas, TX"]), "label", "accuracy", 3),
+    "dates": ([f"{n % 12 + 1:02d}/{n % 11 + 1:02d}/20{n % 40:02d}" for n in range(900)], "answer", "token_f1", 0),
     "paths": (cycle(["billing/refund", "billing/dispute", "network/vpn"]), "label", "accuracy", 3),
 }
 
@@ -92,6 +93,10 @@ def test_lists_of_one_label_empty_lists_and_vectors(tmp_path):
     some = examine(tmp_path, "b.jsonl", jsonl([{"text": t, "labels": [y] * (n % 2)} for n, (t, y) in enumerate(ROWS)]))
     assert [e.target for e in examples(some)][:2] == ["none", "technical"]
     assert "30 rows have no label" in told(some)
+    mixed = [y if n % 2 else [y, "late"] for n, (_, y) in enumerate(ROWS)]
+    dicts = [{"text": text, "labels": one} for (text, _), one in zip(ROWS, mixed, strict=True)]
+    beside = examine(tmp_path, "d.jsonl", jsonl(dicts))
+    assert [e.target for e in examples(beside)][:2] == ["billing, late", "technical"]
     with pytest.raises(UserError, match="vectors of zeros and ones"):
         examine(tmp_path, "c.jsonl", jsonl([{"text": t, "labels": [n % 2, 1, 0]} for n, (t, _) in enumerate(ROWS)]))
 
@@ -176,7 +181,9 @@ def test_targets_that_are_places_in_a_list(case, tmp_path):
     data, letters, start = CHOICES[case]
     found = examine(tmp_path, "d.jsonl", jsonl(data))
     assert found.task.labels == tuple(letters)
-    assert start in examples(found)[0].text
+    assert examples(found)[0].input["lettered_choices"].startswith(start)
+    new = tasks.read_inputs(tmp_path / "d.jsonl", ["question", "lettered_choices"])
+    assert [e.input for e in new] == [e.input for e in examples(found)]  # new rows are laid out alike
     assert [e.target for e in examples(found)] == [letters[n % len(letters)] for n in range(60)]
     assert "letters are the labels" in told(found)
 

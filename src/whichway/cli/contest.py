@@ -37,21 +37,21 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0, or 1 when nothing competed: no way gave anything to measure, or none but baselines, and others were asked for.
+    """0, or 1 when nothing competed: no way gave anything to measure, or several were lost and only baselines are left.
 
     The reasons stand in the report, and here; one that several ways share is told once.
     """
     standings = outcome.verdict.standings
     measured = [s for s in standings if s.status == "ok" and s.unparsed < 1]
-    only_baselines = all(s.kind == "baseline" for s in measured)
-    if measured and not (only_baselines and any(s.kind != "baseline" for s in standings)):
+    lost = [s for s in standings if s not in measured]
+    if measured and (len(lost) < 2 or any(s.kind != "baseline" for s in measured)):
         return 0
     reasons: dict[str, list[str]] = {}
-    for s in standings:
-        if s not in measured:
-            reasons.setdefault(s.reason or "not one of its answers could be read", []).append(s.way)
+    for s in lost:
+        reasons.setdefault(s.reason or "not one of its answers could be read", []).append(s.way)
     kept = ", ".join(s.way for s in measured)
-    what = f"only {kept} could be measured, so nothing is decided" if measured else "every way failed: no verdict"
+    only = f"Only {kept} could be measured, so nothing is decided"
+    what = only if measured else "Every way failed, so there is no verdict"
     print(f"error: {what}.", file=sys.stderr)
     for reason, ways in reasons.items():
         print(f"  {', '.join(ways)}: {reason}", file=sys.stderr)

@@ -19,6 +19,7 @@ from whichway.tasks.columns import Columns
 from whichway.tasks.table import Row, Table
 
 NAMES = ("choices", "options", "endings", "candidates", "answers", "answer_choices", "alternatives")
+LISTED = "lettered_choices"  # the input field that lists a row's choices
 LETTERS = string.ascii_uppercase
 _FAMILY = re.compile(r"(.*?[a-z_ ]?)[ _]?([a-dA-D]|[0-9]{1,2})")
 _STEMS = ("op", "option", "choice", "sol", "ending", "answer", "alt")
@@ -73,16 +74,35 @@ def resolve(table: Table, parts: Columns, named_input: bool) -> Resolved:
 
 
 def _listed(table: Table, parts: Columns, choices: _Choices, places: Sequence[int], shown: str) -> Resolved:
-    name = choices.columns[0] if len(choices.columns) == 1 else "choices"
     rows = []
     for row, some, place in zip(table.rows, choices.rows, places, strict=True):
-        listed = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, some, strict=False))
         fields = {key: value for key, value in row.fields.items() if key not in choices.columns}
-        rows.append(replace(row, fields={**fields, name: listed, parts.target: LETTERS[place]}))
-    inputs = (*(column for column in parts.input if column not in choices.columns), name)
+        rows.append(replace(row, fields={**fields, LISTED: _with_letters(some), parts.target: LETTERS[place]}))
+    inputs = (*(column for column in parts.input if column not in choices.columns), LISTED)
     spare = tuple(column for column in parts.spare if column not in choices.columns)
     note = f"the targets are places in {shown}: the choices are listed in the input, and their letters are the labels."
     return Resolved(replace(table, rows=tuple(rows)), replace(parts, input=inputs, spare=spare), (note,))
+
+
+def with_listed(table: Table) -> Table:
+    """A table whose rows list their choices in a field of their own, as the rows of a task do.
+
+    Args:
+        table: new rows without targets.
+
+    Raises:
+        DataError: no column holds choices.
+    """
+    found = _find(table, table.columns)
+    if found is None:
+        raise DataError(f"{table.path}: the rows need choices, as those of the task have: a column such as 'choices'.")
+    rows = (replace(row, fields={**row.fields, LISTED: _with_letters(some)}) for row, some in
+            zip(table.rows, found.rows, strict=True))  # fmt: skip
+    return replace(table, columns=(*table.columns, LISTED), rows=tuple(rows))
+
+
+def _with_letters(some: Sequence[str]) -> str:
+    return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, some, strict=False))
 
 
 def _put(row: Row, column: str, text: str) -> Row:
@@ -90,8 +110,11 @@ def _put(row: Row, column: str, text: str) -> Row:
 
 
 def _choices(table: Table, parts: Columns) -> _Choices | None:
+    return _find(table, [name for name in (*parts.spare, *parts.input) if name != parts.target])
+
+
+def _find(table: Table, usable: Sequence[str]) -> _Choices | None:
     """A column of lists, or several columns that are numbered or lettered."""
-    usable = [name for name in (*parts.spare, *parts.input) if name != parts.target]
     for name in (name for name in usable if name.casefold() in NAMES):
         found = [_list(row.fields.get(name, "")) for row in table.rows]
         if all(found):

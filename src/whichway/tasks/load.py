@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,28 @@ from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
 from whichway.prompts import files as text
 from whichway.prompts.answer_extraction import spoken, thinks
 from whichway.prompts.variables import ROW, settled
-from whichway.tasks import answers, check, choices, columns, legacy, metrics, notes, open_ended, read, split, task_notes
-from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, Conversation, told
+from whichway.tasks import (
+    answers,
+    check,
+    choices,
+    columns,
+    legacy,
+    metrics,
+    notes,
+    open_ended,
+    read,
+    split,
+    task_notes,
+    unusable,
+)
+from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, told
 from whichway.tasks.conversed import conversed, example_of
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
-from whichway.tasks.metrics._text import plain
 from whichway.tasks.spec import Spec
 from whichway.tasks.table import DEFAULT, SPLIT_WORDS, BadRows, ReadOptions, Row, Skipped, Table
 
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
-MISSING = frozenset(("nan", "<na>", "nat", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
     where, bad = str(table.path), BadRows(spec.skip_bad)
     prompts = _prompts(spec)
     parts = _columns(spec, table, prompts)
-    table = replace(table, rows=tuple(_usable(table, parts, spec, bad)))
+    table = replace(table, rows=tuple(unusable.usable(table, parts, spec, bad)))
     resolved = choices.resolve(table, parts, spec.input is not None)
     table, parts = resolved.table, resolved.parts
     inputs = conversed(table, parts.input)
@@ -237,6 +248,8 @@ def read_inputs(
         lines = enumerate(read.decode(path, reading.encoding).split("\n"), 1)
         return [Example({fields[0]: line.strip()}, "", None, f"{path.name}:{n}") for n, line in lines if line.strip()]
     table = read.read(path, reading)
+    if choices.LISTED in fields and choices.LISTED not in table.columns:
+        table = choices.with_listed(table)
     names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
     rows = conversed(table, names)
     if conversation and SYSTEM in fields:
@@ -289,80 +302,6 @@ def _named(prompts: Sequence[Prompt], table: Table, taken: Sequence[str]) -> tup
     if ROW in names and ROW not in table.columns:
         return ()
     return tuple(name for name in names if name in table.columns and name not in taken)
-
-
-def _usable(table: Table, parts: columns.Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
-    """Rows with an input and a target; others are refused, or left out where the user allows it."""
-    _refuse_hidden(table, parts)
-    kept = {plain(label) for label in spec.labels or ()}
-    needed = {"the target": parts.target, "the rejected answer": parts.rejected}
-    empty = {part: _empty(table, column, kept) for part, column in needed.items() if column}
-    ids: dict[tuple[Path, str], Row] = {}
-    for row in table.rows:
-        message = next((m for part, rows in empty.items() if (m := _empty_message(row, part, rows, parts))), "")
-        message = message or _unusable(row, parts) or _double(row, parts, ids)
-        if message:
-            bad.refuse(row.origin, f"{row.where}: {message}")
-        else:
-            yield row
-
-
-def _refuse_hidden(table: Table, parts: columns.Columns) -> None:
-    """Refuse a test split without answers by its name, rather than by its first row."""
-    sides = {row.split for row in table.rows} - {None}
-    for side in sorted(side for side in sides if side):
-        rows = [row for row in table.rows if row.split == side]
-        if not any(row.fields.get(parts.target) for row in rows):
-            raise DataError(
-                f"{rows[0].path}: the {side} split has no answers (column '{parts.target}'). Leave this file out: name "
-                "the others by split: {train: FILE, test: FILE}, or the train file alone."
-            )
-
-
-def _empty(table: Table, column: str, labels: set[str]) -> dict[int, Row]:
-    """Rows without a value in a column, by identity."""
-
-    def missing(value: str) -> bool:
-        return not value or (value.casefold() in MISSING and plain(value) not in labels)
-
-    return {id(row): row for row in table.rows if missing(row.fields.get(column, ""))}
-
-
-def _empty_message(row: Row, part: str, empty: Mapping[int, Row], parts: columns.Columns) -> str:
-    if id(row) not in empty:
-        return ""
-    column = parts.target if part == "the target" else parts.rejected
-    rows = list(empty.values())
-    more = f" So are {len(rows) - 1} more, the next on line {rows[1].line}." if row is rows[0] and len(rows) > 1 else ""
-    value = row.fields.get(column or "", "")
-    if column == TARGET and isinstance(row.fields.get(INPUT), Conversation) and not value:
-        return (
-            "a conversation ('messages') must end with the assistant's answer to be learned from, and this one ends "
-            "with the user, or its answer is empty. Complete it or delete the row."
-        )
-    what = f"is '{value}', which stands for a missing value" if value else "is empty"
-    return f"{part} (column '{column}') {what}.{more} Fill it or delete the row."
-
-
-def _unusable(row: Row, parts: columns.Columns) -> str:
-    if not any(row.fields.get(name) for name in parts.input):
-        return f"the input ({', '.join(parts.input)}) is empty. Fill it or delete the row."
-    if parts.rejected and row.fields[parts.target] == row.fields[parts.rejected]:
-        return "the chosen and the rejected answer are the same. Delete the row."
-    return ""
-
-
-def _double(row: Row, parts: columns.Columns, ids: dict[tuple[Path, str], Row]) -> str:
-    value = row.fields.get(parts.id, "") if parts.id else ""
-    if not value:
-        return ""
-    first = ids.setdefault((row.path, value), row)
-    if first is row:
-        return ""
-    return (
-        f"the id '{value[:60]}' (column '{parts.id}') stands on line {first.line} already. Make ids unique; if equal "
-        f"ids mean rows that belong together, say group: {parts.id}; if it is no id, say id: none."
-    )
 
 
 def _sample(row: Row, fields: Mapping[str, str], parts: columns.Columns) -> _Sample:

@@ -78,11 +78,17 @@ def named(targets: Sequence[str], labels: Sequence[str] | None) -> Several:
 
 
 def as_lists(targets: Sequence[str]) -> list[list[Any]] | None:
-    """Targets that are written as lists, in JSON or as Python prints them; None where one is not."""
-    if not all(text.startswith("[") and text.endswith("]") for text in targets):
+    """Targets that are written as lists, in JSON or as Python prints them; None where there are none, or one is broken.
+
+    A text beside lists is a list of one.
+    """
+    if not any(text.startswith("[") and text.endswith("]") for text in targets):
         return None
-    rows = []
+    rows: list[list[Any]] = []
     for text in targets:
+        if not text.startswith("["):
+            rows.append([text])
+            continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -126,6 +132,8 @@ def _split(targets: Sequence[str], mark: str) -> Several | None:
         for kind in kinds:
             parts[kind] += spelled[text]
             within[kind].add(kinds)
+    if mark not in SURE and all(part.replace(".", "").isdigit() for part in parts):  # dates, fractions, numbers
+        return None
     if len(parts) > MOST or sum(parts.values()) < 3 * len(parts) or max(map(len, parts)) > LONGEST:
         return None
     involved = {plain(part) for row in many for part in row}

@@ -72,7 +72,8 @@ class BadRows:
         """
         if not self.allowed:
             raise DataError(message + self.HINT)
-        self._skipped.setdefault(origin, Skipped(origin, message))
+        where = message.find(f"{origin}: ")  # without folders: what is left out is part of the plan
+        self._skipped.setdefault(origin, Skipped(origin, message[where:] if where >= 0 else f"{origin}: {message}"))
 
     def check(self, rows: int, where: str) -> None:
         """Refuse when more was left out than is allowed.

@@ -24,15 +24,19 @@ def predict(
     ] = None,
     way: Annotated[str | None, Option(help="A way's best candidate instead of the winner.")] = None,
     out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
+    encoding: Annotated[str | None, Option(help="Encoding of the file, where it is not UTF-8: cp1252.")] = None,
+    delimiter: Annotated[str | None, Option(help="Separator of CSV and TSV, such as ';'; default: found.")] = None,
 ) -> None:
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
     from whichway.app.predict import answers
     from whichway.ship import pick
     from whichway.tasks import read_inputs
+    from whichway.tasks.table import ReadOptions
 
-    source = pick(run, candidate, way)
-    given = source.fields, source.conversation
-    rows = standard_input(sys.stdin, *given) if file == "-" else read_inputs(Path(file), *given)
+    source, reading = pick(run, candidate, way), ReadOptions(encoding, delimiter)
+    fields, talks = source.fields, source.conversation
+    piped = file == "-"
+    rows = standard_input(sys.stdin, fields, talks) if piped else read_inputs(Path(file), fields, talks, reading)
     _write((json.dumps(line, ensure_ascii=False) for line in answers(source, rows)), out)
 
 

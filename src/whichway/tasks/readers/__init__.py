@@ -21,6 +21,7 @@ from whichway.tasks.table import BadRows, ReadOptions
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet: save it as CSV (UTF-8)"),
+    ".txt": "plain text: name it .csv or .tsv if it holds a table",
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".zst"), "an archive: unpack it, or pack the file as .gz"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), "a pickle, which can run code when it is opened: save it as "
                     "CSV, JSON lines or Parquet"),
