@@ -4,10 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-full check fix install clean
+.PHONY: demo models test test-full check fix install clean
 
-demo: $(INSTALLED)
-	$(BIN)/whichway demo
+demo: models
+	$(BIN)/whichway demo --yes
+
+# Does nothing when both are here; without a network the demo itself says what to do.
+models: $(INSTALLED)
+	-$(BIN)/whichway models fetch smollm2 minilm --yes
 
 # One thread for each test process: two processes on two cores would otherwise wait for each other.
 test: check
