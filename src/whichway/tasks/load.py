@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,8 +88,24 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
     """
     if spec.inputs is not None and (spec.data is not None or spec.target is not None):
         raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
-    if open_ended.is_open(spec):
-        return _examine_open(spec, rows)
+    with _uncollected():
+        return _examine_open(spec, rows) if open_ended.is_open(spec) else _examine(spec, rows)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: rows become many objects, none of them garbage, and each pass looks at them all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _examine(spec: Spec, rows: Table | None) -> Examined:
+    """A task with wanted answers."""
     loaded = _loaded(spec, rows)
     where, parts, judged = str(loaded.table.path), loaded.parts, loaded.answers
     samples, doubles = _distinct(loaded.samples)
