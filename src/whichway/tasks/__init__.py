@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from whichway.tasks.check import Findings, findings
-from whichway.tasks.load import Examined, examine, load, read_inputs
+from whichway.tasks.load import Examined, examine, load
+from whichway.tasks.new_rows import read_inputs
 from whichway.tasks.spec import Spec, from_flags, read_spec
 
 __all__ = ["Examined", "Findings", "Spec", "examine", "findings", "from_flags", "load", "read_inputs", "read_spec"]

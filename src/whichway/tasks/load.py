@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from whichway.tasks.conversed import conversed, example_of
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
 from whichway.tasks.spec import Spec
-from whichway.tasks.table import DEFAULT, SPLIT_WORDS, BadRows, ReadOptions, Row, Skipped, Table
+from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Skipped, Table
 
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
 
@@ -86,8 +88,24 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
     """
     if spec.inputs is not None and (spec.data is not None or spec.target is not None):
         raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
-    if open_ended.is_open(spec):
-        return _examine_open(spec, rows)
+    with _uncollected():
+        return _examine_open(spec, rows) if open_ended.is_open(spec) else _examine(spec, rows)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: rows become many objects, none of them garbage, and each pass looks at them all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _examine(spec: Spec, rows: Table | None) -> Examined:
+    """A task with wanted answers."""
     loaded = _loaded(spec, rows)
     where, parts, judged = str(loaded.table.path), loaded.parts, loaded.answers
     samples, doubles = _distinct(loaded.samples)
@@ -228,33 +246,6 @@ def sources_and_skipped(spec: Spec) -> tuple[list[Source], tuple[Skipped, ...]]:
 def _rewritten(loaded: _Loaded) -> bool:
     """Whether a target was written in another way than its file has it, apart from white space."""
     return any(s.example.target.strip() != said for s, said in zip(loaded.samples, loaded.said, strict=True))
-
-
-def read_inputs(
-    path: Path, fields: Sequence[str], conversation: bool = False, reading: ReadOptions = DEFAULT
-) -> list[Example]:
-    """New rows without targets, for a winner to answer.
-
-    Args:
-        path: any data file, or a .txt file with one input per line.
-        fields: the input columns of the task that the winner was made for.
-        conversation: whether that task's rows are conversations.
-        reading: what the user says about the file.
-
-    Raises:
-        DataError: the file cannot be read, or lacks a column.
-    """
-    if path.suffix.lower() == ".txt" and len(fields) == 1:
-        lines = enumerate(read.decode(path, reading.encoding).split("\n"), 1)
-        return [Example({fields[0]: line.strip()}, "", None, f"{path.name}:{n}") for n, line in lines if line.strip()]
-    table = read.read(path, reading)
-    if choices.LISTED in fields and choices.LISTED not in table.columns:
-        table = choices.with_listed(table)
-    names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
-    rows = conversed(table, names)
-    if conversation and SYSTEM in fields:
-        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **found} for row, found in zip(table.rows, rows, strict=True)]
-    return [example_of(found, "", origin=row.origin) for row, found in zip(table.rows, rows, strict=True)]
 
 
 # Reading

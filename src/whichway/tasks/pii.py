@@ -60,7 +60,7 @@ def find(text: str) -> list[Hit]:
     return sorted(taken, key=lambda hit: hit.start)
 
 
-_DIGITS = re.compile(r"\d[\d ()./-]{3,}\d")
+_DIGITS = re.compile(r"\d(?:[ ().+/-]{0,2}\d){6}")  # a number of seven digits, the shortest that is looked for
 _KEY_SIGNS = ("sk-", "gh", "hf_", "glpat-", "AKIA", "ASIA", "AIza", "xox", "k_", "eyJ", "PRIVATE KEY")
 
 

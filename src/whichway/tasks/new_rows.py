@@ -1,0 +1,39 @@
+"""New rows without wanted answers, for a winner to answer: laid out as the rows of its task are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from whichway.nouns import Example
+from whichway.tasks import choices, columns, read
+from whichway.tasks.chat_formats import SYSTEM
+from whichway.tasks.conversed import conversed, example_of
+from whichway.tasks.table import DEFAULT, ReadOptions
+
+
+def read_inputs(
+    path: Path, fields: Sequence[str], conversation: bool = False, reading: ReadOptions = DEFAULT
+) -> list[Example]:
+    """New rows without targets, for a winner to answer.
+
+    Args:
+        path: any data file, or a .txt file with one input per line.
+        fields: the input columns of the task that the winner was made for.
+        conversation: whether that task's rows are conversations.
+        reading: what the user says about the file.
+
+    Raises:
+        DataError: the file cannot be read, or lacks a column.
+    """
+    if path.suffix.lower() == ".txt" and len(fields) == 1:
+        lines = enumerate(read.decode(path, reading.encoding).split("\n"), 1)
+        return [Example({fields[0]: line.strip()}, "", None, f"{path.name}:{n}") for n, line in lines if line.strip()]
+    table = read.read(path, reading)
+    if choices.LISTED in fields and choices.LISTED not in table.columns:
+        table = choices.with_listed(table)
+    names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
+    rows = conversed(table, names)
+    if conversation and SYSTEM in fields:
+        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **found} for row, found in zip(table.rows, rows, strict=True)]
+    return [example_of(found, "", origin=row.origin) for row, found in zip(table.rows, rows, strict=True)]
