@@ -194,6 +194,7 @@ def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Cro
             crossed=crossed,
             confidence=drawn.confidence,
             aggregate=drawn.aggregate,
+            rows_known=any(family.rows is not None for family in drawn.families.values()),
             kinds={},
         )
     )
