@@ -256,3 +256,20 @@ def test_shares_of_rows_stay_between_nothing_and_all():
     first, last = points.curve("a").points
     assert first.low == 0
     assert last.high == 1
+
+
+def test_no_further_size_is_asked_for_where_it_could_not_tell():
+    many = [*spread("p", (0.6,) * 6), *spread("t", (0.4, 0.5, 0.6, 0.7, 0.8, 0.9))]
+    for curves in (Curves(many, "max"), Curves([run for run in many if run.seed == 0])):
+        found = crossover(curves, "p", "t")
+        assert found.next_n is None
+        assert "cannot be said from these runs (no interval: " in found.text
+
+
+def test_a_table_without_rows_says_that_their_noise_is_left_out():
+    from whichway.report.learning import lines
+
+    curves = Curves(spread("p", (0.6,) * 6))
+    found = [curves.curve("p")]
+    assert "noise of seeds, not that of test rows" in "\n".join(lines(found, (), 0.95, rows_known=False))
+    assert "test rows" not in "\n".join(lines(found, (), 0.95))

@@ -46,7 +46,7 @@ def crossover(
     ends = crossing(curves, first, second, sizes)
     state = state_of(ends)
     worth = advantage(curves, first, second, window)
-    flat = curves.curve(second).plateau
+    flat, why = curves.curve(second).plateau, curves.no_interval(first, second)
     return Crossover(
         first=first,
         second=second,
@@ -59,10 +59,10 @@ def crossover(
         largest=clean(float(sizes[-1])) if len(sizes) else None,
         window_low=clean(worth.window[0]) if worth else None,
         window_high=clean(worth.window[1]) if worth else None,
-        next_n=next_size(ends, state, sizes),
+        next_n=None if curves.blind(first, second) else next_size(ends, state, sizes),
         text=" ".join(
             (
-                told(first, second, ends, state, sizes, stuck(curves, second, baseline) if flat else None),
+                told(first, second, ends, state, sizes, stuck(curves, second, baseline) if flat else None, why),
                 worth_told(first, second, worth, window),
             )
             if len(sizes)
@@ -212,7 +212,9 @@ def rows_to_reach(sizes: FloatArray, curve: FloatArray, levels: FloatArray) -> F
 # --- words
 
 
-def told(first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, stuck: str | None) -> str:
+def told(
+    first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, stuck: str | None, why: str | None
+) -> str:
     """The crossover in words."""
     low, high = (None if end is None else whole(round(end)) for end in (ends.low, ends.high))
     largest = whole(round(float(sizes[-1])))
@@ -234,6 +236,7 @@ def told(first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArr
         text = f"{second} is shown ahead of {first} at smaller sizes; {open_at}"
     else:
         text = f"Whether and where {second} overtakes {first} cannot be said from these runs"
+        text += f" (no interval: {why})" if why else ""
     held = stuck is not None and state in ("not reached", "cannot say") and not ends.ahead_any
     return f"{text}; {stuck}." if held else f"{text}."
 

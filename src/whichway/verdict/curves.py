@@ -151,6 +151,17 @@ class Curves:
         found = self.families[way].measured
         return np.zeros_like(found) if self.aggregate == "max" else found
 
+    def blind(self, *ways: str) -> bool:
+        """Whether a way that grows has no interval at any size: no further size would tell more."""
+        return any(
+            not self.measured(way).any() and (self.aggregate == "max" or not self.families[way].flat) for way in ways
+        )
+
+    @property
+    def rows_known(self) -> bool:
+        """Whether the scores of test rows are known, so that intervals hold their noise."""
+        return any(family.rows is not None for family in self.families.values())
+
     def no_interval(self, first: str, second: str) -> str | None:
         """Why two ways have no interval between them: a maximum, or sizes with one run; None: they have."""
         if self.aggregate == "max":

@@ -41,4 +41,4 @@ def curves(
         facts = {"aggregate": aggregate, "confidence": confidence, "curves": found, "crossovers": crossed}
         print(as_json.dumps(to_json(facts), ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(learning.lines(found, crossed, confidence)))
+        print("\n".join(learning.lines(found, crossed, confidence, drawn.rows_known)))
