@@ -244,10 +244,10 @@ def told(
 def worth_told(first: str, second: str, worth: Worth | None, asked: tuple[float, float] | None = None) -> str:
     """The data advantage in words."""
     if worth is None:
-        where = f" between {level(asked[0])} and {level(asked[1])}" if asked else ""
+        where = f" between {percent(asked[0])} and {percent(asked[1])}" if asked else ""
         return f"Data advantage: not comparable, {first} and {second} reach no common score{where}."
     named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
-    bottom, top = (level(end) for end in worth.window)
+    bottom, top = (percent(end) for end in worth.window)
     over = f"at a score of {bottom}" if bottom == top else f"over scores from {bottom} to {top}"
     if worth.low is None or worth.high is None:
         return f"{named} is worth {rounded(rows)} training rows against {other}, {over} (no interval: {worth.why})."
@@ -257,11 +257,6 @@ def worth_told(first: str, second: str, worth: Worth | None, asked: tuple[float,
         found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}, {over}"
         return f"Neither is shown to save training rows: {found}."
     return f"{named} is worth {rounded(rows)} training rows ({span}) against {other}, {over}."
-
-
-def level(score: float) -> str:
-    """A level of score: "60.0 %", "−12.5 %"."""
-    return percent(score + 0.0).replace("-", "−")
 
 
 def rounded(rows: float) -> str:
