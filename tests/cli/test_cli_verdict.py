@@ -220,7 +220,7 @@ def test_curves_of_a_run_and_as_a_page(run, tmp_path, capsys):
     ("lines", "told"),
     [
         ([("way", "seed", "n")], "runs.csv:1: there is no column score"),
-        ([("way", "seed", "n", "score"), ("a", "0", "8", "71")], "runs.csv:2: score is 71; give it between 0 and 1"),
+        ([("way", "seed", "n", "score"), ("a", "0", "8", "71")], "runs.csv:2: score is 71; give it between −1 and 1"),
         ([("way", "seed", "n", "score"), ("a", "0", "8", ".5"), ("a", "x", "8", ".5")], "runs.csv:3: seed is 'x'"),
         ([("way", "seed", "n", "score"), ("a", "0", "-8", ".5")], "runs.csv:2: n is '-8'; give a whole number"),
         ([("way", "seed", "n", "score"), ("", "0", "8", ".5")], "runs.csv:2: way is empty"),

@@ -54,7 +54,7 @@ def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> Curv
         way=way,
         seed=_whole(path, number, "seed", line.get("seed")),
         n=_whole(path, number, "n", line.get("n"), least=0),
-        score=_share(path, number, line.get("score")),
+        score=_score(path, number, line.get("score")),
     )
 
 
@@ -70,13 +70,13 @@ def _whole(path: Path, number: int, name: str, text: str | None, least: int | No
     return int(value)
 
 
-def _share(path: Path, number: int, text: str | None) -> float:
+def _score(path: Path, number: int, text: str | None) -> float:
     try:
         value = float((text or "").strip())
     except ValueError:
         raise DataError(f"{path}:{number}: score is '{(text or '').strip()}'; give a number.") from None
-    if not math.isfinite(value) or not 0 <= value <= 1:
-        raise DataError(f"{path}:{number}: score is {value:g}; give it between 0 and 1 (71.5 % is 0.715).")
+    if not math.isfinite(value) or not -1 <= value <= 1:
+        raise DataError(f"{path}:{number}: score is {value:g}; give it between −1 and 1 (71.5 % is 0.715).")
     return value
 
 
@@ -102,8 +102,28 @@ def _of_run(path: Path) -> list[CurveRun]:
     return runs
 
 
-def pairs(drawn: Curves, ways: str | None, baseline: float | None) -> list[Crossover]:
-    """The crossovers asked for.
+def window(text: str | None) -> tuple[float, float] | None:
+    """The levels of score of `--window LOW,HIGH`.
+
+    Raises:
+        OptionError: they are no two ascending scores.
+    """
+    if text is None:
+        return None
+    wrong = OptionError(f"--window {text}: give two scores between −1 and 1, the lower first, such as 0.6,0.8.")
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise wrong from None
+    if not -1 <= low < high <= 1:
+        raise wrong
+    return low, high
+
+
+def pairs(
+    drawn: Curves, ways: str | None, baseline: float | None, window: tuple[float, float] | None = None
+) -> list[Crossover]:
+    """The crossovers asked for, with the data advantage over a window of scores.
 
     Raises:
         OptionError: a way that the table does not have.
@@ -121,7 +141,7 @@ def pairs(drawn: Curves, ways: str | None, baseline: float | None) -> list[Cross
     found = []
     for one, two in combinations(names, 2):
         first, second = (one, two) if ways is not None else late_last(drawn, one, two)
-        found.append(crossover(drawn, first, second, baseline))
+        found.append(crossover(drawn, first, second, baseline, window))
     return found
 
 

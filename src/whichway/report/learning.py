@@ -25,7 +25,9 @@ SIGNS = "ox+*#%@&"
 # --- text
 
 
-def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: float) -> Iterator[str]:
+def lines(
+    curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: float, rows_known: bool = True
+) -> Iterator[str]:
     """Table, plot and findings for a terminal."""
     ends = [_ends(point) for curve in curves for point in curve.points]
     wide, next_ends = max(14, *(len(text) + 2 for text in ends)), iter(ends)
@@ -33,6 +35,8 @@ def lines(curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: flo
     for curve in curves:
         for point in curve.points:
             yield f"{curve.way:<18}{point.n:>7,}  {points(point.score):>6}  {next(next_ends):<{wide}}{point.seeds}"
+    if not rows_known and any(ends):
+        yield "Intervals hold the noise of seeds, not that of test rows: the table does not have the rows' scores."
     yield ""
     yield from text_plot(curves)
     yield ""
@@ -194,6 +198,7 @@ def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Cro
             crossed=crossed,
             confidence=drawn.confidence,
             aggregate=drawn.aggregate,
+            rows_known=drawn.rows_known,
             kinds={},
         )
     )

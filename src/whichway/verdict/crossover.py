@@ -9,26 +9,30 @@ import numpy as np
 
 from whichway.findings import Crossover, CrossState
 from whichway.verdict.curves import REACH, Curves
-from whichway.verdict.explain.numbers import clean, whole
+from whichway.verdict.explain.numbers import clean, percent, whole
 from whichway.verdict.stats import FloatArray
 
 GRID = 240  # sizes at which the curves are compared
-LEVELS = 200  # of score, for the data advantage
 FEWEST = 8  # training rows; nobody asks about fewer
 WIDE = 1.5  # an interval with ends further apart than this factor is worth another size
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where the second way is not shown behind any more, and where it is shown ahead for good; None is outside."""
+    """The last size at which the second way is shown behind, and where it is shown ahead for good; None is outside."""
 
     low: float | None
     high: float | None
     ahead_first: bool  # shown ahead at the smallest size
     behind_last: bool  # shown behind at the largest
+    behind_all: bool  # shown behind at every size
+    ahead_any: bool  # shown ahead at some size
+    ahead_before: bool  # shown ahead at a size below `low`
 
 
-def crossover(curves: Curves, first: str, second: str, baseline: float | None = None) -> Crossover:
+def crossover(
+    curves: Curves, first: str, second: str, baseline: float | None = None, window: tuple[float, float] | None = None
+) -> Crossover:
     """From how many rows on `second` is ahead of `first`.
 
     Args:
@@ -36,12 +40,13 @@ def crossover(curves: Curves, first: str, second: str, baseline: float | None = 
         first: such as a prompt.
         second: such as a fine-tune.
         baseline: score of doing nothing, to tell a plateau near it.
+        window: levels of score for the data advantage; default all that both reach.
     """
     sizes = shared(curves, first, second)
     ends = crossing(curves, first, second, sizes)
     state = state_of(ends)
-    worth = advantage(curves, first, second)
-    flat = curves.curve(second).plateau
+    worth = advantage(curves, first, second, window)
+    flat, why = curves.curve(second).plateau, curves.no_interval(first, second)
     return Crossover(
         first=first,
         second=second,
@@ -54,8 +59,15 @@ def crossover(curves: Curves, first: str, second: str, baseline: float | None = 
         largest=clean(float(sizes[-1])) if len(sizes) else None,
         window_low=clean(worth.window[0]) if worth else None,
         window_high=clean(worth.window[1]) if worth else None,
-        next_n=next_size(ends, state, sizes),
-        text=told(first, second, ends, state, sizes, worth, stuck(curves, second, baseline) if flat else None),
+        next_n=None if curves.blind(first, second) else next_size(ends, state, sizes),
+        text=" ".join(
+            (
+                told(first, second, ends, state, sizes, stuck(curves, second, baseline) if flat else None, why),
+                worth_told(first, second, worth, window),
+            )
+            if len(sizes)
+            else (f"{second} and {first} were measured at no common size: their curves cannot be compared.",)
+        ),
     )
 
 
@@ -67,23 +79,28 @@ def shared(curves: Curves, first: str, second: str) -> FloatArray:
     low, high = max(s[0] for s in grown), min(s[-1] for s in grown)
     if low > high:
         return np.zeros(0)
-    return np.geomspace(max(low, 0.5), max(high, 0.5), GRID)
+    low, high = max(low, 0.5), max(high, 0.5)
+    measured = [s[(s >= low) & (s <= high)] for s in grown]
+    return np.unique(np.concatenate([np.clip(np.geomspace(low, high, GRID), low, high), *measured]))
 
 
 def crossing(curves: Curves, first: str, second: str, sizes: FloatArray) -> Ends:
     """The ends of the sizes at which neither is shown ahead."""
-    if len(sizes) == 0 or not (curves.known(first) or curves.known(second)):
-        return Ends(None, None, False, False)
+    if len(sizes) == 0:
+        return Ends(None, None, False, False, False, False, False)
     gap = curves.drawn_at(second, sizes) - curves.drawn_at(first, sizes)
     low, high = np.quantile(gap, curves.ends, axis=0)
-    ahead, behind = low > 0, high < 0
-    last_behind = int(np.argmin(behind)) if not behind.all() else len(sizes)  # first size at which it is not behind
+    ahead, behind = low > 0, high < 0  # False where the noise is not known
+    last_behind = int(np.flatnonzero(behind)[-1]) if behind.any() else None
     first_ahead = len(sizes) - int(np.argmin(ahead[::-1])) if not ahead.all() else 0  # from here on it stays ahead
     return Ends(
-        low=None if last_behind == 0 else float(sizes[last_behind - 1]),
+        low=None if last_behind is None else float(sizes[last_behind]),
         high=None if first_ahead == len(sizes) else float(sizes[first_ahead]),
         ahead_first=bool(ahead[0]),
         behind_last=bool(behind[-1]),
+        behind_all=bool(behind.all()),
+        ahead_any=bool(ahead.any()),
+        ahead_before=bool(ahead[:last_behind].any()) if last_behind is not None else False,
     )
 
 
@@ -112,51 +129,73 @@ def next_size(ends: Ends, state: CrossState, sizes: FloatArray) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """Rows that the first way is worth, with its interval (None where there is no noise to draw) and its window."""
+    """Rows that the first way is worth, with its interval (None where there is none, and why) and its window."""
 
     mean: float
     low: float | None
     high: float | None
     window: tuple[float, float]
+    why: str = ""
 
 
-def advantage(curves: Curves, first: str, second: str) -> Worth | None:
+def advantage(curves: Curves, first: str, second: str, window: tuple[float, float] | None = None) -> Worth | None:
     """Mean over levels y of n_second(y) − n_first(y) on the window that both curves reach; None: not comparable.
 
     A resample whose window is empty does not enter the interval; where more than a tenth are, there is no interval.
+
+    Args:
+        curves: of both.
+        first: the way whose worth is told.
+        second: the way that the rows are counted in.
+        window: levels of score that matter; the part of it that both curves reach is taken.
     """
     one, two = curves.families[first], curves.families[second]
     if one.flat and two.flat:
         return None
-    window = window_of(curves.centre(first), curves.centre(second))
-    if window is None:
+    reached = window_of(curves.centre(first), curves.centre(second), window)
+    mean = mean_distance(one.sizes, curves.centre(first), two.sizes, curves.centre(second), window)
+    if reached is None or mean is None:
         return None
-    mean = mean_distance(one.sizes, curves.centre(first), two.sizes, curves.centre(second))
-    if mean is None:
-        return None
-    if not (curves.known(first) or curves.known(second)):
-        return Worth(mean, None, None, window)
+    why = curves.no_interval(first, second)
+    if why is not None:
+        return Worth(mean, None, None, reached, why)
     pairs = zip(curves.replicates[first], curves.replicates[second], strict=True)
-    drawn = [d for d in (mean_distance(one.sizes, a, two.sizes, b) for a, b in pairs) if d is not None]
+    drawn = [d for d in (mean_distance(one.sizes, a, two.sizes, b, window) for a, b in pairs) if d is not None]
     if len(drawn) < 0.9 * curves.resamples:
-        return Worth(mean, None, None, window)
+        return Worth(mean, None, None, reached, "more than a tenth of the resamples share no score")
     low, high = np.quantile(drawn, curves.ends)
-    return Worth(mean, float(min(low, mean)), float(max(high, mean)), window)
+    return Worth(mean, float(min(low, mean)), float(max(high, mean)), reached)
 
 
-def window_of(first: FloatArray, second: FloatArray) -> tuple[float, float] | None:
-    """Levels of score that both curves reach within what was measured; None when there are none."""
+def window_of(
+    first: FloatArray, second: FloatArray, asked: tuple[float, float] | None = None
+) -> tuple[float, float] | None:
+    """Levels of score that both curves reach within what was measured (and asked for); None when there are none."""
     low, high = max(first[0], second[0]), min(first.max(), second.max())
+    if asked is not None:
+        low, high = max(low, asked[0]), min(high, asked[1])
     return (float(low), float(high)) if low <= high else None
 
 
-def mean_distance(n_first: FloatArray, first: FloatArray, n_second: FloatArray, second: FloatArray) -> float | None:
-    """Mean over levels of the rows that the second way needs more than the first."""
-    window = window_of(first, second)
+def mean_distance(
+    n_first: FloatArray,
+    first: FloatArray,
+    n_second: FloatArray,
+    second: FloatArray,
+    asked: tuple[float, float] | None = None,
+) -> float | None:
+    """Mean over levels of the rows that the second way needs more than the first: the exact area over the height.
+
+    Both inverse curves are straight between the levels of their points, so that the middle of each piece is its mean.
+    """
+    window = window_of(first, second, asked)
     if window is None:
         return None
-    levels = window[0] + (np.arange(LEVELS) + 0.5) / LEVELS * (window[1] - window[0])
-    return float((rows_to_reach(n_second, second, levels) - rows_to_reach(n_first, first, levels)).mean())
+    corners = np.unique(np.clip(np.concatenate([window, first, second]), *window))
+    heights = np.diff(corners)
+    levels = (corners[:-1] + corners[1:]) / 2 if len(heights) else corners
+    distance = rows_to_reach(n_second, second, levels) - rows_to_reach(n_first, first, levels)
+    return float(np.average(distance, weights=heights if len(heights) else None))
 
 
 def rows_to_reach(sizes: FloatArray, curve: FloatArray, levels: FloatArray) -> FloatArray:
@@ -174,40 +213,50 @@ def rows_to_reach(sizes: FloatArray, curve: FloatArray, levels: FloatArray) -> F
 
 
 def told(
-    first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, worth: Worth | None, stuck: str | None
+    first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, stuck: str | None, why: str | None
 ) -> str:
-    """The crossover and the data advantage in words."""
-    if len(sizes) == 0:
-        return f"{second} and {first} were measured at no common size: their curves cannot be compared."
+    """The crossover in words."""
     low, high = (None if end is None else whole(round(end)) for end in (ends.low, ends.high))
     largest = whole(round(float(sizes[-1])))
     if state == "between":
         text = f"{second} overtakes {first} between {low} and {high} training rows"
     elif state == "before":
         text = f"{second} is ahead of {first} from {high} training rows on, or earlier"
-    elif state == "not reached":
+    elif state == "not reached" and ends.behind_all:
         text = f"{second} is behind {first} up to {largest} training rows, the largest size measured"
+    elif state == "not reached":
+        more = "it is shown ahead at smaller sizes" if ends.ahead_before else "this is not shown at all smaller sizes"
+        text = f"{second} is behind {first} at {largest} training rows, the largest size measured; {more}"
+    elif ends.low is not None and ends.ahead_before:
+        text = f"{second} is ahead of {first} at few training rows and behind at {low}; what holds at {largest} is open"
     elif ends.low is not None:
         text = f"{second} does not overtake {first} before {low} training rows; whether it has by {largest} is open"
+    elif ends.ahead_any:
+        open_at = f"whether it is at {largest} training rows, the largest size measured, is open"
+        text = f"{second} is shown ahead of {first} at smaller sizes; {open_at}"
     else:
         text = f"Whether and where {second} overtakes {first} cannot be said from these runs"
-    stops = f"; {stuck}" if stuck and state in ("not reached", "cannot say") else ""
-    return f"{text}{stops}. {worth_told(first, second, worth)}"
+        text += f" (no interval: {why})" if why else ""
+    held = stuck is not None and state in ("not reached", "cannot say") and not ends.ahead_any
+    return f"{text}; {stuck}." if held else f"{text}."
 
 
-def worth_told(first: str, second: str, worth: Worth | None) -> str:
+def worth_told(first: str, second: str, worth: Worth | None, asked: tuple[float, float] | None = None) -> str:
     """The data advantage in words."""
     if worth is None:
-        return f"Data advantage: not comparable, {first} and {second} reach no common score."
+        where = f" between {percent(asked[0])} and {percent(asked[1])}" if asked else ""
+        return f"Data advantage: not comparable, {first} and {second} reach no common score{where}."
     named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
+    bottom, top = (percent(end) for end in worth.window)
+    over = f"at a score of {bottom}" if bottom == top else f"over scores from {bottom} to {top}"
     if worth.low is None or worth.high is None:
-        return f"{named} is worth {rounded(rows)} training rows against {other} (no interval: one run of each)."
+        return f"{named} is worth {rounded(rows)} training rows against {other}, {over} (no interval: {worth.why})."
     low, high = sorted((worth.low, worth.high) if worth.mean >= 0 else (-worth.low, -worth.high))
     span = f"{rounded(low)} to {rounded(high)}"
     if low <= 0 <= high:
-        found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}"
+        found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}, {over}"
         return f"Neither is shown to save training rows: {found}."
-    return f"{named} is worth {rounded(rows)} training rows against {other} ({span})."
+    return f"{named} is worth {rounded(rows)} training rows ({span}) against {other}, {over}."
 
 
 def rounded(rows: float) -> str:

@@ -16,6 +16,9 @@ def curves(
     ways: Annotated[str | None, Option(metavar="A,B", help="Only these two; default every pair.")] = None,
     confidence: Annotated[float, Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
     baseline: Annotated[float | None, Option(help="Score of doing nothing, to tell a plateau near it.")] = None,
+    window: Annotated[
+        str | None, Option(metavar="LOW,HIGH", help="Scores over which rows are compared; default all that both reach.")
+    ] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, Option(help="Write a page with the plot.")] = None,
 ) -> None:
@@ -23,17 +26,19 @@ def curves(
     import json as as_json
 
     from whichway.app.curves import pairs, read
+    from whichway.app.curves import window as levels
     from whichway.nouns import to_json
     from whichway.report import learning
     from whichway.verdict.curves import Curves
 
+    asked = levels(window)
     drawn = Curves(read(file), aggregate, confidence)
     found = [drawn.curve(way) for way in drawn.families]
-    crossed = pairs(drawn, ways, baseline)
+    crossed = pairs(drawn, ways, baseline, asked)
     if html is not None:
         learning.write(html, file.name, found, crossed, drawn)
     if json:
         facts = {"aggregate": aggregate, "confidence": confidence, "curves": found, "crossovers": crossed}
         print(as_json.dumps(to_json(facts), ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(learning.lines(found, crossed, confidence)))
+        print("\n".join(learning.lines(found, crossed, confidence, drawn.rows_known)))

@@ -266,6 +266,7 @@ def worth(facts: Facts) -> Iterator[Sentence]:
             for name, value in (
                 ("low", cross.low), ("high", cross.high), ("largest", cross.largest), ("advantage", cross.advantage),
                 ("advantage_low", cross.advantage_low), ("advantage_high", cross.advantage_high),
+                ("window_low", cross.window_low), ("window_high", cross.window_high),
             )
             if value is not None
         }  # fmt: skip
