@@ -137,7 +137,8 @@ def main() -> None:
                         lines.append(cover(*setting))
                         with STATE.open("a") as out:
                             out.write(json.dumps(lines[-1]) + "\n")
-    (RESULTS / "simulate_aggregates.md").write_text(page(sorted((x for x in lines if x["worlds"] == worlds), key=_place), worlds))
+    done = sorted((line for line in lines if line["worlds"] == worlds), key=_place)
+    (RESULTS / "simulate_aggregates.md").write_text(page(done, worlds))
 
 
 if __name__ == "__main__":
