@@ -94,13 +94,13 @@ def worlds(count: int, seed: int, **options: float) -> Iterator[tuple[str, str, 
 
 
 def false_choice(count: int, seed: int = 1, **options: float) -> tuple[float, float]:
-    """Shares of worlds without a difference in which something dearer than the cheapest is named: by us, and naively.
+    """Shares of worlds without a difference in which something dearer is decided for: by us, and naively.
 
     Naive: the cheapest is dropped when any other arm beats it at an uncorrected p.
     """
     ours = naive = 0
-    for _, choice, table in worlds(count, seed, **options):
-        ours += choice != "way0"
+    for said, choice, table in worlds(count, seed, **options):
+        ours += said != "undecided" and choice != "way0"
         beats = (table.compare(0, k) for k in range(1, len(table.arms)))
         naive += any(c.p is not None and c.value > 0 and c.p <= 1 - CONFIDENCE for c in beats)
     return ours / count, naive / count
@@ -211,9 +211,9 @@ def head(count: int) -> list[str]:
 
 def false_lines(count: int) -> Iterator[str]:
     """False choices."""
-    yield "## False choice: all arms equal, yet something dearer than the cheapest is named (at most 5 %)"
+    yield "## False choice: all arms equal, yet it is decided for something dearer than the cheapest (at most 5 %)"
     yield ""
-    yield "| arms | rows | correlation | S | τ | named, decided or not | the same without correction |"
+    yield "| arms | rows | correlation | S | τ | decided for a dearer one | named without correction |"
     yield "|---|---|---|---|---|---|---|"
     for arms, rows, (shared, seeds, tau) in itertools.product(
         (3, 6), (50, 100, 400), ((0.0, 1, 0.0), (0.5, 1, 0.0), (0.5, 3, 0.0), (0.5, 3, 0.02))

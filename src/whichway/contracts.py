@@ -231,7 +231,7 @@ class Bench(Protocol):
         """
         ...
 
-    def render(self, prompt: Prompt, text: str) -> tuple[Message, ...]:
+    def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:
         """The chat messages that ask a prompt of one row, with the shots that are chosen for it."""
         ...
 

@@ -23,6 +23,16 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Odds:
+    """What may be lost by taking one way, given all that was measured."""
+
+    way: str
+    near_best: float  # probability that its true score is within the margin of the best way's
+    regret: float  # expected difference between the best way's true score and its own
+    usd_month: float | None = None  # expected loss in money a month, where a wrong answer has a price
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Where the variance of one way's score comes from: `Var = ω²/n + σ²/(nK) + τ²/S`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
@@ -23,6 +23,7 @@ from whichway.findings import (
     Forgetting,
     Formats,
     Judgement,
+    Odds,
     Overlap,
     Race,
     Selection,
@@ -36,6 +37,7 @@ Split = Literal["train", "dev", "test"]
 Kind = Literal["baseline", "prompt", "fine-tune", "both"]
 Outcome = Literal["ok", "unparsed", "error"]
 Role = Literal["system", "user", "assistant"]
+Sureness = Literal["decided", "leaning", "toss-up"]
 Layout = Literal["system", "user"]
 Mode = Literal["choose", "generate", "likelier", "likelier_per_token"]
 T = TypeVar("T")
@@ -113,8 +115,14 @@ def apart(name: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=100_000)
-def _example_id(items: tuple[tuple[str, str], ...], target: str, group: str | None, rejected: str | None) -> str:
-    return digest([list(items), target, group, *([] if rejected is None else [rejected])])
+def _example_id(
+    items: tuple[tuple[str, str], ...],
+    target: str,
+    group: str | None,
+    rejected: str | None,
+    turns: tuple[Message, ...],
+) -> str:
+    return digest([list(items), target, group, *([] if rejected is None else [rejected]), *([turns] if turns else [])])
 
 
 def canonical(value: Any) -> str:
@@ -128,6 +136,29 @@ def digest(value: Any, size: int = 16) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Role
+    content: str
+    # a turn of the row's own conversation before its last: left out, the oldest first, where the whole is too long
+    earlier: bool = field(default=False, metadata=LATE)
+    untrained: bool = field(default=False, metadata=LATE)  # an answer of weight 0: context, never learned
+
+
+def transcript(turns: Sequence[Message]) -> str:
+    """A conversation as one text, for all that reads words: "role: text" lines; a single turn is its text alone."""
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def row_text(messages: Sequence[Message]) -> str:
+    """The row in the messages that ask a bare prompt of it, as one text: its last message, with all said before it."""
+    return transcript([*(m for m in messages[:-1] if m.earlier), messages[-1]])
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One row: input fields, the wanted answer, and the group (customer, document) that it must not be split from."""
 
@@ -136,11 +167,14 @@ class Example:
     group: str | None = None
     origin: str = ""  # "tickets.csv:57", for messages; not part of the id
     rejected: str | None = None  # in preference data: the answer that `target` was preferred to
+    # a conversation as its turns, a system message of its own first and the last user's message last; its column in
+    # `input` holds the transcript. Empty where the input is one text
+    turns: tuple[Message, ...] = field(default=(), metadata=LATE)
 
     @property
     def id(self) -> str:
-        """Digest of content (input, target, group, rejected answer), never a position."""
-        return _example_id(tuple(self.input.items()), self.target, self.group, self.rejected)
+        """Digest of content (input, target, group, rejected answer, turns), never a position."""
+        return _example_id(tuple(self.input.items()), self.target, self.group, self.rejected, self.turns)
 
     @property
     def text(self) -> str:
@@ -231,17 +265,14 @@ class Practice:
         return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
 
     @property
+    def thinks(self) -> bool:
+        """Whether wanted answers begin with reasoning, which is learned and read with them."""
+        return not self.labels and any(e.target.startswith("<think>") for e in self.train)
+
+    @property
     def prefers(self) -> bool:
         """Whether the rows are preferences: a wanted and a rejected answer to each."""
         return bool(self.train) and self.train[0].rejected is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One chat message."""
-
-    role: Role
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +281,9 @@ class Shot:
 
     text: str
     answer: str
+    # the fields by name, where there are several: for prompts that name variables
+    input: tuple[tuple[str, str], ...] = field(default=(), metadata=LATE)
+    turns: tuple[Message, ...] = field(default=(), metadata=LATE)  # of an input that is a conversation
 
 
 Headings = Literal["none", "markdown", "colon", "tags", "capitals"]
@@ -299,11 +333,19 @@ class Prompt:
     shot_characters: int = field(default=0, metadata=LATE)
     # the sentence encoder by whose vectors they are alike; None: by the words that they share
     encoder: Weights | None = field(default=None, metadata=LATE)
+    # fields of a row that the texts name: `{{name}}` is filled in where it stands. Empty: nothing is filled in, and the
+    # row's text follows the instructions
+    variables: tuple[str, ...] = ()
+    row: str = ""  # with variables: the message that brings the row, with its `{{name}}`; empty: none follows
+    lead: tuple[Message, ...] = ()  # turns that the prompt's author wrote before that message
 
     @property
     def content(self) -> dict[str, Any]:
         """Its JSON without the younger slots that are at their default, so that a prompt keeps its digest for good."""
         plain: dict[str, Any] = to_json(self)
+        if not self.variables:  # nothing reads the fields of a shot then
+            for shot in (*plain["shots"], *plain["pool"]):
+                shot.pop("input", None)
         young = {f.name: f.default for f in dataclasses.fields(self) if f.name in _YOUNG}
         if self.encoder is not None:  # by its files, wherever they lie
             plain["encoder"] = self.encoder.revision
@@ -311,7 +353,8 @@ class Prompt:
 
 
 _YOUNG = frozenset(
-    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"} | {"pool", "nearest"}
+    {"audience", "steps", "constraints", "tone", "style", "success_criteria", "glosses", "form"}
+    | {"pool", "nearest", "variables", "row", "lead"}
 )
 
 
@@ -345,6 +388,8 @@ class Decoding:
     votes: int = field(default=1, metadata=LATE)
     # a label's score is the likelihood of the row's text under it (noisy channel); see `template.channel_messages`
     channel: bool = field(default=False, metadata=LATE)
+    # the answer brings its own reasoning (`<think>`), as the wanted ones do: the template leaves room for it
+    thinking: bool = field(default=False, metadata=LATE)
 
     @property
     def one(self) -> Decoding:
@@ -401,6 +446,7 @@ class Reply:
     error: str = ""
     thoughts: str = field(default="", metadata=LATE)  # what was written, where the answer was read off it
     unread: str = field(default="", metadata=LATE)  # why no answer could be read off what was written
+    trimmed: int = field(default=0, metadata=LATE)  # oldest turns left out, so that the conversation fits the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -611,3 +657,6 @@ class Verdict:
     varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of answers that were written several times
     checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
     judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one
+    sureness: Sureness | None = field(default=None, metadata=LATE)  # None: only one way competed, or none
+    odds: tuple[Odds, ...] = field(default=(), metadata=LATE)  # of each way that competed, least expected loss first
+    runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice

@@ -20,6 +20,7 @@ from whichway.nouns import Candidate, Example, Outcome, Record, Reply, Split
 from whichway.verdict.compare import Arm, Comparison, Table
 from whichway.verdict.stats import BLOCK, OMEGA2, FloatArray, IntArray
 
+TRIMMED = "longer than the model reads: without its"  # what a record says of a conversation that was trimmed
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
 LEAST_CHANCE = 1e-6  # of a label that a reply gives no score
 UNREAD = -1  # the code of an answer that could not be read
@@ -72,6 +73,8 @@ def judge(
         outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
         if reply.finish == "length":
             why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
+    if reply.trimmed:
+        why = "; ".join(filter(None, (why, f"{TRIMMED} {reply.trimmed} oldest turns")))
     if metric.needs_scores and outcome == "ok" and not reply.scores:
         raise WayFailed(no_scores(metric))
     return Record(

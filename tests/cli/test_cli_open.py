@@ -79,7 +79,7 @@ def test_exit_one_when_no_answer_could_be_read(capsys: Streams) -> None:
     assert whichway("run", "task.yaml", "--model", "fake:mute=1", "--no-progress") == 1
     told = capsys.readouterr().err
     assert "Every way failed" in told
-    assert "prompt_plain~0: not one of its answers could be read" in told
+    assert "prompt_plain~1: not one of its answers could be read" in told
 
 
 def test_several_values_of_one_option_are_several_variants(capsys: Streams) -> None:

@@ -91,3 +91,15 @@ def test_rows_that_are_cut_or_teach_nothing_are_told(tiny):
     found = tokenization_report.lengths(read, rows)
     assert found.untrained == [0]
     assert found.too_long == [1]
+
+
+@pytest.mark.parametrize("answer", ["доставка", "😀 радость 👩‍👩‍👧", "请求", "naïve café", "half \ufffd of it"])
+def test_shown_tokens_are_whole_characters(tiny, answer):
+    """Byte-level tokens cut characters in two; what is shown is readable, and still one piece for each token."""
+    read = tokenization_report.reader(tiny("llama"))
+    tokens = [text for text, loss in tokenization_report.tokens(read, ROWS[0].messages, answer) if loss]
+    shown = "".join(tokens)
+    assert shown.count("\ufffd") == answer.count("\ufffd")
+    assert answer in shown
+    ids = adapter_check.encode(read.renderer, [(ROWS[0].messages, answer)])[0].answer
+    assert len(tokens) == len(ids)

@@ -217,9 +217,10 @@ def test_check_shows_and_counts_every_target(tiny, kind):
 
 def test_earlier_answers_that_the_template_rewrites_are_told(tiny, tmp_path, caplog, monkeypatch):
     model = load.load(tiny("llama"))
-    honest = model.renderer._apply
+    chat = model.renderer._chat
+    honest = chat._apply
     monkeypatch.setattr(
-        model.renderer, "_apply", lambda turns, ask: honest(turns, ask=ask).replace("billing", "BILLING")
+        chat, "_apply", lambda turns, ask, think=False: honest(turns, ask, think).replace("billing", "BILLING")
     )
     rows = trainer.encode(model, job())
     assert {len(row.earlier) for row in rows} == {1, 2}

@@ -132,7 +132,7 @@ def test_plain_text_is_sent_word_for_word(tmp_path: Path) -> None:
     path = tmp_path / "prompt.txt"
     path.write_text("Sort this mail.\n\nMail: {{input}}\n\nTeam:\n")
     turns = messages(files.read(path), "hello")
-    assert [turn.content for turn in turns] == ["Sort this mail.\n\nMail:\n\nhello\n\nTeam:"]
+    assert [turn.content for turn in turns] == ["Sort this mail.\n\nMail: hello\n\nTeam:"]
     path.write_text("Sort this mail.\n")
     assert [turn.content for turn in messages(files.read(path), "hello")] == ["Sort this mail.", "hello"]
 

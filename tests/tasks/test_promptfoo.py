@@ -159,7 +159,7 @@ def test_lists_of_vars_are_multiplied_out_and_defaults_apply(tmp_path: Path) -> 
     assert [dict(case.values) for case in found] == [
         {"tone": "dry", "text": letter, "more": "from a file"} for letter in "ab"
     ]
-    assert table(tmp_path / "promptfooconfig.yaml").columns == ("tone", "text", "more", "expected")
+    assert table(tmp_path / "promptfooconfig.yaml").columns == ("text", "expected")
 
 
 def test_prompts_from_files_and_chat(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_prompts_from_files_and_chat(tmp_path: Path) -> None:
     assert found[2].chat
     assert found[0].settings == {"temperature": 0.3, "max_tokens": 9}
     assert prompts_of(path)[2].objective == "Sort."
-    assert prompts_of(path)[0].objective == "One"
+    assert prompts_of(path)[0].row == "One {{text}}"
 
 
 @pytest.mark.parametrize(

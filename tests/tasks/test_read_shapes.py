@@ -136,6 +136,7 @@ def test_several_turns(tmp_path):
         "input": "user: Hello\nassistant: Hi!\nuser: Bye",
         "target": "See you.",
         "id": "7",
+        "messages": "user: Hello\nassistant: Hi!\nuser: Bye\nassistant: See you.",
     }
 
 

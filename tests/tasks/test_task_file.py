@@ -93,7 +93,8 @@ def test_flags_go_before_the_file(tmp_path):
         ([str(n * 1.5) for n in range(len(TEXTS))], "numeric", ()),
         ([json.dumps({"n": n % 3}) for n in range(len(TEXTS))], "json_fields", ()),
         ([f"a reply about {t}" for t in TEXTS], "token_f1", ()),
-        (["x" * 80 + str(n % 2) for n in range(len(TEXTS))], "token_f1", ()),
+        (["x" * 80 + str(n % 2) for n in range(len(TEXTS))], "accuracy", ("x" * 80 + "0", "x" * 80 + "1")),
+        (["x" * 80 + str(n // 2) for n in range(len(TEXTS))], "token_f1", ()),
     ],
 )
 def test_metric_and_labels_are_inferred(targets, metric, labels, tmp_path):

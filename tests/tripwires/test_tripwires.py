@@ -59,6 +59,8 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
 
     source = Path(template.__file__).parents[1] / "ship" / "standalone.py"
     (tmp_path / "use.py").write_text(source.read_text())
+    beside = source.parents[1] / "engine" / "model" / "chat_text.py"
+    (tmp_path / "chat_text.py").write_text(beside.read_text())
     spec = importlib.util.spec_from_file_location("trip_use", tmp_path / "use.py")
     use: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(use)
@@ -68,7 +70,7 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
 
     check()
     with monkeypatch.context() as planted:  # the server folds the system message into the user's turn
-        planted.setattr(use.Winner, "_takes_system", lambda self: False)
+        planted.setattr(use.chat_text.ChatText, "_prints", lambda self, *words: False)
         with pytest.raises(CAUGHT):
             check()
     honest = answer.Answerer._answer
@@ -179,7 +181,7 @@ def test_at_most_one_begin_of_text(opened, monkeypatch, kind):
 
     check()
     with monkeypatch.context() as planted:
-        planted.setattr(model.renderer, "_lead", [start, *([] if kind == "bos" else [start])])
+        planted.setattr(model.renderer._chat, "lead", [start, *([] if kind == "bos" else [start])])
         with pytest.raises(CAUGHT):
             check()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from whichway.app.configure import encoder_of
 from whichway.backends import local
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.encoder import EncoderBackend
@@ -20,7 +21,6 @@ from whichway.contest.dry_run.simulate import estimate
 from whichway.engine.train import trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
-from whichway.prompts.nearest import WORDS as BY_WORDS
 from whichway.runs.folder import read_candidates, read_race, read_records
 from whichway.tasks import metrics
 
@@ -83,7 +83,7 @@ def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, An
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     start = doors["fake" if str(base).startswith("fake") else "local"].weights(str(base))
     house = House(doors, found, metrics.load(task.metric), start,
-                  encoder_of=lambda word: None if word == BY_WORDS else doors["encoder"].weights(word))  # fmt: skip
+                  encoder_of=lambda word: encoder_of(word, doors))  # fmt: skip
     said = {"seeds": (0,), "race": False, **settings}
     return run(task, house, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
 

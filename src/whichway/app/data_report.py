@@ -19,6 +19,9 @@ OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of 
 MOST = 10  # places listed of each kind
 BARS = 8  # of the histogram
 WIDE = 30  # characters of its longest bar
+TOKENIZED = 3_000  # training rows whose tokens are counted
+LONGEST = 500  # and the longest ones, so that none is missed that does not fit
+JUDGED = 3_000_000  # characters up to which labels are judged without being asked: a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,14 @@ class DataReport:
     lines: tuple[str, ...]
 
 
-def data_report(task: Task, rows: int, probe: bool) -> DataReport:
+def data_report(task: Task, rows: int, probe: bool, judge: bool = False) -> DataReport:
     """Look at everything. The model's tokenizer is read; its weights only for `probe`.
 
     Args:
         task: whose training rows are shown.
         rows: shown token by token.
         probe: judge labels by the model's hidden states instead of words.
+        judge: look for wrong labels in data of any size.
     """
     every = [*task.train, *task.dev, *task.test]
     read, note = None if task.open else reader_of(task), ""
@@ -61,7 +65,7 @@ def data_report(task: Task, rows: int, probe: bool) -> DataReport:
     elif read is None:
         note = f"not counted: {_not_here(task)}"
     parts = () if read is None else tuple(_tokens(task, read, rows))
-    return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe), *secrets(every)))
+    return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe, judge), *secrets(every)))
 
 
 def reader_of(task: Task) -> Reader | None:
@@ -100,7 +104,7 @@ def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], 
 
     prompt, retriever = first_prompt(task.practice()), retriever_of(backends())
     retriever.prepare(prompt, (row.text for row in rows))
-    return [(messages(prompt, row.text, retriever), row.target) for row in rows]
+    return [(messages(prompt, row, retriever), row.target) for row in rows]
 
 
 def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
@@ -112,11 +116,27 @@ def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
         TokenRow(f"{row.origin}, trained tokens in ⟦ ⟧", tuple(tokenization_report.tokens(read, head, answer)))
         for row, (head, answer) in zip(some, turns(task, some), strict=True)
     ]
-    found = tokenization_report.lengths(read, turns(task, task.train))
-    yield TokenPart(tuple(shown), (*histogram(found), *cut(found, task.train)))
+    yield TokenPart(tuple(shown), tuple(_lengths(task, read)))
     for name in task.ways:
         if apart(name)[0].partition("~")[0] == OWN_EXAMPLES:
             yield _tokens_behind_examples(task, name, read, rows)
+
+
+def _lengths(task: Task, read: Reader) -> Iterator[str]:
+    """Token counts of the training rows; of many a part is counted, and the longest, so that no cut is missed."""
+    from whichway.engine.train import tokenization_report
+
+    some = task.train[:: -(-len(task.train) // TOKENIZED)]
+    found = tokenization_report.lengths(read, turns(task, some))
+    if len(some) == len(task.train):
+        yield from (*histogram(found), *cut(found, some))
+        return
+    yield f"tokens    of {len(some)} of {len(task.train)} training rows, and of the longest"
+    counted = set(map(id, some))
+    others = sorted((row for row in task.train if id(row) not in counted), key=lambda row: -len(row.text))[:LONGEST]
+    more = tokenization_report.lengths(read, turns(task, others))
+    both = replace(found, tokens=found.tokens + more.tokens, trained=found.trained + more.trained)
+    yield from (*histogram(found), *cut(both, (*some, *others)))
 
 
 def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int) -> TokenPart:
@@ -152,7 +172,7 @@ def own_examples(
 
     def rendered(prompt: Prompt, some: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
         retriever.prepare(prompt, (row.text for row in some))
-        return [(messages(prompt, row.text, retriever, without[row.text]), row.target) for row in some]
+        return [(messages(prompt, row, retriever, without[row.text]), row.target) for row in some]
 
     def fill(prompt: Prompt, some: Sequence[Example]) -> float:
         found = tokenization_report.lengths(read, rendered(prompt, some))
@@ -169,7 +189,8 @@ def masked(row: Example) -> Example:
     from whichway.tasks.pii import mask
 
     fields = {name: mask(value)[0] for name, value in row.input.items()}
-    return replace(row, input=fields, target=mask(row.target)[0])
+    turns = tuple(replace(turn, content=mask(turn.content)[0]) for turn in row.turns)
+    return replace(row, input=fields, target=mask(row.target)[0], turns=turns)
 
 
 def histogram(found: Lengths) -> Iterator[str]:
@@ -196,6 +217,10 @@ def cut(found: Lengths, rows: Sequence[Example]) -> Iterator[str]:
     ):
         told = _listed([rows[i] for i in places])
         yield f"{'warning: ' if places else ''}{len(places)} training rows {what}{told}"
+    trimmed = [i for i, count in enumerate(found.trimmed) if count]
+    if trimmed:
+        told = _listed([rows[i] for i in trimmed])
+        yield f"warning: {len(trimmed)} conversations are longer than the model reads: oldest turns left out{told}"
 
 
 def copies(rows: Sequence[Example]) -> Iterator[str]:
@@ -210,10 +235,14 @@ def copies(rows: Sequence[Example]) -> Iterator[str]:
         yield f"copies    {len(pairs)} rows {name}, {torn} with another answer" + (f": {told}" if told else "")
 
 
-def _suspects(task: Task, rows: Sequence[Example], probe: bool) -> Iterator[str]:
+def _suspects(task: Task, rows: Sequence[Example], probe: bool, judge: bool) -> Iterator[str]:
     from whichway.tasks.label_errors import suspects
 
     if not task.labels:
+        return
+    count = sum(len(row.text) for row in rows)
+    if count > JUDGED and not (judge or probe):
+        yield f"suspects  not looked for: {count / 1e6:.0f} million characters take minutes; --suspects looks for them"
         return
     features = _features(task, rows) if probe else None
     found = suspects(rows, features)

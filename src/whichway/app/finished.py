@@ -129,7 +129,8 @@ class FinishedRun(Run):
         from whichway.tasks import read_inputs
         from whichway.tasks.memory import examples_of
 
-        return read_inputs(rows, source.fields) if isinstance(rows, Path) else examples_of(rows, source.fields)
+        kind = source.fields, source.conversation
+        return read_inputs(rows, *kind) if isinstance(rows, Path) else examples_of(rows, *kind)
 
     def __repr__(self) -> str:
         choice = self.choice

@@ -46,7 +46,7 @@ def _batch(
 def ask(source: Source, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:
     """The questions exactly as the contest asked them."""
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return questions(source.candidate, row.text, labels, retrieve=retriever)
+    return questions(source.candidate, row, labels, retrieve=retriever)
 
 
 def line_of(row: Example, reply: Reply) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
     from whichway.lint import Draft
-    from whichway.tasks.promptfoo import Wording
+    from whichway.tasks.promptfoo_prompts import Wording
 
 YAML = (".yaml", ".yml")
 
@@ -63,15 +63,14 @@ def of_slots(source: str, path: str, values: Mapping[str, Any]) -> Draft:
     Raises:
         DataError: an unknown slot ("did you mean"), or a value that does not fit; names file and line.
     """
-    import yaml
-
     from whichway.lint import Draft
     from whichway.lint.read import SETTINGS
     from whichway.prompts import files
+    from whichway.prompts.yaml_core import typed
 
-    settings = {key: value for key, value in values.items() if key in SETTINGS}
+    settings = {key: typed(value) for key, value in values.items() if key in SETTINGS}
     slots = {key: value for key, value in values.items() if key not in settings}
-    prompt = files.load(yaml.safe_dump(slots, allow_unicode=True) if settings else source, path)
+    prompt = files.of_slots(slots, path) if settings else files.load(source, path)
     return Draft(prompt, source, path, "slots", settings=settings)
 
 
@@ -83,11 +82,12 @@ def _parsed(source: str, path: Path) -> Any:
     """
     import yaml
 
+    from whichway.prompts import yaml_core
+
     try:
-        return json.loads(source) if path.suffix.lower() == ".json" else yaml.safe_load(source)
+        return json.loads(source) if path.suffix.lower() == ".json" else yaml_core.load(source)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 1}" if mark else ""
-        raise DataError(f"{path}{at}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+        at, problem = yaml_core.problem(error)
+        raise DataError(f"{path}{at}: not valid YAML: {problem}.") from None

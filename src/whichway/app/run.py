@@ -165,6 +165,7 @@ def lines_of(ready: Ready) -> list[str]:
     wide = max(14, *(len(way) + 2 for way in plan.ways))
     for way, options in plan.ways.items():
         lines.append(f"  {way:<{wide}}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
+        lines += [f"  {'':<{wide}}{note}" for note in _floor(options, plan.rows["train"])]
     return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
 
 
@@ -175,6 +176,19 @@ def _models(plan: Plan) -> list[str]:
         told = f"{model['model']}, revision {model['revision'] or 'none'}" + (f" ({name})" if name else "")
         lines.append(f"{'' if lines else 'model':<12}{told}")
     return lines
+
+
+def _floor(options: Mapping[str, Any], rows: int) -> list[str]:
+    """What will be trained, where the floor on steps asks for more than the epochs."""
+    from whichway.ways._train import passes
+
+    if not {"epochs", "steps", "batch"} <= options.keys():
+        return []
+    epochs = passes(rows, options["epochs"], options["steps"], options["batch"])
+    if epochs <= options["epochs"]:
+        return []
+    steps = options["steps"]
+    return [f"trains {epochs:.3g} epochs, so that {rows} rows give {steps} steps (set epochs to get just these)"]
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from whichway.contracts import Session
 from whichway.errors import ModelError, OptionError, did_you_mean
-from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
+from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
 
 KINDS = ("majority", "tfidf")
 
@@ -69,7 +69,7 @@ class ClassicalBackend:
         goal, temporary = folder / name, folder / f"{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        texts = [row.messages[-1].content for row in job.rows]
+        texts = [row_text(row.messages) for row in job.rows]
         answers = [row.answer for row in job.rows]
         (_fit_majority if job.kind == "majority" else _fit_tfidf)(temporary, texts, answers, job.labels)
         if not goal.exists():
@@ -206,4 +206,4 @@ class TfIdf:
         return [Reply(self._facts["answers"][int(i)], seconds=seconds) for i in nearest]
 
     def _matrix(self, requests: Sequence[Request]) -> Any:
-        return self._vectorizer.transform([r.messages[-1].content for r in requests])
+        return self._vectorizer.transform([row_text(r.messages) for r in requests])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Embedding, Session
 from whichway.errors import AdapterNotLive, ModelError, OptionError, WayFailed
-from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
+from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ class EncoderBackend:
         answers = [row.answer for row in job.rows]
         if len(set(answers)) < 2:
             raise WayFailed("An encoder's head needs training rows of at least two labels.")
-        texts = [row.messages[-1].content for row in job.rows]
+        texts = [row_text(row.messages) for row in job.rows]
         states, tokens = self._encoder(job.weights)(texts)
         head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])
@@ -257,7 +257,7 @@ class Classifier:
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """The label with the highest probability."""
         start = time.perf_counter()
-        states, sizes = self.encoder([r.messages[-1].content for r in requests])
+        states, sizes = self.encoder([row_text(r.messages) for r in requests])
         scores = self.head(states)
         seconds = (time.perf_counter() - start) / max(1, len(requests))
         names = self.head.labels

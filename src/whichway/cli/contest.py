@@ -37,11 +37,22 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0, or 1 when no way gave anything to measure; the reasons stand in the report, and here."""
+    """0, or 1 when nothing competed: no way gave anything to measure, or several were lost and only baselines are left.
+
+    The reasons stand in the report, and here; one that several ways share is told once.
+    """
     standings = outcome.verdict.standings
-    if any(s.status == "ok" and s.unparsed < 1 for s in standings):
+    measured = [s for s in standings if s.status == "ok" and s.unparsed < 1]
+    lost = [s for s in standings if s not in measured]
+    if measured and (len(lost) < 2 or any(s.kind != "baseline" for s in measured)):
         return 0
-    print("Every way failed, so there is no verdict:", file=sys.stderr)
-    for s in standings:
-        print(f"  {s.way}: {s.reason or 'not one of its answers could be read'}", file=sys.stderr)
+    reasons: dict[str, list[str]] = {}
+    for s in lost:
+        reasons.setdefault(s.reason or "not one of its answers could be read", []).append(s.way)
+    kept = ", ".join(s.way for s in measured)
+    only = f"Only {kept} could be measured, so nothing is decided"
+    what = only if measured else "Every way failed, so there is no verdict"
+    print(f"error: {what}.", file=sys.stderr)
+    for reason, ways in reasons.items():
+        print(f"  {', '.join(ways)}: {reason}", file=sys.stderr)
     return 1

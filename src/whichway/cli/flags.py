@@ -39,10 +39,18 @@ class TaskFlags:
         Option(help=f"{MODEL_HELP}; repeat it to try every way on several."),
     ] = None
     labels: Annotated[str | None, Option(help="Closed label set, with commas; default: found in the data.")] = None
-    group: Annotated[str | None, Option(help="Column whose equal values stay in one split (customer, document).")] = (
-        None
-    )
-    id: Annotated[str | None, Option("--id", help="Column that must be unique.")] = None
+    target_type: Annotated[
+        str | None, Option(help="What the answers are: label, multi_label, number, json or text; default: found.")
+    ] = None
+    group: Annotated[
+        str | None, Option(help="Column whose equal values stay in one split (customer, document); none: no column.")
+    ] = None
+    id: Annotated[str | None, Option("--id", help="Column that must be unique; none: no column.")] = None
+    encoding: Annotated[str | None, Option(help="Encoding of the data, where it is not UTF-8: cp1252, gb18030.")] = None
+    delimiter: Annotated[str | None, Option(help="Separator of CSV and TSV, such as ';'; default: found.")] = None
+    skip_bad: Annotated[
+        str | None, Option(metavar="N%", help="Leave out so many rows that cannot be used, and list them: 2%.")
+    ] = None
     split: Annotated[
         str | None, Option(help="Shares of train, dev, test: 60/20/20; or the name of a split column.")
     ] = None

@@ -37,16 +37,27 @@ from whichway.nouns import (
     Weights,
     digest,
 )
+from whichway.prompts.answer_extraction import CLOSE, spoken
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter, record_key
-from whichway.scoring import CUT, clusters, is_mean, judge, loss_of, refuse_written, row_values, total
+from whichway.scoring import CUT, TRIMMED, clusters, is_mean, judge, loss_of, refuse_written, row_values, total
 from whichway.tasks.leave_out import left_out
 
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
+
+
+def without_reasoning(example: Example, reply: Reply) -> tuple[Example, Reply]:
+    """What is judged: reasoning is learned and written, the answer after it counts."""
+    if CLOSE not in example.target and CLOSE not in reply.text:
+        return example, reply
+    answer, thoughts = spoken(reply.text)
+    return replace(example, target=spoken(example.target)[0]), replace(
+        reply, text=answer, thoughts=reply.thoughts or thoughts
+    )
 
 
 def _taught(kind: str, example: Example) -> tuple[str, ...]:
@@ -114,9 +125,9 @@ class HouseBench:
         """The sentence encoder behind a word, where it is at hand."""
         return self._till.house.encoder_of(word)
 
-    def render(self, prompt: Prompt, text: str) -> tuple[Message, ...]:
+    def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:
         """The messages that ask a prompt of one row."""
-        return messages(prompt, text, self._retriever)
+        return messages(prompt, row, self._retriever)
 
     def ask(self, candidate: Candidate, examples: Sequence[Example]) -> list[Reply]:
         """Raw answers, unjudged."""
@@ -175,7 +186,7 @@ class HouseBench:
             self._retriever.prepare(prompt, (e.text for e in examples))
             without = left_out(examples) if prompt.pool else {}
             self._train_rows_by_key[key] = tuple(
-                TrainRow(messages(prompt, e.text, self._retriever, without.get(e.text, ())), answer)
+                TrainRow(messages(prompt, e, self._retriever, without.get(e.text, ())), answer)
                 for e in examples
                 for answer in _taught(kind, e)
             )
@@ -275,6 +286,10 @@ class HouseBench:
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
         crossed = [self._judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
+        trimmed = sum(TRIMMED in record.why for record in crossed[0])
+        if trimmed:
+            self.say(f"{candidate.note}: {trimmed} of {len(test)} conversations are longer than the model reads; their "
+                     "oldest turns were left out")  # fmt: skip
         cut = sum(CUT in record.why for record in crossed[0])
         if cut:
             self.say(f"{candidate.note}: {cut} of {len(test)} answers were {CUT} the limit of tokens; raise max_tokens")
@@ -386,7 +401,7 @@ class HouseBench:
     def _questions(self, candidate: Candidate, example: Example, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
         bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
-        return questions(bare, example.text, self._choices(candidate, example), repeat, self._retriever)
+        return questions(bare, example, self._choices(candidate, example), repeat, self._retriever)
 
     def _judged(
         self,
@@ -402,7 +417,9 @@ class HouseBench:
         name, answers = candidate.id, self._answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
             usd = reply.seconds * per_second
-            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
+            judged, said = without_reasoning(example, reply)
+            record = judge(metric, name, judged, split, repeat, said, usd, cached)
+            records.append(record if judged is example else replace(record, example=example.id))
             if len(records) % CHUNK == 0:
                 self._till.write_records(records[-CHUNK:])
         self._till.write_records(records)

@@ -81,7 +81,8 @@ def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
         raise OptionError(f"option '{where}': {first['msg']}; got {first['input']!r}") from error
     for key in given:
         _check_range(f"{name}.{key}", getattr(options, key), fields[key].metadata)
-    return options
+    floors = [key for key, f in fields.items() if f.metadata.get("off_with") in given and key not in given]
+    return dataclasses.replace(options, **dict.fromkeys(floors, 0))  # what is set is done
 
 
 def _check_range(where: str, value: Any, limits: Mapping[str, Any]) -> None:

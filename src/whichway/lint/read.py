@@ -6,12 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from whichway.errors import DataError
 from whichway.lint.scene import VARIABLE, Draft
 from whichway.nouns import Layout, Message, Prompt, Shot
+from whichway.prompts import files, variables
 from whichway.prompts.files import AS_WRITTEN
 
 ROLES = {
@@ -31,22 +31,31 @@ _PAIR = re.compile(
 
 
 def of_text(source: str, path: str = "prompt") -> Draft:
-    """A plain-text prompt. `{{input}}` marks the row's place; without it the row follows.
+    """A plain-text prompt. `{{name}}` is filled from the row's field, `{{input}}` marks the row; else the row follows.
 
-    Worked examples are found where two labelled lines (`Text: ...`, `Team: ...`) repeat.
+    Worked examples are found where two labelled lines (`Text: ...`, `Team: ...`) repeat and one variable follows them.
+
+    Raises:
+        DataError: it holds template logic; names the line.
     """
     body = source.strip("\n")
-    row = _row(body)
-    head, tail = (body, "") if row is None else (body[: row.start()], body[row.end() :])
-    head, shots = _shots(head, bool(row))
-    prompt = Prompt(objective=head.strip(), shots=shots, reminder=tail.strip("\n"), layout="user", form=AS_WRITTEN)
-    return Draft(prompt, source, path, "text")
-
-
-def _row(text: str) -> re.Match[str] | None:
-    """The last variable: what the prompt is about."""
-    found = list(VARIABLE.finditer(text))
-    return found[-1] if found else None
+    found = list(VARIABLE.finditer(body))
+    row = found[0] if len(found) == 1 and "{%" not in body else None
+    head = body if row is None else body[: row.start()]
+    rest, shots = _shots(head, bool(row)) if len(found) < 2 else (head, ())
+    if found and not shots:
+        return Draft(files.written(body, path), source, path, "text")
+    name = row[1] if row else ""
+    prompt = Prompt(
+        objective=rest.strip(),
+        shots=shots,
+        reminder=body[row.end() :].strip("\n") if row else "",
+        layout="user",
+        form=AS_WRITTEN,
+        variables=(name,) if name else (),
+        row=f"{{{{{name}}}}}" if name else "",
+    )
+    return Draft(prompt if name else variables.declared(prompt, path), source, path, "text")
 
 
 def _shots(head: str, open_: bool) -> tuple[str, tuple[Shot, ...]]:
@@ -100,24 +109,25 @@ def _turn(one: Any, number: int, path: str) -> Message:
 
 def of_turns(turns: Sequence[Message], source: str, path: str, settings: Mapping[str, Any]) -> Draft:
     """Messages as slots: system is the objective, answered turns are shots, the last turn holds the row."""
+    if any(VARIABLE.search(turn.content) for turn in turns):
+        return Draft(files.of_chat(tuple(turns), path), source, path, "messages", tuple(turns), settings)
     system = "\n\n".join(turn.content for turn in turns if turn.role == "system")
     rest = [turn for turn in turns if turn.role != "system"]
-    shots = [
-        Shot(one.content, two.content)
-        for one, two in pairwise(rest)
-        if (one.role, two.role) == ("user", "assistant") and not VARIABLE.search(one.content)
-    ]
-    last = rest[-1].content if rest and rest[-1].role == "user" else ""
-    row = _row(last)
-    before, after = (last[: row.start()], last[row.end() :]) if row else (last, "")
+    paired = [turn.role for turn in rest] == ["user", "assistant"] * (len(rest) // 2) + ["user"] * (len(rest) % 2)
+    if not paired:
+        roles = ", ".join(turn.role for turn in turns)
+        raise DataError(
+            f"{path}: without a variable the row follows the messages, and these ({roles}) have no place for it. Name "
+            "one where the row goes, such as {{input}}."
+        )
+    shots = [Shot(one.content, two.content) for one, two in zip(rest[:-1:2], rest[1::2], strict=False)]
+    before = rest[-1].content.strip() if rest and rest[-1].role == "user" else ""
     layout: Layout = "system" if system else "user"
-    both = bool(system and before.strip())
     prompt = Prompt(
         objective=(system or before).strip(),
-        instructions=(before.strip(),) if both else (),
+        instructions=(before,) if system and before else (),
         shots=tuple(shots),
-        reminder=after.strip("\n"),
         layout=layout,
         form=AS_WRITTEN,
     )
-    return Draft(prompt, source, path, "messages", tuple(turns), settings)
+    return Draft(variables.declared(prompt, path), source, path, "messages", tuple(turns), settings)

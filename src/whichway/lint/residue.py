@@ -130,7 +130,10 @@ def variables_fit(scene: Scene) -> Iterator[Hit]:
     for match in _OPEN.finditer(scene.draft.source):
         yield Hit("braces that are opened and not closed", source, *match.span())
     if scene.draft.form == "slots":
+        filled = scene.prompt.variables
         for piece, match in scene.search(VARIABLE):
+            if match[1] in filled and (known is None or match[1] in (*known, "input")):
+                continue
             yield Hit(
                 f"{match.group()} is never filled: the row enters by itself, behind the instructions",
                 piece,

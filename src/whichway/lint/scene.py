@@ -15,8 +15,8 @@ from whichway.nouns import Example, Message, Practice, Prompt
 
 Form = Literal["text", "slots", "messages"]
 SHOT_PARTS = ("shot_text", "shot_answer")
-_NO_WORDS = ("layout", "protected", "labels", "shots")  # slots that hold no sentences
-VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
+_NO_WORDS = ("layout", "protected", "labels", "shots", "variables")  # slots that hold no sentences
+VARIABLE = re.compile(r"\{\{-?\s*([^{}|()\s][^{}|()]*?)\s*-?\}\}")
 MANY = 10**9
 
 
@@ -190,10 +190,21 @@ def texts(prompt: Prompt) -> Iterator[tuple[str, str, int]]:
                 yield "shot_answer", shot.answer, index
         elif field_.name in _NO_WORDS or not value:
             continue
+        elif field_.name == "row":
+            yield from _row(prompt.row)
+        elif field_.name == "lead":
+            yield from (("lead", turn.content, index) for index, turn in enumerate(prompt.lead))
         elif isinstance(value, str):
             yield field_.name, value, 0
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
             yield from ((field_.name, item, index) for index, item in enumerate(value))
+
+
+def _row(row: str) -> Iterator[tuple[str, str, int]]:
+    """The words around the last variable of the message that brings the row: what follows it is a reminder."""
+    last = list(VARIABLE.finditer(row))[-1:]
+    before, after = (row[: last[0].start()], row[last[0].end() :]) if last else (row, "")
+    yield from ((part, text, 0) for part, text in (("row", before), ("reminder", after)) if text.strip())
 
 
 def place(source: str, text: str, begin: int) -> int | None:

@@ -38,3 +38,19 @@ def vote(answers: Sequence[str | None]) -> tuple[str | None, int]:
 
 def _same(answer: str) -> str:
     return " ".join(answer.casefold().split()).strip(EDGE)
+
+
+OPEN, CLOSE = "<think>", "</think>"  # around the reasoning that a model writes before its answer
+
+
+def spoken(text: str) -> tuple[str, str]:
+    """The answer of a text and the reasoning before it; no answer where reasoning is begun and not ended."""
+    before, mark, after = text.rpartition(CLOSE)
+    if mark:
+        return after.strip(), before.strip().removeprefix(OPEN).strip()
+    return ("", text.strip().removeprefix(OPEN).strip()) if text.lstrip().startswith(OPEN) else (text, "")
+
+
+def thinks(answer: str) -> bool:
+    """Whether an answer begins with reasoning."""
+    return answer.lstrip().startswith(OPEN) and CLOSE in answer

@@ -11,23 +11,23 @@ from dataclasses import replace
 from whichway.nouns import Candidate, Reply, Request
 from whichway.prompts.answer_extraction import behind, vote
 from whichway.prompts.nearest import Retrieve, by_words
-from whichway.prompts.template import channel_messages, messages
+from whichway.prompts.template import Row, channel_messages, messages
 
 
 def questions(
-    candidate: Candidate, text: str, labels: Sequence[str] = (), repeat: int = 0, retrieve: Retrieve = by_words
+    candidate: Candidate, row: Row, labels: Sequence[str] = (), repeat: int = 0, retrieve: Retrieve = by_words
 ) -> tuple[Request, ...]:
     """The requests whose replies make one answer: one, or as many as there are votes.
 
     Args:
         candidate: whose prompt and decoding.
-        text: the row's input.
+        row: the row, or its text where that is all there is.
         labels: that may be chosen; none where text is written.
         repeat: the how-manieth answer to this row; the texts behind it have repeats of their own.
         retrieve: chooses the shots of the row, where the prompt has a pool.
     """
     decoding = candidate.decoding
-    turns = (channel_messages if decoding.channel else messages)(candidate.prompt, text, retrieve)
+    turns = (channel_messages if decoding.channel else messages)(candidate.prompt, row, retrieve)
     first = repeat * decoding.votes
     return tuple(Request(turns, decoding.one, tuple(labels), first + k) for k in range(decoding.votes))
 

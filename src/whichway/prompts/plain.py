@@ -31,13 +31,25 @@ def starts(task: Practice) -> tuple[Prompt, ...]:
 
 
 def _filled(written: Prompt, task: Practice) -> Prompt:
-    told, wants_json = instructions(written), task.metric.name == "json_fields"
+    told = instructions(written)
     return replace(
         written,
         objective=written.objective or task.ask,
         labels=written.labels or _unnamed(task.labels, told),
-        output_format=written.output_format or (JSON_ONLY if wants_json and "json" not in told.lower() else ""),
+        output_format=written.output_format or _format(task, told),
     )
+
+
+def _format(task: Practice, told: str) -> str:
+    """The form of answer that the metric reads, where the user's words do not say it."""
+    if task.metric.name == "json_fields":
+        return "" if "json" in told.lower() else JSON_ONLY
+    labels = task.metric.options.get("labels") or ()
+    if task.metric.name != "multi_label" or not labels or all(label in told for label in labels):
+        return ""
+    mark, name = ("; ", "semicolons") if any("," in label for label in labels) else (", ", "commas")
+    none = " If none applies, write none." if any(e.target == "none" for e in task.train) else ""
+    return f"Name every label that applies, separated by {name}, out of: {mark.join(labels)}.{none}"
 
 
 def _unnamed(labels: tuple[str, ...], told: str) -> tuple[str, ...]:
@@ -67,4 +79,4 @@ def reading(task: Practice, max_tokens: int, temperature: float, way: str) -> De
     if temperature < 0 or (temperature and task.labels):
         why = "labels are scored, not drawn; use it for free text" if task.labels else "give 0 or more"
         raise OptionError(f"{way}.temperature is {temperature:g}: {why}.")
-    return Decoding(task.mode, max_tokens, temperature)
+    return Decoding(task.mode, max_tokens, temperature, thinking=task.thinks)

@@ -114,4 +114,5 @@ def ordered(shots: Sequence[Shot], order: Order) -> tuple[Shot, ...]:
 
 def shot(example: Example) -> Shot:
     """A row as a worked example."""
-    return Shot(example.text, example.target)
+    several = tuple(example.input.items()) if len(example.input) > 1 else ()
+    return Shot(example.text, example.target, several, example.turns)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from whichway.nouns import Form, Headings, Message, Prompt, Shot, Wrap
+from whichway.nouns import Example, Form, Headings, Message, Prompt, Shot, Wrap, transcript
 from whichway.prompts.nearest import Retrieve, by_words
 from whichway.prompts.row_shots import row_shots
+from whichway.prompts.variables import ROW, fill, names
 
 # Slots before the row, in the order in which they stand when no framework says otherwise, with their headings.
 TITLES = {
@@ -97,42 +99,116 @@ def wrapped(text: str, wrap: Wrap) -> str:
     return f'"""\n{text}\n"""' if wrap == "quotes" else text
 
 
+Row = Example | Shot | str  # a row: with its fields and turns, a worked example, or a bare text
+
+
 def messages(
-    prompt: Prompt, text: str, retrieve: Retrieve = by_words, without: Collection[str] = ()
+    prompt: Prompt, row: Row, retrieve: Retrieve = by_words, without: Collection[str] = ()
 ) -> tuple[Message, ...]:
     """The chat messages that ask `prompt` of one row.
 
     Shots are earlier turns, so that prompt and shots are a prefix that all rows of a task share; those chosen for the
-    row from a pool stand after them.
+    row from a pool stand after them. A row that is a conversation brings its own turns as they are.
 
     Args:
         prompt: the slots.
-        text: the row's input; entered as it is, never read as a template.
+        row: the row's input; entered as it is, never read as a template.
         retrieve: chooses the shots of the row; without it only words can.
         without: texts of the pool that are not shown with this row (in training: `tasks.leave_out`).
 
     Raises:
         ModelError: the prompt names an encoder that `retrieve` cannot use.
     """
-    return laid_out(prompt, text, (*prompt.shots, *row_shots(prompt, text, retrieve, without)))
+    text = row if isinstance(row, str) else row.text
+    return laid_out(prompt, row, (*prompt.shots, *row_shots(prompt, text, retrieve, without)))
 
 
-def laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
+def laid_out(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
     """The messages with these shots, whatever the prompt's own are."""
-    head, wrap = instructions(prompt), prompt.form.wrap
-    turns: list[Message] = []
-    if head and prompt.layout == "system":
-        turns.append(Message("system", head))
+    head = _filled(prompt, instructions(prompt), row)
+    fixed = not any(names(turn.content) for turn in prompt.lead)
+    turns: list[Message] = list(prompt.lead) if fixed else []
     for shot in shots:
-        turns += [Message("user", wrapped(shot.text, wrap)), Message("assistant", shot.answer)]
-    row = wrapped(text, wrap)
-    turns.append(Message("user", f"{row}\n\n{prompt.reminder}" if prompt.reminder else row))
-    if head and prompt.layout == "user":
-        turns[0] = Message("user", f"{head}\n\n{turns[0].content}")
-    return tuple(turns)
+        turns += [*_asked(prompt, shot, "", fixed), Message("assistant", shot.answer)]
+    own = _asked(prompt, row, _filled(prompt, prompt.reminder, row), fixed)
+    system = [turn.content for turn in own[:1] if turn.role == "system"]
+    turns += own[len(system) :]
+    if not turns[-1].content and head:  # the instructions have the row in them
+        turns[-1], head = Message("user", head), ""
+    if head and prompt.layout == "system":
+        system.insert(0, head)
+    elif head:
+        first = next(n for n, turn in enumerate(turns) if turn.role == "user" and not turn.earlier)
+        turns[first] = Message("user", f"{head}\n\n{turns[first].content}")
+    own_only = bool(system) and head not in system  # it is the row's, as the turns before its last are
+    return (*([Message("system", "\n\n".join(system), own_only)] if system else []), *turns)
 
 
-def channel_messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
+def asked(prompt: Prompt, shot: Shot) -> list[Message]:
+    """The turns of a worked example before its answer."""
+    return _asked(prompt, shot, "", not any(names(turn.content) for turn in prompt.lead))
+
+
+def _asked(prompt: Prompt, row: Row, reminder: str, fixed: bool) -> list[Message]:
+    """The turns that bring one row: a system message of its own first, then what was said before, its text last.
+
+    A worked example has no system message of its own: there is one only, the row's; its text goes before the example's.
+    """
+    own = () if isinstance(row, str) else row.turns
+    body = _body(prompt, row)
+    last = "\n\n".join(part for part in (body, reminder) if part) if reminder else body
+    system = [turn.content for turn in own[:1] if turn.role == "system"]
+    if isinstance(row, Shot):
+        before = list(own[len(system) : -1])
+        last = "\n\n".join([*system, last])
+        system = []
+    else:
+        before = [replace(turn, earlier=True) for turn in own[len(system) : -1]]
+    lead = [] if fixed else [Message(turn.role, _filled(prompt, turn.content, row)) for turn in prompt.lead]
+    return [*(Message("system", text) for text in system), *lead, *before, Message("user", last)]
+
+
+def _body(prompt: Prompt, row: Row) -> str:
+    """The text of a row's own message."""
+    if prompt.variables and _values(prompt, row) is not None:
+        return wrapped(_filled(prompt, prompt.row, row), prompt.form.wrap) if prompt.row else ""
+    return wrapped(_text(row), prompt.form.wrap)
+
+
+def _text(row: Row) -> str:
+    """A row as one text; of a conversation the last message."""
+    if isinstance(row, str):
+        return row
+    return row.turns[-1].content if row.turns else row.text
+
+
+def _filled(prompt: Prompt, text: str, row: Row) -> str:
+    return fill(text, _values(prompt, row) or {}) if prompt.variables else text
+
+
+def _values(prompt: Prompt, row: Row) -> dict[str, str] | None:
+    """The row's value for each variable that the prompt declares; None where the row does not have them.
+
+    A column that is a conversation stands for its last message: what was said before comes as turns.
+    """
+    if isinstance(row, str):
+        found = {}
+    else:
+        whole = transcript(row.turns) if row.turns else None
+        bare = transcript(row.turns[1:]) if row.turns and row.turns[0].role == "system" else None
+        last = row.turns[-1].content if row.turns else ""
+        found = {
+            name: last if row.turns and value in (whole, bare) else value for name, value in dict(row.input).items()
+        }
+    if len(prompt.variables) == 1:
+        found.setdefault(prompt.variables[0], _text(row))
+    found.setdefault(ROW, _text(row))
+    if any(name not in found for name in prompt.variables):
+        return None
+    return {name: found[name] for name in prompt.variables}
+
+
+def channel_messages(prompt: Prompt, row: Row, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
     """The messages that ask how likely the row's text is under a label: labels and texts in each other's places.
 
     In a shot the user names the label and the text is the answer. The last message is the row's text; the one before
@@ -140,15 +216,17 @@ def channel_messages(prompt: Prompt, text: str, retrieve: Retrieve = by_words) -
 
     Args:
         prompt: the slots; what stands after the input has no place here.
-        text: the row's input; entered as it is.
+        row: the row's input; entered as it is, a conversation as one text.
         retrieve: chooses the shots of the row, where the prompt has a pool.
     """
-    return channel_laid_out(prompt, text, (*prompt.shots, *retrieve(prompt, text)))
+    text = row if isinstance(row, str) else row.text
+    return channel_laid_out(prompt, row, (*prompt.shots, *retrieve(prompt, text)))
 
 
-def channel_laid_out(prompt: Prompt, text: str, shots: Sequence[Shot]) -> tuple[Message, ...]:
+def channel_laid_out(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
     """`channel_messages` with these shots, whatever the prompt's own are."""
-    head, wrap = channel_instructions(prompt), prompt.form.wrap
+    head, wrap = _filled(prompt, channel_instructions(prompt), row), prompt.form.wrap
+    text = row if isinstance(row, str) else row.text
     turns = [Message("system", head)] if head and prompt.layout == "system" else []
     for shot in shots:
         turns += [Message("user", shot.answer), Message("assistant", wrapped(shot.text, wrap))]
@@ -175,10 +253,11 @@ def outline(prompt: Prompt, channel: bool = False) -> tuple[Message, ...]:
     shots = prompt.shots
     if prompt.pool and prompt.nearest:
         note = f"[the {prompt.nearest} of {len(prompt.pool)} worked examples most like the row, each a turn of its own]"
-        shots = (*shots, Shot(note, "[its answer]"))
+        named = tuple((name, note) for name in prompt.variables)
+        shots = (*shots, Shot(note, "[its answer]", named))
     if not channel:
-        return laid_out(prompt, placeholder(prompt), shots)
-    return with_label(channel_laid_out(prompt, placeholder(prompt), shots), placeholder(prompt, "label"))
+        return laid_out(prompt, stand_in(prompt), shots)
+    return with_label(channel_laid_out(prompt, stand_in(prompt), shots), placeholder(prompt, "label"))
 
 
 def with_label(turns: Sequence[Message], label: str) -> tuple[Message, ...]:
@@ -187,14 +266,39 @@ def with_label(turns: Sequence[Message], label: str) -> tuple[Message, ...]:
     return (*head, Message(turn.role, turn.content + label), row)
 
 
+def stand_in(prompt: Prompt) -> Shot:
+    """A row whose texts are placeholders: one for the row, or one for each variable."""
+    return Shot(placeholder(prompt), "", tuple(placeholders(prompt).items()))
+
+
+def placeholders(prompt: Prompt) -> dict[str, str]:
+    """Variable -> where its value goes in a shown prompt: `{{name}}`, or a numbered variant that no example holds."""
+    words = str([(s.text, s.answer, s.input, s.turns) for s in (*prompt.shots, *prompt.pool)])
+    found = {}
+    for name in prompt.variables:
+        mark, number = f"{{{{{name}}}}}", 1
+        while mark in words:
+            number += 1
+            mark = f"{{{{{name}_{number}}}}}"
+        found[name] = mark
+    return found
+
+
+def own_turns(prompt: Prompt) -> int:
+    """How many of the outline's last messages are the row's: its own, and the lead that names variables."""
+    return 1 + (len(prompt.lead) if any(names(turn.content) for turn in prompt.lead) else 0)
+
+
 def plain(turns: Sequence[Message]) -> str:
     """Messages as plain text that ends where the answer starts, for base models without a chat template."""
     names = {"user": "Input: ", "assistant": "Answer: ", "system": ""}
     return "\n\n".join(names[turn.role] + turn.content for turn in turns) + "\n\nAnswer:"
 
 
-def placeholder(prompt: Prompt, name: str = "input") -> str:
+def placeholder(prompt: Prompt, name: str = ROW) -> str:
     """Where a row's text goes in a shown prompt: `{{input}}`, or a numbered variant that its own words lack."""
+    if name in prompt.variables:
+        return f"{{{{{name}}}}}"
     words, mark, number = str(prompt.content), f"{{{{{name}}}}}", 1
     while mark in words:
         number += 1

@@ -88,7 +88,7 @@ def render(run: Run) -> str:
         binary=binary(run),
         warnings=list(dict.fromkeys((*run.plan.warnings, *run.verdict.warnings))),
         crossings=len({candidate for candidate, _ in run.test_records}),
-        title=words.ANSWERS[run.verdict.answer],
+        title=words.title(run.verdict),
         headline=words.headline(run.verdict),
         tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
         learning=[(name, drawn) for name, *size in PLOTS if (drawn := learning.chart(run.verdict.curves, *size))],

@@ -47,6 +47,8 @@ def slots(prompt: Prompt) -> tuple[tuple[str, str], ...]:
         "glosses": "\n".join(f"{label}: {words}" for label, words in prompt.glosses),
         "shots": str(len(prompt.shots)) if prompt.shots else "",
         "chosen for each row": _chosen(prompt),
+        "row": prompt.row,
+        "turns before the row": "\n".join(f"{turn.role}: {turn.content}" for turn in prompt.lead),
         "reminder": prompt.reminder,
         "layout": prompt.layout,
         "form": "" if form == Form() else f"{form.name or 'plain'}, headings {form.headings}, labels {form.labels}",

@@ -114,7 +114,7 @@ def _panel(verdict: Verdict) -> Panel:
     title = "What would decide it" if verdict.answer == "undecided" else "What would change it"
     parts += _list(title, verdict.would_decide)
     parts += _list("Keep in mind", verdict.warnings)
-    heading = Text(words.ANSWERS[verdict.answer].rstrip("."), style="bold")
+    heading = Text(words.title(verdict).rstrip("."), style="bold")
     return Panel(Group(*parts), title=heading, title_align="left", box=box.ROUNDED, padding=(1, 2))
 
 

@@ -44,6 +44,13 @@ def soften(sentence: str) -> Markup:
     return Markup(re.sub(r"\([^()]*\d[^()]*\)", r'<span class="soft">\g<0></span>', str(escape(sentence))))
 
 
+def title(verdict: Verdict) -> str:
+    """The verdict's answer in a few words, with how sure it is."""
+    if verdict.answer != "undecided" or verdict.sureness is None:
+        return ANSWERS[verdict.answer]
+    return f"{'Leaning' if verdict.sureness == 'leaning' else 'Toss-up'}: use {verdict.choice}."
+
+
 def headline(verdict: Verdict) -> str:
     """The verdict's headline without the answer in front of it, for places where the answer stands above."""
     start, colon, rest = verdict.headline.partition(": ")

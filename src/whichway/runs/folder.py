@@ -177,7 +177,8 @@ def prepare(folder: Path, plan: Plan, task: Task, before: Mapping[str, Mapping[s
 def _row(example: Example, split: str) -> dict[str, Any]:
     fields = {"id": example.id, "split": split, "input": dict(example.input), "text": example.text}
     facts = {"target": example.target, "group": example.group, "origin": example.origin}
-    return {**fields, **facts, **({} if example.rejected is None else {"rejected": example.rejected})}
+    more = {} if example.rejected is None else {"rejected": example.rejected}
+    return {**fields, **facts, **more, **({"turns": to_json(example.turns)} if example.turns else {})}
 
 
 def _read_json(path: Path) -> Any:
@@ -204,7 +205,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Dev and test rows: id, split, input, text, target, group, origin."""
+    """Dev and test rows: id, split, input, text, target, group, origin; turns where the input is a conversation."""
     return list(read_lines(folder / "rows.jsonl"))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from whichway.nouns import Prompt
 from whichway.prompts.edit import changed_protected
+from whichway.prompts.variables import of_prompt
 from whichway.search.context import TEXTS, text_of
 
 GRAM = 8  # words in a row that count as a quotation
@@ -39,10 +40,19 @@ def faults(prompt: Prompt, start: Prompt, held_out: frozenset[tuple[str, ...]] =
     shown = (text for shot in (*prompt.shots, *prompt.pool) for text in (shot.text, shot.answer))
     if held_out and not held_out.isdisjoint(grams([*changed.values(), *shown])):
         found.append("it quotes a held-out row")
+    found += [f"the variable {{{{{name}}}}} is gone" for name in _lost(prompt, start)]
     asks = prompt.shots or prompt.labels or prompt.nearest
     if not asks and not any(text_of(prompt, slot).strip() for slot in TEXTS):
         found.append("nothing is left of it")
     return tuple(found)
+
+
+def _lost(prompt: Prompt, start: Prompt) -> list[str]:
+    """Fields of the row that the start asks about and the proposal does not."""
+    if not start.variables:
+        return []
+    there = of_prompt(prompt)
+    return [name for name in of_prompt(start) if name in start.variables and name not in there]
 
 
 def text_faults(text: str) -> list[str]:

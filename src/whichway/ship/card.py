@@ -107,9 +107,22 @@ def _prompt(source: Source) -> str:
 
 
 def _fields(source: Source) -> str:
+    if source.candidate.prompt.variables:
+        return "the value of each field stands where `{{its name}}` does"
+    if source.conversation:
+        return "the last message of the row's conversation; its earlier turns stand before it"
     if len(source.fields) == 1:
         return f"the value of `{source.fields[0]}`"
     return "one line `name: value` for each of " + ", ".join(f"`{name}`" for name in source.fields)
+
+
+def _lines_of(source: Source) -> str:
+    """What a line of `use.py`'s input is."""
+    if source.conversation:
+        return 'One conversation a line in, as JSON (`[{"role": "user", "content": "..."}]`), one answer a line out:'
+    if len(source.fields) > 1:
+        return "One row a line in, as a JSON object with its fields, one answer a line out:"
+    return "One row a line in, one answer a line out:"
 
 
 def _use(source: Source) -> str:
@@ -117,7 +130,7 @@ def _use(source: Source) -> str:
     if source.stands_alone:
         lines += [
             "`use.py` needs `transformers` (and `peft` for an adapter), not whichway.",
-            "One row a line in, one answer a line out:",
+            _lines_of(source),
             "",
             "```",
             "python use.py < rows.txt",

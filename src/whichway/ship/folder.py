@@ -22,6 +22,7 @@ from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
 from whichway.ship.standalone_encoder import FOLDER
 
+CHAT_TEXT = Path(whichway.__file__).parent / "engine" / "model" / "chat_text.py"  # shipped as it is, beside use.py
 MADE_BY = "whichway ship"
 ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 # kind of trained part -> its folder; others: classical
@@ -133,6 +134,8 @@ def _fill(folder: Path, source: Source) -> None:
     if source.stands_alone:
         program = "standalone_classifier.py" if candidate.weights.backend == "encoder" else "standalone.py"
         _write(folder / "use.py", Path(__file__).with_name(program).read_text(encoding="utf-8"))
+        if program == "standalone.py":
+            _write(folder / "chat_text.py", CHAT_TEXT.read_text(encoding="utf-8"))
     if source.adapter is not None:
         place = folder / trained_place(candidate.weights.kind)
         # the rows that prove an adapter live at load stay in the run folder: what is shipped should not quote the data
@@ -192,6 +195,7 @@ def manifest(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
         "labels": list(source.labels),
         "listed": list(candidate.prompt.labels),
         "fields": list(source.fields),
+        **({"conversation": True} if source.conversation else {}),
         "placeholder": placeholder(candidate.prompt),
         "task": source.plan["task"],
         "plan_sha256": source.plan_sha256,

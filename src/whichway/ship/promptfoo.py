@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DiskError, UserError
-from whichway.nouns import MetricSpec
-from whichway.prompts.template import messages, placeholder
+from whichway.nouns import MetricSpec, Prompt
+from whichway.prompts.template import outline, placeholder, placeholders
 from whichway.runs.run import Run, as_run
 from whichway.ship.prompts import request_body
 from whichway.ship.source import Source, pick
@@ -55,6 +55,11 @@ def export(
     source = pick(run, candidate, way)
     if not source.asks:
         raise UserError(f"{source.candidate.way} answers to no prompt. Choose another candidate with --way.")
+    if source.conversation:
+        raise UserError(
+            "The rows of this run are conversations, which a prompt of promptfoo cannot bring as turns. Ship a folder "
+            "(--format folder), or ask `whichway serve`."
+        )
     files = contents(source, run.row_lines)
     foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
     if foreign:
@@ -90,11 +95,23 @@ def contents(source: Source, rows: Sequence[Mapping[str, Any]]) -> dict[str, str
 def _prompt(source: Source) -> str:
     """The chat messages with variables for the row; what the base alone cannot answer takes the row at its own id."""
     prompt, mark = source.candidate.prompt, placeholder(source.candidate.prompt)
-    turns = [(turn.role, turn.content) for turn in messages(prompt, mark)] if source.asks_base else [("user", mark)]
+    turns = [(turn.role, turn.content) for turn in outline(prompt)] if source.asks_base else [("user", mark)]
     fields = source.fields
+    if prompt.variables and source.asks_base:
+        return json.dumps([_named(prompt, role, text) for role, text in turns], indent=2, ensure_ascii=False) + "\n"
     row = f"{{{{{fields[0]}}}}}" if len(fields) == 1 else "\n".join(f"{name}: {{{{{name}}}}}" for name in fields)
     found = [{"role": role, "content": row.join(fenced(part) for part in text.split(mark))} for role, text in turns]
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _named(prompt: Prompt, role: str, text: str) -> dict[str, str]:
+    """A message in which promptfoo fills in the variables."""
+    names = {mark: name for name, mark in placeholders(prompt).items()}
+    parts = re.split("(" + "|".join(map(re.escape, names)) + ")", text)
+    return {
+        "role": role,
+        "content": "".join(f"{{{{{names[part]}}}}}" if part in names else fenced(part) for part in parts),
+    }
 
 
 def fenced(text: str) -> str:

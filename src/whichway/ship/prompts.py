@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from whichway.nouns import Candidate, Message, Prompt, to_json
+from whichway.nouns import Candidate, Message, Prompt, Shot, to_json
 from whichway.prompts import answer_extraction, template, tfidf
-from whichway.prompts.template import placeholder
+from whichway.prompts.template import own_turns, placeholder, placeholders
 from whichway.ship import standalone_encoder
 
 ENCODER = "sentence_encoder.py"  # finds the shots most like a row, as the contest did
@@ -37,7 +37,8 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
     prompt, decoding = candidate.prompt, candidate.decoding
     files: dict[str, Any] = {"prompt.txt": plain_text(candidate), "prompt.json": to_json(prompt)}
     if not prompt.pool:
-        asked: dict[str, Any] = {"placeholder": placeholder(prompt), "messages": to_json(turns(candidate))}
+        plain = {"placeholder": placeholder(prompt), "messages": to_json(turns(candidate))}
+        asked: dict[str, Any] = {**plain, **_filled_in(prompt)}
     else:
         asked = chosen_for_each(prompt, decoding.channel)
         files |= {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
@@ -57,17 +58,13 @@ def chosen_for_each(prompt: Prompt, channel: bool = False) -> dict[str, Any]:
     """
     head = (template.channel_instructions if channel else template.instructions)(prompt)
     lay_out = template.channel_laid_out if channel else template.laid_out
-    asked = lay_out(replace(prompt, layout="system"), placeholder(prompt), prompt.shots)
+    asked = lay_out(replace(prompt, layout="system"), template.stand_in(prompt), prompt.shots)
     if channel:
         asked = template.with_label(asked, placeholder(prompt, "label"))
     in_system = prompt.layout == "system" or not head
-    pairs = [(shot, template.wrapped(shot.text, prompt.form.wrap)) for shot in prompt.pool]
-    pool = [
-        {"text": shot.text, "asked": shot.answer, "answer": text} if channel else
-        {"text": shot.text, "asked": text, "answer": shot.answer}
-        for shot, text in pairs
-    ]  # fmt: skip
+    pool = [_pooled(prompt, shot, channel) for shot in prompt.pool]
     return {
+        **_filled_in(prompt),
         "placeholder": placeholder(prompt),
         "messages": to_json(asked if in_system else asked[1:]),
         "first": "" if in_system else head,
@@ -75,6 +72,20 @@ def chosen_for_each(prompt: Prompt, channel: bool = False) -> dict[str, Any]:
         **({"shot_characters": prompt.shot_characters} if prompt.shot_characters else {}),
         "pool": pool,
     }
+
+
+def _filled_in(prompt: Prompt) -> dict[str, Any]:
+    """What `use.py` must know of a prompt that names variables: their places, and which messages are the row's."""
+    return {"variables": placeholders(prompt), "own": own_turns(prompt)} if prompt.variables else {}
+
+
+def _pooled(prompt: Prompt, shot: Shot, channel: bool) -> dict[str, Any]:
+    """A shot with its text to compare, and its messages as they are sent."""
+    if channel:
+        return {"text": shot.text, "asked": shot.answer, "answer": template.wrapped(shot.text, prompt.form.wrap)}
+    *before, asked = template.asked(prompt, shot)
+    earlier = {"before": to_json(before)} if before else {}
+    return {"text": shot.text, "asked": asked.content, "answer": shot.answer, **earlier}
 
 
 def _code(module: ModuleType) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.errors import did_you_mean
-from whichway.nouns import Candidate, Decoding, Message, Reply, Request, Role
+from whichway.nouns import Candidate, Decoding, Example, Message, Reply, Request, Role, transcript
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.nearest import Retrieve, by_words
@@ -185,25 +185,46 @@ def _asked(candidate: Candidate, chat: Chat) -> Candidate:
     return replace(candidate, decoding=replace(decoding, max_tokens=limit, temperature=temperature, votes=votes))
 
 
-def _row(chat: Chat, offer: Offer) -> str:
-    """The row's text, from one user message: plain, or a JSON object when the row has several fields."""
+def _row(chat: Chat, offer: Offer) -> Example:
+    """The row: one user message, plain or a JSON object when the row has several fields; or a whole conversation.
+
+    Raises:
+        Refused: messages that are no row of the run's kind.
+    """
+    if chat.structured_outputs is not None or chat.choice_bias:
+        raise Refused(f"'{chat.model}' brings its own labels; ask 'base' to choose among others", "structured_outputs")
+    if offer.conversation:
+        return _conversation(chat, offer)
     if len(chat.messages) != 1 or chat.messages[0].role != "user":
         raise Refused(
             f"'{chat.model}' brings its own prompt: send one user message with the row's text. "
             "The model without a prompt is 'base'.",
             "messages",
         )
-    if chat.structured_outputs is not None or chat.choice_bias:
-        raise Refused(f"'{chat.model}' brings its own labels; ask 'base' to choose among others", "structured_outputs")
     text = chat.messages[0].content
     if len(offer.fields) < 2:
-        return text
+        return Example(dict.fromkeys(offer.fields, text) or {"text": text}, "")
     try:
         found = json.loads(text)
-        return "\n".join(f"{name}: {found[name]}" for name in offer.fields)
+        values = {name: found[name] for name in offer.fields}
     except (ValueError, TypeError, KeyError) as error:
         wanted = ", ".join(offer.fields)
         raise Refused(f"send a JSON object with the fields {wanted} as the message's content", "messages") from error
+    texts = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in values.items()}
+    return Example(texts, "")
+
+
+def _conversation(chat: Chat, offer: Offer) -> Example:
+    """The turns of a conversation, as the run's rows have them."""
+    turns = [Message(turn.role, turn.content) for turn in chat.messages]
+    head = 1 if turns[0].role == "system" else 0
+    if turns[-1].role != "user":
+        raise Refused(f"'{chat.model}' answers conversations: send the turns, the user's message last", "messages")
+    talk = turns[head:]
+    column = next((name for name in offer.fields if name != "system"), "input")
+    fields = {"system": turns[0].content if head else ""} if "system" in offer.fields else {}
+    plain = len(talk) == 1 and not head
+    return Example({**fields, column: transcript(talk)}, "", turns=() if plain and not fields else tuple(turns))
 
 
 def answered(reply: Reply, chat: Chat) -> tuple[str, str]:

@@ -24,6 +24,7 @@ class Offer:
     candidate: Candidate | None = None
     labels: tuple[str, ...] = ()  # of the task; empty for free text
     fields: tuple[str, ...] = ()  # names of a row's input fields
+    conversation: bool = False  # rows are conversations: the client sends their turns
 
 
 def of_run(run: Run | Path) -> dict[str, Offer]:
@@ -57,7 +58,7 @@ def of_model(weights: Weights) -> dict[str, Offer]:
 
 def _offer(source: Source) -> Offer:
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return Offer(source.candidate.weights, source.adapter, source.candidate, labels, source.fields)
+    return Offer(source.candidate.weights, source.adapter, source.candidate, labels, source.fields, source.conversation)
 
 
 def _base(candidates: Iterable[Candidate]) -> Weights | None:

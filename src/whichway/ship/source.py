@@ -29,6 +29,7 @@ class Source:
     verdict: Verdict
     fields: tuple[str, ...]  # names of a row's input fields
     adapter: Path | None  # folder of the trained part
+    conversation: bool = False  # rows are conversations: their turns are the model's turns
 
     @property
     def standing(self) -> Standing | None:
@@ -97,6 +98,7 @@ def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) 
         verdict=run.verdict,
         fields=tuple(run.row_lines[0]["input"]) if run.row_lines else ("text",),
         adapter=_adapter(run, chosen.candidate),
+        conversation=any("turns" in row for row in run.row_lines),
     )
 
 

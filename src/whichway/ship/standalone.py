@@ -1,7 +1,8 @@
 """Answer rows with this folder: one row a line on standard input, one answer a line on standard output.
 
 Needs transformers, and peft when there is an adapter. It is shipped as `use.py` and does not import whichway. It asks
-and reads answers as the contest did: closed labels are scored, free text is written.
+and reads answers as the contest did: closed labels are scored, free text is written. A row with several fields is a
+JSON object, a conversation a JSON list of messages.
 
     python use.py [--base MODEL] < rows.txt
 """
@@ -9,9 +10,9 @@ and reads answers as the contest did: closed labels are scored, free text is wri
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,21 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 HERE = Path(__file__).parent
-TODAY = datetime.datetime(2024, 7, 26)  # templates that print a date print this one, as in training
+
+
+def beside(name: str) -> Any:
+    """A module that was shipped beside this file."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+chat_text = beside("chat_text")
 
 
 class Winner:
@@ -30,6 +45,7 @@ class Winner:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
         asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
         self.turns, self.mark, self.label = asked["messages"], asked["placeholder"], asked.get("label", "")
+        self.variables, self.own = asked.get("variables", {}), asked.get("own", 1)
         self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
         self.room = asked.get("shot_characters", 0)
         if self.pool:
@@ -44,13 +60,13 @@ class Winner:
 
             self.model = PeftModel.from_pretrained(self.model, str(HERE / "adapter"))
         self.model.eval()
-        self.chat = bool(self.tokenizer.chat_template)
-        self.system = self.chat and self._takes_system()
-        self.bos = [] if self.chat else self._bos()
         eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
-        self.eos = [*(eos if isinstance(eos, list) else [eos]), self.tokenizer.eos_token_id]
-        self.eos = [i for i in self.eos if i is not None]
-        self.closing = {*self.eos, self.answer("x")[-1], *([] if self.chat else self._behind("Answer: x", "\n\n")[:1])}
+        named = eos if isinstance(eos, list) else [eos]
+        self.chat = chat_text.ChatText(self.tokenizer, [i for i in named if i is not None])
+        self.ends = {*self.chat.eos, self.answer("x")[-1]}
+        self.closing = self.ends | self.chat.breaks()
+        self.context = int(getattr(self.model.config, "max_position_embeddings", None) or 2048)
+        self.think = bool(self.facts["decoding"].get("thinking"))
 
     def _open(self, place: str) -> Any:
         if not (HERE / "adapter" / "labels.json").is_file():
@@ -61,13 +77,13 @@ class Winner:
         names = dict(enumerate(self.heads))
         return AutoModelForSequenceClassification.from_pretrained(place, id2label=names, dtype=torch.float32)
 
-    def __call__(self, text: str) -> str:
-        """The answer to one row."""
+    def __call__(self, row: Any) -> str:
+        """The answer to one row: its text, its fields by name, or the messages of a conversation."""
         if self.facts["decoding"]["mode"] == "choose":
-            scores = self.label_scores(text)
+            scores = self.label_scores(row)
             return max(scores, key=lambda label: scores[label])
         how = self.facts["decoding"]
-        prompt = self.prompt(text)
+        prompt = self.prompt(row)
         texts = [self.write(prompt, number) for number in range(how.get("votes", 1))]
         mark = how.get("answer_mark", "")
         if not mark and len(texts) == 1:
@@ -76,45 +92,91 @@ class Winner:
         said = [final.behind(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
         return final.vote(said)[0] or ""
 
-    def prompt(self, text: str) -> list[int]:
+    def prompt(self, row: Any) -> list[int]:
         """Token ids of the prompt for one row."""
-        return self.bos + self._ids(self._ask(self.asked(text)))
+        how = self.facts["decoding"]
+        room = min(how.get("max_tokens", 1), self.context // 2)
+        if how["mode"] == "choose":
+            room = max(len(self.answer(label)) for label in self.facts["labels"])
+        ids: list[int] = self.chat.fitted(self.messages(row), self.context - room, self.think)[0]
+        return ids
 
-    def asked(self, text: str) -> list[dict[str, str]]:
-        """The turns for one row. Where texts are scored under labels, the last two are a label's and the row's."""
-        turns = [{**turn, "content": turn["content"].replace(self.mark, text)} for turn in self.turns]
-        place = len(turns) - (2 if self.label else 1)
-        turns[place:place] = self.shots(text)
-        if self.first:
-            turns[0] = {**turns[0], "content": f"{self.first}\n\n{turns[0]['content']}"}
-        return turns
-
-    def label_scores(self, text: str) -> dict[str, float]:
+    def label_scores(self, row: Any) -> dict[str, float]:
         """Label -> log-probability of it for one row."""
-        return self.likelihoods(text) if self.label else self.scores(self.prompt(text))
+        return self.likelihoods(row) if self.label else self.scores(self.prompt(row))
 
     @torch.no_grad()
-    def likelihoods(self, text: str) -> dict[str, float]:
+    def likelihoods(self, row: Any) -> dict[str, float]:
         """Label -> log-probability of the row's text under it, as a share of all labels'."""
-        *head, turn, row = self.asked(text)
-        ids, sums = self.answer(row["content"].strip()), []
+        *head, turn, said_row = self.messages(row)
+        ids, sums = self.answer(said_row["content"].strip()), []
         for label in self.facts["labels"]:
             turns = [*head, {**turn, "content": turn["content"].replace(self.label, label)}]
-            prompt = self.bos + self._ids(self._ask(turns))
+            (prompt,) = self.chat.prompt_ids([turns])
             logits = self.model(torch.tensor([prompt + ids], device=self.model.device)).logits[0].double()
-            said = logits[-len(ids) - 1 : -1].log_softmax(-1)
-            sums.append(said[range(len(ids)), ids].sum())
+            parts = logits[-len(ids) - 1 : -1].log_softmax(-1)
+            sums.append(parts[range(len(ids)), ids].sum())
         bias = dict(self.facts["decoding"]["bias"])
         shares = torch.stack(sums).log_softmax(-1).tolist()
         return {label: s + bias.get(label, 0.0) for label, s in zip(self.facts["labels"], shares, strict=True)}
+
+    def messages(self, row: Any) -> list[dict[str, Any]]:
+        """The chat messages for one row."""
+        whole, fields, talk = self.read(row)
+        talk = [] if self.label else talk  # texts are scored under labels as wholes
+        own = [turn for turn in talk[:1] if turn["role"] == "system"]
+        last = talk[-1]["content"] if talk else whole
+        earlier = [{**turn, "earlier": True} for turn in talk[len(own) : -1]]
+        turns = [{**turn, "content": self.filled(turn["content"], last, fields)} for turn in self.turns]
+        turns[-1:-1] = earlier
+        behind = 2 if self.label else self.own + len(earlier)
+        turns[len(turns) - behind : len(turns) - behind] = self.shots(whole)
+        if own and turns[0]["role"] == "system":
+            turns[0] = {**turns[0], "content": f"{turns[0]['content']}\n\n{own[0]['content']}"}
+        elif own:
+            turns.insert(0, own[0])
+        if self.first:
+            place = next(n for n, turn in enumerate(turns) if turn["role"] == "user" and not turn.get("earlier"))
+            turns[place] = {**turns[place], "content": f"{self.first}\n\n{turns[place]['content']}"}
+        return turns
+
+    def read(self, row: Any) -> tuple[str, dict[str, str], list[dict[str, str]]]:
+        """A row as one text, its fields, and the turns of its conversation where it is one."""
+        names = self.facts.get("fields") or ["text"]
+        several = len(names) > 1
+        if isinstance(row, str) and (several or (self.facts.get("conversation") and row.lstrip()[:1] in ("[", "{"))):
+            row = json.loads(row)
+        if isinstance(row, dict) and "messages" in row and self.facts.get("conversation"):
+            row = row["messages"]
+        if isinstance(row, list):
+            talk = [turn for turn in row if turn["role"] != "system"]
+            whole = said(talk)
+            column = next((name for name in names if name != "system"), "input")
+            fields = {"system": "\n\n".join(t["content"] for t in row if t["role"] == "system"), column: whole}
+            known = {name: fields[name] for name in names if name in fields}
+            text = lines(known) if len(known) > 1 else whole
+            return text, {**fields, column: talk[-1]["content"]}, row
+        if isinstance(row, dict):
+            fields = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in row.items()}
+            known = {name: fields[name] for name in names}
+            return (lines(known) if len(known) > 1 else fields[names[0]]), fields, []
+        return row, {names[0]: row}, []
+
+    def filled(self, text: str, last: str, fields: dict[str, str]) -> str:
+        """A message of the prompt with the row in it; what is put in is not read again."""
+        values = {self.mark: last, **{mark: fields.get(name, last) for name, mark in self.variables.items()}}
+        return re.sub("|".join(map(re.escape, values)), lambda match: values[match.group()], text)
 
     def shots(self, text: str) -> list[dict[str, str]]:
         """The worked examples that are chosen for one row, the most similar last, as turns."""
         if not self.pool:
             return []
         found = self._fitting([self.pool[place] for place in self.index.nearest(text, self.near)])[::-1]
-        pairs = [(("user", shot["asked"]), ("assistant", shot["answer"])) for shot in found]
-        return [{"role": role, "content": content} for pair in pairs for role, content in pair]
+        turns: list[dict[str, str]] = []
+        for shot in found:
+            turns += [*shot.get("before", []), {"role": "user", "content": shot["asked"]}]
+            turns.append({"role": "assistant", "content": shot["answer"]})
+        return turns
 
     def _fitting(self, shots: list[dict[str, str]]) -> list[dict[str, str]]:
         """Those for which there is room, in their order."""
@@ -157,7 +219,7 @@ class Winner:
     def write(self, prompt: list[int], number: int = 0) -> str:
         """Free text: the likeliest at temperature 0, else drawn; `number` is the seed of the draw."""
         ids = torch.tensor([prompt], device=self.model.device)
-        ends = sorted({*self.eos, self.answer("x")[-1]})
+        ends = sorted(self.ends)
         size = self.facts["decoding"]["max_tokens"]
         warm = self.facts["decoding"]["temperature"]
         torch.manual_seed(number)
@@ -166,67 +228,22 @@ class Winner:
         text = self.tokenizer.decode(
             [i for i in out[0, len(prompt) :].tolist() if i not in ends], skip_special_tokens=True
         )
-        return str(text if self.chat else text.split("\n\n")[0]).strip()
+        answer: str = chat_text.spoken(str(text if self.chat.chat else text.split("\n\n")[0]).strip())[0]
+        return answer
 
     def answer(self, answer: str) -> list[int]:
         """Token ids of an answer behind any prompt, its turn end included."""
-        ask = [{"role": "user", "content": "x"}]
-        head = self._ask(ask)
-        rest = f" {answer}"
-        if self.chat:
-            full = self._template([*ask, {"role": "assistant", "content": answer}], ask=False)
-            rest = full[len(head) :] if full.startswith(head) else full[full.rfind(answer) :]
-        cut = rest.find(answer) + len(answer)
-        special = {i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special} | set(self.eos)
-        special |= set(self.tokenizer.all_special_ids)
-        tail = self._ids(rest[cut:]) if rest[cut:] else []
-        stop = next((n for n, i in enumerate(tail) if i in special), None)
-        return [*self._behind(head, rest[:cut]), *(tail[: stop + 1] if stop is not None else [self.eos[-1]])]
-
-    def _behind(self, head: str, body: str) -> list[int]:
-        before, both = self._ids(head), self._ids(head + body)
-        return both[len(before) :] if both[: len(before)] == before else self._ids(body)
-
-    def _ask(self, turns: list[dict[str, str]]) -> str:
-        if self.chat:
-            return self._template(turns, ask=True).rstrip(" ")
-        names = {"user": "Input: ", "assistant": "Answer: ", "system": ""}
-        return "\n\n".join(names[turn["role"]] + turn["content"] for turn in turns) + "\n\nAnswer:"
-
-    def _template(self, turns: list[dict[str, str]], ask: bool) -> str:
-        if not self.system and turns[0]["role"] == "system":
-            turns = [{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}, *turns[2:]]
-        return self._apply(turns, ask)
-
-    def _apply(self, turns: list[dict[str, str]], ask: bool) -> str:
-        told = {"enable_thinking": False, "date_string": TODAY.strftime("%d %b %Y"), "strftime_now": TODAY.strftime}
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask, **told))
-
-    def _takes_system(self) -> bool:
-        try:
-            turns = [{"role": "system", "content": "Mark41"}, {"role": "user", "content": "x"}]
-            return "Mark41" in self._apply(turns, True)
-        except Exception:  # whatever the template raises
-            return False
-
-    def _bos(self) -> list[int]:
-        bos = self.tokenizer.bos_token_id
-        return [bos] if bos is not None and self.tokenizer("x")["input_ids"][0] == bos else []
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.chat.answer_ids(answer))
 
 
-def beside(name: str) -> Any:
-    """A module that was shipped beside this file."""
-    from importlib.util import module_from_spec, spec_from_file_location
+def said(talk: list[dict[str, str]]) -> str:
+    """A conversation as one text, as it was compared with others."""
+    return talk[0]["content"] if len(talk) == 1 else lines((turn["role"], turn["content"]) for turn in talk)
 
-    spec = spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+
+def lines(pairs: Any) -> str:
+    """Names and values, one line each."""
+    return "\n".join(f"{name}: {value}" for name, value in (pairs.items() if isinstance(pairs, dict) else pairs))
 
 
 def base_folder(name: str) -> str:

@@ -44,7 +44,8 @@ class Winner:
     @torch.no_grad()
     def scores(self, text: str) -> dict[str, float]:
         """Label -> log-probability."""
-        fed = self.tokenizer([text], truncation=True, max_length=self.longest, return_tensors="pt")
+        limits = {"truncation": True, "max_length": self.longest, "split_special_tokens": True}  # "[SEP]" is text
+        fed = self.tokenizer([text], return_tensors="pt", **limits)
         states = self.model(input_ids=fed["input_ids"], attention_mask=fed["attention_mask"]).last_hidden_state
         features = states[0].mean(0)
         if "mean" in self.head:

@@ -47,7 +47,7 @@ class Index:
 
         fed = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.longest, padding_side="right",
-            return_tensors="pt",
+            return_tensors="pt", split_special_tokens=True,  # "[SEP]" in a text is text
         )  # fmt: skip
         with torch.no_grad():
             states = self.model(input_ids=fed["input_ids"], attention_mask=fed["attention_mask"]).last_hidden_state

@@ -13,15 +13,16 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.errors import DataError
+from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Example, Score
+from whichway.prompts.variables import fill, names, plain
+from whichway.prompts.yaml_core import typed
 
 FILE = "file://"
-_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _LISTS = ("contains-any", "contains-all", "icontains-any", "icontains-all")
 _REFUSED = {
     "javascript": "is a JavaScript program, which is not run here. Write it in Python: type: python, "
@@ -71,7 +72,16 @@ def assertion(given: Any, values: Mapping[str, str], folder: Path, where: str) -
         raise DataError(f"{where}: the assert {kind} {_REFUSED[_ALIKE.get(kind, kind)]}.")
     if kind not in _JUDGES:
         raise DataError(f"{where}: the assert {kind} is not known here. Known: {', '.join(sorted(_JUDGES))}.")
+    _refuse_unknown(given.get("value"), values, where)
     value, digest = _filled(given.get("value"), values), ""
+    if isinstance(value, bool | int | float):
+        value = json.dumps(value)
+    if (
+        kind in ("is-json", "contains-json")
+        or isinstance(value, Mapping)
+        or (kind == "equals" and isinstance(value, list))
+    ):
+        value = typed(value)
     if kind in _LISTS and isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if kind == "python":
@@ -81,8 +91,25 @@ def assertion(given: Any, values: Mapping[str, str], folder: Path, where: str) -
     if value is None and kind not in ("is-json", "contains-json"):
         raise DataError(f"{where}: the assert {kind} needs a value.")
     _try(kind, value, where)
-    threshold = given.get("threshold")
-    return Assertion(kind, value, negated, float(given.get("weight", 1)), threshold and float(threshold), digest)
+    threshold, weight = (_number(given.get(key), key, where) for key in ("threshold", "weight"))
+    return Assertion(kind, value, negated, 1.0 if weight is None else weight, threshold, digest)
+
+
+def _refuse_unknown(value: Any, values: Mapping[str, str], where: str) -> None:
+    """Refuse a value that names what no test has: it would be compared as it is written."""
+    parts = value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else [value]
+    for part in parts:
+        for name in names(plain(part, where)) if isinstance(part, str) and "{" in part else ():
+            if name not in values:
+                told = did_you_mean(name, values)
+                raise DataError(f"{where}: an assert names {{{{{name}}}}}, and the test has no var '{name}'.{told}")
+
+
+def _number(value: Any, key: str, where: str) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: the {key} of an assert is a number, not {value!r:.40}.") from None
 
 
 def of_word(word: str) -> dict[str, Any]:
@@ -104,7 +131,8 @@ def judge(asserts: list[Mapping[str, Any]], example: Example, text: str) -> Scor
     failed = []
     for one in asserts:
         kind = str(one["type"]).removeprefix("not-")
-        value, why = _JUDGES[kind](one.get("value"), example, text)
+        row = replace(example, input={**example.input, **one["vars"]}) if "vars" in one else example
+        value, why = _JUDGES[kind](one.get("value"), row, text)
         threshold = one.get("threshold")
         value = float(value >= float(threshold)) if threshold is not None else value
         value = 1 - value if str(one["type"]).startswith("not-") else value
@@ -213,7 +241,7 @@ _JUDGES: dict[str, Judge] = {
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
     """A value with `{{name}}` filled in, also inside lists and mappings."""
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda m: values.get(m.group(1), m.group()), value)
+        return fill(value, values) if "{{" in value else value
     if isinstance(value, list):
         return [_filled(one, values) for one in value]
     return {key: _filled(one, values) for key, one in value.items()} if isinstance(value, Mapping) else value

@@ -108,8 +108,13 @@ def refuse_constant(targets: Iterable[str], where: str, column: str) -> None:
         )
 
 
-def refuse_splits(task: Task, where: str) -> None:
+def refuse_splits(task: Task, where: str, advice: str = "") -> None:
     """Refuse splits that are too small, or a train split with one class.
+
+    Args:
+        task: with its splits.
+        where: the file, for the message.
+        advice: what else may help, a sentence.
 
     Raises:
         DataError: a split has too few rows; says which.
@@ -118,7 +123,7 @@ def refuse_splits(task: Task, where: str) -> None:
         if len(found) < LEAST[split]:
             raise DataError(
                 f"{where}: the {split} split has {len(found)} rows, at least {LEAST[split]} are needed. "
-                "Add rows, or set other shares (split:); rows of one group are never divided."
+                f"Add rows, or set other shares (split:); rows of one group are never divided.{advice}"
             )
     if task.labels:
         refuse_constant((e.target for e in task.train), f"{where}: train split", "target")
@@ -197,7 +202,7 @@ def _leak(examples: Sequence[Example]) -> list[str]:
 
 
 def _contains(text: str, target: str) -> bool:
-    if target.casefold() not in text.casefold():
+    if len(target) == 1 or target.casefold() not in text.casefold():  # a letter or digit stands in many texts
         return False
     return re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE) is not None
 

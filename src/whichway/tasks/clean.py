@@ -17,6 +17,7 @@ from whichway.nouns import Example, Split, Task
 from whichway.tasks import near_duplicates, pii
 from whichway.tasks.label_errors import suspects
 from whichway.tasks.load import Source
+from whichway.tasks.table import Skipped
 
 Did = Literal["dropped", "masked", "merged"]
 
@@ -27,7 +28,7 @@ class Change:
 
     change: Did
     where: str  # "tickets.csv:57"
-    what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling"
+    what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling", "unusable"
     why: str
 
 
@@ -62,6 +63,11 @@ def twins(rows: Sequence[Example]) -> list[Twins]:
         if before:
             found.append(Twins(standing[keys[place]], standing[keys[before[0]]], False))
     return found
+
+
+def left_out(skipped: Iterable[Skipped]) -> list[Change]:
+    """The rows that the reading left out, as changes."""
+    return [Change("dropped", row.origin, "unusable", row.reason) for row in skipped]
 
 
 def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[Change]]:
@@ -109,9 +115,10 @@ def _masked(row: Source) -> tuple[Source, list[Change]]:
     hits += found
     if not hits:
         return row, []
+    turns = tuple(replace(turn, content=pii.mask(turn.content)[0]) for turn in example.turns)
     told = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
     changes = [Change("masked", example.origin, kind, why) for kind, why in told]
-    return replace(row, example=replace(example, input=fields, target=target)), changes
+    return replace(row, example=replace(example, input=fields, target=target, turns=turns)), changes
 
 
 def _repeated(rows: Sequence[Source]) -> dict[int, Change]:
@@ -132,7 +139,10 @@ def _without(rows: Sequence[Source], gone: Mapping[int, Change]) -> tuple[list[S
 
 def chat_line(example: Example, ask: str) -> str:
     """A row in OpenAI's chat format; a group is kept beside the messages, so that it is not split later."""
-    turns = [("system", ask), ("user", example.text), ("assistant", example.target)]
+    own = [(turn.role, turn.content) for turn in example.turns] or [("user", example.text)]
+    if own[0][0] == "system":
+        ask, own = "\n\n".join(text for text in (ask, own[0][1]) if text), own[1:]
+    turns = [("system", ask), *own, ("assistant", example.target)]
     line: dict[str, object] = {"messages": [{"role": role, "content": content} for role, content in turns]}
     if example.group:
         line["group"] = example.group

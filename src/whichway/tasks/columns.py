@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from whichway.errors import DataError, did_you_mean
 from whichway.tasks.chat_formats import SYSTEM
-from whichway.tasks.read import SPLIT_WORDS, Table
+from whichway.tasks.table import SPLIT_WORDS, Table
 
 PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
     (("input",), "target"),
@@ -37,9 +38,20 @@ INPUTS = frozenset((
 ))  # fmt: skip
 TARGETS = frozenset((
     "target", "targets", "label", "labels", "label_text", "answer", "completion", "output", "response", "category",
-    "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment",
+    "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment", "answerkey", "cop",
 ))  # fmt: skip
+# What marks a user's and an assistant's turn in texts that went through a chat template, or through a plain one.
+_USER = re.compile(
+    r"<\|(?:im_start\|>|start_header_id\|>)?\s*(?:user|User)\b|<start_of_turn>user|\[INST\]|<｜User｜>|<\|user\|>|"
+    r"(?m:^###? ?(?:Human|User|Instruction)\b)"
+)
+_ASSISTANT = re.compile(
+    r"<\|(?:im_start\|>|start_header_id\|>)?\s*assistant\b|<start_of_turn>model|\[/INST\]|<｜Assistant｜>|"
+    r"<\|assistant\|>|"
+    r"(?m:^###? ?(?:Assistant|Response|Answer)\b)"
+)
 GROUPS = ("group", "group_id")
+NO_COLUMN = "none"  # as group, id or split: no column plays this part, whatever its name
 PREFERRED, REJECTED = "chosen", "rejected"  # the two answers of a preference
 ASKS = (SYSTEM, "instruction")  # columns that say what is asked when they are the same in all rows
 
@@ -56,6 +68,7 @@ class Columns:
     ask: str  # what a constant column asks, or ""
     spare: tuple[str, ...]
     rejected: str | None = None  # in preference data: the answer that the target was preferred to
+    by_name: tuple[str, ...] = ()  # "group", "id", "split": parts that a column plays because of its name alone
 
 
 def find(
@@ -73,24 +86,36 @@ def find(
         DataError: a named column is not there ("did you mean"), or input or target is not clear.
     """
     inputs = (input,) if isinstance(input, str) else tuple(input or ())
+    refused = {part for part, name in (("group", group), ("id", id), ("split", split)) if is_none(name, table)}
+    group, id, split = (None if is_none(name, table) else name for name in (group, id, split))  # noqa: A001
+    said = {part for part, name in (("group", group), ("id", id), ("split", split)) if name}
     _exist(table, {"input": inputs, "target": (target,), "group": (group,), "id": (id,), "split": (split,)})
     if target is not None and target in inputs:
         raise DataError(f"{table.path}: '{target}' is both input and target.")
     named = {*inputs, target, group, id, split}
     free = [name for name in table.columns if name not in named]
-    split = split or _one(free, ["split"], lambda name: _is_split(table, name))
-    group = group or _one(free, GROUPS)
-    unique = id or _one(free, ["id"])
+    if "split" not in refused:
+        split = split or _one(free, ["split"], lambda name: _is_split(table, name))
+    if "group" not in refused:
+        group = group or _one(free, GROUPS)
+    unique = id or (None if "id" in refused else _one(free, ["id"]))
     free = [name for name in free if name not in (split, group, unique)]
     rejected = _rejected(table, target)
     free = [name for name in free if name != rejected]
     ask = "" if inputs else _ask(table, free)
     usable = [name for name in free if not (ask and name in ASKS and _constant(table, name) == ask)]
     inputs, target = _input_and_target(table, usable, inputs, target)
-    if SYSTEM in usable and inputs == ("input",) and input is None:  # rows with system messages of their own
+    if SYSTEM in usable and inputs in (("input",), ("prompt",)) and input is None:  # system messages of their own
         inputs = (SYSTEM, *inputs)
     spare = tuple(name for name in usable if name not in (*inputs, target))
-    return Columns(inputs, target, group, unique, split, ask, spare, rejected)
+    parts = {"group": group, "id": unique, "split": split}
+    by_name = tuple(part for part, name in parts.items() if name and part not in said)
+    return Columns(inputs, target, group, unique, split, ask, spare, rejected, by_name)
+
+
+def is_none(name: str | None, table: Table) -> bool:
+    """Whether the user says that no column plays a part; a column of that name is a column."""
+    return name is not None and name.casefold() == NO_COLUMN and name not in table.columns
 
 
 def _rejected(table: Table, target: str | None) -> str | None:
@@ -190,12 +215,28 @@ def _target(free: Sequence[str], *, exact: bool) -> str | None:
     return None
 
 
+def _templated(table: Table) -> str | None:
+    """A column whose texts are conversations in some template: marks or headings of a user and of an assistant."""
+    for name in table.columns:
+        texts = [row.fields.get(name, "") for row in table.rows[:50]]
+        if texts and all(_USER.search(text) and _ASSISTANT.search(text) for text in texts):
+            return name
+    return None
+
+
 def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
     shown = ", ".join(table.columns)
+    templated = _templated(table)
+    if templated:
+        return DataError(
+            f"{table.path}: column '{templated}' holds whole conversations, written in a chat template already. A "
+            'model has its own: give the turns instead, as {"messages": [{"role": "user", "content": ...}, ...]}.'
+        )
     if not _known(free, INPUTS | TARGETS) and table.path.suffix.lower() in (".csv", ".tsv"):
         return DataError(
             f"{table.path}:1: no column has a known name. Columns, from the first line: {shown[:200]}. "
-            "If the file has no header, add one (such as text,label); else say input and target."
+            "If the file has no header, add one (such as text,label); if it begins with a title, delete that; else say "
+            "input and target."
         )
     return DataError(
         f"{table.path}: it is not clear which column is the {part}. Columns: {shown}. "

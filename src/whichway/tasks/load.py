@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.errors import DataError, OptionError, UserError, did_you_mean
+from whichway.errors import DataError, OptionError, UserError
 from whichway.nouns import Example, JudgeSpec, MetricSpec, Prompt, Split, Task
 from whichway.prompts import files as text
-from whichway.tasks import check, columns, metrics, open_ended, read, split
-from whichway.tasks.metrics import checks, json_fields, numeric
-from whichway.tasks.metrics._text import plain
-from whichway.tasks.read import SPLIT_WORDS, Row, Table
+from whichway.prompts.answer_extraction import spoken, thinks
+from whichway.prompts.variables import ROW, settled
+from whichway.tasks import (
+    answers,
+    check,
+    choices,
+    columns,
+    legacy,
+    metrics,
+    notes,
+    open_ended,
+    read,
+    split,
+    task_notes,
+    unusable,
+)
+from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, told
+from whichway.tasks.conversed import conversed, example_of
+from whichway.tasks.encodings import COMPRESSED
+from whichway.tasks.metrics import checks
 from whichway.tasks.spec import Spec
+from whichway.tasks.table import DEFAULT, SPLIT_WORDS, BadRows, ReadOptions, Row, Skipped, Table
 
-MOST_LABELS, LEAST_ROWS_PER_LABEL, LONGEST_LABEL = 100, 3, 60
-MOST_NUMBER_CLASSES = 20
-PREFERENCE = "preference"  # the metric of rows with a chosen and a rejected answer
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
 
 
@@ -39,6 +51,20 @@ class _Sample:
     example: Example
     row: Row
     side: Split | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The rows of a task as examples, with everything that was decided about them."""
+
+    table: Table
+    parts: columns.Columns
+    samples: list[_Sample]
+    answers: answers.Answers
+    said: list[str]  # each target as its file spells it
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
 
 
 def load(spec: Spec) -> Task:
@@ -62,27 +88,86 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
         raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
     if open_ended.is_open(spec):
         return _examine_open(spec, rows)
-    table = rows or _table(spec)
-    where = str(table.path)
-    parts = _columns(spec, table)
-    samples = _samples(table, parts)
-    check.refuse_small(len(samples), where)
-    check.refuse_constant((s.example.target for s in samples), where, parts.target)
-    labels, metric = _judge(spec, samples, bool(parts.rejected))
-    samples, spelling = _spelled(samples, labels)
-    samples, doubles = _distinct(samples)
+    loaded = _loaded(spec, rows)
+    where, parts, judged = str(loaded.table.path), loaded.parts, loaded.answers
+    samples, doubles = _distinct(loaded.samples)
     check.refuse_small(len(samples), f"{where}, without duplicates")
     sides = split.split(
         [s.example for s in samples],
-        stratify=bool(labels),
+        stratify=bool(judged.labels),
         given=[s.side for s in samples],
         fractions=_fractions(spec),
     )
-    task = _task(spec, parts, samples, sides.of, labels, metric)
-    check.refuse_splits(task, where)
-    notes = _notes(spec, parts, labels, metric, sides.near_duplicates)
-    warnings = [*spelling, *doubles, *sides.warnings, *_group_hint(table, parts)]
-    return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+    task = _task(spec, parts, samples, sides.of, judged.labels, judged.metric)
+    check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
+    task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
+    decided = [*loaded.notes, *notes.decided(spec, parts, judged, sides.near_duplicates)]
+    decided += [*task_notes.prompts(task.prompts, parts.input), *task_notes.reasoning(task)]
+    warnings = [
+        *loaded.table.warnings,
+        *judged.warnings,
+        *doubles,
+        *sides.warnings,
+        *notes.group_hint(loaded.table, parts),
+    ]
+    warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task)]
+    warnings += notes.left_out(loaded.skipped, len(samples))
+    return Examined(task, check.findings(task, notes=decided, warnings=warnings))
+
+
+def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
+    """Read, find columns, leave out what cannot be used, read targets."""
+    table = rows or _table(spec)
+    where, bad = str(table.path), BadRows(spec.skip_bad)
+    prompts = _prompts(spec)
+    parts = _columns(spec, table, prompts)
+    table = replace(table, rows=tuple(unusable.usable(table, parts, spec, bad)))
+    resolved = choices.resolve(table, parts, spec.input is not None)
+    table, parts = resolved.table, resolved.parts
+    inputs = conversed(table, parts.input)
+    samples = [_sample(row, fields, parts) for row, fields in zip(table.rows, inputs, strict=True)]
+    count = len(bad.skipped) + len(table.skipped)
+    check.refuse_small(len(samples), where)
+    check.refuse_constant((row.fields[parts.target] for row in table.rows), where, parts.target)
+    said = [s.example.target for s in samples]
+    judged = _judged(spec, said, parts, where)
+    for place, message in judged.places:
+        bad.refuse(samples[place].row.origin, f"{samples[place].row.where}: {message}")
+    wrong = {place for place, _ in judged.places}
+    samples = [
+        s if target == s.example.target else replace(s, example=replace(s.example, target=target))
+        for n, (s, target) in enumerate(zip(samples, judged.targets, strict=True))
+        if n not in wrong
+    ]
+    said = [spelling.strip() for n, spelling in enumerate(said) if n not in wrong]
+    skipped = (*table.skipped, *bad.skipped)
+    if skipped and len(skipped) > count:
+        check.refuse_small(len(samples), where)
+    _check_share(skipped, len(samples), spec.skip_bad, where)
+    found = (*table.notes, *resolved.notes, *notes.spaces(table, parts, judged))
+    return _Loaded(table, parts, samples, judged, said, skipped, found, prompts)
+
+
+def _judged(spec: Spec, said: Sequence[str], parts: columns.Columns, where: str) -> answers.Answers:
+    """Labels, metric and targets. Answers that bring their reasoning are free text, unless the user asks for labels."""
+    if not any(map(thinks, said)):
+        return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
+    bare = [spoken(text)[0] for text in said]
+    closed = spec.metric is not None and metrics.load(spec.metric).closed
+    if spec.labels or closed or spec.target_type not in (None, "text"):
+        return answers.judge(spec, bare, parts.target, where, bool(parts.rejected))
+    few = len(set(bare)) * 3 <= len(bare)
+    metric = spec.metric or MetricSpec("exact_match" if few else "token_f1")
+    spec = spec.model_copy(update={"target_type": "text", "metric": metric})
+    return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
+
+
+def _check_share(skipped: Sequence[Skipped], rows: int, allowed: float, where: str) -> None:
+    """Refuse when more rows were left out, by the readers and here, than is allowed."""
+    total = BadRows(allowed)
+    for one in skipped:
+        total.refuse(one.origin, one.reason)
+    total.check(rows, where)
 
 
 def _examine_open(spec: Spec, rows: Table | None) -> Examined:
@@ -94,9 +179,21 @@ def _examine_open(spec: Spec, rows: Table | None) -> Examined:
             "the metric out: answers are judged by the checks."
         )
     table = (rows or _table(spec)) if spec.inputs is None else None
-    task, notes, warnings = open_ended.build(spec, metric and _complete(metric, ()), table)
+    prompts = _prompts(spec)
+    named = None if spec.input or table is None else _named(prompts, table, ())
+    if named:
+        spec = spec.model_copy(update={"input": named})
+    task, found, warnings = open_ended.build(spec, metric and answers.complete(metric, ()), table)
+    fields = tuple(task.test[0].input)
     task = replace(task, **_said(spec))
-    return Examined(task, check.findings(task, notes=notes, warnings=warnings))
+    task = replace(task, prompts=tuple(settled(prompt, fields, "") for prompt in prompts))
+    found = [*found, *task_notes.prompts(task.prompts, fields)]
+    warnings = [*warnings, *task_notes.marks(task)]
+    if table is not None:
+        found = [*table.notes, *found]
+        _check_share(table.skipped, len(table.rows), spec.skip_bad, str(table.path))
+        warnings = [*table.warnings, *warnings, *notes.left_out(table.skipped, len(table.rows))]
+    return Examined(task, check.findings(task, notes=found, warnings=warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,40 +206,55 @@ class Source:
 
 
 def sources(spec: Spec) -> list[Source]:
-    """Every row of a task in the order of its file, before copies are dropped. Raises as `load` does.
+    """Every usable row of a task in the order of its file, before copies are dropped. Raises as `load` does.
 
     Raises:
         UserError: the rows have no wanted answers, or two answers each.
     """
-    table = _table(spec)
-    parts = _columns(spec, table)
-    if parts.rejected:
+    return sources_and_skipped(spec)[0]
+
+
+def sources_and_skipped(spec: Spec) -> tuple[list[Source], tuple[Skipped, ...]]:
+    """What `sources` gives, and the rows that were left out. Raises as `sources` does."""
+    loaded = _loaded(spec)
+    if loaded.parts.rejected:
         raise UserError("Preferences (chosen and rejected answers) are no chat lines; they are trained as they are.")
-    samples = _samples(table, parts)
-    labels, _ = _judge(spec, samples, False)
-    spelled, _ = _spelled(samples, labels)
-    return [Source(new.example, new.side, old.example.target) for old, new in zip(samples, spelled, strict=True)]
+    free = not loaded.answers.labels and loaded.answers.targets == tuple(s.example.target for s in loaded.samples)
+    said = [s.example.target for s in loaded.samples] if free and not _rewritten(loaded) else loaded.said
+    found = [Source(s.example, s.side, spelling) for s, spelling in zip(loaded.samples, said, strict=True)]
+    return found, loaded.skipped
 
 
-def read_inputs(path: Path, fields: Sequence[str]) -> list[Example]:
+def _rewritten(loaded: _Loaded) -> bool:
+    """Whether a target was written in another way than its file has it, apart from white space."""
+    return any(s.example.target.strip() != said for s, said in zip(loaded.samples, loaded.said, strict=True))
+
+
+def read_inputs(
+    path: Path, fields: Sequence[str], conversation: bool = False, reading: ReadOptions = DEFAULT
+) -> list[Example]:
     """New rows without targets, for a winner to answer.
 
     Args:
         path: any data file, or a .txt file with one input per line.
         fields: the input columns of the task that the winner was made for.
+        conversation: whether that task's rows are conversations.
+        reading: what the user says about the file.
 
     Raises:
         DataError: the file cannot be read, or lacks a column.
     """
     if path.suffix.lower() == ".txt" and len(fields) == 1:
-        lines = enumerate(read.decode(path).split("\n"), 1)
+        lines = enumerate(read.decode(path, reading.encoding).split("\n"), 1)
         return [Example({fields[0]: line.strip()}, "", None, f"{path.name}:{n}") for n, line in lines if line.strip()]
-    table = read.read(path)
-    found = columns.inputs_of(table, fields)
-    return [
-        Example({f: row.fields.get(name, "") for f, name in zip(fields, found, strict=True)}, "", None, row.origin)
-        for row in table.rows
-    ]
+    table = read.read(path, reading)
+    if choices.LISTED in fields and choices.LISTED not in table.columns:
+        table = choices.with_listed(table)
+    names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
+    rows = conversed(table, names)
+    if conversation and SYSTEM in fields:
+        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **found} for row, found in zip(table.rows, rows, strict=True)]
+    return [example_of(found, "", origin=row.origin) for row, found in zip(table.rows, rows, strict=True)]
 
 
 # Reading
@@ -154,180 +266,49 @@ def _table(spec: Spec) -> Table:
             SPLIT_WORDS[side]: [file] for side, file in spec.split.items() if isinstance(file, Path)
         }
         if files:
-            return read.read_splits(files, files["train"][0])
+            return read.read_splits(files, files["train"][0], spec.reading)
     if spec.data is None:
         raise DataError("No data. Say where the rows are: --data FILE, or `data: FILE` in the task file.")
-    return read.read(spec.data)
+    return legacy.without_stops(read.read(spec.data, spec.reading))
 
 
-def _columns(spec: Spec, table: Table) -> columns.Columns:
+def _prompts(spec: Spec) -> tuple[Prompt, ...]:
+    """The user's prompts, also out of their files."""
+    return tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt)
+
+
+def _columns(spec: Spec, table: Table, prompts: Sequence[Prompt]) -> columns.Columns:
+    """The part each column plays; those that a prompt names are the input where nothing else is said."""
     by = spec.split if isinstance(spec.split, str) else None
-    return columns.find(table, input=spec.input, target=spec.target, group=spec.group, id=spec.id, split=by)
+    said = {"target": spec.target, "group": spec.group, "id": spec.id, "split": by}
+    named = () if spec.input else _named(prompts, table, [name for name in said.values() if name])
+    if not named:
+        found = columns.find(table, input=spec.input, **said)
+        whole = next((key for key in KEYS if key in table.columns), None)
+        if whole and not spec.input and found.target != TARGET and found.input in ((INPUT,), (SYSTEM, INPUT)):
+            return columns.find(table, input=whole, **said)  # a talk to be judged, its last answer with it
+        return found
+    try:
+        target = spec.target or columns.find(table, **said).target
+    except DataError:  # only the prompt says what is input
+        target = None
+    inputs = tuple(name for name in named if name != target)
+    return columns.find(table, input=inputs or None, **{**said, "target": target})
 
 
-def _samples(table: Table, parts: columns.Columns) -> list[_Sample]:
-    _refuse_empty(table, parts.target, "the target")
-    if parts.id:
-        _refuse_double_ids(table, parts.id)
-    if parts.rejected:
-        _refuse_empty(table, parts.rejected, "the rejected answer")
-    return [_sample(row, parts) for row in table.rows]
+def _named(prompts: Sequence[Prompt], table: Table, taken: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the prompts name; none where one stands for the whole row."""
+    names = list(dict.fromkeys(name for prompt in prompts for name in prompt.variables))
+    if ROW in names and ROW not in table.columns:
+        return ()
+    return tuple(name for name in names if name in table.columns and name not in taken)
 
 
-def _sample(row: Row, parts: columns.Columns) -> _Sample:
-    fields = {name: row.fields.get(name, "") for name in parts.input}
-    if not any(fields.values()):
-        raise DataError(f"{row.where}: the input ({', '.join(parts.input)}) is empty. Fill it or delete the row.")
+def _sample(row: Row, fields: Mapping[str, str], parts: columns.Columns) -> _Sample:
     group = row.fields.get(parts.group, "") if parts.group else ""
-    target, rejected = row.fields[parts.target], row.fields[parts.rejected] if parts.rejected else None
-    if target.strip() == (rejected or "").strip():
-        raise DataError(f"{row.where}: the chosen and the rejected answer are the same. Delete the row.")
-    return _Sample(Example(fields, target, group or None, row.origin, rejected), row, row.side(parts.split))
-
-
-def _refuse_empty(table: Table, column: str, part: str) -> None:
-    empty = [row for row in table.rows if not row.fields.get(column)]
-    if empty:
-        more = f" So are {len(empty) - 1} more, the next on line {empty[1].line}." if len(empty) > 1 else ""
-        raise DataError(f"{empty[0].where}: {part} (column '{column}') is empty.{more} Fill it or delete the row.")
-
-
-def _refuse_double_ids(table: Table, column: str) -> None:
-    seen: dict[tuple[Path, str], Row] = {}
-    for row in table.rows:
-        value = row.fields.get(column, "")
-        if not value:
-            continue
-        first = seen.setdefault((row.path, value), row)
-        if first is not row:
-            raise DataError(
-                f"{row.where}: the id '{value[:60]}' (column '{column}') stands on line {first.line} already. "
-                f"Make ids unique; if equal ids mean rows that belong together, say group: {column}."
-            )
-
-
-# Labels and metric
-
-
-def _judge(spec: Spec, samples: Sequence[_Sample], prefers: bool) -> tuple[tuple[str, ...], MetricSpec]:
-    """The labels (none for free text) and the metric, as the user says or as the targets suggest."""
-    targets = [s.example.target for s in samples]
-    if prefers or (spec.metric and spec.metric.name == PREFERENCE):
-        return (), _preference(spec.metric, prefers)
-    named = metrics.load(spec.metric) if spec.metric else None
-    if spec.labels is not None:
-        labels = _separate(spec.labels)
-    else:
-        labels = _found_labels(targets) if (named.closed if named else _looks_closed(targets)) else ()
-    if named is not None and named.closed:
-        _refuse_open(named.name, labels, targets)
-    return labels, _complete(spec.metric or MetricSpec(_default_metric(labels, targets)), labels)
-
-
-def _preference(metric: MetricSpec | None, prefers: bool) -> MetricSpec:
-    """The metric of rows with a chosen and a rejected answer."""
-    if not prefers:
-        raise OptionError(f"metric {PREFERENCE} wants rows with a column 'chosen' and a column 'rejected'.")
-    if metric is not None and metric.name != PREFERENCE:
-        raise OptionError(
-            f"rows with a chosen and a rejected answer are judged by {PREFERENCE}, not by {metric.name}. To learn the "
-            "chosen answers alone, take the column 'rejected' out of the data."
-        )
-    found = metric or MetricSpec(PREFERENCE)
-    metrics.load(found)  # its options are known
-    return found
-
-
-def _complete(metric: MetricSpec, labels: tuple[str, ...]) -> MetricSpec:
-    """A metric with the options that the task fills in."""
-    known = metrics.options(metric.name)
-    extra: dict[str, object] = {}
-    if labels and "labels" in known and metrics.load(metric).closed:
-        extra["labels"] = list(labels)
-    if metric.name == "checks":
-        metrics.load(metric)
-    if metric.options.get("function"):
-        file = Path(str(metric.options["function"]).rpartition(":")[0])
-        extra["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    return MetricSpec(metric.name, {**extra, **metric.options})
-
-
-def _refuse_open(name: str, labels: Sequence[str], targets: Sequence[str]) -> None:
-    if not labels or (len(labels) > MOST_LABELS and len(targets) < LEAST_ROWS_PER_LABEL * len(labels)):
-        raise OptionError(
-            f"metric {name} wants a closed set of labels, but the data have {len(set(targets))} different targets in "
-            f"{len(targets)} rows. Use exact_match or token_f1, or list the labels."
-        )
-
-
-def _separate(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The user's labels, if answers can tell them apart."""
-    for n, label in enumerate(labels):
-        twin = next((other for other in labels[:n] if plain(other) == plain(label)), None)
-        if twin is not None:
-            raise OptionError(f"labels '{twin}' and '{label}' differ only in case or punctuation. Rename one.")
-    return labels
-
-
-def _found_labels(targets: Sequence[str]) -> tuple[str, ...]:
-    """Distinct targets, sorted; of several spellings the most frequent stands for all."""
-    by_count = sorted(Counter(targets).items(), key=lambda item: (-item[1], item[0]))
-    return tuple(sorted({plain(target): target for target, _ in reversed(by_count)}.values()))
-
-
-def _looks_closed(targets: Sequence[str]) -> bool:
-    """Whether targets are few, repeated and short enough to be labels rather than free text."""
-    distinct = {plain(target) for target in targets}
-    short = all(len(target) <= LONGEST_LABEL and "\n" not in target for target in targets)
-    few = len(distinct) <= MOST_LABELS and len(targets) >= LEAST_ROWS_PER_LABEL * len(distinct)
-    if not short or not few or _all_objects(targets):
-        return False
-    return not _all_numbers(targets) or len(distinct) <= MOST_NUMBER_CLASSES or _class_codes(distinct)
-
-
-def _class_codes(distinct: set[str]) -> bool:
-    """Whether numbers count up from 0 or 1, as class codes do."""
-    whole = sorted(int(text) for text in distinct if text.isdecimal())
-    return len(whole) == len(distinct) and whole[0] in (0, 1) and whole[-1] - whole[0] == len(whole) - 1
-
-
-def _default_metric(labels: Sequence[str], targets: Sequence[str]) -> str:
-    if labels:
-        return "accuracy"
-    if _all_objects(targets):
-        return "json_fields"
-    return "numeric" if _all_numbers(targets) else "token_f1"
-
-
-def _all_objects(targets: Sequence[str]) -> bool:
-    return all(target.startswith("{") and json_fields.parse(target) is not None for target in targets)
-
-
-def _all_numbers(targets: Sequence[str]) -> bool:
-    return all(numeric.is_number(target) for target in targets)
-
-
-def _spelled(samples: Sequence[_Sample], labels: Sequence[str]) -> tuple[list[_Sample], list[str]]:
-    """Samples with targets spelled as the labels are.
-
-    Raises:
-        DataError: a target is none of the labels.
-    """
-    if not labels:
-        return list(samples), []
-    standing = {plain(label): label for label in labels}
-    variants: dict[str, set[str]] = defaultdict(set)
-    spelled = []
-    for s in samples:
-        label = standing.get(plain(s.example.target))
-        if label is None:
-            hint = did_you_mean(s.example.target, labels)
-            raise DataError(f"{s.row.where}: the target '{s.example.target[:60]}' is not among the labels.{hint}")
-        variants[label].add(s.example.target)
-        spelled.append(replace(s, example=replace(s.example, target=label)))
-    mixed = {label: found - {label} for label, found in variants.items() if found - {label}}
-    notes = [f"'{label}' is also spelled {', '.join(sorted(found))}: taken as one." for label, found in mixed.items()]
-    return spelled, notes
+    rejected = row.exact(parts.rejected) if parts.rejected else None
+    example = example_of(fields, row.exact(parts.target), group or None, row.origin, rejected)
+    return _Sample(example, row, row.side(parts.split))
 
 
 # Examples
@@ -335,13 +316,15 @@ def _spelled(samples: Sequence[_Sample], labels: Sequence[str]) -> tuple[list[_S
 
 def _distinct(samples: Sequence[_Sample]) -> tuple[list[_Sample], list[str]]:
     """Samples without exact copies; of copies in several given splits the one in test, else dev, stays."""
-    best: dict[str, _Sample] = {}
+    best: dict[tuple[Any, ...], _Sample] = {}
     dropped: list[tuple[_Sample, _Sample]] = []
     for s in samples:
-        rival = best.setdefault(s.example.id, s)
+        e = s.example
+        content = (tuple(e.input.items()), e.target, e.group, e.rejected, e.turns)  # what its id is a digest of
+        rival = best.setdefault(content, s)
         if rival is not s:
             keep, drop = (s, rival) if RANK[s.side] < RANK[rival.side] else (rival, s)
-            best[s.example.id] = keep
+            best[content] = keep
             dropped.append((drop, keep))
     if not dropped:
         return list(samples), []
@@ -370,7 +353,9 @@ def _task(
 
     return Task(
         name=spec.name or _name(samples[0].row.path if spec.data is None else spec.data),
-        ask=spec.ask or parts.ask or ("" if parts.rejected else _ask(parts)),  # the rows of preferences ask themselves
+        ask=spec.ask
+        or parts.ask
+        or ("" if parts.rejected else notes.ask(parts)),  # the rows of preferences ask themselves
         train=of("train"),
         dev=of("dev"),
         test=of("test"),
@@ -391,7 +376,6 @@ def _said(spec: Spec) -> dict[str, Any]:
         "budget": spec.budget.budget() if spec.budget else None,
         "ways": spec.ways,
         "models": spec.models if len(spec.models) > 1 else (),
-        "prompts": tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt),
         "options": spec.options,
     }
 
@@ -412,45 +396,10 @@ def _checks(spec: Spec, parts: columns.Columns) -> MetricSpec | None:
     if not spec.checks:
         return None
     checks.refuse_unknown_fields(spec.checks, parts.input)
-    return _complete(MetricSpec("checks", spec.checks), ())
+    return answers.complete(MetricSpec("checks", spec.checks), ())
 
 
 def _name(path: Path) -> str:
+    path = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     generic = path.stem in ("data", "train", "rows", "examples", "dataset", "")
     return (path.absolute().parent.name or "task") if generic else path.stem
-
-
-def _ask(parts: columns.Columns) -> str:
-    inputs = " and the ".join(name.replace("_", " ") for name in parts.input)
-    return f"Give the {parts.target.replace('_', ' ')} for the {inputs}."
-
-
-# Notes
-
-
-def _notes(spec: Spec, parts: columns.Columns, labels: Sequence[str], metric: MetricSpec, joined: int) -> list[str]:
-    """What was decided for the user, one line each."""
-    notes = []
-    if spec.input is None or spec.target is None:
-        notes.append(f"input: {', '.join(parts.input)}; target: {parts.target} (found by name).")
-    if parts.spare:
-        notes.append(f"Columns not used: {', '.join(parts.spare)}.")
-    if not spec.ask and (parts.ask or not parts.rejected):
-        notes.append("ask: taken from the data." if parts.ask else f'ask: "{_ask(parts)}" (say better: ask).')
-    if spec.metric is None:
-        answers = f"{len(labels)} labels" if labels else "chosen or rejected" if parts.rejected else "open"
-        notes.append(f"metric: {metric.name}, as the answers are {answers}.")
-    if joined:
-        notes.append(f"{joined} near-duplicates are kept in the split of their first copy.")
-    return notes
-
-
-def _group_hint(table: Table, parts: columns.Columns) -> list[str]:
-    """A warning when an unused id column repeats, so that rows of one customer or document may lie on two sides."""
-    if parts.group:
-        return []
-    for name in parts.spare:
-        values = [row.fields.get(name, "") for row in table.rows]
-        if name.casefold().endswith("_id") and all(values) and 1 < len(set(values)) <= len(values) / 2:
-            return [f"Column '{name}' repeats. If rows with one {name} are alike, keep them together: group: {name}."]
-    return []

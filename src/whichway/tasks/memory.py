@@ -9,8 +9,9 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split, digest
-from whichway.tasks import chat_formats
-from whichway.tasks.read import SPLIT_WORDS, Row, Table, as_text
+from whichway.tasks import read
+from whichway.tasks.readers import Contents, RawRow
+from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Table
 
 PLACE = Path("data")  # where such rows come from, in messages: "data:3" is the row with index 3
 TEXT, LABEL = "text", "label"  # the columns of (X, y)
@@ -33,29 +34,38 @@ def table_of(data: Any) -> Table:
     if isinstance(data, Mapping):
         return _splits(data)
     records = _labelled(*data) if isinstance(data, tuple) and len(data) == 2 else records_of(data)
-    rows = tuple(_row(fields, number) for number, fields in enumerate(records))
+    rows = [RawRow(number, _plain_row(fields)) for number, fields in enumerate(records)]
     if not rows:
         raise DataError(f"{PLACE}: no rows. Give at least a dozen.")
-    return Table(PLACE, tuple(dict.fromkeys(name for row in rows for name in row.fields)), rows)
+    return read.table_of(Contents(rows), PLACE, BadRows())
 
 
-def examples_of(data: Any, fields: Sequence[str]) -> list[Example]:
+def examples_of(data: Any, fields: Sequence[str], conversation: bool = False) -> list[Example]:
     """Rows without wanted answers, for a winner to answer.
 
     Args:
-        data: a list of texts (where a row has one field) or of dicts, a data frame, a data set, or a 2-D array.
+        data: a list of texts (where a row has one field) or of dicts, a data frame, a data set, or a 2-D array; of
+            conversations also a list of lists of messages.
         fields: the names of a row's input fields.
+        conversation: whether rows are conversations.
 
     Raises:
         DataError: a row lacks a field.
     """
+    from whichway.tasks.conversed import conversation_row, example_of
+
+    if conversation and not is_frame(data):
+        data = [{"messages": one} if isinstance(one, list) else one for one in data]
     found = []
     for number, values in enumerate(inputs_of(data, fields)):
+        if conversation:
+            found.append(conversation_row({str(k): v for k, v in values.items()}, fields, f"{PLACE}:{number}"))
+            continue
         row = _row(values, number)
         missing = [name for name in fields if name not in row.fields]
         if missing:
             raise DataError(f"{row.where}: the field '{missing[0]}' is missing; there is {', '.join(row.fields)}.")
-        found.append(Example({name: row.fields[name] for name in fields}, "", None, row.origin))
+        found.append(example_of({name: row.fields[name] for name in fields}, "", origin=row.origin))
     return found
 
 
@@ -133,7 +143,8 @@ def _splits(data: Mapping[Any, Any]) -> Table:
         raise DataError(f"a dict of data must have train, dev and test as keys, not {unknown[:1] or 'nothing'}.")
     tables: list[tuple[Split, Table]] = [(SPLIT_WORDS[name], table_of(part)) for name, part in data.items()]
     rows = tuple(replace(row, split=split, path=Path(split)) for split, table in tables for row in table.rows)
-    return Table(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows)
+    notes = tuple(dict.fromkeys(note for _, table in tables for note in table.notes))
+    return Table(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows, notes)
 
 
 def _cells(frame: Any) -> Iterable[Sequence[Any]]:
@@ -155,9 +166,11 @@ def _data_set(data: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _row(fields: Mapping[str, Any], number: int) -> Row:
-    where = f"{PLACE}:{number}"
-    flat = chat_formats.flatten({str(name): _plain(value) for name, value in fields.items()}, where)
-    return Row({name: as_text(value) for name, value in flat.items()}, PLACE, number)
+    return read.row_of(RawRow(number, _plain_row(fields)), PLACE)
+
+
+def _plain_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in fields.items()}
 
 
 def _plain(value: Any) -> Any:

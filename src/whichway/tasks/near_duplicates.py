@@ -1,29 +1,33 @@
 """Near-duplicates: which texts are almost the same.
 
 Two texts are near when their sets of character 5-grams have a Jaccard similarity of at least `NEAR`. The sets are
-compared by an exact set-similarity join with prefix filtering (Bayardo et al. 2007, "Scaling up all pairs similarity
-search"), so no pair is missed by chance as with MinHash bands. Long texts keep the `SKETCH` grams with the smallest
-hashes (a bottom-k sketch, Broder 1997), which bounds the work per text.
+compared by an exact set-similarity join (`near_pairs`), so no pair is missed by chance as with MinHash bands. Long
+texts keep the `SKETCH` grams with the smallest hashes (a bottom-k sketch, Broder 1997), which bounds the work per text.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
-import math
 import re
 import zlib
-from collections import Counter, defaultdict
 from collections.abc import Sequence
+
+from whichway.tasks import near_pairs
 
 NEAR = 0.8  # at 40 characters: one word swapped is apart, one letter changed is near
 GRAM = 5
 SKETCH = 256
 _WORD = re.compile(r"[^\W_]+")
+_BLANKS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
+@functools.lru_cache(maxsize=1 << 18)
 def skeleton(text: str) -> str:
     """A text without case, punctuation and spacing; texts with one skeleton are the same question."""
-    return " ".join(_WORD.findall(text.casefold())) or text.strip()
+    folded = text.casefold()
+    words = folded.translate(_BLANKS).split() if folded.isascii() else _WORD.findall(folded)  # the same, but faster
+    return " ".join(words) or text.strip()
 
 
 def grams(text: str) -> frozenset[str]:
@@ -43,15 +47,24 @@ def alike(first: frozenset[str], second: frozenset[str]) -> bool:
 
 def earlier(skeletons: Sequence[str]) -> list[list[int]]:
     """For each of several different skeletons, the positions before it that are near to it, in order."""
-    sets = [grams(text) for text in skeletons]
-    seen = Counter(gram for found in sets for gram in found)
-    index: dict[str, list[int]] = defaultdict(list)  # gram -> texts that have it in their prefix
-    near: list[list[int]] = []
-    for i, found in enumerate(sets):
-        # Near sets share at least NEAR·|set| grams, so they meet in the rarest (1-NEAR)·|set| + 1.
-        prefix = sorted(found, key=lambda gram: (seen[gram], gram))[: len(found) - math.ceil(NEAR * len(found)) + 1]
-        met = {j for gram in prefix for j in index[gram] if NEAR * len(found) <= len(sets[j]) <= len(found) / NEAR}
-        near.append(sorted(j for j in met if alike(sets[j], found)))
-        for gram in prefix:
-            index[gram].append(i)
-    return near
+    near: list[list[int]] = [[] for _ in skeletons]
+    place = {text: n for n, text in enumerate(skeletons)}
+    for one, other in _near(tuple(sorted(skeletons))):
+        low, high = sorted((place[one], place[other]))
+        near[high].append(low)
+    return [sorted(found) for found in near]
+
+
+@functools.lru_cache(maxsize=1)  # splitting and checking ask for the same texts in another order
+def _near(skeletons: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The near pairs among different skeletons."""
+    sets: dict[int, frozenset[str]] = {}
+
+    def grams_of(n: int) -> frozenset[str]:
+        if n not in sets:
+            sets[n] = grams(skeletons[n])
+        return sets[n]
+
+    padded = [f" {text} ".ljust(GRAM) for text in skeletons]
+    pairs = near_pairs.candidates(padded, NEAR, GRAM, SKETCH)
+    return tuple((skeletons[i], skeletons[j]) for i, j in pairs if alike(grams_of(i), grams_of(j)))

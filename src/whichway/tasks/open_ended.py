@@ -17,9 +17,9 @@ from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Example, MetricSpec, Task
 from whichway.tasks import columns, near_duplicates
 from whichway.tasks.metrics import checks
-from whichway.tasks.read import Row, Table
 from whichway.tasks.spec import Spec
 from whichway.tasks.split import point
+from whichway.tasks.table import Row, Table
 
 LEAST = 3
 DEV_FROM = 12
@@ -92,7 +92,8 @@ def _inline(spec: Spec) -> Table:
 def _columns(spec: Spec, table: Table) -> tuple[tuple[str, ...], dict[str, str | None], str]:
     """The input columns, the group and split columns, and a note about a column that looks like answers."""
     by = spec.split if isinstance(spec.split, str) else None
-    named = {"group": spec.group, "split": by, "id": spec.id}
+    said = {"group": spec.group, "split": by, "id": spec.id}
+    named = {part: None if columns.is_none(name, table) else name for part, name in said.items()}
     for part, name in [("input", name) for name in spec.input or ()] + list(named.items()):
         if name is not None and name not in table.columns:
             raise DataError(

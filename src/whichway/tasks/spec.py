@@ -15,7 +15,9 @@ from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
 from whichway.options import checked, declared
 from whichway.prompts import files
 from whichway.tasks import metrics, promptfoo
-from whichway.tasks.read import SPLIT_WORDS, decode
+from whichway.tasks.encodings import decode
+from whichway.tasks.labels import TargetType
+from whichway.tasks.table import SPLIT_WORDS, ReadOptions
 
 TASK_FILE = "task.yaml"
 LEVELS = JudgeSpec("", "").levels
@@ -74,6 +76,10 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
     input: tuple[str, ...] | None = Field(None, description="input column or columns")
     target: str | None = Field(None, description="column of the wanted answer")
     labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
+    target_type: TargetType | None = Field(None, description="label, multi_label, number, json or text; default: found")
+    encoding: str | None = Field(None, description="of the data, where it is not UTF-8: cp1252, gb18030, shift_jis")
+    delimiter: str | None = Field(None, description="separator of CSV and TSV; default: found")
+    skip_bad: float = Field(0.0, ge=0, le=0.5, description="share of unusable rows that are left out: 2%")
     metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
     model: str = Field("", description="model under trial; default: that of models.yaml")
     models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
@@ -107,6 +113,17 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
         """YAML's true and false, as labels, are words."""
         many = isinstance(value, list | tuple)
         return [str(v).lower() if isinstance(v, bool) else v for v in value] if many else value
+
+    @field_validator("skip_bad", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        """`2%` and `0.02` are the same share."""
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+        if match:
+            return float(match[1]) / 100
+        if isinstance(value, int | float) and value >= 1:
+            raise ValueError("give a share such as 2% or 0.02")
+        return value
 
     @field_validator("metric", mode="before")
     @classmethod
@@ -149,6 +166,11 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
         if isinstance(value, list | tuple):
             return {str(name): {} for name in value}
         return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the data are to be read."""
+        return ReadOptions(self.encoding, self.delimiter, self.skip_bad)
 
 
 def read_spec(path: Path) -> Spec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Race, Selection, Sentence
+from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Odds, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, stats
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
@@ -17,11 +17,13 @@ from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.inputs import Facts, champions
 from whichway.verdict.explain.numbers import clean, percent, points
 from whichway.verdict.judging import judgement
-from whichway.verdict.rule import Ruling, answer, order, rule
+from whichway.verdict.rule import Ruling, Worth, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
 from whichway.verdict.variety import answers_of, variety
+
+MONTH = 30  # days
 
 __all__ = ["Arm", "Side", "decide", "sanity"]
 
@@ -105,7 +107,8 @@ def decide(
     side = side or Side()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
     table = Table([arm for arm in ordered if arm.competes], confidence)
-    ruling = rule(table, margin) if table.arms else None
+    terms = side.terms or Terms(volume=volume)
+    ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     lines = standings(ordered, table, ruling, volume)
     best = champions(table)
     drawn = curves.Curves(side.runs, confidence=confidence) if side.runs else None
@@ -117,7 +120,7 @@ def decide(
         ruling=ruling,
         margin=margin,
         volume=volume,
-        break_even=pay(table, best, side.terms or Terms(volume=volume)),
+        break_even=pay(table, best, terms),
         crossovers=crossed(drawn, ordered, table) if drawn else (),
         slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
@@ -171,6 +174,28 @@ def decide(
         varieties=facts.varieties,
         checks=checked(table),
         judgement=facts.judgement,
+        sureness=ruling.sureness if ruling and ruling.outlook else None,
+        odds=odds(table, ruling, terms),
+        runner_up=table.arms[ruling.outlook.runner_up].way if ruling and ruling.outlook else None,
+    )
+
+
+def worth(table: Table, terms: Terms) -> Worth | None:
+    """What true scores are worth in a month; None where a wrong answer has no price."""
+    if not terms.wrong_answer_usd:
+        return None
+    return Worth(terms.wrong_answer_usd * terms.volume * MONTH, tuple(arm.total(terms.volume) for arm in table.arms))
+
+
+def odds(table: Table, ruling: Ruling | None, terms: Terms) -> tuple[Odds, ...]:
+    """What may be lost by taking each way, the least expected loss first."""
+    if ruling is None or ruling.outlook is None:
+        return ()
+    seen, priced = ruling.outlook, bool(terms.wrong_answer_usd)
+    places = sorted(range(len(table.arms)), key=lambda k: (seen.loss[k], k))
+    return tuple(
+        Odds(table.arms[k].way, seen.near_best[k], seen.regret[k], round(seen.loss[k], 2) if priced else None)
+        for k in places
     )
 
 

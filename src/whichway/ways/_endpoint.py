@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Message, Practice, Prompt, Shot, to_json
+from whichway.nouns import Candidate, Decoding, Example, Message, Practice, Prompt, Shot, from_json, to_json
+from whichway.prompts.template import messages
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -84,13 +85,34 @@ class Endpoint:
     def _reply(self, body: Body) -> Body:
         if self._end is not None and (self._bench.spent.calls or 0) >= self._end:
             raise BudgetSpent("the calls of this search are spent")
+        facts = body.get("metadata") or {}
+        row = self._rows.get(str(facts.get("row", "")))
+        if row is not None and "prompt" in facts:
+            return self._scored(from_json(Prompt, facts["prompt"]), row, body)
         candidate, text = read(body, self._bench)
-        row = self._rows.get(str((body.get("metadata") or {}).get("row", "")))
         if row is not None and row.text == text:
             record = self._bench.score(candidate, [row])[0]
             return _completion(record.text, record.outcome, record.why, record.score)
         reply = self._bench.ask(candidate, [Example({"text": text}, "")])[0]
         return _completion(reply.text, reply.finish, reply.error, None)
+
+    def _scored(self, prompt: Prompt, row: Example, body: Body) -> Body:
+        """The answer to a row that is asked by this prompt, with its score.
+
+        Raises:
+            WayFailed: the prompt does not render to the messages that were sent.
+        """
+        sent = [(m["role"], m["content"]) for m in body["messages"]]
+        if sent != [(m.role, m.content) for m in messages(prompt, row)]:
+            raise WayFailed("the optimiser sent other messages than its prompt gives for this row")
+        record = self._bench.score(Candidate(prompt, self._bench.base, _decoding(body)), [row])[0]
+        return _completion(record.text, record.outcome, record.why, record.score)
+
+
+def _decoding(body: Body) -> Decoding:
+    closed = bool((body.get("structured_outputs") or {}).get("choice"))
+    limit, temperature = int(body.get("max_tokens") or 128), float(body.get("temperature") or 0.0)
+    return Decoding("choose") if closed else Decoding("generate", limit, temperature)
 
 
 def read(body: Body, bench: Bench) -> tuple[Candidate, str]:
@@ -105,10 +127,7 @@ def read(body: Body, bench: Bench) -> tuple[Candidate, str]:
     if not turns or roles != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
         raise WayFailed(f"the optimiser sent turns that no prompt has: {', '.join(roles) or 'none'}")
     shots = tuple(Shot(u.content, a.content) for u, a in zip(turns[:-1:2], turns[1::2], strict=True))
-    closed = bool((body.get("structured_outputs") or {}).get("choice"))
-    limit, temperature = int(body.get("max_tokens") or 128), float(body.get("temperature") or 0.0)
-    decoding = Decoding("choose") if closed else Decoding("generate", limit, temperature)
-    return Candidate(Prompt(objective=head, shots=shots), bench.base, decoding), turns[-1].content
+    return Candidate(Prompt(objective=head, shots=shots), bench.base, _decoding(body)), turns[-1].content
 
 
 def _completion(text: str, finish: str, why: str, score: float | None) -> Body:

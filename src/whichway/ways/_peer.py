@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Example, Message, Practice, Prompt, Shot, digest
+from whichway.nouns import Candidate, Example, Message, Practice, Prompt, Shot, digest, to_json
 from whichway.prompts.plain import first_prompt, reading
 from whichway.prompts.template import messages
 from whichway.search.optimizer import first_look
@@ -57,10 +57,11 @@ class Desk:
             Spent: the purse is empty.
         """
         more = {"structured_outputs": {"choice": list(self.task.labels)}} if self.task.labels else {}
+        facts: dict[str, object] = {"row": row.id}
+        if row.turns or prompt.variables:  # the messages alone do not say which of them are the row's
+            facts["prompt"] = to_json(prompt)
         try:
-            body = post(
-                self.url, messages(prompt, row.text), max_tokens=self.max_tokens, metadata={"row": row.id}, **more
-            )
+            body = post(self.url, messages(prompt, row), max_tokens=self.max_tokens, metadata=facts, **more)
         except Spent:
             self.spent = True
             raise

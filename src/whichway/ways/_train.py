@@ -34,7 +34,13 @@ class Training:
         },
     )
     epochs: int = field(default=6, metadata={"help": "passes over the training rows", "least": 1})
-    steps: int = field(default=100, metadata={"help": "steps at least; few rows are passed over more often for it"})
+    steps: int = field(
+        default=100,
+        metadata={
+            "help": "steps at least, where epochs are not set; few rows are passed over more often for it",
+            "off_with": "epochs",  # who sets the epochs gets them
+        },
+    )
     batch: int = field(default=16, metadata={"help": "rows per step", "least": 1})
     checkpoints: int = field(
         default=4,
@@ -67,7 +73,7 @@ class Run:
 
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
-        options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens)
+        options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens, thinking=self.task.thinks)
         told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
         told = f"{self.label} at {told}" if self.label else told
         best, waited = -math.inf, 0
@@ -89,8 +95,7 @@ class Run:
 
     def _adapters(self, rate: Rate, seed: int) -> Iterator[Adapter]:
         options = self.options
-        per_epoch = -(-len(self.examples) // options.batch)
-        epochs = max(float(options.epochs), options.steps / per_epoch)
+        epochs = passes(len(self.examples), options.epochs, options.steps, options.batch)
         size = {"epochs": epochs, "batch": options.batch, "checkpoints": shares(options.checkpoints)}
         numbers = {**rate, **size, **self.more}
         return self.bench.train(self.kind, self.start or self.bench.base, self.prompt, self.examples, seed, **numbers)
@@ -104,6 +109,18 @@ class Run:
             self.bench.say(f"{note}: dev {value:.3f}, no better for {waited} checkpoints; the training stops")
             return True
         return False
+
+
+def passes(rows: int, epochs: float, steps: int, batch: int) -> float:
+    """Passes over the training rows: the epochs, or more where they give fewer steps than the floor.
+
+    Args:
+        rows: to train on.
+        epochs: as the options say.
+        steps: the floor; 0 for none.
+        batch: rows a step.
+    """
+    return max(float(epochs), steps / -(-rows // batch))
 
 
 def trained(

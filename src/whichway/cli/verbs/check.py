@@ -25,6 +25,9 @@ def check(
     probe: Annotated[
         bool, Option("--probe", help="Judge labels by the model's hidden states (loads it) instead of by words.")
     ] = False,
+    suspects: Annotated[
+        bool, Option("--suspects", help="Look for wrong labels in large data as well; takes minutes.")
+    ] = False,
     baseline: Annotated[
         Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
     ] = None,
@@ -44,7 +47,7 @@ def check(
         return result.code
     found = load_task(spec_of(task))
     print("\n".join(lines(found.findings)), flush=True)
-    print_report(data_report(found.task, show, probe), Console(highlight=False))
+    print_report(data_report(found.task, show, probe, suspects), Console(highlight=False))
     return 0
 
 

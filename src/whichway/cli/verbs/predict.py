@@ -24,19 +24,24 @@ def predict(
     ] = None,
     way: Annotated[str | None, Option(help="A way's best candidate instead of the winner.")] = None,
     out: Annotated[Path | None, Option(help="Write here instead of standard output.")] = None,
+    encoding: Annotated[str | None, Option(help="Encoding of the file, where it is not UTF-8: cp1252.")] = None,
+    delimiter: Annotated[str | None, Option(help="Separator of CSV and TSV, such as ';'; default: found.")] = None,
 ) -> None:
     """Answer new rows; one JSON object a row: its input, the answer, and the labels' log-probabilities."""
     from whichway.app.predict import answers
     from whichway.ship import pick
     from whichway.tasks import read_inputs
+    from whichway.tasks.table import ReadOptions
 
-    source = pick(run, candidate, way)
-    rows = standard_input(sys.stdin, source.fields) if file == "-" else read_inputs(Path(file), source.fields)
+    source, reading = pick(run, candidate, way), ReadOptions(encoding, delimiter)
+    fields, talks = source.fields, source.conversation
+    piped = file == "-"
+    rows = standard_input(sys.stdin, fields, talks) if piped else read_inputs(Path(file), fields, talks, reading)
     _write((json.dumps(line, ensure_ascii=False) for line in answers(source, rows)), out)
 
 
-def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:
-    """Lines of text, or JSON objects when the first line is one.
+def standard_input(stream: TextIO, fields: Sequence[str], conversation: bool = False) -> list[Example]:
+    """Lines of text, or JSON objects when the first line is one; of conversations, objects or lists of messages.
 
     Raises:
         DataError: not UTF-8, or a line that does not fit; names the line.
@@ -48,8 +53,8 @@ def standard_input(stream: TextIO, fields: Sequence[str]) -> list[Example]:
             f"standard input is not UTF-8 (byte {error.start}). Convert it first: iconv -t UTF-8"
         ) from error
     first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith("{"):
-        return [_json_row(line, n, fields) for n, line in enumerate(lines, 1) if line.strip()]
+    if first.lstrip().startswith("{") or (conversation and first.lstrip().startswith("[")):
+        return [_json_row(line, n, fields, conversation) for n, line in enumerate(lines, 1) if line.strip()]
     return text_lines(lines, "standard input", fields)
 
 
@@ -65,12 +70,16 @@ def text_lines(lines: Sequence[str], where: str, fields: Sequence[str]) -> list[
     return [Example({fields[0]: line}, "") for line in lines if line.strip()]
 
 
-def _json_row(line: str, number: int, fields: Sequence[str]) -> Example:
+def _json_row(line: str, number: int, fields: Sequence[str], conversation: bool) -> Example:
+    from whichway.tasks.conversed import conversation_row
+
     where = f"standard input:{number}"
     try:
         found = json.loads(line)
     except ValueError as error:
         raise DataError(f"{where}: broken JSON: {error}. Each line must be one JSON object.") from error
+    if conversation:
+        return conversation_row({"messages": found} if isinstance(found, list) else found, fields, where)
     if not isinstance(found, dict):
         raise DataError(f"{where}: no JSON object. Each line must be one, as the first is.")
     return Example({field: _field(found, field, where) for field in fields}, "")

@@ -33,12 +33,13 @@ def prepare(
     from whichway.app.load_task import load_task
     from whichway.cli.task_flags import spec_of
     from whichway.tasks import clean
-    from whichway.tasks.load import sources
+    from whichway.tasks.load import sources_and_skipped
 
     spec = spec_of(task)
-    examined, rows = load_task(spec), sources(spec)
+    examined, (rows, skipped) = load_task(spec), sources_and_skipped(spec)
     wishes = clean.Wishes(drop_duplicates, mask_personal, drop_suspects)
     kept, changes = clean.clean(rows, wishes, bool(examined.task.labels))
+    changes = [*clean.left_out(skipped), *changes]
     files = clean.write(out, examined.task, kept, changes)
     for name, on in (
         ("drop duplicates", drop_duplicates), ("mask personal", mask_personal), ("drop suspects", drop_suspects)
@@ -46,4 +47,4 @@ def prepare(
         print(f"{name:<16}{'on' if on else 'off'}")
     for (change, what), count in sorted(Counter((c.change, c.what) for c in changes).items()):
         print(f"  {count} {change}: {what}")
-    print(f"{len(kept)} of {len(rows)} rows -> {', '.join(map(str, files))}")
+    print(f"{len(kept)} of {len(rows) + len(skipped)} rows -> {', '.join(map(str, files))}")

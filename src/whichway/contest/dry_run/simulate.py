@@ -28,6 +28,7 @@ from whichway.contest.selection.race import looks
 from whichway.contracts import Backend, Embedder, Embedding, Listener, Session, Sized
 from whichway.errors import ModelError
 from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
+from whichway.prompts.template import messages
 from whichway.runs.folder import read_lines, read_status, write_json
 
 FILE = "estimate.json"
@@ -70,6 +71,14 @@ class Estimate:
         return self.seconds + sum(amount.opening_seconds for amount in self.ways.values())
 
 
+def _gold(task: Task) -> dict[str, str]:
+    """The wanted answer of each row, by the row's text and by the last message that a prompt makes of it."""
+    rows = (*task.train, *task.dev, *task.test)
+    found = {e.turns[-1].content if e.turns else e.text: e.target for e in rows}
+    made = (prompt for prompt in task.prompts if prompt.variables)
+    return found | {messages(replace(p, pool=()), e)[-1].content: e.target for p in made for e in rows}
+
+
 def estimate(task: Task, house: House, settings: Settings, listener: Listener) -> Estimate:
     """Rehearse a contest.
 
@@ -81,7 +90,7 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
         timings = Timings(settings.cache / TIMINGS, Path(place) / "probed")
-        stage = Stage(timings, {e.text: e.target for e in (*task.train, *task.dev, *task.test)}, listener)
+        stage = Stage(timings, _gold(task), listener)
         doors = replace(house, backends=Doors(house.backends, stage))
         took: list[dict[str, float]] = []
         for race in _races(task, settings):

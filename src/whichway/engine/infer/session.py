@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from whichway.engine.model.load import Model
 from whichway.engine.model.packing import Shared, Tree
 from whichway.errors import WayFailed
 from whichway.nouns import Reply, Request
+from whichway.prompts.answer_extraction import CLOSE, spoken
 
 T = TypeVar("T")
 _ROWS = {"cpu": 64, "cuda": 256}  # decoded together
@@ -137,14 +138,38 @@ class Answerer:
         return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
     def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
-        prompts = self.model.renderer.prompt_ids([r.messages for r in requests])
+        fitted = self._prompts(requests)
+        prompts = [ids for ids, _ in fitted]
         replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
         open_ = [i for i, reply in enumerate(replies) if reply is None]
-        if not open_:
-            return [reply for reply in replies if reply]
-        with throughput.fitting():
-            self._fill(replies, requests, prompts, open_, work)
-        return [reply for reply in replies if reply]
+        if open_:
+            with throughput.fitting():
+                self._fill(replies, requests, prompts, open_, work)
+        answered = [reply for reply in replies if reply]
+        return [replace(reply, trimmed=n) if n else reply for reply, (_, n) in zip(answered, fitted, strict=True)]
+
+    def _prompts(self, requests: Sequence[Request]) -> list[tuple[list[int], int]]:
+        """Each prompt's ids, and how many of its oldest turns were left out so that there is room for an answer."""
+        renderer = self.model.renderer
+        found: dict[int, list[int]] = {}
+        for think in {r.decoding.thinking for r in requests}:
+            places = [n for n, r in enumerate(requests) if r.decoding.thinking is think]
+            prompts = renderer.prompt_ids([requests[n].messages for n in places], think)
+            found |= dict(zip(places, prompts, strict=True))
+        return [self._trimmed(request, found[n]) for n, request in enumerate(requests)]
+
+    def _trimmed(self, request: Request, ids: list[int]) -> tuple[list[int], int]:
+        if not any(message.earlier for message in request.messages):
+            return ids, 0
+        most = self.model.context
+        room = most - self._need(request) if request.labels else most - min(request.decoding.max_tokens, most // 2)
+        if len(ids) <= room:
+            return ids, 0
+        return self.model.renderer.fitted(request.messages, room, request.decoding.thinking)
+
+    def _need(self, request: Request) -> int:
+        """Tokens that an answer may take at least."""
+        return max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
 
     def _fill(
         self,
@@ -179,8 +204,7 @@ class Answerer:
 
     def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
         room = self.model.context - len(prompt)
-        need = max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
-        if room >= need:
+        if room >= self._need(request):
             return None
         told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
         return Reply("", finish="error", error=told)
@@ -299,7 +323,15 @@ class Answerer:
     def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
         renderer = self.model.renderer
         stopped = ids[-1] in renderer.ends or renderer.broken(ids)
-        return Reply(renderer.text(ids), *counts, len(ids), row.seconds, finish="stop" if stopped else "length")
+        text = renderer.text(ids)
+        answer, thoughts = spoken(text)
+        reply = Reply(answer, *counts, len(ids), row.seconds, finish="stop" if stopped else "length", thoughts=thoughts)
+        inside = row.request.decoding.thinking and renderer.opens and CLOSE not in text
+        if inside or (thoughts and not answer):
+            return replace(
+                reply, text=text, thoughts="", unread=f"the reasoning has no end ({CLOSE}) with an answer after it"
+            )
+        return reply
 
     def _room(self, row: Row) -> int:
         """How many tokens this row may still get."""

@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from whichway.models.files import files_digest as files_digest
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 log = logging.getLogger(__name__)
+_BY_LENGTH = ("longrope", "dynamic", "su")  # rotary scalings that depend on how long the longest row is
 _LAYERS = {"full_attention", "sliding_attention"}
 
 
@@ -134,9 +135,50 @@ def _load(folder: Path, proved: str | None) -> Model:
         module.set_attn_implementation(packing.ATTENTION)
     else:
         prove(folder, module)
+    refuse_larger(tokenizer, int(module.get_input_embeddings().weight.shape[0]), folder)
     renderer = Renderer(tokenizer, _eos(module))
-    context = int(getattr(config, "max_position_embeddings", None) or 2048)
+    context = context_of(config.to_dict(), folder)
     return Model(folder, mark, module, tokenizer, renderer, context)
+
+
+def refuse_larger(tokenizer: Any, rows: int, folder: Path) -> None:
+    """Refuse a tokenizer with token ids that the model has no embedding for.
+
+    Raises:
+        ModelError: it has some; says both sizes.
+    """
+    added = tokenizer.added_tokens_decoder
+    if max([len(tokenizer), *(i + 1 for i in added)]) <= rows:
+        return
+    files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")]
+    written = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+    own = {i for i, token in added.items() if json.dumps(str(token), ensure_ascii=False) not in written}
+    size = max((i + 1 for i in tokenizer.get_vocab().values() if i not in own), default=0)  # not what its class adds
+    if size > rows:
+        raise ModelError(
+            f"The tokenizer in {folder} has {size} tokens, the model's embedding {rows}: texts with the others cannot "
+            "be read. Save the tokenizer that the model was trained with, or call resize_token_embeddings."
+        )
+
+
+def context_of(config: Mapping[str, Any], folder: Path) -> int:
+    """Positions that a model can tell apart, in any company.
+
+    Rotary scalings that depend on the longest row of a batch (longrope, dynamic) turn a short row otherwise beside a
+    long one than alone. Below the length from which they do so, all rows are alone; longer ones are not taken.
+    """
+    context = int(config.get("max_position_embeddings") or config.get("n_positions") or 2048)
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kinds = rope.values() if rope and all(isinstance(inner, Mapping) for inner in rope.values()) else [rope]
+    for kind in kinds:
+        name = kind.get("rope_type", kind.get("type"))
+        if name in _BY_LENGTH:
+            start = kind.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
+            start = int(start or (config.get("max_position_embeddings") or context))
+            if start < context:
+                log.info("%s: rows of more than %d tokens are not taken (%s).", folder, start, name)
+            context = min(context, start)
+    return context
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -162,8 +204,10 @@ def reading(folder: Path) -> tuple[Any, list[int], int]:
     for found in (inner, more):
         eos = found.get("eos_token_id")
         ends += eos if isinstance(eos, list) else [eos] if eos is not None else []
-    context = inner.get("max_position_embeddings") or inner.get("n_positions") or 2048
-    return _tokenizer(folder), list(dict.fromkeys(ends)), int(context)
+    tokenizer = _tokenizer(folder)
+    if inner.get("vocab_size"):
+        refuse_larger(tokenizer, int(inner["vocab_size"]), folder)
+    return tokenizer, list(dict.fromkeys(ends)), context_of(inner, folder)
 
 
 def _width(folder: Path) -> int:

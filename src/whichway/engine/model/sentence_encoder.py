@@ -55,7 +55,7 @@ class Encoder:
         """Token ids and mask `[B, T]` of some texts; trained and answered rows are read alike."""
         found = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.longest, padding_side="right",
-            return_tensors="pt",
+            return_tensors="pt", split_special_tokens=True,  # "[SEP]" in a text is text
         )  # fmt: skip
         return {name: found[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 

@@ -20,6 +20,7 @@ from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.load import Model
 from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Message
+from whichway.prompts.answer_extraction import thinks
 
 log = logging.getLogger(__name__)
 Targets = Literal["last", "all"]
@@ -36,6 +37,7 @@ class Encoded:
     prompt: list[int]
     answer: list[int]
     earlier: tuple[tuple[int, int], ...] = ()  # answers inside the prompt that are trained too: their (start, end)
+    trimmed: int = 0  # oldest turns of its conversation that were left out
 
     @property
     def trained(self) -> int:
@@ -44,18 +46,41 @@ class Encoded:
 
 
 def encode(
-    renderer: Renderer, rows: Sequence[tuple[Sequence[Message], str]], targets: Targets = "last"
+    renderer: Renderer,
+    rows: Sequence[tuple[Sequence[Message], str]],
+    targets: Targets = "last",
+    context: int | None = None,
 ) -> list[Encoded]:
     """Rows as the trainer, the evaluator and the server see them.
 
-    `targets`: which answers are trained: the row's own, after its last message, or "all": those of the assistant's
-    earlier turns as well.
+    Args:
+        renderer: the model's.
+        rows: messages and answer of each.
+        targets: which answers are trained: the row's own, after its last message, or "all": those of the assistant's
+            earlier turns as well.
+        context: tokens that the model reads; a conversation that is longer loses its oldest turns. None: as it is.
     """
+    found: dict[int, Encoded] = {}
     asked = [messages for messages, _ in rows]
-    prompts = renderer.prompt_ids(asked)
-    spans = renderer.earlier_answers(asked) if targets == "all" else [()] * len(rows)
-    answers = [list(renderer.answer_ids(answer)) for _, answer in rows]
-    return [Encoded(*parts) for parts in zip(prompts, answers, spans, strict=True)]
+    for think in (False, True):
+        places = [n for n, (_, answer) in enumerate(rows) if thinks(answer) is think]
+        prompts = renderer.prompt_ids([asked[n] for n in places], think)
+        for n, prompt in zip(places, prompts, strict=True):
+            ids, left = list(renderer.answer_ids(rows[n][1])), 0
+            if context is not None and len(prompt) + len(ids) - 1 > context and any(m.earlier for m in asked[n]):
+                prompt, left = renderer.fitted(asked[n], context - len(ids) + 1, think)
+                asked[n] = _without_oldest(asked[n], left)
+            found[n] = Encoded(prompt, ids, (), left)
+    encoded = [found[n] for n in range(len(rows))]
+    if targets != "all":
+        return encoded
+    return [replace(row, earlier=spans) for row, spans in zip(encoded, renderer.earlier_answers(asked), strict=True)]
+
+
+def _without_oldest(messages: Sequence[Message], count: int) -> list[Message]:
+    """Messages without so many of the row's earlier turns."""
+    first = next((n for n, m in enumerate(messages) if m.earlier and m.role != "system"), 0)
+    return [m for n, m in enumerate(messages) if not first <= n < first + count]
 
 
 def count_earlier(rows: Sequence[Encoded], asked: Sequence[Sequence[Message]]) -> None:
@@ -64,7 +89,7 @@ def count_earlier(rows: Sequence[Encoded], asked: Sequence[Sequence[Message]]) -
     Raises:
         DataError: it does so with all of them.
     """
-    given = sum(turn.role == "assistant" for messages in asked for turn in messages)
+    given = sum(turn.role == "assistant" and not turn.untrained for messages in asked for turn in messages)
     found = sum(len(row.earlier) for row in rows)
     if given and not found:
         raise DataError("The model's chat template shows no earlier answer as it was given: there is none to train.")

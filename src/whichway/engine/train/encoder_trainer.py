@@ -36,7 +36,7 @@ from whichway.engine.train.options import EncoderOptions, default_rate, options
 from whichway.engine.train.seen_tokens import Vocabulary
 from whichway.engine.train.worker import Now, Watch
 from whichway.errors import DataError, WayFailed
-from whichway.nouns import Adapter, TrainJob, digest
+from whichway.nouns import Adapter, TrainJob, digest, row_text
 
 KIND = "encoder_full"
 STATE_SECONDS = 30.0  # between saved states: what a kill can cost
@@ -85,7 +85,7 @@ class EncoderRun:
         if not job.rows:
             raise DataError("There are no rows to train on.")
         self.encoder, self.job, self.given, self.folder, self.watch = encoder, job, given, folder, watch
-        self.texts = [row.messages[-1].content for row in job.rows]
+        self.texts = [row_text(row.messages) for row in job.rows]
         self.labels = sorted({row.answer for row in job.rows})
         if len(self.labels) < 2:
             raise WayFailed("An encoder needs training rows of at least two labels.")
@@ -132,7 +132,8 @@ class EncoderRun:
         """Own weights, a head, an optimiser."""
         _check_memory(self.encoder)
         self.model = copy.deepcopy(self.encoder.model).requires_grad_(True)
-        read = self.encoder.tokenizer(self.texts, truncation=True, max_length=self.encoder.longest)
+        limits = {"truncation": True, "max_length": self.encoder.longest}
+        read = self.encoder.tokenizer(self.texts, split_special_tokens=True, **limits)
         seen = [token for ids in read["input_ids"] for token in ids]
         self.vocabulary = Vocabulary(self.model, [*seen, self.encoder.tokenizer.pad_token_id])
         self.head = nn.Linear(self.encoder.hidden, len(self.labels)).to(self.model.device)

@@ -92,7 +92,8 @@ class Prober(Answerer):
 
     def _start(self, messages: Sequence[Message]) -> int:
         """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
-        head = tuple(messages[:-1])
+        own = next((n for n, message in enumerate(messages) if message.earlier), len(messages) - 1)
+        head = tuple(messages[:own])
         if head not in self._starts:
             filled = [(*head, Message(messages[-1].role, text)) for text in ("a", "7")]
             self._starts[head] = packing.agree(self.model.renderer.prompt_ids(filled))
@@ -221,7 +222,7 @@ def _save(
     from safetensors.numpy import save_file
 
     arrays = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
-    rows = [{"messages": [[m.role, m.content] for m in r.messages]} for r in requests]
+    rows = [{"messages": [[m.role, m.content, *([True] if m.earlier else [])] for m in r.messages]} for r in requests]
     told = {"labels": head.labels, "live": [row | {"scores": s} for row, s in zip(rows, scores.tolist(), strict=True)]}
     with checkpoint.written(place) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")

@@ -33,6 +33,7 @@ class Lengths:
     tokens: tuple[int, ...]  # of prompt and answer, row by row
     trained: tuple[int, ...]  # those that carry the loss
     context: int  # what the model can read; longer rows are left out of the training
+    trimmed: tuple[int, ...] = ()  # oldest turns left out of each conversation, so that it fits
 
     @property
     def too_long(self) -> list[int]:
@@ -57,11 +58,12 @@ def reader(folder: Path) -> Reader:
 
 def lengths(read: Reader, rows: Rows, targets: Targets = "last") -> Lengths:
     """Token counts of rows. An answer's turn end alone is no answer: it does not count."""
-    found = adapter_check.encode(read.renderer, rows, targets)
+    found = adapter_check.encode(read.renderer, rows, targets, read.context)
     ends = read.renderer.ends
     earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in found)
     trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(found, earlier, strict=True))
-    return Lengths(tuple(len(row.prompt) + len(row.answer) for row in found), trained, read.context)
+    sizes = tuple(len(row.prompt) + len(row.answer) for row in found)
+    return Lengths(sizes, trained, read.context, tuple(row.trimmed for row in found))
 
 
 def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targets = "last") -> list[tuple[str, bool]]:
@@ -71,9 +73,26 @@ def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targ
     parts: list[tuple[str, bool]] = []
     for start, end in (*row.earlier, (len(row.prompt), len(ids))):
         parts.append((_text(read, ids[read_to:start]), False))
-        parts += [(_text(read, [i]), True) for i in ids[start:end]]
+        parts += [(piece, True) for piece in pieces(read, ids[start:end])]
         read_to = end
     return parts
+
+
+def pieces(read: Reader, ids: Sequence[int]) -> list[str]:
+    """The text of each token; a token that ends inside a character shows nothing, the last of the character all of it.
+
+    Byte-level tokens cut characters in two (emoji, Cyrillic), and half of one decodes to "\ufffd". Tokens are joined
+    until they decode to whole characters, or as far as four bytes can reach.
+    """
+    found: list[str] = []
+    held: list[int] = []
+    for i in ids:
+        held.append(i)
+        text = _text(read, held)
+        if not text.endswith("\ufffd") or len(held) == 4:
+            found += [*[""] * (len(held) - 1), text]
+            held = []
+    return found + ([*[""] * (len(held) - 1), _text(read, held)] if held else [])
 
 
 def _text(read: Reader, ids: Sequence[int]) -> str:

@@ -391,7 +391,12 @@ def encode(model: Model, job: TrainJob) -> list[Encoded]:
     if not job.rows:
         raise DataError("There are no rows to train on.")
     wanted: adapter_check.Targets = "all" if job.options.get("targets") == "all" else "last"
-    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows], wanted)
+    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows], wanted, model.context)
+    trimmed = sum(row.trimmed > 0 for row in rows)
+    if trimmed:
+        log.warning(
+            "%d of %d conversations are longer than the model reads; oldest turns left out.", trimmed, len(rows)
+        )
     for number, row in enumerate(rows):
         if not row.answer or not row.prompt:
             raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")

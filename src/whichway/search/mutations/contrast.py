@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from whichway.nouns import Example, Prompt, Shot
+from whichway.nouns import Example, Prompt
+from whichway.prompts.shots import shot as worked
 from whichway.search.context import Evidence, Proposal, short
 from whichway.search.mutations.gloss import words_of
 
@@ -25,7 +26,7 @@ def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal 
     if not firsts or not seconds:
         return None
     first, second = nearest_pair(rng.sample(firsts, min(60, len(firsts))), rng.sample(seconds, min(60, len(seconds))))
-    shots = (*prompt.shots, *(Shot(e.text, e.target) for e in (first, second)))
+    shots = (*prompt.shots, *map(worked, (first, second)))
     return Proposal(replace(prompt, shots=shots), f"a contrast of {wanted} and {said}")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from whichway.nouns import Prompt, Shot
+from whichway.nouns import Prompt
 from whichway.prompts.nearest import named
+from whichway.prompts.shots import shot
 from whichway.search.context import Evidence, Proposal, short
 
 WEIGHT = 2.0
@@ -22,7 +23,7 @@ def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal 
     if {"shots", "pool", "nearest", "encoder"} & set(prompt.protected) or len(rows) < 2 * COUNTS[0]:
         return None
     count = rng.choice(counts)
-    pool = prompt.pool or tuple(Shot(e.text, e.target) for e in rows[:MOST])
+    pool = prompt.pool or tuple(map(shot, rows[:MOST]))
     encoder = prompt.encoder if prompt.pool else evidence.encoder
     by = f" by {named(encoder)}" if encoder else ""
     return Proposal(

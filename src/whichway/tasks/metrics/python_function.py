@@ -91,7 +91,7 @@ def adapt(function: Callable[..., Any], named: str) -> Caller:
 
 
 def _context(example: Example) -> dict[str, Any]:
-    return {"prompt": example.text, "vars": {**example.input, "target": example.target, "expected": example.target}}
+    return {"prompt": example.text, "vars": {"target": example.target, "expected": example.target, **example.input}}
 
 
 def _fields(example: Example | None, rest: str) -> Fields:

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from whichway.findings import Sentence
 from whichway.verdict.explain.inputs import Facts, gap, scored
 from whichway.verdict.explain.judge_text import judged
-from whichway.verdict.explain.numbers import Said, listed, nats, percent, points, points_up, seconds, signed, usd, whole
+from whichway.verdict.explain.numbers import (
+    Said,
+    chance,
+    listed,
+    nats,
+    percent,
+    points,
+    seconds,
+    signed,
+    usd,
+    whole,
+)
 from whichway.verdict.rule import Answer, Ruling
 
 LABELS: dict[Answer, str] = {
@@ -18,6 +29,7 @@ LABELS: dict[Answer, str] = {
     "equivalent, take the cheaper": "Equivalent, take the cheaper",
     "undecided": "Undecided",
 }
+MAY_BE_BETTER, SURE_OF_WAY = 0.25, 0.9  # probabilities to be within the margin of the best
 PLAIN_NAMES = {"base_tfidf": "a word-count classifier", "base_majority": "always giving the most frequent label"}
 
 
@@ -73,20 +85,33 @@ def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
 
 
 def undecided(said: Said, facts: Facts, ruling: Ruling) -> str:
-    """What to do meanwhile, and what stands against it."""
+    """What to do meanwhile, and what may be lost by it."""
     choice = facts.line(ruling.choice)
     score = scored(said, choice)
     if len(facts.table.arms) == 1:
         return f"only {choice.way} competed, {score}; there is nothing to compare it with."
-    use = f"use {choice.way}, {score}, for now."
-    if facts.table.clusters < 2:
-        return f"{use} It is the cheapest; with fewer than two independent test rows nothing can be compared."
-    rival = min(ruling.open, key=lambda j: facts.ahead(ruling.choice, j).low or 0.0)
-    costs = facts.cost(rival, ruling.choice)
-    if rival < ruling.choice:
-        return f"{use} {facts.way(rival)} {costs} and is not shown worse than it."
-    most = said("rival.most", -(facts.ahead(ruling.choice, rival).low or 0.0), points_up)
-    return f"{use} {facts.way(rival)} {costs} and is not shown better, but may be by up to {most}."
+    if ruling.outlook is None:
+        few = "with fewer than two independent test rows nothing can be compared"
+        return f"use {choice.way}, {score}, for now. It is the cheapest; {few}."
+    lean = "leaning" if ruling.sureness == "leaning" else "a toss-up"
+    return f"{lean}. Use {choice.way}, {score}, for now: {chances(said, facts, ruling)}{runner_up(said, facts, ruling)}"
+
+
+def chances(said: Said, facts: Facts, ruling: Ruling) -> str:
+    """How likely the choice is good enough, and what is lost on average if it is not."""
+    assert ruling.outlook is not None
+    near = said("near_best", ruling.outlook.near_best[ruling.choice], chance)
+    margin = said("margin", facts.margin, points)
+    lost = said("regret", ruling.outlook.regret[ruling.choice], points)
+    return f"with a probability of {near} it is within {margin} of the best way; the expected loss is {lost}."
+
+
+def runner_up(said: Said, facts: Facts, ruling: Ruling) -> str:
+    """The way that would be taken instead."""
+    assert ruling.outlook is not None
+    other = ruling.outlook.runner_up
+    costs = facts.cost(other, ruling.choice)
+    return f" Next is {facts.way(other)}, {scored(said, facts.line(other))}, which {costs}."
 
 
 # --- reasons
@@ -110,6 +135,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *no_model(facts, ruling),
         *costs(facts, ruling),
         *equals(facts, ruling),
+        *siblings(facts, ruling),
         *worth(facts),
         *forgot(facts, ruling),
         *spreads(facts),
@@ -215,6 +241,21 @@ def equals(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
     names = [line.way for line in facts.standings if line.not_worse]
     if len(names) > 1:
         yield Sentence(f"Not shown worse than the best, {facts.way(ruling.best)}: {listed(names)}.")
+
+
+def siblings(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """A way of the chosen kind that may be better: the kind is decided, the way is not."""
+    if not ruling.decided or ruling.outlook is None:
+        return
+    near = ruling.outlook.near_best
+    for j in ruling.siblings:
+        if near[j] >= MAY_BE_BETTER and near[ruling.choice] < SURE_OF_WAY:
+            said = Said()
+            own, other = said("near_best", near[ruling.choice], chance), said("other", near[j], chance)
+            yield said.sentence(
+                f"The kind is decided, the way is not: {facts.way(j)} is within the margin of the best with a "
+                f"probability of {other}, {facts.way(ruling.choice)} of {own}."
+            )
 
 
 def worth(facts: Facts) -> Iterator[Sentence]:

@@ -13,6 +13,13 @@ def percent(x: float) -> str:
     return f"{bare(x)} %"
 
 
+def chance(x: float) -> str:
+    """A probability in whole percent, never 0 or 100: "86 %", "over 99 %"."""
+    if x > 0.99:
+        return "over 99 %"
+    return "under 1 %" if x < 0.01 else f"{100 * x:.0f} %"
+
+
 def points(x: float) -> str:
     """A size of a difference: "4.2 points"."""
     return f"{100 * abs(x) + 0.0:.1f} points"
@@ -69,7 +76,8 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-SHOWN = (percent, points, points_up, signed, bare, nats, whole, usd, seconds, count)  # all spellings of a number
+# all spellings of a number
+SHOWN = (percent, chance, points, points_up, signed, bare, nats, whole, usd, seconds, count)
 
 
 def clean(x: float | None) -> float | None:

@@ -1,0 +1,252 @@
+"""All pairs of texts whose sets of character grams are near, exactly, in time that grows with the number of texts.
+
+Two sets of up to r grams with Jaccard similarity J differ in at most k = floor(2r(1-J)/(1+J)) grams. Grams are dealt
+by their hash into groups, so many that one group has at most `WRONG` differences, and each group into `PARTS` parts:
+then `PARTS - WRONG` parts of that group are equal in both sets, and so is a signature made of these (PartEnum; Arasu,
+Ganti & Kaushik 2006, "Efficient exact set-similarity joins"). Texts are compared only where a signature agrees, first
+by a bitmap of parities, of which each difference turns at most one bit, at last gram by gram. Two grams of one text
+with one CRC-32 (one text in 100,000) count as one here; one difference more is allowed for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+WRONG, PARTS = 2, 4
+CHUNK = 1500  # texts whose grams are held at once
+PAIRS = 4_000_000  # pairs whose bitmaps are compared at once
+CROWD = 3000  # texts with one signature, above which each is compared with neighbours only: they are one template
+NEIGHBOURS = 16
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
+_WORDS = 4  # of 64 bits, in a bitmap
+Array = np.ndarray[Any, Any]
+
+
+def candidates(texts: Sequence[str], similarity: float, gram: int, most: int) -> Iterator[tuple[int, int]]:
+    """Pairs of positions, the smaller first, that can be near; each pair once, and no near pair is left out.
+
+    Args:
+        texts: padded, so that every window of `gram` characters is a gram.
+        similarity: least Jaccard similarity of near sets.
+        gram: characters in a gram.
+        most: grams of a set; of more, those with the smallest CRC-32 count.
+    """
+    sets = _Sets(texts, similarity, gram, most)
+    seen: set[int] = set()
+    for first, second in sets.agreeing():
+        for code in np.unique(first * len(texts) + second).tolist():
+            if code not in seen:
+                seen.add(code)
+                yield divmod(code, len(texts))
+
+
+class _Sets:
+    """The signatures of texts' gram sets, by levels of size."""
+
+    def __init__(self, texts: Sequence[str], similarity: float, gram: int, most: int) -> None:
+        self.texts, self.gram, self.most = texts, gram, most
+        self.share = (1 - similarity) / (1 + similarity)
+        self.levels = _levels(similarity, most)
+        self.level_of = np.zeros(most + 1, dtype=np.int64)
+        for n, (low, high) in enumerate(self.levels):
+            self.level_of[low : high + 1] = n
+        self.sizes = np.zeros(len(texts), dtype=np.int64)
+        self.bits = np.zeros((len(texts), _WORDS), dtype=np.uint64)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of one size fill chunks of their own
+        self.sums: dict[int, list[tuple[Array, Array]]] = {}  # level -> [positions, sums of hashes by part]
+        chunks = [np.array(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK)]
+        with ThreadPoolExecutor(2) as pool:  # NumPy computes without the interpreter's lock
+            for found in pool.map(self._read, chunks):
+                for level, places, sums in found:
+                    self.sums.setdefault(level, []).append((places, sums))
+
+    def agreeing(self) -> Iterator[tuple[Array, Array]]:
+        """Pairs that agree in a signature, and whose bitmaps do not tell them apart."""
+        for level in sorted(self.sums):
+            where = np.concatenate([places for places, _ in self.sums[level]])
+            sums = np.concatenate([found.T for _, found in self.sums.pop(level)], axis=1)  # [parts, texts]
+            if len(where) < 2:
+                continue
+            for ranked, order in self._signatures(level, sums):
+                for first, second in _equal(ranked, where[order]):
+                    yield self._alike(first, second)
+
+    def _differences(self, level: int) -> int:
+        return math.floor(2 * self.levels[level][1] * self.share + 1e-9) + 1
+
+    def _groups(self, level: int) -> int:
+        """So many that one of them has at most `WRONG` differences."""
+        return self._differences(level) // (WRONG + 1) + 1
+
+    def _signatures(self, level: int, sums: Array) -> Iterator[tuple[Array, Array]]:
+        """Each signature of every text, sorted, and the texts in that order."""
+
+        def ranked(parts: tuple[int, ...]) -> tuple[Array, Array]:
+            found = np.zeros(sums.shape[1], dtype=np.uint32)
+            for n in parts:
+                found = (found + sums[n]) * np.uint32(0x9E3779B1)
+                found ^= found >> np.uint32(15)
+            keys = (found.astype(np.uint64) << np.uint64(32)) | np.arange(len(found), dtype=np.uint64)
+            keys.sort()  # faster than argsort
+            return (keys >> np.uint64(32)).astype(np.uint32), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+        chosen = [
+            tuple(group * PARTS + n for n in some)
+            for group in range(self._groups(level))
+            for some in itertools.combinations(range(PARTS), PARTS - WRONG)
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(0, len(chosen), 8):  # some at a time, as each is as long as the data
+                yield from pool.map(ranked, chosen[start : start + 8])
+
+    def _alike(self, first: Array, second: Array) -> tuple[Array, Array]:
+        a, b = self.sizes[first], self.sizes[second]
+        small, large = np.minimum(a, b), np.maximum(a, b)
+        fits = (small + 1) * (1 + self.share) >= large * (1 - self.share)  # sizes alone
+        first, second = first[fits], second[fits]
+        turned = np.bitwise_count(self.bits[first] ^ self.bits[second]).sum(axis=1, dtype=np.int64)
+        room = np.floor((self.sizes[first] + self.sizes[second]) * self.share + 1e-9) + 1
+        near = turned <= room
+        first, second = first[near], second[near]
+        return np.minimum(first, second), np.maximum(first, second)
+
+    def _read(self, places: Array) -> list[tuple[int, Array, Array]]:
+        """Take up the sets of some texts; gives their sums of hashes by level."""
+        key = self._grams([self.texts[i] for i in places.tolist()])
+        key.sort()  # by text, then by CRC
+        key = key[np.concatenate([[True], key[1:] != key[:-1]])]
+        owner = (key >> np.uint64(32)).astype(np.int64)
+        starts = np.searchsorted(owner, np.arange(len(places)))
+        few = np.arange(len(key)) - starts[owner] < self.most
+        key, owner = key[few], owner[few]
+        mixed = (key & np.uint64(0xFFFFFFFF)) * _MIX[0]
+        mixed = (mixed ^ (mixed >> np.uint64(31))) * _MIX[1]
+        mixed ^= mixed >> np.uint64(29)
+        self.sizes[places] = np.bincount(owner, minlength=len(places))
+        self._mark(places, owner, mixed)
+        level = self.level_of[self.sizes[places]]
+        return [
+            (joined, places[level == n], self._sum(joined, len(places), owner, mixed)[level == n])
+            for n in np.unique(level).tolist()
+            for joined in (n, n + 1)  # a near set may be of the next size
+            if joined < len(self.levels)
+        ]
+
+    def _mark(self, places: Array, owner: Array, mixed: Array) -> None:
+        bit = (mixed & np.uint64(64 * _WORDS - 1)).astype(np.int64)
+        odd = np.bincount(owner * 64 * _WORDS + bit, minlength=len(places) * 64 * _WORDS) & 1
+        packed = np.packbits(odd.astype(np.uint8).reshape(len(places), -1), axis=1)
+        self.bits[places] = packed.view(np.uint64)
+
+    def _sum(self, level: int, texts: int, owner: Array, mixed: Array) -> Array:
+        count = self._groups(level) * PARTS
+        part = ((mixed >> np.uint64(8)) % np.uint64(count)).astype(np.int64)
+        weight = (mixed >> np.uint64(33)).astype(np.float64)  # sums stay exact below 2**53
+        sums = np.bincount(owner * count + part, weights=weight, minlength=texts * count)
+        whole = sums.astype(np.uint64) * _MIX[0]
+        return (whole >> np.uint64(32)).astype(np.uint32).reshape(texts, count)
+
+    def _grams(self, texts: Sequence[str]) -> Array:
+        """Of every gram the number of its text, and its CRC-32 in UTF-8 below it, in one integer."""
+        codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        lengths = np.array([len(text) for text in texts])
+        owner = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
+        inside = np.ones(len(codes), dtype=bool)
+        for n in range(1, self.gram):
+            inside[np.cumsum(lengths) - n] = False
+        starts = np.flatnonzero(inside)
+        return (owner[starts] << np.uint64(32)) | _crc(codes, starts, self.gram)
+
+
+def _levels(similarity: float, most: int) -> list[tuple[int, int]]:
+    """Ranges of sizes; near sets lie in one or in neighbouring ones."""
+    levels, low = [(0, 0)], 1
+    while low <= most:
+        high = min(most, math.floor(low / similarity + 1e-9))
+        levels.append((low, high))
+        low = high + 1
+    return levels
+
+
+def _table() -> Array:
+    rows = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        rows = np.where(rows & 1, (rows >> 1) ^ np.uint32(0xEDB88320), rows >> 1)
+    return rows
+
+
+_CRC = _table()
+_CRC_PAIR = _CRC[(_PAIR := _CRC[np.arange(1 << 16) & 0xFF] ^ (np.arange(1 << 16, dtype=np.uint32) >> 8)) & 0xFF] ^ (
+    _PAIR >> 8
+)
+
+
+def _crc(codes: Array, starts: Array, gram: int) -> Array:
+    """CRC-32 of the UTF-8 bytes of each gram."""
+    state = np.full(len(starts), 0xFFFFFFFF, dtype=np.uint32)
+
+    def update(byte: Array, where: Callable[[Array], Array] | None = None, code: Array | None = None) -> None:
+        nonlocal state
+        after = _CRC[(state ^ byte) & 0xFF] ^ (state >> 8)
+        state = after if where is None or code is None else np.where(where(code), after, state)
+
+    if bool((codes < 128).all()):
+        for n in range(0, gram - 1, 2):  # two bytes at once
+            pair = codes[starts + n] | (codes[starts + n + 1] << 8)
+            state = _CRC_PAIR[(state ^ pair) & 0xFFFF] ^ (state >> 16)
+        if gram % 2:
+            update(codes[starts + gram - 1])
+        return state ^ np.uint32(0xFFFFFFFF)
+    for n in range(gram):
+        code = codes[starts + n]
+        size = 1 + (code >= 0x80).astype(np.uint32) + (code >= 0x800) + (code >= 0x10000)
+        lead = np.array([0, 0, 0xC0, 0xE0, 0xF0], dtype=np.uint32)[size]
+        update(lead | (code >> (6 * (size - 1))))
+        for more in (2, 3, 4):
+            shift = 6 * np.maximum(size.astype(np.int64) - more, 0).astype(np.uint32)
+            update(0x80 | ((code >> shift) & 0x3F), lambda _c, m=more, s=size: s >= m, code)  # type: ignore[misc]
+    return state ^ np.uint32(0xFFFFFFFF)
+
+
+def _equal(ranked: Array, where: Array) -> Iterator[tuple[Array, Array]]:
+    """Pairs of positions `where` sorted signatures are equal, some at a time."""
+    edges = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
+    sizes = np.diff(edges)
+    several = np.flatnonzero(sizes > 1)
+    starts, sizes = edges[several], sizes[several]
+    firsts: list[Array] = []
+    seconds: list[Array] = []
+    held = 0
+    for size in np.unique(sizes).tolist():
+        begin = starts[sizes == size]
+        near = size <= CROWD
+        left, right = _pairs(size) if near else _neighbours(size)
+        step = max(1, PAIRS // len(left))
+        for some in range(0, len(begin), step):
+            base = begin[some : some + step, None]
+            firsts.append(where[(base + left).ravel()])
+            seconds.append(where[(base + right).ravel()])
+            held += len(firsts[-1])
+            if held >= PAIRS:
+                yield np.concatenate(firsts), np.concatenate(seconds)
+                firsts, seconds, held = [], [], 0
+    if firsts:
+        yield np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _pairs(size: int) -> tuple[Array, Array]:
+    left, right = np.triu_indices(size, 1)
+    return left, right
+
+
+def _neighbours(size: int) -> tuple[Array, Array]:
+    left = np.repeat(np.arange(size), NEIGHBOURS)
+    right = left + np.tile(np.arange(1, NEIGHBOURS + 1), size)
+    inside = right < size
+    return left[inside], right[inside]

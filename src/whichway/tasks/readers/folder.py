@@ -1,0 +1,82 @@
+"""Folders with one file (or sub-folder) for each split: train.jsonl, valid.csv, test-00000-of-00001.parquet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from whichway.errors import DataError
+from whichway.nouns import Split
+from whichway.tasks.readers import Contents, RawRow, readable, reader_of, saved_dataset
+from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
+
+EXTENSIONS: tuple[str, ...] = ()
+
+
+def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
+    """The rows of all files of a folder, with their splits.
+
+    Raises:
+        DataError: no file is a split, or one is broken.
+    """
+    files, others = splits_of(path)
+    found = read_splits(files, options, bad)
+    told = [f"{side}: {', '.join(file.name for file in group)}." for side, group in files.items()]
+    told += [f"not read, as their names say no split: {', '.join(others[:10])}."] if others else []
+    return Contents(found.rows, (*told, *found.notes), found.warnings)
+
+
+def read_splits(files: Mapping[Split, Iterable[Path]], options: ReadOptions, bad: BadRows) -> Contents:
+    """Rows of files that are split already."""
+    rows: list[RawRow] = []
+    notes: list[str] = []
+    warnings: list[str] = []
+    for side, group in files.items():
+        for file in group:
+            if not file.exists():
+                raise DataError(f"{file}: no such file.")
+            found = reader_of(file).read(file, options, bad)
+            rows += [RawRow(row.line, row.fields, side, row.path or file) for row in found.rows]
+            notes += [f"{file.name}: {note}" for note in found.notes]
+            warnings += [f"{file.name}: {warning}" for warning in found.warnings]
+    return Contents(rows, tuple(notes), tuple(warnings))
+
+
+def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
+    """The data files of a folder by split, and the names of those whose split is not clear.
+
+    Raises:
+        DataError: there are none.
+    """
+    found: dict[Split, list[Path]] = {}
+    others: list[str] = []
+    for path in sorted(folder.iterdir()):
+        split = _split(path.name)
+        if path.is_dir():
+            inner = [path] if saved_dataset.is_saved(path) else sorted(p for p in path.iterdir() if readable(p))
+            if split and inner:
+                found.setdefault(split, []).extend(inner)
+        elif readable(path):
+            if split:
+                found.setdefault(split, []).append(path)
+            else:
+                others.append(path.name)
+    if not found:
+        if (folder / "data").is_dir():  # how the Hugging Face hub lays a dataset out
+            return splits_of(folder / "data")
+        listed = f" Its data files are {', '.join(others[:5])}: name one." if others else ""
+        raise DataError(
+            f"{folder}: no data files found that are splits.{listed} A folder needs train.csv (or .tsv, .jsonl, .json, "
+            ".parquet), and may have dev.* and test.* beside it; or name one file."
+        )
+    return found, others
+
+
+def _split(name: str) -> Split | None:
+    """The split that a file's name says: by its first word, else by the one word that is a split."""
+    words = re.split(r"[-_. ]", name.lower())
+    if words[0] in SPLIT_WORDS:
+        return SPLIT_WORDS[words[0]]
+    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return said.pop() if len(said) == 1 else None

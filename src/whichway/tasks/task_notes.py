@@ -1,0 +1,63 @@
+"""What a user should hear of prompts' variables, of reasoning in answers, and of chat marks in rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from whichway.nouns import Prompt, Task
+from whichway.prompts.answer_extraction import CLOSE
+from whichway.prompts.variables import texts
+
+MARKS = re.compile(
+    r"<\|[A-Za-z][\w ]{1,30}\|>|<｜[^｜<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|"
+    r"<(?:bos|eos|pad)>"
+)
+
+
+def prompts(found: Sequence[Prompt], fields: Sequence[str]) -> Iterator[str]:
+    """What prompts name, and what they do not."""
+    named = {name for prompt in found for name in prompt.variables}
+    left = [name for name in fields if name not in named]
+    if named and left and all(prompt.variables for prompt in found):
+        yield (
+            f"{', '.join(left)}: input that no prompt names. Baselines see it, prompts do not; name it, or say which "
+            "columns are input."
+        )
+    for prompt in found:
+        braced = [
+            name
+            for name in fields
+            if any(re.search(rf"(?<!\{{)\{{{re.escape(name)}\}}(?!\}})", t) for t in texts(prompt))
+        ]
+        if braced:
+            shown = ", ".join(f"{{{name}}}" for name in braced)
+            yield f"{shown} in the prompt is sent as it is: a variable has two braces, {{{{{braced[0]}}}}}."
+
+
+def reasoning(task: Task) -> Iterator[str]:
+    """How answers that bring their reasoning are learned and judged."""
+    count = sum(CLOSE in e.target for e in (*task.train, *task.dev, *task.test))
+    if count:
+        yield (
+            f"{count} answers hold reasoning (<think>): it is learned with the answer, and the answer after it is "
+            "judged. To learn and score the answers alone, list them (--labels)."
+        )
+
+
+def marks(task: Task) -> Iterator[str]:
+    """Words of chat templates in rows: they are read as text, and should not be learned as answers."""
+    rows = (*task.train, *task.dev, *task.test)
+    for part, values in (
+        ("inputs", ((" ".join(e.input.values()), e.origin) for e in rows)),
+        ("answers", ((e.target, e.origin) for e in rows)),
+    ):
+        found = [(match.group(), origin) for text, origin in values if (match := MARKS.search(text))]
+        if found:
+            words = ", ".join(word for word, _ in Counter(word for word, _ in found).most_common(3))
+            more = "" if part == "inputs" else " An answer ends by itself: take them out of the data"
+            yield (
+                f"{len(found)} {part} hold marks of chat templates ({words}; first: {found[0][1]}): they are read as "
+                f"text, never as turns.{more}{'.' if more else ''}"
+            )
