@@ -6,7 +6,7 @@ difference of both, hold the truth, and how often the plain t interval of the sc
 
     python benchmarks/simulate_aggregates.py [--worlds 400]
 
-Setting by setting; goes on where it was stopped (results/simulate_aggregates.jsonl, not committed).
+Setting by setting; goes on where it was stopped (runs/simulate_aggregates.jsonl).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from whichway.verdict import compare, stats
 from whichway.verdict.compare import Arm, Table
 
 RESULTS = Path(__file__).parent / "results"
+STATE = Path("runs/simulate_aggregates.jsonl")
 METRICS = ("mcc", "auc", "macro_f1")
 SHARES = ((2, 0.5), (2, 0.15), (4, 0.25), (4, 0.7))  # labels, share of the first; the others share the rest
 RIGHT = (0.65, 0.8, 0.95)
@@ -101,7 +102,7 @@ def page(lines: list[dict[str, Any]], worlds: int) -> str:
     head = (
         "# Intervals of metrics that are no mean of rows\n\n"
         f"`benchmarks/simulate_aggregates.py --worlds {worlds}`: how often 95 % intervals hold the truth. *plain t* is "
-        "what the score's interval would be without the log-odds scale. A share of 95 % is known to "
+        "what the score's interval would be (`stats.ranged_interval` makes the verdict's). A share of 95 % is known to "
         f"±{196 * math.sqrt(0.95 * 0.05 / worlds):.1f} points.\n\n"
         "| metric | labels | share of the first | right | rows | true score | score | width | plain t | difference |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
@@ -114,14 +115,19 @@ def page(lines: list[dict[str, Any]], worlds: int) -> str:
     return head + body
 
 
+def _place(line: dict[str, Any]) -> tuple[int, int, float, int]:
+    setting = (line["labels"], line["share"])
+    return METRICS.index(line["metric"]), SHARES.index(setting), line["right"], line["rows"]
+
+
 def main() -> None:
     """Every setting that is not done yet, then the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=400)
     worlds = parser.parse_args().worlds
     compare.RESAMPLES = RESAMPLES
-    path = RESULTS / "simulate_aggregates.jsonl"
-    lines = [json.loads(line) for line in path.open()] if path.exists() else []
+    STATE.parent.mkdir(exist_ok=True)
+    lines = [json.loads(line) for line in STATE.open()] if STATE.exists() else []
     for name in METRICS:
         for labels, share in SHARES:
             for right in RIGHT:
@@ -129,9 +135,10 @@ def main() -> None:
                     setting = (name, labels, share, right, rows, worlds)
                     if setting not in [tuple(list(line.values())[:6]) for line in lines]:
                         lines.append(cover(*setting))
-                        with path.open("a") as out:
+                        with STATE.open("a") as out:
                             out.write(json.dumps(lines[-1]) + "\n")
-    (RESULTS / "simulate_aggregates.md").write_text(page([x for x in lines if x["worlds"] == worlds], worlds))
+    done = sorted((line for line in lines if line["worlds"] == worlds), key=_place)
+    (RESULTS / "simulate_aggregates.md").write_text(page(done, worlds))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from whichway.contracts import Metric
 from whichway.errors import WayFailed
@@ -26,7 +25,7 @@ CUT = "cut off after"  # what a record says of an answer that did not end by its
 LEAST_CHANCE = 1e-6  # of a label that a reply gives no score
 UNREAD = -1  # the code of an answer that could not be read
 RIGHT = 0.7  # share of rows that a made-up answer gets right
-ALIKE = 0.71  # correlation of two made-up ways' latent variables: right and wrong then correlate by .5
+ALIKE = 0.71  # correlation of two made-up ways' label scores: their right rows then correlate by .5
 MADE_UP, WORLDS = 300, 6  # rows of a made-up test, and how many are made up
 
 
@@ -214,35 +213,36 @@ def row_variance(metric: Metric, rows: Sequence[Scored]) -> float:
     """How much the difference of two ways varies from row to row, before anything is measured.
 
     For a mean the constant `stats.OMEGA2`. Otherwise what made-up answers to these rows' labels give under the same
-    assumptions: two ways that are right on 70 % of rows, whose right rows correlate by .5 (Gaussian copula).
+    assumptions: two ways that are right on 70 % of rows, whose right rows correlate by .5; a label's
+    score is normal noise, and the wanted label's is higher (Thurstone 1927).
     """
     if metric.aggregate == "mean" or len({row.target for row in rows}) < 2:
         return OMEGA2
     rng = np.random.default_rng(41)
     few = [rows[i] for i in sorted(rng.permutation(len(rows))[:MADE_UP])]
     labels = sorted({row.target for row in few})
-    found = []
+    wanted, size, found = np.array([labels.index(row.target) for row in few]), (len(few), len(labels)), []
     for _ in range(WORLDS):
-        hard = rng.normal(size=len(few))
-        first, second = (row_values(metric, few, _made_up(few, labels, hard, rng)) for _ in range(2))
+        shared = math.sqrt(ALIKE) * rng.normal(size=size)
+        noise = (shared + math.sqrt(1 - ALIKE) * rng.normal(size=size) for _ in range(2))
+        first, second = (row_values(metric, few, _made_up(few, labels, wanted, one)) for one in noise)
         found.append(float((second - first).var(ddof=1)))
     return max(sum(found) / WORLDS, 1 / len(few))
 
 
-def _made_up(
-    rows: Sequence[Scored], labels: Sequence[str], hard: FloatArray, rng: np.random.Generator
-) -> list[Record]:
-    """Answers with label scores, right where the wanted label's lead over one other, drawn label is positive."""
-    lead = special.ndtri(RIGHT) - (
-        math.sqrt(ALIKE) * hard + math.sqrt(1 - ALIKE) * rng.normal(size=len(rows))
-    )
+def _made_up(rows: Sequence[Scored], labels: Sequence[str], wanted: IntArray, noise: FloatArray) -> list[Record]:
+    """Answers by label scores that are noise, (n, labels), the wanted one's lifted until it leads on enough rows."""
+    here = np.arange(len(rows))
+    others = noise.copy()
+    others[here, wanted] = -np.inf
+    scores = noise.copy()
+    scores[here, wanted] += np.quantile(others.max(axis=1) - noise[here, wanted], RIGHT)
     made = []
-    for row, ahead in zip(rows, lead, strict=True):
-        other = rng.choice([label for label in labels if label != row.target] or [row.target])
-        scores = {**dict.fromkeys(labels, -3.0 - abs(float(ahead))), str(other): 0.0, row.target: float(ahead)}
-        text = row.target if ahead > 0 else str(other)
+    for row, own in zip(rows, scores.tolist(), strict=True):
+        text = labels[int(np.argmax(own))]
+        named = dict(zip(labels, own, strict=True))
         point = float(text == row.target)
-        made.append(Record("", row.id, "test", 0, "ok", point, text, "", 0, 0, 0, 0.0, 0.0, scores=scores))
+        made.append(Record("", row.id, "test", 0, "ok", point, text, "", 0, 0, 0, 0.0, 0.0, scores=named))
     return made
 
 

@@ -207,7 +207,7 @@ def test_no_other_file_knows_their_names():
 
 
 def test_curves_below_zero_are_drawn_with_their_ticks():
-    from whichway.verdict.curves import Run as CurveRun
+    from whichway.verdict.curves import CurveRun
 
     runs = [CurveRun("w", s, n, score + 0.01 * s) for s in (0, 1) for n, score in ((8, -0.4), (16, -0.1), (32, 0.3))]
     chart = learning.chart([Curves(runs).curve("w")], 1000, 400)

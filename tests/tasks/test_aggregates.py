@@ -195,10 +195,13 @@ def test_the_sanity_gate_and_the_winners_curse_work_below_zero():
     assert correlation.expected == pytest.approx(2 * accuracy.expected)  # the same share of right rows of two labels
 
 
-def test_log_odds_intervals_stay_in_range_and_hold_the_score():
+def test_intervals_stay_in_the_range_of_the_metric_and_hold_the_score():
     for lowest in (-1.0, 0.0):
         for value in (lowest, lowest + 0.01, 0.5, 0.99, 1.0):
-            low, high = stats.logit_interval(value, 0.05, 30, 0.95, lowest, 0.01)
+            low, high = stats.ranged_interval(value, 0.05, 30, 60, 0.95, lowest)
             assert lowest <= low <= value <= high <= 1
-    low, high = stats.logit_interval(0.0, 0.01, 1e9, 0.95, -1.0, 0.01)
+            assert high - low > 0.03
+    low, high = stats.ranged_interval(0.0, 0.01, 1e9, 50, 0.95, -1.0)
     assert (low, high) == pytest.approx((-0.0196, 0.0196), abs=1e-4)
+    low, high = stats.ranged_interval(1 - 1e-12, 1e-17, 49, 50, 0.95, -1.0)  # no mistake on 50 rows
+    assert (1 + low) / 2 == pytest.approx(stats.wilson(50, 50)[0])

@@ -210,7 +210,7 @@ class Table:
 
         Wilson's for 0/1 scores; with groups or seeds, Wilson's at the number of independent rows with the same variance
         and t quantile (Korn & Graubard 1998). Graded scores: t, cut at 0 and 1. A metric that is no mean:
-        t on the log-odds scale of its range, as its bootstrap draws lean where it is near an end.
+        t on the log-odds scale of its range, and Wilson's within a row of its ends.
         """
         if self.clusters < 2:
             return None
@@ -222,7 +222,7 @@ class Table:
             variance = 1 / self.clusters**2
         se, df = self.combine(variance, k)
         if self.pooled:
-            return stats.logit_interval(value, se, df, self.confidence, self.lowest, 0.5 / self.clusters)
+            return stats.ranged_interval(value, se, df, self.clusters, self.confidence, self.lowest)
         found = stats.estimate(value, se, df, self.confidence)
         return max(0.0, found.low), min(1.0, found.high)
 
