@@ -335,9 +335,11 @@ class Prompt:
     encoder: Weights | None = field(default=None, metadata=LATE)
     # fields of a row that the texts name: `{{name}}` is filled in where it stands. Empty: nothing is filled in, and the
     # row's text follows the instructions
-    variables: tuple[str, ...] = ()
-    row: str = ""  # with variables: the message that brings the row, with its `{{name}}`; empty: none follows
-    lead: tuple[Message, ...] = ()  # turns that the prompt's author wrote before that message
+    variables: tuple[str, ...] = field(default=(), metadata=LATE)
+    # with variables: the message that brings the row, with its `{{name}}`; empty: none follows
+    row: str = field(default="", metadata=LATE)
+    # turns that the prompt's author wrote before that message
+    lead: tuple[Message, ...] = field(default=(), metadata=LATE)
 
     @property
     def content(self) -> dict[str, Any]:
