@@ -9,43 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_tokenizer import CHATML, NO_SYSTEM, WITH_BOS, tiny_tokenizer
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-WITH_BOS = "{{ bos_token }}" + CHATML
-NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + WITH_BOS
-SENTENCES = [
-    "Where is my parcel? It was sent two weeks ago.",
-    "Please refund the second payment, I was billed twice for the billing period.",
-    "The app crashes when I open the settings page on my phone.",
-    "Which team should handle this message? Answer with one of: billing, bill, shipping, technical support.",
-]
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma", "gpt2")
-
-
-def _tokenizer(template: str | None) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    special = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    core.train_from_iterator(SENTENCES, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<|bos|>",
-        eos_token="<|eos|>",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-    )
-    tokenizer.chat_template = template
-    return tokenizer
 
 
 def _model(kind: str, vocab: int) -> Any:
@@ -111,7 +77,7 @@ def tiny(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Callable
     def make(kind: str) -> Path:
         if kind not in made:
             template = {"base": None, "nosystem": NO_SYSTEM, "bos": WITH_BOS}.get(kind, CHATML)
-            tokenizer = _tokenizer(template)
+            tokenizer = tiny_tokenizer(template)
             model = _model(kind if kind in ARCHITECTURES else "llama", len(tokenizer))
             model.save_pretrained(root / kind)
             tokenizer.save_pretrained(root / kind)
@@ -127,7 +93,7 @@ def encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoConfig, AutoModel
 
-    folder, tokenizer = tmp_path_factory.mktemp("encoder") / "tiny-bert", _tokenizer(None)
+    folder, tokenizer = tmp_path_factory.mktemp("encoder") / "tiny-bert", tiny_tokenizer(None)
     tokenizer.pad_token = "<|eos|>"
     config = AutoConfig.for_model(
         "bert", vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,

@@ -50,7 +50,8 @@ def hold(number: int, place: Path, skill: dict[str, float], test: int, racing: b
 
 
 def wrong_share(worlds: int, place: Path) -> float:
-    return sum(hold(k, place, EQUAL, 150).choice != CHEAPEST for k in range(worlds)) / worlds
+    came = (hold(k, place, EQUAL, 150) for k in range(worlds))
+    return sum(c.answer != "undecided" and c.choice != CHEAPEST for c in came) / worlds
 
 
 def found_share(worlds: int, place: Path) -> float:

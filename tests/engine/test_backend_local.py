@@ -65,7 +65,7 @@ def test_interleaved_answering_does_not_touch_a_training(tiny, tmp_path):
 def test_refusals(tiny, tmp_path):
     door = backend()
     base = door.weights(str(tiny("llama")))
-    assert door.trains() == {"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo"}
+    assert door.trains() == {"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"}
     with pytest.raises(WayFailed, match="tfidf"):
         next(door.train(TrainJob("tfidf", base, ROWS, LABELS, 0), tmp_path, None))
     with pytest.raises(OptionError, match="rank"):

@@ -194,9 +194,9 @@ def _llama3(scaling: dict[str, Any], base: float, size: int) -> list[float]:
 
 def byte_level(template: str | None = None, pre: str = "smollm", **changes: Any) -> dict[str, Any]:
     """Metadata of a byte-level vocabulary of 320 tokens, with four special ones and `<think>`."""
-    from conftest import _tokenizer
+    from tiny_tokenizer import tiny_tokenizer
 
-    core = _tokenizer(template).backend_tokenizer
+    core = tiny_tokenizer(template).backend_tokenizer
     import json
 
     model = json.loads(core.to_str())["model"]

@@ -8,8 +8,8 @@ import gguf_writer
 import numpy as np
 import pytest
 import torch
-from conftest import CHATML
 from safetensors.torch import load_file
+from tiny_tokenizer import CHATML
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from whichway.models.gguf import convert

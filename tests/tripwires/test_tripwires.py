@@ -70,7 +70,7 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
 
     check()
     with monkeypatch.context() as planted:  # the server folds the system message into the user's turn
-        planted.setattr(use.chat_text.ChatText, "_prints", lambda self, *words: False)
+        planted.setattr(use.beside("chat_text").ChatText, "_prints", lambda self, *words: False)
         with pytest.raises(CAUGHT):
             check()
     honest = answer.Answerer._answer

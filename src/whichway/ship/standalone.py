@@ -35,8 +35,6 @@ def beside(name: str) -> Any:
     return module
 
 
-chat_text = beside("chat_text")
-
 
 class Winner:
     """The shipped prompt and weights."""
@@ -62,7 +60,8 @@ class Winner:
         self.model.eval()
         eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
         named = eos if isinstance(eos, list) else [eos]
-        self.chat = chat_text.ChatText(self.tokenizer, [i for i in named if i is not None])
+        self.text = beside("chat_text")
+        self.chat = self.text.ChatText(self.tokenizer, [i for i in named if i is not None])
         self.ends = {*self.chat.eos, self.answer("x")[-1]}
         self.closing = self.ends | self.chat.breaks()
         self.context = int(getattr(self.model.config, "max_position_embeddings", None) or 2048)
@@ -228,7 +227,7 @@ class Winner:
         text = self.tokenizer.decode(
             [i for i in out[0, len(prompt) :].tolist() if i not in ends], skip_special_tokens=True
         )
-        answer: str = chat_text.spoken(str(text if self.chat.chat else text.split("\n\n")[0]).strip())[0]
+        answer: str = self.text.spoken(str(text if self.chat.chat else text.split("\n\n")[0]).strip())[0]
         return answer
 
     def answer(self, answer: str) -> list[int]:
