@@ -65,12 +65,16 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
     use: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(use)
 
+    def folding(module):
+        module.ChatText._prints = lambda self, *words: False
+        return module
+
     def check():
         assert trained() == evaluated() == shipped()
 
     check()
     with monkeypatch.context() as planted:  # the server folds the system message into the user's turn
-        planted.setattr(use.beside("chat_text").ChatText, "_prints", lambda self, *words: False)
+        planted.setattr(use, "beside", lambda name, honest=use.beside: folding(honest(name)))
         with pytest.raises(CAUGHT):
             check()
     honest = answer.Answerer._answer
