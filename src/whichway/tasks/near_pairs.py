@@ -21,7 +21,7 @@ import numpy as np
 WRONG, PARTS = 2, 4
 CHUNK = 1500  # texts whose grams are held at once
 PAIRS = 4_000_000  # pairs whose bitmaps are compared at once
-CROWD = 3000  # texts with one signature, above which each is compared with neighbours only: they are one template
+CROWD = 1000  # texts with one signature, above which each is compared with neighbours only: they are one template
 NEIGHBOURS = 16
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _WORDS = 4  # of 64 bits, in a bitmap
