@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_kit import CHATML, NO_SYSTEM, SENTENCES
+from tiny_tokenizer import CHATML, NO_SYSTEM, SENTENCES
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_kit import CHATML
+from tiny_tokenizer import CHATML
 from transformers import AutoTokenizer
 
 from whichway.engine.infer import session

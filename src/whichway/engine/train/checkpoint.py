@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,3 +36,21 @@ def read_adapter(place: Path, start: Weights) -> Adapter:
     facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
     kind = facts.pop("kind")
     return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)
+
+
+def finish(state: Path, done: Sequence[str]) -> None:
+    """Mark a training as done, with the names of its checkpoints; its state is of no more use."""
+    goal = state.with_suffix(".json")
+    temporary = goal.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(done), encoding="utf-8")
+    temporary.replace(goal)
+    state.unlink(missing_ok=True)
+
+
+def finished(state: Path, folder: Path) -> list[str] | None:
+    """The names of a done training's checkpoints; None where it is not done, or one of them is gone."""
+    goal = state.with_suffix(".json")
+    if not goal.exists():
+        return None
+    names: list[str] = json.loads(goal.read_text(encoding="utf-8"))
+    return names if all((folder / name).exists() for name in names) else None

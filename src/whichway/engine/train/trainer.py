@@ -140,7 +140,7 @@ class Run:
             elif time.perf_counter() - saved >= STATE_SECONDS:
                 self._save_state()
                 saved = time.perf_counter()
-        self._finish()
+        checkpoint.finish(self._state, self.at.done)
 
     def _fitting(self, rows: list[Encoded]) -> list[Encoded]:
         """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
@@ -344,20 +344,9 @@ class Run:
         self.who.refresh()
         return at
 
-    def _finish(self) -> None:
-        """Mark the job as done; its state is of no more use."""
-        done = self._state.with_suffix(".json")
-        temporary = done.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps(self.at.done), encoding="utf-8")
-        temporary.replace(done)
-        self._state.unlink(missing_ok=True)
-
     def _finished(self) -> list[Adapter] | None:
-        done = self._state.with_suffix(".json")
-        if not done.exists():
-            return None
-        names = json.loads(done.read_text(encoding="utf-8"))
-        return [self._adapter(n) for n in names] if all((self.folder / n).exists() for n in names) else None
+        names = checkpoint.finished(self._state, self.folder)
+        return None if names is None else [self._adapter(name) for name in names]
 
 
 def row_losses(
