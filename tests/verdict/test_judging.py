@@ -38,7 +38,7 @@ def pairs(rng, better, tilt, one="way_a", two="way_b"):
 
 
 def judged(lines, *names):
-    return judgement(list(lines), arms(*names), ROWS, 0.95, 0.01)
+    return judgement(list(lines), arms(*names), ROWS, 0.95)
 
 
 @pytest.mark.parametrize("flips", [0.0, 0.2, 0.6])
@@ -128,9 +128,9 @@ def test_texts_that_stand_twice_count_once_and_unread_words_are_counted():
 
 def test_a_way_that_was_not_judged_to_the_end_has_no_score():
     lines = list(levels(np.random.default_rng(3), {"way_a": np.arange(N) % 5, "way_b": np.arange(N) % 5}, 0.0))
-    found = judgement(lines[:-3], arms("way_a", "way_b"), ROWS, 0.95, 0.01)
+    found = judgement(lines[:-3], arms("way_a", "way_b"), ROWS, 0.95)
     assert [s.way for s in found.scores] == ["way_a"]
-    assert judgement([], arms("way_a"), ROWS, 0.95, 0.01) is None
+    assert judgement([], arms("way_a"), ROWS, 0.95) is None
 
 
 def test_by_hand():

@@ -131,7 +131,7 @@ def decide(
         forgetting=side.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
-        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence, margin),
+        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])

@@ -23,7 +23,7 @@ from whichway.findings import Duel, Judgement, JudgeScore
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.explain.numbers import clean
-from whichway.verdict.rule import rule
+from whichway.verdict.rule import not_shown_worse
 from whichway.verdict.stats import FloatArray
 
 RELIABLE = 0.5  # ICC below which more than half of a judgement's variance is noise
@@ -42,7 +42,7 @@ class Grades:
 
 
 def judgement(
-    lines: Sequence[Line], arms: Sequence[Arm], examples: Sequence[str], confidence: float, margin: float
+    lines: Sequence[Line], arms: Sequence[Arm], examples: Sequence[str], confidence: float
 ) -> Judgement | None:
     """What a judge said, with what it is worth; None where it said nothing.
 
@@ -51,7 +51,6 @@ def judgement(
         arms: competing ways, in the order of cost.
         examples: test rows, in order.
         confidence: of intervals.
-        margin: δ, for the set not shown worse than the best.
     """
     levels = [line for line in lines if line["what"] == "level"]
     if not levels:
@@ -66,7 +65,7 @@ def judgement(
     both = consistent(pairs)
     known = sum(line["score"] is not None for line in levels)
     commonest = common[0][1] / known if common else None
-    standing = rule(table, margin).standing if len(ways) > 1 and table.clusters > 1 else frozenset(range(len(ways)))
+    standing = not_shown_worse(table) if len(ways) > 1 and table.clusters > 1 else frozenset(range(len(ways)))
     return Judgement(
         answers=len(again),
         repeats=max(len(scores) for scores in again) if again else 0,

@@ -18,7 +18,7 @@ With margin δ and confidence 1−α, the rule is:
    best with a probability of 80 % or more, else a *toss-up*.
 
 Taking the cheapest arm that is not shown worse when nothing is decided costs 2 to 8 points of true score on average
-with 60 to 200 rows; the least expected regret costs as much as taking the best test score, or a little less
+with 60 to 200 rows; the least expected regret costs about as much as taking the best test score
 (`benchmarks/simulate_advice.py`). δ/4 lets the cheaper of two near equals win; at δ it would cost up to half more than
 the best test score.
 
@@ -117,7 +117,7 @@ def rule(table: Table, margin: float, worth: Worth | None = None) -> Ruling:
         worth: turns true scores into money, where the price of a wrong answer is known; None: the score counts.
     """
     count = len(table.arms)
-    ahead = {(i, j): table.compare(j, i) for i in range(count) for j in range(count)}  # i minus j
+    ahead = differences(table)
     standing, levels = step_down(ahead, count, 1 - table.confidence)
     kinds = [arm.kind for arm in table.arms]
     others = [[j for j in range(count) if j != i] for i in range(count)]
@@ -198,6 +198,17 @@ def cheapest_near_best(loss: FloatArray, arms: Sequence[int], tolerance: float) 
 def rounded(values: FloatArray) -> tuple[float, ...]:
     """As floats without the last digits, so that a verdict is the same on every machine."""
     return tuple(round(float(v), 6) for v in values)
+
+
+def differences(table: Table) -> dict[tuple[int, int], Comparison]:
+    """The paired difference of each arm `i` minus each arm `j`."""
+    places = range(len(table.arms))
+    return {(i, j): table.compare(j, i) for i in places for j in places}
+
+
+def not_shown_worse(table: Table) -> frozenset[int]:
+    """The arms not shown worse than the best, without a choice among them."""
+    return frozenset(step_down(differences(table), len(table.arms), 1 - table.confidence)[0])
 
 
 def step_down(ahead: dict[tuple[int, int], Comparison], count: int, alpha: float) -> tuple[set[int], list[float]]:
