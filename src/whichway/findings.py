@@ -1,6 +1,6 @@
 """What a verdict holds besides its ranking: spread, selection, break-even, slices, curves, and what each sentence says.
 
-Nouns like those of `nouns.py`: frozen, JSON-able, no I/O. `verdict/` makes them, `report/` shows them. What cannot be
+Nouns like those of `nouns`: frozen, JSON-able, no I/O. `verdict/` makes them, `report/` shows them. What cannot be
 known from the data is None.
 """
 
