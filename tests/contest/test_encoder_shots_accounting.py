@@ -120,7 +120,7 @@ def test_trained_rows_see_the_shots_that_answered_rows_see_and_never_themselves(
     with open_till(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event, facts: None) as till:
         bench = HouseBench(till, "tune_lora", task.practice())
         list(bench.train("lora", bench.base, prompt, task.train, 0, epochs=1, rate=1e-3))
-        asked = bench._questions(Candidate(prompt, bench.base, Decoding()), task.train[0])
+        asked = bench._answers.questions(Candidate(prompt, bench.base, Decoding()), task.train[0])
     for example, row in zip(task.train, seen[0].rows, strict=True):
         assert row.messages == bench.render(prompt, example.text)
         assert example.text not in [message.content for message in row.messages[:-1]]

@@ -40,6 +40,7 @@ class Cache:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self._adapters: dict[str, Path] = {}  # digest of a trained part -> its folder
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +134,18 @@ class Cache:
         path = self.folder / "trainings" / key
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def adapter(self, weights: Weights) -> Path | None:
+        """The folder of the trained part of weights; None where they have none, or it is not here."""
+        if weights.adapter is None or self.folder is None:
+            return None
+        known = self._adapters.get(weights.adapter)
+        if known is None or not known.exists():  # the cache may be large: it is searched once for each trained part
+            found = sorted(self.folder.glob(f"trainings/*/{weights.adapter}"))
+            if not found:
+                return None
+            known = self._adapters[weights.adapter] = found[0]
+        return known
 
     @contextmanager
     def lock(self, key: str, wait: Callable[[], None]) -> Iterator[None]:

@@ -61,7 +61,7 @@ def forgotten(tried: Tried, till: Till) -> None:
     candidate = tried.finalists[shipped_place([dev for _, dev in tried.finalists])][0]
     if candidate.weights.adapter is None or goal.exists():
         return
-    part = tried.bench.parts.get(candidate.weights.adapter)
+    part = tried.bench.trainings.parts.get(candidate.weights.adapter)
     before, after, tokens, why = _losses(candidate, tried.bench, till)
     found = Forgetting(
         way=tried.name,
@@ -85,7 +85,7 @@ def _losses(candidate: Candidate, bench: HouseBench, till: Till) -> tuple[float 
     texts = passages(till.settings.general)
     try:
         read = [_read(one, place, backend, bench, till, texts) for one, place in (
-            (base, None), (weights, bench.adapter_path(weights))
+            (base, None), (weights, till.cache.adapter(weights))
         )]  # fmt: skip
     except (WayFailed, AdapterNotLive) as error:
         return None, None, 0, str(error)
@@ -114,7 +114,7 @@ def _read(
         Bought(key, reply.seconds, "" if key in asked else found[key][1])
         for key, reply in zip(keys, replies, strict=True)
     ]
-    till.book(bench.who, "forgetting", digest(["forgetting", bench.who, *keys], 32), things)
+    till.book(bench.account.name, "forgetting", digest(["forgetting", bench.account.name, *keys], 32), things)
     return replies
 
 

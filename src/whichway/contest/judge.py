@@ -86,7 +86,7 @@ class Judge:
     def __init__(self, task: Task, spec: JudgeSpec, weights: Weights, till: Till) -> None:
         self.task, self.spec, self.weights = task, spec, weights
         self.levels, self.places = (self._bench(till, labels) for labels in (spec.levels, PLACES))
-        self.places.purse = self.levels.purse  # one purse for both questions
+        self.places.account.purse = self.levels.account.purse  # one purse for both questions
         self.inputs = {e.id: e.text for e in task.test}
 
     def _bench(self, till: Till, labels: tuple[str, ...]) -> HouseBench:

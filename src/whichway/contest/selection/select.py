@@ -76,7 +76,7 @@ def _enter(tried: Tried, candidate: Candidate, rules: Rules, till: Till) -> None
     entry = bench.entry(candidate)
     bench.answer(entry, rules.looks[0])
     tried.entries[f"{candidate.seed}/{candidate.id}"] = entry
-    tried.costs.setdefault(candidate.id, (bench.purse.seconds, bench.purse.usd))
+    tried.costs.setdefault(candidate.id, (bench.account.purse.seconds, bench.account.purse.usd))
     facts = {"dev": rules.value(entry, entry.rows), "rows": entry.rows, "of": rules.looks[-1]}
     till.tell("candidate", {"way": tried.name, "note": candidate.note, "seed": candidate.seed, **facts})
 
@@ -157,14 +157,14 @@ def write_way(tried: Tried, till: Till, rules: Rules) -> None:
             "finalist": key in dev,
             "candidate": to_json(candidate),
         }
-        part = tried.bench.parts.get(candidate.weights.adapter or "")
+        part = tried.bench.trainings.parts.get(candidate.weights.adapter or "")
         if part is not None:
             facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
         lines.append(canonical(facts) + "\n")
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
-    purse = tried.bench.purse
+    purse = tried.bench.account.purse
     tried.fit = {"seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
     write_status(tried, till)
 

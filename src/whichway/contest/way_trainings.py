@@ -1,0 +1,81 @@
+"""Trainings of one way at its bench: rows rendered as answered rows are, checkpoints charged one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from whichway.contest.account import WayAccount
+from whichway.contest.ledger import Bought, Till
+from whichway.contest.training import Training
+from whichway.contracts import Attended
+from whichway.errors import WayFailed
+from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, digest
+from whichway.prompts.nearest import ShotRetriever
+from whichway.prompts.template import messages
+from whichway.tasks.leave_out import left_out
+
+
+def _taught(kind: str, example: Example) -> tuple[str, ...]:
+    """The answers of an example that a training sees, each a row."""
+    if kind != "dpo":
+        return (example.target,)
+    if example.rejected is None:
+        raise WayFailed("preferences want rows with a chosen and a rejected answer")
+    return example.target, example.rejected
+
+
+class WayTrainings:
+    """The trainings that one way has asked for.
+
+    Args:
+        till: the books of the run.
+        account: of the way; it pays.
+        retriever: chooses the shots of a row.
+    """
+
+    def __init__(self, till: Till, account: WayAccount, retriever: ShotRetriever) -> None:
+        self._till, self._account, self._retriever = till, account, retriever
+        self._rows: dict[str, tuple[TrainRow, ...]] = {}
+        self.parts: dict[str, Adapter] = {}  # digest of a trained part -> its checkpoint
+        self.keys: dict[str, str] = {}  # digest of a trained part -> key of its training
+
+    def train(self, job: TrainJob) -> Iterator[Adapter]:
+        """Checkpoints of a training: those kept in the cache first, then new ones.
+
+        Raises:
+            BudgetSpent: the purse is empty.
+            WayFailed: the training failed.
+        """
+        till, account, way = self._till, self._account, self._account.way
+        backend = till.house.backends[job.weights.backend]
+        key = digest([backend.version, job.id], 32)
+        start = till.cache.adapter(job.weights)
+        training = Training(till, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
+        if isinstance(backend, Attended):
+            backend.watch = lambda facts: till.tell("step", {"way": way, "kind": job.kind, **facts})
+        before = 0.0
+        try:
+            for index, (adapter, payer) in enumerate(training.checkpoints()):
+                bought = [Bought(f"{key}/{index}", adapter.seconds - before, payer)]
+                account.buy("train", f"{key}/{index}", bought, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
+                self.parts[adapter.weights.adapter or ""] = adapter
+                self.keys[adapter.weights.adapter or ""] = key
+                before = adapter.seconds
+                till.tell("train", {"way": way, "kind": job.kind, "epoch": adapter.epoch, "loss": adapter.loss})
+                yield adapter
+        except WayFailed:
+            account.charge_failure(key)
+            raise
+
+    def rows(self, kind: str, prompt: Prompt, examples: Sequence[Example]) -> tuple[TrainRow, ...]:
+        """Rows as a training sees them; where each has its own examples, they are chosen once for all trials."""
+        key = digest([kind == "dpo", prompt.content, [e.id for e in examples]])
+        if key not in self._rows:
+            self._retriever.prepare(prompt, (e.text for e in examples))
+            without = left_out(examples) if prompt.pool else {}
+            self._rows[key] = tuple(
+                TrainRow(messages(prompt, e, self._retriever, without.get(e.text, ())), answer)
+                for e in examples
+                for answer in _taught(kind, e)
+            )
+        return self._rows[key]
