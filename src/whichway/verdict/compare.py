@@ -12,6 +12,7 @@ One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterth
 * 0/1 scores: `1/(n²S)` is added for one more discordant row, which is what the half row in each cell of Agresti & Min
   2005 (Statistics in Medicine 24:729) adds. No spread at all: `1/C²`, one more discordant cluster (or row) of C.
   Two arms that agree on all of 50 rows are not known to be equal.
+* folds: where each row was answered by a model that was made without it, folds take the place of seeds; see `folds.py`.
 
 P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
 A metric that is no mean takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from whichway.nouns import Kind
 from whichway.verdict import stats
+from whichway.verdict.folds import common_ratio, fold_error, fold_variance, jackknife_variance
 from whichway.verdict.stats import FloatArray, IntArray, Interval
 
 RESAMPLES = 2000
@@ -85,6 +87,8 @@ class Arm:
     texts: tuple[tuple[tuple[str, ...], ...], ...] = ()  # [seed][row][repeat] as written; () where labels are scored
     draws: bool = False  # whether its texts are drawn: another answer may differ
     checks: tuple[tuple[str, float], ...] = ()  # check -> share of answers that pass it
+    folds: IntArray | None = None  # (n,) fold of each row, where finalist k answered fold k; None: each answered all
+    refit: str | None = None  # the candidate that was made of all rows to be shipped, where folds were measured
 
     @property
     def competes(self) -> bool:
@@ -100,9 +104,9 @@ class Arm:
 
     @property
     def shipped(self) -> str | None:
-        """The finalist that ships: best on dev, ties the lowest seed."""
-        if not self.candidates:
-            return None
+        """The candidate that ships: made of all rows where there is one, else the finalist that is best on dev."""
+        if self.refit is not None or not self.candidates:
+            return self.refit
         return self.candidates[shipped_place(self.dev_scores) if len(self.dev_scores) == len(self.candidates) else 0]
 
     def total(self, volume: float) -> float:
@@ -119,7 +123,7 @@ class Comparison:
     high: float | None
     p: float | None  # two-sided
     row_variance: float | None  # of the difference: the part that shrinks with rows
-    seed_variance: float  # the part that shrinks with seeds
+    seed_variance: float  # the part that shrinks with seeds, or with folds
     wins: int
     losses: int
 
@@ -149,6 +153,7 @@ class Table:
         self.confidence = confidence
         self.n = arms[0].scores.shape[1] if arms else 0
         self.groups = arms[0].groups if arms else None
+        self.folds = arms[0].folds if arms else None
         self.codes = stats.clusters(self.n, self.groups)
         self.clusters = int(self.codes.max(initial=-1)) + 1
         self.pooled = bool(arms) and arms[0].aggregate != "mean"
@@ -182,7 +187,13 @@ class Table:
         return self.sds[k]
 
     def seed_part(self, k: int) -> float:
-        """Seed noise in the variance of the arm's score: (V − MSe/n)/S, at least 0; 0 where it is not measured."""
+        """Seed noise in the variance of the arm's score: (V − MSe/n)/S, at least 0; 0 where it is not measured.
+
+        With folds, what they add to the row noise.
+        """
+        if self.folds is not None:
+            rows = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
+            return max(0.0, self.fold_variance(k) - rows)
         between, left = self.seed_squares[k]
         return max(0.0, between - left)
 
@@ -205,6 +216,42 @@ class Table:
                 parts += [(between, df), (-left, df * (self.clusters - 1))]
         return stats.satterthwaite(parts)
 
+    def error(self, rows: float, *arms: int) -> tuple[float, float]:
+        """Standard error and degrees of freedom of an arm's score, or of the difference of two: rows, seeds or folds.
+
+        Args:
+            rows: variance from the rows.
+            arms: one, or the first and the second of a difference.
+        """
+        if self.folds is None:
+            return self.combine(rows, *arms)
+        return fold_error(rows, self.fold_variance(*arms), self.clusters - 1, self.fold_count)
+
+    @property
+    def fold_count(self) -> int:
+        """K; 1 without folds."""
+        return 1 if self.folds is None else int(self.folds.max(initial=0)) + 1
+
+    def fold_variance(self, *arms: int) -> float:
+        """Squared standard error with folds as clusters: of an arm's score, or of the difference of two."""
+        if self.folds is None:
+            return 0.0
+        if not self.pooled:
+            x = self.rows[arms[-1]] - (self.rows[arms[0]] if len(arms) > 1 else 0.0)
+            return fold_variance(x, self.folds)
+
+        def value(weights: FloatArray) -> FloatArray:
+            each = [seed_values(self.arms[k], weights).mean(axis=0) for k in arms]
+            return np.asarray(each[-1] - each[0] if len(each) > 1 else each[0])
+
+        return jackknife_variance(value, self.folds)
+
+    def fold_ratio(self, rows: FloatArray) -> float:
+        """By how much fold noise widens all differences together, at least 1; `rows` is their covariance from rows."""
+        if self.folds is None or self.pooled:
+            return 1.0
+        return common_ratio(np.stack(self.rows), self.folds, rows)
+
     def interval(self, k: int) -> Interval | None:
         """Interval of one arm's score.
 
@@ -220,7 +267,7 @@ class Table:
         variance = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
         if variance == 0:  # scores that are all equal are not known to be so everywhere
             variance = 1 / self.clusters**2
-        se, df = self.combine(variance, k)
+        se, df = self.error(variance, k)
         if self.pooled:
             return stats.ranged_interval(value, se, df, self.clusters, self.confidence, self.lowest)
         found = stats.estimate(value, se, df, self.confidence)
@@ -228,10 +275,10 @@ class Table:
 
     def effective(self, k: int) -> float:
         """Independent rows that would give a 0/1 arm the variance it has."""
-        if len(self.seeds[k]) == 1 and self.clusters == self.n:
+        if len(self.seeds[k]) == 1 and self.clusters == self.n and self.folds is None:
             return float(self.n)
         value = self.value(k)
-        se, df = self.combine(self.row_variance(self.rows[k]), k)
+        se, df = self.error(self.row_variance(self.rows[k]), k)
         if se == 0 or value * (1 - value) == 0:
             return float(self.clusters)
         ratio = stats.z_value(self.confidence) / stats.t_value(self.confidence, df)
@@ -259,7 +306,7 @@ class Table:
         d = self.rows[second] - self.rows[first]
         wins, losses = int((d > 0).sum()), int((d < 0).sum())
         value = self.value(second) - self.value(first)
-        seeds = self.seed_part(first) + self.seed_part(second)
+        seeds = 0.0 if self.folds is not None else self.seed_part(first) + self.seed_part(second)
         if self.clusters < 2:
             return Comparison(value, None, None, None, None, seeds, wins, losses)
         rows = self.row_variance(self.draws[second] - self.draws[first] if self.pooled else d)
@@ -267,9 +314,12 @@ class Table:
             rows = 1 / self.clusters**2
         elif self.binary[first] and self.binary[second]:
             rows += 1 / (self.n**2 * max(len(self.seeds[first]), len(self.seeds[second])))
-        se, df = self.combine(rows, first, second)
+        se, df = self.error(rows, first, second)
+        if self.folds is not None:
+            seeds = max(0.0, se**2 - rows)
         found = stats.estimate(value, se, df, self.confidence)
-        p = stats.mcnemar(wins, losses, mid=True) if self.single(first, second) else stats.t_test(value, se, df)
+        exact = self.single(first, second) and (self.folds is None or seeds == 0)
+        p = stats.mcnemar(wins, losses, mid=True) if exact else stats.t_test(value, se, df)
         most = 1 - self.lowest
         return Comparison(value, max(-most, found.low), min(most, found.high), p, rows, seeds, wins, losses)
 
@@ -307,5 +357,9 @@ def check(arms: Sequence[Arm]) -> None:
             raise ValueError(
                 f"{arm.way} has a score that is no number; count an unread answer as 0, and its rate in `unparsed`"
             )
+        folds, others = arm.folds, arms[0].folds
+        same = folds is others if folds is None or others is None else np.array_equal(folds, others)
+        if not same:
+            raise ValueError(f"{arm.way} and {arms[0].way} differ in folds; these belong to the task")
         if arm.groups != arms[0].groups or (arm.aggregate == "mean") != (arms[0].aggregate == "mean"):
             raise ValueError(f"{arm.way} and {arms[0].way} differ in groups or aggregate; both belong to the task")

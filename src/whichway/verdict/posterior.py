@@ -4,11 +4,11 @@
 same. Then the question is one of expected loss: which way costs least if it turns out not to be the best?
 
 Observed scores are `θ̂ ~ N(θ, Σ)`, Σ from the paired rows (ways answer the same rows, so their errors go together) and
-each way's own seeds. The prior: `θ = μ + kind + way`, `kind ~ N(0, κ²)`, `way ~ N(0, ω²)`, μ flat: ways of a kind are
-alike, kinds are alike. κ and ω are not known; a grid of them is weighted by how well each explains what was seen
-(empirical Bayes, but with the uncertainty kept) and by a weak prior whose middle is a difference of about ten points
-between ways of two kinds, as published contests have. A grid with small values matters most: it is what keeps the best
-of six equal ways from being believed.
+each way's own seeds; where folds were measured, rows widened by one ratio for all. The prior: `θ = μ + kind + way`,
+`kind ~ N(0, κ²)`, `way ~ N(0, ω²)`, μ flat: ways of a kind are alike, kinds are alike. κ and ω are not known; a grid of
+them is weighted by how well each explains what was seen (empirical Bayes, but with the uncertainty kept) and by a weak
+prior whose middle is a difference of about ten points between ways of two kinds, as published contests have. A grid
+with small values matters most: it is what keeps the best of six equal ways from being believed.
 
 Draws from the mixture give for each way the expected regret `E[max_v θ_v − θ_w]` and `P(θ_w ≥ max_v θ_v − δ)`.
 """
@@ -84,13 +84,16 @@ def noise(table: Table) -> FloatArray:
         count = means.shape[1]
         centred = means - means.mean(axis=1, keepdims=True)
         rows = centred @ centred.T * count / (count - 1)
+    half = 0.5 / (table.n * table.clusters)
+    if table.folds is not None:
+        rows = np.atleast_2d(rows) + half * np.eye(len(table.arms))
+        return np.asarray(rows * table.fold_ratio(rows), dtype=np.float64)
     seeds = np.array([table.seed_part(k) for k in range(len(table.arms))])
     known = [x for x, arm in zip(seeds, table.arms, strict=True) if arm.random and len(arm.scores) > 1]
     usual = float(np.mean(known)) if known else 0.0
     for k, arm in enumerate(table.arms):
         if arm.random and len(arm.scores) == 1:  # not measured for it: as for the others
             seeds[k] = usual
-    half = 0.5 / (table.n * table.clusters)
     return np.asarray(np.atleast_2d(rows) + np.diag(seeds + half), dtype=np.float64)
 
 
