@@ -31,9 +31,9 @@ from whichway.engine.train.trainer import Run
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
-from whichway.ways.tune_lora import Options
 
-FACTORS = sorted(Options().factors)
+PRIOR = (1.6, 0.63, 4.0, 0.25)  # the likeliest to be the best first
+FACTORS = sorted(PRIOR)
 SHARES = (0.25, 0.3, 0.5, 0.6, 1.0)
 RULES = {  # name -> (what judges, what breaks ties, standard errors that are a tie)
     "both": ("right", "nats", 1.0),
@@ -148,7 +148,7 @@ def halved(rungs: Sequence[tuple[float, int]], kind: str, by: str) -> Callable[[
             seen = {f: list(zip(*cells[task, f, seed]["dev"][f"{share} {kind}"], strict=True)) for f in live}
             right, nats = ({f: statistics.mean(seen[f][k]) for f in live} for k in (0, 1))
             worse = {"right": {f: -right[f] for f in live}, "nats": nats}
-            worse["prior"] = {f: Options().factors.index(f) for f in live}
+            worse["prior"] = {f: PRIOR.index(f) for f in live}
             best = min(live, key=lambda f: worse[judge][f])
             near = {f: errors and tied(right[best] - right[f], seen[best][0], seen[f][0], errors) for f in live}
             level = sorted((f for f in live if f == best or near[f]), key=lambda f: worse[breaker][f])
@@ -228,7 +228,7 @@ def main() -> None:
         test=TEST,
         steps=round(EPOCHS * TRAIN / BATCH),
         seeds=args.seeds,
-        prior=", ".join(f"{f:g}" for f in Options().factors),
+        prior=", ".join(f"{f:g}" for f in PRIOR),
     )
     args.out.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
 

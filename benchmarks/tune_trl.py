@@ -6,7 +6,7 @@ checkpoint that a contest keeps. The winner's rate is then trained from further 
 its own, as the mean of three trainings (`tune_lora.soup`). One ruler: TRL's adapters are read and scored by the same
 engine as ours, on test rows that neither side saw. Goes on where it was stopped.
 
-    python benchmarks/tune_trl.py --peers ../peers/bin/python --evals EVALS
+    python benchmarks/tune_trl.py --peers ../peers/bin/python --evals EVALS [--model smollm2 --sets trec6,nlupp_need]
 
 EVALS: a folder of JSON lines with `input` and `target`; the example that comes along is measured without it.
 The peers' environment: `python -m venv ../peers && ../peers/bin/pip install -r benchmarks/peers.txt`.
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import whichway
-from whichway import embedded
+from whichway import models
 from whichway.backends.local import LocalBackend
 from whichway.contest import House, Settings, run
 from whichway.contracts import Metric
@@ -39,7 +39,6 @@ from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
 from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
-from whichway.ways.tune_lora import Options
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "pretraining"))
@@ -51,12 +50,12 @@ OPEN = {"restaurant_slots"}
 TRAIN, DEV, TEST = 192, 150, 500
 EPOCHS, BATCH, CHECKPOINTS, SEEDS = 4, 8, 4, (0, 1, 2)
 SOUP = 3  # trainings in the column of averages
-FACTORS = sorted(Options().factors)  # times the rule of thumb for the model's width: what `tune_lora` searches
-WIDTH = 256
+SEARCHED = (1.6, 0.63, 4.0, 0.25)  # times the rule of thumb for the model's width; ties go to the earlier one
+FACTORS = sorted(SEARCHED)
 MORE = 75  # exit code: there is more to do
 HEAD = """# Fine-tuning quality: our `tune_lora` and TRL + PEFT at its best
 
-`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS`; peers as in `benchmarks/peers.txt`. The embedded model; LoRA of
+`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS --model {model}`; peers as in `benchmarks/peers.txt`. LoRA of
 rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch}, rates {rates}. TRL: every rate in full
 (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate, checkpoint)
 of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest, rates by successive halving, the latest checkpoint
@@ -91,29 +90,30 @@ def examples_of(name: str, evals: Path) -> list[Example]:
     return sorted(distinct.values(), key=lambda e: e.id)
 
 
-def task_of(name: str, evals: Path) -> Task:
-    """A set's rows, split."""
-    rows = examples_of(name, evals)[: TRAIN + DEV + TEST]
+def task_of(name: str, evals: Path, most: int) -> Task:
+    """A set's rows, split; `most`: test rows."""
+    rows = examples_of(name, evals)[: TRAIN + DEV + most]
     train, dev, test = rows[:TRAIN], rows[TRAIN : TRAIN + DEV], rows[TRAIN + DEV :]
     labels = () if name in OPEN else tuple(sorted({e.target for e in rows}))
     metric = MetricSpec("json_fields") if name in OPEN else MetricSpec("accuracy", {"labels": list(labels)})
     return Task(name, ASKS[name], tuple(train), tuple(dev), tuple(test), metric, labels)
 
 
-def rates() -> list[float]:
+def rates(model: str) -> list[float]:
     """The four learning rates of both sides."""
-    return [factor * default_rate(WIDTH, "lora") for factor in FACTORS]
+    width = json.loads((models.find(model) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    return [factor * default_rate(width, "lora") for factor in FACTORS]
 
 
 # Ours
 
 
-def ours(task: Task, work: Path, door: LocalBackend, rate: float = 0.0, soup: int = 1) -> dict[str, Any]:
+def ours(task: Task, work: Path, door: LocalBackend, model: str, rate: float = 0.0, soup: int = 1) -> dict[str, Any]:
     """A contest with `tune_lora` alone; test scores, seed by seed and row by row. `rate` 0: searched."""
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
-    given |= {"rate": rate} if rate else {"soup": soup}
+    given |= {"rate": rate} if rate else {"factors": SEARCHED, "soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
-    house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights("embedded"))
+    house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
     folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
     verdict = run(task, house, folder=folder, settings=settings).verdict
@@ -140,7 +140,7 @@ def kept_ours(
     """The same, from an earlier start if it is there."""
     kept = work / f"{name}.json"
     if not kept.exists():
-        kept.write_text(json.dumps(ours(task, work, door, **given)))
+        kept.write_text(json.dumps(ours(task, work, door, args.model, **given)))
         if args.units is not None:
             sys.exit(MORE)
     return dict(json.loads(kept.read_text()))
@@ -151,20 +151,21 @@ def kept_ours(
 
 def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend) -> dict[str, Any]:
     """TRL's best (rate, checkpoint) on dev, and its test scores, seed by seed and row by row."""
-    searched = [(rate, SEEDS[0]) for rate in rates()]
+    searched = [(rate, SEEDS[0]) for rate in rates(args.model)]
     train_theirs(task, work, args, searched)
     found = {}
     for rate, seed in searched:
         for epoch, place in enumerate(adapters(work, rate, seed), 1):
-            found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work))
+            found[rate, epoch] = statistics.mean(scores_of(task, task.dev, place, door, work, args.model))
             print(f"{task.name}: TRL rate {rate:.2g}, checkpoint {epoch}: dev {found[rate, epoch]:.3f}", flush=True)
     rate, epoch = max(found, key=lambda key: found[key])
     seeds = SEEDS[: args.seeds]
     train_theirs(task, work, args, [(rate, seed) for seed in seeds[1:]])
     each = []
     for seed in seeds:
-        dev = [statistics.mean(scores_of(task, task.dev, place, door, work)) for place in adapters(work, rate, seed)]
-        each.append(scores_of(task, task.test, adapters(work, rate, seed)[dev.index(max(dev))], door, work))
+        places = adapters(work, rate, seed)
+        dev = [statistics.mean(scores_of(task, task.dev, place, door, work, args.model)) for place in places]
+        each.append(scores_of(task, task.test, places[dev.index(max(dev))], door, work, args.model))
     told = {f"{rate:.3g}, {epoch}": value for (rate, epoch), value in found.items()}
     return {"each": each, "rate": rate, "epoch": epoch, "dev": told}
 
@@ -181,7 +182,7 @@ def train_theirs(task: Task, work: Path, args: argparse.Namespace, runs: Sequenc
         return
     now = left if args.units is None else left[: args.units]
     job = {
-        "model": str(embedded.path()), "threads": args.threads, "rows": rows, "epochs": EPOCHS, "batch": BATCH,
+        "model": str(models.find(args.model)), "threads": args.threads, "rows": rows, "epochs": EPOCHS, "batch": BATCH,
         "every": -(-EPOCHS * -(-len(rows) // BATCH) // CHECKPOINTS),
         "runs": [{"folder": str(place_of(work, rate, seed)), "rate": rate, "seed": seed} for rate, seed in now],
     }  # fmt: skip
@@ -204,12 +205,14 @@ def adapters(work: Path, rate: float, seed: int) -> list[Path]:
     return sorted(found, key=lambda place: int(place.name.rpartition("-")[2]))
 
 
-def scores_of(task: Task, rows: Sequence[Example], place: Path, door: LocalBackend, work: Path) -> list[float]:
+def scores_of(
+    task: Task, rows: Sequence[Example], place: Path, door: LocalBackend, work: Path, model: str
+) -> list[float]:
     """Scores of a PEFT folder on rows, by our engine and the task's metric."""
     kept = work / "scores" / f"{place.parent.name}-{place.name}-{len(rows)}-{rows[0].id}.json"
     if kept.exists():
         return list(json.loads(kept.read_text()))
-    weights = replace(door.weights("embedded"), adapter=str(place), kind="lora")
+    weights = replace(door.weights(model), adapter=str(place), kind="lora")
     prompt, decoding = first_prompt(task.practice()), Decoding(task.practice().mode, 128)
     requests = [Request(messages(prompt, e.text), decoding, task.labels) for e in rows]
     metric: Metric = metrics.load(task.metric)
@@ -228,7 +231,7 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
     """Both sides of one set."""
     work: Path = args.work / name
     work.mkdir(parents=True, exist_ok=True)
-    task = task_of(name, args.evals)
+    task = task_of(name, args.evals, args.test)
     print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
     one = kept_ours(task, work, door, args, "ours")
     print(f"{name}: ours {mean_of(one):.3f} ({'; '.join(one['notes'])})", flush=True)
@@ -312,7 +315,7 @@ def _over_sets(gaps: Sequence[Gap]) -> str:
     return f"{100 * statistics.mean(gap.mean for gap in gaps):+.1f}{spread}"
 
 
-def write(results: dict[str, dict[str, Any]], out: Path) -> None:
+def write(results: dict[str, dict[str, Any]], out: Path, model: str) -> None:
     """The committed table."""
     single = seed_variance([result[side] for result in results.values() for side in ("ours", "theirs")])
     averaged = seed_variance([result["soup"] for result in results.values()])
@@ -321,7 +324,8 @@ def write(results: dict[str, dict[str, Any]], out: Path) -> None:
     lines = [line(*pair, one, mean) for pair, one, mean in zip(results.items(), ones, means, strict=True)]
     given = {"train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH, "seeds": f"{100 * math.sqrt(single):.1f}"}
     given["steps"] = EPOCHS * -(-TRAIN // BATCH)
-    given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates())
+    given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates(model))
+    given["model"] = model
     given |= {"our": len(SEEDS), "soup": SOUP, "searched": max(r["ours"]["runs"] for r in results.values())}
     given["their"] = " or ".join(map(str, sorted({len(r["theirs"]["each"]) for r in results.values()})))
     given |= {"lines": "\n".join(lines), "count": str(len(lines))}
@@ -337,19 +341,25 @@ def main() -> None:
     parser.add_argument("--peers", default=str(HERE.parent.parent / "peers" / "bin" / "python"))
     parser.add_argument("--evals", type=Path, default=Path("evals"))
     parser.add_argument("--sets", default=",".join(ASKS))
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--test", type=int, default=TEST, help="test rows at most")
     parser.add_argument("--seeds", type=int, default=2, help="of TRL's best rate; 1 is half as slow")
     parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "tune_trl.md")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    if args.model != "embedded":
+        args.work /= args.model
+    name = "tune_trl.md" if args.model == "embedded" else f"tune_trl_{args.model}.md"
+    args.out = args.out or HERE / "results" / name
     door, results = LocalBackend(), {}
     for name in args.sets.split(","):
         if name != "support" and not (args.evals / f"{name}.jsonl").exists():
             print(f"{name}: not in {args.evals}; left out", file=sys.stderr)
             continue
         results[name] = measured(name, args, door)
-        write(results, args.out)
+        write(results, args.out, args.model)
 
 
 if __name__ == "__main__":

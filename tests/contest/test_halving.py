@@ -15,6 +15,7 @@ from whichway.contest.selection.successive_halving import Standing, rank, rungs,
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
 from whichway.runs.folder import read_candidates, read_records
+from whichway.ways._train import FOUR
 
 SHARES = (0.3, 0.6, 0.8, 1.0)
 
@@ -49,6 +50,12 @@ def thinned(names: str, standing, fails: dict[str, int] | None = None):
 )
 def test_rungs_are_the_first_checkpoints_behind_their_shares(checkpoints, wanted):
     assert rungs([(k + 1) / checkpoints for k in range(checkpoints)]) == wanted
+
+
+def test_two_trials_are_settled_at_the_first_rung():
+    found, reached, _ = thinned("ab", lambda name, share: stand((ord(name) - 96) / 5))
+    assert (found.kept, found.runs) == (1, pytest.approx(1.3))
+    assert reached == {"a": 1, "b": 1}
 
 
 @pytest.mark.parametrize(("names", "runs"), [("abc", 1.9), ("abcd", 2.2)])
@@ -134,7 +141,8 @@ def searched(tmp_path_factory) -> tuple[Path, Counter]:
                 yield made
 
     house = replace(house, backends={**house.backends, "fake": Counting()})
-    run(task, house, folder=place / "r", settings=settings_for(place, {"prompt_plain": {}, "tune_lora": {}}))
+    ways = {"prompt_plain": {}, "tune_lora": {"factors": FOUR}}
+    run(task, house, folder=place / "r", settings=settings_for(place, ways))
     return place, asked
 
 
@@ -170,13 +178,13 @@ def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
 
 def test_a_purse_that_ends_in_the_search_still_gives_a_candidate(tmp_path):
     task = small_task(120, 100, 60)
-    settings = replace(settings_for(tmp_path, {"tune_lora": {}}), budget=Budget(calls=250))
+    settings = replace(settings_for(tmp_path, {"tune_lora": {"factors": FOUR}}), budget=Budget(calls=250))
     verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings).verdict
     assert verdict.standings[0].status == "ok"
     assert verdict.standings[0].seeds == 1
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(20, 50.0), (120, 12.5), (1600, 4.0)])
+@pytest.mark.parametrize(("rows", "epochs"), [(20, 100 / 3), (120, 100 / 15), (1600, 4.0)])
 def test_few_rows_are_passed_over_until_a_hundred_steps_are_taken(rows, epochs):
     from whichway.ways import tune_full
 

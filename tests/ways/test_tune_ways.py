@@ -23,6 +23,7 @@ from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
 from whichway.runs.folder import read_candidates, read_race, read_records
 from whichway.tasks import metrics
+from whichway.ways._train import FOUR, Training
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
@@ -121,7 +122,7 @@ def test_a_way_goes_from_rows_to_a_verdict(here, tiny, tmp_path, name, more, kin
 
 @pytest.mark.parametrize("name", ["tune_lora", "tune_full"])
 def test_four_rates_cost_at_most_two_point_two_whole_runs(here, tiny, tmp_path, name):
-    ways = {name: {"epochs": 4, "steps": 1, "batch": 6}}
+    ways = {name: {"epochs": 4, "steps": 1, "batch": 6, "factors": FOUR}}
     verdict = hold(labelled(60, 30, 30), tmp_path, tiny("llama"), ways, race=True)
     assert verdict.standings[0].status == "ok"
     whole = 4 * 60 // 6
@@ -131,13 +132,11 @@ def test_four_rates_cost_at_most_two_point_two_whole_runs(here, tiny, tmp_path, 
     assert search["runs"] * whole == pytest.approx(len(here), abs=3)
 
 
-def test_rates_are_spaced_by_their_logarithms():
-    from whichway.ways.tune_lora import Options
-
-    factors = sorted(Options().factors)
+def test_rates_are_spaced_by_their_logarithms_and_the_default_takes_the_likeliest_two():
+    factors = sorted(FOUR)
     ratios = [b / a for a, b in itertools.pairwise(factors)]
-    assert len(factors) == 4
     assert max(ratios) / min(ratios) < 1.02
+    assert Training().factors == FOUR[:2]
 
 
 def test_patience_stops_a_training_that_gets_no_better(here, tiny, tmp_path):
@@ -341,7 +340,7 @@ def test_generation_trains_as_classification_does(here, tiny, tmp_path):
 
 def test_rates_that_dev_cannot_tell_apart_leave_the_likeliest(here, tiny, tmp_path):
     """All rates at zero on the metric: the search keeps what is known beforehand."""
-    ways = {"tune_lora": {"epochs": 2, "steps": 1, "batch": 10, "max_tokens": 4}}
+    ways = {"tune_lora": {"epochs": 2, "steps": 1, "batch": 10, "max_tokens": 4, "factors": FOUR}}
     hold(written("exact_match"), tmp_path, tiny("llama"), ways)
     log = (tmp_path / "run" / "ways" / "tune_lora" / "log").read_text()
     rungs = [line for line in log.splitlines() if "dev " in line]

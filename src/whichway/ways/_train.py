@@ -1,7 +1,8 @@
 """What the ways that train with a learning rate share: thin the rates out, then train the best for every seed.
 
 The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
-the first seed, the likeliest first; the bench trains on only those that lead at its rungs: four cost 2.2 whole runs.
+the first seed, the likeliest first; the bench trains on only those that lead at its rungs: two cost 1.3 whole runs,
+four 2.2. Two are the default: dev splits of few rows cannot tell more apart (`dev/LOG.md`).
 The survivor's training is the first seed's own. Every checkpoint is a candidate; the house keeps the best on dev, or
 the latest that dev cannot tell apart from it.
 """
@@ -20,20 +21,20 @@ from whichway.prompts.plain import first_prompt
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
 
+FACTORS = {
+    "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
+    "above": 0,
+}
+FOUR = (1.6, 0.63, 4.0, 0.25)  # for kinds of training whose best rate is less well known
+
 
 @dataclass(frozen=True, slots=True)
 class Training:
     """The options that such ways have in common."""
 
     rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
-    factors: tuple[float, ...] = field(
-        default=(1.6, 0.63, 4.0, 0.25),
-        metadata={
-            "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
-            "above": 0,
-        },
-    )
-    epochs: int = field(default=6, metadata={"help": "passes over the training rows", "least": 1})
+    factors: tuple[float, ...] = field(default=(1.6, 0.63), metadata=FACTORS)
+    epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1})
     steps: int = field(
         default=100,
         metadata={
@@ -41,7 +42,7 @@ class Training:
             "off_with": "epochs",  # who sets the epochs gets them
         },
     )
-    batch: int = field(default=16, metadata={"help": "rows per step", "least": 1})
+    batch: int = field(default=8, metadata={"help": "rows per step", "least": 1})
     checkpoints: int = field(
         default=4,
         metadata={

@@ -13,7 +13,7 @@ from typing import Literal
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice
-from whichway.ways._train import Training, trained
+from whichway.ways._train import FACTORS, FOUR, Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -23,6 +23,7 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
+    factors: tuple[float, ...] = field(default=FOUR, metadata=FACTORS)
     part: Literal["auto", "bias", "value", "norm"] = field(
         default="auto",
         metadata={"help": "bias: all there are; value: added to values; norm: norm gains; auto: bias, else value"},

@@ -15,7 +15,7 @@ from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Practice, Prompt
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import instructions
-from whichway.ways._train import Training, trained
+from whichway.ways._train import FACTORS, FOUR, Training, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -25,6 +25,7 @@ RANDOM = True
 class Options(Training):
     """What is trained, and how long."""
 
+    factors: tuple[float, ...] = field(default=FOUR, metadata=FACTORS)
     tokens: int = field(default=20, metadata={"help": "learned vectors", "least": 1})
     instead: bool = field(
         default=False, metadata={"help": "the vectors stand in the place of the written prompt, not in front of it"}

@@ -2,7 +2,8 @@
 
 Every trial is trained to the first rung, at most two of them on to the second, and one to the end; a survivor goes on
 from its checkpoint, it does not start again. Four trials with rungs at 0.3 and at 0.6 cost 2.2 whole runs, three cost
-1.9; at a quarter, right behind the warm-up, high rates cannot be judged yet (`benchmarks/results/rate_search.md`).
+1.9, two are settled at the first rung and cost 1.3; at a quarter, right after the warm-up, high rates cannot be judged
+yet (`benchmarks/results/rate_search.md`).
 Jamieson & Talwalkar 2016 (arXiv 1502.07943); few rates near a rule of thumb need no more brackets.
 
 Trials are compared by the task's metric. Those within two standard errors (of the paired difference) of the best are a
@@ -91,6 +92,8 @@ def thin(
         return Thinned(0, 1.0, 1)
     live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
     for checkpoint, keep in rungs(shares):
+        if len(live) == 1:
+            break
         standing: dict[int, Standing] = {}
         try:
             for i in live:
@@ -104,7 +107,7 @@ def thin(
             break
         if not standing:
             raise WayFailed("the training failed at every rate that was tried; give a lower one")
-        live = rank(standing)[:keep]
+        live = rank(standing)[: 1 if len(trials) == 2 else keep]
         say(_told(standing, live))
     reached[live[0]] = 1.0
     return Thinned(live[0], sum(reached), len(trials))
