@@ -23,6 +23,7 @@ import numpy as np
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Example, Record, Verdict, apart
+from whichway.options import defaults
 from whichway.runs.folder import read_lines
 from whichway.runs.run import Row, Run, as_run
 from whichway.scoring import clusters, is_mean, label_codes
@@ -97,8 +98,16 @@ def recount(
         repeats=int(plan.get("repeats") or 1),
         formats=spread_over_forms(plan["ways"], run.candidates, run.all_records),
         judged=run.judgements,
+        data_rows=_rows_to_fold(plan),
     )
     return Counted(plan, tuple(arms), side)
+
+
+def _rows_to_fold(plan: Mapping[str, Any]) -> int:
+    """All rows of a run whose test rows are a part of them, where cross-fitting would let each test once; else 0."""
+    options = plan.get("options") or {}
+    crossed = int(options.get("folds", defaults().get("folds") or 0) or 0)
+    return 0 if crossed != 1 else sum(int(rows) for rows in plan["rows"].values())
 
 
 def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from whichway.verdict.crossover import crossover
 from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.inputs import Facts, champions
 from whichway.verdict.explain.numbers import clean, percent, points
+from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, Worth, answer, order, rule
 from whichway.verdict.selection import selections
@@ -76,6 +77,7 @@ class Side:
     repeats: int = 1  # answers to each test row that were asked for
     formats: tuple[Formats, ...] = ()
     judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
+    data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
 
 
 def decide(
@@ -122,6 +124,7 @@ def decide(
         volume=volume,
         break_even=pay(table, best, terms),
         crossovers=crossed(drawn, ordered, table) if drawn else (),
+        curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
         slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
         spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
         formats=side.formats,
@@ -131,12 +134,13 @@ def decide(
         forgetting=side.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
+        data_rows=side.data_rows,
         judgement=judgement(side.judged, table.arms, side.rows.ids, confidence),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
     headline, reasons = explanation.headline(facts, reply), explanation.reasons(facts)
-    against, more = caveats.dissent(facts), caveats.would_decide(facts)
+    against, more = caveats.dissent(facts), would_decide(facts)
     wanted = diversity_advice.wishes(facts)
     return Verdict(
         answer=reply,
@@ -166,7 +170,7 @@ def decide(
         break_even=facts.break_even,
         slices=facts.slices,
         overlap=overlap(table, best),
-        curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
+        curves=facts.curves,
         crossovers=facts.crossovers,
         race=side.race,
         detectable=detectable(table, best),

@@ -72,29 +72,36 @@ def posterior(table: Table) -> Posterior | None:
 
 
 def noise(table: Table) -> FloatArray:
-    """Covariance of the observed scores, (K, K): rows that the ways share, and each way's own seeds.
+    """Covariance of the observed scores, (K, K): rows that the ways share, and each way's own seeds, or folds.
 
     Half a discordant row is added on the diagonal, as `compare.py` adds one to each difference: ways that agree on all
     of 50 rows are not known to be equal.
     """
-    if table.pooled:
-        rows = np.cov(np.stack(table.draws))
-    else:
-        means = np.stack([totals(table, x) for x in table.rows])  # (K, C): sums over clusters, as shares of all rows
-        count = means.shape[1]
-        centred = means - means.mean(axis=1, keepdims=True)
-        rows = centred @ centred.T * count / (count - 1)
-    half = 0.5 / (table.n * table.clusters)
+    rows = row_noise(table) + 0.5 / (table.n * table.clusters) * np.eye(len(table.arms))
     if table.folds is not None:
-        rows = np.atleast_2d(rows) + half * np.eye(len(table.arms))
         return np.asarray(rows * table.fold_ratio(rows), dtype=np.float64)
+    return np.asarray(rows + np.diag(seed_noise(table)), dtype=np.float64)
+
+
+def row_noise(table: Table) -> FloatArray:
+    """Covariance of the observed scores that comes from the drawn rows, (K, K); it shrinks with more rows."""
+    if table.pooled:
+        return np.atleast_2d(np.cov(np.stack(table.draws)))
+    means = np.stack([totals(table, x) for x in table.rows])  # (K, C): sums over clusters, as shares of all rows
+    count = means.shape[1]
+    centred = means - means.mean(axis=1, keepdims=True)
+    return np.asarray(centred @ centred.T * count / (count - 1), dtype=np.float64)
+
+
+def seed_noise(table: Table) -> FloatArray:
+    """Variance of each observed score that comes from its seeds, (K,); where it was not measured, as for the others."""
     seeds = np.array([table.seed_part(k) for k in range(len(table.arms))])
     known = [x for x, arm in zip(seeds, table.arms, strict=True) if arm.random and len(arm.scores) > 1]
     usual = float(np.mean(known)) if known else 0.0
     for k, arm in enumerate(table.arms):
-        if arm.random and len(arm.scores) == 1:  # not measured for it: as for the others
+        if arm.random and len(arm.scores) == 1:
             seeds[k] = usual
-    return np.asarray(np.atleast_2d(rows) + np.diag(seeds + half), dtype=np.float64)
+    return seeds
 
 
 def totals(table: Table, scores: FloatArray) -> FloatArray:

@@ -122,16 +122,9 @@ def rule(table: Table, margin: float, worth: Worth | None = None) -> Ruling:
     kinds = [arm.kind for arm in table.arms]
     others = [[j for j in range(count) if j != i] for i in range(count)]
 
-    def unsettled(i: int) -> list[int]:
-        """Arms that are neither held within the margin (dearer ones) nor shown worse (cheaper ones)."""
-        return [
-            j
-            for j in others[i]
-            if not (held(ahead[i, j], margin) if j > i else better(ahead[i, j], levels[j]))
-        ]  # fmt: skip
-
     def blocking(i: int) -> list[int]:
-        return [j for j in unsettled(i) if kinds[j] != kinds[i] or len(set(kinds)) == 1]
+        open_arms = unsettled(ahead, levels, i, margin)
+        return [j for j in open_arms if kinds[j] != kinds[i] or len(set(kinds)) == 1]
 
     fit = [i for i in range(count) if i in standing or all(held(ahead[i, j], margin) for j in others[i])]
     settled = [i for i in fit if count > 1 and not blocking(i)]
@@ -153,7 +146,7 @@ def rule(table: Table, margin: float, worth: Worth | None = None) -> Ruling:
         held=within,
         equal=tuple(j for j in sorted(equal) if "baseline" not in (kinds[j], kinds[choice])),
         open=tuple(blocking(choice)),
-        siblings=tuple(j for j in unsettled(choice) if j not in blocking(choice)),
+        siblings=tuple(j for j in unsettled(ahead, levels, choice, margin) if j not in blocking(choice)),
         outlook=outlook,
     )
 
@@ -223,6 +216,12 @@ def step_down(ahead: dict[tuple[int, int], Comparison], count: int, alpha: float
             break
         standing.discard(min(shown, key=lambda found: (found[0] or 0.0, -found[1]))[1])
     return standing, levels
+
+
+def unsettled(ahead: dict[tuple[int, int], Comparison], levels: Sequence[float], i: int, margin: float) -> list[int]:
+    """Arms that are neither held within the margin of arm `i` (dearer ones) nor shown worse (cheaper ones)."""
+    others = (j for j in range(len(levels)) if j != i)
+    return [j for j in others if not (held(ahead[i, j], margin) if j > i else better(ahead[i, j], levels[j]))]
 
 
 def better(ahead: Comparison, level: float) -> bool:

@@ -1,15 +1,12 @@
-"""What argues for another choice, and what would decide where nothing is decided. Each sentence keeps its numbers."""
+"""What argues for another choice. Each sentence keeps its numbers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from whichway.findings import BreakEven, Sentence
-from whichway.verdict import stats
-from whichway.verdict.explain.explanation import one_seed
 from whichway.verdict.explain.inputs import Facts
-from whichway.verdict.explain.numbers import Said, count, listed, percent, points, points_up, signed, usd, whole
+from whichway.verdict.explain.numbers import Said, count, percent, points, points_up, usd, whole
 from whichway.verdict.rule import Ruling
 
 LARGEST_MARGIN = 0.10  # a difference that somebody could mean by "does not matter", unless the task's own is larger
@@ -121,68 +118,3 @@ def seed_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
                 f"{line.way} varies by ±{sd} from seed to seed: the score is the mean of {seeds} seeds, and one more "
                 f"{'search' if line.kind == 'prompt' else 'training'} may land that far from it."
             )
-
-
-# --- what would decide
-
-
-def would_decide(facts: Facts) -> tuple[Sentence, ...]:
-    """For each open comparison: more test rows, or more seeds; and seeds where none were compared."""
-    ruling = facts.ruling
-    if ruling is None:
-        return (Sentence("At least one way that does not fail; see the reasons above."),)
-    if len(facts.table.arms) == 1:
-        return (Sentence("A second way to compare with."),)
-    if facts.table.clusters < 2:
-        return (Sentence("At least 2 independent test rows; differences of about 10 points need 100 to 200."),)
-    lines = [more(facts, ruling, j) for j in (*ruling.open, *(ruling.siblings if not ruling.decided else ()))]
-    unknown = [facts.way(k) for k in one_seed(facts) if k in {ruling.choice, *ruling.open}]
-    if unknown and not ruling.decided:
-        lines.append(Sentence(f"At least 3 seeds for {listed(unknown)}: the noise between seeds is not measured."))
-    return (*lines, *more_labels(facts))
-
-
-def more_labels(facts: Facts) -> Iterator[Sentence]:
-    """The size of training set that would tell more about a crossover that is open."""
-    for cross in facts.crossovers:
-        if cross.next_n is not None:
-            said = Said()
-            size = said("next_n", cross.next_n, whole)
-            pair = f"{cross.second} and {cross.first}"
-            yield said.sentence(f"A run with {size} training rows would tell more about {pair}.")
-
-
-def more(facts: Facts, ruling: Ruling, j: int) -> Sentence:
-    """What would settle the choice against one arm, if the gap stays as it looks."""
-    found = facts.ahead(j, ruling.choice)
-    between = f"between {facts.way(ruling.choice)} and {facts.way(j)}"
-    aim = max(abs(found.value), facts.margin - found.value if j > ruling.choice else facts.margin)
-    level = 1 - (1 - facts.table.confidence) / (len(facts.table.arms) - 1)
-    omega2 = (found.row_variance or 0.0) * facts.table.n
-    if found.seed_variance > (found.row_variance or 0.0):
-        return more_seeds(facts, ruling, j, aim, level, between)
-    needed = stats.rows_needed(aim, omega2, seed_part=found.seed_variance, confidence=level) if aim > 0 else None
-    if needed is None:
-        return Sentence(
-            f"No number of test rows alone decides {between} at this margin: accept a larger one, or add seeds."
-        )
-    if needed <= facts.table.n:
-        return Sentence(f"{between[0].upper()}{between[1:]} it is close: a few more test rows may decide.")
-    said = Said()
-    rows, near = said("rows", needed - facts.table.n, count), said("gap", found.value, signed)
-    return said.sentence(f"About {rows} more test rows would decide {between}, if the gap stays near {near} points.")
-
-
-def more_seeds(facts: Facts, ruling: Ruling, j: int, aim: float, level: float, between: str) -> Sentence:
-    """Seeds that would settle it where seed noise is larger than row noise: half of what the aim allows."""
-    said, found = Said(), facts.ahead(j, ruling.choice)
-    seeds = max(facts.line(k).seeds for k in (ruling.choice, j))
-    z2 = (stats.z_value(level) + stats.z_value(0.6)) ** 2
-    wanted = math.ceil(seeds * max(2.0, 2 * z2 * found.seed_variance / aim**2)) if aim > 0 else 2 * seeds
-    many, now = said("seeds_wanted", wanted, count), said("seeds", seeds, whole)
-    blur = said("seed_error", math.sqrt(found.seed_variance), points)
-    rows = said("row_error", math.sqrt(found.row_variance or 0.0), points)
-    return said.sentence(
-        f"About {many} seeds instead of {now} would decide {between}: seeds blur the gap by ±{blur}, test rows by "
-        f"±{rows}."
-    )

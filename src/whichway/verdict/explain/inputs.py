@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from whichway.findings import (
     BreakEven,
     Crossover,
+    Curve,
     Forgetting,
     Formats,
     Judgement,
@@ -35,6 +36,7 @@ class Facts:
     volume: float
     break_even: BreakEven | None = None  # of the best prompt and the best fine-tune
     crossovers: tuple[Crossover, ...] = ()
+    curves: tuple[Curve, ...] = ()
     slices: tuple[Slice, ...] = ()
     spreads: tuple[Spread, ...] = ()
     formats: tuple[Formats, ...] = ()
@@ -45,6 +47,7 @@ class Facts:
     varieties: tuple[Variety, ...] = ()  # in the order of cost
     judgement: Judgement | None = None
     answers: tuple[Answers, ...] = ()  # what the varieties were measured on
+    data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
     def way(self, k: int) -> str:
         """The arm's name."""
