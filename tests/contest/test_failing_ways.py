@@ -13,7 +13,7 @@ from kill_kit import task
 
 from whichway.backends import local
 from whichway.contest import House, Settings, run
-from whichway.engine.train import trainer
+from whichway.engine.train import run_job, trainer
 from whichway.tasks import metrics
 
 
@@ -21,7 +21,7 @@ from whichway.tasks import metrics
 def house(tiny, monkeypatch):
     """A tiny real model; training in this process, so that it can be made to fail."""
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter, *more: trainer.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: run_job.train(model, job, folder, adapter)
     )
     door = local.LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ("prompt_plain", "tune_lora")}

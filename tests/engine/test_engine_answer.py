@@ -7,7 +7,7 @@ import torch
 
 from whichway.engine.infer import generate
 from whichway.engine.infer import session as answer
-from whichway.engine.model import packing
+from whichway.engine.model import packing, prefix_attention
 from whichway.errors import WayFailed
 from whichway.nouns import Decoding, Message, Request
 
@@ -77,23 +77,23 @@ def test_a_batch_of_32_equals_batches_of_one(model):
 def test_padding_and_fused_attention_change_no_answer(model, monkeypatch, even, merging):
     written = requests(mode="generate", max_tokens=8)
     monkeypatch.setattr(packing, "evens", lambda *_: False)
-    monkeypatch.setattr(packing, "_merges", lambda _: False)
+    monkeypatch.setattr(prefix_attention, "_merges", lambda _: False)
     wanted = session(model)
     chosen, texts = wanted.choose(requests()), [r.text for r in wanted.generate(written)]
     monkeypatch.setattr(packing, "evens", lambda *_: even)
-    monkeypatch.setattr(packing, "_merges", lambda _: merging)
+    monkeypatch.setattr(prefix_attention, "_merges", lambda _: merging)
     found = session(model)
     assert all(same(a, b) for a, b in zip(found.choose(requests()), chosen, strict=True))
     assert [r.text for r in found.generate(written)] == texts
 
 
 def test_fused_attention_is_taken_where_it_is_faster(monkeypatch):
-    packing._merging_pays.cache_clear()
+    prefix_attention._merging_pays.cache_clear()
     for times, wanted in (((2.0, 1.0), True), ((1.0, 2.0), False)):
         clock = iter(times)
         monkeypatch.setattr("whichway.engine.model.throughput.seconds", lambda work, clock=clock: next(clock))
-        assert packing._merging_pays(torch.float32) == wanted
-        packing._merging_pays.cache_clear()
+        assert prefix_attention._merging_pays(torch.float32) == wanted
+        prefix_attention._merging_pays.cache_clear()
 
 
 def test_equal_labels_go_to_the_first_and_text_is_the_label_as_given(opened):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from test_engine_learn import equal, job, tensors
 
-from whichway.engine.train import trainer, worker
+from whichway.engine.train import run_job, worker
 from whichway.errors import OptionError, WayFailed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
@@ -46,7 +46,7 @@ def waits(condition, seconds=30.0):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_the_same_weights_as_here(opened, tmp_path, kind):
     model, task = opened("llama"), job(kind, epochs=3)
-    here = list(trainer.train(model, task, tmp_path / "here", None))
+    here = list(run_job.train(model, task, tmp_path / "here", None))
     seen = []
     there = list(worker.train(errand(model, tmp_path / "there", task), seen.append))
     assert [a.weights for a in there] == [a.weights for a in here]
@@ -110,7 +110,7 @@ def test_errors_and_words_cross(opened, tmp_path, caplog):
 
 def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path):
     model, task = opened("llama"), job(epochs=3)
-    wanted = list(trainer.train(model, task, tmp_path / "whole", None))
+    wanted = list(run_job.train(model, task, tmp_path / "whole", None))
     training = worker.train(errand(model, tmp_path / "broken", task))
     first = next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
@@ -204,7 +204,7 @@ def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monk
 
     monkeypatch.setattr(worker.subprocess, "Popen", elsewhere)
     helper = worker.Helper()
-    wanted = list(trainer.train(model, job(), tmp_path / "here", None))
+    wanted = list(run_job.train(model, job(), tmp_path / "here", None))
     for n in range(2):
         made = list(helper.train(errand(model, tmp_path / f"{n}", job())))
         assert [a.loss for a in made] == [a.loss for a in wanted]

@@ -7,7 +7,17 @@ import torch
 from test_engine_pack import PREFIX, ROWS, encoded
 from torch import nn
 
-from whichway.engine.model import attention, decoder, forward, layers, load, packing, weights
+from whichway.engine.model import (
+    attention,
+    decoder,
+    decoder_loss,
+    forward,
+    layers,
+    load,
+    packing,
+    prefix_attention,
+    weights,
+)
 from whichway.engine.train import trainer
 
 
@@ -60,7 +70,7 @@ def gap(a, b):
 @pytest.mark.parametrize("what", ["full", "lora"])
 @pytest.mark.parametrize("long", [1024, 4])
 def test_gradients_by_hand_equal_autograd(model, monkeypatch, what, long):
-    monkeypatch.setattr(packing, "LONG", long)
+    monkeypatch.setattr(prefix_attention, "LONG", long)
     for prefix in (PREFIX, []):
         wanted, grads = by_autograd(*wrapped(model, what), prefix)
         found, hand = by_hand(*wrapped(model, what), torch.float32, prefix)
@@ -182,8 +192,8 @@ def test_a_model_that_our_decoder_gets_wrong_is_run_through_transformers(tiny, m
 @pytest.mark.parametrize("kept", [1 << 26, 0])
 def test_losses_are_the_same_whether_probabilities_are_kept(opened, monkeypatch, kept):
     wanted, grads = by_hand(*wrapped(opened("llama"), "lora"), torch.float32)
-    monkeypatch.setattr(decoder, "_KEPT_BYTES", kept)
-    monkeypatch.setattr(decoder, "_HEAD_TOKENS", 2)
+    monkeypatch.setattr(decoder_loss, "_KEPT_BYTES", kept)
+    monkeypatch.setattr(decoder_loss, "_HEAD_TOKENS", 2)
     found, hand = by_hand(*wrapped(opened("llama"), "lora"), torch.float32)
     assert gap(found, wanted) < 1e-6
     assert max(gap(hand[name], grads[name]) for name in grads) < 1e-5

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from whichway.engine.infer import session as answer
-from whichway.engine.model import attention, decoder, load, packing, weights
+from whichway.engine.model import attention, decoder, load, packing, prefix_attention, weights
 from whichway.engine.train import trainer
 from whichway.nouns import Decoding, Message, Request
 
@@ -38,8 +38,8 @@ def test_a_mix_is_noticed():
 @pytest.mark.parametrize("what", ["full", "lora"])
 @pytest.mark.parametrize("long", [1024, 4])  # plain products, and the fused attention that a GPU takes
 def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, what, long):
-    monkeypatch.setattr(packing, "LONG", long)
-    monkeypatch.setattr(packing, "SCORES", 0)
+    monkeypatch.setattr(prefix_attention, "LONG", long)
+    monkeypatch.setattr(prefix_attention, "SCORES", 0)
     outer, _ = wrapped(model, what)
     outer = outer.to("meta")
     module = outer if what == "full" else outer.get_base_model()
@@ -56,8 +56,8 @@ def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, wha
 
 @pytest.mark.parametrize("long", [1024, 4])
 def test_answering_makes_its_tensors_on_the_models_device(model, monkeypatch, long):
-    monkeypatch.setattr(packing, "LONG", long)
-    monkeypatch.setattr(packing, "SCORES", 0)
+    monkeypatch.setattr(prefix_attention, "LONG", long)
+    monkeypatch.setattr(prefix_attention, "SCORES", 0)
     trunk = decoder.Trunk(weights.read(elsewhere(model.module)))
     device = torch.device("meta")
     tree = packing.Tree((70, 71), (-1, 0))

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from whichway.engine.train import options, trainer
+from whichway.engine.train import options
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import OptionError
@@ -52,4 +52,4 @@ def test_a_share_that_makes_no_sense(share):
 @pytest.mark.parametrize("kind", ["top", "dpo", "full"])
 def test_kinds_that_keep_what_they_computed_of_a_row_have_none(kind):
     with pytest.raises(OptionError, match="no option 'word_dropout'"):
-        options.options(trainer.KINDS[kind], {"word_dropout": 0.1})
+        options.options(options.KINDS[kind], {"word_dropout": 0.1})

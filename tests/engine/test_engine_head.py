@@ -12,7 +12,7 @@ import torch
 from test_engine_learn import LABELS, equal, job, rows, tensors
 
 from whichway.engine.model import load
-from whichway.engine.train import head, trainer
+from whichway.engine.train import head, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError, ModelError, OptionError, WayFailed
 from whichway.nouns import Decoding, Request
 
@@ -24,7 +24,7 @@ def asked():
 def test_it_learns_and_leaves_the_base_alone(model, tmp_path):
     before = {name: p.clone() for name, p in model.module.named_parameters()}
     task = job("head", epochs=12, checkpoints=2, rate=0.01)
-    made = list(trainer.train(model, task, tmp_path, None))
+    made = list(run_job.train(model, task, tmp_path, None))
     assert [a.weights.kind for a in made] == ["head", "head"]
     assert made[-1].loss < made[0].loss
     session = head.open_session(model, tmp_path / made[-1].weights.adapter)
@@ -43,7 +43,7 @@ def test_plain_peft_and_transformers_give_our_scores(model, tmp_path, share):
     from transformers import AutoModelForSequenceClassification
 
     task = job("head", rate=0.01, share=share)
-    place = tmp_path / "t" / list(trainer.train(model, task, tmp_path / "t", None))[-1].weights.adapter
+    place = tmp_path / "t" / list(run_job.train(model, task, tmp_path / "t", None))[-1].weights.adapter
     assert json.loads((place / head.LABELS).read_text()) == list(LABELS)
     base = AutoModelForSequenceClassification.from_pretrained(model.folder, num_labels=len(LABELS))
     theirs = PeftModel.from_pretrained(base, place).eval()
@@ -58,7 +58,7 @@ def test_plain_peft_and_transformers_give_our_scores(model, tmp_path, share):
 def test_the_start_is_the_logistic_fit_on_the_states(model, tmp_path):
     """A rate of nothing leaves the head where it starts; the frozen states are those of transformers."""
     task = job("head", rate=1e-12, max_steps=1, init="logistic")
-    place = tmp_path / "t" / list(trainer.train(model, task, tmp_path / "t", None))[-1].weights.adapter
+    place = tmp_path / "t" / list(run_job.train(model, task, tmp_path / "t", None))[-1].weights.adapter
     score = tensors(place)["base_model.model.score.weight"]
     with torch.no_grad():
         ids = model.renderer.prompt_ids([row.messages for row in rows()])
@@ -71,9 +71,9 @@ def test_the_start_is_the_logistic_fit_on_the_states(model, tmp_path):
 
 def test_kept_states_equal_none(model, tmp_path, monkeypatch):
     task = job("head", share=0.5, epochs=3, rate=0.002)
-    kept = list(trainer.train(model, task, tmp_path / "a" / "t", None))
+    kept = list(run_job.train(model, task, tmp_path / "a" / "t", None))
     monkeypatch.setattr(trainer.Run, "_below", lambda self: None)
-    without = list(trainer.train(model, task, tmp_path / "b" / "t", None))
+    without = list(run_job.train(model, task, tmp_path / "b" / "t", None))
     assert [a.loss for a in kept] == pytest.approx([a.loss for a in without], rel=1e-4)
     names = tensors(tmp_path / "a" / "t" / kept[-1].weights.adapter)
     assert all(".1." in name or "score" in name for name in names)
@@ -84,10 +84,10 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch):
     from whichway.engine.model import decoder
 
     task = job("head", epochs=3, rate=0.002)
-    fused = list(trainer.train(opened("llama"), task, tmp_path / "a", None))
+    fused = list(run_job.train(opened("llama"), task, tmp_path / "a", None))
     plain = load.load(opened("llama").folder)
     decoder.forget(plain.module)
-    slow = list(trainer.train(plain, task, tmp_path / "b", None))
+    slow = list(run_job.train(plain, task, tmp_path / "b", None))
     assert [a.loss for a in slow] == pytest.approx([a.loss for a in fused], rel=1e-4)
     assert fused[0].loss < np.log(3) + 0.05
     place = tmp_path / "b" / slow[-1].weights.adapter
@@ -96,11 +96,11 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch):
 
 def test_a_stopped_training_goes_on_bit_for_bit(opened, tmp_path):
     model, task = opened("llama"), job("head", epochs=4, checkpoints=2, rate=0.01, word_dropout=0.2)
-    wanted = list(trainer.train(model, task, tmp_path / "whole", None))[-1]
-    stopped = trainer.train(model, task, tmp_path / "cut", None)
+    wanted = list(run_job.train(model, task, tmp_path / "whole", None))[-1]
+    stopped = run_job.train(model, task, tmp_path / "cut", None)
     next(stopped)
     stopped.close()
-    last = list(trainer.train(model, task, tmp_path / "cut", None))[-1]
+    last = list(run_job.train(model, task, tmp_path / "cut", None))[-1]
     name = wanted.weights.adapter
     assert last.loss == wanted.loss
     assert equal(tensors(tmp_path / "whole" / name), tensors(tmp_path / "cut" / name))
@@ -108,7 +108,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(opened, tmp_path):
 
 def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    whole = list(trainer.train(model, job("head", max_steps=2), tmp_path / "whole", None))[-1]
+    whole = list(run_job.train(model, job("head", max_steps=2), tmp_path / "whole", None))[-1]
     honest = trainer.row_losses
 
     def greedy(module, few, *rest):
@@ -117,16 +117,16 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
         return honest(module, few, *rest)
 
     monkeypatch.setattr(trainer, "row_losses", greedy)
-    small = list(trainer.train(model, job("head", max_steps=2), tmp_path / "small", None))[-1]
+    small = list(run_job.train(model, job("head", max_steps=2), tmp_path / "small", None))[-1]
     assert small.loss == pytest.approx(whole.loss, rel=1e-5)
 
 
 def test_in_a_short_format(opened, tiny, tmp_path, monkeypatch):
     task = job("head", epochs=3, rate=0.002)
-    exact = list(trainer.train(opened("llama"), task, tmp_path / "a", None))
+    exact = list(run_job.train(opened("llama"), task, tmp_path / "a", None))
     monkeypatch.setattr("whichway.engine.model.throughput.dtype", lambda *_: torch.bfloat16)
     short = load.load(tiny("llama"))
-    rounded = list(trainer.train(short, task, tmp_path / "b", None))
+    rounded = list(run_job.train(short, task, tmp_path / "b", None))
     assert [a.loss for a in rounded] == pytest.approx([a.loss for a in exact], rel=0.1)
     place = tmp_path / "b" / rounded[-1].weights.adapter
     assert len(head.open_session(short, place).choose(asked())) == len(rows())
@@ -136,7 +136,7 @@ def test_a_head_whose_adapter_or_weight_is_gone_is_not_live(opened, tmp_path):
     from safetensors.torch import save_file
 
     model = opened("llama")
-    place = tmp_path / list(trainer.train(model, job("head", rate=0.02, epochs=4), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(run_job.train(model, job("head", rate=0.02, epochs=4), tmp_path, None))[-1].weights.adapter
     spoilt = {"adapter": ("lora_B", 1e-30, "changes nothing"), "gone": ("lora_B", 0, "does not answer"),
               "score": ("score", -1, "does not answer"), "both": ("", 0, "changes nothing")}  # fmt: skip
     for name, (part, times, error) in spoilt.items():
@@ -157,7 +157,7 @@ def test_a_head_whose_adapter_or_weight_is_gone_is_not_live(opened, tmp_path):
 def test_after_one_step_the_head_alone_has_moved(opened, tmp_path):
     """From a head of zeros no gradient reaches the adapter at the first step; that is no fault."""
     model = opened("llama")
-    place = tmp_path / list(trainer.train(model, job("head", max_steps=1), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(run_job.train(model, job("head", max_steps=1), tmp_path, None))[-1].weights.adapter
     assert not any(bool(t.any()) for name, t in tensors(place).items() if "lora_B" in name)
     replies = head.open_session(model, place).choose(asked())
     assert len({tuple(r.scores.values()) for r in replies}) > 1
@@ -174,4 +174,4 @@ def test_what_makes_no_sense_is_refused(opened, tmp_path):
         ({"options": {"share": 1.5}}, OptionError, "at most 1"),
     ):
         with pytest.raises(error, match=said):
-            list(trainer.train(model, dataclasses.replace(job("head"), **changed), tmp_path, None))
+            list(run_job.train(model, dataclasses.replace(job("head"), **changed), tmp_path, None))

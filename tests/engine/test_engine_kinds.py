@@ -11,7 +11,7 @@ from test_engine_learn import HEAD, LABELS, choose, equal, job, rows
 from torch.nn import functional as F
 
 from whichway.engine.infer import session as answer
-from whichway.engine.train import adapter_check, adapters, prompt_tuning, trainer
+from whichway.engine.train import adapter_check, adapters, prompt_tuning, run_job, trainer
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -29,7 +29,7 @@ NAMES = [f"{kind}-{'-'.join(map(str, more.values()))[:12]}" for kind, more in KI
 
 
 def train(model, place, kind, more, **others):
-    return list(trainer.train(model, job(kind, rate=RATES[kind], **more, **others), place, None))
+    return list(run_job.train(model, job(kind, rate=RATES[kind], **more, **others), place, None))
 
 
 def session(model, place):
@@ -125,7 +125,7 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch, kind, more):
 def test_left_in_the_middle_it_continues_bit_for_bit(opened, tmp_path, kind, more):
     model = opened("llama")
     wanted = train(model, tmp_path / "whole", kind, more)
-    stopped = trainer.train(model, job(kind, rate=RATES[kind], **more), tmp_path / "parts", None)
+    stopped = run_job.train(model, job(kind, rate=RATES[kind], **more), tmp_path / "parts", None)
     first = next(stopped)
     stopped.close()
     rest = train(model, tmp_path / "parts", kind, more)
@@ -184,7 +184,7 @@ def test_what_a_model_lacks_is_said(opened, tmp_path):
     made = train(opened("llama"), tmp_path, "bias", {})[-1]
     again = dataclasses.replace(job("bias"), weights=made.weights)
     with pytest.raises(WayFailed, match="starts from the base"):
-        list(trainer.train(opened("llama"), again, tmp_path, tmp_path / made.weights.adapter))
+        list(run_job.train(opened("llama"), again, tmp_path, tmp_path / made.weights.adapter))
 
 
 def test_value_biases_on_a_model_that_has_biases(opened, tmp_path):
@@ -220,7 +220,7 @@ def gained(model, module, row_pairs):
 
 
 def test_preferences_move_the_wanted_answer_up(model, tmp_path):
-    made = list(trainer.train(model, preferences(rate=0.003, epochs=6, checkpoints=2), tmp_path, None))
+    made = list(run_job.train(model, preferences(rate=0.003, epochs=6, checkpoints=2), tmp_path, None))
     assert made[-1].loss < made[0].loss < 0.7
     module = adapters.trained(model.module, tmp_path / made[-1].weights.adapter)
     assert gained(model, module, pairs()) > gained(model, model.module, pairs()) + 1.0
@@ -229,7 +229,7 @@ def test_preferences_move_the_wanted_answer_up(model, tmp_path):
 def test_the_loss_is_the_papers(opened, tmp_path):
     """The first step's loss is log 2; after it, the formula written out on full logits gives the same."""
     model = opened("llama")
-    (one,) = list(trainer.train(model, preferences(rate=0.01, max_steps=1, epochs=1), tmp_path / "a", None))
+    (one,) = list(run_job.train(model, preferences(rate=0.01, max_steps=1, epochs=1), tmp_path / "a", None))
     assert one.loss == pytest.approx(0.6931, abs=1e-3)
     run_rows = adapter_check.encode(model.renderer, [(r.messages, r.answer) for r in pairs()])
 
@@ -257,10 +257,10 @@ def test_the_loss_is_the_papers(opened, tmp_path):
 
 def test_pairs_stay_together_when_memory_is_short(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    whole = list(trainer.train(model, preferences(rate=0.003), tmp_path / "whole", None))
+    whole = list(run_job.train(model, preferences(rate=0.003), tmp_path / "whole", None))
     monkeypatch.setitem(trainer._MICRO, "cpu", 1)
-    small = list(trainer.train(model, preferences(rate=0.003), tmp_path / "small", None))
+    small = list(run_job.train(model, preferences(rate=0.003), tmp_path / "small", None))
     assert [a.loss for a in small] == pytest.approx([a.loss for a in whole], rel=1e-4)
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
     task = dataclasses.replace(preferences(max_steps=1), rows=(*pairs(), long, pairs()[1]))
-    assert len(list(trainer.train(model, task, tmp_path / "long", None))) == 1
+    assert len(list(run_job.train(model, task, tmp_path / "long", None))) == 1

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from whichway.engine.infer import session
-from whichway.engine.train import adapter_check, adapters, options, trainer
+from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError, OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -54,7 +54,7 @@ def test_it_learns_and_leaves_the_base_alone(model, tmp_path, kind):
     before = {name: p.clone() for name, p in model.module.named_parameters()}
     base = choose(model, model.module)
     rate = 0.02 if kind == "lora" else 0.005
-    made = list(trainer.train(model, job(kind, epochs=12, checkpoints=2, rate=rate), tmp_path, None))
+    made = list(run_job.train(model, job(kind, epochs=12, checkpoints=2, rate=rate), tmp_path, None))
     assert len(made) == 2
     assert made[-1].loss < 0.8 * made[0].loss
     assert (made[-1].step, made[-1].epoch, made[-1].weights.kind) == (36, 12.0, kind)
@@ -74,7 +74,7 @@ def test_peft_loads_the_adapter_and_gives_our_logits(model, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    made = list(trainer.train(model, job(rate=0.01), tmp_path, None))
+    made = list(run_job.train(model, job(rate=0.01), tmp_path, None))
     place = tmp_path / made[-1].weights.adapter
     theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model.folder), place).eval()
     ids = torch.arange(5, 40)[None]
@@ -91,7 +91,7 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
 
     model = opened("llama")
     task = job(rate=0.003, max_steps=6)
-    made = list(trainer.train(model, task, tmp_path, None))[-1]
+    made = list(run_job.train(model, task, tmp_path, None))[-1]
     run = trainer.Run(model, task, options.options(options.LoraOptions, task.options), tmp_path, None)
     with torch.random.fork_rng():
         torch.manual_seed(task.seed)
@@ -120,9 +120,9 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kind):
     model = opened("llama")
-    whole = list(trainer.train(model, job(kind, max_steps=3), tmp_path / "whole", None))
+    whole = list(run_job.train(model, job(kind, max_steps=3), tmp_path / "whole", None))
     monkeypatch.setitem(trainer._MICRO, "cpu", 1)  # every row alone
-    pieces = list(trainer.train(model, job(kind, max_steps=3), tmp_path / "pieces", None))
+    pieces = list(run_job.train(model, job(kind, max_steps=3), tmp_path / "pieces", None))
     assert whole[-1].loss == pytest.approx(pieces[-1].loss, rel=1e-5)
     a, b = (tensors(tmp_path / d / x[-1].weights.adapter, kind) for d, x in (("whole", whole), ("pieces", pieces)))
     # Adam divides by the gradient's own size, so what rounding leaves of a zero gradient becomes a step.
@@ -131,7 +131,7 @@ def test_pieces_of_a_batch_give_the_same_step(opened, tmp_path, monkeypatch, kin
 
 def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    whole = list(trainer.train(model, job(max_steps=2), tmp_path / "whole", None))
+    whole = list(run_job.train(model, job(max_steps=2), tmp_path / "whole", None))
     honest, sizes = trainer.row_losses, []
 
     def greedy(module, rows, *rest):
@@ -141,7 +141,7 @@ def test_memory_that_runs_out_keeps_the_batch(opened, tmp_path, monkeypatch):
         return honest(module, rows, *rest)
 
     monkeypatch.setattr(trainer, "row_losses", greedy)
-    small = list(trainer.train(model, job(max_steps=2), tmp_path / "small", None))
+    small = list(run_job.train(model, job(max_steps=2), tmp_path / "small", None))
     assert small[-1].loss == pytest.approx(whole[-1].loss, rel=1e-5)
     assert small[-1].step == whole[-1].step == 2  # as many steps, of as many rows
     tried = [n for n, size in enumerate(sizes) if size > 2]
@@ -157,14 +157,14 @@ def test_a_row_that_never_fits_into_memory_fails_the_way(opened, tmp_path, monke
 
     monkeypatch.setattr(trainer, "row_losses", greedy)
     with pytest.raises(WayFailed, match="memory"):
-        list(trainer.train(opened("llama"), job(), tmp_path, None))
+        list(run_job.train(opened("llama"), job(), tmp_path, None))
 
 
 def test_same_seed_same_weights_other_seed_others(opened, tmp_path):
     model = opened("llama")
     seeds = {"a": 0, "b": 0, "c": 1}
     names = {
-        n: list(trainer.train(model, job(seed=seed, dropout=0.1), tmp_path / n, None))[-1].weights.adapter
+        n: list(run_job.train(model, job(seed=seed, dropout=0.1), tmp_path / n, None))[-1].weights.adapter
         for n, seed in seeds.items()
     }
     a, b, c = (tensors(tmp_path / n / name) for n, name in names.items())
@@ -181,11 +181,11 @@ sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 import test_engine_learn as t
 from whichway.engine.model import load
-from whichway.engine.train import trainer
+from whichway.engine.train import run_job, trainer
 trainer.STATE_SECONDS = 0.0
 job = t.job(sys.argv[4], epochs=8, **json.loads(sys.argv[5]))
 print("go", flush=True)
-for made in trainer.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), None):
+for made in run_job.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), None):
     print(made.step, flush=True)
 """
 
@@ -201,7 +201,7 @@ for made in trainer.train(load.load(Path(sys.argv[1])), job, Path(sys.argv[2]), 
 )
 def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, kind, more):
     model = opened("llama")
-    wanted = list(trainer.train(model, job(kind, epochs=8, **more), tmp_path / "whole", None))
+    wanted = list(run_job.train(model, job(kind, epochs=8, **more), tmp_path / "whole", None))
     broken = tmp_path / "broken"
     arguments = [str(tiny("llama")), str(broken), str(Path(__file__).parent), kind, json.dumps(more)]
     process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True)
@@ -212,7 +212,7 @@ def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, k
     time.sleep(random.random() * 0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    again = list(trainer.train(model, job(kind, epochs=8, **more), broken, None))
+    again = list(run_job.train(model, job(kind, epochs=8, **more), broken, None))
     assert [a.step for a in again] == [w.step for w in wanted]
     assert [a.loss for a in again] == [w.loss for w in wanted]
     assert [a.weights for a in again] == [w.weights for w in wanted]
@@ -223,11 +223,11 @@ def test_killed_at_any_moment_it_continues_bit_for_bit(opened, tiny, tmp_path, k
 
 def test_left_in_the_middle_it_continues(opened, tmp_path):
     model = opened("llama")
-    wanted = list(trainer.train(model, job(), tmp_path / "whole", None))
-    stopped = trainer.train(model, job(), tmp_path / "parts", None)
+    wanted = list(run_job.train(model, job(), tmp_path / "whole", None))
+    stopped = run_job.train(model, job(), tmp_path / "parts", None)
     first = next(stopped)
     stopped.close()
-    rest = list(trainer.train(model, job(), tmp_path / "parts", None))
+    rest = list(run_job.train(model, job(), tmp_path / "parts", None))
     assert rest[0] == first
     name = wanted[-1].weights.adapter
     assert equal(tensors(tmp_path / "whole" / name), tensors(tmp_path / "parts" / name))
@@ -235,33 +235,33 @@ def test_left_in_the_middle_it_continues(opened, tmp_path):
 
 def test_a_finished_job_yields_what_is_there(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    made = list(trainer.train(model, job(), tmp_path, None))
+    made = list(run_job.train(model, job(), tmp_path, None))
     assert not list(tmp_path.glob("state/*.safetensors"))
     monkeypatch.setattr(trainer.Run, "_step", lambda self: pytest.fail("trained again"))
-    assert list(trainer.train(model, job(), tmp_path, None)) == made
+    assert list(run_job.train(model, job(), tmp_path, None)) == made
 
 
 def test_checkpoints_are_spread_over_the_run(opened, tmp_path):
-    made = list(trainer.train(opened("llama"), job(epochs=4, checkpoints=3), tmp_path, None))
+    made = list(run_job.train(opened("llama"), job(epochs=4, checkpoints=3), tmp_path, None))
     assert [a.step for a in made] == [4, 8, 12]
 
 
 def test_it_goes_on_from_an_adapter(opened, tmp_path):
     model = opened("llama")
-    first = list(trainer.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]
+    first = list(run_job.train(model, job(epochs=6, rate=0.01), tmp_path, None))[-1]
     more = dataclasses.replace(job(epochs=1, rate=0.001), weights=first.weights)
-    second = list(trainer.train(model, more, tmp_path, tmp_path / first.weights.adapter))[-1]
+    second = list(run_job.train(model, more, tmp_path, tmp_path / first.weights.adapter))[-1]
     assert second.loss < first.loss * 1.5
     assert second.weights.adapter != first.weights.adapter
     with pytest.raises(WayFailed, match="cannot start from"):
-        list(trainer.train(model, dataclasses.replace(more, kind="full"), tmp_path, tmp_path / first.weights.adapter))
+        list(run_job.train(model, dataclasses.replace(more, kind="full"), tmp_path, tmp_path / first.weights.adapter))
 
 
 def test_divergence_is_a_failed_way(opened, tmp_path, monkeypatch):
     honest = trainer.row_losses
     monkeypatch.setattr(trainer, "row_losses", lambda *a: honest(*a) * float("nan"))
     with pytest.raises(WayFailed, match=r"diverged at step 1, rate 0\.5; lower the rate"):
-        list(trainer.train(opened("llama"), job(rate=0.5), tmp_path, None))
+        list(run_job.train(opened("llama"), job(rate=0.5), tmp_path, None))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_divergence_is_a_failed_way(opened, tmp_path, monkeypatch):
 )
 def test_unfit_options_are_refused(opened, tmp_path, options, told):
     with pytest.raises(OptionError, match=told):
-        list(trainer.train(opened("llama"), job(**options), tmp_path, None))
+        list(run_job.train(opened("llama"), job(**options), tmp_path, None))
 
 
 def test_rows_without_anything_to_train_are_named(opened, monkeypatch):
@@ -285,18 +285,18 @@ def test_rows_without_anything_to_train_are_named(opened, monkeypatch):
 def test_too_long_rows_are_left_out_with_a_word(opened, tmp_path, caplog):
     model = opened("llama")
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
-    made = list(trainer.train(model, dataclasses.replace(job(), rows=(*rows(), long)), tmp_path, None))
+    made = list(run_job.train(model, dataclasses.replace(job(), rows=(*rows(), long)), tmp_path, None))
     assert made
     assert "1 of 19 training rows" in caplog.text
     with pytest.raises(WayFailed, match="No training row fits"):
-        list(trainer.train(model, dataclasses.replace(job(), rows=(long,)), tmp_path, None))
+        list(run_job.train(model, dataclasses.replace(job(), rows=(long,)), tmp_path, None))
 
 
 def test_an_adapter_without_effect_is_not_live(opened, tmp_path):
     from safetensors.torch import save_file
 
     model = opened("llama")
-    place = tmp_path / list(trainer.train(model, job(), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(run_job.train(model, job(), tmp_path, None))[-1].weights.adapter
     found = tensors(place)
     save_file({k: torch.zeros_like(t) for k, t in found.items()}, place / "adapter_model.safetensors")
     with pytest.raises(AdapterNotLive, match="changes nothing"):
@@ -313,7 +313,7 @@ def test_an_adapter_of_other_names_is_refused(opened, tmp_path):
     from whichway.errors import ModelError
 
     model = opened("llama")
-    place = tmp_path / list(trainer.train(model, job(), tmp_path, None))[-1].weights.adapter
+    place = tmp_path / list(run_job.train(model, job(), tmp_path, None))[-1].weights.adapter
     renamed = {k.replace("layers", "blocks"): t for k, t in tensors(place).items()}
     save_file(renamed, place / "adapter_model.safetensors")
     with pytest.raises((ModelError, AdapterNotLive)):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from whichway.engine.model import forward, load, packing
+from whichway.engine.model import forward, load, packing, prefix_attention
 from whichway.engine.train import trainer
 from whichway.engine.train.adapter_check import Encoded
 
@@ -40,8 +40,8 @@ def close(a, b, tolerance=1e-5):
 
 @pytest.mark.parametrize("long", [768, 4])
 def test_packed_equals_alone(folder, monkeypatch, long):
-    monkeypatch.setattr(packing, "LONG", long)  # plain and fused attention
-    monkeypatch.setattr(packing, "SCORES", 0)
+    monkeypatch.setattr(prefix_attention, "LONG", long)  # plain and fused attention
+    monkeypatch.setattr(prefix_attention, "SCORES", 0)
     module = load.load(folder).module.requires_grad_(True)
     wanted = alone(module, encoded())
     wanted_grads = gradients(module, wanted)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_engine_learn import choose, equal, job, tensors
 
-from whichway.engine.train import adapter_check, adapters, options, trainer
+from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
 from whichway.errors import OptionError
 
 MEMBERS = 3
@@ -26,7 +26,7 @@ def changes(place):
 def test_it_adds_the_mean_of_what_the_trainings_add(opened, tmp_path, variant):
     model, task = opened("llama"), job(epochs=4, rate=0.01, variant=variant, checkpoints=2)
     asked = job(epochs=4, rate=0.01, variant=variant, checkpoints=2, soup=MEMBERS)
-    soups = list(trainer.train(model, asked, tmp_path / "soup", None))
+    soups = list(run_job.train(model, asked, tmp_path / "soup", None))
     given = options.options(options.LoraOptions, task.options)
     runs = [trainer.Run(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(MEMBERS)]
     alone = [list(run.steps()) for run in runs]
@@ -56,7 +56,7 @@ def test_the_trainings_start_alike_and_see_other_orders(opened, tmp_path):
 
 
 def test_it_answers_as_when_it_was_saved(model, tmp_path):
-    made = list(trainer.train(model, job(epochs=6, rate=0.01, soup=2), tmp_path, None))[-1]
+    made = list(run_job.train(model, job(epochs=6, rate=0.01, soup=2), tmp_path, None))[-1]
     place = tmp_path / made.weights.adapter
     module = adapters.trained(model.module, place)
     adapter_check.check(place, model, module)
@@ -65,14 +65,14 @@ def test_it_answers_as_when_it_was_saved(model, tmp_path):
 
 def test_one_alone_is_a_training_as_ever(opened, tmp_path):
     model = opened("llama")
-    plain = list(trainer.train(model, job(epochs=2), tmp_path / "a", None))[-1]
-    one = list(trainer.train(model, job(epochs=2, soup=1), tmp_path / "b", None))[-1]
+    plain = list(run_job.train(model, job(epochs=2), tmp_path / "a", None))[-1]
+    one = list(run_job.train(model, job(epochs=2, soup=1), tmp_path / "b", None))[-1]
     assert equal(tensors(tmp_path / "a" / plain.weights.adapter), tensors(tmp_path / "b" / one.weights.adapter))
 
 
 def test_a_watcher_hears_of_all_steps(opened, tmp_path):
     heard = []
-    made = list(trainer.train(opened("llama"), job(epochs=2, soup=2), tmp_path, None, heard.append))[-1]
+    made = list(run_job.train(opened("llama"), job(epochs=2, soup=2), tmp_path, None, heard.append))[-1]
     assert [now.step for now in heard] == list(range(1, made.step + 1))
     assert {now.steps for now in heard} == {made.step}
     assert heard[-1].tokens == made.tokens
@@ -93,10 +93,10 @@ def test_other_counts_are_whole_numbers_too(name, count):
 
 def test_dora_has_no_such_mean(opened, tmp_path):
     with pytest.raises(OptionError, match="cannot be used with variant = 'dora'"):
-        list(trainer.train(opened("llama"), job(variant="dora", soup=2), tmp_path, None))
+        list(run_job.train(opened("llama"), job(variant="dora", soup=2), tmp_path, None))
 
 
 @pytest.mark.parametrize("kind", ["full", "top", "dpo"])
 def test_other_trainings_do_not_know_it(kind):
     with pytest.raises(OptionError, match="no option 'soup'"):
-        options.options(trainer.KINDS[kind], {"soup": 2})
+        options.options(options.KINDS[kind], {"soup": 2})

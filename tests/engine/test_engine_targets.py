@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from whichway.backends import local
-from whichway.engine.model import attention, load, packing
-from whichway.engine.train import adapter_check, tokenization_report, trainer
+from whichway.engine.model import attention, load, packing, prefix_attention
+from whichway.engine.train import adapter_check, options, run_job, tokenization_report, train_progress, trainer
 from whichway.engine.train.adapter_check import Encoded
 from whichway.errors import DataError, OptionError
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
@@ -62,8 +62,8 @@ def job(count=6, **options) -> TrainJob:
 @pytest.mark.parametrize("long", [768, 4])
 def test_targets_packed_equal_alone(folder, monkeypatch, long):
     """Our decoder with its gradients by hand, and autograd through transformers, against whole logits."""
-    monkeypatch.setattr(packing, "LONG", long)  # plain and fused attention
-    monkeypatch.setattr(packing, "SCORES", 0)
+    monkeypatch.setattr(prefix_attention, "LONG", long)  # plain and fused attention
+    monkeypatch.setattr(prefix_attention, "SCORES", 0)
     module = load.load(folder).module.requires_grad_(True)
     wanted = alone(module, encoded())
     module.zero_grad()
@@ -154,7 +154,7 @@ def test_a_step_weighs_every_target_alike_in_whatever_pieces(tiny, tmp_path):
     model = load.load(tiny("llama"))
     made = []
     for number, limit in enumerate((10**6, 1)):
-        run = trainer.Run(model, job(max_steps=3, epochs=9), trainer.options(trainer.KINDS["lora"], job().options),
+        run = trainer.Run(model, job(max_steps=3, epochs=9), options.options(options.KINDS["lora"], job().options),
                           tmp_path / str(number), None)  # fmt: skip
         run.limit = limit
         run.job = job(max_steps=3)
@@ -173,12 +173,12 @@ def test_training_with_targets_resumes_bit_for_bit(tiny, tmp_path):
 
     def stop(now):
         if now.step == 3:
-            raise trainer.Stop
+            raise train_progress.Stop
 
-    first = list(trainer.train(model, whole, tmp_path / "a", None))
-    with pytest.raises(trainer.Stop):
-        list(trainer.train(model, whole, tmp_path / "b", None, stop))
-    second = list(trainer.train(model, whole, tmp_path / "b", None))
+    first = list(run_job.train(model, whole, tmp_path / "a", None))
+    with pytest.raises(train_progress.Stop):
+        list(run_job.train(model, whole, tmp_path / "b", None, stop))
+    second = list(run_job.train(model, whole, tmp_path / "b", None))
     assert [a.weights.adapter for a in first] == [a.weights.adapter for a in second]
     for made in first:
         name = f"{made.weights.adapter}/adapter_model.safetensors"
@@ -194,9 +194,9 @@ def test_targets_stand_in_the_digest_only_when_they_are_given():
 def test_wrong_and_unfit_options_are_refused(tiny, tmp_path):
     model = load.load(tiny("llama"))
     with pytest.raises(OptionError, match="targets"):
-        list(trainer.train(model, job(targets="some"), tmp_path, None))
+        list(run_job.train(model, job(targets="some"), tmp_path, None))
     with pytest.raises(OptionError, match="word_dropout"):
-        list(trainer.train(model, job(word_dropout=0.1), tmp_path, None))
+        list(run_job.train(model, job(word_dropout=0.1), tmp_path, None))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

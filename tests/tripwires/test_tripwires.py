@@ -23,7 +23,7 @@ from whichway.contest.selection import select
 from whichway.engine.infer import session as answer
 from whichway.engine.model import load
 from whichway.engine.model.attention import Sheet
-from whichway.engine.train import adapter_check, adapters, trainer
+from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Decoding, Example, Message, Prompt, Request, TrainRow, to_json
 from whichway.prompts import template
@@ -93,7 +93,7 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
     model = opened("llama")
 
     def check():
-        run_ = trainer.Run(model, job(), trainer.options(trainer.KINDS["lora"], job().options), tmp_path, None)
+        run_ = trainer.Run(model, job(), options.options(options.KINDS["lora"], job().options), tmp_path, None)
         counted = [len(row.answer) for row in run_.rows]
         assert counted == [len(model.renderer.answer_ids(row.answer)) for row in rows()]
 
@@ -195,7 +195,7 @@ def test_merged_answers_as_the_adapter(opened, tmp_path, monkeypatch):
     from peft.tuners.lora.layer import Linear
 
     model = opened("llama")
-    made = list(trainer.train(model, job(rate=0.02, epochs=4), tmp_path, None))[-1]
+    made = list(run_job.train(model, job(rate=0.02, epochs=4), tmp_path, None))[-1]
     place = tmp_path / made.weights.adapter
 
     def check():
@@ -220,7 +220,7 @@ class Joined(Sheet):
 def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
     """trl #3067: packed rows attended to their neighbours. Packed equals alone, and alone equals transformers."""
     model = opened("llama")
-    given = trainer.options(trainer.KINDS["lora"], job().options)
+    given = options.options(options.KINDS["lora"], job().options)
     run_ = trainer.Run(model, job(), given, tmp_path, None)
     run_.who = trainer.trainee(model, job(), given, None)
     few = run_.rows[:5]
@@ -258,7 +258,7 @@ def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypa
     def losses(name, limit):
         with monkeypatch.context() as small:
             small.setitem(trainer._MICRO, "cpu", limit)
-            return [a.loss for a in trainer.train(model, task, tmp_path / name, None)]
+            return [a.loss for a in run_job.train(model, task, tmp_path / name, None)]
 
     def check(name):
         assert losses(f"{name}-whole", 4096) == pytest.approx(losses(f"{name}-pieces", 1), rel=1e-4)
@@ -278,7 +278,7 @@ def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypa
 def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch):
     """transformers #32215, sentence-transformers #3145: a smaller batch was found, and steps or rows were lost."""
     model = opened("llama")
-    whole = list(trainer.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
+    whole = list(run_job.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
     honest, honest_backward = trainer.row_losses, trainer.Run._backward
 
     def greedy(module, few, *rest):
@@ -289,7 +289,7 @@ def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch
     monkeypatch.setattr(trainer, "row_losses", greedy)
 
     def check(name):
-        small = list(trainer.train(model, job(max_steps=3), tmp_path / name, None))[-1]
+        small = list(run_job.train(model, job(max_steps=3), tmp_path / name, None))[-1]
         assert (small.step, small.tokens) == (whole.step, whole.tokens)
         assert small.loss == pytest.approx(whole.loss, rel=1e-4)
 
@@ -308,13 +308,13 @@ def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
     """peft #859, alpaca-lora #72 (0.82 became 8.7): weights came back, the optimiser's moments did not."""
     model = opened("llama")
     task = job(epochs=4, checkpoints=2, rate=0.01)
-    wanted = list(trainer.train(model, task, tmp_path / "whole", None))[-1]
+    wanted = list(run_job.train(model, task, tmp_path / "whole", None))[-1]
 
     def check(name):
-        stopped = trainer.train(model, task, tmp_path / name, None)
+        stopped = run_job.train(model, task, tmp_path / name, None)
         next(stopped)
         stopped.close()
-        last = list(trainer.train(model, task, tmp_path / name, None))[-1]
+        last = list(run_job.train(model, task, tmp_path / name, None))[-1]
         a, b = (tensors(tmp_path / d / x.weights.adapter) for d, x in (("whole", wanted), (name, last)))
         assert last.loss == wanted.loss
         assert all(torch.equal(a[key], b[key]) for key in a)
@@ -362,7 +362,7 @@ def test_the_best_checkpoint_is_kept_not_the_last(tmp_path, monkeypatch):
 def test_an_adapter_that_is_ignored_is_noticed(opened, tmp_path, monkeypatch):
     """peft #793, mlx-lm #1248: names matched no layer, and the base answered."""
     model = opened("llama")
-    made = list(trainer.train(model, job(), tmp_path, None))[-1]
+    made = list(run_job.train(model, job(), tmp_path, None))[-1]
     place = tmp_path / made.weights.adapter
 
     def check():
@@ -440,7 +440,7 @@ def sides_differ(examples):
 def test_the_loss_that_is_told_is_the_models(opened, tmp_path):
     """The first step's loss is that of the base on these rows: nothing else is trained on than what is told."""
     model = opened("llama")
-    (one,) = list(trainer.train(model, job(max_steps=1, epochs=1, batch=18), tmp_path, None))
+    (one,) = list(run_job.train(model, job(max_steps=1, epochs=1, batch=18), tmp_path, None))
     with torch.no_grad():
         each = torch.cat([-forward_alone(model, row) for row in trainer.encode(model, job())])
     assert one.loss == pytest.approx(float(each.mean()), rel=1e-4)

@@ -18,7 +18,7 @@ from whichway.backends.encoder import EncoderBackend
 from whichway.backends.fake import FakeBackend
 from whichway.contest import House, Settings, run
 from whichway.contest.dry_run.simulate import estimate
-from whichway.engine.train import trainer
+from whichway.engine.train import run_job, trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
 from whichway.runs.folder import read_candidates, read_race, read_records
@@ -73,7 +73,7 @@ def here(monkeypatch):
 
     monkeypatch.setattr(trainer.Run, "_step", counted)
     monkeypatch.setattr(
-        local, "_train_apart", lambda model, job, folder, adapter, *more: trainer.train(model, job, folder, adapter)
+        local, "_train_apart", lambda model, job, folder, adapter, *more: run_job.train(model, job, folder, adapter)
     )
     return steps
 
@@ -366,13 +366,13 @@ def test_answers_without_an_end_are_told(here, tiny, tmp_path):
 
 def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here, tiny, tmp_path, monkeypatch):
     given = []
-    honest = trainer.train
+    honest = run_job.train
 
     def noted(model, job, *more):
         given.append((job.options["factor"], job.options.get("soup")))
         yield from honest(model, job, *more)
 
-    monkeypatch.setattr(trainer, "train", noted)
+    monkeypatch.setattr(run_job, "train", noted)
     verdict = hold(labelled(), tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "soup": 2}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason
     searched = {factor for factor, soup in given if soup is None}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from whichway.engine.model.sentence_encoder import Encoder
     from whichway.engine.train.probe import Head
-    from whichway.engine.train.worker import Now
+    from whichway.engine.train.train_progress import Now
 
 log = logging.getLogger(__name__)
 HEAD, FULL = "encoder", "encoder_full"

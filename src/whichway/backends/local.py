@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from whichway.contracts import Session
     from whichway.engine.infer.session import Answerer
     from whichway.engine.model.load import Model
-    from whichway.engine.train.worker import Now, Watch
+    from whichway.engine.train.train_progress import Now, Watch
 
 log = logging.getLogger(__name__)
 _KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"})

@@ -15,21 +15,34 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from whichway.engine.model import forward, packing, throughput
+from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.packing import Shared
 from whichway.errors import WayFailed
 from whichway.nouns import Message, Reply, Request
 from whichway.prompts.template import with_label
 
 if TYPE_CHECKING:
-    from whichway.engine.infer.session import Answerer
+    from whichway.engine.model.load import Model
 
 _TOKENS = {"cpu": 256, "cuda": 16384}  # scored together: each needs a logit for every word of the vocabulary
 _FEW = 3  # rows with one prompt, below which labels are packed side by side instead of one after the other
+
+
+class PrefixSession(Protocol):
+    """What this reading needs of a session."""
+
+    model: Model
+    module: Any
+    prefix: Shared  # what all prompts of the last call begin with
+
+    def share(self, prompts: list[list[int]]) -> None:
+        """Have the prompts' common prefix ready in `prefix`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -52,7 +65,7 @@ class _Pair:
 
 
 @torch.no_grad()
-def choose(session: Answerer, requests: Sequence[Request]) -> list[Reply]:
+def choose(session: PrefixSession, requests: Sequence[Request]) -> list[Reply]:
     """Answer each request with the label under which its text is likeliest; equal scores go to the first.
 
     Args:
@@ -76,7 +89,7 @@ def choose(session: Answerer, requests: Sequence[Request]) -> list[Reply]:
 
 
 def _answer_group(
-    session: Answerer, head: tuple[Message, ...], labels: tuple[str, ...], rows: list[_Row], common: int
+    session: PrefixSession, head: tuple[Message, ...], labels: tuple[str, ...], rows: list[_Row], common: int
 ) -> dict[int, Reply]:
     """Replies to rows that share all but their text; `common` tokens in front were computed for an earlier group."""
     start = time.perf_counter()
@@ -100,7 +113,7 @@ def _answer_group(
     return {number: reply for number, reply in replies.items() if reply is not None}
 
 
-def _too_long(session: Answerer, row: _Row, longest: int) -> Reply | None:
+def _too_long(session: PrefixSession, row: _Row, longest: int) -> Reply | None:
     need, most = longest + len(row.text) - 1, session.model.context
     if need <= most:
         return None
@@ -115,7 +128,7 @@ def _reply(row: _Row, computed: int, cached: int) -> Reply:
     return Reply(text, computed, cached, 0, row.seconds, scores)
 
 
-def _score(session: Answerer, prompts: Sequence[list[int]], rows: list[_Row]) -> None:
+def _score(session: PrefixSession, prompts: Sequence[list[int]], rows: list[_Row]) -> None:
     """Give each row its score under each prompt, in their order."""
     if len(rows) <= _FEW:
         _run(session, session.prefix, [_Pair(row, prompt) for row in rows for prompt in prompts])
@@ -131,7 +144,7 @@ def _score(session: Answerer, prompts: Sequence[list[int]], rows: list[_Row]) ->
         _run(session, Shared(ids, layers), [_Pair(row, prompt) for row in rows])
 
 
-def _run(session: Answerer, prefix: Shared, pairs: list[_Pair]) -> None:
+def _run(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> None:
     """Append to each pair's row the log-probability of its text; fewer at once when memory runs out."""
     order = {id(pair): n for n, pair in enumerate(pairs)}
     found: dict[int, float] = {}
@@ -146,9 +159,7 @@ def _run(session: Answerer, prefix: Shared, pairs: list[_Pair]) -> None:
         pair.row.scores.append(found[n])
 
 
-def _log_probabilities(session: Answerer, prefix: Shared, pairs: list[_Pair]) -> list[float]:
-    from whichway.engine.infer.session import out_of_memory
-
+def _log_probabilities(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> list[float]:
     rows = [(pair.prompt, pair.row.text) for pair in pairs]
     try:
         said = forward.answer_logprobs(session.module, rows, prefix.layers, len(prefix.ids))
@@ -163,7 +174,7 @@ def _log_probabilities(session: Answerer, prefix: Shared, pairs: list[_Pair]) ->
     return [float(part.double().sum()) for part in torch.split(said, [len(text) for _, text in rows])]
 
 
-def _batches(session: Answerer, prefix: Shared, pairs: list[_Pair]) -> Iterator[list[_Pair]]:
+def _batches(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> Iterator[list[_Pair]]:
     """Pairs of similar length together, as many as fit."""
     limit, batch, total = _TOKENS[session.model.device.type], list[_Pair](), 0
     for pair in sorted(pairs, key=lambda pair: len(pair.prompt) + len(pair.row.text)):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from whichway.engine.model import forward, packing
-from whichway.engine.model.packing import KeyValue
+from whichway.engine.model.prefix_attention import KeyValue
 from whichway.nouns import Request, digest
 
 _TOKENS = {"cpu": 1024, "cuda": 32768}  # read in one pass

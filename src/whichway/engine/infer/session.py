@@ -1,11 +1,4 @@
-"""How a model answers: closed labels are scored, free text is written, and the shared prefix is computed once.
-
-**Score of a label**: the log-probability of its tokens, turn end included, where at each token the model may only
-choose among tokens that lead to some label. It is what constrained decoding would give, a distribution over the labels.
-Tokens without an alternative cost nothing, so long labels are not punished for their length; and where labels part,
-the probabilities are the model's own. (A mean over tokens is no distribution: with p("billing") = 0.6 on one token and
-p("technical_support") = 0.3 on four, it prefers the second, -0.30 to -0.51, and so undoes what training learned.)
-"""
+"""How a model answers: closed labels are scored, free text is written, and the shared prefix is computed once."""
 
 from __future__ import annotations
 
@@ -19,13 +12,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from whichway.engine.infer import channel
 from whichway.engine.infer.generate import Batch, Draw, Writing
+from whichway.engine.infer.label_trie import Trie, grow, score
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
-from whichway.engine.model.packing import Shared, Tree
+from whichway.engine.model.out_of_memory import out_of_memory
+from whichway.engine.model.packing import Shared
 from whichway.errors import WayFailed
 from whichway.nouns import Reply, Request
 from whichway.prompts.answer_extraction import CLOSE, spoken
@@ -36,52 +30,6 @@ _TOKENS = {"cpu": 1024, "cuda": 32768}  # packed together
 _SMALL = 32 << 20  # bytes of weights that a processor's cache holds
 _PART = 8  # rows that are worth a thread of their own
 READ = 256  # tokens of plain text in one pass
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A place in the trie where labels part."""
-
-    node: int  # index into the tree; -1: right behind the prompt
-    children: tuple[tuple[int, ...], ...]  # indices of the tokens that count as each child (several for the turn end)
-    labels: tuple[int, ...]  # the labels that pass here
-    turns: tuple[int, ...]  # which child each of them takes
-
-
-@dataclass(frozen=True, slots=True)
-class Trie:
-    """A label set as a tree of tokens, cut down to what must be computed to tell the labels apart."""
-
-    tree: Tree
-    tokens: tuple[int, ...]  # ids of all that may follow at some branch
-    branches: tuple[Branch, ...]
-    sizes: tuple[int, ...]  # tokens of each label, turn end included
-
-
-def grow(labels: Sequence[Sequence[int]], closing: frozenset[int]) -> Trie:
-    """Build the trie of labels given as token ids, each with its turn end; `closing` ids count as any turn end."""
-    at: dict[tuple[int, ...], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, ids in enumerate(labels):
-        for depth, token in enumerate(ids):
-            at[tuple(ids[:depth])][token].append(number)
-    parts = sorted((path for path, children in at.items() if len(children) > 1), key=lambda path: (len(path), path))
-    fed = sorted({path[:n] for path in parts for n in range(1, len(path) + 1)}, key=lambda path: (len(path), path))
-    index = {(): -1, **{path: n for n, path in enumerate(fed)}}
-    tree = Tree(tuple(path[-1] for path in fed), tuple(index[path[:-1]] for path in fed))
-    groups = [_groups(list(at[path]), closing) for path in parts]
-    tokens = tuple(sorted({token for branch in groups for group in branch for token in group}))
-    column = {token: n for n, token in enumerate(tokens)}
-    branches = []
-    for path, here in zip(parts, groups, strict=True):
-        turns = sorted((label, turn) for turn, token in enumerate(at[path]) for label in at[path][token])
-        children = tuple(tuple(column[token] for token in group) for group in here)
-        branches.append(Branch(index[path], children, tuple(n for n, _ in turns), tuple(turn for _, turn in turns)))
-    return Trie(tree, tokens, tuple(branches), tuple(len(ids) for ids in labels))
-
-
-def _groups(tokens: Sequence[int], closing: frozenset[int]) -> list[tuple[int, ...]]:
-    """The ids that count as each of the tokens that may follow: for one that ends an answer, all that do."""
-    return [tuple(sorted(closing - set(tokens) | {t})) if t in closing else (t,) for t in tokens]
 
 
 @dataclass(slots=True)
@@ -361,16 +309,6 @@ class Answerer:
         return ids[-1] in renderer.ends or renderer.broken(ids)
 
 
-def score(logits: Tensor, trie: Trie) -> list[list[float]]:
-    """Label scores from logits `[B, branches, tokens]` of the trie's tokens at its branches."""
-    total = torch.zeros(len(logits), len(trie.sizes), device=logits.device)
-    for branch, here in zip(trie.branches, logits.unbind(1), strict=True):
-        of = torch.stack([here[:, list(ids)].logsumexp(-1) for ids in branch.children], dim=-1).log_softmax(-1)
-        total[:, list(branch.labels)] += of[:, list(branch.turns)]
-    numbers: list[list[float]] = total.tolist()
-    return numbers
-
-
 def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -> Reply:
     bias = dict(row.request.decoding.bias)
     scores = {label: n + bias.get(label, 0.0) for label, n in zip(row.request.labels, numbers, strict=True)}
@@ -395,10 +333,3 @@ def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:
             raise WayFailed(f"One prompt of {len(rows[0].ids)} tokens does not fit into memory.") from error
     middle = len(rows) // 2
     return halving(work, rows[:middle]) + halving(work, rows[middle:])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on any device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(told in str(error).lower() for told in ("not enough memory", "can't allocate"))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from whichway.engine.model import packing
+from whichway.engine.model import packing, prefix_attention
 
 _FAR = -1e30  # added to the score of a key that is not seen; finite, so that padding gives no NaN
 _EIGHTS = 8  # rows are padded to a multiple: products of other widths take up to twice as long
@@ -196,8 +196,8 @@ class Attention:
 
     def _fused(self, q: Tensor) -> bool:
         keys = self.block.seen.shape[2] + self.block.front
-        behind = self.block.front and q.shape[:3].numel() * keys <= packing.SCORES
-        return q.is_cuda or (keys > packing.LONG and not behind)
+        behind = self.block.front and q.shape[:3].numel() * keys <= prefix_attention.SCORES
+        return q.is_cuda or (keys > prefix_attention.LONG and not behind)
 
     def _weights(self, q: Tensor, k: _Keys) -> Tensor:
         """`[N, B G Q, P + K]`: one softmax over shared and own keys."""

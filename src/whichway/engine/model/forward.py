@@ -14,7 +14,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import packing
 from whichway.engine.model.decoder import Trunk, trunk_of
-from whichway.engine.model.packing import KeyValue, Layout, Shared, lay
+from whichway.engine.model.packing import Layout, Shared, lay
+from whichway.engine.model.prefix_attention import KeyValue
 
 
 def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
@@ -40,7 +41,7 @@ def _padded(ids: Tensor, layout: Layout) -> Tensor:
 
 
 def _trunk(module: Any) -> Trunk | None:
-    # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder.Losses`).
+    # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder_loss.Losses`).
     return None if torch.is_grad_enabled() else trunk_of(module)
 
 

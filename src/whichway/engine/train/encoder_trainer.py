@@ -27,14 +27,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from whichway.engine.infer.session import out_of_memory
 from whichway.engine.model import throughput
+from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
 from whichway.engine.train import checkpoint, encoder_files, memory, probe
 from whichway.engine.train.activation_cache import kept
 from whichway.engine.train.options import EncoderOptions, default_rate, options
 from whichway.engine.train.seen_tokens import Vocabulary
-from whichway.engine.train.worker import Now, Watch
+from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
 

@@ -25,23 +25,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.infer.session import out_of_memory
-from whichway.engine.model import decoder, forward, packing, weights
+from whichway.engine.model import decoder, decoder_loss, forward, packing, weights
 from whichway.engine.model.attention import sheet
 from whichway.engine.model.load import Model
+from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.train import adapter_check, checkpoint, head, memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import Below
 from whichway.engine.train.options import (
-    KINDS,
     FullOptions,
-    LoraOptions,
     default_rate,
-    options,
 )
+from whichway.engine.train.train_progress import Now, Stop, Watch
 from whichway.engine.train.trainable import trained_layers, trainee, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
-from whichway.engine.train.worker import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
 
@@ -62,32 +59,6 @@ class Progress:
     loss: float = 0.0  # summed over trained tokens since the last checkpoint
     trained: int = 0  # those tokens
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
-
-
-class Stop(Exception):
-    """A watcher's wish to stop: the state is saved, and the same job goes on from there another time."""
-
-
-def train(
-    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
-) -> Iterator[Adapter]:
-    """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
-
-    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there. `watch` is
-    told after every step where it stands, and may raise `Stop`.
-
-    Raises:
-        WayFailed: it diverged, or no row fits the model.
-        OptionError: an unknown option.
-    """
-    from whichway.engine.train.averaging import Soup
-    from whichway.engine.train.dpo import PairRun
-
-    given = options(KINDS[job.kind], job.options)
-    if isinstance(given, LoraOptions) and given.soup > 1:
-        yield from Soup(model, job, given, folder, start, watch).steps()
-    else:
-        yield from (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch).steps()
 
 
 class Run:
@@ -366,7 +337,7 @@ def row_losses(
         even = below is None and packing.evens(trunk.weights.dtype, module.device)
         paper = sheet(pairs, prefix, module.device, even=even, spans=spans)
         states, first = (below(rows), below.first) if below else (None, 0)
-        return decoder.losses(masters.vector, trunk, paper, states, first)[: paper.real]
+        return decoder_loss.losses(masters.vector, trunk, paper, states, first)[: paper.real]
     front = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, front, len(prefix), spans)
 

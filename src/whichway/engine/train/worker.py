@@ -21,32 +21,19 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from whichway.engine.train.train_progress import Now, Stop, Watch
 from whichway.errors import WayFailed, WhichwayError
 from whichway.nouns import Adapter, TrainJob
 
 _EVERY = 0.5  # seconds between words of progress
 _PATIENCE = 1.2  # seconds that a child has to save its state when it is to end; Ctrl-C promises two in all
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """Where a training stands."""
-
-    step: int
-    steps: int
-    loss: float  # of this step, nats per trained token
-    tokens: int
-    seconds: float
-
-
-Watch = Callable[[Now], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +194,7 @@ def serve(handle: int) -> None:
     """Take errands from the link until the caller is gone."""
     import torch
 
-    from whichway.engine.train import probe, trainer  # noqa: F401  (imported once, for all children)
+    from whichway.engine.train import probe, run_job  # noqa: F401  (imported once, for all children)
 
     torch.set_num_threads(1)
     link = Connection(handle)
@@ -282,7 +269,7 @@ def _train(link: Connection, errand: Errand, model: Any) -> None:
     import torch
 
     from whichway.engine.model import throughput
-    from whichway.engine.train import trainer
+    from whichway.engine.train import run_job
 
     torch.set_num_threads(throughput.threads(errand.threads))
     last = 0.0
@@ -295,9 +282,9 @@ def _train(link: Connection, errand: Errand, model: Any) -> None:
         try:
             link.send(("now", now))
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise trainer.Stop from error
+            raise Stop from error
 
-    for adapter in trainer.train(model, errand.job, errand.folder, errand.adapter, watch):
+    for adapter in run_job.train(model, errand.job, errand.folder, errand.adapter, watch):
         link.send(("adapter", adapter))
         if link.recv() != "go":
             raise _Gone

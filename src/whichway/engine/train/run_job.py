@@ -1,0 +1,33 @@
+"""Runs the training that a job asks for: one run, several that are averaged, or one on pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from whichway.engine.model.load import Model
+from whichway.engine.train.averaging import Soup
+from whichway.engine.train.dpo import PairRun
+from whichway.engine.train.options import KINDS, LoraOptions, options
+from whichway.engine.train.train_progress import Watch
+from whichway.engine.train.trainer import Run
+from whichway.nouns import Adapter, TrainJob
+
+
+def train(
+    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
+) -> Iterator[Adapter]:
+    """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
+
+    Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there. `watch` is
+    told after every step where it stands, and may raise `Stop`.
+
+    Raises:
+        WayFailed: it diverged, or no row fits the model.
+        OptionError: an unknown option.
+    """
+    given = options(KINDS[job.kind], job.options)
+    if isinstance(given, LoraOptions) and given.soup > 1:
+        yield from Soup(model, job, given, folder, start, watch).steps()
+    else:
+        yield from (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch).steps()
