@@ -7,26 +7,21 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whichway.errors import DiskError
 from whichway.findings import JudgeScore
-from whichway.nouns import Pair, Standing, canonical
-from whichway.report import estimates, learning, money, plot, prompt, sections, words
+from whichway.nouns import Pair, Standing
+from whichway.report import estimates, learning, plot, prompt, sections, words
+from whichway.report.environment import environment
 from whichway.report.rows import Line, binary, confusions, side_by_side
 from whichway.runs.run import Run, as_run
 
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
-FILTERS = (
-    *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
-    *("size", "span"),
-)
 PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
 
 
@@ -124,27 +119,6 @@ def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
             if s.way in judged
         )
     return plot.quality_against_variety(run.verdict.varieties, lines, width, height)
-
-
-@cache
-def environment() -> Environment:
-    """Templates with our filters; everything is escaped."""
-    pages = Environment(
-        loader=PackageLoader("whichway", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for name in FILTERS:
-        pages.filters[name] = getattr(words, name)
-    pages.filters["weights"] = prompt.weights
-    pages.filters["canonical"] = canonical
-    pages.filters["money"] = money.answer
-    pages.filters["pays_back"] = money.back
-    pages.filters["horizon"] = money.days_in_words
-    return pages
 
 
 @dataclass(frozen=True, slots=True)

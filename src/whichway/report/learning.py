@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from whichway.errors import DiskError
 from whichway.findings import Crossover, Curve, CurvePoint
+from whichway.report.environment import environment
 from whichway.report.plot import Tick, scale, score_ticks
 from whichway.report.words import points, span
 
@@ -183,8 +184,6 @@ def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Cro
         DiskError: it cannot be written.
     """
     from markupsafe import Markup
-
-    from whichway.report.html import environment
 
     style = files("whichway.report").joinpath("page.css").read_text("utf-8")
     page = (

@@ -17,7 +17,7 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.prompts import yaml_core
 from whichway.prompts.yaml_core import typed
-from whichway.tasks import read
+from whichway.tasks import text_rows
 from whichway.tasks.assertions import Assertion, assertion, of_word
 from whichway.tasks.encodings import decode
 
@@ -294,7 +294,7 @@ def _file_tests(path: Path) -> Iterator[_Found]:
     """
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        yield from (_Found(_csv_test(row.fields, row.where), path, row.line) for row in read.read(path).rows)
+        yield from (_Found(_csv_test(row.fields, row.where), path, row.line) for row in text_rows.read_file(path).rows)
     elif kind in (".yaml", ".yml", ".json"):
         yield from _listed(path)
     elif kind == ".jsonl":

@@ -1,35 +1,19 @@
-"""From a file or a folder to a `Table` of text rows. Formats are in `readers/`; how values become text is here.
-
-One rule for all formats. Text stays as it is; white space around it is dropped (`Row.raw` keeps it, for free text that
-is a target). A number is written as its file writes it, a float of a typed format with the digits that tell it apart.
-Where every number of a column is whole but one is written with ".0", as libraries do beside missing values, the ".0" is
-dropped. Truth values of typed formats are "true" and "false", lists and objects are JSON, missing values are "".
-"""
+"""From a file or a folder to a `Table` of text rows: a data file, split files, or promptfoo's configuration."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from whichway.errors import DataError, did_you_mean
-from whichway.nouns import Split
-from whichway.tasks import chat_formats, readers
+from whichway.tasks import promptfoo
 from whichway.tasks.encodings import decode
-from whichway.tasks.readers import Contents, RawRow
-from whichway.tasks.table import DEFAULT, SPLIT_WORDS, BadRows, ReadOptions, Row, Table
+from whichway.tasks.table import DEFAULT, SPLIT_WORDS, ReadOptions, Row, Table
+from whichway.tasks.text_rows import as_text, read_file, read_splits, row_of, table_of
 
 __all__ = ["SPLIT_WORDS", "Row", "Table", "as_text", "decode", "read", "read_splits", "row_of", "table_of"]
 
-MAX_FIELD = 1_000_000  # characters; no model reads more, and a missing quote swallows whole files
-_WHOLE = re.compile(r"[-+]?\d+(\.0)?")
-
 
 def read(path: Path, options: ReadOptions = DEFAULT) -> Table:
-    """Read a data file, or a folder with one file (or sub-folder) per split.
+    """Read a data file, a folder with one file (or sub-folder) per split, or promptfoo's configuration.
 
     Args:
         path: of a format in `readers/`, or a folder.
@@ -38,119 +22,6 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> Table:
     Raises:
         DataError: the file is missing, empty, of an unknown kind, or broken; names file and line.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file.{_siblings(path)}")
-    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
-        from whichway.tasks import promptfoo  # it reads with this file
-
-        if promptfoo.is_config(path):
-            return promptfoo.table(path)
-    bad = BadRows(options.skip_bad)
-    return table_of(readers.reader_of(path).read(path, options, bad), path, bad)
-
-
-def read_splits(files: Mapping[Split, Iterable[Path]], path: Path, options: ReadOptions = DEFAULT) -> Table:
-    """Read files that are split already, into one table; `path` is what messages name."""
-    from whichway.tasks.readers import folder
-
-    for file in (file for group in files.values() for file in group):
-        if not file.exists():
-            raise DataError(f"{file}: no such file.{_siblings(file)}")
-    bad = BadRows(options.skip_bad)
-    return table_of(folder.read_splits(files, options, bad), path, bad)
-
-
-def _siblings(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" The folder {path.parent} does not exist either."
-    names = [p.name for p in path.parent.iterdir() if p.is_dir() or readers.readable(p)]
-    return did_you_mean(path.name, names[:20]) if names else f" No data file lies in {path.parent.absolute()}."
-
-
-def table_of(found: Contents, path: Path, bad: BadRows) -> Table:
-    """What a reader found, as a table of text.
-
-    Args:
-        found: rows with values of any type.
-        path: the file or folder, for messages.
-        bad: takes up rows that cannot be used.
-
-    Raises:
-        DataError: there are no rows, or one cannot be used.
-    """
-    rows: list[Row] = []
-    for raw in found.rows:
-        try:
-            rows.append(row_of(raw, path))
-        except DataError as error:
-            bad.refuse(f"{(raw.path or path).name}:{raw.line}", str(error))
-    if not rows:
-        raise DataError(f"{path}: no rows. A data file needs at least a dozen.")
-    columns = tuple(dict.fromkeys(name for row in rows for name in row.fields))
-    rows, whole = _whole_numbers(rows, columns)
-    told = [f"numbers like 1.0 are read as 1 in: {', '.join(whole)}."] if whole else []
-    return Table(path, columns, tuple(rows), (*found.notes, *told), bad.skipped, found.warnings)
-
-
-def row_of(raw: RawRow, path: Path) -> Row:
-    """A row with all values as text; conversations become input and target."""
-    path = raw.path or path
-    where = f"{path}:{raw.line}"
-    fields: dict[str, str] = {}
-    exact: dict[str, str] = {}
-    for name, value in chat_formats.flatten(raw.fields, where).items():
-        if isinstance(value, chat_formats.Conversation):
-            fields[str(name)] = value
-            continue
-        text = as_text(value)
-        if len(text) > MAX_FIELD:
-            raise DataError(
-                f"{where}: column '{name}' holds {len(text) / 1e6:.1f} million characters, the limit is "
-                f"{MAX_FIELD / 1e6:.0f} million. Is a closing quote missing? Else cut the text."
-            )
-        fields[str(name)] = bare = text.strip()
-        if len(bare) < len(text):
-            exact[str(name)] = text
-    return Row(fields, path, raw.line, raw.split, exact)
-
-
-def as_text(value: Any) -> str:
-    """A cell as text: missing is "", numbers and truth values as JSON writes them, objects and lists as JSON."""
-    if isinstance(value, str):
-        return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return f"{int(value)}.0"
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, bool | int | float | list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
-
-
-def _whole_numbers(rows: Sequence[Row], columns: Iterable[str]) -> tuple[list[Row], list[str]]:
-    """Rows where "1.0" is "1" in columns that hold whole numbers only, and the names of these columns."""
-    found = [name for name in columns if _is_whole(rows, name)]
-    if not found:
-        return list(rows), []
-    changed = []
-    for row in rows:
-        fields = dict(row.fields)
-        for name in found:
-            if name in fields:
-                fields[name] = fields[name].removesuffix(".0")
-        changed.append(Row(fields, row.path, row.line, row.split, row.raw))
-    return changed, found
-
-
-def _is_whole(rows: Sequence[Row], name: str) -> bool:
-    written = False
-    for row in rows:
-        text = row.fields.get(name, "")
-        if text:
-            match = _WHOLE.fullmatch(text)
-            if match is None:
-                return False
-            written = written or match[1] is not None
-    return written
+    if path.is_file() and path.suffix.lower() in (".yaml", ".yml") and promptfoo.is_config(path):
+        return promptfoo.table(path)
+    return read_file(path, options)

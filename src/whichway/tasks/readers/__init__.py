@@ -1,7 +1,8 @@
 """Readers of data files, one format per file, found by file name.
 
 A reader is a module with `EXTENSIONS` and `read(path, options, bad)`, which gives the file's `Contents`; a new format
-is one new file. Values stay as the format has them; `tasks.read` makes them text, by one rule for all formats.
+is one new file. One of folders has no extensions, and a function `reads(folder)`. Values stay as the format has them;
+`tasks.text_rows` makes them text, by one rule for all formats.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from whichway.errors import DataError, did_you_mean
-from whichway.nouns import Split
 from whichway.tasks.encodings import COMPRESSED
+from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.table import BadRows, ReadOptions
+
+__all__ = ["REFUSED", "Contents", "FileReader", "RawRow", "extension", "extensions", "readable", "reader_of"]
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet: save it as CSV (UTF-8)"),
@@ -32,25 +34,7 @@ REFUSED: Mapping[str, str] = {
 }  # fmt: skip
 
 
-class RawRow(NamedTuple):
-    """A row as its file holds it."""
-
-    line: int  # or the number of the row, where the format has no lines
-    fields: Mapping[str, Any]
-    split: Split | None = None
-    path: Path | None = None  # of the row's file, where a folder is read
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a reader finds in a file: rows, and what was read in another way than the bytes say."""
-
-    rows: Sequence[RawRow]
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()  # what may be wrong with the reading
-
-
-class Reader(Protocol):
+class FileReader(Protocol):
     """A module of this package."""
 
     EXTENSIONS: tuple[str, ...]
@@ -64,12 +48,23 @@ class Reader(Protocol):
         ...
 
 
+class FolderReader(FileReader, Protocol):
+    """A module of this package that reads folders; it has no extensions."""
+
+    def reads(self, folder: Path) -> bool:
+        """Whether this folder is one of its kind; of several readers exactly one says so."""
+        ...
+
+
 @functools.cache
-def _by_extension() -> dict[str, Reader]:
-    modules = (
-        importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"
-    )
-    return {extension: module for module in modules for extension in module.EXTENSIONS}
+def _modules() -> tuple[Any, ...]:
+    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
+    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names)
+
+
+@functools.cache
+def _by_extension() -> dict[str, FileReader]:
+    return {extension: module for module in _modules() for extension in module.EXTENSIONS}
 
 
 def extensions() -> tuple[str, ...]:
@@ -88,16 +83,15 @@ def readable(path: Path) -> bool:
     return extension(path) in _by_extension()
 
 
-def reader_of(path: Path) -> Reader:
+def reader_of(path: Path) -> FileReader:
     """The reader of a file, by its extension, or of a folder, by what lies in it.
 
     Raises:
         DataError: the format is not read; says what to do.
     """
     if path.is_dir():
-        from whichway.tasks.readers import folder, saved_dataset
-
-        return saved_dataset if saved_dataset.is_saved(path) else folder
+        of_folders: list[FolderReader] = [module for module in _modules() if not module.EXTENSIONS]
+        return next(reader for reader in of_folders if reader.reads(path))
     kind = extension(path)
     if kind in _by_extension():
         return _by_extension()[kind]

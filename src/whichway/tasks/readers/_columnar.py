@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
-from whichway.tasks.readers import Contents, RawRow
+from whichway.tasks.readers._contents import Contents, RawRow
 
 Names = Mapping[str, Sequence[str]]
 

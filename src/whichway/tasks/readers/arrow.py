@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whichway.tasks.readers import Contents
 from whichway.tasks.readers._columnar import contents, opened
+from whichway.tasks.readers._contents import Contents
 from whichway.tasks.table import BadRows, ReadOptions
 
 EXTENSIONS = (".arrow", ".feather", ".ipc")

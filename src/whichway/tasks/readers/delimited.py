@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, OptionError
 from whichway.tasks.encodings import text_of
-from whichway.tasks.readers import Contents, RawRow
+from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers._dialect import fits, numbered, width
 from whichway.tasks.readers._dialect import read as read_dialect
 from whichway.tasks.readers._records import Fault, Record

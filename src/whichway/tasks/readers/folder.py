@@ -14,6 +14,11 @@ from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
 EXTENSIONS: tuple[str, ...] = ()
 
 
+def reads(folder: Path) -> bool:
+    """Every folder that no other reader knows."""
+    return not saved_dataset.reads(folder)
+
+
 def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     """The rows of all files of a folder, with their splits.
 
@@ -54,7 +59,7 @@ def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
     for path in sorted(folder.iterdir()):
         split = _split(path.name)
         if path.is_dir():
-            inner = [path] if saved_dataset.is_saved(path) else sorted(p for p in path.iterdir() if readable(p))
+            inner = [path] if saved_dataset.reads(path) else sorted(p for p in path.iterdir() if readable(p))
             if split and inner:
                 found.setdefault(split, []).extend(inner)
         elif readable(path):

@@ -12,7 +12,8 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.nouns import Split
 from whichway.tasks.encodings import text_of
-from whichway.tasks.readers import Contents, RawRow, json_lines
+from whichway.tasks.readers import _json_objects
+from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers._values import DECODER, loads, row_object
 from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
 
@@ -40,7 +41,7 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
 def rows_of(text: str, path: Path, notes: tuple[str, ...], bad: BadRows) -> Contents:
     """The rows of the text of a JSON document."""
     if text.lstrip().startswith("{") and _several(text):
-        return json_lines.rows_of(text, path, notes, bad)
+        return _json_objects.rows_of(text, path, notes, bad)
     whole = loads(text, path, 1)
     if isinstance(whole, list):
         if whole and all(isinstance(row, list) for row in whole):

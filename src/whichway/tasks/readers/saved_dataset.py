@@ -8,8 +8,8 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Split
-from whichway.tasks.readers import Contents, RawRow
 from whichway.tasks.readers._columnar import contents, of_features, opened
+from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers.arrow import table_of
 from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
 
@@ -17,7 +17,7 @@ EXTENSIONS: tuple[str, ...] = ()
 STATE, SPLITS = "state.json", "dataset_dict.json"
 
 
-def is_saved(folder: Path) -> bool:
+def reads(folder: Path) -> bool:
     """Whether a folder was written by `save_to_disk`."""
     return (folder / SPLITS).is_file() or (folder / STATE).is_file()
 

@@ -1,0 +1,36 @@
+"""The templates of pages, with the filters that they use."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from whichway.nouns import canonical
+from whichway.report import money, prompt, words
+
+FILTERS = (
+    *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
+    *("size", "span"),
+)
+
+
+@cache
+def environment() -> Environment:
+    """Templates with our filters; everything is escaped."""
+    pages = Environment(
+        loader=PackageLoader("whichway", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for name in FILTERS:
+        pages.filters[name] = getattr(words, name)
+    pages.filters["weights"] = prompt.weights
+    pages.filters["canonical"] = canonical
+    pages.filters["money"] = money.answer
+    pages.filters["pays_back"] = money.back
+    pages.filters["horizon"] = money.days_in_words
+    return pages
