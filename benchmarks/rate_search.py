@@ -26,11 +26,11 @@ import numpy as np
 from whichway.backends.local import LocalBackend
 from whichway.contest.selection.successive_halving import tied
 from whichway.engine.train.checkpoint import read_adapter
-from whichway.engine.train.options import LoraOptions
 from whichway.engine.train.trainer import Run
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
+from whichway.training_kinds import LoraOptions
 
 PRIOR = (1.6, 0.63, 4.0, 0.25)  # the likeliest to be the best first
 FACTORS = sorted(PRIOR)

@@ -33,12 +33,12 @@ from whichway import models
 from whichway.backends.local import LocalBackend
 from whichway.contest import House, Settings, run
 from whichway.contracts import Metric
-from whichway.engine.train.options import default_rate
 from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
 from whichway.prompts.plain import first_prompt
 from whichway.prompts.template import messages
 from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
+from whichway.training_kinds import default_rate
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "pretraining"))

@@ -18,7 +18,7 @@ import torch  # noqa: E402
 
 from whichway.engine.train import trainer  # noqa: E402
 from whichway.engine.model import load  # noqa: E402
-from whichway.engine.train import options  # noqa: E402
+from whichway import training_kinds  # noqa: E402
 from whichway.engine.model import throughput  # noqa: E402
 from whichway.engine.train.adapter_check import Encoded  # noqa: E402
 from whichway.nouns import Message, TrainJob, TrainRow, Weights  # noqa: E402
@@ -57,7 +57,8 @@ def watch(now):
     turns.wait()
 
 
-run = InOrder(model, task, options.options(options.LoraOptions, task.options), Path(job["folder"]), None, watch)
+given = training_kinds.options(training_kinds.LoraOptions, task.options)
+run = InOrder(model, task, given, Path(job["folder"]), None, watch)
 kind = next(model.module.parameters()).dtype
 turns.tell(
     load=time.perf_counter() - started,

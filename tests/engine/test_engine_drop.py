@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from whichway.engine.train import options
+from whichway import training_kinds
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import OptionError
@@ -46,10 +46,10 @@ def test_rows_that_say_the_same_lose_nothing():
 @pytest.mark.parametrize("share", [1, 1.5, -0.1, "much"])
 def test_a_share_that_makes_no_sense(share):
     with pytest.raises(OptionError, match=r"word_dropout .* at least 0 and less than 1"):
-        options.options(options.LoraOptions, {"word_dropout": share})
+        training_kinds.options(training_kinds.LoraOptions, {"word_dropout": share})
 
 
 @pytest.mark.parametrize("kind", ["top", "dpo", "full"])
 def test_kinds_that_keep_what_they_computed_of_a_row_have_none(kind):
     with pytest.raises(OptionError, match="no option 'word_dropout'"):
-        options.options(options.KINDS[kind], {"word_dropout": 0.1})
+        training_kinds.options(training_kinds.KINDS[kind].options, {"word_dropout": 0.1})

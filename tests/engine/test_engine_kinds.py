@@ -138,10 +138,11 @@ def test_left_in_the_middle_it_continues_bit_for_bit(opened, tmp_path, kind, mor
 
 
 def test_pissa_starts_where_the_base_is_and_moves_only_its_half(opened, tmp_path):
-    from whichway.engine.train import options, trainable
+    from whichway import training_kinds
+    from whichway.engine.train import trainable
 
     model = opened("llama")
-    given = options.options(options.LoraOptions, {"variant": "pissa", "rank": 4})
+    given = training_kinds.options(training_kinds.LoraOptions, {"variant": "pissa", "rank": 4})
     who = trainable.trainee(model, job("lora", variant="pissa", rank=4), given, None)
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():
@@ -246,10 +247,12 @@ def test_the_loss_is_the_papers(opened, tmp_path):
             for c, r in zip(run_rows[0::2], run_rows[1::2], strict=True)
         ]
     wanted = float(-F.logsigmoid(0.1 * torch.tensor(margins)).mean())
-    from whichway.engine.train import dpo, options, trainable
+    from whichway import training_kinds
+    from whichway.engine.train import dpo, trainable
 
     task = dataclasses.replace(preferences(batch=12), weights=dataclasses.replace(one.weights, kind="dpo"))
-    run = dpo.PairRun(model, task, options.options(options.DpoOptions, task.options), tmp_path / "c", place)
+    given = training_kinds.options(training_kinds.DpoOptions, task.options)
+    run = dpo.PairRun(model, task, given, tmp_path / "c", place)
     run.who = trainable.trainee(model, task, run.given, place)
     run.below = None
     assert run._piece(run.rows, 12) == pytest.approx(wanted, rel=1e-4)

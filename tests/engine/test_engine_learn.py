@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from whichway import training_kinds
 from whichway.engine.infer import session
-from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
+from whichway.engine.train import adapter_check, adapters, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError, OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow, Weights
 
@@ -92,7 +93,7 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
     model = opened("llama")
     task = job(rate=0.003, max_steps=6)
     made = list(run_job.train(model, task, tmp_path, None))[-1]
-    run = trainer.Run(model, task, options.options(options.LoraOptions, task.options), tmp_path, None)
+    run = trainer.Run(model, task, training_kinds.options(training_kinds.LoraOptions, task.options), tmp_path, None)
     with torch.random.fork_rng():
         torch.manual_seed(task.seed)
         config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")

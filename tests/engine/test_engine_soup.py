@@ -4,7 +4,8 @@ import pytest
 import torch
 from test_engine_learn import choose, equal, job, tensors
 
-from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
+from whichway import training_kinds
+from whichway.engine.train import adapter_check, adapters, run_job, trainer
 from whichway.errors import OptionError
 
 MEMBERS = 3
@@ -27,7 +28,7 @@ def test_it_adds_the_mean_of_what_the_trainings_add(opened, tmp_path, variant):
     model, task = opened("llama"), job(epochs=4, rate=0.01, variant=variant, checkpoints=2)
     asked = job(epochs=4, rate=0.01, variant=variant, checkpoints=2, soup=MEMBERS)
     soups = list(run_job.train(model, asked, tmp_path / "soup", None))
-    given = options.options(options.LoraOptions, task.options)
+    given = training_kinds.options(training_kinds.LoraOptions, task.options)
     runs = [trainer.Run(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(MEMBERS)]
     alone = [list(run.steps()) for run in runs]
     for number, soup in enumerate(soups):
@@ -46,7 +47,7 @@ def test_it_adds_the_mean_of_what_the_trainings_add(opened, tmp_path, variant):
 
 def test_the_trainings_start_alike_and_see_other_orders(opened, tmp_path):
     model, task = opened("llama"), job(epochs=2, rate=1e-9)
-    given = options.options(options.LoraOptions, task.options)
+    given = training_kinds.options(training_kinds.LoraOptions, task.options)
     runs = [trainer.Run(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(2)]
     made = [list(run.steps())[-1].weights.adapter for run in runs]
     a, b = (tensors(tmp_path / f"{n}" / name) for n, name in enumerate(made))
@@ -81,14 +82,14 @@ def test_a_watcher_hears_of_all_steps(opened, tmp_path):
 @pytest.mark.parametrize("count", [0, 1.5, True, -2])
 def test_it_must_be_a_number_of_trainings(count):
     with pytest.raises(OptionError, match=r"soup = .* whole number"):
-        options.options(options.LoraOptions, {"soup": count})
+        training_kinds.options(training_kinds.LoraOptions, {"soup": count})
 
 
 @pytest.mark.parametrize("name", ["batch", "max_steps", "rank"])
 @pytest.mark.parametrize("count", [0, 1.5, True])
 def test_other_counts_are_whole_numbers_too(name, count):
     with pytest.raises(OptionError, match=rf"{name} = .* whole number"):
-        options.options(options.LoraOptions, {name: count})
+        training_kinds.options(training_kinds.LoraOptions, {name: count})
 
 
 def test_dora_has_no_such_mean(opened, tmp_path):
@@ -99,4 +100,4 @@ def test_dora_has_no_such_mean(opened, tmp_path):
 @pytest.mark.parametrize("kind", ["full", "top", "dpo"])
 def test_other_trainings_do_not_know_it(kind):
     with pytest.raises(OptionError, match="no option 'soup'"):
-        options.options(options.KINDS[kind], {"soup": 2})
+        training_kinds.options(training_kinds.KINDS[kind].options, {"soup": 2})

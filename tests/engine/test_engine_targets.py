@@ -9,9 +9,10 @@ import test_engine_decoder as by
 import torch
 from torch.nn import functional as F
 
+from whichway import training_kinds
 from whichway.backends import local
 from whichway.engine.model import attention, load, packing, prefix_attention
-from whichway.engine.train import adapter_check, options, run_job, tokenization_report, train_progress, trainer
+from whichway.engine.train import adapter_check, run_job, tokenization_report, train_progress, trainer
 from whichway.engine.train.adapter_check import Encoded
 from whichway.errors import DataError, OptionError
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
@@ -154,8 +155,8 @@ def test_a_step_weighs_every_target_alike_in_whatever_pieces(tiny, tmp_path):
     model = load.load(tiny("llama"))
     made = []
     for number, limit in enumerate((10**6, 1)):
-        run = trainer.Run(model, job(max_steps=3, epochs=9), options.options(options.KINDS["lora"], job().options),
-                          tmp_path / str(number), None)  # fmt: skip
+        given = training_kinds.options(training_kinds.LoraOptions, job().options)
+        run = trainer.Run(model, job(max_steps=3, epochs=9), given, tmp_path / str(number), None)
         run.limit = limit
         run.job = job(max_steps=3)
         (tmp_path / str(number)).mkdir()

@@ -18,12 +18,13 @@ import torch
 from contest_kit import make_house, settings_for, small_task
 from test_engine_learn import HEAD, LABELS, job, rows, tensors
 
+from whichway import training_kinds
 from whichway.contest import run
 from whichway.contest.selection import select
 from whichway.engine.infer import session as answer
 from whichway.engine.model import load
 from whichway.engine.model.attention import Sheet
-from whichway.engine.train import adapter_check, adapters, options, run_job, trainer
+from whichway.engine.train import adapter_check, adapters, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Decoding, Example, Message, Prompt, Request, TrainRow, to_json
 from whichway.prompts import template
@@ -93,7 +94,8 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
     model = opened("llama")
 
     def check():
-        run_ = trainer.Run(model, job(), options.options(options.KINDS["lora"], job().options), tmp_path, None)
+        given = training_kinds.options(training_kinds.LoraOptions, job().options)
+        run_ = trainer.Run(model, job(), given, tmp_path, None)
         counted = [len(row.answer) for row in run_.rows]
         assert counted == [len(model.renderer.answer_ids(row.answer)) for row in rows()]
 
@@ -220,7 +222,7 @@ class Joined(Sheet):
 def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
     """trl #3067: packed rows attended to their neighbours. Packed equals alone, and alone equals transformers."""
     model = opened("llama")
-    given = options.options(options.KINDS["lora"], job().options)
+    given = training_kinds.options(training_kinds.LoraOptions, job().options)
     run_ = trainer.Run(model, job(), given, tmp_path, None)
     run_.who = trainer.trainee(model, job(), given, None)
     few = run_.rows[:5]

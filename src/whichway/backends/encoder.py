@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.contracts import Embedding, Session
 from whichway.errors import AdapterNotLive, ModelError, OptionError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
+from whichway.training_kinds import kinds_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from whichway.engine.train.train_progress import Now
 
 log = logging.getLogger(__name__)
-HEAD, FULL = "encoder", "encoder_full"
+FULL = "encoder_full"
 _FEW = 4  # rows that prove a loaded head live
 _TELL = 0.5  # seconds between words of progress
 
@@ -64,7 +65,7 @@ class EncoderBackend:
 
     def trains(self) -> frozenset[str]:
         """A head alone, and the whole encoder with a head."""
-        return frozenset({HEAD, FULL})
+        return kinds_of(self.name)
 
     def expect(self) -> None:
         """Trainings run in this process: there is nothing to get ready."""

@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -33,13 +33,10 @@ from typing import Any
 from whichway.contracts import Session
 from whichway.errors import ModelError, OptionError, WayFailed, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
+from whichway.training_kinds import KINDS, kinds_of
 
 OPTIONS = {"seconds": 0.001, "delay": 0.0, "mute": 0.0}
-TRAINING = {
-    "rate": 1e-3, "factor": 1.0, "rank": 16, "epochs": 1.0, "batch": 16, "checkpoints": 1, "layers": 2,
-    "variant": "lora", "part": "auto", "tokens": 20, "text": "", "beta": 0.1, "word_dropout": 0.0, "soup": 1,
-    "targets": "last", "init": "zeros", "share": 1.0,
-}  # fmt: skip
+TRAINING = {"rate": 1e-3, "epochs": 1.0}  # of a job that does not say
 
 
 def backend() -> FakeBackend:
@@ -110,7 +107,7 @@ class FakeBackend:
 
     def trains(self) -> frozenset[str]:
         """All kinds a language model can."""
-        return frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"})
+        return kinds_of("local")
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load what was learned."""
@@ -120,15 +117,17 @@ class FakeBackend:
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Remember a growing share of the rows at each checkpoint; a rate above 1 diverges."""
+        kind = KINDS[job.kind]
+        known = [field.name for field in fields(kind.options)]
         for name in job.options:
-            if name not in TRAINING:
-                raise OptionError(f"training '{job.kind}' has no option '{name}'.{did_you_mean(name, TRAINING)}")
+            if name not in known:
+                raise OptionError(f"training '{job.kind}' has no option '{name}'.{did_you_mean(name, known)}")
         options: dict[str, Any] = {**TRAINING, **job.options}
         if options["rate"] > 1:
             spent = _options(job.weights.base)["seconds"]
             raise WayFailed(f"diverged at step 1, rate {options['rate']:g}; lower the rate", spent)
         settings = _options(job.weights.base)
-        taught = job.rows[::2] if job.kind == "dpo" else job.rows  # of preferences, the wanted answers
+        taught = job.rows[::2] if kind.pairs else job.rows  # of preferences, the wanted answers
         for k, share in enumerate(job.shares, 1):
             _wait(settings["delay"])
             rows = [(r.messages[-1].content, r.answer) for r in taught[: int(len(taught) * share) or 1]]

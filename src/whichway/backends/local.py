@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.errors import ModelError, WayFailed
 from whichway.nouns import Adapter, TrainJob, TrainRow, Weights
+from whichway.training_kinds import kinds_of, stored_as
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from whichway.engine.train.train_progress import Now, Watch
 
 log = logging.getLogger(__name__)
-_KINDS = frozenset({"lora", "full", "top", "top_full", "probe", "bias", "soft_prompt", "dpo", "head"})
 
 
 class LocalBackend:
@@ -58,7 +58,7 @@ class LocalBackend:
 
     def trains(self) -> frozenset[str]:
         """LoRA adapters, all weights (either also on the top layers only), heads, biases, soft prompts, preferences."""
-        return _KINDS
+        return kinds_of(self.name)
 
     def expect(self) -> None:
         """Start the process that trains together with the next model that is loaded: its imports take seconds."""
@@ -73,10 +73,10 @@ class LocalBackend:
         """
         from whichway.engine.train import probe
 
-        if job.kind not in _KINDS:
+        if job.kind not in self.trains():
             raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
         model = self._base(job.weights)
-        if job.kind == "probe":  # one pass of the model that is in memory here, then a small fit
+        if stored_as(job.kind, "probe"):  # one pass of the model that is in memory here, then a small fit
             yield from probe.train(model, job, folder)
         else:
             yield from _train_apart(model, job, folder, adapter, functools.partial(_say, self.watch))
@@ -129,7 +129,7 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         return Answerer(model, model.module)
     if not adapter.is_dir():
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
-    if weights.kind == "probe":
+    if stored_as(weights.kind, "probe"):
         return probe.open_head(model, adapter)
     if weights.kind == "head":
         return head.open_session(model, adapter)

@@ -13,11 +13,12 @@ from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, digest
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.tasks.leave_out import left_out
+from whichway.training_kinds import KINDS
 
 
 def _taught(kind: str, example: Example) -> tuple[str, ...]:
     """The answers of an example that a training sees, each a row."""
-    if kind != "dpo":
+    if not (kind and KINDS[kind].pairs):
         return (example.target,)
     if example.rejected is None:
         raise WayFailed("preferences want rows with a chosen and a rejected answer")
@@ -69,7 +70,7 @@ class WayTrainings:
 
     def rows(self, kind: str, prompt: Prompt, examples: Sequence[Example]) -> tuple[TrainRow, ...]:
         """Rows as a training sees them; where each has its own examples, they are chosen once for all trials."""
-        key = digest([kind == "dpo", prompt.content, [e.id for e in examples]])
+        key = digest([bool(kind and KINDS[kind].pairs), prompt.content, [e.id for e in examples]])
         if key not in self._rows:
             self._retriever.prepare(prompt, (e.text for e in examples))
             without = left_out(examples) if prompt.pool else {}

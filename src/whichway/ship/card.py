@@ -7,6 +7,7 @@ from whichway.prompts.template import placeholder
 from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import Source
 from whichway.ship.standalone_encoder import FOLDER
+from whichway.training_kinds import KINDS, stored_as
 
 
 def card(source: Source) -> str:
@@ -17,7 +18,7 @@ def card(source: Source) -> str:
 
 def _front(source: Source) -> str:
     weights = source.candidate.weights
-    library = "peft" if weights.kind in ("lora", "top", "bias", "soft_prompt", "dpo", "head") else "transformers"
+    library = "peft" if stored_as(weights.kind, "adapter") else "transformers"
     lines = ["---", "tags: [whichway]"]
     if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -152,6 +153,6 @@ def _data(source: Source) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")
-    if source.adapter is not None and source.candidate.weights.kind in ("probe", "tfidf", "majority"):
+    if source.adapter is not None and KINDS[source.candidate.weights.kind].quotes_data:
         lines += ["", "The trained part quotes training data: a probe four rows, a word-count model its vocabulary."]
     return "\n".join(lines)

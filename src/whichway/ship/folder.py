@@ -21,17 +21,11 @@ from whichway.ship.card import card
 from whichway.ship.prompts import prompt_files, request_body
 from whichway.ship.source import Source, pick
 from whichway.ship.standalone_encoder import FOLDER
+from whichway.training_kinds import KINDS
 
 CHAT_TEXT = Path(whichway.__file__).parent / "engine" / "model" / "chat_text.py"  # shipped as it is, beside use.py
 MADE_BY = "whichway ship"
 ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
-# kind of trained part -> its folder; others: classical
-PLACES = {
-    **dict.fromkeys(("lora", "top", "bias", "soft_prompt", "dpo", "head"), "adapter"),
-    **dict.fromkeys(("full", "top_full"), "model"),
-    "probe": "probe",
-    **dict.fromkeys(("encoder", "encoder_full"), "encoder"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +115,7 @@ def _listed(out: Path) -> set[str]:
 
 def trained_place(kind: str) -> str:
     """The folder inside the shipped one where a trained part of this kind lies."""
-    return PLACES.get(kind, "classical")
+    return KINDS[kind].storage
 
 
 def _fill(folder: Path, source: Source) -> None:

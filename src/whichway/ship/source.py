@@ -11,10 +11,8 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
 from whichway.runs.folder import adapter_folder
 from whichway.runs.run import Entry, Run, as_run
+from whichway.training_kinds import KINDS
 from whichway.verdict.compare import shipped_place
-
-# What transformers and peft can load.
-TRAINED = ("lora", "full", "top", "top_full", "bias", "soft_prompt", "dpo", "head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,8 @@ class Source:
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
         weights = self.candidate.weights
-        return weights.backend == "encoder" or (weights.backend == "local" and weights.kind in ("none", *TRAINED))
+        alone = weights.kind == "none" or KINDS[weights.kind].loads_without_us
+        return weights.backend in ("local", "encoder") and alone
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ import torch
 
 from whichway.engine.model.load import Model
 from whichway.engine.train import adapter_check, adapters, checkpoint, memory, trainer
-from whichway.engine.train.options import LoraOptions
 from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import OptionError
 from whichway.nouns import Adapter, TrainJob, digest
+from whichway.training_kinds import LoraOptions
 
 _VERSION = 1
 _CONFIG, _TENSORS = "adapter_config.json", "adapter_model.safetensors"

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from whichway.engine.model import forward
 from whichway.engine.train import trainer
 from whichway.engine.train.adapter_check import Encoded
-from whichway.engine.train.options import DpoOptions
+from whichway.training_kinds import DpoOptions
 
 _TOKENS = 1024  # that the reference reads at once
 

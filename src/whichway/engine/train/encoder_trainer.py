@@ -32,15 +32,14 @@ from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
 from whichway.engine.train import checkpoint, encoder_files, memory, probe
 from whichway.engine.train.activation_cache import kept
-from whichway.engine.train.options import EncoderOptions, default_rate, options
 from whichway.engine.train.seen_tokens import Vocabulary
 from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
+from whichway.training_kinds import KINDS, EncoderOptions, default_rate, options
 
 KIND = "encoder_full"
 STATE_SECONDS = 30.0  # between saved states: what a kill can cost
-_VERSION = 1  # enters digests: raise it when the same job gives other weights
 _HEAD_RATE = 10.0  # times the encoder's rate
 _WINDOW = 8  # batches of one epoch that are sorted by length together, so that little is padded
 _BYTES = 20  # of memory for each weight: it, its gradient, two moments, the base
@@ -91,11 +90,11 @@ class EncoderRun:
             raise WayFailed("An encoder needs training rows of at least two labels.")
         code = {label: k for k, label in enumerate(self.labels)}
         self.wanted = [code[row.answer] for row in job.rows]
-        self.key = digest([KIND, _VERSION, job])
+        self.key = digest([KIND, KINDS[KIND].version, job])
         self.per_epoch = math.ceil(len(self.texts) / given.batch)
         self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
         self.contrastive = min(round(given.contrastive * self.total), self.total - 1)
-        self.rate = given.factor * (default_rate(encoder.hidden, "full") if given.rate is None else given.rate)
+        self.rate = given.factor * (default_rate(encoder.hidden, KIND) if given.rate is None else given.rate)
         self.stops = {max(1, round(self.total * share)) for share in job.shares}
         self.limit = given.batch  # rows in one backward pass
         self._order: tuple[int, list[list[int]]] | None = None
@@ -241,7 +240,7 @@ class EncoderRun:
         if self.contrastive:
             found = self._fit()
         else:  # the same for all rates and seeds
-            key = [KIND, _VERSION, self.job.weights.revision, self.texts, self.wanted]
+            key = [KIND, KINDS[KIND].version, self.job.weights.revision, self.texts, self.wanted]
             found = kept(self.folder, key, self._fit)
         with torch.no_grad():
             self.head.weight.copy_(found["weight"])

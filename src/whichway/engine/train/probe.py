@@ -25,23 +25,16 @@ from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.train import checkpoint
 from whichway.engine.train.activation_cache import kept
-from whichway.engine.train.options import options
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
+from whichway.training_kinds import KINDS, ProbeOptions, options
 
-_VERSION = 1
+_VERSION = 1  # of the features
 _DECODING = Decoding("choose")
 _FLOOR = -20.0  # log-probability of a label that no training row had
 _GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _PARTS = 4  # of the features, each as wide as the model
 _CHECKED = 4  # rows kept to prove that a loaded head answers as the saved one
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What can be set for a probe."""
-
-    C: float | None = None  # inverse strength of regularisation; None: by cross-validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +128,14 @@ def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
         WayFailed: fewer than two labels among the rows.
         OptionError: an unknown option.
     """
-    given = options(Options, job.options)
-    place = folder / digest(["probe", _VERSION, job])
+    given = options(ProbeOptions, job.options)
+    place = folder / digest(["probe", KINDS["probe"].version, job])
     if not place.exists():
         _fit(model, job, given, place)
     yield checkpoint.read_adapter(place, job.weights)
 
 
-def _fit(model: Model, job: TrainJob, given: Options, place: Path) -> None:
+def _fit(model: Model, job: TrainJob, given: ProbeOptions, place: Path) -> None:
     start = time.perf_counter()
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")

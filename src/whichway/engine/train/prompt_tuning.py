@@ -20,8 +20,8 @@ from whichway.engine.model.attention import Sheet
 from whichway.engine.model.load import Model, fork
 from whichway.engine.model.weights import Slot, Unknown, read
 from whichway.engine.train.adapter_check import Encoded
-from whichway.engine.train.options import FullOptions, SoftOptions
 from whichway.errors import ModelError
+from whichway.training_kinds import FullOptions, SoftOptions
 
 _FILE = "adapter_model.safetensors"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from whichway.engine.model.load import Model
 from whichway.engine.train.averaging import Soup
 from whichway.engine.train.dpo import PairRun
-from whichway.engine.train.options import KINDS, LoraOptions, options
 from whichway.engine.train.train_progress import Watch
 from whichway.engine.train.trainer import Run
 from whichway.nouns import Adapter, TrainJob
+from whichway.training_kinds import KINDS, FullOptions, LoraOptions, options
 
 
 def train(
@@ -26,8 +26,8 @@ def train(
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
-    given = options(KINDS[job.kind], job.options)
+    given: FullOptions = options(KINDS[job.kind].options, job.options)
     if isinstance(given, LoraOptions) and given.soup > 1:
         yield from Soup(model, job, given, folder, start, watch).steps()
     else:
-        yield from (PairRun if job.kind == "dpo" else Run)(model, job, given, folder, start, watch).steps()
+        yield from (PairRun if KINDS[job.kind].pairs else Run)(model, job, given, folder, start, watch).steps()

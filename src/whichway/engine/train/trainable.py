@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from whichway.engine.model import decoder, weights
 from whichway.engine.model.load import Model, fork, own_float32, quiet
 from whichway.engine.train import adapters, bitfit, head, lora_variants, prompt_tuning
-from whichway.engine.train.options import (
+from whichway.errors import OptionError, WayFailed
+from whichway.nouns import TrainJob
+from whichway.training_kinds import (
     AdapterOptions,
     BiasOptions,
     FullOptions,
@@ -22,9 +24,8 @@ from whichway.engine.train.options import (
     SoftOptions,
     TopFullOptions,
     TopOptions,
+    stored_as,
 )
-from whichway.errors import OptionError, WayFailed
-from whichway.nouns import TrainJob
 
 _LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
@@ -67,7 +68,7 @@ class Trainee:
         if self.write is not None:
             self.write(folder)
             return
-        if self.kind in ("full", "top_full"):
+        if stored_as(self.kind, "model"):
             self.outer.save_pretrained(folder, safe_serialization=True)
             tokenizer.save_pretrained(folder)
             return

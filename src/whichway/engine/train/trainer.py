@@ -32,19 +32,15 @@ from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.train import adapter_check, checkpoint, head, memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import Below
-from whichway.engine.train.options import (
-    FullOptions,
-    default_rate,
-)
 from whichway.engine.train.train_progress import Now, Stop, Watch
 from whichway.engine.train.trainable import trained_layers, trainee, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
+from whichway.training_kinds import KINDS, FullOptions, default_rate
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
-_VERSION = 3  # enters digests: raise it when the same job gives other weights
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +70,7 @@ class Run:
         self.watch = watch
         self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
         self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
-        self.key = digest(["learn", _VERSION, job, *([member] if member else [])])
+        self.key = digest(["learn", KINDS[job.kind].version, job, *([member] if member else [])])
         self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
         self.rows, self.prefix = adapter_check.shared(self.rows)
         self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)

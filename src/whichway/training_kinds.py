@@ -1,7 +1,9 @@
-"""What can be set for a training, by its kind, and the learning rate that is taken when none is given.
+"""The kinds of training: what each can be set to, its usual learning rate, how it is stored, and its version.
+
+One row of `KINDS` is all that ways, engine, backends and shipping know of a kind beside the code that does it.
 
 Rates: `5e-4 * (2000 / hidden) ** 0.78` for LoRA (Schulman et al., "LoRA Without Regret", 2025, fitted without a check
-on models this small) and a tenth of it for whole weights. The other kinds' rates are multiples of it (`_TIMES`).
+on models this small) and a tenth of it for whole weights. The other kinds' rates are multiples of it (`times`).
 """
 
 from __future__ import annotations
@@ -11,11 +13,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from whichway.errors import OptionError, did_you_mean
 
 Given = TypeVar("Given")
+Storage = Literal["adapter", "model", "probe", "encoder", "classical"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """A kind that can be set to nothing: it is fitted, and how strongly to regularise is cross-validated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """What can be set for a probe."""
+
+    C: float | None = None  # inverse strength of regularisation; None: by cross-validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,7 @@ class HeadOptions(AdapterOptions):
 class DpoOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on preferences."""
 
-    beta: float = 0.1  # how dearly departing from the base is paid
+    beta: float = 0.1  # how much departing from the base costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +119,50 @@ class TopFullOptions(FullOptions):
     layers: int = 2
 
 
-KINDS: dict[str, type[FullOptions]] = {
-    "lora": LoraOptions, "full": FullOptions, "top": TopOptions, "top_full": TopFullOptions,
-    "bias": BiasOptions, "soft_prompt": SoftOptions, "dpo": DpoOptions, "head": HeadOptions,
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class TrainingKind:
+    """One kind of training."""
+
+    name: str
+    backend: Literal["local", "encoder", "classical"]  # which door trains it
+    options: type  # a frozen dataclass: what a job of this kind can be set to, with the defaults
+    storage: Storage  # the layout of the trained part, and its folder in what is shipped
+    version: int = 1  # enters digests: raise it when the same job gives other numbers
+    times: float = 1.0  # of LoRA's usual rate
+    loads_without_us: bool = True  # whether transformers (and PEFT, for an adapter) load it by themselves
+    pairs: bool = False  # rows come in pairs: the wanted answer, then the rejected one
+    quotes_data: bool = False  # whether the trained part holds pieces of the training rows
+
+
+# Rates of few numbers, each of which must move far, are higher: biases, soft prompts. Preferences: a small departure.
+_ROWS = (
+    TrainingKind("lora", "local", LoraOptions, "adapter", version=3),
+    TrainingKind("full", "local", FullOptions, "model", version=3, times=0.1),
+    TrainingKind("top", "local", TopOptions, "adapter", version=3),
+    TrainingKind("top_full", "local", TopFullOptions, "model", version=3, times=0.1),
+    TrainingKind("bias", "local", BiasOptions, "adapter", version=3, times=2.0),
+    TrainingKind("soft_prompt", "local", SoftOptions, "adapter", version=3, times=20.0),
+    TrainingKind("dpo", "local", DpoOptions, "adapter", version=3, times=0.1, pairs=True),
+    TrainingKind("head", "local", HeadOptions, "adapter", version=3),
+    TrainingKind("probe", "local", ProbeOptions, "probe", loads_without_us=False, quotes_data=True),
+    TrainingKind("encoder", "encoder", NoOptions, "encoder"),
+    TrainingKind("encoder_full", "encoder", EncoderOptions, "encoder", times=0.1),
+    TrainingKind("tfidf", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
+    TrainingKind("majority", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
+)
+KINDS: dict[str, TrainingKind] = {kind.name: kind for kind in _ROWS}
+
+
+def kinds_of(backend: str) -> frozenset[str]:
+    """Names of the kinds that a backend trains."""
+    return frozenset(kind.name for kind in KINDS.values() if kind.backend == backend)
+
+
+def stored_as(kind: str, storage: Storage) -> bool:
+    """Whether trained parts of this kind (a name of `KINDS`; others are none) have this layout."""
+    return kind in KINDS and KINDS[kind].storage == storage
+
+
 _WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
     "variant": ("lora", "rslora", "dora", "pissa"),
@@ -117,10 +172,6 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 _SHARES = ("dropout", "word_dropout", "contrastive")
 _COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
-# Times LoRA's rate. Biases and soft prompts: few numbers, each of which must move far; preferences: a small departure.
-_TIMES = {
-    "lora": 1.0, "top": 1.0, "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1, "head": 1.0,
-}  # fmt: skip
 
 
 def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
@@ -158,6 +209,6 @@ def _positive(name: str, value: Any) -> bool:
 
 
 def default_rate(width: int, kind: str) -> float:
-    """The learning rate that suits the model's width."""
+    """The learning rate that suits a model of this width, for a kind of training."""
     rate: float = 5e-4 * (2000 / width) ** 0.78
-    return rate * _TIMES[kind]
+    return rate * KINDS[kind].times
