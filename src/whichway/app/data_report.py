@@ -281,7 +281,11 @@ def secrets(rows: Sequence[Example]) -> Iterator[str]:
     """Personal data and secrets, counted, with their places; never printed in full."""
     from whichway.tasks import pii
 
-    found = [(row, hit) for row in rows for text in (*row.input.values(), row.target) for hit in pii.find(text)]
+    in_targets = {target: pii.find(target) for target in {row.target for row in rows}}  # labels repeat
+    found: list[tuple[Example, pii.Hit]] = []
+    for row in rows:
+        found += [(row, hit) for text in row.input.values() for hit in pii.find(text)]
+        found += [(row, hit) for hit in in_targets[row.target]]
     counts = Counter(hit.kind for _, hit in found)
     told = ", ".join(f"{counts[kind]} {kind}" for kind in pii.KINDS if counts[kind]) or "none found"
     yield f"personal  {told}" + (" (whichway prepare --mask-personal takes them out)" if found else "")

@@ -33,6 +33,7 @@ TOOL_ROLES = (
 )
 SYSTEM = "system"  # the column a conversation's system message becomes
 KEYS = ("messages", "conversations", "conversation")  # columns that hold whole conversations
+_TALK = frozenset((*KEYS, "chosen", "prompt", "completion"))  # without one of these columns a row is no conversation
 INPUT, TARGET = "input", "target"  # the columns that they become
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # beside an answer's text
 _UNTRAINED = ("weight", "train", "training")  # beside an answer: 0 or false where it must not be learned
@@ -78,6 +79,8 @@ def flatten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     Raises:
         DataError: a message that cannot be used; names it.
     """
+    if _TALK.isdisjoint(fields):
+        return fields
     for key in KEYS:
         turns = listed(fields.get(key))
         if turns or (key != "conversation" and isinstance(fields.get(key), list)):
@@ -314,6 +317,8 @@ def as_conversations(cells: Sequence[str], places: Sequence[str], key: str) -> l
 
 def turns_of(fields: Mapping[str, str]) -> tuple[Message, ...]:
     """The turns of a row whose input holds a conversation, its own system message first; empty for others."""
+    if SYSTEM not in fields and all(type(value) is str for value in fields.values()):
+        return ()
     system = fields.get(SYSTEM, "")
     others = [name for name in fields if name != SYSTEM]
     if len(others) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] =
     """Counts, lengths and warnings of a task; `notes` and `warnings` are those from reading it."""
     splits = _splits(task)
     examples = [example for found in splits.values() for example in found]
+    texts = [example.text for example in examples]
     counts = {split: Counter(e.target for e in found) for split, found in splits.items()}
     return Findings(
         task=task.name,
@@ -58,19 +59,24 @@ def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] =
         rows={split: len(found) for split, found in splits.items()},
         labels={label: {split: count[label] for split, count in counts.items()} for label in task.labels},
         lengths={
-            "input": _lengths((e.text, e.origin) for e in examples),
-            **({} if task.open else {"target": _lengths((e.target, e.origin) for e in examples)}),
+            "input": _lengths(texts, examples),
+            **({} if task.open else {"target": _lengths([e.target for e in examples], examples)}),
         },
         notes=tuple(notes),
-        warnings=(*warnings, *warn(task)),
+        warnings=(*warnings, *_warn(task, examples, texts)),
     )
 
 
 def warn(task: Task) -> list[str]:
     """What weakens a contest on this task."""
     examples = [*task.train, *task.dev, *task.test]
-    found = [*conflicts(examples), *_rare(task), *_imbalance(task, examples), *_long(examples)]
-    found += [] if task.open else _leak(examples)
+    return _warn(task, examples, [e.text for e in examples])
+
+
+def _warn(task: Task, examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
+    """The same, of rows whose texts are at hand."""
+    found = [*_conflicts(examples, texts), *_rare(task), *_imbalance(task, examples), *_long(examples, texts)]
+    found += [] if task.open else _leak(examples, texts)
     if task.open and len(task.test) < FEW_TEST_ROWS:
         found.append(
             f"{len(task.test)} test inputs: a difference between ways shows only where nearly every input agrees. "
@@ -130,15 +136,17 @@ def refuse_splits(task: Task, where: str, advice: str = "") -> None:
         refuse_constant((e.target for e in task.test), f"{where}: test split", "target")
 
 
-def conflicts(examples: Iterable[Example]) -> list[str]:
+def _conflicts(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     """A warning when the same input has different targets."""
-    by_text: dict[str, dict[str, Example]] = defaultdict(dict)
-    for example in examples:
-        by_text[example.text].setdefault(example.target, example)
-    torn = [list(found.values()) for found in by_text.values() if len(found) > 1]
+    first_of: dict[str, Example] = {}
+    torn: dict[str, tuple[Example, Example]] = {}
+    for text, example in zip(texts, examples, strict=True):
+        first = first_of.setdefault(text, example)
+        if first.target != example.target:
+            torn.setdefault(text, (first, example))
     if not torn:
         return []
-    first, second = torn[0][:2]
+    first, second = next(torn[text] for text in first_of if text in torn)
     return [
         f"{len(torn)} inputs occur with different targets, first: "
         f"{first.origin} ({first.target[:30]}) and {second.origin} ({second.target[:30]})."
@@ -149,16 +157,15 @@ def _splits(task: Task) -> dict[Split, tuple[Example, ...]]:
     return {"train": task.train, "dev": task.dev, "test": task.test}
 
 
-def _lengths(texts: Iterable[tuple[str, str]]) -> Lengths:
-    pairs = list(texts)
-    sizes = sorted(len(text) for text, _ in pairs)
-    longest = max(pairs, key=lambda pair: len(pair[0]))
+def _lengths(texts: Sequence[str], examples: Sequence[Example]) -> Lengths:
+    lengths = [*map(len, texts)]
+    sizes = sorted(lengths)
     return Lengths(
         characters_median=statistics.median(sizes),
         characters_p95=sizes[int(0.95 * (len(sizes) - 1))],
         characters_max=sizes[-1],
-        words_median=statistics.median(len(text.split()) for text, _ in pairs),
-        longest=longest[1],
+        words_median=statistics.median([len(text.split()) for text in texts]),
+        longest=examples[lengths.index(sizes[-1])].origin,
     )
 
 
@@ -190,9 +197,9 @@ def _imbalance(task: Task, examples: Sequence[Example]) -> list[str]:
     return [f"{share:.0%} of rows have the label '{label}', so always answering it is right that often.{hint}"]
 
 
-def _leak(examples: Sequence[Example]) -> list[str]:
+def _leak(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     """The target stands in the input of nearly all rows. In many it may: questions quote, topics are named."""
-    inside = [e for e in examples if _contains(e.text, e.target)]
+    inside = [e for e, text in zip(examples, texts, strict=True) if _contains(text, e.target)]
     if len(inside) <= LEAK * len(examples):
         return []
     return [
@@ -207,12 +214,12 @@ def _contains(text: str, target: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _long(examples: Sequence[Example]) -> list[str]:
-    long = [e for e in examples if len(e.text) > LONG_INPUT]
+def _long(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
+    long = [(len(text), place) for place, text in enumerate(texts) if len(text) > LONG_INPUT]
     if not long:
         return []
-    longest = max(long, key=lambda e: len(e.text))
+    size, place = max(long, key=lambda found: found[0])
     return [
-        f"{len(long)} inputs are longer than {LONG_INPUT} characters, the longest has {len(longest.text)} "
-        f"({longest.origin}). Check that they fit the model's context."
+        f"{len(long)} inputs are longer than {LONG_INPUT} characters, the longest has {size} "
+        f"({examples[place].origin}). Check that they fit the model's context."
     ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from whichway.tasks import (
     unusable,
 )
 from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, told
+from whichway.tasks.collection import uncollected
 from whichway.tasks.conversed import conversed, example_of
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
@@ -88,20 +87,8 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
     """
     if spec.inputs is not None and (spec.data is not None or spec.target is not None):
         raise DataError("inputs: stand in place of data: and target:. Leave one of them out.")
-    with _uncollected():
+    with uncollected():
         return _examine_open(spec, rows) if open_ended.is_open(spec) else _examine(spec, rows)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: rows become many objects, none of them garbage, and each pass looks at them all."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _examine(spec: Spec, rows: Table | None) -> Examined:

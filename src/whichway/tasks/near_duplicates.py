@@ -52,7 +52,10 @@ def earlier(skeletons: Sequence[str]) -> list[list[int]]:
     for one, other in _near(tuple(sorted(skeletons))):
         low, high = sorted((place[one], place[other]))
         near[high].append(low)
-    return [sorted(found) for found in near]
+    for found in near:
+        if len(found) > 1:
+            found.sort()
+    return near
 
 
 @functools.lru_cache(maxsize=1)  # splitting and checking ask for the same texts in another order

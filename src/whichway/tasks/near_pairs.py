@@ -10,6 +10,7 @@ with one CRC-32 (one text in 100,000) count as one here; one difference more is 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 WRONG, PARTS = 2, 4
-CHUNK = 1500  # texts whose grams are held at once
+CELLS = 1 << 18  # grams that are held at once, more only for one long text
 PAIRS = 4_000_000  # pairs whose bitmaps are compared at once
 CROWD = 1000  # texts with one signature, above which each is compared with neighbours only: they are one template
 NEIGHBOURS = 16
@@ -60,9 +61,8 @@ class _Sets:
         self.bits = np.zeros((len(texts), _WORDS), dtype=np.uint64)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of one size fill chunks of their own
         self.sums: dict[int, list[tuple[Array, Array]]] = {}  # level -> [positions, sums of hashes by part]
-        chunks = [np.array(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK)]
         with ThreadPoolExecutor(2) as pool:  # NumPy computes without the interpreter's lock
-            for found in pool.map(self._read, chunks):
+            for found in pool.map(self._read, _chunks(order, [len(texts[i]) for i in order])):
                 for level, places, sums in found:
                     self.sums.setdefault(level, []).append((places, sums))
 
@@ -118,15 +118,17 @@ class _Sets:
 
     def _read(self, places: Array) -> list[tuple[int, Array, Array]]:
         """Take up the sets of some texts; gives their sums of hashes by level."""
-        key = self._grams([self.texts[i] for i in places.tolist()])
-        key.sort()  # by text, then by CRC
-        key = key[np.concatenate([[True], key[1:] != key[:-1]])]
-        owner = (key >> np.uint64(32)).astype(np.int64)
-        starts = np.searchsorted(owner, np.arange(len(places)))
-        few = np.arange(len(key)) - starts[owner] < self.most
-        key, owner = key[few], owner[few]
-        mixed = (key & np.uint64(0xFFFFFFFF)) * _MIX[0]
-        mixed = (mixed ^ (mixed >> np.uint64(31))) * _MIX[1]
+        sums = self._grams([self.texts[i] for i in places.tolist()])  # [texts, windows]
+        sums.sort(axis=1)
+        kept = np.ones(sums.shape, dtype=bool)
+        np.not_equal(sums[:, 1:], sums[:, :-1], out=kept[:, 1:])
+        if sums.shape[1] > self.most:
+            kept &= np.cumsum(kept, axis=1, dtype=np.int32) <= self.most
+        owner = np.repeat(np.arange(len(places)), np.count_nonzero(kept, axis=1))
+        mixed = sums[kept].astype(np.uint64)
+        mixed *= _MIX[0]
+        mixed ^= mixed >> np.uint64(31)
+        mixed *= _MIX[1]
         mixed ^= mixed >> np.uint64(29)
         self.sizes[places] = np.bincount(owner, minlength=len(places))
         self._mark(places, owner, mixed)
@@ -146,22 +148,45 @@ class _Sets:
 
     def _sum(self, level: int, texts: int, owner: Array, mixed: Array) -> Array:
         count = self._groups(level) * PARTS
-        part = ((mixed >> np.uint64(8)) % np.uint64(count)).astype(np.int64)
+        part = mixed >> np.uint64(8)
+        part &= np.uint64(0xFFFFFFFF)
+        part *= np.uint64(count)
+        part >>= np.uint64(32)
+        place = part.astype(np.int64)
+        place += owner * count
         weight = (mixed >> np.uint64(33)).astype(np.float64)  # sums stay exact below 2**53
-        sums = np.bincount(owner * count + part, weights=weight, minlength=texts * count)
+        sums = np.bincount(place, weights=weight, minlength=texts * count)
         whole = sums.astype(np.uint64) * _MIX[0]
         return (whole >> np.uint64(32)).astype(np.uint32).reshape(texts, count)
 
     def _grams(self, texts: Sequence[str]) -> Array:
-        """Of every gram the number of its text, and its CRC-32 in UTF-8 below it, in one integer."""
-        codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        """The CRC-32 in UTF-8 of every gram, one row for each text; its first gram again where it has fewer."""
         lengths = np.array([len(text) for text in texts])
-        owner = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
-        inside = np.ones(len(codes), dtype=bool)
-        for n in range(1, self.gram):
-            inside[np.cumsum(lengths) - n] = False
-        starts = np.flatnonzero(inside)
-        return (owner[starts] << np.uint64(32)) | _crc(codes, starts, self.gram)
+        wide = int(lengths.max())
+        flat = "".join([text.ljust(wide, "\0") for text in texts])
+        windows = wide - self.gram + 1
+        if flat.isascii():
+            found = _crc_ascii(np.frombuffer(flat.encode(), dtype=np.uint8), self.gram)
+            found = np.append(found, np.zeros(self.gram - 1, dtype=np.uint32)).reshape(len(texts), wide)[:, :windows]
+        else:
+            codes = np.frombuffer(flat.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            starts = np.arange(len(texts))[:, None] * wide + np.arange(windows)
+            found = _crc(codes, starts.ravel(), self.gram).reshape(starts.shape)
+        least = int(lengths.min()) - self.gram + 1
+        beyond = np.arange(least, windows) >= (lengths - self.gram + 1)[:, None]
+        found[:, least:] = np.where(beyond, found[:, :1], found[:, least:])
+        return found
+
+
+def _chunks(order: Sequence[int], lengths: Sequence[int]) -> Iterator[Array]:
+    """Texts that are read at once, those of one length together: few enough that their windows fill `CELLS`."""
+    start = 0
+    for end, length in enumerate(lengths):
+        if end > start and (end + 1 - start) * length > CELLS:
+            yield np.array(order[start:end])
+            start = end
+    if start < len(order):
+        yield np.array(order[start:])
 
 
 def _levels(similarity: float, most: int) -> list[tuple[int, int]]:
@@ -182,9 +207,31 @@ def _table() -> Array:
 
 
 _CRC = _table()
-_CRC_PAIR = _CRC[(_PAIR := _CRC[np.arange(1 << 16) & 0xFF] ^ (np.arange(1 << 16, dtype=np.uint32) >> 8)) & 0xFF] ^ (
-    _PAIR >> 8
-)
+
+
+@functools.cache
+def _position_tables(gram: int) -> tuple[Array, ...]:
+    """What the bytes of an ASCII gram, two and two, and the last one alone where they are odd, add to its CRC-32.
+
+    A CRC is linear: it is the exclusive or of what each byte gives at its place, and of what zeros give.
+    """
+    singles = [_CRC.copy()]  # the last byte
+    for _ in range(gram - 1):
+        singles.append(_CRC[singles[-1] & 0xFF] ^ (singles[-1] >> 8))
+    singles.reverse()
+    low, high = np.arange(1 << 16) & 0xFF, np.arange(1 << 16) >> 8
+    pairs = [singles[n][low] ^ singles[n + 1][high] for n in range(0, gram - 1, 2)]
+    return (*pairs, *([singles[-1]] if gram % 2 else []))
+
+
+def _crc_ascii(raw: Array, gram: int) -> Array:
+    """CRC-32 of every window of an ASCII text."""
+    count = len(raw) - gram + 1
+    pairs = raw[:-1].astype(np.uint16) | (raw[1:].astype(np.uint16) << 8)
+    state = np.full(count, _crc(np.zeros(gram, dtype=np.uint32), np.zeros(1, dtype=np.int64), gram)[0], dtype=np.uint32)
+    for n, table in enumerate(_position_tables(gram)):
+        state ^= np.take(table, (pairs if len(table) > 256 else raw)[2 * n : 2 * n + count], mode="wrap")
+    return state
 
 
 def _crc(codes: Array, starts: Array, gram: int) -> Array:
@@ -196,13 +243,6 @@ def _crc(codes: Array, starts: Array, gram: int) -> Array:
         after = _CRC[(state ^ byte) & 0xFF] ^ (state >> 8)
         state = after if where is None or code is None else np.where(where(code), after, state)
 
-    if bool((codes < 128).all()):
-        for n in range(0, gram - 1, 2):  # two bytes at once
-            pair = codes[starts + n] | (codes[starts + n + 1] << 8)
-            state = _CRC_PAIR[(state ^ pair) & 0xFFFF] ^ (state >> 16)
-        if gram % 2:
-            update(codes[starts + gram - 1])
-        return state ^ np.uint32(0xFFFFFFFF)
     for n in range(gram):
         code = codes[starts + n]
         size = 1 + (code >= 0x80).astype(np.uint32) + (code >= 0x800) + (code >= 0x10000)

@@ -118,7 +118,7 @@ def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: b
     which, links = _links(examples)
     alone = [[i] for i in range(len(links))]
     own = _points(examples, which, alone)
-    points = _points(examples, which, links)
+    points = _points(examples, which, links, own) if any(len(found) > 1 for found in links) else own
     sides = _set_aside(_sides(examples, points, shares, stratify, floors), which, links)
     largest = max(Counter(p for p, q in zip(points, own, strict=True) if p != q).values(), default=0)
     aside = sides.count(None)
@@ -145,18 +145,28 @@ def _links(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
     return [number[text] for text in skeletons], links
 
 
-def _points(examples: Sequence[Example], which: Sequence[int], links: Sequence[Sequence[int]]) -> list[float]:
-    """The point of each row: of its group, else of the earliest near row, else of its own content."""
+def _points(
+    examples: Sequence[Example], which: Sequence[int], links: Sequence[Sequence[int]], own: Sequence[float] = ()
+) -> list[float]:
+    """The point of each row: of its group, else of the earliest near row, else of its own content.
+
+    Args:
+        examples: the rows.
+        which: the number of each row's skeleton.
+        links: the near skeletons of each, itself among them.
+        own: the points where nothing is near but copies, if they are known.
+    """
     points: list[float] = []
     first: dict[int, int] = {}  # skeleton -> the first row with it
     for row, (example, skeleton) in enumerate(zip(examples, which, strict=True)):
-        founder = min((first[near_one] for near_one in links[skeleton] if near_one in first), default=None)
-        if example.group:
-            points.append(point(f"group {example.group}"))
-        elif founder is not None:
-            points.append(points[founder])
+        near = [first[one] for one in links[skeleton] if one in first]
+        if near and not example.group:
+            points.append(points[min(near)])
+        elif own:
+            points.append(own[row])
         else:
-            points.append(point(f"text {near_duplicates.skeleton(example.text)}"))
+            key = f"group {example.group}" if example.group else f"text {near_duplicates.skeleton(example.text)}"
+            points.append(point(key))
         first.setdefault(skeleton, row)
     return points
 

@@ -50,10 +50,14 @@ def marks(task: Task) -> Iterator[str]:
     """Words of chat templates in rows: they are read as text, and should not be learned as answers."""
     rows = (*task.train, *task.dev, *task.test)
     for part, values in (
-        ("inputs", ((" ".join(e.input.values()), e.origin) for e in rows)),
-        ("answers", ((e.target, e.origin) for e in rows)),
+        ("inputs", ((" ".join(e.input.values()), e) for e in rows)),
+        ("answers", ((e.target, e) for e in rows)),
     ):
-        found = [(match.group(), origin) for text, origin in values if (match := MARKS.search(text))]
+        found = [
+            (match.group(), e.origin)
+            for text, e in values
+            if ("<" in text or "[" in text) and (match := MARKS.search(text))
+        ]
         if found:
             words = ", ".join(word for word, _ in Counter(word for word, _ in found).most_common(3))
             more = "" if part == "inputs" else " An answer ends by itself: take them out of the data"

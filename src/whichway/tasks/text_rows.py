@@ -92,7 +92,7 @@ def row_of(raw: RawRow, path: Path) -> Row:
         if isinstance(value, chat_formats.Conversation):
             fields[str(name)] = value
             continue
-        text = as_text(value)
+        text = value if type(value) is str else as_text(value)
         if len(text) > MAX_FIELD:
             raise DataError(
                 f"{where}: column '{name}' holds {len(text) / 1e6:.1f} million characters, the limit is "

@@ -37,17 +37,20 @@ def check(
 
     from whichway.app.data_report import data_report
     from whichway.app.load_task import load_task
-    from whichway.app.regression import gate
     from whichway.cli.data_report import show as print_report
     from whichway.cli.task_flags import spec_of
+    from whichway.tasks.collection import uncollected
 
     if baseline is not None:
+        from whichway.app.regression import gate  # statistics are imported with it, which cost a second
+
         result = gate(spec_of(task), baseline)
         print(result.line)
         return result.code
-    found = load_task(spec_of(task))
-    print("\n".join(lines(found.findings)), flush=True)
-    print_report(data_report(found.task, show, probe, suspects), Console(highlight=False))
+    with uncollected():
+        found = load_task(spec_of(task))
+        print("\n".join(lines(found.findings)), flush=True)
+        print_report(data_report(found.task, show, probe, suspects), Console(highlight=False))
     return 0
 
 

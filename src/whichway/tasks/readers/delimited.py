@@ -106,7 +106,7 @@ def _rows(
         elif fields == titles:
             tally.repeated.append(record.line)
             continue
-        elif count > 1 and not any(f.strip() for f in fields):
+        elif count > 1 and not any(map(str.strip, fields)):
             tally.empty += 1
             continue
         yield RawRow(record.line, dict(zip(header, fields, strict=True)))
