@@ -82,10 +82,15 @@ def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_gate_lets_an_equal_prompt_pass(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert whichway("check", baseline, "--baseline", "run") == 0
-    assert "gate: not shown worse" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "gate: not shown worse" in said
+    assert "the test split of run has been crossed 1 time by gates" in said
     found = gate(from_flags(baseline), Path("run"))
     assert not found.worse
     assert found.rows >= 20
+    assert found.line.endswith("crossed 2 times by gates")
+    lines = [json.loads(line) for line in Path("run/gates.jsonl").read_text().splitlines()]
+    assert [line["rows"] for line in lines] == [found.rows] * 2
 
 
 def test_the_gate_stops_a_worse_prompt(baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,9 @@ from typing import get_args
 
 import pytest
 
+from whichway import tasks
+from whichway.app.load_task import load_task
+from whichway.app.prompt_files import read_drafts
 from whichway.errors import DataError, OptionError, ProtectedPart
 from whichway.nouns import Candidate, Decoding, Form, Headings, Listing, Prompt, Shot, Weights, Wrap
 from whichway.prompts import files as files
@@ -134,7 +137,35 @@ def test_plain_text_is_sent_word_for_word(tmp_path: Path) -> None:
     turns = messages(files.read(path), "hello")
     assert [turn.content for turn in turns] == ["Sort this mail.\n\nMail: hello\n\nTeam:"]
     path.write_text("Sort this mail.\n")
-    assert [turn.content for turn in messages(files.read(path), "hello")] == ["Sort this mail.", "hello"]
+    assert [turn.content for turn in messages(files.read(path), "hello")] == ["Sort this mail.\n\nhello"]
+
+
+SHOWN = "Sort it.\n\nMail: it broke\nTeam: repairs\n\nMail: it is late\nTeam: delivery\n\nMail: {{text}}\nTeam:"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shots"),
+    [
+        ("p.txt", f"# whichway: ignore PL008\n{SHOWN}", 2),
+        ("p.txt", "Sort the mail.", 0),
+        ("p.yaml", "objective: Sort it.\ntemperature: 0\n", 0),
+        ("p.json", '[{"role": "system", "content": "Sort it."}, {"role": "user", "content": "a"}, '
+                   '{"role": "assistant", "content": "b"}]', 1),
+        ("p.yml", "messages:\n- role: user\n  content: 'Sort {{text}}'\n", 0),
+    ],
+)  # fmt: skip
+def test_a_prompt_file_is_the_same_prompt_however_it_is_named(name, text, shots, tmp_path):
+    """On the command line, in a task file, by `tasks.load`, and in lint."""
+    rows = "".join(f"mail {n} about {n % 7},{('repairs', 'delivery')[n % 2]}\n" for n in range(40))
+    (tmp_path / "d.csv").write_text(f"text,label\n{rows}")
+    (tmp_path / name).write_text(text)
+    (tmp_path / "task.yaml").write_text(f"data: d.csv\nprompt: {name}\n")
+    flags = tasks.from_flags(None, data=tmp_path / "d.csv", prompt=(tmp_path / name,))
+    specs = [flags, tasks.read_spec(tmp_path / "task.yaml")]
+    found = [prompt for spec in specs for prompt in (load_task(spec).task.prompts, tasks.load(spec).prompts)]
+    assert all(prompts == found[0] for prompts in found)
+    assert len(found[0][0].shots) == shots
+    assert read_drafts(tmp_path / name)[0].prompt == files.read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +173,7 @@ def test_plain_text_is_sent_word_for_word(tmp_path: Path) -> None:
     [
         ("tone: warm\nobjectiv: x\n", "prompt.yaml:2: a prompt has no slot 'objectiv'. Did you mean 'objective'"),
         ("- a\n", "a prompt is a list of slots"),
-        ("tone: [a\n", "broken YAML"),
+        ("tone: [a\n", "not valid YAML"),
         ("tone: [a, b]\n", "tone"),
         ("form: {headings: loud}\n", "form.headings"),
     ],

@@ -125,7 +125,7 @@ def test_logic_is_refused_by_name(text: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
         of_text(text)
     with pytest.raises(DataError, match=told):
-        files.plain(text)
+        files.of_text(text)
 
 
 def test_unknown_names_and_the_answer_are_refused() -> None:

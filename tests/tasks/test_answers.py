@@ -1,14 +1,16 @@
 """What targets are: labels, several a row, numbers, objects, text, places in a list; or a question to the user."""
 
+import io
 import json
 
 import pytest
 from files_kit import NAMES, ROWS, TEAMS, examine, examples, jsonl, told
 
 from whichway import tasks
+from whichway.cli.verbs.predict import standard_input
 from whichway.errors import UserError
 from whichway.nouns import Example, MetricSpec
-from whichway.tasks import metrics
+from whichway.tasks import memory, metrics
 
 MANY = [f"the {w} {w[::-1]} {v} case {n * k * 97}" for n, w in enumerate(NAMES) for k, v in enumerate(NAMES)]
 
@@ -184,6 +186,12 @@ def test_targets_that_are_places_in_a_list(case, tmp_path):
     assert examples(found)[0].input["lettered_choices"].startswith(start)
     new = tasks.read_inputs(tmp_path / "d.jsonl", ["question", "lettered_choices"])
     assert [e.input for e in new] == [e.input for e in examples(found)]  # new rows are laid out alike
+    rows = [{key: value for key, value in row.items() if key not in ("answer", "answerKey", "cop")} for row in data]
+    assert [e.input for e in memory.examples_of(rows, ["question", "lettered_choices"])] == [e.input for e in new]
+    piped = standard_input(io.StringIO(jsonl(rows)), ["question", "lettered_choices"])
+    assert [e.input for e in piped] == [e.input for e in new]
+    with pytest.raises(UserError, match="need choices"):
+        memory.examples_of([{"question": "Which?"}], ["question", "lettered_choices"])
     assert [e.target for e in examples(found)] == [letters[n % len(letters)] for n in range(60)]
     assert "letters are the labels" in told(found)
 

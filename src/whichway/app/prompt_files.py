@@ -25,7 +25,7 @@ def read_drafts(path: Path) -> list[Draft]:
         UserError: no such file, or none that holds a prompt; names file and line.
     """
     from whichway.lint.read import of_messages, of_text
-    from whichway.lint.suppress import blanked
+    from whichway.prompts import files
     from whichway.tasks import promptfoo
     from whichway.tasks.read import decode
 
@@ -34,14 +34,14 @@ def read_drafts(path: Path) -> list[Draft]:
     source = decode(path)
     if path.suffix.lower() in YAML and promptfoo.is_config(path):
         return [of_wording(one) for one in promptfoo.wordings(path)]
-    if path.suffix.lower() in (*YAML, ".json"):
-        found = _parsed(source, path)
-        if not isinstance(found, list) and not (isinstance(found, dict) and "messages" in found):
+    if path.suffix.lower() in files.STRUCTURED:
+        found = files.parsed(source, path)
+        if not files.is_chat(found):
             return [of_slots(source, str(path), found if isinstance(found, dict) else {})]
         return [of_messages(source if path.suffix.lower() == ".json" else json.dumps(found), str(path))]
     if not source.strip():
         raise DataError(f"{path}: the file is empty.")
-    return [replace(of_text(blanked(source), str(path)), source=source)]
+    return [replace(of_text(files.blanked(source), str(path)), source=source)]
 
 
 def prompts_of(path: Path) -> tuple[Prompt, ...]:
@@ -64,30 +64,8 @@ def of_slots(source: str, path: str, values: Mapping[str, Any]) -> Draft:
         DataError: an unknown slot ("did you mean"), or a value that does not fit; names file and line.
     """
     from whichway.lint import Draft
-    from whichway.lint.read import SETTINGS
     from whichway.prompts import files
-    from whichway.prompts.yaml_core import typed
 
-    settings = {key: typed(value) for key, value in values.items() if key in SETTINGS}
-    slots = {key: value for key, value in values.items() if key not in settings}
+    settings, slots = files.settings_of(values)
     prompt = files.of_slots(slots, path) if settings else files.load(source, path)
     return Draft(prompt, source, path, "slots", settings=settings)
-
-
-def _parsed(source: str, path: Path) -> Any:
-    """The values of a YAML or JSON file (JSON is YAML).
-
-    Raises:
-        DataError: it is neither; names the line.
-    """
-    import yaml
-
-    from whichway.prompts import yaml_core
-
-    try:
-        return json.loads(source) if path.suffix.lower() == ".json" else yaml_core.load(source)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from None
-    except yaml.YAMLError as error:
-        at, problem = yaml_core.problem(error)
-        raise DataError(f"{path}{at}: not valid YAML: {problem}.") from None

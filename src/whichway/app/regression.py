@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whichway.verdict.compare import Comparison
 
 WORSE = 100  # the exit code, as promptfoo has it
+GATES = "gates.jsonl"  # in the baseline's run folder: a line for each crossing of its test split
 FEWEST = 10  # shared rows; fewer can show nothing
 
 
@@ -31,6 +32,8 @@ class Gate:
     now: float
     found: Comparison
     way: str
+    crossings: int = 1  # gates of the baseline run so far, this one with them
+    run: str = ""
 
     @property
     def worse(self) -> bool:
@@ -44,14 +47,15 @@ class Gate:
 
     @property
     def line(self) -> str:
-        """One line for the log."""
+        """What the log shows: the comparison, and how often the baseline's test split was used so."""
         low, high = self.found.low, self.found.high
         ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
         word = "worse" if self.worse else "better" if low is not None and low > 0 else "not shown worse"
         return (
             f"gate: {word}: {100 * self.now:.1f} against {100 * self.before:.1f} of {self.way}, "
             f"{100 * self.found.value:+.1f} points{ends} on {self.rows} test rows; "
-            f"{self.found.wins} rows better, {self.found.losses} worse"
+            f"{self.found.wins} rows better, {self.found.losses} worse\n"
+            f"the test split of {self.run} has been crossed {self.crossings} time{'s' * (self.crossings > 1)} by gates"
         )
 
 
@@ -60,6 +64,9 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
 
     The current candidate is the task's model with its prompt (`prompt:` or --prompt, else the plain one), read off as
     the winner was: the same decoding, calibrated anew where the winner was calibrated.
+
+    Each crossing of the test split is counted in the run's `gates.jsonl`: prompts that are chosen by a gate are chosen
+    by the test rows, and the more often, the less such a row tells.
 
     Raises:
         UserError: no finished run, too few shared rows, or other metrics.
@@ -76,9 +83,24 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
         raise UserError(f"{baseline} was judged by {names[0]}, the task by {names[1]}: nothing can be compared.")
     rows, before = shared(task, baseline, source.candidate.id)
     with open_booth(task, house, settings, "gate") as bench:
-        now = bench.cross(current(task, bench, source.candidate.decoding), rows)[0]
+        candidate = current(task, bench, source.candidate.decoding)
+        now = bench.cross(candidate, rows)[0]
     table, found = paired(rows, before, now, house.metric, confidence)
-    return Gate(len(rows), table.value(0), table.value(1), found, f"{source.candidate.way} in {baseline}")
+    way = f"{source.candidate.way} in {baseline}"
+    result = Gate(len(rows), table.value(0), table.value(1), found, way, run=str(baseline))
+    return replace(result, crossings=_count(baseline, candidate, result))
+
+
+def _count(baseline: Path, candidate: Candidate, result: Gate) -> int:
+    """Note a crossing of a run's test split in its folder; gives how many there were."""
+    from whichway.runs.folder import Lines
+
+    lines = Lines(baseline / GATES)
+    told = {"candidate": candidate.id, "rows": result.rows, "before": result.before, "now": result.now}
+    lines.append([{**told, "worse": result.worse}])
+    count = sum(1 for _ in lines.read())
+    lines.close()
+    return count
 
 
 def current(task: Task, bench: HouseBench, like: Decoding) -> Candidate:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from whichway.contracts import Metric
 from whichway.nouns import Example, Message, Practice, Prompt
+from whichway.prompts.variables import VARIABLE as VARIABLE
 
 Form = Literal["text", "slots", "messages"]
 SHOT_PARTS = ("shot_text", "shot_answer")
 _NO_WORDS = ("layout", "protected", "labels", "shots", "variables")  # slots that hold no sentences
-VARIABLE = re.compile(r"\{\{-?\s*([^{}|()\s][^{}|()]*?)\s*-?\}\}")
 MANY = 10**9
 
 

@@ -15,9 +15,7 @@ from typing import Any
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.lint.rule import Finding
-
-_MARK = re.compile(r"(?:#|//|<!--|\{#)\s*whichway:\s*(ignore(?:-file)?)\b[:\s]*((?:[A-Za-z]{2}\d{3}[, \t]*)+)[^\n]*")
-_LINE = re.compile(rf"(?m)^[ \t]*{_MARK.pattern}\n?")
+from whichway.prompts.files import MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def suppressions(source: str, known: Iterable[str]) -> Ignored:
     everywhere: set[str] = set()
     lines: dict[int, set[str]] = defaultdict(set)
     for number, line in enumerate(source.splitlines(), 1):
-        for match in _MARK.finditer(line):
+        for match in MARK.finditer(line):
             ids = {word.upper() for word in re.findall(r"[A-Za-z]{2}\d{3}", match.group(2))}
             check_ids(ids, known)
             if match.group(1) == "ignore-file":
@@ -63,12 +61,6 @@ def check_ids(ids: Iterable[str], known: Iterable[str]) -> None:
         if id_ not in known:
             hint = did_you_mean(id_, known) if len(known) < 10 else " They run from PL001 to PL048: docs/lint.md."
             raise OptionError(f"there is no lint rule '{id_}'.{hint}")
-
-
-def blanked(source: str) -> str:
-    """A plain-text prompt without its suppression lines, lines kept in number; inline marks become spaces."""
-    whole = _LINE.sub(lambda m: "\n" if m.group().endswith("\n") else "", source)
-    return _MARK.sub("", whole)
 
 
 def read_baseline(text: str, path: str) -> Counter[str]:

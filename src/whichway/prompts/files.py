@@ -1,23 +1,45 @@
 """A prompt as a file that a person writes and edits: YAML with one key for each slot, or plain text.
 
 Plain text (`.txt`, `.md`) is the instructions, word for word. `{{name}}` in it is filled from the row's field of this
-name, `{{input}}` from the whole row; without any, the row follows the text.
+name, `{{input}}` from the whole row; without any, the row follows the text. Chat messages stand in JSON or YAML.
+
+This is the one parser: command line, task file, lint and Python read a file through it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Form, Layout, Message, Prompt, Shot, to_json
 from whichway.prompts import yaml_core
-from whichway.prompts.variables import declared, names, texts
+from whichway.prompts.variables import VARIABLE, declared, names, texts
 
 AS_WRITTEN = Form("as written")  # of loose text: nothing is added to it
 KEYS = tuple(f.name for f in dataclasses.fields(Prompt))
+STRUCTURED = (".yaml", ".yml", ".json")  # endings of files that hold slots or messages
+SETTINGS = ("temperature", "max_tokens", "stop", "response_format", "repeats", "model", "judge")  # beside the prompt
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+}
+MARK = re.compile(r"(?:#|//|<!--|\{#)\s*whichway:\s*(ignore(?:-file)?)\b[:\s]*((?:[A-Za-z]{2}\d{3}[, \t]*)+)[^\n]*")
+_LINE = re.compile(rf"(?m)^[ \t]*{MARK.pattern}\n?")
+_PAIR = re.compile(
+    r"^(?P<one>[A-Z][\w ]{0,24}?)(?: ?\d+)?:[ \t]*(?P<text>\S.*(?:\n(?!\s*\n)(?![A-Z][\w ]{0,24}?(?: ?\d+)?:).*)*)\n\s*"
+    r"(?P<two>[A-Z][\w ]{0,24}?)(?: ?\d+)?:[ \t]*(?P<answer>\S.*)$",
+    re.M,
+)
 _LISTS = ("instructions", "steps", "constraints", "labels", "protected", "variables")
 
 
@@ -37,28 +59,172 @@ def dump(prompt: Prompt) -> str:
 
 
 def read(path: Path) -> Prompt:
-    """A prompt file; its ending tells the format.
+    """The prompt of a file, however it is named: on the command line, in a task file, in Python.
+
+    YAML and JSON hold slots or chat messages, everything else is loose text.
 
     Raises:
         DataError: it cannot be read, or holds what no prompt has (names file, line, and the nearest known word).
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         told = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise DataError(f"{path} cannot be read: {told}.") from error
-    return load(text, str(path)) if path.suffix in (".yaml", ".yml", ".json") else plain(text, str(path))
+    where = str(path)
+    if path.suffix.lower() not in STRUCTURED:
+        if not text.strip():
+            raise DataError(f"{path}: the file is empty.")
+        return of_text(blanked(text), where)
+    found = parsed(text, path)
+    if is_chat(found):
+        return of_turns(messages_of(json.dumps(found), where)[0], where)
+    settings, slots = settings_of(found if isinstance(found, Mapping) else {})
+    return of_slots(slots, where) if settings else load(text, where)
 
 
-def plain(text: str, where: str = "prompt") -> Prompt:
+def parsed(source: str, path: Path) -> Any:
+    """The values of a YAML or JSON file (JSON is YAML).
+
+    Raises:
+        DataError: it is neither; names the line.
+    """
+    import yaml
+
+    try:
+        return json.loads(source) if path.suffix.lower() == ".json" else yaml_core.load(source)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from None
+    except yaml.YAMLError as error:
+        at, problem = yaml_core.problem(error)
+        raise DataError(f"{path}{at}: not valid YAML: {problem}.") from None
+
+
+def is_chat(found: Any) -> bool:
+    """Whether the values of a file are chat messages: a list of them, or an object with `messages`."""
+    if isinstance(found, list):
+        return any(isinstance(one, Mapping) for one in found)
+    return isinstance(found, Mapping) and "messages" in found
+
+
+def settings_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the decoding that stand beside slots, and the slots alone."""
+    settings = {key: yaml_core.typed(value) for key, value in values.items() if key in SETTINGS}
+    return settings, {key: value for key, value in values.items() if key not in settings}
+
+
+def blanked(source: str) -> str:
+    """A plain-text prompt without its suppression lines, lines kept in number; inline marks become spaces."""
+    whole = _LINE.sub(lambda m: "\n" if m.group().endswith("\n") else "", source)
+    return MARK.sub("", whole)
+
+
+def of_text(source: str, where: str = "prompt") -> Prompt:
     """A prompt from loose text.
+
+    `{{name}}` is filled from the row's field, `{{input}}` marks the row; without any, the row follows.
+
+    Worked examples are found where two labelled lines (`Text: ...`, `Team: ...`) repeat and one variable follows them.
 
     Raises:
         DataError: it holds template logic; names the line.
     """
-    if not names(text):
-        return declared(Prompt(objective=text.strip(), form=AS_WRITTEN), where)
-    return written(text.strip(), where)
+    body = source.strip("\n")
+    found = list(VARIABLE.finditer(body))
+    row = found[0] if len(found) == 1 and "{%" not in body else None
+    head = body if row is None else body[: row.start()]
+    rest, shots = _shots(head, bool(row)) if len(found) < 2 else (head, ())
+    if found and not shots:
+        return written(body, where)
+    name = row[1] if row else ""
+    prompt = Prompt(
+        objective=rest.strip(),
+        shots=shots,
+        reminder=body[row.end() :].strip("\n") if row else "",
+        layout="user",
+        form=AS_WRITTEN,
+        variables=(name,) if name else (),
+        row=f"{{{{{name}}}}}" if name else "",
+    )
+    return prompt if name else declared(prompt, where)
+
+
+def _shots(head: str, open_: bool) -> tuple[str, tuple[Shot, ...]]:
+    """What stands before the row without its worked examples, and these."""
+    pairs = list(_PAIR.finditer(head))
+    counts = Counter((m["one"].strip(), m["two"].strip()) for m in pairs)
+    if not counts:
+        return head, ()
+    names, times = counts.most_common(1)[0]
+    if times < 2 or names[0] == names[1]:
+        return head, ()
+    chosen = [m for m in pairs if (m["one"].strip(), m["two"].strip()) == names]
+    shots = tuple(Shot(m["text"].strip(), m["answer"].strip()) for m in chosen)
+    rest = head
+    for match in reversed(chosen):
+        rest = rest[: match.start()] + rest[match.end() :]
+    if open_:  # the row's own label is no instruction
+        rest = re.sub(rf"{re.escape(names[0])}:\s*$", "", rest)
+    return re.sub(r"\n{3,}", "\n\n", rest), shots
+
+
+def messages_of(source: str, where: str = "prompt") -> tuple[tuple[Message, ...], dict[str, Any]]:
+    """Chat messages, a JSON list of `{role, content}` or an object with `messages`, and the settings beside them.
+
+    Raises:
+        DataError: no such JSON; names the line.
+    """
+    try:
+        found = json.loads(source)
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
+        raise DataError(f"{where}:{line}: not valid JSON: {getattr(error, 'msg', error)}.") from None
+    settings: dict[str, Any] = {}
+    if isinstance(found, dict):
+        settings = {key: found[key] for key in SETTINGS if key in found}
+        found = found.get("messages")
+    if not isinstance(found, list) or not found:
+        raise DataError(f"{where}: no chat messages. Give a list of objects with role and content.")
+    return tuple(_turn(one, n, where) for n, one in enumerate(found, 1)), settings
+
+
+def _turn(one: Any, number: int, path: str) -> Message:
+    role = ROLES.get(str(one.get("role", "")).casefold()) if isinstance(one, Mapping) else None
+    content = one.get("content") if isinstance(one, Mapping) else None
+    if isinstance(content, list):
+        content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    if role is None or not isinstance(content, str):
+        raise DataError(f"{path}: message {number} needs a role (system, user, assistant) and a text as content.")
+    return Message(role, content)  # type: ignore[arg-type]
+
+
+def of_turns(turns: Sequence[Message], where: str = "prompt") -> Prompt:
+    """Messages as a prompt: system is the objective, answered turns are shots, the last turn holds the row.
+
+    Raises:
+        DataError: there is no place for the row, or template logic.
+    """
+    if any(VARIABLE.search(turn.content) for turn in turns):
+        return of_chat(tuple(turns), where)
+    system = "\n\n".join(turn.content for turn in turns if turn.role == "system")
+    rest = [turn for turn in turns if turn.role != "system"]
+    paired = [turn.role for turn in rest] == ["user", "assistant"] * (len(rest) // 2) + ["user"] * (len(rest) % 2)
+    if not paired:
+        roles = ", ".join(turn.role for turn in turns)
+        raise DataError(
+            f"{where}: without a variable the row follows the messages, and these ({roles}) have no place for it. Name "
+            "one where the row goes, such as {{input}}."
+        )
+    shots = [Shot(one.content, two.content) for one, two in zip(rest[:-1:2], rest[1::2], strict=False)]
+    before = rest[-1].content.strip() if rest and rest[-1].role == "user" else ""
+    prompt = Prompt(
+        objective=(system or before).strip(),
+        instructions=(before,) if system and before else (),
+        shots=tuple(shots),
+        layout="system" if system else "user",
+        form=AS_WRITTEN,
+    )
+    return declared(prompt, where)
 
 
 def written(text: str, where: str = "prompt") -> Prompt:
@@ -145,7 +311,7 @@ def load(text: str, where: str = "prompt") -> Prompt:
         found = yaml_core.load(text)
     except yaml.YAMLError as error:
         line, problem = yaml_core.problem(error)
-        raise DataError(f"{where}{line}: broken YAML: {problem}.") from error
+        raise DataError(f"{where}{line}: not valid YAML: {problem}.") from error
     if not isinstance(found, dict):
         raise DataError(f"{where}: a prompt is a list of slots, such as 'objective: What is it about?'.")
     for key in found:

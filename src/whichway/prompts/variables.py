@@ -21,6 +21,7 @@ _TAG = re.compile(
     r"(?P<note>\{#-?\s.*?#\})",
     re.DOTALL,
 )
+VARIABLE = re.compile(r"\{\{-?\s*([^{}|()\s][^{}|()]*?)\s*-?\}\}")
 _EXPRESSION = re.compile(r"""[|()'"+*/=<>!?:,~]|\[(?!\d+\])""")
 _SHOTS = frozenset({"shots", "pool", "labels", "glosses", "protected", "layout", "form", "variables"})
 

@@ -12,11 +12,14 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
 from whichway.tasks.columns import Columns
-from whichway.tasks.table import Row, Table
+from whichway.tasks.readers import Contents, RawRow
+from whichway.tasks.table import BadRows, Row, Table
+from whichway.tasks.text_rows import table_of
 
 NAMES = ("choices", "options", "endings", "candidates", "answers", "answer_choices", "alternatives")
 LISTED = "lettered_choices"  # the input field that lists a row's choices
@@ -99,6 +102,24 @@ def with_listed(table: Table) -> Table:
     rows = (replace(row, fields={**row.fields, LISTED: _with_letters(some)}) for row, some in
             zip(table.rows, found.rows, strict=True))  # fmt: skip
     return replace(table, columns=(*table.columns, LISTED), rows=tuple(rows))
+
+
+def with_choices(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], path: Path) -> list[Mapping[str, Any]]:
+    """Rows as mappings, with their choices listed as the rows of the task have them, where the task lists any.
+
+    Args:
+        rows: as JSON or Python gives them.
+        fields: the input fields of the task.
+        path: for messages.
+
+    Raises:
+        DataError: the task lists choices, and the rows hold none.
+    """
+    if LISTED not in fields or any(LISTED in row for row in rows):
+        return list(rows)
+    table = table_of(Contents([RawRow(n, dict(row)) for n, row in enumerate(rows)]), path, BadRows())
+    listed = with_listed(table).rows
+    return [{**row, LISTED: one.fields[LISTED]} for row, one in zip(rows, listed, strict=True)]
 
 
 def _with_letters(some: Sequence[str]) -> str:

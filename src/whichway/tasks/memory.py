@@ -10,6 +10,7 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.nouns import Example, Split, digest
 from whichway.tasks import read
+from whichway.tasks.choices import with_choices
 from whichway.tasks.readers import Contents, RawRow
 from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Table
 
@@ -57,7 +58,7 @@ def examples_of(data: Any, fields: Sequence[str], conversation: bool = False) ->
     if conversation and not is_frame(data):
         data = [{"messages": one} if isinstance(one, list) else one for one in data]
     found = []
-    for number, values in enumerate(inputs_of(data, fields)):
+    for number, values in enumerate(with_choices(inputs_of(data, fields), fields, PLACE)):
         if conversation:
             found.append(conversation_row({str(k): v for k, v in values.items()}, fields, f"{PLACE}:{number}"))
             continue

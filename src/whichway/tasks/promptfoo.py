@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError, did_you_mean
-from whichway.lint.read import of_messages, of_text
 from whichway.nouns import Prompt, canonical
-from whichway.prompts import variables
+from whichway.prompts import files, variables
 from whichway.prompts.yaml_core import typed
 from whichway.tasks import promptfoo_prompts, promptfoo_tests
 from whichway.tasks.encodings import decode
@@ -93,8 +92,9 @@ def spec_values(path: Path) -> dict[str, Any]:
 
 
 def _made(wording: Wording) -> Prompt:
-    made = (of_messages if wording.chat else of_text)(wording.text, wording.path)
-    return made.prompt
+    if wording.chat:
+        return files.of_turns(files.messages_of(wording.text, wording.path)[0], wording.path)
+    return files.of_text(wording.text, wording.path)
 
 
 def _inputs(prompts: Sequence[Wording], found: Sequence[Case], path: Path) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from typer import Argument, Option
 from whichway.errors import DataError
 from whichway.nouns import Example
 
+STDIN = "standard input"
+
 
 def predict(
     run: Annotated[Path, Argument(help="A finished run folder.")],
@@ -54,8 +56,9 @@ def standard_input(stream: TextIO, fields: Sequence[str], conversation: bool = F
         ) from error
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("{") or (conversation and first.lstrip().startswith("[")):
-        return [_json_row(line, n, fields, conversation) for n, line in enumerate(lines, 1) if line.strip()]
-    return text_lines(lines, "standard input", fields)
+        found = [(n, _json(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
+        return _json_rows(found, fields, conversation)
+    return text_lines(lines, STDIN, fields)
 
 
 def text_lines(lines: Sequence[str], where: str, fields: Sequence[str]) -> list[Example]:
@@ -70,19 +73,31 @@ def text_lines(lines: Sequence[str], where: str, fields: Sequence[str]) -> list[
     return [Example({fields[0]: line}, "") for line in lines if line.strip()]
 
 
-def _json_row(line: str, number: int, fields: Sequence[str], conversation: bool) -> Example:
+def _json(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        where = f"{STDIN}:{number}"
+        raise DataError(f"{where}: broken JSON: {error}. Each line must be one JSON object.") from error
+
+
+def _json_rows(found: Sequence[tuple[int, Any]], fields: Sequence[str], conversation: bool) -> list[Example]:
+    from whichway.tasks.choices import with_choices
     from whichway.tasks.conversed import conversation_row
 
-    where = f"standard input:{number}"
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: broken JSON: {error}. Each line must be one JSON object.") from error
     if conversation:
-        return conversation_row({"messages": found} if isinstance(found, list) else found, fields, where)
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: no JSON object. Each line must be one, as the first is.")
-    return Example({field: _field(found, field, where) for field in fields}, "")
+        return [
+            conversation_row({"messages": row} if isinstance(row, list) else row, fields, f"{STDIN}:{number}")
+            for number, row in found
+        ]
+    wrong = next((number for number, row in found if not isinstance(row, dict)), None)
+    if wrong is not None:
+        raise DataError(f"{STDIN}:{wrong}: no JSON object. Each line must be one, as the first is.")
+    rows = with_choices([row for _, row in found], fields, Path(STDIN))
+    return [
+        Example({field: _field(row, field, f"{STDIN}:{number}") for field in fields}, "")
+        for (number, _), row in zip(found, rows, strict=True)
+    ]
 
 
 def _field(found: Mapping[str, Any], field: str, where: str) -> str:
