@@ -15,19 +15,20 @@ import math
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import whichway
 from whichway.app.configure import build, settle
 from whichway.app.request import RunRequest
 from whichway.app.way_options import settings_of
 from whichway.contest import run
-from whichway.contest.dry_run.simulate import Estimate, estimate, seconds_of
+from whichway.contest.dry_run.simulate import Estimate, estimate
+from whichway.events import Event
 from whichway.nouns import Task
+from whichway.runs.run import Run
 from whichway.tasks import examine, from_flags
 
 WAYS = (
@@ -63,10 +64,10 @@ def measure(task: Task, seeds: int, ways: str, options: list[str]) -> tuple[Esti
         said = estimate(task, house, settings, quiet)
         probed = time.perf_counter()
         run(task, house, folder=Path(place) / "run", settings=settings)
-        return said, seconds_of(Path(place) / "run"), probed - began, time.perf_counter() - probed
+        return said, Run(Path(place) / "run").seconds, probed - began, time.perf_counter() - probed
 
 
-def quiet(event: str, facts: Mapping[str, Any]) -> None:
+def quiet(event: Event) -> None:
     """Follow nothing."""
 
 

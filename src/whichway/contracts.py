@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from whichway.events import Event
 from whichway.nouns import (
     Adapter,
     Budget,
@@ -104,6 +105,15 @@ class Reader(Protocol):
         """A reply for each text: `tokens_in` tokens were predicted from those before them in the text, and
         `scores["nats"]` is the sum of their negative log-probabilities.
         """
+        ...
+
+
+@runtime_checkable
+class RowSession(Protocol):
+    """A session that is told which row each request asks about. Optional: a dry run makes its answers up from them."""
+
+    def answer_rows(self, requests: Sequence[Request], rows: Sequence[Example]) -> list[Reply]:
+        """A reply to each request, as `choose` or `generate` would give."""
         ...
 
 
@@ -347,10 +357,10 @@ class Way(Protocol):
 class Listener(Protocol):
     """Follows a contest: the command line draws bars from it, the live page streams it."""
 
-    def __call__(self, event: str, facts: Mapping[str, Any], /) -> None:
-        """Hear of an event.
-
-        `event` is one of: plan, way, say, score, train, halved, candidate, race, raced, failed, test, curve, verdict,
-        warning, step (of a training: step, steps, loss, tokens_per_second, seconds_left).
-        """
+    def __call__(self, event: Event, /) -> None:
+        """Hear of an event; those that there are stand in `events.py`."""
         ...
+
+
+def follow_nothing(event: Event) -> None:
+    """A listener that does nothing."""

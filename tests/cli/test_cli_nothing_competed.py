@@ -7,7 +7,8 @@ from cli_kit import QUICK, tickets, whichway
 
 from whichway.app import run as app_run
 from whichway.contest.plan import fill_options
-from whichway.ways import _train, tune_full, tune_lora
+from whichway.training_length import training_length
+from whichway.ways import tune_full, tune_lora
 
 
 def broken(monkeypatch):
@@ -42,17 +43,17 @@ def test_epochs_that_are_set_are_done(way):
     assert fill_options("w", way, {"epochs": 6}).steps == 0
     assert fill_options("w", way, {"epochs": 2, "steps": 50}).steps == 50
     found = fill_options("w", way, {"epochs": 2})
-    assert _train.passes(38, found.epochs, found.steps, found.batch) == 2
-    assert _train.passes(38, 6, 100, 16) == pytest.approx(100 / 3)
+    assert training_length(38, found.batch, found.epochs, found.steps).epochs == 2
+    assert training_length(38, 16, 6, 100).epochs == pytest.approx(100 / 3)
 
 
 def test_the_plan_says_what_will_be_trained(tmp_path, capsys):
     data = ("--data", tickets(tmp_path), "--input", "text", "--target", "team", "--no-probe", "--model", "fake")
     assert whichway("plan", *data, "--ways", "tune_lora") == 0
-    assert "epochs, so that" in capsys.readouterr().out
+    assert "(the floor of 100; set epochs to get just these)" in capsys.readouterr().out
     assert whichway("plan", *data, "--ways", "tune_lora", "--set", "tune_lora.epochs=2") == 0
     shown = capsys.readouterr().out
     assert "epochs=2, steps=0" in shown
-    assert "epochs, so that" not in shown
+    assert "the floor of" not in shown
     assert dataclasses.is_dataclass(tune_lora.Options)
-    assert app_run._floor({"epochs": 2, "steps": 0, "batch": 16}, 38) == []
+    assert app_run._floor({"epochs": 2, "steps": 0, "batch": 16}, 38) == ["trains 2 epochs of 38 rows, 6 steps"]

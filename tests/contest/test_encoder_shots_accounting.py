@@ -15,12 +15,13 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import House, run
 from whichway.contest.bench import HouseBench
-from whichway.contest.dry_run.simulate import estimate, seconds_of
+from whichway.contest.dry_run.simulate import estimate
 from whichway.contest.run import open_till
 from whichway.contracts import Embedding
 from whichway.nouns import Candidate, Decoding, Prompt, Task, Weights
 from whichway.prompts.shots import shot
 from whichway.runs.folder import read_candidates, read_records
+from whichway.runs.run import Run
 
 ENCODER = Weights("letters", "some/letters", "abc123")
 SHOTS = {"prompt_shots": {"kinds": ["knn"], "counts": [2, 4], "encoder": "letters", "calibrate": 0}}
@@ -117,7 +118,7 @@ def test_trained_rows_see_the_shots_that_answered_rows_see_and_never_themselves(
 
     house = replace(house, backends={**house.backends, "fake": Watched()})
     prompt = Prompt("Which?", pool=tuple(map(shot, task.train)), nearest=3, encoder=ENCODER)
-    with open_till(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event, facts: None) as till:
+    with open_till(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event: None) as till:
         bench = HouseBench(till, "tune_lora", task.practice())
         list(bench.train("lora", bench.base, prompt, task.train, 0, epochs=1, rate=1e-3))
         asked = bench._answers.questions(Candidate(prompt, bench.base, Decoding()), task.train[0])
@@ -133,7 +134,7 @@ def test_nearest_shots_of_the_search_go_by_the_encoder(tmp_path: Path) -> None:
     options = {"encoder": "letters", "proposer": "none", "rounds": 1, "without": [*others, "swap_sentences"]}
     settings = replace(settings_for(tmp_path, {"prompt_search": options}), seeds=(0,))
     house = house_with(task, letters)
-    with open_till(tmp_path, house, settings, lambda event, facts: None) as till:
+    with open_till(tmp_path, house, settings, lambda event: None) as till:
         bench = HouseBench(till, "prompt_search", task.practice())
         way = house.ways["prompt_search"]
         list(way.adapt(task.practice(), bench, way.Options(**options)))
@@ -143,8 +144,8 @@ def test_nearest_shots_of_the_search_go_by_the_encoder(tmp_path: Path) -> None:
 def test_an_estimate_holds_the_encoders_seconds(tmp_path: Path) -> None:
     task, letters = small_task(80, 60, 40), Letters()
     settings = replace(settings_for(tmp_path, SHOTS), seeds=(0,))
-    found = estimate(task, house_with(task, letters), settings, lambda event, facts: None)
+    found = estimate(task, house_with(task, letters), settings, lambda event: None)
     assert len(letters.read) < 80
     run(task, house_with(task, letters), folder=tmp_path / "run", settings=settings)
-    actual = seconds_of(tmp_path / "run")["prompt_shots"]
+    actual = Run(tmp_path / "run").seconds["prompt_shots"]
     assert actual / 1.2 < found.ways["prompt_shots"].seconds < actual * 1.2

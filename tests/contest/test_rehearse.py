@@ -14,17 +14,17 @@ from contest_kit import make_house, settings_for, small_task
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
 from whichway.contest.dry_run.profile import Timings, units_of
-from whichway.contest.dry_run.simulate import FILE, estimate, seconds_of, write_estimate
+from whichway.contest.dry_run.simulate import FILE, estimate, estimate_json
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
 from whichway.report import estimates
-from whichway.runs.run import read
+from whichway.runs.run import Run, read
 
 WAYS = ("prompt_plain", "prompt_shots", "tune_probe", "tune_lora")
 ROWS = tuple(TrainRow((Message("user", f"row {'x' * (n % 40)} {n}"),), "ab"[n % 2]) for n in range(200))
 
 
-def quiet(event, facts):
+def quiet(event):
     pass
 
 
@@ -47,7 +47,7 @@ def test_an_estimate_counts_what_the_contest_takes(tmp_path):
     settings = replace(settings_for(tmp_path, {name: {} for name in WAYS}), seeds=(0, 1))
     found = estimate(task, make_house(task), settings, quiet)
     run(task, make_house(task), folder=tmp_path / "run", settings=settings)
-    actual = seconds_of(tmp_path / "run")
+    actual = Run(tmp_path / "run").seconds
     for name in WAYS:
         amount = found.ways[name]
         assert actual[name] / 1.5 < amount.seconds < actual[name] * 1.5, name
@@ -55,7 +55,7 @@ def test_an_estimate_counts_what_the_contest_takes(tmp_path):
         assert amount.reason == ""
     full = replace(settings, race=False)
     run(task, make_house(task), folder=tmp_path / "whole", settings=full)
-    whole = seconds_of(tmp_path / "whole")
+    whole = Run(tmp_path / "whole").seconds
     assert found.ways["prompt_shots"].ceiling_seconds == pytest.approx(whole["prompt_shots"], rel=0.05)
 
 
@@ -119,7 +119,7 @@ def test_memory_and_disk_come_from_the_probed_training(tmp_path):
     settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
     amount = estimate(task, house, settings, quiet).ways["tune_lora"]
     assert amount.memory_bytes >= 5_000_000
-    assert amount.disk_bytes == 8 * 1000  # four rates: 4 + 4 + 2 · … checkpoints; see halving: two whole runs of four
+    assert amount.disk_bytes == 5 * 1000  # two rates, settled at the first of four checkpoints: 4 + 1
     assert amount.usd == pytest.approx(amount.seconds * 0.10 / 3600)
 
 
@@ -153,18 +153,14 @@ def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_pa
     settings = replace(settings_for(tmp_path, {"base_majority": {}, "prompt_plain": {}}), seeds=(0,))
     found = estimate(task, make_house(task), settings, quiet)
     folder = tmp_path / "run"
-
-    def hear(event, facts):
-        if event == "plan":
-            write_estimate(facts["folder"], found)
-
-    run(task, make_house(task), folder=folder, settings=settings, listener=hear)
+    run(task, make_house(task), folder=folder, settings=settings, beside_plan={FILE: estimate_json(found)})
     written = (folder / FILE).read_bytes()
-    write_estimate(folder, replace(found, within=9.0))
+    other = {FILE: estimate_json(replace(found, within=9.0))}
+    run(task, make_house(task), folder=folder, settings=settings, beside_plan=other)
     assert (folder / FILE).read_bytes() == written
     seen = read(folder)
     lines = {line.way: line for line in estimates.lines_of(seen.estimate, seen.seconds, seen.peaks)}
-    assert lines["prompt_plain"].actual == pytest.approx(seconds_of(folder)["prompt_plain"])
+    assert lines["prompt_plain"].actual == pytest.approx(Run(folder).seconds["prompt_plain"])
     assert lines["prompt_plain"].ratio == pytest.approx(1.0, abs=0.3)
     assert "took" in estimates.after(list(lines.values()))
     assert json.loads(written)["ways"]["prompt_plain"]["seconds"] == found.ways["prompt_plain"].seconds

@@ -9,7 +9,8 @@ from contest_kit import settings_for, small_task
 
 from whichway.app import configure as front
 from whichway.contest import House, run
-from whichway.contest.dry_run.simulate import estimate, seconds_of
+from whichway.contest.dry_run.simulate import estimate
+from whichway.runs.run import Run
 from whichway.tasks import metrics
 
 EXTRAS = {"prompt_gepa": "gepa", "prompt_mipro": "dspy"}  # ways that are optional, and what they need
@@ -25,12 +26,12 @@ def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path, monkeypatch)
     backends = front.backends()
     house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
     settings = settings_for(tmp_path, {name: {}})
-    found = estimate(task, house, settings, lambda event, facts: None).ways[name]
+    found = estimate(task, house, settings, lambda event: None).ways[name]
     outcome = run(task, house, folder=tmp_path / "run", settings=settings)
     standing = outcome.verdict.standings[0]
     if found.reason or standing.status == "failed":
         assert bool(found.reason) == (standing.status == "failed"), (found.reason, standing.reason)
         return
-    actual = seconds_of(tmp_path / "run")[name]
+    actual = Run(tmp_path / "run").seconds[name]
     if max(found.seconds, actual) > 0.1:
         assert actual / 2 < found.seconds < actual * 2

@@ -279,7 +279,7 @@ def test_an_estimate_knows_what_training_an_encoder_takes(encoder, tmp_path):
     house = House(doors, ways, metrics.load(task.metric), doors["fake"].weights("fake"),
                   encoder_of=doors["encoder"].weights)  # fmt: skip
     settings = Settings(options, tmp_path / ".cache", seeds=(0,))
-    found = estimate(task, house, settings, lambda event, facts: None)
+    found = estimate(task, house, settings, lambda event: None)
     amount = found.ways["tune_encoder"]
     assert amount.reason == ""
     assert amount.seconds > 0

@@ -117,8 +117,9 @@ def probed(spec: Spec) -> Estimate:
     """Time and money of each way from a probe of this machine, which takes some seconds."""
     from whichway.app.run import estimate as dry_run
     from whichway.app.run import prepare
+    from whichway.contracts import follow_nothing
 
-    found = dry_run(prepare(spec), lambda event, facts: None)  # noqa: ARG005
+    found = dry_run(prepare(spec), follow_nothing)
     ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
     return Estimate("a probe of this machine", ways, scaled=False)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.app.arguments import asked
 from whichway.app.finished import FinishedRun
 from whichway.app.python_words import speaks_python
+from whichway.contracts import Listener, follow_nothing
 from whichway.errors import DataError, OptionError
 from whichway.nouns import Budget, Plan, Prompt
 
@@ -57,7 +58,7 @@ def run(
         minutes: limit for each way.
         budget: limits for each way in dollars, seconds and calls.
         seeds: how many, or which; default 3.
-        on_event: told of each step with its facts; `print` will do.
+        on_event: called with the name and the facts of each event (see `whichway.events`); `print` will do.
         options: any key of a task file (ask, input, target, metric, labels, split, margin, prompt, ...), any option of
             a run (confidence, curve, repeats, until, race, ...), and out (the run folder), cache, probe, and fetch
             (True: a model that is not on this machine yet is fetched).
@@ -69,7 +70,7 @@ def run(
 
     given = {"model": model, "ways": ways, "minutes": minutes, "budget": budget, "seeds": seeds, **options}
     ready = asked(data_or_task, given).ready()
-    outcome = run_contest(ready, on_event or _quiet)
+    outcome = run_contest(ready, _listener(on_event))
     finished = FinishedRun(outcome.run.path)
     finished.__dict__.update(outcome.run.__dict__)  # what was read for the verdict is not read again
     return finished
@@ -88,7 +89,7 @@ def plan(data_or_task: Any, **arguments: Any) -> Preview:
     """
     from whichway.app.run import estimate, lines_of
 
-    listener = arguments.pop("on_event", None) or _quiet
+    listener = _listener(arguments.pop("on_event", None))
     ready = asked(data_or_task, {"probe": False, **arguments}).ready()
     taken = estimate(ready, listener) if ready.probe else None
     return Preview(ready.plan, ready.folder, taken, "\n".join(lines_of(ready)))
@@ -202,5 +203,6 @@ def _drafts(text_or_file: str | Path | Prompt) -> list[Any]:
     return [of_text(text_or_file)]
 
 
-def _quiet(event: str, facts: Mapping[str, Any]) -> None:
-    """Follow nothing."""
+def _listener(on_event: OnEvent | None) -> Listener:
+    """Tells an event's name and facts."""
+    return follow_nothing if on_event is None else lambda event: on_event(event.name, event.facts)

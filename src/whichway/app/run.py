@@ -82,28 +82,24 @@ def run_contest(ready: Ready, listener: Listener) -> Outcome:
     from whichway.app.models import keep_speeds
     from whichway.report import html
 
-    hear = _estimated(ready, listener)
-    outcome = contest.run(ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=hear)
+    files = _estimated(ready, listener)
+    outcome = contest.run(
+        ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener, beside_plan=files
+    )
     keep_speeds(outcome.run)
     html.write(outcome.run)
     return outcome
 
 
-def _estimated(ready: Ready, listener: Listener) -> Listener:
-    """Estimate a run that has not begun; the returned listener puts the estimate beside its plan."""
+def _estimated(ready: Ready, listener: Listener) -> dict[str, Any]:
+    """The estimate of a run that has not begun, as a file to lie beside its plan."""
     begun = ready.folder.exists() and not (ready.folder.is_dir() and not any(ready.folder.iterdir()))
     if not ready.probe or begun:  # it goes on, or it will be refused
-        return listener
-    from whichway.contest.dry_run.simulate import write_estimate
+        return {}
+    from whichway.contest.dry_run.simulate import FILE, estimate_json
 
     found = estimate(ready, listener)
-
-    def hear(event: str, facts: Mapping[str, Any]) -> None:
-        if event == "plan" and found is not None:
-            write_estimate(facts["folder"], found)
-        listener(event, facts)
-
-    return hear
+    return {} if found is None else {FILE: estimate_json(found)}
 
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:
@@ -111,13 +107,14 @@ def estimate(ready: Ready, listener: Listener) -> Estimate | None:
     from whichway.app.models import keep_probed
     from whichway.contest.dry_run.simulate import estimate as rehearse
     from whichway.errors import WayFailed
+    from whichway.events import WarningGiven
 
     try:
         found = rehearse(ready.task, ready.house, ready.settings, listener)
         keep_probed(found.seconds_per_row, ready.task.name)
         return found
     except WayFailed as error:
-        listener("warning", {"message": f"no estimate of time: {error}"})
+        listener(WarningGiven(f"no estimate of time: {error}"))
         return None
 
 
@@ -179,16 +176,15 @@ def _models(plan: Plan) -> list[str]:
 
 
 def _floor(options: Mapping[str, Any], rows: int) -> list[str]:
-    """What will be trained, where the floor on steps asks for more than the epochs."""
-    from whichway.ways._train import passes
+    """What will be trained: epochs and steps, and that the floor on steps asks for more than the epochs."""
+    from whichway.training_length import training_length
 
     if not {"epochs", "steps", "batch"} <= options.keys():
         return []
-    epochs = passes(rows, options["epochs"], options["steps"], options["batch"])
-    if epochs <= options["epochs"]:
-        return []
-    steps = options["steps"]
-    return [f"trains {epochs:.3g} epochs, so that {rows} rows give {steps} steps (set epochs to get just these)"]
+    length = training_length(rows, options["batch"], options["epochs"], options["steps"])
+    told = f"trains {length.epochs:.3g} epochs of {rows} rows, {length.steps} steps"
+    return [f"{told} (the floor of {options['steps']}; set epochs to get just these)"
+            if length.epochs > options["epochs"] else told]  # fmt: skip
 
 
 def _shown(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,25 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from whichway.contracts import Listener
+    from whichway.events import (
+        CandidateEntered,
+        CheckpointSaved,
+        CurvePointBegan,
+        Event,
+        PlanFixed,
+        ProbeBegan,
+        RaceEnded,
+        RaceLooked,
+        RatesHalved,
+        RowsAnswered,
+        TrainingBegan,
+        TrainingStep,
+        WarningGiven,
+        WayBegan,
+        WayRefused,
+        WaySaid,
+        WayTested,
+    )
     from whichway.runs.run import Run
 
 EVERY = 60.0  # seconds between lines on a training where there are no bars
@@ -23,7 +42,7 @@ class Quiet(AbstractContextManager["Listener"]):
     """Follows nothing."""
 
     def __enter__(self) -> Listener:
-        return lambda event, facts: None  # noqa: ARG005
+        return lambda event: None  # noqa: ARG005
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,6 +73,7 @@ class Screen(AbstractContextManager["Listener"]):
         self._since: dict[str, float] = {}
         self._at: dict[str, str] = {}
         self._probed = False
+        self._length: dict[str, tuple[float, int]] = {}  # way -> epochs and steps of its training
 
     def __enter__(self) -> Listener:
         self._bars.start()
@@ -65,88 +85,93 @@ class Screen(AbstractContextManager["Listener"]):
         """Leave the bars as they stand."""
         self._bars.stop()
 
-    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Show one event of the contest; events that are not known are passed over."""
-        show: Callable[[Mapping[str, Any]], None] | None = getattr(self, f"_{event}", None)
-        if show is not None and event in EVENTS:
-            show(facts)
+    def __call__(self, event: Event) -> None:
+        """Show one event of the contest; those that nobody needs to see are passed over."""
+        show: Callable[[Any], None] | None = getattr(self, f"_{event.name}", None)
+        if show is not None:
+            show(event)
 
-    def _plan(self, facts: Mapping[str, Any]) -> None:
-        plan = facts["plan"]
+    def _plan(self, event: PlanFixed) -> None:
+        plan = event.plan
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
         model = ", ".join(plan.models) or plan.model
-        self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {facts['folder']}")
+        self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {event.folder}")
         for warning in plan.warnings:
             self._line(f"warning: {warning}")
 
-    def _probe(self, facts: Mapping[str, Any]) -> None:
+    def _probe(self, event: ProbeBegan) -> None:
         if not self._probed:
             self._probed = True
             self._line("Estimating what it will take, from a probe of this machine (--no-probe leaves it out)")
 
-    def _way(self, facts: Mapping[str, Any]) -> None:
-        way = facts["way"]
+    def _way(self, event: WayBegan) -> None:
+        way = event.way
         if not self._console.is_terminal:
-            self._line(f"[{facts['index'] + 1}/{facts['of']}] {way}")
+            self._line(f"[{event.index + 1}/{event.of}] {way}")
         self._of[way] = self._bars.add_task("starting", total=None, way=way, spent="")
         self._since[way] = time.monotonic()
 
-    def _say(self, facts: Mapping[str, Any]) -> None:
-        self._line(f"  {facts['way']}: {facts['message']}")
+    def _say(self, event: WaySaid) -> None:
+        self._line(f"  {event.way}: {event.message}")
 
-    def _score(self, facts: Mapping[str, Any]) -> None:
-        what = WORDS.get(facts["what"], facts["what"])
-        self._move(facts["way"], what, f"{what} {facts['done']}/{facts['of']}", facts["done"], facts["of"])
+    def _score(self, event: RowsAnswered) -> None:
+        what = WORDS.get(event.what, event.what)
+        self._move(event.way, what, f"{what} {event.done}/{event.of}", event.done, event.of)
 
-    def _train(self, facts: Mapping[str, Any]) -> None:
-        loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
-        way = facts["way"]
-        bar = self._bars.tasks[self._of[way]] if self._at.get(way) == "training" else None
-        done, of = (bar.completed, bar.total) if bar else (0.0, None)  # steps tell how far it is, where they are told
-        self._move(way, "training", f"training, epoch {facts['epoch']:.1f}{loss}", done, of)
+    def _training(self, event: TrainingBegan) -> None:
+        self._length[event.way] = (event.epochs, event.steps)
+        told = f"training, {event.steps} steps, {event.epochs:.3g} epochs"
+        self._move(event.way, "training", told, 0, event.steps)
 
-    def _step(self, facts: Mapping[str, Any]) -> None:
-        minutes, seconds = divmod(int(facts["seconds_left"]), 60)
-        rate, left = f"{facts['tokens_per_second']:,.0f} tokens/s", f"{minutes}:{seconds:02d} left"
-        told = f"training, step {facts['step']}/{facts['steps']}, loss {facts['loss']:.3f}, {rate}, {left}"
-        self._move(facts["way"], "training", told, facts["step"], facts["steps"])
+    def _train(self, event: CheckpointSaved) -> None:
+        loss = "" if event.loss is None else f", loss {event.loss:.3f}"
+        way = event.way
+        epochs, steps = self._length.get(way, (0.0, 0))
+        done = steps * event.epoch / epochs if epochs else 0.0
+        self._move(way, "training", f"training, epoch {event.epoch:.1f}{loss}", done, steps or None)
+
+    def _step(self, event: TrainingStep) -> None:
+        minutes, seconds = divmod(int(event.seconds_left), 60)
+        rate, left = f"{event.tokens_per_second:,.0f} tokens/s", f"{minutes}:{seconds:02d} left"
+        told = f"training, step {event.step}/{event.steps}, loss {event.loss:.3f}, {rate}, {left}"
+        self._move(event.way, "training", told, event.step, event.steps)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._told >= EVERY:  # a log file: a line a minute
             self._told = now
-            self._line(f"  {facts['way']}: {told}")
+            self._line(f"  {event.way}: {told}")
 
-    def _candidate(self, facts: Mapping[str, Any]) -> None:
-        note = f" ({facts['note']})" if facts["note"] else ""
-        rows = "" if facts["rows"] == facts["of"] else f" on {facts['rows']} rows"
-        dev = f"dev {facts['dev']:.3f}{rows}" if facts["rows"] else "a candidate"
-        self._line(f"  {facts['way']}: {dev}{note}, seed {facts['seed']}")
+    def _candidate(self, event: CandidateEntered) -> None:
+        note = f" ({event.note})" if event.note else ""
+        rows = "" if event.rows == event.of else f" on {event.rows} rows"
+        dev = f"dev {event.dev:.3f}{rows}" if event.rows else "a candidate"
+        self._line(f"  {event.way}: {dev}{note}, seed {event.seed}")
 
-    def _halved(self, facts: Mapping[str, Any]) -> None:
-        cost = f"{facts['runs']:.3g} whole runs instead of {facts['full_runs']}"
-        self._line(f"  {facts['way']}: {facts['trials']} rates thinned out to one, {cost}")
+    def _halved(self, event: RatesHalved) -> None:
+        cost = f"{event.runs:.3g} whole runs instead of {event.full_runs}"
+        self._line(f"  {event.way}: {event.trials} rates thinned out to one, {cost}")
 
-    def _race(self, facts: Mapping[str, Any]) -> None:
-        on = f"{facts['going']} of {facts['entries']} candidates go on" if facts["going"] else "settled"
-        self._line(f"race: after {facts['rows']} of {facts['of']} dev rows, {on}")
+    def _race(self, event: RaceLooked) -> None:
+        on = f"{event.going} of {event.entries} candidates go on" if event.going else "settled"
+        self._line(f"race: after {event.rows} of {event.of} dev rows, {on}")
 
-    def _raced(self, facts: Mapping[str, Any]) -> None:
-        done, full = facts["evaluations"], facts["full_evaluations"]
+    def _raced(self, event: RaceEnded) -> None:
+        done, full = event.race["evaluations"], event.race["full_evaluations"]
         if done < full:
             self._line(f"race: {done} row evaluations instead of {full}, {1 - done / full:.0%} saved")
 
-    def _curve(self, facts: Mapping[str, Any]) -> None:
-        self._move(facts["way"], "curve", f"curve, {facts['n']} rows, seed {facts['seed']}", 0, None)
+    def _curve(self, event: CurvePointBegan) -> None:
+        self._move(event.way, "curve", f"curve, {event.n} rows, seed {event.seed}", 0, None)
 
-    def _failed(self, facts: Mapping[str, Any]) -> None:
-        self._line(f"  {facts['way']}: failed: {facts['reason']}")
-        self._move(facts["way"], "end", "failed", 1, 1)
+    def _failed(self, event: WayRefused) -> None:
+        self._line(f"  {event.way}: failed: {event.reason}")
+        self._move(event.way, "end", "failed", 1, 1)
 
-    def _test(self, facts: Mapping[str, Any]) -> None:
-        if facts["finalists"]:
-            self._move(facts["way"], "end", f"done, {facts['finalists']} on test", 1, 1)
+    def _test(self, event: WayTested) -> None:
+        if event.finalists:
+            self._move(event.way, "end", f"done, {event.finalists} on test", 1, 1)
 
-    def _warning(self, facts: Mapping[str, Any]) -> None:
-        self._line(f"warning: {facts.get('message', facts)}")
+    def _warning(self, event: WarningGiven) -> None:
+        self._line(f"warning: {event.message}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -162,12 +187,6 @@ class Screen(AbstractContextManager["Listener"]):
         self._bars.update(
             self._of[way], description=text, completed=done, total=of, spent=f"{minutes}:{seconds:02d}"
         )  # fmt: skip
-
-
-EVENTS = (
-    *("plan", "way", "say", "score", "train", "halved", "candidate", "race", "raced", "failed", "test", "curve"),
-    *("warning", "probe", "step"),
-)
 
 
 def follow(bars: bool) -> AbstractContextManager[Listener]:

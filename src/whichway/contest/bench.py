@@ -17,6 +17,7 @@ from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
 from whichway.contest.way_trainings import WayTrainings
 from whichway.contracts import Runner, Sized
+from whichway.events import RatesHalved, WaySaid
 from whichway.nouns import (
     Adapter,
     Budget,
@@ -59,9 +60,10 @@ class HouseBench:
         note: str = "",
     ) -> None:
         self._till, self._practice, self._note, self._way = till, practice, note, way
+        self._backends = till.house.backends_for(way)
         self.account = WayAccount(till, way, who or way)
-        self._answers = CandidateAnswers(till, self.account, practice.labels)
-        self.trainings = WayTrainings(till, self.account, self._answers.retriever)
+        self._answers = CandidateAnswers(till, self.account, self._backends, practice.labels)
+        self.trainings = WayTrainings(till, self.account, self._backends, self._answers.retriever)
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
         self.thinned: list[Thinned] = []
@@ -76,11 +78,11 @@ class HouseBench:
 
     def has(self, kind: str) -> bool:
         """Whether the model under trial can be trained in this way."""
-        return kind in self._till.house.backends[self.base.backend].trains()
+        return kind in self._backends[self.base.backend].trains()
 
     def weights(self, backend: str, base: str) -> Weights:
         """Base weights of another backend."""
-        return self._till.house.backends[backend].weights(base)
+        return self._backends[backend].weights(base)
 
     def encoder(self, word: str) -> Weights | None:
         """The sentence encoder behind a word, where it is at hand."""
@@ -116,7 +118,7 @@ class HouseBench:
 
     def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
         """Share of the model's context that the longest of these rows takes, rendered as `train` renders them."""
-        backend = self._till.house.backends[self.base.backend]
+        backend = self._backends[self.base.backend]
         return backend.fill(self.base, self.trainings.rows("", prompt, examples)) if isinstance(backend, Sized) else 0.0
 
     def halve(self, trials: Sequence[Trial], shares: Sequence[float]) -> int:
@@ -124,8 +126,8 @@ class HouseBench:
         thinned = thin(trials, shares, self._standing, self.say)
         self.thinned.append(thinned)
         if len(trials) > 1:
-            facts = {"runs": thinned.runs, "full_runs": thinned.full_runs}
-            self._till.tell("halved", {"way": self._way, "trials": len(trials), "kept": thinned.kept, **facts})
+            event = RatesHalved(self._way, len(trials), thinned.kept, thinned.runs, thinned.full_runs)
+            self._till.tell(event)
         return thinned.kept
 
     def race(
@@ -162,7 +164,7 @@ class HouseBench:
     def say(self, message: str) -> None:
         """A line of progress, kept in the way's log (once: a rerun does not repeat itself)."""
         message = self._note + message
-        self._till.tell("say", {"way": self._way, "message": message})
+        self._till.tell(WaySaid(self._way, message))
         if message not in self._said:
             self._said.add(message)
             self._log.parent.mkdir(parents=True, exist_ok=True)

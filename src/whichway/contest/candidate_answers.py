@@ -10,8 +10,9 @@ from whichway.contest.account import WayAccount
 from whichway.contest.cache import reply_key
 from whichway.contest.embeddings import Embeddings
 from whichway.contest.ledger import Bought, Till
-from whichway.contracts import Backend
+from whichway.contracts import Backend, RowSession
 from whichway.errors import WayFailed
+from whichway.events import RowsAnswered
 from whichway.nouns import Candidate, Example, Record, Reply, Request, Split, Weights, digest
 from whichway.prompts.answer_extraction import CLOSE, spoken
 from whichway.prompts.ask import answer as read_off
@@ -40,18 +41,21 @@ class CandidateAnswers:
     Args:
         till: the books of the run.
         account: of the way; it pays.
+        backends: that the way works with.
         labels: of the task; empty for free text.
     """
 
-    def __init__(self, till: Till, account: WayAccount, labels: tuple[str, ...]) -> None:
-        self._till, self._account, self._labels = till, account, labels
-        self._embeddings = Embeddings(till.cache, till.house.backends, till.payer)
+    def __init__(
+        self, till: Till, account: WayAccount, backends: Mapping[str, Backend], labels: tuple[str, ...]
+    ) -> None:
+        self._till, self._account, self._backends, self._labels = till, account, backends, labels
+        self._embeddings = Embeddings(till.cache, backends, till.payer)
         self.retriever = ShotRetriever(self._embed)
         self._reading = "embed"  # what the ledger says of texts that are read just now
 
     def keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
         """Keys of the answers to these rows, equal ones once."""
-        backend = self._till.house.backends[candidate.weights.backend]
+        backend = self._backends[candidate.weights.backend]
         self.retriever.prepare(candidate.prompt, (e.text for e in examples))
         requests = (request for e in examples for request in self.questions(candidate, e))
         return {reply_key(backend.version, candidate.weights, r) for r in requests}
@@ -96,7 +100,7 @@ class CandidateAnswers:
         self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
     ) -> Iterator[tuple[Reply, bool]]:
         """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts."""
-        backend, till = self._till.house.backends[candidate.weights.backend], self._till
+        backend, till = self._backends[candidate.weights.backend], self._till
         for start in range(0, len(examples), CHUNK):
             rows = examples[start : start + CHUNK]
             self._reading = "test" if what == "test" else "embed"
@@ -107,12 +111,14 @@ class CandidateAnswers:
             if what != "test":
                 self._account.check(keys)
             found = till.cache.get(keys)
-            missing = {key: r for key, r in zip(keys, requests, strict=True) if key not in found}  # equal ones once
+            of_request = [e for e in rows for _ in range(len(requests) // len(rows))]
+            missing = {  # equal ones once
+                key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in found
+            }
             asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
             till.cache.put(asked.items(), till.payer)
             self._book_chunk(candidate, what, keys, found, asked)
-            facts = {"way": self._account.way, "what": what, "done": start + len(rows), "of": len(examples)}
-            till.tell("score", facts)
+            till.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
             given = [(asked[key], till.payer) if key in asked else found[key] for key in keys]
             votes = candidate.decoding.votes
             for i in range(0, len(given), votes):
@@ -121,12 +127,18 @@ class CandidateAnswers:
                 told = self._embeddings.timed(candidate.prompt, rows[i // votes].text, told)
                 yield biased(told, candidate.decoding.bias), all(payer != till.payer for _, payer in texts)
 
-    def _call(self, backend: Backend, candidate: Candidate, requests: Sequence[Request]) -> list[Reply]:
-        if not requests:
+    def _call(
+        self, backend: Backend, candidate: Candidate, asked: Sequence[tuple[Request, Example]]
+    ) -> list[Reply]:
+        """Replies to requests, each given with the row that it asks about."""
+        if not asked:
             return []
+        requests = [request for request, _ in asked]
         with backend.open(candidate.weights, self._till.cache.adapter(candidate.weights)) as session:
-            answer = session.choose if requests[0].labels else session.generate
-            replies = answer(requests)
+            if isinstance(session, RowSession):
+                replies = session.answer_rows(requests, [example for _, example in asked])
+            else:
+                replies = (session.choose if requests[0].labels else session.generate)(requests)
         if len(replies) != len(requests):
             raise WayFailed(f"backend {backend.name} gave {len(replies)} replies to {len(requests)} requests")
         return replies

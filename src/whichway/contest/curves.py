@@ -18,6 +18,7 @@ from whichway.contest.bench import HouseBench
 from whichway.contest.ledger import Till
 from whichway.contest.selection.select import Tried, follow, hold_race, rules_of, settle
 from whichway.errors import AdapterNotLive, WayFailed
+from whichway.events import CurvePointBegan
 from whichway.nouns import Example, Practice, Record, Task, canonical
 from whichway.runs.folder import write_text
 from whichway.scoring import row_values, total
@@ -55,7 +56,7 @@ def write_curves(task: Task, till: Till, whole: Sequence[Tried], crossed: Sequen
         for seed in till.settings.seeds:
             order = nested(task.train, seed, bool(task.labels))
             for size in till.settings.curve:
-                till.tell("curve", {"way": tried.name, "n": size, "seed": seed, "index": index, "of": len(whole)})
+                till.tell(CurvePointBegan(tried.name, size, seed, index, len(whole)))
                 if size < len(task.train):
                     lines += _fit(task, tried.name, order[:size], seed, till)
         lines += _points(task, tried, crossed[index], len(task.train), till)

@@ -24,6 +24,7 @@ from whichway.contest.ledger import Till
 from whichway.contest.plan import House, Settings
 from whichway.contest.selection.select import Tried
 from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
+from whichway.events import WarningGiven, WayBegan, WayTested
 from whichway.nouns import (
     Candidate,
     Decoding,
@@ -175,7 +176,7 @@ def write_judgements(task: Task, till: Till, tried: Sequence[Tried], crossed: Se
     judged = [_shipped(one, runs) for one, runs in zip(tried, crossed, strict=True) if runs]
     judge = Judge(task, spec, weights, till)
     lines: list[Mapping[str, Any]] = []
-    till.tell("way", {"way": WHO, "index": len(tried), "of": len(tried)})
+    till.tell(WayBegan(WHO, len(tried), len(tried)))
     try:
         for again in range(spec.repeats):
             for one in judged:
@@ -184,9 +185,9 @@ def write_judgements(task: Task, till: Till, tried: Sequence[Tried], crossed: Se
             for one, two in combinations(judged, 2) if spec.pairs else ():
                 lines += judge.compare(one, two, again)
     except (BudgetSpent, WayFailed, AdapterNotLive) as error:
-        till.tell("warning", {"message": f"the judge stopped: {error}"})
+        till.tell(WarningGiven(f"the judge stopped: {error}"))
     write_text(till.folder / FILE, "".join(canonical(line) + "\n" for line in lines))
-    till.tell("test", {"way": WHO, "finalists": len(judged)})
+    till.tell(WayTested(WHO, len(judged)))
 
 
 def _shipped(tried: Tried, runs: Crossed) -> Judged:

@@ -7,7 +7,7 @@ is paid for once, by the way that came to it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from whichway.contest.cache import Cache
 from whichway.contest.plan import House, Settings
 from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
+from whichway.events import Event
 from whichway.nouns import Budget, Record
 from whichway.runs.folder import Lines, record_key
 
@@ -130,6 +131,6 @@ class Till:
                 new.append(record)
         self.records.append(new)
 
-    def tell(self, event: str, facts: Mapping[str, Any]) -> None:
+    def tell(self, event: Event) -> None:
         """Let the listener know."""
-        self.listener(event, facts)
+        self.listener(event)

@@ -38,6 +38,12 @@ class House:
     judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
     encoder_of: Callable[[str], Weights | None] = _no_encoder  # the sentence encoder behind a word, where it is at hand
+    # backends of one contestant, where they are its own (in a dry run each knows whose calls it counts)
+    backends_of: Callable[[str], Mapping[str, Backend]] | None = None
+
+    def backends_for(self, name: str) -> Mapping[str, Backend]:
+        """The backends that a contestant works with."""
+        return self.backends if self.backends_of is None else self.backends_of(name)
 
     def base_of(self, name: str) -> Weights:
         """The model that a contestant is tried on."""

@@ -30,8 +30,9 @@ from whichway.contest.selection.select import (
     write_way,
     zero_shot_of,
 )
-from whichway.contracts import Attended, Listener
+from whichway.contracts import Attended, Listener, follow_nothing
 from whichway.errors import AdapterNotLive, OptionError, WayFailed
+from whichway.events import PlanFixed, VerdictMade, WayBegan, WayRefused, WayTested
 from whichway.nouns import Plan, Record, Task, Verdict, apart
 from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.runs.results import recount
@@ -59,19 +60,26 @@ class Outcome:
         return self.run.path
 
 
-def _quiet(event: str, facts: Mapping[str, Any]) -> None:
-    """Follow nothing."""
-
-
-def run(task: Task, house: House, *, folder: Path, settings: Settings, listener: Listener | None = None) -> Outcome:
+def run(
+    task: Task, house: House, *, folder: Path, settings: Settings, listener: Listener | None = None,
+    beside_plan: Mapping[str, Any] | None = None,
+) -> Outcome:  # fmt: skip
     """Try every way of the settings on the task, decide, and write the run folder.
+
+    Args:
+        task: rows in three splits, and how answers are judged.
+        house: backends, ways, metric, and the model under trial.
+        folder: of the run; one that was begun with the same plan goes on.
+        settings: the user's choices.
+        listener: hears every event.
+        beside_plan: files, by name, that are written as JSON together with the plan, where they are not there yet.
 
     Raises:
         PlanMismatch: the folder belongs to another plan.
         OptionError: an unknown way or option, or no way at all.
         DiskError: the folder or the cache cannot be written.
     """
-    listener = listener or _quiet
+    listener = listener or follow_nothing
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
     settings = continued(settings, house, plan_of(folder))
@@ -79,12 +87,15 @@ def run(task: Task, house: House, *, folder: Path, settings: Settings, listener:
     refuse(folder)
     refuse_judge(task, house, settings)
     with alone(settings.cache, folder):
+        prepare(folder, plan, task, values_before(house, plan.ways))
+        for name, content in (beside_plan or {}).items():
+            if not (folder / name).exists():
+                write_json(folder / name, content)
         return _run(task, house, plan, folder, settings, listener)
 
 
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
-    prepare(folder, plan, task, values_before(house, plan.ways))
-    listener("plan", {"plan": plan, "folder": folder})
+    listener(PlanFixed(plan, folder))
     with open_till(folder, house, settings, listener) as till:
         tried = _try_all(task, till)
         crossed = [_cross(task, one, till) for one in tried]
@@ -97,7 +108,7 @@ def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings,
         finished = Run(folder)
         finished.verdict = verdict = recount(finished, house.metric, checks=house.checks).verdict()
         write_json(folder / "verdict.json", verdict)
-        listener("verdict", {"verdict": verdict})
+        listener(VerdictMade(verdict))
         return Outcome(finished, till.paid_usd, till.paid_seconds)
 
 
@@ -152,7 +163,7 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
         _expect(till)
     found = {}
     for index, name in enumerate(names):
-        till.tell("way", {"way": name, "index": index, "of": len(names)})
+        till.tell(WayBegan(name, index, len(names)))
         found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
     tried = [found[name] for name in till.settings.ways]
     taken = hold_race([found[name] for name in names], till, rules)
@@ -161,7 +172,7 @@ def _try_all(task: Task, till: Till) -> list[Tried]:
         settle(one, rules, floors[apart(one.name)[1]])
         write_way(one, till, rules)
         if one.reason:
-            till.tell("failed", {"way": one.name, "reason": one.reason})
+            till.tell(WayRefused(one.name, one.reason))
     if till.settings.race:
         write_race(tried, till, rules, taken)
     return tried
@@ -176,5 +187,5 @@ def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
     except (WayFailed, AdapterNotLive) as error:
         tried.reason = f"on test: {error}"
         write_status(tried, till)
-    till.tell("test", {"way": tried.name, "finalists": len(crossed)})
+    till.tell(WayTested(tried.name, len(crossed)))
     return crossed

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from whichway.contest.bench import HouseBench
 from whichway.contest.plan import House, Settings
 from whichway.contest.run import open_till
+from whichway.contracts import follow_nothing
 from whichway.nouns import Task
 
 
@@ -25,10 +25,7 @@ def open_booth(task: Task, house: House, settings: Settings, who: str) -> Iterat
         who: the caller's name, for messages.
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as folder, open_till(
-        Path(folder), house, settings, _quiet
+        Path(folder), house, settings, follow_nothing
     ) as till:  # fmt: skip
         yield HouseBench(till, who, task.practice())
 
-
-def _quiet(event: str, facts: Mapping[str, Any]) -> None:
-    """Follow nothing."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from whichway.contest.ledger import Failure, Till
 from whichway.contracts import Backend
 from whichway.errors import WayFailed
+from whichway.events import WarningGiven
 from whichway.nouns import Adapter, TrainJob, from_json, to_json
 from whichway.runs.folder import Lines, read_lines, write_json
 
@@ -108,4 +109,4 @@ class Training:
             raise WayFailed(failure.reason)
 
     def _wait(self) -> None:
-        self.till.tell("warning", {"message": f"waiting for another run that trains the same ({self.job.kind})"})
+        self.till.tell(WarningGiven(f"waiting for another run that trains the same ({self.job.kind})"))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from whichway.contest.account import WayAccount
 from whichway.contest.ledger import Bought, Till
 from whichway.contest.training import Training
-from whichway.contracts import Attended
+from whichway.contracts import Attended, Backend
 from whichway.errors import WayFailed
+from whichway.events import CheckpointSaved, TrainingBegan, TrainingStep
 from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, digest
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.tasks.leave_out import left_out
 from whichway.training_kinds import KINDS
+from whichway.training_length import length_of
 
 
 def _taught(kind: str, example: Example) -> tuple[str, ...]:
@@ -31,11 +33,14 @@ class WayTrainings:
     Args:
         till: the books of the run.
         account: of the way; it pays.
+        backends: that the way works with.
         retriever: chooses the shots of a row.
     """
 
-    def __init__(self, till: Till, account: WayAccount, retriever: ShotRetriever) -> None:
-        self._till, self._account, self._retriever = till, account, retriever
+    def __init__(
+        self, till: Till, account: WayAccount, backends: Mapping[str, Backend], retriever: ShotRetriever
+    ) -> None:
+        self._till, self._account, self._backends, self._retriever = till, account, backends, retriever
         self._rows: dict[str, tuple[TrainRow, ...]] = {}
         self.parts: dict[str, Adapter] = {}  # digest of a trained part -> its checkpoint
         self.keys: dict[str, str] = {}  # digest of a trained part -> key of its training
@@ -48,12 +53,15 @@ class WayTrainings:
             WayFailed: the training failed.
         """
         till, account, way = self._till, self._account, self._account.way
-        backend = till.house.backends[job.weights.backend]
+        backend = self._backends[job.weights.backend]
         key = digest([backend.version, job.id], 32)
         start = till.cache.adapter(job.weights)
         training = Training(till, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
         if isinstance(backend, Attended):
-            backend.watch = lambda facts: till.tell("step", {"way": way, "kind": job.kind, **facts})
+            backend.watch = lambda facts: till.tell(TrainingStep(way, job.kind, **facts))
+        length = length_of(job)
+        if length is not None:
+            till.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
         before = 0.0
         try:
             for index, (adapter, payer) in enumerate(training.checkpoints()):
@@ -62,7 +70,7 @@ class WayTrainings:
                 self.parts[adapter.weights.adapter or ""] = adapter
                 self.keys[adapter.weights.adapter or ""] = key
                 before = adapter.seconds
-                till.tell("train", {"way": way, "kind": job.kind, "epoch": adapter.epoch, "loss": adapter.loss})
+                till.tell(CheckpointSaved(way, job.kind, adapter.epoch, adapter.loss))
                 yield adapter
         except WayFailed:
             account.charge_failure(key)

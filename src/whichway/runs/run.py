@@ -252,19 +252,19 @@ class Run:
         return found
 
     @cached_property
+    def _charges(self) -> list[Any]:
+        """Lines of the ledger; one that a resumed run wrote again counts once."""
+        return list({(line["who"], line["what"], line["key"]): line for line in reversed(self.ledger)}.values())[::-1]
+
+    @cached_property
     def spends(self) -> tuple[Spend, ...]:
         """The ledger, summed by who and what at list price, in the order of the verdict.
 
-        What was paid is left out: a warm cache must not change the page. A line that a resumed run wrote again counts
-        once.
+        What was paid is left out: a warm cache must not change the page.
         """
         totals: dict[tuple[str, str], list[list[float]]] = {}
-        seen: set[tuple[str, str, str]] = set()
-        for line in self.ledger:
-            key = (line["who"], line["what"], line["key"])
-            if key not in seen:
-                seen.add(key)
-                totals.setdefault(key[:2], []).append([line["calls"], line["seconds"], line["usd"]])
+        for line in self._charges:
+            totals.setdefault((line["who"], line["what"]), []).append([line["calls"], line["seconds"], line["usd"]])
         place = {standing.way: number for number, standing in enumerate(self.verdict.standings)}
         order = sorted(totals, key=lambda pair: (place.get(pair[0], len(place)), pair))
         return tuple(_total(*pair, totals[pair]) for pair in order)
@@ -273,10 +273,10 @@ class Run:
     def seconds(self) -> dict[str, float]:
         """Contestant -> list seconds of its answers and trainings, learning curves included."""
         found: dict[str, float] = {}
-        for spend in self.spends:
-            if spend.what != "forgetting":
-                who = spend.who.removeprefix("curve/")
-                found[who] = found.get(who, 0.0) + spend.seconds
+        for line in self._charges:
+            if line["what"] != "forgetting":
+                way = line["who"].removeprefix("curve/")
+                found[way] = found.get(way, 0.0) + line["seconds"]
         return found
 
     @property

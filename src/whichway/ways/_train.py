@@ -18,6 +18,7 @@ from typing import Any
 from whichway.contracts import RUNGS, Bench
 from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt, Weights
 from whichway.prompts.plain import first_prompt
+from whichway.training_length import training_length
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
 
@@ -33,8 +34,8 @@ class Training:
     """The options that such ways have in common."""
 
     rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
-    factors: tuple[float, ...] = field(default=(1.6, 0.63), metadata=FACTORS)
-    epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1})
+    factors: tuple[float, ...] = field(default=(1.6, 0.63), metadata={**FACTORS, "before": FOUR})
+    epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1, "before": 6})
     steps: int = field(
         default=100,
         metadata={
@@ -42,7 +43,7 @@ class Training:
             "off_with": "epochs",  # who sets the epochs gets them
         },
     )
-    batch: int = field(default=8, metadata={"help": "rows per step", "least": 1})
+    batch: int = field(default=8, metadata={"help": "rows per step", "least": 1, "before": 16})
     checkpoints: int = field(
         default=4,
         metadata={
@@ -96,8 +97,8 @@ class Run:
 
     def _adapters(self, rate: Rate, seed: int) -> Iterator[Adapter]:
         options = self.options
-        epochs = passes(len(self.examples), options.epochs, options.steps, options.batch)
-        size = {"epochs": epochs, "batch": options.batch, "checkpoints": shares(options.checkpoints)}
+        length = training_length(len(self.examples), options.batch, options.epochs, options.steps)
+        size = {"epochs": length.epochs, "batch": options.batch, "checkpoints": shares(options.checkpoints)}
         numbers = {**rate, **size, **self.more}
         return self.bench.train(self.kind, self.start or self.bench.base, self.prompt, self.examples, seed, **numbers)
 
@@ -110,18 +111,6 @@ class Run:
             self.bench.say(f"{note}: dev {value:.3f}, no better for {waited} checkpoints; the training stops")
             return True
         return False
-
-
-def passes(rows: int, epochs: float, steps: int, batch: int) -> float:
-    """Passes over the training rows: the epochs, or more where they give fewer steps than the floor.
-
-    Args:
-        rows: to train on.
-        epochs: as the options say.
-        steps: the floor; 0 for none.
-        batch: rows a step.
-    """
-    return max(float(epochs), steps / -(-rows // batch))
 
 
 def trained(

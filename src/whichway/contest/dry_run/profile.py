@@ -22,6 +22,8 @@ from typing import Any
 from whichway.contracts import Backend, Embedder
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights, digest
+from whichway.training_kinds import KINDS
+from whichway.training_length import length_of
 
 FEW, CHUNK = 8, 64  # rows answered at first, and at most
 SHORT = 0.6  # seconds in which the few rows were answered, so that a whole chunk may be
@@ -116,7 +118,7 @@ class Timings:
         self._jobs[_part(job.weights, job.kind)] = (backend, job)
         options = {name: value for name, value in job.options.items() if name not in RATES}
         about: list[Any] = [backend.version, job.weights.revision, job.kind, options, len(job.labels), _shape(job.rows)]
-        about += [] if _has_steps(job) else [_bucket(len(job.rows))]
+        about += [] if length_of(job) else [_bucket(len(job.rows))]
         key = digest(["learning", self._here, *about], 32)
         if key not in self._known:
             self._keep(key, self._train(backend, job))
@@ -169,7 +171,7 @@ class Timings:
 
     def _train(self, backend: Backend, job: TrainJob) -> Learning:
         job = replace(job, weights=replace(job.weights, adapter=None, kind="none"))
-        return self._steps(backend, job) if _has_steps(job) else self._whole(backend, job)
+        return self._steps(backend, job) if length_of(job) else self._whole(backend, job)
 
     def _steps(self, backend: Backend, job: TrainJob) -> Learning:
         """Two trainings of a few steps: one checkpoint, then two."""
@@ -187,11 +189,12 @@ class Timings:
         return Learning(start, unit, save, last.bytes, last.peak_bytes, max(0.0, opening))
 
     def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
-        batch = int(job.options.get("batch", 16))
-        rows = _spread(job.rows, steps * batch, pairs=True)
-        per_epoch = math.ceil(len(rows) / batch)
+        each = int(job.options.get("batch", 16)) * (2 if KINDS[job.kind].pairs else 1)
+        some = replace(job, rows=_spread(job.rows, steps * each, pairs=True))
+        length = length_of(some)
+        per_epoch = length.per_epoch if length else 1
         options = {**job.options, "epochs": (steps - 0.01) / per_epoch, "checkpoints": checkpoints}
-        return self._trained(backend, replace(job, rows=rows, options=options))
+        return self._trained(backend, replace(some, options=options))
 
     def _whole(self, backend: Backend, job: TrainJob) -> Learning:
         """A quarter of the rows, then all of them, where that is quick twice."""
@@ -214,15 +217,8 @@ class Timings:
 
 def units_of(job: TrainJob) -> float:
     """Steps of a training, or rows where it has none."""
-    if not _has_steps(job):
-        return float(len(job.rows))
-    batch = int(job.options.get("batch", 16))
-    steps = math.ceil(math.ceil(len(job.rows) / batch) * float(job.options["epochs"]))
-    return float(min(steps, job.options.get("max_steps") or steps))
-
-
-def _has_steps(job: TrainJob) -> bool:
-    return "epochs" in job.options
+    length = length_of(job)
+    return float(len(job.rows) if length is None else length.steps)
 
 
 def _part(weights: Weights, kind: str) -> tuple[str, str, str]:

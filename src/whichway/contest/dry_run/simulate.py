@@ -25,11 +25,12 @@ from whichway.contest.dry_run.profile import Timings, own_examples, units_of
 from whichway.contest.plan import House, Settings
 from whichway.contest.run import rehearsed
 from whichway.contest.selection.race import looks
-from whichway.contracts import Backend, Embedder, Embedding, Listener, Session, Sized
+from whichway.contracts import Backend, Embedder, Embedding, Listener, Session, Sized, follow_nothing
 from whichway.errors import ModelError
-from whichway.nouns import Adapter, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
-from whichway.prompts.template import messages
-from whichway.runs.folder import read_lines, read_status, write_json
+from whichway.events import ProbeBegan
+from whichway.nouns import Adapter, Example, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
+from whichway.runs.folder import read_status
+from whichway.runs.run import Run
 
 FILE = "estimate.json"
 TIMINGS = "timings.json"
@@ -71,14 +72,6 @@ class Estimate:
         return self.seconds + sum(amount.opening_seconds for amount in self.ways.values())
 
 
-def _gold(task: Task) -> dict[str, str]:
-    """The wanted answer of each row, by the row's text and by the last message that a prompt makes of it."""
-    rows = (*task.train, *task.dev, *task.test)
-    found = {e.turns[-1].content if e.turns else e.text: e.target for e in rows}
-    made = (prompt for prompt in task.prompts if prompt.variables)
-    return found | {messages(replace(p, pool=()), e)[-1].content: e.target for p in made for e in rows}
-
-
 def estimate(task: Task, house: House, settings: Settings, listener: Listener) -> Estimate:
     """Rehearse a contest.
 
@@ -90,14 +83,18 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
         timings = Timings(settings.cache / TIMINGS, Path(place) / "probed")
-        stage = Stage(timings, _gold(task), listener)
-        doors = replace(house, backends=Doors(house.backends, stage))
+        stage = Stage(timings, _answer_tokens(task), listener)
+        doors = replace(
+            house,
+            backends=Doors(house.backends, stage, ""),
+            backends_of=lambda way: Doors(house.backends, stage, way),
+        )
         took: list[dict[str, float]] = []
         for race in _races(task, settings):
             folder = Path(place) / ("raced" if race else "whole")
             stage.race, stage.trained = race, {}
-            rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), stage.hear)
-            took.append(seconds_of(folder))
+            rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), follow_nothing)
+            took.append(Run(folder).seconds)
             reasons = {name: _reason(folder, name) for name in settings.ways}
         price = settings.price_per_hour / 3600
         ways = {}
@@ -109,22 +106,9 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
         return Estimate(ways, seconds_per_row=stage.per_row)
 
 
-def seconds_of(folder: Path) -> dict[str, float]:
-    """Contestant -> list seconds of its answers and trainings in a run's ledger, learning curves included."""
-    found: dict[str, float] = defaultdict(float)
-    seen = set()
-    for line in read_lines(folder / "ledger.jsonl"):
-        key = (line["who"], line["what"], line["key"])
-        if line["what"] != "forgetting" and key not in seen:
-            seen.add(key)
-            found[line["who"].removeprefix("curve/")] += line["seconds"]
-    return dict(found)
-
-
-def write_estimate(folder: Path, found: Estimate) -> None:
-    """Put it beside the plan, once: what a rerun would estimate anew is not what was said before the start."""
-    if not (folder / FILE).exists():
-        write_json(folder / FILE, {"within": found.within, "ways": {n: asdict(a) for n, a in found.ways.items()}})
+def estimate_json(found: Estimate) -> dict[str, Any]:
+    """What estimate.json holds; written once: what a rerun would estimate anew is not what was said before."""
+    return {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
 
 
 def _races(task: Task, settings: Settings) -> tuple[bool, ...]:
@@ -138,13 +122,13 @@ def _reason(folder: Path, name: str) -> str:
 
 
 class Doors(Mapping[str, Backend]):
-    """The backends of a house, each behind a rehearsed one."""
+    """The backends of a house, each behind a rehearsed one, for one contestant."""
 
-    def __init__(self, real: Mapping[str, Backend], stage: Stage) -> None:
-        self._real, self._stage = real, stage
+    def __init__(self, real: Mapping[str, Backend], stage: Stage, way: str) -> None:
+        self._real, self._stage, self._way = real, stage, way
 
     def __getitem__(self, name: str) -> Backend:
-        return Pretending(self._real[name], self._stage)
+        return Pretending(self._real[name], self._stage, self._way)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._real)
@@ -155,12 +139,11 @@ class Doors(Mapping[str, Backend]):
 
 @dataclass(slots=True)
 class Stage:
-    """What rehearsed backends share: measured times, the wanted answers, and what each contestant needed."""
+    """What rehearsed backends share: measured times, and what each contestant needed."""
 
     timings: Timings
-    gold: Mapping[str, str]  # row text -> wanted answer
+    answer_tokens: int  # that a trained model will write for nearly every row
     listener: Listener
-    way: str = ""
     race: bool = True
     opening: dict[tuple[bool, str], float] = field(default_factory=dict)
     loaded: str | None = None  # the trained part that would be in memory
@@ -171,44 +154,26 @@ class Stage:
     per_row: dict[Weights, float] = field(default_factory=dict)  # bare model -> seconds of an answer
     parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
 
-    def hear(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Follow which contestant is on."""
-        if event in ("way", "curve"):
-            self.way = facts["way"]
-
-    def needs(self, memory: int | None) -> None:
-        """Note memory that the contestant on stage needs."""
+    def needs(self, way: str, memory: int | None) -> None:
+        """Note memory that a contestant needs."""
         if memory:
-            self.memory[self.way] = max(memory, self.memory.get(self.way, 0))
+            self.memory[way] = max(memory, self.memory.get(way, 0))
 
-    def opens(self, seconds: float) -> None:
+    def opens(self, way: str, seconds: float) -> None:
         """Note seconds by the clock that no ledger will hold."""
-        key = (self.race, self.way)
+        key = (self.race, way)
         self.opening[key] = self.opening.get(key, 0.0) + seconds
 
-    def measure(self, what: str) -> None:
+    def measure(self, way: str, what: str) -> None:
         """Say what is looked at."""
-        self.listener("probe", {"way": self.way, "what": what})
-
-    def row(self, request: Request) -> str:
-        """A row's text: the last message, or what follows the instructions in it."""
-        content = request.messages[-1].content
-        while content not in self.gold and "\n\n" in content:
-            content = content.split("\n\n", 1)[1]
-        return content
-
-    @property
-    def answer_tokens(self) -> int:
-        """Tokens that a trained model will write for nearly every row."""
-        sizes = sorted(len(answer) for answer in self.gold.values())
-        return math.ceil(sizes[int(0.95 * (len(sizes) - 1))] / CHARACTERS_PER_TOKEN) + 2
+        self.listener(ProbeBegan(way, what))
 
 
 class Pretending:
     """A backend that neither answers nor trains, and says how long it would have."""
 
-    def __init__(self, real: Backend, stage: Stage) -> None:
-        self.real, self.stage = real, stage
+    def __init__(self, real: Backend, stage: Stage, way: str) -> None:
+        self.real, self.stage, self.way = real, stage, way
         self.name, self.version = real.name, real.version
 
     def weights(self, base: str) -> Weights:
@@ -225,13 +190,13 @@ class Pretending:
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """A session that makes its answers up."""
-        return nullcontext(Improvised(self.real, self.stage, weights))
+        return nullcontext(Improvised(self.real, self.stage, self.way, weights))
 
     def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
         """Made-up vectors, with the seconds of real ones."""
         if not isinstance(self.real, Embedder):
             raise ModelError(f"The backend '{self.name}' makes no vectors of texts.")
-        self.stage.measure("encoding")
+        self.stage.measure(self.way, "encoding")
         each = self.stage.timings.embedding(self.real, weights, texts)
         return [Embedding(_made_up(text), 0, len(text) * each) for text in texts]
 
@@ -241,10 +206,10 @@ class Pretending:
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Checkpoints of nothing, with the seconds and bytes of a real training."""
-        self.stage.measure(f"training ({job.kind})")
+        self.stage.measure(self.way, f"training ({job.kind})")
         cost = self.stage.timings.learning(self.real, job)
-        self.stage.needs(cost.peak_bytes)
-        self.stage.opens(cost.opening)
+        self.stage.needs(self.way, cost.peak_bytes)
+        self.stage.opens(self.way, cost.opening)
         units, before = units_of(job), 0.0
         took = self.stage.trained.setdefault(job.id, [])  # taken up again, it has to start again
         reached, begun = len(took), len(took)
@@ -255,7 +220,7 @@ class Pretending:
             before = share
             name = digest(["rehearsed", job.id, k])
             self.stage.parts[name] = share
-            self.stage.disk[self.stage.way][name] = cost.bytes
+            self.stage.disk[self.way][name] = cost.bytes
             made = replace(job.weights, adapter=name, kind=job.kind)
             epoch = float(job.options.get("epochs", 1.0)) * share
             step = max(1, round(units * share))
@@ -268,56 +233,57 @@ class Improvised:
 
     real: Backend
     stage: Stage
+    way: str
     weights: Weights
 
+    def answer_rows(self, requests: Sequence[Request], rows: Sequence[Example]) -> list[Reply]:
+        """The wanted answer on the same rows for everybody; else the first other label, or nothing."""
+        seconds, share = self._seconds(requests, rows[0]), self._share(requests)
+        if requests[0].labels:
+            return [self._chosen(r, row, seconds, share) for r, row in zip(requests, rows, strict=True)]
+        return [Reply(row.target if _right(_text(row), share) else "?", seconds=seconds) for row in rows]
+
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
-        """The wanted label on the same rows for everybody, else the first other one."""
-        seconds, share = self._seconds(requests), self._share(requests)
-        return [self._chosen(request, seconds, share) for request in requests]
+        """Nothing asks a dry run without saying of which row."""
+        raise NotImplementedError
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """The wanted answer, or nothing."""
-        seconds, share = self._seconds(requests), self._share(requests)
-        return [Reply(self.stage.gold.get(self._row(r, share), "?"), seconds=seconds) for r in requests]
+        """As `choose`."""
+        raise NotImplementedError
 
-    def _chosen(self, request: Request, seconds: float, share: float) -> Reply:
-        row, labels = self.stage.row(request), request.labels
-        gold = self.stage.gold.get(row)
-        others = [label for label in labels if label != gold]
-        answer = gold if gold in labels and (_right(row, share) or not others) else others[0]
+    def _chosen(self, request: Request, row: Example, seconds: float, share: float) -> Reply:
+        wanted, labels = row.target, request.labels
+        others = [label for label in labels if label != wanted]
+        answer = wanted if wanted in labels and (_right(_text(row), share) or not others) else others[0]
         level = math.log(0.4 / max(1, len(labels) - 1))
         scores = {label: math.log(0.6) if label == answer else level for label in labels}
         return Reply(str(answer), seconds=seconds, scores=scores)
-
-    def _row(self, request: Request, share: float) -> str:
-        """The row where its answer is right, else one that is none."""
-        row = self.stage.row(request)
-        return row if _right(row, share) else ""
 
     def _share(self, requests: Sequence[Request]) -> float:
         """Of rows that are answered rightly."""
         return RIGHT + RISE * max(float(own_examples(requests)), self.stage.parts.get(self.weights.adapter or "", 0.0))
 
-    def _seconds(self, requests: Sequence[Request]) -> float:
+    def _seconds(self, requests: Sequence[Request], first: Example) -> float:
         """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not."""
         if self.weights.adapter is not None and not requests[0].labels:
             most = min(requests[0].decoding.max_tokens, self.stage.answer_tokens)
             requests = [replace(r, decoding=replace(r.decoding, max_tokens=most)) for r in requests]
-        self.stage.measure(f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
+        self.stage.measure(self.way, f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
         found = self.stage.timings.answering(self.real, self.weights, requests)
-        self.stage.needs(found.memory_bytes)
+        self.stage.needs(self.way, found.memory_bytes)
         if self.weights.adapter is None:
             self.stage.per_row.setdefault(self.weights, found.seconds)
         if self.weights.adapter != self.stage.loaded:
             self.stage.loaded = self.weights.adapter
-            self.stage.opens(found.opening)
-        return found.seconds + self._prefix(requests) * found.prefix / len(requests)
+            self.stage.opens(self.way, found.opening)
+        return found.seconds + self._prefix(requests[0], first) * found.prefix / len(requests)
 
-    def _prefix(self, requests: Sequence[Request]) -> bool:
+    def _prefix(self, request: Request, row: Example) -> bool:
         """Whether these rows share another prompt than the last ones did."""
-        *head, last = requests[0].messages
-        told = last.content.removesuffix(self.stage.row(requests[0]))
-        key = digest([self.weights.key, head, told])
+        *head, last = request.messages
+        text = _text(row)
+        around = last.content.replace(text, "") if text in last.content else ""  # else its fields stand in the prompt
+        key = digest([self.weights.key, head, around])
         new, self.stage.prompt = key != self.stage.prompt, key
         return new
 
@@ -328,6 +294,17 @@ def _made_up(text: str) -> Any:
 
     vector = np.random.default_rng(int(digest(["rehearsed", text]), 16)).normal(size=16).astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+def _text(row: Example) -> str:
+    """The row's own words: its text, or the last turn of a conversation."""
+    return row.turns[-1].content if row.turns else row.text
+
+
+def _answer_tokens(task: Task) -> int:
+    """Tokens that a trained model will write for nearly every row."""
+    sizes = sorted(len(row.target) for row in (*task.train, *task.dev, *task.test))
+    return math.ceil(sizes[int(0.95 * (len(sizes) - 1))] / CHARACTERS_PER_TOKEN) + 2
 
 
 def _right(row: str, share: float) -> bool:

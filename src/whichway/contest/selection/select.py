@@ -13,6 +13,7 @@ from whichway.contest.plan import fill_options
 from whichway.contest.selection.race import Entry, Look, Rules, Stop, finalist, looks, race, shuffled
 from whichway.contracts import Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
+from whichway.events import CandidateEntered, RaceEnded, RaceLooked
 from whichway.nouns import Candidate, Practice, apart, canonical, contestant, to_json
 from whichway.runs.folder import write_json, write_text
 from whichway.scoring import clusters, is_mean, row_values, total
@@ -77,8 +78,8 @@ def _enter(tried: Tried, candidate: Candidate, rules: Rules, till: Till) -> None
     bench.answer(entry, rules.looks[0])
     tried.entries[f"{candidate.seed}/{candidate.id}"] = entry
     tried.costs.setdefault(candidate.id, (bench.account.purse.seconds, bench.account.purse.usd))
-    facts = {"dev": rules.value(entry, entry.rows), "rows": entry.rows, "of": rules.looks[-1]}
-    till.tell("candidate", {"way": tried.name, "note": candidate.note, "seed": candidate.seed, **facts})
+    dev = rules.value(entry, entry.rows)
+    till.tell(CandidateEntered(tried.name, candidate.note, candidate.seed, dev, entry.rows, rules.looks[-1]))
 
 
 def blame(error: Exception, bench: HouseBench) -> str:
@@ -110,8 +111,8 @@ def hold_race(tried: Sequence[Tried], till: Till, rules: Rules, told: bool = Tru
 
     def tell(look: Look) -> None:
         if told and len(rules.looks) > 1:
-            facts = {"rows": look.rows, "of": rules.looks[-1], "entries": look.entries, "going": look.going}
-            till.tell("race", {**facts, "dropped": [e.candidate.id for e in look.dropped]})
+            dropped = tuple(e.candidate.id for e in look.dropped)
+            till.tell(RaceLooked(look.rows, rules.looks[-1], look.entries, look.going, dropped))
 
     entries = [e for t in tried if not t.reason for e in t.entries.values()]
     return race(entries, rules, answer, tell) if entries else 0
@@ -180,7 +181,7 @@ def write_race(tried: Sequence[Tried], till: Till, rules: Rules, taken: int) -> 
     """Write race.json: what racing and halving dropped, and what that saved."""
     facts = race_facts(tried, rules, taken)
     write_json(till.folder / "race.json", facts)
-    till.tell("raced", facts)
+    till.tell(RaceEnded(facts))
 
 
 def race_facts(tried: Sequence[Tried], rules: Rules, taken: int) -> dict[str, Any]:

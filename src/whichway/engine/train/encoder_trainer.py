@@ -37,6 +37,7 @@ from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
 from whichway.training_kinds import KINDS, EncoderOptions, default_rate, options
+from whichway.training_length import training_length
 
 KIND = "encoder_full"
 STATE_SECONDS = 30.0  # between saved states: what a kill can cost
@@ -91,8 +92,8 @@ class EncoderRun:
         code = {label: k for k, label in enumerate(self.labels)}
         self.wanted = [code[row.answer] for row in job.rows]
         self.key = digest([KIND, KINDS[KIND].version, job])
-        self.per_epoch = math.ceil(len(self.texts) / given.batch)
-        self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
+        length = training_length(len(self.texts), given.batch, given.epochs, max_steps=given.max_steps)
+        self.per_epoch, self.total = length.per_epoch, length.steps
         self.contrastive = min(round(given.contrastive * self.total), self.total - 1)
         self.rate = given.factor * (default_rate(encoder.hidden, KIND) if given.rate is None else given.rate)
         self.stops = {max(1, round(self.total * share)) for share in job.shares}

@@ -38,6 +38,7 @@ from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
 from whichway.training_kinds import KINDS, FullOptions, default_rate
+from whichway.training_length import training_length
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
 _MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
@@ -73,8 +74,8 @@ class Run:
         self.key = digest(["learn", KINDS[job.kind].version, job, *([member] if member else [])])
         self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
         self.rows, self.prefix = adapter_check.shared(self.rows)
-        self.per_epoch = math.ceil(len(self.rows) / self.unit / given.batch)
-        self.total = max(1, min(math.ceil(self.per_epoch * given.epochs), given.max_steps or 10**9))
+        length = training_length(len(self.rows) // self.unit, given.batch, given.epochs, max_steps=given.max_steps)
+        self.per_epoch, self.total = length.per_epoch, length.steps
         self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
         self.stops = self._stops()
         self.dropped = self._word_dropout()
