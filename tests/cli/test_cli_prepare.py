@@ -93,7 +93,7 @@ def test_advise_probes_when_asked(noisy, capsys, tmp_path, monkeypatch):
     assert whichway("advise", "--data", noisy, "--model", "fake", "--probe", "--json") == 0
     found = json.loads(capsys.readouterr().out)["estimate"]
     assert found["source"] == "a probe of this machine"
-    assert {way["way"] for way in found["ways"]} >= {"prompt_plain", "tune_lora"}
+    assert {way["way"] for way in found["ways"]} >= {"prompt_plain", "tune_head"}
     assert whichway("advise", "--probe", "--json") == 2
 
 

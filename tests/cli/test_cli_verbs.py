@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and one finished run, with all default ways."""
     place = tmp_path_factory.mktemp("cli")
     tickets(place)
-    words = ["--data", place / "tickets.csv", *QUICK, "--seeds", "2", "--set", "tune_lora.epochs=1"]
+    words = ["--data", place / "tickets.csv", *QUICK, "--seeds", "2", "--set", "tune_head.epochs=1"]
     assert whichway("run", *words, "--out", place / "run") == 0
     return place
 
@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def again(place: Path, *more: object) -> list[object]:
-    words = ["--data", place / "tickets.csv", *QUICK, "--seeds", "2", "--set", "tune_lora.epochs=1"]
+    words = ["--data", place / "tickets.csv", *QUICK, "--seeds", "2", "--set", "tune_head.epochs=1"]
     return ["run", *words, "--out", place / "run", *more]
 
 
@@ -81,7 +81,7 @@ def test_json_is_one_object_with_the_promised_keys(place: Path, capsys: Streams)
     assert {"verdict", "choice", "reasons", "margin", "run", "candidates"} <= set(found)
     assert all(set(line) >= KEYS for line in found["candidates"])
     assert found["run"] == str(place / "run")
-    assert {line["way"] for line in found["candidates"]} >= {"base_tfidf", "prompt_shots", "tune_lora"}
+    assert {line["way"] for line in found["candidates"]} >= {"base_tfidf", "prompt_shots", "tune_head"}
 
 
 def test_json_scores_are_those_of_the_records(place: Path, capsys: Streams) -> None:
@@ -173,7 +173,7 @@ def test_report_rebuilds_equal_bytes(place: Path, capsys: Streams) -> None:
     assert "report.html" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("way", ["base_tfidf", "prompt_shots", "tune_lora"])
+@pytest.mark.parametrize("way", ["base_tfidf", "prompt_shots", "tune_head"])
 def test_predict_repeats_the_recorded_answers(place: Path, way: str, capsys: Streams) -> None:
     rows = {row["id"]: row for row in read_rows(place / "run") if row["split"] == "test"}
     Path("rows.jsonl").write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in rows.values()))

@@ -205,7 +205,10 @@ def test_the_encoder_is_a_default_way_where_it_is_at_hand_and_tuned_once_for_sev
     here = dataclasses.replace(house, encoder_of=lambda word: fake)
     names = front.default_ways(task, here)
     assert names[names.index("base_tfidf") + 1] == "base_encoder"
-    assert "base_encoder" not in front.default_ways(tiny_task(labels=False), here)
+    assert names[-1] == "tune_head"
+    written = front.default_ways(tiny_task(labels=False), here)
+    assert "base_encoder" not in written
+    assert written[-1] == "tune_lora"
     two = dataclasses.replace(here, models={"a": fake, "b": fake})
     found = front.contestants(["prompt_plain", "tune_encoder", "tune_lora"], front.ways(), two)
     assert found == ["tune_encoder", "prompt_plain@a", "tune_lora@a", "prompt_plain@b", "tune_lora@b"]
