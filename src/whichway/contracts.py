@@ -69,6 +69,7 @@ class Metric(Protocol):
     title: str  # as people write it, at the start of a line; "": the name
     aggregate: Literal["mean"] | Aggregate
     lowest: float  # the worst value that the aggregate can take; the best is 1, and a row's score is in 0..1
+    plain: bool  # whether its values are written as they are, as a correlation's 0.75, not in percent
     needs_scores: bool  # whether the aggregate reads the labels' log-probabilities instead of the answered label
     closed: bool  # whether it wants a closed label set (then labels are scored rather than generated)
 

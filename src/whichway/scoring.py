@@ -267,6 +267,7 @@ def arm(name: str, rows: Sequence[Scored], records: Sequence[Record], metric: Me
         groups=clusters(rows),
         aggregate=metric.aggregate,
         lowest=metric.lowest,
+        plain=metric.plain,
     )
 
 

@@ -78,7 +78,7 @@ def test_negative_scores_have_intervals_curves_and_a_page(held):
     plain = next(s for s in verdict.standings if s.way == "prompt_plain")
     page = html.render(Run(folder))
     text = io.StringIO()
-    terminal.show(folder, Console(file=text, width=120))
+    terminal.show(folder, Console(file=text, width=160))
     drawn = list(learning.lines(verdict.curves, verdict.crossovers, 0.95))
     assert words.metric(Run(folder).plan) in text.getvalue()
     assert {c.way for c in verdict.curves} >= {"tune_lora", "prompt_shots"}
@@ -87,10 +87,16 @@ def test_negative_scores_have_intervals_curves_and_a_page(held):
         assert plain.low > -1
         shown = words.points(plain.score)
         assert shown.startswith("−")
-        assert f"{shown}  {words.span(plain.low, plain.high)}" in text.getvalue()
+        assert f"{words.plain(plain.score)}  {words.plain_span(plain.low, plain.high)}" in text.getvalue()
         assert any(shown in line for line in drawn)
         assert " to " in words.span(plain.low, plain.high)
         assert shown in page
+    score = words.plain(verdict.standings[0].score)  # a correlation or an area is no share: no sentence says "75.2 %"
+    assert score in verdict.reasons[0]
+    assert score in verdict.headline
+    compared = [line for line in verdict.reasons if "ahead on" in line]
+    assert compared
+    assert not any("%" in line or "points" in line for line in compared)
     whole = next(c for c in verdict.curves if c.way == "tune_lora").points[-1]
     assert whole.low < whole.score < whole.high
 

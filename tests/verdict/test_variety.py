@@ -171,7 +171,7 @@ def test_who_wants_variety_and_who_wants_sameness_each_get_their_answer():
     assert [x.way for x in verdict.varieties] == ["cold", "warm", "wild"]
     assert texts[0].startswith("If you want variety, take wild: two of its answers to one input are ")
     assert texts[0].endswith("It is shown to be more varied than warm.")
-    assert texts[1].startswith("If you want sameness, take cold: it does not draw, so one input always gets one answer")
+    assert texts[1].startswith("If you want sameness, take cold: it does not sample")
     assert len(texts) == 2
     assert unbacked(verdict) == []
 
@@ -183,7 +183,7 @@ def test_a_way_that_is_shown_worse_is_not_taken_for_its_variety():
     assert "more varied" not in texts[0]
     cold, _, wild = trio(hot=0.1)
     texts = said([cold, wild])[1]
-    assert texts[0].startswith("If you want variety, it costs quality: every way that draws is shown worse. wild loses")
+    assert texts[0].startswith("If you want variety, it costs quality: every way that samples its answers is")
     assert unbacked(said([cold, wild])[0]) == []
 
 
@@ -197,7 +197,7 @@ def test_few_inputs_are_named_and_equal_variety_is_not_called_more():
 
 def test_where_nobody_draws_the_way_to_variety_is_told():
     texts = said(trio()[:1] * 1 + [arm("fixed", [[["b c"]] * 24], draws=False)])[1]
-    assert "no way draws its answers" in texts[0]
+    assert "no way samples its answers" in texts[0]
     assert "So does" in texts[1] or "So do" in texts[1]
 
 

@@ -154,12 +154,13 @@ class FinishedRun(Run):
 def _cells(run: Run, standing: Any) -> Sequence[str]:
     from whichway.report import words
 
-    ends = "" if standing.low is None else f"  {words.span(standing.low, standing.high)}"
+    score, span = (words.plain, words.plain_span) if run.plan.metric_plain else (words.points, words.span)
+    ends = "" if standing.low is None else f"  {span(standing.low, standing.high)}"
     return (
         ("▸ " if standing.way == run.verdict.choice else "") + standing.way,
         standing.kind,
-        f"failed: {standing.reason}" if standing.score is None else words.points(standing.score) + ends,
-        words.points(standing.dev_score),
+        f"failed: {standing.reason}" if standing.score is None else score(standing.score) + ends,
+        score(standing.dev_score),
         words.seconds(standing.seconds_fit),
         words.seconds(standing.seconds_per_row),
         words.usd(standing.usd_per_1000),

@@ -162,6 +162,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         prompts=task.prompts,
         options=_others(settings),
         metric_title=house.metric.title,
+        metric_plain=house.metric.plain,
     )
 
 

@@ -64,6 +64,7 @@ class Plan:
     judge: JudgeSpec | None = field(default=None, metadata=LATE)
     options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # other options of the run, not at defaults
     metric_title: str = field(default="", metadata=LATE)  # as people write it, where the metric says so
+    metric_plain: bool = field(default=False, metadata=LATE)  # its values are plain numbers, not read in percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,9 @@ def _table(run: Run, width: int) -> Table:
     score = f"{words.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
     lines = run.verdict.standings
-    rows = [dict(zip(titles, _cells(s, s.way == run.verdict.choice), strict=True)) for s in lines]
+    rows = [
+        dict(zip(titles, _cells(s, s.way == run.verdict.choice, run.plan.metric_plain), strict=True)) for s in lines
+    ]
     shown = _shown(titles, rows, width, gap)
     for title in shown:
         right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", score, "Note")
@@ -79,30 +81,33 @@ def _shown(titles: Sequence[str], rows: Sequence[Mapping[str, Text]], width: int
     return shown
 
 
-def _cells(s: Standing, chosen: bool) -> list[Text]:
+def _cells(s: Standing, chosen: bool, plain: bool = False) -> list[Text]:
+    write = words.plain if plain else words.points
     return [
         Text(("> " if chosen else "  ") + s.way),
         Text(s.kind, style=STYLES[s.kind]),
-        Text("failed" if s.score is None else _score(s)),
-        Text(words.points(s.dev_score)),
+        Text("failed" if s.score is None else _score(s, plain)),
+        Text(write(s.dev_score)),
         Text(words.seconds(s.seconds_fit)),
         Text(words.NOTHING if s.score is None else words.seconds(s.seconds_per_row)),
         Text(words.NOTHING if s.score is None else words.usd(s.usd_per_1000)),
-        Text(_note(s)),
+        Text(_note(s, plain)),
     ]
 
 
-def _score(s: Standing) -> str:
+def _score(s: Standing, plain: bool) -> str:
+    score = f"{words.plain(s.score) if plain else words.points(s.score):>5}"
     if s.low is None or s.high is None:
-        return f"{words.points(s.score):>5}"
-    return f"{words.points(s.score):>5}  {words.span(s.low, s.high)}"
+        return score
+    return f"{score}  {(words.plain_span if plain else words.span)(s.low, s.high)}"
 
 
-def _note(s: Standing) -> str:
+def _note(s: Standing, plain: bool) -> str:
+    write = words.plain if plain else words.points
     parts = [
         f"failed: {s.reason}" if s.status == "failed" else s.note,
         f"{words.share(s.unparsed)} unparsed" if s.unparsed else "",
-        f"seeds ±{words.points(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
+        f"seeds ±{write(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -69,6 +69,16 @@ def points(value: float | None) -> str:
     return NOTHING if value is None else _minus(f"{round(100 * value, 1) + 0.0:.1f}")
 
 
+def plain(value: float | None) -> str:
+    """A score of a metric that is no share: 0.7523 -> "0.752"."""
+    return NOTHING if value is None else _minus(f"{round(value, 3) + 0.0:.3f}")
+
+
+def plain_span(low: float, high: float) -> str:
+    """The ends of an interval of such scores: "0.448–0.579", "−0.051 to 0.123"."""
+    return f"{plain(low)}{'–' if low >= 0 else ' to '}{plain(high)}"
+
+
 def span(low: float, high: float) -> str:
     """The ends of an interval of scores: "44.8–57.9", "−5.1 to 12.3"."""
     return f"{points(low)}{'–' if low >= 0 else ' to '}{points(high)}"

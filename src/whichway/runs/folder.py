@@ -18,7 +18,8 @@ from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
-FOLLOWS = ("smallest_gap", "metric_title")  # parts of a plan that follow from the others: a newer version may differ
+# parts of a plan that follow from the others: a newer version may differ
+FOLLOWS = ("smallest_gap", "metric_title", "metric_plain")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -160,6 +160,7 @@ def _arm(
         groups=clusters(test),
         aggregate=metric.aggregate,
         lowest=metric.lowest,
+        plain=metric.plain,
         candidates=tuple(entry.facts["id"] for entry in finalists),
         dev_scores=devs,
         dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),

@@ -61,6 +61,7 @@ class Arm:
     groups: tuple[str, ...] | None = None  # group of each row; rows of one group are not independent
     aggregate: Literal["mean"] | Aggregate = "mean"  # how rows become one number; see `contracts.Aggregate`
     lowest: float = 0.0  # the worst value that it can take; the best is 1
+    plain: bool = False  # whether scores are written as plain numbers, as a correlation is, not in percent
     candidates: tuple[str, ...] = ()  # finalist ids, one per seed
     dev_scores: tuple[float, ...] = ()  # one per seed; the best ships, ties the lowest seed
     dev_rows: int | None = None  # behind dev_scores, where a race stopped them early; None: the whole dev split
@@ -158,6 +159,7 @@ class Table:
         self.clusters = int(self.codes.max(initial=-1)) + 1
         self.pooled = bool(arms) and arms[0].aggregate != "mean"
         self.lowest = arms[0].lowest if arms else 0.0
+        self.plain = bool(arms) and arms[0].plain
         self.rows = [arm.scores.mean(axis=0) for arm in self.arms]  # (n,) each, averaged over seeds
         self.seeds = [seed_values(arm) for arm in self.arms]  # (S,) each
         self.binary = [bool(((arm.scores == 0) | (arm.scores == 1)).all()) for arm in self.arms]

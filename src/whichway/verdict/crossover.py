@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,9 @@ class Ends:
 
 
 def crossover(
-    curves: Curves, first: str, second: str, baseline: float | None = None, window: tuple[float, float] | None = None
-) -> Crossover:
+    curves: Curves, first: str, second: str, baseline: float | None = None, window: tuple[float, float] | None = None,
+    score: Callable[[float], str] = percent,
+) -> Crossover:  # fmt: skip
     """From how many rows on `second` is ahead of `first`.
 
     Args:
@@ -41,6 +43,7 @@ def crossover(
         second: such as a fine-tune.
         baseline: score of doing nothing, to tell a plateau near it.
         window: levels of score for the data advantage; default all that both reach.
+        score: how a score is written.
     """
     sizes = shared(curves, first, second)
     ends = crossing(curves, first, second, sizes)
@@ -63,7 +66,7 @@ def crossover(
         text=" ".join(
             (
                 told(first, second, ends, state, sizes, stuck(curves, second, baseline) if flat else None, why),
-                worth_told(first, second, worth, window),
+                worth_told(first, second, worth, window, score),
             )
             if len(sizes)
             else (f"{second} and {first} were measured at no common size: their curves cannot be compared.",)
@@ -105,7 +108,7 @@ def crossing(curves: Curves, first: str, second: str, sizes: FloatArray) -> Ends
 
 
 def state_of(ends: Ends) -> CrossState:
-    """What the ends say."""
+    """The state that the ends of the interval imply."""
     if ends.low is not None and ends.high is not None:
         return "between"
     if ends.high is not None:
@@ -241,13 +244,19 @@ def told(
     return f"{text}; {stuck}." if held else f"{text}."
 
 
-def worth_told(first: str, second: str, worth: Worth | None, asked: tuple[float, float] | None = None) -> str:
+def worth_told(
+    first: str,
+    second: str,
+    worth: Worth | None,
+    asked: tuple[float, float] | None = None,
+    score: Callable[[float], str] = percent,
+) -> str:
     """The data advantage in words."""
     if worth is None:
-        where = f" between {percent(asked[0])} and {percent(asked[1])}" if asked else ""
+        where = f" between {score(asked[0])} and {score(asked[1])}" if asked else ""
         return f"Data advantage: not comparable, {first} and {second} reach no common score{where}."
     named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
-    bottom, top = (percent(end) for end in worth.window)
+    bottom, top = (score(end) for end in worth.window)
     over = f"at a score of {bottom}" if bottom == top else f"over scores from {bottom} to {top}"
     if worth.low is None or worth.high is None:
         return f"{named} is worth {rounded(rows)} training rows against {other}, {over} (no interval: {worth.why})."
@@ -265,8 +274,8 @@ def rounded(rows: float) -> str:
 
 
 def stuck(curves: Curves, way: str, baseline: float | None) -> str:
-    """A plateau in words: near the baseline nobody can say when, or if, it takes off."""
+    """A plateau in words; near the baseline, that it cannot be said when, or whether, the curve will rise."""
     last = curves.curve(way).points[-1]
     if baseline is not None and last.low is not None and last.low <= baseline:
-        return f"{way} is on a plateau near the baseline, and nobody can say when, or if, it takes off"
+        return f"{way} is on a plateau near the baseline, and it cannot be said when, or whether, it will rise"
     return f"{way} is on a plateau: its last two doublings are not shown to help"

@@ -15,7 +15,7 @@ from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.inputs import Facts, champions
-from whichway.verdict.explain.numbers import clean, percent, points
+from whichway.verdict.explain.numbers import PLAIN, SHARE, clean
 from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import Ruling, Worth, answer, order, rule
@@ -30,8 +30,9 @@ __all__ = ["Arm", "Side", "decide", "sanity"]
 
 
 def sanity(
-    dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt", lowest: float = 0.0
-) -> str:
+    dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt", lowest: float = 0.0,
+    plain: bool = False,
+) -> str:  # fmt: skip
     """The sanity gate: why a way counts as failed, or "" when it passes.
 
     A way must not end below plain zero-shot on dev by more than the margin and by more than one standard error of a
@@ -45,6 +46,7 @@ def sanity(
         margin: δ.
         kind: of the way.
         lowest: the worst score of the metric; the error is that of a share of right rows, on the metric's own scale.
+        plain: whether scores are written as plain numbers, not in percent.
     """
     span = 1 - lowest
     interval = stats.wilson((zero_shot_dev - lowest) / span * n_dev, n_dev, 2 * 0.8413447 - 1)
@@ -57,9 +59,10 @@ def sanity(
         "fine-tune": "a learning rate that does not fit, or too few rows or steps",
         "both": "a learning rate that does not fit, or a prompt that misleads this model",
     }[kind]
+    form = PLAIN if plain else SHARE
     return (
-        f"dev score {percent(dev_score)} is below zero-shot's {percent(zero_shot_dev)} "
-        f"by {points(short)} on {n_dev} rows, more than the margin and one standard error; likely {likely}"
+        f"dev score {form.score(dev_score)} is below zero-shot's {form.score(zero_shot_dev)} "
+        f"by {form.size(short)} on {n_dev} rows, more than the margin and one standard error; likely {likely}"
     )
 
 
@@ -242,7 +245,8 @@ def crossed(drawn: curves.Curves, arms: Sequence[Arm], table: Table) -> tuple[Cr
         return ()
     first = max(prompts, key=lambda way: (places[way], way))
     floor = [table.value(k) for k, arm in enumerate(table.arms) if arm.way == "base_majority"]
-    return tuple(crossover(drawn, first, way, floor[0] if floor else None) for way in tuned)
+    score = (PLAIN if table.plain else SHARE).score
+    return tuple(crossover(drawn, first, way, floor[0] if floor else None, score=score) for way in tuned)
 
 
 def detectable(table: Table, best: tuple[int, int] | None) -> float | None:

@@ -114,6 +114,7 @@ class Rules:
     groups: tuple[str, ...] | None = None  # cluster of each row, in the order of the race
     row_values: Callable[[Entry, int], Values] = scores  # whose paired differences have the standard error of the value
     lowest: float = 0.0  # the worst value of the metric
+    plain: bool = False  # whether its values are written as plain numbers, not in percent
 
 
 @dataclass(frozen=True, slots=True)

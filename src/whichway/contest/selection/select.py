@@ -48,6 +48,7 @@ def rules_of(practice: Practice, till: Till) -> Rules:
         sequence=is_mean(metric),
         row_values=lambda entry, rows: row_values(metric, order[:rows], entry.records[:rows]),
         lowest=metric.lowest,
+        plain=metric.plain,
         groups=clusters(order),
     )
 
@@ -129,7 +130,7 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
     if last and zero_shot is not None and apart(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
-        tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND, rules.lowest)
+        tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND, rules.lowest, rules.plain)
     if not last and not tried.reason:
         tried.reason = "it gave no candidate"
 

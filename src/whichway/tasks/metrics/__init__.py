@@ -20,7 +20,8 @@ from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
 UNNAMED = frozenset({"assertions", "checks", "preference", "python_function"})  # what stands in the data asks for them
-UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "needs_scores": False, "closed": False}  # if not declared
+UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "plain": False, "needs_scores": False,
+          "closed": False}  # if not declared  # fmt: skip
 
 
 def names() -> list[str]:

@@ -31,6 +31,7 @@ class Base:
     title: str = ""
     aggregate: Literal["mean"] | Aggregate = "mean"
     lowest: float = 0.0
+    plain: bool = False
     needs_scores: bool = False
     closed: bool = False
 

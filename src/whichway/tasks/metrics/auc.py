@@ -26,6 +26,7 @@ class Metric(Closed):
     name = "auc"
     title = "AUC"
     needs_scores = True
+    plain = True
 
     @staticmethod
     def aggregate(targets: NDArray[np.int64], answers: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:

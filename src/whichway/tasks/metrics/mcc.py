@@ -24,6 +24,7 @@ class Metric(Closed):
     name = "mcc"
     title = "Matthews correlation"
     lowest = -1.0
+    plain = True
 
     @staticmethod
     def aggregate(targets: NDArray[np.int64], answers: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from whichway.findings import BreakEven, Sentence
 from whichway.verdict.explain.inputs import Facts
-from whichway.verdict.explain.numbers import Said, count, percent, points, points_up, usd, whole
+from whichway.verdict.explain.numbers import Said, count, percent, usd, whole
 from whichway.verdict.rule import Ruling
 
 LARGEST_MARGIN = 0.10  # a difference that somebody could mean by "does not matter", unless the task's own is larger
@@ -14,7 +14,7 @@ SLICES = 3  # slice notes said aloud; all stand in the verdict
 
 
 def dissent(facts: Facts) -> tuple[Sentence, ...]:
-    """What would argue for another choice: volume, a larger margin, a slice, seeds."""
+    """What argues for another choice: the volume, a larger margin, a slice of the rows, seeds that differ."""
     ruling = facts.ruling
     if ruling is None:
         return ()
@@ -27,7 +27,7 @@ def dissent(facts: Facts) -> tuple[Sentence, ...]:
 
 
 def volume_dissent(facts: Facts) -> Iterator[Sentence]:
-    """From which volume on the order of cost of the best prompt and fine-tune flips."""
+    """The volume from which on the other one of the best prompt and the best fine-tune is cheaper."""
     found = facts.break_even
     if found is None:
         return
@@ -47,8 +47,8 @@ def volume_dissent(facts: Facts) -> Iterator[Sentence]:
     elif found.answer == "undecided":
         never = said("p_never", found.p_never, percent)
         yield said.sentence(
-            f"Cost over {days} days{priced}: it is open whether {found.above} ever becomes cheaper than {found.below}; "
-            f"in {never} of resamples of the test rows it does not, at any volume."
+            f"Cost over {days} days{priced}: it is not decided whether {found.above} ever becomes cheaper than "
+            f"{found.below}; in {never} of the resamples of the test rows it does not, at any volume."
         )
     elif (found.fixed_first, found.unit_first) != (found.fixed_second, found.unit_second):
         low, high = (found.second, found.first) if found.answer == "dominates" else (found.first, found.second)
@@ -56,7 +56,7 @@ def volume_dissent(facts: Facts) -> Iterator[Sentence]:
 
 
 def around(said: Said, found: BreakEven) -> str:
-    """The interval of the break-even, where there is one."""
+    """The interval of the break-even in parentheses, or nothing where there is none."""
     if found.per_day_low is None or found.per_day_low == found.per_day_high:
         return ""
     low = said("per_day_low", found.per_day_low, count)
@@ -66,19 +66,19 @@ def around(said: Said, found: BreakEven) -> str:
 
 
 def margin_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
-    """What a larger margin would change, as long as somebody could mean it: another choice, or a decision."""
+    """What a larger margin would change, up to the largest that a user could mean: the choice, or a decision."""
     most = max(LARGEST_MARGIN, 2 * facts.margin)
     found = {i: margin_needed(facts, i) for i in range(ruling.choice + 1)}
     needs = {i: need if need is not None and need <= most else None for i, need in found.items()}
     cheaper = [(need, i) for i, need in needs.items() if i < ruling.choice and need is not None]
     if cheaper:
         said, (need, i) = Said(), min(cheaper)
-        least = said("need", need, points_up)
-        yield said.sentence(f"With a margin above {least}, the cheaper {facts.way(i)} would do.")
+        least = said("need", need, facts.format.size_up)
+        yield said.sentence(f"With a margin above {least}, the cheaper {facts.way(i)} would be good enough.")
     own = needs[ruling.choice]
     if not ruling.decided and own is not None and own > facts.margin:
         said, name = Said(), facts.way(ruling.choice)
-        need_text = said("need", own, points_up)
+        need_text = said("need", own, facts.format.size_up)
         yield said.sentence(f"With a margin above {need_text}, {name} would be good enough against every other way.")
 
 
@@ -108,12 +108,12 @@ def probability(x: float) -> str:
 
 
 def seed_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
-    """Ways in question whose seeds differ by more than what matters."""
+    """The ways whose seeds differ by more than the margin."""
     for k in sorted({ruling.choice, *ruling.open, *(facts.champions() or ())}):
         line = facts.line(k)
         if line.seed_sd is not None and line.seed_sd > max(facts.margin, 0.01):
             said = Said()
-            sd, seeds = said("seed_sd", line.seed_sd, points), said("seeds", line.seeds, whole)
+            sd, seeds = said("seed_sd", line.seed_sd, facts.format.size), said("seeds", line.seeds, whole)
             yield said.sentence(
                 f"{line.way} varies by ±{sd} from seed to seed: the score is the mean of {seeds} seeds, and one more "
                 f"{'search' if line.kind == 'prompt' else 'training'} may land that far from it."

@@ -1,4 +1,4 @@
-"""For written answers: which way suits who wants variety, and which one who wants sameness.
+"""For written answers: the way to take for variety, and the way to take for sameness.
 
 Only ways whose quality is not shown worse than the best come into question, by the metric and, where a judge was found
 to tell answers apart, by the judge too. Variety is one minus the similarity of two
@@ -19,7 +19,7 @@ TOO_FEW = 20  # inputs under which a sentence reminds of their number
 
 
 def wishes(facts: Facts) -> tuple[Sentence, ...]:
-    """One sentence for each wish, and what they rest on; none where no text was written several times."""
+    """One sentence for variety, one for sameness, and their evidence; none where no text was written several times."""
     ruling = facts.ruling
     if ruling is None or not facts.varieties:
         return ()
@@ -45,16 +45,17 @@ def most_varied(facts: Facts, able: list[Variety]) -> Iterator[Sentence]:
 
 
 def _dear(facts: Facts) -> Sentence:
-    """Where no way that stands draws its answers: what variety costs, or how to get it."""
+    """What variety costs, or how to get it, where no good way samples its answers."""
     drawn = [v for v in facts.varieties if v.drawn]
     if not drawn:
         return Sentence(
-            "If you want variety: no way draws its answers, so one input always gets one answer. Give a way a "
-            "temperature above zero to see what it does to quality."
+            "If you want variety: no way samples its answers, so an input always gets the same answer. Give a way a "
+            "temperature above zero to see what that does to quality."
         )
     said, best = Said(), max(drawn, key=lambda v: (_score(facts, v), -v.similarity.value))
     return said.sentence(
-        f"If you want variety, it costs quality: every way that draws is shown worse. {best.way} loses least: "
+        f"If you want variety, it costs quality: every way that samples its answers is shown worse. {best.way} "
+        "loses least: "
         f"{_told(said, facts, best)}."
     )
 
@@ -68,8 +69,8 @@ def most_alike(facts: Facts, able: list[Variety]) -> Iterator[Sentence]:
         quality = _quality(said, facts, best)
         same = f" So {'do' if len(others) > 1 else 'does'} {listed(others)}." if others else ""
         yield said.sentence(
-            f"If you want sameness, take {best.way}: it does not draw, so one input always gets one answer; quality "
-            f"{quality}.{same}"
+            f"If you want sameness, take {best.way}: it does not sample, so an input always gets the same answer; "
+            f"quality {quality}.{same}"
         )
         return
     best = max(able, key=lambda v: (v.similarity.value, _score(facts, v), -_place(facts, v)))
@@ -77,18 +78,18 @@ def most_alike(facts: Facts, able: list[Variety]) -> Iterator[Sentence]:
 
 
 def few_inputs(facts: Facts) -> Iterator[Sentence]:
-    """What the wishes rest on."""
+    """A reminder of how few inputs the advice rests on, where they are few."""
     said, first = Said(), facts.varieties[0]
     if first.inputs < TOO_FEW:
         inputs, answers = said("inputs", first.inputs, whole), said("answers", first.answers, whole)
         yield said.sentence(
-            f"This rests on {inputs} inputs with {answers} answers each: the intervals say how far other inputs may "
-            "differ, if they are of the same kind."
+            f"This rests on {inputs} inputs with {answers} answers each: the intervals say how far other inputs of the "
+            "same kind may differ."
         )
 
 
 def _told(said: Said, facts: Facts, found: Variety) -> str:
-    """Similarity and agreement with what they cost in quality."""
+    """Similarity and agreement of a way's answers, and its quality."""
     alike = said("similarity", found.similarity.value, percent)
     if found.similarity.low is not None and found.similarity.high is not None:
         low = said("similarity.low", found.similarity.low, bare)
@@ -96,15 +97,15 @@ def _told(said: Said, facts: Facts, found: Variety) -> str:
     equal = said("agreement", found.agreement.value, percent)
     fresh = ""
     if found.distinct_2 is not None:
-        fresh = f", {said('distinct_2', found.distinct_2.value, percent)} of its word pairs are different ones"
+        fresh = f"; {said('distinct_2', found.distinct_2.value, percent)} of its word pairs are distinct"
     quality = _quality(said, facts, found)
-    same = f"{alike} alike and in {equal} of pairs the same"
+    same = f"{alike} similar on average and identical in {equal} of pairs"
     return f"two of its answers to one input are {same}{fresh}; quality {quality}"
 
 
 def _quality(said: Said, facts: Facts, found: Variety) -> str:
-    """The metric's score, and a useful judge's."""
-    told = scored(said, _line(facts, found))
+    """The score by the metric, and by the judge where the judge is useful."""
+    told = scored(said, _line(facts, found), facts.format)
     if facts.judgement is None or not facts.judgement.useful:
         return told
     own = [j for j in facts.judgement.scores if j.way == found.way]
@@ -112,7 +113,7 @@ def _quality(said: Said, facts: Facts, found: Variety) -> str:
 
 
 def _against(facts: Facts, best: Variety, other: Variety) -> str:
-    """Whether it is shown to be more varied than the next."""
+    """Whether a way is shown to be more varied than the next."""
     one, two = (next(a for a in facts.answers if a.way == v.way) for v in (best, other))
     _, ends = variety.gap(one, two, facts.table.confidence)
     shown = ends is not None and ends[0] > 0

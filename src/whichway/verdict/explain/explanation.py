@@ -15,7 +15,6 @@ from whichway.verdict.explain.numbers import (
     percent,
     points,
     seconds,
-    signed,
     usd,
     whole,
 )
@@ -44,17 +43,17 @@ def headline(facts: Facts, answer: Answer) -> Sentence:
     if answer == "undecided":
         return said.sentence(f"Undecided: {undecided(said, facts, ruling)}{between_kinds(facts, ruling)}")
     choice = facts.line(ruling.choice)
-    start = f"{LABELS[answer]}: take {choice.way}, {scored(said, choice)}."
+    start = f"{LABELS[answer]}: take {choice.way}, {scored(said, choice, facts.format)}."
     if answer == "equivalent, take the cheaper":
         names = listed([facts.way(j) for j in ruling.equal])
         verb = "is" if len(ruling.equal) == 1 else "are"
-        within = said("margin", facts.margin, points)
-        return said.sentence(f"{start} {names} {verb} within ±{within} of it and cheaper in no case.")
+        within = said("margin", facts.margin, facts.format.size)
+        return said.sentence(f"{start} {names} {verb} within ±{within} of it, and not cheaper.")
     return said.sentence(f"{start} {grounds(said, facts, ruling)}{between_kinds(facts, ruling)}")
 
 
 def between_kinds(facts: Facts, ruling: Ruling) -> str:
-    """A last sentence where a baseline is taken but prompt or fine-tune was asked: which of them is ahead."""
+    """Which of prompting and fine-tuning is ahead, where the choice is a baseline; else nothing."""
     best = facts.champions()
     if best is None or facts.line(ruling.choice).kind != "baseline":
         return ""
@@ -70,9 +69,9 @@ def leader(facts: Facts, prompt: int, tuned: int) -> str:
 
 
 def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
-    """Why a decided choice stands, without numbers of single arms."""
+    """Why a decided choice is made, without the numbers of single arms."""
     parts = []
-    margin = said("margin", facts.margin, points)
+    margin = said("margin", facts.margin, facts.format.size)
     if ruling.choice > 0:
         parts.append("every cheaper way is shown worse")
     kinds = [arm.kind for arm in facts.table.arms]
@@ -85,9 +84,9 @@ def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
 
 
 def undecided(said: Said, facts: Facts, ruling: Ruling) -> str:
-    """What to do meanwhile, and what may be lost by it."""
+    """Which way to use until it is decided, and what may be lost by it."""
     choice = facts.line(ruling.choice)
-    score = scored(said, choice)
+    score = scored(said, choice, facts.format)
     if len(facts.table.arms) == 1:
         return f"only {choice.way} competed, {score}; there is nothing to compare it with."
     if ruling.outlook is None:
@@ -98,27 +97,27 @@ def undecided(said: Said, facts: Facts, ruling: Ruling) -> str:
 
 
 def chances(said: Said, facts: Facts, ruling: Ruling) -> str:
-    """How likely the choice is good enough, and what is lost on average if it is not."""
+    """The probability that the choice is good enough, and its expected loss."""
     assert ruling.outlook is not None
     near = said("near_best", ruling.outlook.near_best[ruling.choice], chance)
-    margin = said("margin", facts.margin, points)
-    lost = said("regret", ruling.outlook.regret[ruling.choice], points)
+    margin = said("margin", facts.margin, facts.format.size)
+    lost = said("regret", ruling.outlook.regret[ruling.choice], facts.format.size)
     return f"with a probability of {near} it is within {margin} of the best way; the expected loss is {lost}."
 
 
 def runner_up(said: Said, facts: Facts, ruling: Ruling) -> str:
-    """The way that would be taken instead."""
+    """The way with the least expected loss after the choice."""
     assert ruling.outlook is not None
     other = ruling.outlook.runner_up
     costs = facts.cost(other, ruling.choice)
-    return f" Next is {facts.way(other)}, {scored(said, facts.line(other))}, which {costs}."
+    return f" Next is {facts.way(other)}, {scored(said, facts.line(other), facts.format)}, which {costs}."
 
 
 # --- reasons
 
 
 def reasons(facts: Facts) -> tuple[Sentence, ...]:
-    """Why, with numbers: score, rivals, the question of kinds, cost, what was uncertain, what failed."""
+    """The reasons with their numbers: scores, comparisons, prompt or fine-tune, cost, uncertainty, failures."""
     ruling = facts.ruling
     failed = tuple(
         Sentence(f"{line.way} failed and does not compete: {line.reason or 'no reason was given'}.")
@@ -149,15 +148,15 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
 
 
 def choice_score(facts: Facts, ruling: Ruling) -> Sentence:
-    """The choice's own score."""
+    """The score of the choice."""
     said, line = Said(), facts.line(ruling.choice)
     seeds = f", as the mean of {said('seeds', line.seeds, whole)} seeds" if line.seeds > 1 else ""
     rows = said("rows", line.rows, whole)
-    return said.sentence(f"{line.way} scores {scored(said, line)} on {rows} test rows{seeds}.")
+    return said.sentence(f"{line.way} scores {scored(said, line, facts.format)} on {rows} test rows{seeds}.")
 
 
 def rival(facts: Facts, ruling: Ruling, j: int) -> Sentence:
-    """How one other arm stands against the choice."""
+    """How another arm compares with the choice."""
     said, found = Said(), facts.ahead(j, ruling.choice)
     cheaper = j < ruling.choice
     cost = facts.cost(j, ruling.choice)
@@ -171,11 +170,13 @@ def rival(facts: Facts, ruling: Ruling, j: int) -> Sentence:
         says = "and cannot be compared on so few rows"
     else:
         says = "and is neither shown better nor held within the margin"
-    return said.sentence(f"{facts.way(j)} {cost} {says}: {gap(said, found)} against {facts.way(ruling.choice)}.")
+    return said.sentence(
+        f"{facts.way(j)} {cost} {says}: {gap(said, found, facts.format)} against {facts.way(ruling.choice)}."
+    )
 
 
 def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
-    """The question of the house, whichever way is chosen."""
+    """Whether the best prompt or the best fine-tune is ahead, whichever way is chosen."""
     best = facts.champions()
     if best is None:
         return
@@ -184,18 +185,19 @@ def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
     a, b = facts.line(prompt), facts.line(tuned)
     chosen = "on dev" if None not in (a.dev_score, b.dev_score) else "by score"
     yield said.sentence(
-        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(said, a)}, {b.way} "
-        f"{scored(said, b)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = {gap(said, found)}."
+        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(said, a, facts.format)}, {b.way} "
+        f"{scored(said, b, facts.format)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = "
+        f"{gap(said, found, facts.format)}."
     )
 
 
 def which_model(facts: Facts) -> Iterator[Sentence]:
-    """Whether to change the model, where several compete: the best way on each, against the best of the first."""
+    """Whether another model is better, where several compete: the best way on each against the best on the first."""
     found = facts.champions_by_model()
     if len(found) < 2:
         return
     said, first = Said(), found[0]
-    told = listed([f"{facts.way(k)} {scored(said, facts.line(k))}" for k in found])
+    told = listed([f"{facts.way(k)} {scored(said, facts.line(k), facts.format)}" for k in found])
     gaps = [_change(said, facts, first, k) for k in found[1:]]
     yield said.sentence(f"Which model? The best way on each, on test: {told}; {'; '.join(gaps)}.")
 
@@ -205,7 +207,7 @@ def _change(said: Said, facts: Facts, first: int, k: int) -> str:
     moved, shown = facts.ahead(k, first), facts.way(k)
     open_ = moved.p is None or moved.p > 1 - facts.table.confidence or moved.value == 0
     word = "is not shown to change anything" if open_ else "pays" if moved.value > 0 else "does not pay"
-    gained = gap(said, moved, f"{shown}.gap")
+    gained = gap(said, moved, facts.format, f"{shown}.gap")
     return f"changing the model from {one} to {two} {word}, {shown} − {facts.way(first)} = {gained}"
 
 
@@ -216,8 +218,8 @@ def no_model(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
         return
     name = PLAIN_NAMES.get(line.way, f"a baseline ({line.way})")
     if ruling.decided:
-        within = said("margin", facts.margin, points)
-        told = f"is as good or better, within {within}: no language model is needed."
+        within = said("margin", facts.margin, facts.format.size)
+        told = f"is at least as good, within {within}: no language model is needed."
         yield said.sentence(f"{name[0].upper()}{name[1:]} {told}")
     else:
         yield said.sentence(f"No language model is shown better than {name}: whether one is needed is open.")
@@ -237,7 +239,7 @@ def costs(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
 
 
 def equals(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
-    """The set not shown worse than the best."""
+    """The ways that are not shown worse than the best."""
     names = [line.way for line in facts.standings if line.not_worse]
     if len(names) > 1:
         yield Sentence(f"Not shown worse than the best, {facts.way(ruling.best)}: {listed(names)}.")
@@ -298,7 +300,7 @@ def spreads(facts: Facts) -> Iterator[Sentence]:
         sd = next(line.seed_sd for line in facts.standings if line.way == found.way)
         if sd is not None:
             seeds = said(f"{found.way}.seeds", found.seeds, whole)
-            noise.append(f"±{said(f'{found.way}.seed_sd', sd, points)} between {seeds} seeds")
+            noise.append(f"±{said(f'{found.way}.seed_sd', sd, facts.format.size)} between {seeds} seeds")
         if noise:
             parts.append(f"{found.way} {' and '.join(noise)}")
     if parts:
@@ -306,40 +308,42 @@ def spreads(facts: Facts) -> Iterator[Sentence]:
 
 
 def formats(facts: Facts) -> Iterator[Sentence]:
-    """What the form of the prompt alone does to the dev score."""
+    """How far the form of the prompt alone moves the dev score."""
+    form = facts.format
     for found in facts.formats:
         said = Said()
-        low, high = said("low", found.low, percent), said("high", found.high, percent)
+        low, high = said("low", found.low, form.score), said("high", found.high, form.score)
         forms, rows = said("forms", found.forms, whole), said("rows", found.rows, whole)
-        luck = f"; the luck of the rows alone gives {said('luck_sd', found.luck_sd, points)}"
+        sd, luck = said("sd", found.sd, form.size), said("luck_sd", found.luck_sd, form.size)
         yield said.sentence(
-            f"Form alone moves {found.way} between {low} ({found.worst}) and {high} ({found.best}): {forms} forms of "
-            f"the same words on the same {rows} dev rows, standard deviation {said('sd', found.sd, points)}{luck}."
+            f"The form of the prompt alone moves {found.way} between {low} ({found.worst}) and {high} ({found.best}): "
+            f"{forms} forms of the same words on the same {rows} dev rows, standard deviation {sd}; chance in the "
+            f"rows alone would give {luck}."
         )
 
 
 def winners_curse(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
-    """Dev beside test, for the choice."""
+    """The dev score of the choice beside its test score."""
     line = facts.line(ruling.choice)
     if line.dev_score is None or line.score is None:
         return
-    said, lost = Said(), line.dev_score - line.score
-    dev, test = said("dev", line.dev_score, percent), said("test", line.score, percent)
-    less = said("lost", lost, signed)
+    said, lost, form = Said(), line.dev_score - line.score, facts.format
+    dev, test = said("dev", line.dev_score, form.score), said("test", line.score, form.score)
+    less = said("lost", lost, form.signed)
     name = "the winner's curse of selection on dev, or chance" if lost > 0 else "no sign of a winner's curse"
     found = next((s for s in facts.selections if s.way == line.way and s.expected is not None and s.tried > 1), None)
     best = ""
     if found is not None and found.expected is not None:
         tried, rows = said("tried", found.tried, whole), said("dev_rows", found.dev_rows, whole)
         best = f" Picking the best of {tried} equal candidates on {rows} dev rows alone flatters by "
-        best += f"{said('expected', found.expected, points)}."
+        best += f"{said('expected', found.expected, form.size)}."
     yield said.sentence(
-        f"{line.way} had {dev} on dev and has {test} on test: dev − test = {less} points, {name}.{best}"
+        f"{line.way} had {dev} on dev and has {test} on test: dev − test = {less}{form.unit}, {name}.{best}"
     )
 
 
 def saved(facts: Facts) -> Iterator[Sentence]:
-    """What racing saved."""
+    """How many answers racing on dev saved."""
     race = facts.race
     if race is None or race.evaluations >= race.full_evaluations:
         return
@@ -353,7 +357,7 @@ def saved(facts: Facts) -> Iterator[Sentence]:
 
 
 def unread(facts: Facts) -> Iterator[Sentence]:
-    """Ways with answers that could not be read."""
+    """The share of answers that could not be read, by way."""
     said = Said()
     lines = [line for line in facts.standings if line.status == "ok" and line.unparsed > 0]
     if lines:
@@ -362,16 +366,19 @@ def unread(facts: Facts) -> Iterator[Sentence]:
 
 
 def cautions(facts: Facts) -> tuple[str, ...]:
-    """Warnings that the numbers themselves give."""
+    """Warnings that follow from the numbers: seeds that were not repeated, too few rows for intervals."""
     lines = []
     names = [facts.way(k) for k in one_seed(facts)]
     if names:
-        lines.append(f"Seed noise is not measured for {listed(names)} (one seed): the interval holds row noise only.")
+        lines.append(
+            f"The noise between seeds is not measured for {listed(names)} (one seed): "
+            "the interval covers row noise only."
+        )
     if facts.table.arms and facts.table.clusters < 2:
         lines.append("Not enough data for intervals: fewer than two independent test rows.")
     return tuple(lines)
 
 
 def one_seed(facts: Facts) -> list[int]:
-    """Random arms with a single seed."""
+    """The arms that depend on a seed and ran with one seed only."""
     return [k for k, arm in enumerate(facts.table.arms) if arm.random and len(arm.scores) == 1]

@@ -19,7 +19,7 @@ from whichway.findings import (
 )
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
-from whichway.verdict.explain.numbers import Said, bare, percent, signed, whole
+from whichway.verdict.explain.numbers import PLAIN, SHARE, Said, ScoreFormat, whole
 from whichway.verdict.rule import Ruling, two_digits
 from whichway.verdict.variety import Answers
 
@@ -49,20 +49,25 @@ class Facts:
     answers: tuple[Answers, ...] = ()  # what the varieties were measured on
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
+    @property
+    def format(self) -> ScoreFormat:
+        """How scores of the task's metric are written."""
+        return PLAIN if self.table.plain else SHARE
+
     def way(self, k: int) -> str:
-        """The arm's name."""
+        """The name of an arm."""
         return self.table.arms[k].way
 
     def line(self, k: int) -> Standing:
-        """The arm's line in the table."""
+        """The line of an arm in the table of ways."""
         return next(line for line in self.standings if line.way == self.way(k))
 
     def ahead(self, k: int, other: int) -> Comparison:
-        """Arm `k` minus another."""
+        """The paired difference of arm `k` minus another."""
         return self.table.compare(other, k)
 
     def cost(self, k: int, other: int) -> str:
-        """How the cost of arm `k` compares, at the two digits that the rule looks at."""
+        """Whether arm `k` costs less than another, the same or more, at the two digits that the rule looks at."""
         a, b = (two_digits(self.table.arms[i].total(self.volume)) for i in (k, other))
         return "costs the same" if a == b else "costs less" if a < b else "costs more"
 
@@ -97,23 +102,24 @@ def champions(table: Table) -> tuple[int, int] | None:
     return None if prompt is None or tuned is None else (prompt, tuned)
 
 
-def scored(said: Said, line: Standing) -> str:
-    """A score with its interval: "71.5 % (66.1–76.3)"."""
+def scored(said: Said, line: Standing, form: ScoreFormat) -> str:
+    """A score with its interval: "71.5 % (66.1–76.3)", or "0.752 (0.661–0.802)"."""
     if line.score is None:
         return "no score"
-    score = said(f"{line.way}.score", line.score, percent)
+    score = said(f"{line.way}.score", line.score, form.score)
     if line.low is None or line.high is None:
         return score
     to = "–" if line.low >= 0 else " to "
-    return f"{score} ({said(f'{line.way}.low', line.low, bare)}{to}{said(f'{line.way}.high', line.high, bare)})"
+    low, high = said(f"{line.way}.low", line.low, form.bare), said(f"{line.way}.high", line.high, form.bare)
+    return f"{score} ({low}{to}{high})"
 
 
-def gap(said: Said, found: Comparison, name: str = "gap") -> str:
+def gap(said: Said, found: Comparison, form: ScoreFormat, name: str = "gap") -> str:
     """A paired difference with its interval and rows: "+2.5 points (−1.0 to +6.0; ahead on 40 rows, behind on 30)"."""
     wins, losses = said(f"{name}.wins", found.wins, whole), said(f"{name}.losses", found.losses, whole)
     rows = f"ahead on {wins} row{'s' * (found.wins != 1)}, behind on {losses}"
-    value = said(f"{name}.value", found.value, signed)
+    value = said(f"{name}.value", found.value, form.signed)
     if found.low is None or found.high is None:
-        return f"{value} points ({rows})"
-    low, high = said(f"{name}.low", found.low, signed), said(f"{name}.high", found.high, signed)
-    return f"{value} points ({low} to {high}; {rows})"
+        return f"{value}{form.unit} ({rows})"
+    low, high = said(f"{name}.low", found.low, form.signed), said(f"{name}.high", found.high, form.signed)
+    return f"{value}{form.unit} ({low} to {high}; {rows})"

@@ -1,4 +1,4 @@
-"""What a judge said about written answers, and what its word is worth, in words."""
+"""A judge's levels of written answers, and how reliable the judge is, in sentences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HALF = 0.5
 
 
 def judged(facts: Facts) -> Iterator[Sentence]:
-    """What the judge gave each way, and what its word is worth."""
+    """The judge's mean level of each way, and how reliable the judge is."""
     found = facts.judgement
     if found is None or not found.scores:
         return
@@ -24,13 +24,13 @@ def judged(facts: Facts) -> Iterator[Sentence]:
             low, high = said(f"{line.way}.judge_low", line.low, bare), said(f"{line.way}.judge_high", line.high, bare)
             ends = f" ({low}–{high})"
         parts.append(f"{line.way} {said(f'{line.way}.judge', line.score, percent)}{ends}")
-    yield said.sentence(f"The judge gives, of its best level: {listed(parts)}. It stands beside and decides nothing.")
+    yield said.sentence(f"The judge's mean level, as a share of its best level: {listed(parts)}. It decides nothing.")
     yield from _worth(found)
     yield from _places(found)
 
 
 def _worth(found: Judgement) -> Iterator[Sentence]:
-    """Noise when asked again."""
+    """How far the judge agrees with itself when asked again."""
     said = Said()
     if found.same_again is None:
         yield Sentence("Every answer was judged once, so how noisy the judge is was not measured.")
@@ -44,23 +44,27 @@ def _worth(found: Judgement) -> Iterator[Sentence]:
         share = said("reliability", found.reliability, percent)
         noisy = found.reliability < RELIABLE
         end = ". It is mostly noise: do not read an order of ways from it" if noisy else ""
-        yield said.sentence(f"{told}; {share} of the variance of its levels belongs to the answers{end}.")
+        yield said.sentence(f"{told}; {share} of the variance of its levels is due to the answers{end}.")
 
 
 def _places(found: Judgement) -> Iterator[Sentence]:
-    """A liking for a place."""
+    """Whether the judge prefers an answer for its position."""
     if found.first_place is None or found.first_low is None or found.first_high is None:
         return
     said = Said()
     first, low = said("first", found.first_place, percent), said("first_low", found.first_low, bare)
     high = said("first_high", found.first_high, bare)
     tilted = not found.first_low <= HALF <= found.first_high
-    liking = "it has a liking for a place, which asking in both orders evens out" if tilted else "no liking is shown"
+    liking = "it has a position bias, which asking in both orders cancels" if tilted else "no position bias is shown"
     both = ""
     if found.consistent is not None:
         same = said("consistent", found.consistent, percent)
-        both = f" In {same} of pairs it prefers the same answer both ways round"
-        both += "." if found.consistent >= CONSISTENT else ": it goes by the place, so do not rely on its word."
+        both = f" In {same} of pairs it prefers the same answer in both orders"
+        both += (
+            "."
+            if found.consistent >= CONSISTENT
+            else ": it follows the position more often than the answer, so do not rely on it."
+        )
     yield said.sentence(
         f"Of two answers the judge prefers the one shown first in {first} ({low}–{high}): {liking}.{both}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from whichway.findings import Sentence
 
@@ -76,8 +77,46 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def plain(x: float) -> str:
+    """A score of a metric that is no share, to three decimals: "0.752"."""
+    return f"{round(x, 3) + 0.0:.3f}".replace("-", "−")
+
+
+def plain_size(x: float) -> str:
+    """The size of a difference of such scores: "0.042"."""
+    return plain(abs(x))
+
+
+def plain_size_up(x: float) -> str:
+    """Such a size rounded up, for bounds that must hold."""
+    return plain(math.ceil(1000 * x - 1e-9) / 1000)
+
+
+def plain_signed(x: float) -> str:
+    """A difference of such scores with its sign: "+0.042" or "−0.010"."""
+    return f"{round(x, 3) + 0.0:+.3f}".replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFormat:
+    """How scores of one metric are written: in percent and points, or as plain numbers (a correlation, AUC)."""
+
+    score: Callable[[float], str]
+    bare: Callable[[float], str]  # a score without a unit, inside an interval
+    size: Callable[[float], str]  # of a difference, with its unit
+    size_up: Callable[[float], str]  # rounded up
+    signed: Callable[[float], str]  # a difference without a unit
+    unit: str  # behind a signed difference
+
+
+SHARE = ScoreFormat(percent, bare, points, points_up, signed, " points")
+PLAIN = ScoreFormat(plain, plain, plain_size, plain_size_up, plain_signed, "")
+
 # all spellings of a number
-SHOWN = (percent, chance, points, points_up, signed, bare, nats, whole, usd, seconds, count)
+SHOWN = (
+    percent, chance, points, points_up, signed, bare, nats, whole, usd, seconds, count,
+    plain, plain_size, plain_size_up, plain_signed,
+)  # fmt: skip
 
 
 def clean(x: float | None) -> float | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from whichway.findings import Sentence
 from whichway.verdict.explain.explanation import one_seed
 from whichway.verdict.explain.inputs import Facts
-from whichway.verdict.explain.numbers import Said, chance, count, listed, points, signed, whole
+from whichway.verdict.explain.numbers import Said, chance, count, listed, whole
 from whichway.verdict.predictive import SAID, Predictive, Prospect
 from whichway.verdict.rule import Ruling
 
@@ -95,8 +95,8 @@ def more_seeds(facts: Facts, ruling: Ruling, others: list[int], prospect: Prospe
     said = Said()
     found = max((facts.ahead(j, ruling.choice) for j in others), key=lambda c: c.seed_variance)
     many, now = said("seeds_wanted", seeds_wanted(facts, prospect), count), said("seeds", most_seeds(facts), whole)
-    blur = said("seed_error", math.sqrt(found.seed_variance), points)
-    rows = said("row_error", math.sqrt(found.row_variance or 0.0), points)
+    blur = said("seed_error", math.sqrt(found.seed_variance), facts.format.size)
+    rows = said("row_error", math.sqrt(found.row_variance or 0.0), facts.format.size)
     sure = said("chance", prospect.seeds_chance, chance)
     return said.sentence(
         f"No new labels: {many} seeds instead of {now} would decide {between} on the same test rows, with a "
@@ -113,7 +113,7 @@ def unlikely(facts: Facts, ruling: Ruling, predictive: Predictive, prospect: Pro
             f"No number of test rows is sure enough to be named: {most} more decide between {listed(names)} with a "
             f"probability of {sure}."
         )
-    gap = said("apart", predictive.apart(ruling.choice, others), points)
+    gap = said("apart", predictive.apart(ruling.choice, others), facts.format.size)
     return said.sentence(
         f"More test rows are unlikely to decide between {listed(names)}: {most} more do with a probability of {sure}. "
         f"With a probability of {said('within', SAID, chance)} they are within {gap} of {names[0]}"
@@ -122,7 +122,7 @@ def unlikely(facts: Facts, ruling: Ruling, predictive: Predictive, prospect: Pro
 
 
 def cheaper(facts: Facts, ruling: Ruling, said: Said, others: list[int]) -> str:
-    """What to do where the rows will not tell."""
+    """The advice to take the cheapest way, where it loses little and the rows are unlikely to decide."""
     first = min(ruling.choice, *others)  # arms are in the order of cost
     if first == ruling.choice:
         return f", the cheapest of them: take {facts.way(first)}"
@@ -131,7 +131,7 @@ def cheaper(facts: Facts, ruling: Ruling, said: Said, others: list[int]) -> str:
     more = ruling.outlook.regret[first] - ruling.outlook.regret[ruling.choice]
     if more > facts.margin:
         return ""
-    return f"; the cheaper {facts.way(first)} is expected to lose only {said('more_loss', more, points)} more"
+    return f"; the cheaper {facts.way(first)} is expected to lose only {said('more_loss', more, facts.format.size)} more"
 
 
 def unknown_seeds(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
@@ -150,10 +150,10 @@ def rising(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
         if curve.plateau or curve.gain is None or not (curve.gain_low or 0.0) > 0:
             continue
         said = Said()
-        gain = said("gain", curve.gain, signed)
+        gain = said("gain", curve.gain, facts.format.signed)
         size = said("largest", curve.points[-1].n, whole)
         yield said.sentence(
-            f"More labelled rows: {curve.way} still rises at {size} training rows, {gain} points over its last two "
+            f"More labelled rows: {curve.way} still rises at {size} training rows, {gain}{facts.format.unit} over its last two "
             "doublings, so that they help it as well as the comparison."
         )
 
