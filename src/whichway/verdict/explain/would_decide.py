@@ -131,7 +131,9 @@ def cheaper(facts: Facts, ruling: Ruling, said: Said, others: list[int]) -> str:
     more = ruling.outlook.regret[first] - ruling.outlook.regret[ruling.choice]
     if more > facts.margin:
         return ""
-    return f"; the cheaper {facts.way(first)} is expected to lose only {said('more_loss', more, facts.format.size)} more"
+    return (
+        f"; the cheaper {facts.way(first)} is expected to lose only {said('more_loss', more, facts.format.size)} more"
+    )
 
 
 def unknown_seeds(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
@@ -153,8 +155,8 @@ def rising(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
         gain = said("gain", curve.gain, facts.format.signed)
         size = said("largest", curve.points[-1].n, whole)
         yield said.sentence(
-            f"More labelled rows: {curve.way} still rises at {size} training rows, {gain}{facts.format.unit} over its last two "
-            "doublings, so that they help it as well as the comparison."
+            f"More labelled rows: {curve.way} still rises at {size} training rows, {gain}{facts.format.unit} over its "
+            "last two doublings, so that they help it as well as the comparison."
         )
 
 
