@@ -36,7 +36,7 @@ CASES = {
     "prices": ([f"{n * 7}.{n % 100:02d}" for n in range(900)], "price", "numeric", 0),
     "answers": ([f"{w} {v}" for w in NAMES for v in NAMES], "answer", "token_f1", 0),
     "cities with a comma": (cycle(["Austin, TX", "Boston, MA", "Dallas, TX"]), "label", "accuracy", 3),
-    "dates": ([f"{n % 12 + 1:02d}/{n % 11 + 1:02d}/20{n % 40:02d}" for n in range(900)], "answer", "token_f1", 0),
+    "dates": ([f"{n % 12 + 1:02d}/{n % 11 + 1:02d}/20{n % 40:02d}" for n in range(900)], "answer", "exact_match", 0),
     "paths": (cycle(["billing/refund", "billing/dispute", "network/vpn"]), "label", "accuracy", 3),
 }
 

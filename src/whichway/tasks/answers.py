@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
@@ -19,7 +20,9 @@ PREFERENCE = "preference"  # the metric of rows with a chosen and a rejected ans
 MULTI_LABEL = "multi_label"
 DEFAULTS = {"label": "accuracy", "multi_label": MULTI_LABEL, "number": "numeric", "json": "json_fields",
             "text": "token_f1"}  # fmt: skip
-_ASIDE = ("none", "null", "na", "n/a", "nil")  # labels, or what a library writes for a missing value
+# labels, or what people and libraries write for a missing value
+_ASIDE = ("none", "null", "na", "n/a", "nil", "-", "--", "—", "?", ".", "unknown")
+_OFTEN = ("none", "unknown")  # of these, labels when they are frequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ def judge(spec: Spec, exact: Sequence[str], column: str, where: str, prefers: bo
         return _several(spec, several or several_labels.named(bare, spec.labels))
     if kind == "label":
         return _closed(spec, bare, column, several)
-    metric = complete(spec.metric or MetricSpec(DEFAULTS[kind]), ())
+    usual = "exact_match" if kind == "text" and kinds.are_dates(bare) else DEFAULTS[kind]
+    metric = complete(spec.metric or MetricSpec(usual), ())
     if spec.metric is not None and metrics.load(spec.metric).closed:
         _refuse_open(metric.name, (), bare)
     if kind == "json":
@@ -176,9 +180,15 @@ def _objects(metric: MetricSpec, bare: Sequence[str]) -> Answers:
 
 
 def _numbers(metric: MetricSpec, bare: Sequence[str]) -> Answers:
+    unit = kinds.with_unit(bare)
+    if unit:
+        said = [text.replace(unit, "").strip() for text in bare]
+        without = _numbers(metric, said)
+        note = f"the unit of the numbers is left out: {bare[0]} is {without.targets[0]}."
+        return replace(without, notes=(note, *without.notes))
     found = kinds.with_point(bare)
     if found is None:
-        return Answers((), metric, tuple(bare))
+        return Answers((), metric, tuple(bare), (), kinds.thousands(bare))
     place = next(n for n, text in enumerate(bare) if text != found[n])
     note = f"numbers with a decimal comma are written with a point: {bare[place]} is {found[place]}."
     return Answers((), metric, tuple(found), (note,))
@@ -227,7 +237,7 @@ def _separate(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 def _found_labels(targets: Sequence[str]) -> tuple[str, ...]:
     """Distinct targets, sorted; of several spellings the most frequent stands for all."""
-    by_count = sorted(Counter(targets).items(), key=lambda item: (-item[1], item[0]))
+    by_count = sorted(Counter(targets).items(), key=lambda item: (-item[1], len(_odd(item[0])), item[0]))
     return tuple(sorted({plain(target): target for target, _ in reversed(by_count)}.values()))
 
 
@@ -247,8 +257,22 @@ def _spelled(targets: Sequence[str], labels: Sequence[str]) -> tuple[list[str], 
             variants[label].add(target)
         spelled.append(label)
     mixed = {label: found - {label} for label, found in variants.items() if found - {label}}
-    notes = [f"'{label}' is also spelled {', '.join(sorted(found))}: taken as one." for label, found in mixed.items()]
+    notes = [
+        f"'{label}'{_signs(label)} is also spelled {', '.join(o + _signs(o) for o in sorted(found))}: taken as one."
+        for label, found in mixed.items()
+    ]
     return spelled, notes, wrong
+
+
+def _odd(label: str) -> list[str]:
+    """Signs of a label that nobody sees, or that are part of another letter."""
+    return [c for c in label if not c.isprintable() or unicodedata.combining(c) or (c.isspace() and c != " ")]
+
+
+def _signs(label: str) -> str:
+    """Such signs by their numbers, as two labels that look alike cannot be told apart otherwise."""
+    odd = dict.fromkeys(_odd(label))
+    return f" ({', '.join(f'U+{ord(c):04X}' for c in odd)})" if odd else ""
 
 
 def _aside(targets: Sequence[str], labels: Sequence[str]) -> list[str]:
@@ -258,5 +282,5 @@ def _aside(targets: Sequence[str], labels: Sequence[str]) -> list[str]:
     return [
         f"'{label}' is read as a label ({counts[label]} rows). If it stands for a missing answer, delete these rows."
         for label in odd
-        if counts[label] < len(targets) / 5
+        if label.casefold() not in _OFTEN or counts[label] < len(targets) / 5
     ]

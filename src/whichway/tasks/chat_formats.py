@@ -15,6 +15,7 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Message, Role, transcript
+from whichway.tasks.chat_variants import is_message, rewritten
 
 ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter", "customer"), "user"),
@@ -79,6 +80,7 @@ def flatten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     Raises:
         DataError: a message that cannot be used; names it.
     """
+    fields = rewritten(fields, where)
     if _TALK.isdisjoint(fields):
         return fields
     for key in KEYS:
@@ -101,7 +103,7 @@ def flatten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 def listed(value: Any) -> list[Any]:
     """The messages of a cell: a list of them, or one written as JSON (or as Python writes it); empty for others."""
     if isinstance(value, list):
-        return value if value and all(map(_is_message, value)) else []
+        return value if value and all(map(is_message, value)) else []
     if (
         not isinstance(value, str)
         or not value.lstrip().startswith("[")
@@ -115,11 +117,7 @@ def listed(value: Any) -> list[Any]:
             found = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return []
-    return found if isinstance(found, list) and found and all(map(_is_message, found)) else []
-
-
-def _is_message(turn: Any) -> bool:
-    return isinstance(turn, Mapping) and bool({"role", "from"} & set(turn)) and bool({"content", "value"} & set(turn))
+    return found if isinstance(found, list) and found and all(map(is_message, found)) else []
 
 
 def conversation(value: Any, where: str, key: str = INPUT) -> Conversation:

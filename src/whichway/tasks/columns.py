@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from whichway.errors import DataError, did_you_mean
 from whichway.tasks.chat_formats import SYSTEM
-from whichway.tasks.table import SPLIT_WORDS, Table
+from whichway.tasks.table import SPLIT_WORDS, Row, Table
 
 PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
     (("input",), "target"),
@@ -28,6 +29,8 @@ PAIRS = (  # (input columns, target column); of two that share columns the longe
     (("instruction",), "output"),
     (("instruction", "input"), "output"),
     (("instruction",), "response"),
+    (("instruction", "context"), "response"),
+    (("input_text",), "output_text"),
     (("premise", "hypothesis"), "label"),
     (("sentence1", "sentence2"), "label"),
     (("sentence",), "label"),
@@ -38,7 +41,7 @@ INPUTS = frozenset((
 ))  # fmt: skip
 TARGETS = frozenset((
     "target", "targets", "label", "labels", "label_text", "answer", "completion", "output", "response", "category",
-    "class", "intent", "summary", "gold", "expected", "topic", "team", "sentiment", "answerkey", "cop",
+    "class", "intent", "annotation", "summary", "gold", "expected", "topic", "team", "sentiment", "answerkey", "cop",
 ))  # fmt: skip
 # What marks a user's and an assistant's turn in texts that went through a chat template, or through a plain one.
 _USER = re.compile(
@@ -50,6 +53,8 @@ _ASSISTANT = re.compile(
     r"<\|assistant\|>|"
     r"(?m:^###? ?(?:Assistant|Response|Answer)\b)"
 )
+ASIDE = frozenset(("meta", "metadata", "info", "extra", "extras"))  # never an answer because nothing else is left
+_WHOLE = "What is learned here is one answer to each text: labels, a text, a number, a JSON object."
 GROUPS = ("group", "group_id")
 NO_COLUMN = "none"  # as group, id or split: no column plays this part, whatever its name
 PREFERRED, REJECTED = "chosen", "rejected"  # the two answers of a preference
@@ -93,7 +98,8 @@ def find(
     if target is not None and target in inputs:
         raise DataError(f"{table.path}: '{target}' is both input and target.")
     named = {*inputs, target, group, id, split}
-    free = [name for name in table.columns if name not in named]
+    empty = _empty(table)
+    free = [name for name in table.columns if name not in named and name not in empty]
     if "split" not in refused:
         split = split or _one(free, ["split"], lambda name: _is_split(table, name))
     if "group" not in refused:
@@ -107,10 +113,37 @@ def find(
     inputs, target = _input_and_target(table, usable, inputs, target)
     if SYSTEM in usable and inputs in (("input",), ("prompt",)) and input is None:  # system messages of their own
         inputs = (SYSTEM, *inputs)
-    spare = tuple(name for name in usable if name not in (*inputs, target))
+    _refuse_marked(table, inputs, target, said=bool(named - {None}))
+    spare = tuple(name for name in (*usable, *empty) if name not in (*inputs, target))
     parts = {"group": group, "id": unique, "split": split}
     by_name = tuple(part for part, name in parts.items() if name and part not in said)
     return Columns(inputs, target, group, unique, split, ask, spare, rejected, by_name)
+
+
+def _empty(table: Table) -> list[str]:
+    """Columns without a value in any row, where enough others remain: they are no input and no answer."""
+    filled: set[str] = set()
+    for row in table.rows:
+        if len(filled) == len(table.columns):
+            break
+        filled.update(name for name, value in row.fields.items() if value)
+    return [name for name in table.columns if name not in filled] if len(filled) > 1 else []
+
+
+def _refuse_marked(table: Table, inputs: Sequence[str], target: str, *, said: bool) -> None:
+    """Refuse answers of which a column says that some are bad (KTO): they would be learned like the good ones.
+
+    Raises:
+        DataError: prompts and completions with a column "label" of truth values, where the user named no column.
+    """
+    if said or target.casefold() != "completion" or "label" not in table.columns:
+        return
+    if {row.fields.get("label", "").casefold() for row in table.rows} == {"true", "false"}:
+        raise DataError(
+            f"{table.path}: the column 'label' says which completions are good (true) and which are not (false), and "
+            "all would be learned. Keep the rows with true; or to tell good from bad: --input prompt --input "
+            "completion --target label."
+        )
 
 
 def is_none(name: str | None, table: Table) -> bool:
@@ -181,7 +214,9 @@ def _input_and_target(
         known = _known(rest, INPUTS)
         inputs = (known[0],) if len(known) == 1 else tuple(rest) if len(rest) == 1 else ()
     if not inputs or target is None:
-        raise _unclear(table, free, "input" if not inputs else "target")
+        known = _known(free, INPUTS)
+        part = "target" if inputs or (target is None and len(known) == 1) else "input"
+        raise _unclear(table, free, part, known[0] if len(known) == 1 and not inputs else "")
     return inputs, target
 
 
@@ -211,7 +246,7 @@ def _target(free: Sequence[str], *, exact: bool) -> str | None:
         return free[0]
     if len(free) == 2 and not known:
         others = [name for name in free if name not in _known(free, INPUTS)]
-        return others[0] if len(others) == 1 else None
+        return others[0] if len(others) == 1 and others[0].casefold() not in ASIDE else None
     return None
 
 
@@ -224,7 +259,15 @@ def _templated(table: Table) -> str | None:
     return None
 
 
-def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
+def _unclear(table: Table, free: Sequence[str], part: str, text: str = "") -> DataError:
+    """Why no part is clear, and the way out.
+
+    Args:
+        table: as read.
+        free: columns that could play a part.
+        part: "input" or "target".
+        text: the column that is the input by its name; "" where none is.
+    """
     shown = ", ".join(table.columns)
     templated = _templated(table)
     if templated:
@@ -233,13 +276,87 @@ def _unclear(table: Table, free: Sequence[str], part: str) -> DataError:
             'model has its own: give the turns instead, as {"messages": [{"role": "user", "content": ...}, ...]}.'
         )
     if not _known(free, INPUTS | TARGETS) and table.path.suffix.lower() in (".csv", ".tsv"):
-        return DataError(
-            f"{table.path}:1: no column has a known name. Columns, from the first line: {shown[:200]}. "
-            "If the file has no header, add one (such as text,label); if it begins with a title, delete that; else say "
-            "input and target."
-        )
+        return DataError(f"{table.path}:1: no column has a known name. Columns, from the first line: {shown[:200]}. "
+                         f"{_first_line(table)}")  # fmt: skip
+    if "tokens" in table.columns and any(name.endswith("tags") for name in table.columns):
+        return DataError(f"{table.path}: a tag for each token (tokens, tags) is no answer to a text. {_WHOLE}")
+    more = _flags(table, text) or _nested(table)
     return DataError(
-        f"{table.path}: it is not clear which column is the {part}. Columns: {shown}. "
-        "Say it: --input COLUMN --target COLUMN, or input: and target: in the task file. "
+        f"{table.path}: it is not clear which column is the {part}. Columns: {shown[:400]}. "
+        f"Say it: --input {text or 'COLUMN'} --target COLUMN, or input: and target: in the task file. {more}"
         "If there are no wanted answers, say in a task file what a good one must fulfil (checks:)."
     )
+
+
+def _first_line(table: Table) -> str:
+    """What a first line without known names may be."""
+    head = table.columns[0]
+    if head.startswith("{") and len(table.columns) < 9 and '":' in head:
+        return "It looks like JSON lines: name the file .jsonl."
+    if len(table.columns) == 1:
+        return (
+            "One column: if another separator divides it, name it (--delimiter '~'); if the file begins with a title "
+            "or a comment, delete that."
+        )
+    return (
+        "If the file has no header, add one (such as text,label); if it begins with a title, delete that; else say "
+        "--input COLUMN --target COLUMN (input: and target: in a task file)."
+    )
+
+
+def _flags(table: Table, text: str) -> str:
+    """A hint where every other column holds zeros and ones: one column for each label."""
+    others = [name for name in table.columns if name != text]
+    values = {row.fields.get(name, "").casefold() for row in table.rows for name in others}
+    if not text or len(others) < 2 or not values <= {"0", "1", "true", "false", ""}:
+        return ""
+    ones = [sum(row.fields.get(name, "").casefold() in ("1", "true") for name in others) for row in table.rows]
+    many = "" if set(ones) == {1} else "s, divided by ;"
+    return (
+        f"{', '.join(others[:4])} hold zeros and ones, a column for each label: name one as the target, or write one "
+        f"column that holds the name{many} of each row's label{'s' if many else ''}. "
+    )
+
+
+def _nested(table: Table) -> str:
+    """A hint where columns hold objects: their values have names of their own."""
+    for name in table.columns:
+        cell = table.rows[0].fields.get(name, "")
+        if cell.startswith("{"):
+            keys = _keys(cell)
+            if keys:
+                return f"'{name}' holds objects; a value in it is named by its path, such as {name}.{keys[0]}. "
+        if cell.startswith("[{"):
+            return f"'{name}' holds lists of objects, which are no text: write one row for each. "
+    return ""
+
+
+def _keys(cell: str) -> list[str]:
+    try:
+        value = json.loads(cell)
+    except ValueError:
+        return []
+    return list(value) if isinstance(value, dict) else []
+
+
+def with_paths(table: Table, names: Iterable[str | None]) -> Table:
+    """A table with columns for values inside objects, where a name is a path to one: `meta.label`."""
+    wanted = [name for name in names if name and "." in name and name not in table.columns]
+    paths = {name: name.split(".") for name in wanted if name.split(".")[0] in table.columns}
+    if not paths:
+        return table
+    rows = [replace(row, fields={**row.fields, **{n: _at(row, p) for n, p in paths.items()}}) for row in table.rows]
+    return replace(table, rows=tuple(rows), columns=(*table.columns, *paths))
+
+
+def _at(row: Row, path: Sequence[str]) -> str:
+    """The value at a path inside a cell; "" where it is missing."""
+    try:
+        value = json.loads(row.fields.get(path[0], ""))
+    except ValueError:
+        return ""
+    for key in path[1:]:
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)

@@ -34,6 +34,7 @@ _DISGUISED = (
     (b"PAR1", "a Parquet file. Name it .parquet"),
     (b"ARROW1", "an Arrow file. Name it .arrow"),
     (b"%PDF", "a PDF"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself. Fetch it: git lfs pull"),
     (b"SQLite format 3", "a SQLite database. Export the table as CSV"),
     (b"\x1f\x8b", "a gzip archive. Add .gz to its name"),
     (b"BZh", "a bzip2 archive. Add .bz2 to its name"),

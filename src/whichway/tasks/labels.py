@@ -80,9 +80,20 @@ def found_type(targets: Sequence[str], column: str, where: str) -> TargetType:
         return "text"
     if counts.often and (counts.distinct <= MOST_LABELS or counts.repeated >= REPEATED):
         return "label" if counts.distinct <= SURELY_LABELS else "text"
-    if _maybe_labels(distinct, counts):
+    unit = with_unit([*distinct])
+    if unit:
+        raise DataError(
+            f"{where}: column '{column}' holds numbers with a unit ({targets[0]}). Are they numbers (--target-type "
+            "number: the number alone counts) or free text (--target-type text)? In a task file: target_type: number."
+        )
+    if _maybe_labels(distinct, counts) and not are_dates(targets):
         raise _question(counts, column, where, ("label", "text"))
     return "text"
+
+
+def are_dates(targets: Sequence[str]) -> bool:
+    """Whether every target is a date: a part of one that is right is worth nothing."""
+    return bool(targets) and all(_DATE.fullmatch(text) for text in targets)
 
 
 def is_object(text: str) -> bool:
@@ -103,6 +114,9 @@ def is_number(text: str) -> bool:
 
 
 DECIMAL_COMMA = re.compile(r"[-+−]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_POINTS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:\.\d{3})+")
+_UNIT = re.compile(r"([^\w\s.,+−-]|[A-Z]{3}(?= ))? ?[-+−]?\d[\d.,]* ?([^\w\s.,]|(?<= )[A-Za-z]{1,3}|[a-z]{1,3})?")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})")
 _THOUSANDS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
@@ -116,6 +130,23 @@ def with_point(targets: Sequence[str]) -> list[str] | None:
     if any("." in text for text in targets if "," not in text):  # both marks are in use: commas divide thousands
         return None
     return [text.replace(".", "").replace(",", ".") if "," in text else text for text in targets]
+
+
+def thousands(targets: Sequence[str]) -> tuple[str, ...]:
+    """A warning about numbers whose points may divide thousands: 1.500 is read as one and a half."""
+    points = [text for text in targets if "." in text]
+    if not points or any("," in text for text in targets) or not all(_POINTS.fullmatch(text) for text in points):
+        return ()
+    return (
+        f"numbers such as {points[0]} are read with a decimal point. If the point divides thousands, take it out of "
+        "the data.",
+    )
+
+
+def with_unit(targets: Sequence[str]) -> str:
+    """The unit or currency that stands at every number ("%", "$"); "" where none does."""
+    found = {(match[1] or match[2]) if (match := _UNIT.fullmatch(text)) else "" for text in targets}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _short(targets: Sequence[str]) -> bool:

@@ -115,7 +115,7 @@ def _examine(spec: Spec, rows: Table | None) -> Examined:
         *sides.warnings,
         *notes.group_hint(loaded.table, parts),
     ]
-    warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task)]
+    warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
     warnings += notes.left_out(loaded.skipped, len(samples))
     return Examined(task, check.findings(task, notes=decided, warnings=warnings))
 
@@ -125,6 +125,7 @@ def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
     table = rows or _table(spec)
     where, bad = str(table.path), BadRows(spec.skip_bad)
     prompts = _prompts(spec)
+    table = columns.with_paths(table, (*(spec.input or ()), spec.target, spec.group, spec.id))
     parts = _columns(spec, table, prompts)
     table = replace(table, rows=tuple(unusable.usable(table, parts, spec, bad)))
     resolved = choices.resolve(table, parts, spec.input is not None)

@@ -32,6 +32,7 @@ def read_inputs(
     table = read.read(path, reading)
     if choices.LISTED in fields and choices.LISTED not in table.columns:
         table = choices.with_listed(table)
+    table = columns.with_paths(table, fields)
     names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
     rows = conversed(table, names)
     if conversation and SYSTEM in fields:

@@ -16,6 +16,7 @@ SEPARATORS = (";", "|", ",", "/")
 SURE = (";", "|")  # others stand inside single labels as well, and need a label that stands alone elsewhere
 NONE = "none"  # what a row without labels is spelled as
 LONGEST = 60
+_CHOICES = '{"choices"'  # how Label Studio writes several labels into a table
 MOST = 1000
 
 
@@ -45,11 +46,36 @@ def found(targets: Sequence[str], where: str = "", column: str = "") -> Several 
     Raises:
         DataError: they are vectors of zeros and ones, whose labels nobody can know.
     """
+    _refuse_spans(targets, where, column)
     lists = as_lists(targets)
     if lists is not None:
         return _of_lists(lists, where, column)
     options = [one for mark in SEPARATORS if (one := _split(targets, mark)) is not None]
     return next((one for one in options if one.sure), options[0] if options else None)
+
+
+def _refuse_spans(targets: Sequence[str], where: str, column: str) -> None:
+    """Refuse marks of parts of a text: [[0, 5, "PERSON"], ...]."""
+    spans = [text for text in targets if text.startswith("[[")]
+    if spans and all(text.startswith("[[") or text == "[]" for text in targets):
+        parts = _value(spans[0])
+        first = parts[0] if isinstance(parts, list) and parts else None
+        if isinstance(first, list) and len(first) == 3 and all(isinstance(place, int) for place in first[:2]):
+            raise DataError(
+                f"{where}: column '{column}' marks parts of the text ({spans[0][:40]}). Labels of whole texts are "
+                "learned here; write what is wanted as text or as a JSON object."
+            )
+
+
+def _value(text: str) -> Any:
+    """What a text holds, in JSON or as Python prints it; None where it is neither."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
 
 
 def named(targets: Sequence[str], labels: Sequence[str] | None) -> Several:
@@ -82,20 +108,16 @@ def as_lists(targets: Sequence[str]) -> list[list[Any]] | None:
 
     A text beside lists is a list of one.
     """
-    if not any(text.startswith("[") and text.endswith("]") for text in targets):
+    if not any((text.startswith("[") and text.endswith("]")) or text.startswith(_CHOICES) for text in targets):
         return None
     rows: list[list[Any]] = []
     for text in targets:
-        if not text.startswith("["):
+        if not text.startswith(("[", _CHOICES)):
             rows.append([text])
             continue
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            try:
-                value = ast.literal_eval(text)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                return None
+        value = _value(text)
+        if isinstance(value, dict) and list(value) == ["choices"]:
+            value = value["choices"]
         if not isinstance(value, list) or not all(isinstance(part, str | int | float | bool) for part in value):
             return None
         rows.append(value)

@@ -16,6 +16,9 @@ MARKS = re.compile(
 )
 
 
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-fA-F]{2,5});")
+
+
 def prompts(found: Sequence[Prompt], fields: Sequence[str]) -> Iterator[str]:
     """What prompts name, and what they do not."""
     named = {name for prompt in found for name in prompt.variables}
@@ -43,6 +46,23 @@ def reasoning(task: Task) -> Iterator[str]:
         yield (
             f"{count} answers hold reasoning (<think>): it is learned with the answer, and the answer after it is "
             "judged. To learn and score the answers alone, list them (--labels)."
+        )
+
+
+def entities(task: Task) -> Iterator[str]:
+    """Signs of HTML in rows: they are read as they stand, and a model reads `&#39;` where people read an apostrophe."""
+    rows = (*task.train, *task.dev, *task.test)
+    found = [
+        (match.group(), e.origin)
+        for e in rows
+        for text in (*e.input.values(), e.target)
+        if "&" in text and (match := _ENTITY.search(text))
+    ]
+    if found:
+        words = ", ".join(word for word, _ in Counter(word for word, _ in found).most_common(3))
+        yield (
+            f"{len(found)} texts hold HTML entities ({words}; first: {found[0][1]}), which are read as they stand. "
+            "Turn them into plain text (html.unescape in Python)."
         )
 
 

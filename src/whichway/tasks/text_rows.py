@@ -17,7 +17,7 @@ from typing import Any
 
 from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Split
-from whichway.tasks import chat_formats, readers
+from whichway.tasks import annotation_tools, chat_formats, readers
 from whichway.tasks.readers import Contents, RawRow, folder
 from whichway.tasks.table import DEFAULT, BadRows, ReadOptions, Row, Table
 
@@ -35,6 +35,8 @@ def read_file(path: Path, options: ReadOptions = DEFAULT) -> Table:
     Raises:
         DataError: the file is missing, empty, of an unknown kind, or broken; names file and line.
     """
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path}: a link to {path.readlink()}, which is not there.")
     if not path.exists():
         raise DataError(f"{path}: no such file.{_siblings(path)}")
     bad = BadRows(options.skip_bad)
@@ -69,6 +71,7 @@ def table_of(found: Contents, path: Path, bad: BadRows) -> Table:
         DataError: there are no rows, or one cannot be used.
     """
     rows: list[Row] = []
+    found = annotation_tools.unwrapped(found, path)
     for raw in found.rows:
         try:
             rows.append(row_of(raw, path))

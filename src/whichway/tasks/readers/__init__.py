@@ -23,7 +23,6 @@ __all__ = ["REFUSED", "Contents", "FileReader", "RawRow", "extension", "extensio
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet: save it as CSV (UTF-8)"),
-    ".txt": "plain text: name it .csv or .tsv if it holds a table",
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".zst"), "an archive: unpack it, or pack the file as .gz"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".joblib"), "a pickle, which can run code when it is opened: save it as "
                     "CSV, JSON lines or Parquet"),
@@ -97,4 +96,6 @@ def reader_of(path: Path) -> FileReader:
         return _by_extension()[kind]
     if kind in REFUSED:
         raise DataError(f"{path}: '{kind}' is {REFUSED[kind]}. Read are: {', '.join(extensions())}.")
+    if not kind:
+        raise DataError(f"{path}: no extension says what is in it. Name it .csv, .tsv, .jsonl, .json or .parquet.")
     raise DataError(f"{path}: unknown extension '{kind}'.{did_you_mean(kind, extensions())}")

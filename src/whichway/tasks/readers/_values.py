@@ -60,6 +60,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _hint(text: str, part: str) -> str:
     if _COMMENT.search(text):
         return " JSON knows no comments: take them out."
+    if re.match(r"\s*[\]}]", part) and re.search(r",\s*[\]}]", text):
+        return " A comma before the closing bracket is no JSON: take it out."
+    if re.search(r"[}\]],\s*$", part):
+        return " Lines of a JSON-lines file end without a comma: take it out, or put the rows between [ and ]."
+    if "}{" in part:
+        return " Objects stand on one line: write one a line."
+    if re.match(r"(?!true|false|null|[\[{\"\d-])[^,;\t|]+[,;\t|]", part):
+        return " It looks like a table: name the file .csv (or .tsv)."
     if re.match(r"[\[{,\s]*'", part) or re.search(r":\s*(None|True|False)\b", part):
         return " This is how Python prints it: write it with json.dumps."
     return ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, OptionError
 from whichway.tasks.encodings import text_of
+from whichway.tasks.readers import _formulas, _preamble
 from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers._dialect import fits, numbered, width
 from whichway.tasks.readers._dialect import read as read_dialect
@@ -42,9 +43,11 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     if "\n" not in text:
         text = text.replace("\r", "\n")
     kind = next(suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() in USUAL)
+    text, above = _preamble.without(text)
     found = read_dialect(text, _delimiter(options.delimiter), USUAL[kind])
-    contents = _table(found.records, path, (*decoded.notes, *found.notes), bad)
-    return replace(contents, warnings=decoded.warnings)
+    records, titles = _preamble.without_titles(found.records)
+    contents = _table(records, path, (*decoded.notes, *above, *found.notes, *titles), bad)
+    return replace(_formulas.without(contents), warnings=decoded.warnings)
 
 
 def _delimiter(said: str | None) -> str | None:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from whichway.errors import DataError
 from whichway.nouns import Split
-from whichway.tasks.readers import Contents, RawRow, readable, reader_of, saved_dataset
+from whichway.tasks.readers import Contents, RawRow, class_folders, extension, readable, reader_of, saved_dataset
 from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
 
 EXTENSIONS: tuple[str, ...] = ()
+NOTE = ".txt"
 
 
 def reads(folder: Path) -> bool:
     """Every folder that no other reader knows."""
-    return not saved_dataset.reads(folder)
+    return not saved_dataset.reads(folder) and not class_folders.reads(folder)
 
 
 def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
@@ -25,6 +26,11 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     Raises:
         DataError: no file is a split, or one is broken.
     """
+    alone = _alone(path)
+    if alone is not None:
+        found = reader_of(alone).read(alone, options, bad)
+        rows = [RawRow(row.line, row.fields, row.split, row.path or alone) for row in found.rows]
+        return Contents(rows, (f"the folder's one data file: {alone.name}.", *found.notes), found.warnings)
     files, others = splits_of(path)
     found = read_splits(files, options, bad)
     told = [f"{side}: {', '.join(file.name for file in group)}." for side, group in files.items()]
@@ -48,6 +54,23 @@ def read_splits(files: Mapping[Split, Iterable[Path]], options: ReadOptions, bad
     return Contents(rows, tuple(notes), tuple(warnings))
 
 
+def _alone(folder: Path) -> Path | None:
+    """The one data file of a folder whose name says no split; None where there are other files or splits."""
+    texts = _texts_only(folder)
+    files = [path for path in folder.iterdir() if path.is_file() and _read(path, texts)]
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    return files[0] if len(files) == 1 and not folders and _split(files[0].name) is None else None
+
+
+def _texts_only(folder: Path) -> bool:
+    """Whether the data files of a folder are texts alone; beside others a text is a note."""
+    return not any(readable(path) and extension(path) != NOTE for path in folder.rglob("*"))
+
+
+def _read(path: Path, texts: bool) -> bool:
+    return readable(path) and (texts or extension(path) != NOTE)
+
+
 def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
     """The data files of a folder by split, and the names of those whose split is not clear.
 
@@ -56,13 +79,14 @@ def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
     """
     found: dict[Split, list[Path]] = {}
     others: list[str] = []
+    texts = _texts_only(folder)
     for path in sorted(folder.iterdir()):
         split = _split(path.name)
         if path.is_dir():
-            inner = [path] if saved_dataset.reads(path) else sorted(p for p in path.iterdir() if readable(p))
+            inner = [path] if saved_dataset.reads(path) else sorted(p for p in path.iterdir() if _read(p, texts))
             if split and inner:
                 found.setdefault(split, []).extend(inner)
-        elif readable(path):
+        elif _read(path, texts):
             if split:
                 found.setdefault(split, []).append(path)
             else:

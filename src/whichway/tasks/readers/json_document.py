@@ -116,12 +116,30 @@ def _under_a_key(whole: Mapping[str, Any], text: str, path: Path, bad: BadRows) 
             return [RawRow(n, dict(zip(map(str, names), row, strict=True))) for n, row in enumerate(value, 1)], ()
         rows = list(_array(text, start + 1, path, bad, text.count("\n", 0, start) + 1, start))
         if rows and all(isinstance(row.fields.get("row"), dict) for row in rows):  # the Hugging Face dataset viewer
-            return [RawRow(row.line, row.fields["row"]) for row in rows], ("each row is taken from under 'row'.",)
+            return _viewed(rows, whole)
         told = [name for name in whole if name != key and isinstance(whole[name], list | dict) and whole[name]]
         kinds = ("schema", "features")  # what describes the rows
         others = [name for name in told if name not in kinds]
         return rows, (f"rows under '{key}'; not read: {', '.join(others)}.",) if others else ()
     return None
+
+
+def _viewed(rows: Sequence[RawRow], whole: Mapping[str, Any]) -> Rows:
+    """Rows of the Hugging Face dataset viewer, with the names of labels that its features give."""
+    features = whole.get("features")
+    names: dict[str, list[Any]] = {}
+    for feature in features if isinstance(features, list) else ():
+        kind = feature.get("type") if isinstance(feature, dict) else None
+        if isinstance(kind, dict) and isinstance(kind.get("names"), list):
+            names[str(feature.get("name"))] = kind["names"]
+
+    def named(name: str, value: Any) -> Any:
+        known = names.get(name, [])
+        return known[value] if isinstance(value, int) and 0 <= value < len(known) else value
+
+    found = [RawRow(r.line, {name: named(name, value) for name, value in r.fields["row"].items()}) for r in rows]
+    told = (f"label names are those of the features: {', '.join(names)}.",) if names else ()
+    return found, ("each row is taken from under 'row'.", *told)
 
 
 def _columns(whole: Mapping[str, Any]) -> Rows | None:
