@@ -219,6 +219,77 @@ class Sized(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """What a hosted model's session asks before each call and hears after it. Safe to use from several threads, but
+    for `keep`, which belongs to the thread that opened the session.
+    """
+
+    def reserve(self, tokens_in: int, tokens_out: int) -> float:
+        """Set aside what a call can cost at most; the money, usd. Waits for calls under way that may free some.
+
+        Raises:
+            BudgetSpent: it could pass the cap.
+        """
+        ...
+
+    def release(self, reserved: float) -> None:
+        """Nothing was billed."""
+        ...
+
+    def settle(self, reserved: float, tokens_in: int, tokens_cached: int, tokens_out: int) -> None:
+        """The call was answered, and has cost this."""
+        ...
+
+    def lose(self, reserved: float, tokens_in: int, tokens_out: int, why: str) -> None:
+        """The call may have been billed, and gave no answer: it is charged so many tokens."""
+        ...
+
+    def waste(self, tokens_in: int, tokens_cached: int, tokens_out: int, why: str) -> None:
+        """Calls that were settled belong to a request that gets no answer."""
+        ...
+
+    def keep(self, index: int, reply: Reply) -> None:
+        """The answer to the request at `index`, to be kept at once."""
+        ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """What a backend may offer besides: its models lie behind an API, so that calls cost money and data leave."""
+
+    def metered(self, weights: Weights, meter: Meter) -> AbstractContextManager[Session]:
+        """A session that asks `meter` before each call; `open` gives one that costs whatever it costs."""
+        ...
+
+    def price_name(self, weights: Weights) -> str:
+        """The entry of the price file that holds its prices, if there is one."""
+        ...
+
+    def stays(self, weights: Weights) -> bool:
+        """Whether what is sent to it stays on machines of the user's own."""
+        ...
+
+    def near(self, weights: Weights) -> bool:
+        """Whether it is asked at an address of this very machine."""
+        ...
+
+    def retires(self, weights: Weights) -> str:
+        """The date on which its provider switches it off, where it is known; "" where it is not."""
+        ...
+
+    def check(self, weights: Weights) -> None:
+        """Find what a call needs, and send nothing.
+
+        Raises:
+            ModelError: the key is missing.
+        """
+        ...
+
+    def most_tokens(self, weights: Weights, request: Request) -> tuple[int, int]:
+        """Tokens of a request and of its answer, at most."""
+        ...
+
+
 class Bench(Protocol):
     """What a way works at: metered, cached, and blind to the test split."""
 

@@ -6,6 +6,7 @@ WhichwayError                 anything we raise on purpose
 │   ├── OptionError           an unknown or unfit option, way, metric, backend ("did you mean")
 │   ├── ModelError            a folder that is no model, a pickle-only checkpoint, a missing tokenizer
 │   │   └── ModelMissing      a model of the shelf that was not fetched yet; names the command that fetches it
+│   ├── EndpointError         a model behind an API refuses us or does not answer; what was answered is kept
 │   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
 │   └── DiskError             the disk is full or a folder cannot be written
 ├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
@@ -51,6 +52,10 @@ class ModelMissing(ModelError):
     def __init__(self, message: str, name: str) -> None:
         super().__init__(message)
         self.name = name
+
+
+class EndpointError(UserError):
+    """A model behind an API cannot be asked: a wrong key, no credit, no answer. What was answered is kept."""
 
 
 class PlanMismatch(UserError):

@@ -84,6 +84,7 @@ class RunOptions:
     repeats: int = option(1, "Answers to each test row, where a candidate draws them; default 1.", least=1)
     until: float | None = option(None, "Stop a training when its dev score reaches this: 0.92.", least=0, most=1)
     forgetting: bool = option(True, "Do not measure what fine-tuning made the model forget of plain text.")
+    private: bool = option(False, "The data stay here: refuse models behind an API.")
     general: Path | None = option(None, "Plain text on which forgetting is measured; default: a text that comes along.")
 
 

@@ -27,6 +27,7 @@ ENCODER_WAY = "base_encoder"  # a default way too, where its encoder is on this 
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
 LOCAL = "local"
+ENDPOINTS = "openai"  # the backend of models behind an API
 
 
 class Backends(Found):
@@ -77,8 +78,11 @@ def base_of(word: str, doors: Backends | None = None) -> Weights:
         ModelError: there is no such model.
     """
     from whichway import models
+    from whichway.models import endpoints
 
     doors, word = doors or backends(), models.name_of(word)
+    if endpoints.find(word) is not None:
+        return doors[ENDPOINTS].weights(word)
     name = word.partition(":")[0]
     return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
 
@@ -108,18 +112,23 @@ def build(task: Task, warnings: Sequence[str]) -> House:
 
     Raises:
         ModelError: the task's model cannot be used.
-        OptionError: the metric is unknown.
+        OptionError: the metric is unknown, or the data are private and a model lies behind an API.
     """
+    from whichway.app.hosted import about_hosted, hosted_of, prices_of, refuse_hosted
     from whichway.contest import House
     from whichway.tasks import metrics
 
     doors = backends()
     bases = [base_of(word, doors) for word in task.models or (task.model,)]
+    judge = base_of(task.judge.model, doors) if task.judge else None
+    hosted = hosted_of([*bases, *([judge] if judge else [])], doors)
+    if task.options.get("private"):
+        refuse_hosted(hosted)
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
     return House(
-        doors, ways(), metrics.load(task.metric), bases[0], tuple(warnings), models=named,
-        checks=metrics.checks_of(task.checks), judge=base_of(task.judge.model, doors) if task.judge else None,
-        encoder_of=functools.partial(encoder_of, doors=doors),
+        doors, ways(), metrics.load(task.metric), bases[0], (*warnings, *about_hosted(hosted)), models=named,
+        checks=metrics.checks_of(task.checks), judge=judge,
+        encoder_of=functools.partial(encoder_of, doors=doors), prices=prices_of(hosted),
     )  # fmt: skip
 
 
@@ -129,11 +138,13 @@ def short_names(words: Sequence[str]) -> list[str]:
     Raises:
         OptionError: a model is named twice.
     """
+    from whichway.models import endpoints
+
     found: list[str] = []
     for place, word in enumerate(words):
         if word in words[:place]:
             raise OptionError(f"--model {word} is named twice.")
-        name = re.sub(r"[^\w.-]+", "-", PurePath(word).name).strip("-.") or "model"
+        name = re.sub(r"[^\w.-]+", "-", PurePath(endpoints.short_name(word)).name).strip("-.") or "model"
         alike = sum(other == name or re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None for other in found)
         found.append(f"{name}-{alike + 1}" if alike else name)
     return found
@@ -143,9 +154,10 @@ def settle(task: Task, request: RunRequest, house: House, folder: Path) -> Setti
     """The settings of a contest: the request before the task, the task before the defaults.
 
     Raises:
-        OptionError: an unknown way, or an option that fits none.
+        OptionError: an unknown way, an option that fits none, or a cap in dollars where a price is not known.
     """
     from whichway.app import prices
+    from whichway.app.hosted import refuse_unpriced
     from whichway.contest import Settings
     from whichway.tasks.open_ended import REPEATS
 
@@ -153,10 +165,12 @@ def settle(task: Task, request: RunRequest, house: House, folder: Path) -> Setti
     options |= dict(task.options)
     if "price_per_hour" not in options:
         options["price_per_hour"] = prices.load().machine_usd_per_hour
+    budget = _budget(task, request.budget)
+    refuse_unpriced(house, budget)
     return Settings(
         ways=chosen_ways(task, request, house),
         cache=request.cache or folder.parent / ".cache",
-        budget=_budget(task, request.budget),
+        budget=budget,
         **options,
     )
 

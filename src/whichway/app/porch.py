@@ -46,6 +46,7 @@ def run(
     budget: Budget | None = None,
     seeds: int | Sequence[int] | None = None,
     on_event: OnEvent | None = None,
+    spend: bool = False,
     **options: Any,
 ) -> FinishedRun:
     """Try every way on the data, decide, and write the run folder with its report. A rerun resumes and pays nothing.
@@ -59,6 +60,7 @@ def run(
         budget: limits for each way in dollars, seconds and calls.
         seeds: how many, or which; default 3.
         on_event: called with the name and the facts of each event (see `whichway.events`); `print` will do.
+        spend: agree to spend money on models behind an API; a budget in dollars agrees as well.
         options: any key of a task file (ask, input, target, metric, labels, split, margin, prompt, ...), any option of
             a run (confidence, curve, repeats, until, race, ...), and out (the run folder), cache, probe, and fetch
             (True: a model that is not on this machine yet is fetched).
@@ -70,7 +72,8 @@ def run(
 
     given = {"model": model, "ways": ways, "minutes": minutes, "budget": budget, "seeds": seeds, **options}
     ready = asked(data_or_task, given).ready()
-    outcome = run_contest(ready, _listener(on_event))
+    agree = _agreed if ready.settings.budget.usd or spend else _not_agreed
+    outcome = run_contest(ready, _listener(on_event), agree)
     finished = FinishedRun(outcome.run.path)
     finished.__dict__.update(outcome.run.__dict__)  # what was read for the verdict is not read again
     return finished
@@ -206,3 +209,17 @@ def _drafts(text_or_file: str | Path | Prompt) -> list[Any]:
 def _listener(on_event: OnEvent | None) -> Listener:
     """Tells an event's name and facts."""
     return follow_nothing if on_event is None else lambda event: on_event(event.name, event.facts)
+
+
+def _agreed(lines: list[str]) -> None:
+    """The call has agreed."""
+
+
+def _not_agreed(lines: list[str]) -> None:
+    """Refuse.
+
+    Raises:
+        OptionError: always.
+    """
+    told = ["this run asks models that cost money:", *lines, "Say spend=True, or give a budget in dollars, to go on."]
+    raise OptionError("\n".join(told))

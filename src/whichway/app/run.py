@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from whichway.tasks.read import Table
 
 RUNS = Path("runs")
+Agree = Callable[[list[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,25 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     return Ready(task, house, settle(task, request, house, folder), folder, request.probe)
 
 
-def run_contest(ready: Ready, listener: Listener) -> Outcome:
+def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) -> Outcome:
     """Estimate, hold the contest, and write its page. A rerun resumes; a finished run costs nothing.
 
+    Args:
+        ready: the contest.
+        listener: follows it.
+        agree: shown what hosted models will cost, before the first call of a run that has not begun; raises where
+            the user does not agree. None: nobody can be asked.
+
     Raises:
-        UserError: the folder belongs to another plan, or cannot be written.
+        UserError: the folder belongs to another plan, or cannot be written; a key is missing; nobody agreed.
     """
     from whichway import contest
+    from whichway.app.hosted import check_keys
     from whichway.app.models import keep_speeds
     from whichway.report import html
 
-    files = _estimated(ready, listener)
+    check_keys(ready.house)
+    files = _estimated(ready, listener, agree)
     outcome = contest.run(
         ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener, beside_plan=files
     )
@@ -91,14 +101,17 @@ def run_contest(ready: Ready, listener: Listener) -> Outcome:
     return outcome
 
 
-def _estimated(ready: Ready, listener: Listener) -> dict[str, Any]:
-    """The estimate of a run that has not begun, as a file to lie beside its plan."""
+def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[str, Any]:
+    """The estimate of a run that has not begun, as a file to lie beside its plan; what it costs is agreed to."""
     begun = ready.folder.exists() and not (ready.folder.is_dir() and not any(ready.folder.iterdir()))
-    if not ready.probe or begun:  # it goes on, or it will be refused
+    if begun:  # it goes on, or it will be refused
         return {}
+    from whichway.app.hosted import costs, money_lines, refuse_unasked
     from whichway.contest.dry_run.simulate import FILE, estimate_json
 
-    found = estimate(ready, listener)
+    found = estimate(ready, listener) if ready.probe else None
+    if costs(ready.house):
+        (agree or refuse_unasked)(list(money_lines(ready, found)))
     return {} if found is None else {FILE: estimate_json(found)}
 
 
@@ -122,14 +135,16 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
     """The estimate for a reader, as `plan` shows it."""
     from dataclasses import asdict
 
+    from whichway.app.hosted import money_lines
     from whichway.report import estimates
 
     found = estimate(ready, listener) if ready.probe else None
+    money = list(money_lines(ready, found)) if ready.house.prices else []
     if found is None:
-        return []
+        return money
     facts = {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
     told = estimates.before(estimates.lines_of(facts), found.within)
-    return ["estimate (from a probe of this machine; list time)", *told]
+    return ["estimate (from a probe of this machine; list time)", *told, *money]
 
 
 def lines_of(ready: Ready) -> list[str]:

@@ -6,25 +6,28 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from whichway.errors import OptionError
+
 if TYPE_CHECKING:
     from whichway.app.run import Ready
     from whichway.contest import Outcome
 
 
-def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
+def hold(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) -> Outcome:
     """Run the contest, then show what came out.
 
     Args:
         ready: the contest.
         bars: show progress.
         as_json: print one JSON object on standard output, and nothing else there.
+        yes: the user has agreed to what hosted models cost.
     """
     from whichway.app.run import run_contest
     from whichway.app.summary import summary
     from whichway.cli.progress import follow, show
 
     with follow(bars) as listener:
-        outcome = run_contest(ready, listener)
+        outcome = run_contest(ready, listener, lambda lines: agree(lines, yes))
     if not as_json:
         show(outcome.run)
     out = sys.stderr if as_json else sys.stdout
@@ -34,6 +37,24 @@ def hold(ready: Ready, *, bars: bool, as_json: bool) -> Outcome:
         facts = summary(outcome.run, ready.house.metric)
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
     return outcome
+
+
+def agree(lines: list[str], yes: bool) -> None:
+    """Say what hosted models will cost, and ask on a terminal.
+
+    Raises:
+        OptionError: nobody can be asked, or the answer was no.
+    """
+    from whichway.app.hosted import refuse_unasked
+
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        refuse_unasked(lines)
+    print("\n".join(lines), file=sys.stderr)
+    if yes:
+        return
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise OptionError("Nothing was sent. Set a cap with --budget-usd, or take a model on this machine.")
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -17,7 +17,7 @@ from whichway import options
 MODEL_HELP = (
     "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
 )
-Yes = Annotated[bool, Option("--yes", help="Fetch a model that is not on this machine yet without asking.")]
+Yes = Annotated[bool, Option("--yes", help="Without asking: fetch a missing model, spend money on a hosted one.")]
 OPTIONS = "options"  # the field that stands for the flags of all declared options
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from whichway.contest.account import WayAccount
 from whichway.contest.cache import reply_key
 from whichway.contest.embeddings import Embeddings
+from whichway.contest.hosted import HostedCalls
 from whichway.contest.ledger import Bought, Till
-from whichway.contracts import Backend, RowSession
+from whichway.contracts import Backend, Hosted, RowSession
 from whichway.errors import WayFailed
 from whichway.events import RowsAnswered
 from whichway.nouns import Candidate, Example, Record, Reply, Request, Split, Weights, digest
@@ -87,7 +88,11 @@ class CandidateAnswers:
         records: list[Record] = []
         name, answers = candidate.id, self.answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
-            usd = reply.seconds * per_second
+            usd = self._till.usd_of(candidate.weights, reply)
+            if usd is None:
+                usd = reply.seconds * per_second
+            else:
+                usd += self._embeddings.seconds(candidate.prompt, example.text) * per_second
             judged, said = without_reasoning(example, reply)
             record = judge(metric, name, judged, split, repeat, said, usd, cached)
             records.append(record if judged is example else replace(record, example=example.id))
@@ -115,9 +120,13 @@ class CandidateAnswers:
             missing = {  # equal ones once
                 key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in found
             }
-            asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
-            till.cache.put(asked.items(), till.payer)
-            self._book_chunk(candidate, what, keys, found, asked)
+            if isinstance(backend, Hosted):
+                wanted = {key: request for key, (request, _) in missing.items()}
+                asked = self._call_hosted(backend, candidate.weights, what, found, wanted)
+            else:
+                asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
+                till.cache.put(asked.items(), till.payer)
+                self._book_chunk(candidate, what, keys, found, asked)
             till.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
             given = [(asked[key], till.payer) if key in asked else found[key] for key in keys]
             votes = candidate.decoding.votes
@@ -143,6 +152,19 @@ class CandidateAnswers:
             raise WayFailed(f"backend {backend.name} gave {len(replies)} replies to {len(requests)} requests")
         return replies
 
+    def _call_hosted(
+        self,
+        backend: Hosted,
+        weights: Weights,
+        what: str,
+        found: Mapping[str, tuple[Reply, str]],
+        missing: Mapping[str, Request],
+    ) -> dict[str, Reply]:
+        """Answers of a model behind an API: what is there is charged first, each new one as it comes."""
+        for key, (reply, payer) in found.items():
+            self._account.buy_hosted(what, key, reply, payer, weights)
+        return HostedCalls(self._till, self._account, backend, weights, what).answers(missing)
+
     def _book_chunk(
         self,
         candidate: Candidate,
@@ -152,7 +174,8 @@ class CandidateAnswers:
         asked: Mapping[str, Reply],
     ) -> None:
         replies = {**found, **{key: (reply, "") for key, reply in asked.items()}}
-        things = [Bought(key, replies[key][0].seconds, replies[key][1]) for key in keys]
+        usd = {key: self._till.usd_of(candidate.weights, reply) for key, (reply, _) in replies.items()}
+        things = [Bought(key, replies[key][0].seconds, replies[key][1], usd[key]) for key in keys]
         self._account.buy(what, digest([self._account.name, what, candidate.id, list(keys)], 32), things, calls=True)
 
     def _choices(self, candidate: Candidate, example: Example) -> tuple[str, ...]:

@@ -44,7 +44,9 @@ class Embeddings:
 
     def timed(self, prompt: Prompt, text: str, reply: Reply) -> Reply:
         """The reply with the seconds that choosing its shots took: whoever serves the prompt pays them for each row."""
-        if prompt.encoder is None:
-            return reply
-        seconds = self._seconds.get((prompt.encoder.revision, text), 0.0)
+        seconds = self.seconds(prompt, text)
         return replace(reply, seconds=reply.seconds + seconds) if seconds else reply
+
+    def seconds(self, prompt: Prompt, text: str) -> float:
+        """What choosing the shots of a row took on this machine."""
+        return 0.0 if prompt.encoder is None else self._seconds.get((prompt.encoder.revision, text), 0.0)

@@ -17,8 +17,10 @@ from whichway.contest.plan import House, Settings
 from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
 from whichway.events import Event
-from whichway.nouns import Budget, Record
+from whichway.nouns import Budget, Record, Reply, Weights
 from whichway.runs.folder import Lines, record_key
+
+LOST = "lost"  # what the ledger says of a call that may have been billed and gave no answer
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Bought:
     key: str
     seconds: float  # list
     payer: str  # the run that paid; "" for none yet, which is this very process
+    usd: float | None = None  # list, where tokens have a price; None: the seconds at this machine's price
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Till:
     paid: set[str] = field(default_factory=set)  # answers and checkpoints whose payment stands in the ledger
     paid_seconds: float = 0.0
     paid_usd: float = 0.0
+    hosted_usd: dict[str, float] = field(default_factory=dict)  # way -> really paid for calls of hosted models
+    lost_usd: dict[str, float] = field(default_factory=dict)  # account -> paid for calls that gave no answer
+    test_answers: int = 0  # answers of one finalist to the test split
 
     @property
     def usd_per_second(self) -> float:
@@ -96,6 +102,20 @@ class Till:
             if "reason" in line:
                 name = line["key"].rpartition("/")[0]
                 self.failures[name] = Failure(line["checkpoint"], line["seconds"], line["reason"])
+            if "way" in line:
+                self._paid_hosted(line)
+
+    def _paid_hosted(self, line: Mapping[str, Any]) -> None:
+        """Count what a line of a hosted model says was paid."""
+        way, who = line["way"], line["who"]
+        self.hosted_usd[way] = self.hosted_usd.get(way, 0.0) + line["paid_usd"]
+        if line["what"] == LOST:
+            self.lost_usd[who] = self.lost_usd.get(who, 0.0) + line["usd"]
+
+    def usd_of(self, weights: Weights, reply: Reply) -> float | None:
+        """List price of an answer by its tokens; None where it is its seconds at this machine's price."""
+        price = self.house.price_of(weights)
+        return None if price is None else price.usd(reply.tokens_in, reply.tokens_cached, reply.tokens_out)
 
     def book(
         self, who: str, what: str, key: str, things: Iterable[Bought], calls: int = 0, **facts: Any
@@ -107,20 +127,29 @@ class Till:
         Returns:
             list seconds and list usd.
         """
-        seconds = paid = 0.0
-        for thing in things:
-            seconds += thing.seconds
-            if thing.key not in self.paid:
-                self.paid.add(thing.key)
-                paid += thing.seconds if thing.payer in ("", self.payer) else 0.0
-                self.paid_seconds += thing.seconds if thing.payer == "" else 0.0
-                self.paid_usd += thing.seconds * self.usd_per_second if thing.payer == "" else 0.0
-        usd = seconds * self.usd_per_second
+        bought = list(things)
+        new = [thing for thing in bought if thing.key not in self.paid]
+        self.paid.update(thing.key for thing in new)
+        own = [thing for thing in new if thing.payer in ("", self.payer)]
+        now = [thing for thing in own if thing.payer == ""]
+        seconds, usd = self._sum(bought)
+        paid_seconds, paid_usd = self._sum(own)
+        self.paid_seconds += self._sum(now)[0]
+        self.paid_usd += self._sum(now)[1]
         if key not in self.booked:
             self.booked.add(key)
             line = {"who": who, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
-            self.ledger.append([{**line, "paid_seconds": paid, "paid_usd": paid * self.usd_per_second, **facts}])
+            line |= {"paid_seconds": paid_seconds, "paid_usd": paid_usd, **facts}
+            self.ledger.append([line])
+            if "way" in line:
+                self._paid_hosted(line)
         return seconds, usd
+
+    def _sum(self, things: Sequence[Bought]) -> tuple[float, float]:
+        """Seconds and usd of some things."""
+        timed = sum(thing.seconds for thing in things if thing.usd is None)
+        tokens = sum(thing.usd for thing in things if thing.usd is not None)
+        return sum(thing.seconds for thing in things), timed * self.usd_per_second + tokens
 
     def write_records(self, records: Sequence[Record]) -> None:
         """Append those not written before."""

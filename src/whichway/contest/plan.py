@@ -19,6 +19,7 @@ from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
 from whichway.verdict import stats
+from whichway.verdict.breakeven import Price
 
 
 def _no_encoder(word: str) -> Weights | None:
@@ -38,12 +39,18 @@ class House:
     judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
     encoder_of: Callable[[str], Weights | None] = _no_encoder  # the sentence encoder behind a word, where it is at hand
+    # the word of each model behind an API -> its prices per token; None where they are not known
+    prices: Mapping[str, Price | None] = field(default_factory=dict)
     # backends of one contestant, where they are its own (in a dry run each knows whose calls it counts)
     backends_of: Callable[[str], Mapping[str, Backend]] | None = None
 
     def backends_for(self, name: str) -> Mapping[str, Backend]:
         """The backends that a contestant works with."""
         return self.backends if self.backends_of is None else self.backends_of(name)
+
+    def price_of(self, weights: Weights) -> Price | None:
+        """Prices per token; None where an answer costs its seconds at this machine's price."""
+        return self.prices.get(weights.base)
 
     def base_of(self, name: str) -> Weights:
         """The model that a contestant is tried on."""
@@ -163,6 +170,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         options=_others(settings),
         metric_title=house.metric.title,
         metric_plain=house.metric.plain,
+        prices=dict(sorted(house.prices.items())),
     )
 
 

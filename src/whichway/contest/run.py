@@ -31,7 +31,7 @@ from whichway.contest.selection.select import (
     zero_shot_of,
 )
 from whichway.contracts import Attended, Listener, follow_nothing
-from whichway.errors import AdapterNotLive, OptionError, WayFailed
+from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
 from whichway.events import PlanFixed, VerdictMade, WayBegan, WayRefused, WayTested
 from whichway.nouns import Plan, Record, Task, Verdict, apart
 from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
@@ -156,6 +156,7 @@ def _expect(till: Till) -> None:
 
 def _try_all(task: Task, till: Till) -> list[Tried]:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
+    till.test_answers = len(task.test) * till.settings.repeats
     practice = task.practice()
     rules = rules_of(practice, till)
     names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
@@ -184,7 +185,7 @@ def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
     try:
         if not tried.reason:
             crossed = [tried.bench.cross(c, task.test, till.settings.repeats) for c, _ in tried.finalists]
-    except (WayFailed, AdapterNotLive) as error:
+    except (WayFailed, AdapterNotLive, BudgetSpent) as error:
         tried.reason = f"on test: {error}"
         write_status(tried, till)
     till.tell(WayTested(tried.name, len(crossed)))

@@ -63,6 +63,37 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model behind an OpenAI-compatible API: where it is asked, and what is known of it. Never the key itself."""
+
+    word: str  # the user's word for it
+    model: str  # its name at the endpoint
+    base_url: str  # "https://host/v1"
+    key: str = ""  # name of the environment variable, or keyring entry, that holds the key; "": none is sent
+    api: Literal["chat", "completions"] = "chat"
+    capabilities: tuple[str, ...] | None = None  # see `CAPABILITIES`; None: found out by asking
+    price: str = ""  # entry of the price file; "": the one called like the model
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # the field that limits an answer
+    thinking_tokens: int = 0  # tokens that an answer may take for its reasoning, besides its own
+    timeout_seconds: float = 120.0  # of one request, from its start to the last byte of its answer
+    concurrency: int = 32  # requests under way at once, at most
+    local: bool = False  # the user's word that what is sent there stays on this machine or network
+    retires: str = ""  # the date on which its provider switches it off
+    body: Mapping[str, Any] = field(default_factory=dict)  # sent with each request besides
+
+    @property
+    def revision(self) -> str:
+        """Digest of all that can change an answer. An endpoint says nothing of its weights, so names stand for them."""
+        offered = None if self.capabilities is None else sorted(self.capabilities)
+        return digest([self.model, self.base_url, self.api, offered, self.thinking_tokens, self.body])
+
+
+# What an endpoint may offer: the answer limited to a JSON schema; to given texts (vLLM's structured_outputs); log-
+# probabilities of written tokens; of the prompt's tokens (completions only); a seed; a temperature.
+CAPABILITIES = ("structured", "choice", "logprobs", "echo", "seed", "temperature")
+
+
+@dataclass(frozen=True, slots=True)
 class Shelf:
     """All entries by name."""
 
@@ -70,6 +101,7 @@ class Shelf:
     default: str  # the model under trial where none is named
     encoder: str  # the sentence encoder where none is named
     entries: Mapping[str, Entry]
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
     def need(self, name: str) -> Entry:
         """An entry by name.
@@ -105,13 +137,14 @@ def _load(path: Path, changed: int | None) -> Shelf:
         own.default or shipped.default,
         own.encoder or shipped.encoder,
         {**shipped.entries, **own.entries},
+        {**shipped.endpoints, **own.endpoints},
     )
 
 
 def _read_own(path: Path) -> Shelf | None:
-    """The user's file; a `models.yaml` of another program, which has neither of our keys, is none of ours."""
+    """The user's file; a `models.yaml` of another program, which has none of our keys, is none of ours."""
     data = _yaml(path)
-    ours = isinstance(data, dict) and {"as_of", "models"} & {str(key) for key in data}
+    ours = isinstance(data, dict) and {"as_of", "models", "endpoints"} & {str(key) for key in data}
     return _checked(path, data) if ours else None
 
 
@@ -138,7 +171,13 @@ def _checked(path: Path, data: Any) -> Shelf:
             f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}. See {SHIPPED} for the form."
         ) from error
     entries = {name: _entry(name, entry) for name, entry in file.models.items()}
-    return Shelf(str(file.as_of), file.default, file.encoder, entries)
+    endpoints = {name: _endpoint(name, endpoint) for name, endpoint in file.endpoints.items()}
+    return Shelf(str(file.as_of), file.default, file.encoder, entries, endpoints)
+
+
+def _endpoint(name: str, said: Any) -> Endpoint:
+    facts = {**said.model_dump(), "retires": str(said.retires or "")}
+    return Endpoint(**{"word": name, **facts, "model": said.model or name})
 
 
 def _entry(name: str, entry: Any) -> Entry:

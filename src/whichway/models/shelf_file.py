@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -19,6 +20,20 @@ def _inside(name: str) -> str:
 
 def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def plain_address(address: str) -> str:
+    """An address of an API without a name, a password or a key in it: it is written into plans and reports.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address starts with http:// or https:// and a host, such as http://localhost:8000/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an address holds no key, password or query: name the variable that holds the key instead")
+    return address.rstrip("/")
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
@@ -83,6 +98,26 @@ class EntryFile(BaseModel):
         return self
 
 
+class EndpointFile(BaseModel):
+    """A model behind an API."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = ""
+    base_url: Annotated[str, AfterValidator(plain_address)]
+    key: str = Field("", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$|^$")
+    api: Literal["chat", "completions"] = "chat"
+    capabilities: tuple[Literal["structured", "choice", "logprobs", "echo", "seed", "temperature"], ...] | None = None
+    price: str = ""
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    thinking_tokens: int = Field(0, ge=0)
+    timeout_seconds: float = Field(120.0, gt=0)
+    concurrency: int = Field(32, ge=1, le=1024)
+    local: bool = False
+    retires: date | None = None
+    body: dict[str, Any] = Field(default_factory=dict)
+
+
 class ShelfFile(BaseModel):
     """The whole file."""
 
@@ -91,4 +126,12 @@ class ShelfFile(BaseModel):
     as_of: date
     default: str = ""
     encoder: str = ""
-    models: dict[Name, EntryFile]
+    models: dict[Name, EntryFile] = Field(default_factory=dict)
+    endpoints: dict[Name, EndpointFile] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> ShelfFile:
+        both = sorted(self.models.keys() & self.endpoints.keys())
+        if both:
+            raise ValueError(f"'{both[0]}' stands under models and under endpoints")
+        return self

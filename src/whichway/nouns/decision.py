@@ -65,6 +65,8 @@ class Plan:
     options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # other options of the run, not at defaults
     metric_title: str = field(default="", metadata=LATE)  # as people write it, where the metric says so
     metric_plain: bool = field(default=False, metadata=LATE)  # its values are plain numbers, not read in percent
+    # word of each hosted model -> name, new, cached, out (usd per million tokens), as_of; None where nobody knows
+    prices: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)

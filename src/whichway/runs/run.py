@@ -272,11 +272,19 @@ class Run:
     @property
     def seconds(self) -> dict[str, float]:
         """Contestant -> list seconds of its answers and trainings, learning curves included."""
+        return self._spent_by_way("seconds")
+
+    @property
+    def usd(self) -> dict[str, float]:
+        """Contestant -> list price of its answers and trainings, learning curves included."""
+        return self._spent_by_way("usd")
+
+    def _spent_by_way(self, column: str) -> dict[str, float]:
         found: dict[str, float] = {}
         for line in self._charges:
             if line["what"] != "forgetting":
                 way = line["who"].removeprefix("curve/")
-                found[way] = found.get(way, 0.0) + line["seconds"]
+                found[way] = found.get(way, 0.0) + line[column]
         return found
 
     @property

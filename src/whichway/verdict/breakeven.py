@@ -40,6 +40,10 @@ class Price:
     out: float
     as_of: str = ""
 
+    def usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
+        """What so many tokens cost."""
+        return (tokens_in * self.new + tokens_cached * self.cached + tokens_out * self.out) / MILLION
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:

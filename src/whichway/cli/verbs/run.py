@@ -31,4 +31,4 @@ def run(
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0
-    return exit_code(hold(ready, bars=not no_progress, as_json=json))
+    return exit_code(hold(ready, bars=not no_progress, as_json=json, yes=task.yes))

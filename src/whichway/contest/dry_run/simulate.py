@@ -25,12 +25,13 @@ from whichway.contest.dry_run.profile import Timings, own_examples, units_of
 from whichway.contest.plan import House, Settings
 from whichway.contest.run import rehearsed
 from whichway.contest.selection.race import looks
-from whichway.contracts import Backend, Embedder, Embedding, Listener, Session, Sized, follow_nothing
+from whichway.contracts import Backend, Embedder, Embedding, Hosted, Listener, Session, Sized, follow_nothing
 from whichway.errors import ModelError
 from whichway.events import ProbeBegan
 from whichway.nouns import Adapter, Example, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
 from whichway.runs.folder import read_status
 from whichway.runs.run import Run
+from whichway.verdict.breakeven import Price
 
 FILE = "estimate.json"
 TIMINGS = "timings.json"
@@ -38,6 +39,9 @@ WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmar
 RIGHT = 0.6  # share of rows that every made-up answer gets right
 RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
 CHARACTERS_PER_TOKEN = 3.0  # careful: most texts have four
+TYPICAL_CHARACTERS = 4.0
+TURN_CHARACTERS = 24  # what a chat template writes around a turn
+HOSTED_SECONDS = 1.0  # of an answer of a hosted model, which is not probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class Amount:
     disk_bytes: int  # trained parts in the cache
     reason: str = ""  # why it will fail; "" when nothing speaks for it
     opening_seconds: float = 0.0  # by the clock: beginning trainings and loading what they made; in no ledger
+    tokens_in: int = 0  # of hosted models, as far as they are not in the cache of this very run
+    tokens_out: int = 0
+    usd_low: float = 0.0  # of hosted models: the range of their money
+    usd_high: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +98,22 @@ def estimate(task: Task, house: House, settings: Settings, listener: Listener) -
             backends_of=lambda way: Doors(house.backends, stage, way),
         )
         took: list[dict[str, float]] = []
+        spent: list[dict[str, float]] = []
         for race in _races(task, settings):
             folder = Path(place) / ("raced" if race else "whole")
             stage.race, stage.trained = race, {}
             rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), follow_nothing)
             took.append(Run(folder).seconds)
+            spent.append(Run(folder).usd)
             reasons = {name: _reason(folder, name) for name in settings.ways}
-        price = settings.price_per_hour / 3600
         ways = {}
         for name in settings.ways:
             seconds, most = took[0].get(name, 0.0), took[-1].get(name, 0.0)
             memory, disk = stage.memory.get(name), sum(stage.disk[name].values())
             opening = stage.opening.get((settings.race, name), 0.0)
-            ways[name] = Amount(seconds, max(seconds, most), seconds * price, memory, disk, reasons[name], opening)
+            usd = spent[0].get(name, 0.0)
+            amount = Amount(seconds, max(seconds, most), usd, memory, disk, reasons[name], opening)
+            ways[name] = stage.with_tokens(amount, name, house.price_of(house.base_of(name)), settings.budget.usd)
         return Estimate(ways, seconds_per_row=stage.per_row)
 
 
@@ -153,11 +164,31 @@ class Stage:
     disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     per_row: dict[Weights, float] = field(default_factory=dict)  # bare model -> seconds of an answer
     parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
+    tokens: dict[tuple[bool, str], list[int]] = field(default_factory=dict)  # of hosted models: in, out; both at most
 
     def needs(self, way: str, memory: int | None) -> None:
         """Note memory that a contestant needs."""
         if memory:
             self.memory[way] = max(memory, self.memory.get(way, 0))
+
+    def asks(self, way: str, *tokens: int) -> None:
+        """Note the tokens of a call to a hosted model: in, out, and both at most."""
+        known = self.tokens.setdefault((self.race, way), [0, 0, 0, 0])
+        for place, count in enumerate(tokens):
+            known[place] += count
+
+    def with_tokens(self, amount: Amount, name: str, price: Price | None, cap: float | None) -> Amount:
+        """The amount with what a hosted model takes: raced and not raced, as counted and at its worst."""
+        found = [known for (_, way), known in sorted(self.tokens.items()) if way == name]
+        if not found:
+            return amount
+        raced, whole = found[-1], found[0]
+        amount = replace(amount, tokens_in=raced[0], tokens_out=raced[1])
+        if price is None:
+            return amount
+        usd, most = price.usd(raced[0], 0, raced[1]), price.usd(whole[2], 0, whole[3])
+        most = most if cap is None else min(most, cap)
+        return replace(amount, usd=min(usd, most), usd_low=min(usd, most) / WITHIN, usd_high=most)
 
     def opens(self, way: str, seconds: float) -> None:
         """Note seconds by the clock that no ledger will hold."""
@@ -241,7 +272,8 @@ class Improvised:
         seconds, share = self._seconds(requests, rows[0]), self._share(requests)
         if requests[0].labels:
             return [self._chosen(r, row, seconds, share) for r, row in zip(requests, rows, strict=True)]
-        return [Reply(row.target if _right(_text(row), share) else "?", seconds=seconds) for row in rows]
+        texts = [row.target if _right(_text(row), share) else "?" for row in rows]
+        return [Reply(t, *self._tokens(r, t), seconds=seconds) for r, t in zip(requests, texts, strict=True)]
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Nothing asks a dry run without saying of which row."""
@@ -257,14 +289,29 @@ class Improvised:
         answer = wanted if wanted in labels and (_right(_text(row), share) or not others) else others[0]
         level = math.log(0.4 / max(1, len(labels) - 1))
         scores = {label: math.log(0.6) if label == answer else level for label in labels}
-        return Reply(str(answer), seconds=seconds, scores=scores)
+        return Reply(str(answer), *self._tokens(request, str(answer)), seconds=seconds, scores=scores)
+
+    def _tokens(self, request: Request, answer: str) -> tuple[int, int, int]:
+        """Tokens of a call to a hosted model: in, from a cache, out. Other models' time is measured, not counted."""
+        if not isinstance(self.real, Hosted):
+            return 0, 0, 0
+        sent = sum(len(turn.content) + TURN_CHARACTERS for turn in request.messages)
+        tokens_in, tokens_out = math.ceil(sent / TYPICAL_CHARACTERS), math.ceil(len(answer) / CHARACTERS_PER_TOKEN)
+        tokens_out += 8 if request.labels else 2
+        self.stage.asks(self.way, tokens_in, tokens_out, *self.real.most_tokens(self.weights, request))
+        return tokens_in, 0, tokens_out
 
     def _share(self, requests: Sequence[Request]) -> float:
         """Of rows that are answered rightly."""
         return RIGHT + RISE * max(float(own_examples(requests)), self.stage.parts.get(self.weights.adapter or "", 0.0))
 
     def _seconds(self, requests: Sequence[Request], first: Example) -> float:
-        """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not."""
+        """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not.
+
+        A hosted model is not asked before the user has agreed to what that costs.
+        """
+        if isinstance(self.real, Hosted):
+            return HOSTED_SECONDS
         if self.weights.adapter is not None and not requests[0].labels:
             most = min(requests[0].decoding.max_tokens, self.stage.answer_tokens)
             requests = [replace(r, decoding=replace(r.decoding, max_tokens=most)) for r in requests]

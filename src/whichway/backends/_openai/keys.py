@@ -1,0 +1,43 @@
+"""Keys: read when a client is made, from the environment or a keyring, and blotted out of every message."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+
+from whichway.errors import ModelError
+
+SERVICE = "whichway"  # under which a keyring keeps them
+BLOT = "[key]"
+_LIKE_A_KEY = re.compile(r"\b(?:sk|gsk|pk|key|Bearer)[-_ ][A-Za-z0-9*_\-.]{8,}")
+
+
+def find(name: str) -> str:
+    """The key behind a name: the environment variable, else the keyring's entry of the service "whichway".
+
+    Raises:
+        ModelError: neither has it.
+    """
+    found = os.environ.get(name) or _of_keyring(name)
+    if not found:
+        raise ModelError(
+            f"the key {name} is not set. Put it into the environment (export {name}=...), or into the keyring: "
+            f"keyring set {SERVICE} {name}"
+        )
+    return found.strip()
+
+
+def _of_keyring(name: str) -> str | None:
+    """What the package `keyring` holds, where it is installed and works."""
+    try:
+        found = importlib.import_module("keyring").get_password(SERVICE, name)
+    except Exception:  # not installed, or no keyring on this machine: it goes without
+        return None
+    return str(found) if found else None
+
+
+def blotted(text: str, key: str) -> str:
+    """A message of an endpoint without the key, and without what looks like one: some repeat the key that was sent."""
+    shown = text.replace(key, BLOT) if key else text
+    return _LIKE_A_KEY.sub(BLOT, shown)
