@@ -47,12 +47,15 @@ def test_every_fault_is_survived(fault: str, place: Path) -> None:
     endpoint = Endpoint(fault=lambda number: fault if number in (2, 9, 10, 30) else None)
     contest = Contest(place, small_task(6, 8, 8), cap=1.0)
     with serving(endpoint) as address:
-        shelf(place, address, **TIMEOUT)
+        shelf(place, address, **(TIMEOUT if fault in ("hang", "drip") else {"concurrency": 8}))
         verdict = contest.hold().verdict
     contest.check_books(endpoint)
     assert {s.way: s.score for s in verdict.standings}["prompt_plain"] == 1.0
     lost = [line for line in contest.ledger if line["what"] == "lost"]
-    assert bool(lost) == (fault in ("hang", "truncated", "html-200", "drip", "reset", "null"))
+    if fault not in ("hang", "drip"):  # under their short time-out a busy machine may lose others as well
+        assert bool(lost) == (fault in ("truncated", "html-200", "reset", "null"))
+    else:
+        assert lost
 
 
 def hold_to_the_end(contest: Contest, endpoint: Endpoint) -> None:
