@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from whichway.errors import OptionError
 
 if TYPE_CHECKING:
-    from whichway.app.run import Ready
     from whichway.contest import House
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Backend, Hosted
@@ -111,19 +110,25 @@ def _models(house: House) -> Models:
     return hosted_of([*house.bases, *([house.judge] if house.judge else [])], house.backends)
 
 
-def check_keys(ready: Ready) -> None:
+def check_keys(house: House) -> None:
     """Look for the keys that the run will need, before anything is spent on it.
 
     Raises:
         ModelError: one is not set.
     """
-    for weights, backend in _models(ready.house):
+    for weights, backend in _models(house):
         backend.check(weights)
 
 
-def money_lines(ready: Ready, found: Estimate | None) -> Iterator[str]:
-    """Tokens and money of the hosted models, as they are said before the first call."""
-    for word, price in ready.house.prices.items():
+def money_lines(house: House, cap: float | None, found: Estimate | None) -> Iterator[str]:
+    """Tokens and money of the hosted models, as they are said before the first call.
+
+    Args:
+        house: whose models.
+        cap: usd for each way; None without one.
+        found: the estimate; None where none was made.
+    """
+    for word, price in house.prices.items():
         if price is None:
             yield f"{word}: price not known"
         else:
@@ -138,7 +143,6 @@ def money_lines(ready: Ready, found: Estimate | None) -> Iterator[str]:
             f"  {name:<{wide}}  {amount.tokens_in:>9,} tokens in, {amount.tokens_out:>7,} out: "
             f"{_usd(amount.usd)} ({_usd(amount.usd_low)} to {_usd(amount.usd_high)})"
         )
-    cap = ready.settings.budget.usd
     if ways:
         low, middle, high = (
             sum(getattr(amount, name) for amount in ways.values()) for name in ("usd_low", "usd", "usd_high")

@@ -111,7 +111,7 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
 
     found = estimate(ready, listener) if ready.probe else None
     if costs(ready.house):
-        (agree or refuse_unasked)(list(money_lines(ready, found)))
+        (agree or refuse_unasked)(list(money_lines(ready.house, ready.settings.budget.usd, found)))
     return {} if found is None else {FILE: estimate_json(found)}
 
 
@@ -139,7 +139,7 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
     from whichway.report import estimates
 
     found = estimate(ready, listener) if ready.probe else None
-    money = list(money_lines(ready, found)) if ready.house.prices else []
+    money = list(money_lines(ready.house, ready.settings.budget.usd, found)) if ready.house.prices else []
     if found is None:
         return money
     facts = {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
