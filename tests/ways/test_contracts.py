@@ -159,7 +159,9 @@ def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, requ
 def test_a_backend_refuses_unknown_training_options(name, tmp_path, request):
     backend = front.backends()[name]
     kind = next(iter(sorted(backend.trains())), "lora")  # one that trains nothing refuses every training
-    base = {"fake": "fake", "classical": "majority", "openai": "openai:model"}.get(name) or str(request.getfixturevalue("tiny")("llama"))
+    base = {"fake": "fake", "classical": "majority", "openai": "openai:model"}.get(name) or str(
+        request.getfixturevalue("tiny")("llama")
+    )
     rows = tuple(TrainRow((Message("user", f"x {i}"),), "ab"[i % 2]) for i in range(4))
     job = TrainJob(kind, backend.weights(base), rows, ("a", "b"), 0, {"learning_rat": 1.0})
     with pytest.raises(OptionError):
