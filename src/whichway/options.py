@@ -15,6 +15,10 @@ from typing import Annotated, Any, get_type_hints
 
 from whichway.errors import OptionError
 
+MODEL_HELP = (
+    "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:

@@ -240,18 +240,20 @@ def test_values_of_set() -> None:
 def test_bars_follow_a_contest(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
+    from whichway import events
     from whichway.cli.progress import Screen
 
     shown = io.StringIO()
     plain = Console(file=shown, force_terminal=True, color_system=None, width=120)
     monkeypatch.setattr("rich.console.Console", lambda **_: plain)
     with Screen() as follow:
-        follow("way", {"way": "tune_lora", "index": 0, "of": 1})
-        follow("train", {"way": "tune_lora", "kind": "lora", "epoch": 0.5, "loss": 1.25})
-        follow("score", {"way": "tune_lora", "what": "score", "done": 64, "of": 100})
-        follow("candidate", {"way": "tune_lora", "note": "rate [1]", "dev": 0.5, "seed": 0, "rows": 25, "of": 100})
-        follow("failed", {"way": "tune_lora", "reason": "diverged"})
-        follow("unheard", {})
+        follow(events.WayBegan("tune_lora", 0, 1))
+        follow(events.TrainingBegan("tune_lora", "lora", 4.0, 100))
+        follow(events.CheckpointSaved("tune_lora", "lora", 0.5, 1.25))
+        follow(events.RowsAnswered("tune_lora", "score", 64, 100))
+        follow(events.CandidateEntered("tune_lora", "rate [1]", 0, 0.5, 25, 100))
+        follow(events.WayRefused("tune_lora", "diverged"))
+        follow(events.Event())
     told = shown.getvalue()
     assert "tune_lora: dev 0.500 on 25 rows (rate [1]), seed 0" in told
     assert "failed: diverged" in told

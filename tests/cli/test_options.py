@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from cli_kit import QUICK, tickets, whichway
+from pydantic import Field
 
 import whichway as ww
+from whichway.cli.flags import TaskFlags, spread
+from whichway.cli.task_flags import spec_of
 from whichway.contest import Settings
+from whichway.nouns import MetricSpec
 from whichway.options import declared, defaults, flag, read_options
-from whichway.tasks.spec import Spec, from_flags
+from whichway.tasks import spec
+from whichway.tasks.spec import Spec, flags, from_flags
 
 SAID = {
     "seeds": (4, (0, 1, 2, 3)), "confidence": (0.9, 0.9), "price_per_hour": (2, 2.0), "race": (False, False),
@@ -30,6 +37,47 @@ def test_every_declared_option_is_a_flag_a_key_an_argument_and_a_setting(tmp_pat
         assert read_options({name: said}) == {name: means}
         assert Spec.model_validate({name: said}).options == {name: means}
         assert getattr(settings, name) == defaults()[name]
+
+
+KEYS = {
+    "data": ("rows.csv", Path("rows.csv")), "input": (["text"], ("text",)), "target": ("team", "team"),
+    "ask": ("Which?", "Which?"), "name": ("t", "t"), "metric": ("accuracy", MetricSpec("accuracy")),
+    "model": (["fake"], "fake"), "labels": ("a, b", ("a", "b")), "target_type": ("label", "label"), "group": ("g", "g"),
+    "id": ("number", "number"), "encoding": ("cp1252", "cp1252"), "delimiter": (";", ";"), "skip_bad": ("2%", 0.02),
+    "split": ("60/20/20", {"train": 0.6, "dev": 0.2, "test": 0.2}), "volume": (5.0, 5.0), "margin": (0.02, 0.02),
+    "prompt": ([Path("p.txt")], (Path("p.txt"),)),
+}  # fmt: skip
+
+
+def test_every_key_with_a_flag_is_an_option_of_the_command_line_and_means_the_same(capsys):
+    assert set(KEYS) == set(flags()), "say here how a new key is written as a flag, and what it means"
+    assert whichway("check", "--help") == 0
+    page = capsys.readouterr().out
+    for name, (said, means) in KEYS.items():
+        assert f"--{name.replace('_', '-')} " in page
+        found = getattr(spec_of(TaskFlags(keys={name: said})), name)
+        assert found == (pytest.approx(means) if name == "split" else means)
+    with pytest.raises(ww.OptionError, match="must sum to 100"):
+        spec_of(TaskFlags(keys={"split": "60/20/30"}))
+
+
+def test_a_new_key_is_one_declaration(monkeypatch: pytest.MonkeyPatch):
+    """A key declared in `Spec` alone: the flag, its help and the value in the spec follow."""
+
+    class Longer(spec.Spec):
+        colour: Annotated[str | None, spec.Flag(str)] = Field(None, description="Colour of the page.")
+
+    monkeypatch.setattr(spec, "Spec", Longer)
+    heard = []
+
+    @spread
+    def verb(task: TaskFlags) -> None:
+        heard.append(spec_of(task).colour)
+
+    flag = inspect.signature(verb).parameters["colour"].annotation.__metadata__[0]
+    assert (flag.default, flag.help) == ("--colour", "Colour of the page.")
+    verb(**dict.fromkeys(inspect.signature(verb).parameters, None) | {"colour": "red"})
+    assert heard == ["red"]
 
 
 @pytest.mark.parametrize(

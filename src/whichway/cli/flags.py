@@ -14,11 +14,9 @@ from typer import Argument, Option
 
 from whichway import options
 
-MODEL_HELP = (
-    "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
-)
 Yes = Annotated[bool, Option("--yes", help="Without asking: fetch a missing model, spend money on a hosted one.")]
-OPTIONS = "options"  # the field that stands for the flags of all declared options
+# Fields of a bundle that stand for many flags: those of all declared options, and of all keys of a task file
+OPTIONS, KEYS = "options", "keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +24,7 @@ class TaskFlags:
     """What the task is: a task file, flags, or a task file with flags that win over it."""
 
     task: Annotated[Path | None, Argument(help="Task file (see `whichway init`); flags win over it.")] = None
-    data: Annotated[
-        Path | None, Option(help="Data: CSV, TSV, JSONL, JSON, Parquet, or a folder with train/valid/test.")
-    ] = None
-    input: Annotated[list[str] | None, Option(help="Column with the input; repeat it for several.")] = None
-    target: Annotated[str | None, Option(help="Column with the wanted answer.")] = None
-    ask: Annotated[str | None, Option(help="What is asked, in one line.")] = None
-    name: Annotated[str | None, Option(help="Name of the task; default: the data file's.")] = None
-    metric: Annotated[str | None, Option(help="How an answer is judged: accuracy, macro_f1, exact_match, ...")] = None
-    model: Annotated[
-        list[str] | None,
-        Option(help=f"{MODEL_HELP}; repeat it to try every way on several."),
-    ] = None
-    labels: Annotated[str | None, Option(help="Closed label set, with commas; default: found in the data.")] = None
-    target_type: Annotated[
-        str | None, Option(help="What the answers are: label, multi_label, number, json or text; default: found.")
-    ] = None
-    group: Annotated[
-        str | None, Option(help="Column whose equal values stay in one split (customer, document); none: no column.")
-    ] = None
-    id: Annotated[str | None, Option("--id", help="Column that must be unique; none: no column.")] = None
-    encoding: Annotated[str | None, Option(help="Encoding of the data, where it is not UTF-8: cp1252, gb18030.")] = None
-    delimiter: Annotated[str | None, Option(help="Separator of CSV and TSV, such as ';'; default: found.")] = None
-    skip_bad: Annotated[
-        str | None, Option(metavar="N%", help="Leave out so many rows that cannot be used, and list them: 2%.")
-    ] = None
-    split: Annotated[
-        str | None, Option(help="Shares of train, dev, test: 60/20/20; or the name of a split column.")
-    ] = None
-    volume: Annotated[float | None, Option(help="Requests a day that the winner will serve.")] = None
-    margin: Annotated[float | None, Option(help="A difference below it does not matter: 0.01 is one point.")] = None
-    prompt: Annotated[list[Path] | None, Option(help="A file with your own prompt, to start from; repeatable.")] = None
+    keys: Mapping[str, Any] = field(default_factory=dict)  # a flag for each key of `tasks.spec.flags`, as said
     yes: Yes = False
 
 
@@ -114,8 +82,20 @@ def _parameters(kind: type) -> list[inspect.Parameter]:
     for f in dataclasses.fields(kind):
         if f.name == OPTIONS:
             found += [_parameter(name, None, _annotation(name)) for name in options.declared()]
+        elif f.name == KEYS:
+            found += _key_parameters()
         else:
             found.append(_parameter(f.name, f.default, hints[f.name]))
+    return found
+
+
+def _key_parameters() -> list[inspect.Parameter]:
+    from whichway.tasks.spec import flags
+
+    found = []
+    for name, (flag, said) in flags().items():
+        shown = Option(f"--{name.replace('_', '-')}", help=said, metavar=flag.metavar)
+        found.append(_parameter(name, None, Annotated[flag.kind | None, shown]))
     return found
 
 
@@ -134,7 +114,11 @@ def _annotation(name: str) -> Any:
 
 def _bundle(kind: type, values: dict[str, Any]) -> Any:
     """A dataclass of flags from a verb's values; declared options go into one mapping, as far as they were said."""
-    if all(f.name != OPTIONS for f in dataclasses.fields(kind)):
+    names = {f.name for f in dataclasses.fields(kind)}
+    if KEYS in names:
+        keys = {name: values.pop(name) for name in [*values] if name not in names}
+        return kind(**values, **{KEYS: {name: value for name, value in keys.items() if value is not None}})
+    if OPTIONS not in names:
         return kind(**values)
     said = {name: value for name in options.declared() if (value := values.pop(name)) is not None}
     for name, default in options.defaults().items():

@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, JudgeSpec, MetricSpec, Prompt
-from whichway.options import checked, declared
+from whichway.options import MODEL_HELP, checked, declared
 from whichway.prompts import files
 from whichway.tasks import metrics, promptfoo
-from whichway.tasks.encodings import decode
 from whichway.tasks.labels import TargetType
 from whichway.tasks.table import SPLIT_WORDS, ReadOptions
+from whichway.tasks.task_yaml import values_and_lines
 
 TASK_FILE = "task.yaml"
+SHARES = re.compile(r"\d+(\.\d+)?(/\d+(\.\d+)?){2}")
 LEVELS = JudgeSpec("", "").levels
-Marks = dict[tuple[str | int, ...], int]  # key path -> line
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a key is said on the command line; its name is the key's with dashes."""
+
+    kind: Any  # the type of its value
+    metavar: str | None = None  # what stands for the value in `--help`
+    read: Callable[[Any], Any] | None = None  # from the flag's value to the key's; raises OptionError
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """`a, b` as words."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def split_of(text: str) -> str | dict[str, float]:
+    """`60/20/20` as shares of train, dev and test; anything else is a column.
+
+    Raises:
+        OptionError: shares that do not sum to 100, or one of none.
+    """
+    if not SHARES.fullmatch(text):
+        return text
+    parts = [float(part) for part in text.split("/")]
+    if min(parts) <= 0:
+        raise OptionError(f"--split {text}: each share must be above 0.")
+    if not any(abs(sum(parts) - whole) < 1e-6 * whole for whole in (1, 100)):
+        raise OptionError(f"--split {text}: the shares of train, dev and test must sum to 100.")
+    return dict(zip(("train", "dev", "test"), (part / sum(parts) for part in parts), strict=True))
 
 
 class Purse(BaseModel):
@@ -66,36 +96,68 @@ def _run_keys() -> Any:
 
 
 class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOptions` are fields as well
-    """All that a task file may say. Paths are as they can be opened from here."""
+    """All that a task file may say. Paths are as they can be opened from here.
+
+    Each key is declared here and nowhere else: one with a `Flag` is an option of the command line as well, and every
+    one is an argument of the Python API.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    name: str | None = Field(None, description="name of the task; default: the name of the data or its folder")
-    ask: str | None = Field(None, description="what is asked of the model, one line")
-    data: Path | None = Field(None, description="file or folder with the rows")
-    input: tuple[str, ...] | None = Field(None, description="input column or columns")
-    target: str | None = Field(None, description="column of the wanted answer")
-    labels: tuple[str, ...] | None = Field(None, description="allowed answers; [] for free text")
-    target_type: TargetType | None = Field(None, description="label, multi_label, number, json or text; default: found")
-    encoding: str | None = Field(None, description="of the data, where it is not UTF-8: cp1252, gb18030, shift_jis")
-    delimiter: str | None = Field(None, description="separator of CSV and TSV; default: found")
-    skip_bad: float = Field(0.0, ge=0, le=0.5, description="share of unusable rows that are left out: 2%")
-    metric: MetricSpec | None = Field(None, description="how an answer is judged; a name, or a name with options")
-    model: str = Field("", description="model under trial; default: that of models.yaml")
-    models: tuple[str, ...] = Field((), description="several models under trial; each way is tried on each")
-    split: str | dict[str, float | Path] | None = Field(None, description="shares, files, or a column's name")
-    group: str | None = Field(None, description="column whose equal values stay in one split")
-    id: str | None = Field(None, description="column that must be unique")
-    volume: float = Field(1000.0, gt=0, description="requests a day the winner will serve")
-    margin: float = Field(0.01, ge=0, le=0.5, description="a difference below it does not matter")
-    budget: Purse | None = Field(None, description="limit for each way")
-    ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="ways to try, with options")
-    prompt: tuple[Prompt | Path, ...] = Field((), description="slots of the prompt, or a prompt file or files")
-    inputs: tuple[str | dict[str, str], ...] | None = Field(
-        None, min_length=1, description="the inputs themselves, in place of data: texts, or fields by name"
+    data: Annotated[Path | None, Flag(Path)] = Field(
+        None, description="Data: CSV, TSV, JSONL, JSON, Parquet, or a folder with train/valid/test."
     )
-    checks: dict[str, Any] | None = Field(None, description="what every answer must fulfil; needs no target")
-    judge: Judge | None = Field(None, description="a model that judges written answers by a rubric")
+    input: Annotated[tuple[str, ...] | None, Flag(list[str], read=tuple)] = Field(
+        None, description="Column with the input; repeat it for several."
+    )
+    target: Annotated[str | None, Flag(str)] = Field(None, description="Column with the wanted answer.")
+    ask: Annotated[str | None, Flag(str)] = Field(None, description="What is asked, in one line.")
+    name: Annotated[str | None, Flag(str)] = Field(None, description="Name of the task; default: the data file's.")
+    metric: Annotated[MetricSpec | None, Flag(str)] = Field(
+        None, description="How an answer is judged: accuracy, macro_f1, exact_match, ..."
+    )
+    model: Annotated[str, Flag(list[str])] = Field(
+        "", description=f"{MODEL_HELP}; repeat it to try every way on several."
+    )
+    models: tuple[str, ...] = Field((), description="Several models under trial; each way is tried on each.")
+    labels: Annotated[tuple[str, ...] | None, Flag(str, read=words_of)] = Field(
+        None, description="Closed label set, with commas; default: found in the data."
+    )
+    target_type: Annotated[TargetType | None, Flag(str)] = Field(
+        None, description="What the answers are: label, multi_label, number, json or text; default: found."
+    )
+    group: Annotated[str | None, Flag(str)] = Field(
+        None, description="Column whose equal values stay in one split (customer, document); none: no column."
+    )
+    id: Annotated[str | None, Flag(str)] = Field(None, description="Column that must be unique; none: no column.")
+    encoding: Annotated[str | None, Flag(str)] = Field(
+        None, description="Encoding of the data, where it is not UTF-8: cp1252, gb18030."
+    )
+    delimiter: Annotated[str | None, Flag(str)] = Field(
+        None, description="Separator of CSV and TSV, such as ';'; default: found."
+    )
+    skip_bad: Annotated[float, Flag(str, metavar="N%")] = Field(
+        0.0, ge=0, le=0.5, description="Leave out so many rows that cannot be used, and list them: 2%."
+    )
+    split: Annotated[str | dict[str, float | Path] | None, Flag(str, read=split_of)] = Field(
+        None, description="Shares of train, dev, test: 60/20/20; or the name of a split column."
+    )
+    volume: Annotated[float, Flag(float)] = Field(
+        1000.0, gt=0, description="Requests a day that the winner will serve."
+    )
+    margin: Annotated[float, Flag(float)] = Field(
+        0.01, ge=0, le=0.5, description="A difference below it does not matter: 0.01 is one point."
+    )
+    prompt: Annotated[tuple[Prompt | Path, ...], Flag(list[Path], read=tuple)] = Field(
+        (), description="A file with your own prompt, to start from; repeatable."
+    )
+    budget: Purse | None = Field(None, description="Limit for each way.")
+    ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Ways to try, with options.")
+    inputs: tuple[str | dict[str, str], ...] | None = Field(
+        None, min_length=1, description="The inputs themselves, in place of data: texts, or fields by name."
+    )
+    checks: dict[str, Any] | None = Field(None, description="What every answer must fulfil; needs no target.")
+    judge: Judge | None = Field(None, description="A model that judges written answers by a rubric.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -173,6 +235,16 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
         return ReadOptions(self.encoding, self.delimiter, self.skip_bad)
 
 
+def flags() -> dict[str, tuple[Flag, str]]:
+    """The keys that are flags of the command line: key -> how it is said, its help."""
+    return {
+        name: (flag, str(field.description))
+        for name, field in Spec.model_fields.items()
+        for flag in field.metadata
+        if isinstance(flag, Flag)
+    }
+
+
 def read_spec(path: Path) -> Spec:
     """Read a task file, or the task.yaml of a folder. Its relative paths are relative to it.
 
@@ -182,7 +254,7 @@ def read_spec(path: Path) -> Spec:
     path = path / TASK_FILE if path.is_dir() else path
     if not path.is_file():
         raise DataError(f"{path}: no such file. Write one (whichway init), or use --data, --input and --target.")
-    values, marks = _yaml(path)
+    values, marks = values_and_lines(path)
     if promptfoo.is_config(path):
         values, marks = promptfoo.spec_values(path), {}
     try:
@@ -299,61 +371,3 @@ def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
         return at, "a task file holds keys and values, such as `data: tickets.csv`."
     reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return at, f"{key}: {reason}" + ("" if first["type"] == "value_error" else f", not {first['input']!r:.60}.")
-
-
-# YAML by the 1.2 core schema: `yes`, `no`, `on`, dates and 12:30 are words (labels often are), and 1e-3 is a number.
-
-
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own interface
-        first: [(tag, form) for tag, form in pairs if tag.endswith((":null", ":merge"))]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)$")
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$")
-_FLOAT = re.compile(r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-
-
-def _yaml(path: Path) -> tuple[Any, Marks]:
-    """The values of a YAML file, and the line of each key.
-
-    Raises:
-        DataError: it is no YAML, or a key stands twice.
-    """
-    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
-        raise DataError(f"{path} looks like data, no task file. Say --data {path}, or first whichway init {path}")
-    loader = _Loader(decode(path))
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            raise DataError(f"{path}: the file is empty. A task file needs at least `data: FILE`.")
-        marks = _marks(node, path, ())
-        return loader.construct_document(node), marks
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise DataError(f"{path}{at}: not valid YAML: {error.problem}.") from None
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not valid YAML: {error}.") from None
-    finally:
-        loader.dispose()
-
-
-def _marks(node: yaml.Node, path: Path, at: tuple[str | int, ...]) -> Marks:
-    marks: Marks = {at: node.start_mark.line + 1}
-    if isinstance(node, yaml.SequenceNode):
-        for number, inner in enumerate(node.value):
-            marks |= _marks(inner, path, (*at, number))
-    if isinstance(node, yaml.MappingNode):
-        for key, inner in node.value:
-            here = (*at, str(key.value))
-            if here in marks:
-                raise DataError(f"{path}:{key.start_mark.line + 1}: the key '{key.value}' stands twice.")
-            marks |= _marks(inner, path, here)
-            marks[here] = key.start_mark.line + 1
-    return marks

@@ -53,13 +53,13 @@ def advise(
         found = check([advice_inputs.of_run(run) for run in calibrate])
         print(as_json.dumps(to_json(found), allow_nan=False) if json else "\n".join(told.calibration(found)))
         return
-    spec = None if task.task is None and task.data is None else spec_of(task)
+    spec = None if task.task is None and "data" not in task.keys else spec_of(task)
     if probe and spec is None:
         raise OptionError("--probe wants a task: give a task file, or --data.")
     about, examined = advice_inputs.of_task(spec)
     given = {
         "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
-        "maintainer": maintainer, "changes": changes, "volume": task.volume,
+        "maintainer": maintainer, "changes": changes, "volume": task.keys.get("volume"),
     }  # fmt: skip
     said = {name: value for name, value in given.items() if value is not None}
     about = replace(about, **said)  # type: ignore[arg-type]
@@ -70,4 +70,4 @@ def advise(
     if json:
         print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
     else:
-        print("\n".join(told.lines(about, advice, estimate, task.task or task.data)))
+        print("\n".join(told.lines(about, advice, estimate, task.task or task.keys.get("data"))))

@@ -7,7 +7,8 @@ from typing import Annotated
 from typer import Option
 
 from whichway.app.examples import DEFAULT, find
-from whichway.cli.flags import MODEL_HELP, ContestFlags, TaskFlags, Yes, spread
+from whichway.cli.flags import ContestFlags, TaskFlags, Yes, spread
+from whichway.options import MODEL_HELP
 
 SEEDS = 1  # a contest of yours has three: minutes are short
 
@@ -37,7 +38,7 @@ def demo(
     place = "demo" if example == DEFAULT else f"demo-{example}"
     options = {"seeds": SEEDS, **contest.options}
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, options=options)
-    task = TaskFlags(task=find(example), model=[model] if model else None, yes=yes)
+    task = TaskFlags(task=find(example), keys={"model": [model]} if model else {}, yes=yes)
     ready = with_models(lambda: prepare(spec_of(task, flags), request_of(flags)), yes)
     outcome = hold(ready, bars=not no_progress, as_json=json)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"

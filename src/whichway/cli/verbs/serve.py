@@ -9,8 +9,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from whichway.cli.flags import MODEL_HELP, Yes
+from whichway.cli.flags import Yes
 from whichway.errors import OptionError
+from whichway.options import MODEL_HELP
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
