@@ -6,12 +6,22 @@ packages register theirs under the entry-point groups `whichway.ways`, `whichway
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from whichway.backend_contracts import (
+    Attended,
+    Backend,
+    Embedder,
+    Embedding,
+    Hosted,
+    Meter,
+    RowSession,
+    Session,
+    Sized,
+    TextReader,
+)
 from whichway.events import Event
 from whichway.nouns import (
     Adapter,
@@ -24,10 +34,7 @@ from whichway.nouns import (
     Prompt,
     Record,
     Reply,
-    Request,
     Score,
-    TrainJob,
-    TrainRow,
     Weights,
 )
 
@@ -38,6 +45,27 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
     NumberArray = NDArray[Any]
+
+__all__ = [
+    "RUNGS",
+    "Aggregate",
+    "Attended",
+    "Backend",
+    "Bench",
+    "Embedder",
+    "Embedding",
+    "Hosted",
+    "Listener",
+    "Meter",
+    "Metric",
+    "RowSession",
+    "Runner",
+    "Session",
+    "Sized",
+    "TextReader",
+    "Way",
+    "follow_nothing",
+]
 
 # Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).
 RUNGS = ((0.3, 2), (0.6, 1))
@@ -82,111 +110,6 @@ class Metric(Protocol):
         ...
 
 
-class Session(Protocol):
-    """A model with its weights loaded. Calls are batched; concurrency lives inside."""
-
-    def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """Write an answer to each request."""
-        ...
-
-    def choose(self, requests: Sequence[Request]) -> list[Reply]:
-        """Answer each request with one of its `labels`, by scoring all of them.
-
-        In the modes "likelier" and "likelier_per_token" a score is the log-probability of the whole answer, summed or
-        per token; otherwise it is that among the labels.
-        """
-        ...
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """A session that also reads plain text. Optional: where it is missing, forgetting is not measured."""
-
-    def read(self, texts: Sequence[str]) -> list[Reply]:
-        """A reply for each text: `tokens_in` tokens were predicted from those before them in the text, and
-        `scores["nats"]` is the sum of their negative log-probabilities.
-        """
-        ...
-
-
-@runtime_checkable
-class RowSession(Protocol):
-    """A session that is told which row each request asks about. Optional: a dry run makes its answers up from them."""
-
-    def answer_rows(self, requests: Sequence[Request], rows: Sequence[Example]) -> list[Reply]:
-        """A reply to each request, as `choose` or `generate` would give."""
-        ...
-
-
-class Backend(Protocol):
-    """A door to models. `name` and `version` enter every digest."""
-
-    name: str
-    version: str
-
-    def weights(self, base: str) -> Weights:
-        """The base weights behind a user's word, with their revision.
-
-        Raises:
-            ModelError: there is no such model, or it cannot be used.
-        """
-        ...
-
-    def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
-        """Load weights; `adapter` is the folder of `weights.adapter`.
-
-        Raises:
-            AdapterNotLive: the adapter changes nothing.
-        """
-        ...
-
-    def trains(self) -> frozenset[str]:
-        """The kinds of `TrainJob` this backend can do; empty: prompting only."""
-        ...
-
-    def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Train; yield one `Adapter` per checkpoint, saved as `folder/<digest>/` before it is yielded.
-
-        Continues from the state it left in `folder` when it was killed there before.
-
-        Raises:
-            WayFailed: it diverged, or did not fit into memory.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """A text as a vector, and what that took."""
-
-    vector: np.ndarray[Any, Any]  # (D,) float32, of length 1: a product of two is their cosine
-    tokens: int
-    seconds: float
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """What a backend may offer besides: texts as vectors, so that a prompt can choose its shots by them."""
-
-    version: str
-
-    def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
-        """A vector for each text; it does not depend on the other texts, but for rounding.
-
-        Raises:
-            ModelError: there is no such encoder, or its files are not those that `weights` names.
-        """
-        ...
-
-    def files(self, weights: Weights) -> Path:
-        """The folder of the encoder, with all that transformers needs to load it.
-
-        Raises:
-            ModelError: as above.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Runner:
     """A candidate behind a heat that a way asked for; see `Bench.race`."""
@@ -197,97 +120,6 @@ class Runner:
     scores: tuple[float, ...]
     texts: tuple[str, ...]  # its answers
     why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
-
-
-@runtime_checkable
-class Attended(Protocol):
-    """What a backend may offer besides: to be told that trainings are planned, and to tell how they go."""
-
-    watch: Callable[[Mapping[str, Any]], None] | None  # told step, steps, loss, tokens_per_second and seconds_left
-
-    def expect(self) -> None:
-        """Trainings are planned: get ready for them while others work."""
-        ...
-
-
-@runtime_checkable
-class Sized(Protocol):
-    """What a backend may offer besides: to say whether rows fit its model."""
-
-    def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
-        """Share of the model's context that the longest of these rows takes, its answer included; above 1: too long."""
-        ...
-
-
-class Meter(Protocol):
-    """What a hosted model's session asks before each call and hears after it. Safe to use from several threads, but
-    for `keep`, which belongs to the thread that opened the session.
-    """
-
-    def reserve(self, tokens_in: int, tokens_out: int) -> float:
-        """Set aside what a call can cost at most; the money, usd. Waits for calls under way that may free some.
-
-        Raises:
-            BudgetSpent: it could pass the cap.
-        """
-        ...
-
-    def release(self, reserved: float) -> None:
-        """Nothing was billed."""
-        ...
-
-    def settle(self, reserved: float, tokens_in: int, tokens_cached: int, tokens_out: int) -> None:
-        """The call was answered, and has cost this."""
-        ...
-
-    def lose(self, reserved: float, tokens_in: int, tokens_out: int, why: str) -> None:
-        """The call may have been billed, and gave no answer: it is charged so many tokens."""
-        ...
-
-    def waste(self, tokens_in: int, tokens_cached: int, tokens_out: int, why: str) -> None:
-        """Calls that were settled belong to a request that gets no answer."""
-        ...
-
-    def keep(self, index: int, reply: Reply) -> None:
-        """The answer to the request at `index`, to be kept at once."""
-        ...
-
-
-@runtime_checkable
-class Hosted(Protocol):
-    """What a backend may offer besides: its models lie behind an API, so that calls cost money and data leave."""
-
-    def metered(self, weights: Weights, meter: Meter) -> AbstractContextManager[Session]:
-        """A session that asks `meter` before each call; `open` gives one that costs whatever it costs."""
-        ...
-
-    def price_name(self, weights: Weights) -> str:
-        """The entry of the price file that holds its prices, if there is one."""
-        ...
-
-    def stays(self, weights: Weights) -> bool:
-        """Whether what is sent to it stays on machines of the user's own."""
-        ...
-
-    def near(self, weights: Weights) -> bool:
-        """Whether it is asked at an address of this very machine."""
-        ...
-
-    def retires(self, weights: Weights) -> str:
-        """The date on which its provider switches it off, where it is known; "" where it is not."""
-        ...
-
-    def check(self, weights: Weights) -> None:
-        """Find what a call needs, and send nothing.
-
-        Raises:
-            ModelError: the key is missing.
-        """
-        ...
-
-    def most_tokens(self, weights: Weights, request: Request) -> tuple[int, int]:
-        """Tokens of a request and of its answer, at most."""
-        ...
 
 
 class Bench(Protocol):

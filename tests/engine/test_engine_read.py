@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from whichway.backends.local import backend
-from whichway.contracts import Reader
+from whichway.contracts import TextReader
 from whichway.engine.infer.session import READ, Answerer
 from whichway.engine.model import load
 from whichway.engine.train import adapter_check, tokenization_report, trainer
@@ -41,7 +41,7 @@ def plain_loss(model, text):
 def test_loss_on_plain_text_is_transformers(tiny, model):
     fresh = load._module(model.folder)
     session = Answerer(model, model.module)
-    assert isinstance(session, Reader)
+    assert isinstance(session, TextReader)
     reply = session.read([TEXT])[0]
     wanted, count = plain_loss(replace(model, module=fresh), TEXT)
     assert reply.tokens_in == count > 200

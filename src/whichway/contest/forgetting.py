@@ -14,7 +14,7 @@ from pathlib import Path
 from whichway.contest.bench import HouseBench
 from whichway.contest.ledger import Bought, Till
 from whichway.contest.selection.select import Tried
-from whichway.contracts import Backend, Reader
+from whichway.contracts import Backend, TextReader
 from whichway.errors import AdapterNotLive, DataError, WayFailed
 from whichway.findings import Forgetting
 from whichway.nouns import Candidate, Reply, Weights, apart, digest
@@ -105,7 +105,7 @@ def _read(
     asked: dict[str, Reply] = {}
     if missing:
         with backend.open(weights, place) as session:
-            if not isinstance(session, Reader):
+            if not isinstance(session, TextReader):
                 return None
             asked = dict(zip(missing, session.read(list(missing.values())), strict=True))
         till.cache.put(asked.items(), till.payer)
