@@ -1,4 +1,4 @@
-"""The examples of docs/prompts.md and docs/chat.md: files are written, commands are run, the lines shown come out."""
+"""The examples of some pages of docs/: files are written, commands are run, the lines shown come out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILIN
 def sections() -> list[tuple[str, str]]:
     """Page and heading, and the text below it, of each section with a command."""
     found = []
-    for page in ("prompts.md", "chat.md"):
+    for page in ("prompts.md", "chat.md", "hosted.md"):
         for part in re.split(r"(?m)^## ", (DOCS / page).read_text(encoding="utf-8"))[1:]:
             heading, _, text = part.partition("\n")
             if "```console" in text:
@@ -41,6 +41,7 @@ def test_examples(
     name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for kind, file, content in _BLOCK.findall(text):
         if file:
             (tmp_path / file).write_text(

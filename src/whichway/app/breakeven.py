@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichway.errors import OptionError, did_you_mean
 from whichway.verdict.compare import Table
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from whichway.verdict.breakeven import Terms
 
 
-def priced(arm: Arm, factor: float) -> Arm:
-    """The way on a machine that costs `factor` times as much an hour."""
+def priced(arm: Arm, factor: float, plan: Mapping[str, Any]) -> Arm:
+    """The way on a machine that costs `factor` times as much an hour; what is paid by tokens costs what it did."""
+    if by_tokens(arm, plan):
+        return arm
     usd = None if arm.row_usd is None else arm.row_usd * factor
     return replace(arm, row_usd=usd, usd_fit=arm.usd_fit * factor, usd_per_1000=arm.usd_per_1000 * factor)
+
+
+def by_tokens(arm: Arm, plan: Mapping[str, Any]) -> bool:
+    """Whether a way's answers were paid by tokens: prompts on a hosted model whose prices were known."""
+    model = plan["models"][arm.model]["model"] if arm.model else plan["model"]
+    return arm.kind == "prompt" and plan.get("prices", {}).get(model) is not None
 
 
 def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None) -> tuple[Arm, Arm]:

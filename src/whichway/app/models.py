@@ -67,6 +67,13 @@ def elsewhere() -> Iterator[tuple[str, Path]]:
     yield from ((f"{stores.LMSTUDIO}:{name}", place) for name, place in stores.lmstudio())
 
 
+def endpoints() -> Iterator[tuple[str, str]]:
+    """Names of models behind an API that models.yaml holds, with their addresses."""
+    from whichway.models import shelf
+
+    yield from ((name, endpoint.base_url) for name, endpoint in shelf.load().endpoints.items())
+
+
 def converted() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """GGUF files of the user's that were converted into the model cache: the name there, and where each came from."""
     from whichway.models import cache, shelf

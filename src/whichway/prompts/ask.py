@@ -38,7 +38,7 @@ def answer(candidate: Candidate, replies: Sequence[Reply]) -> Reply:
     A text without the mark has no answer and does not vote. When none has one, `unread` says so.
     """
     decoding = candidate.decoding
-    if not decoding.answer_mark and len(replies) == 1:
+    if len(replies) == 1 and (not decoding.answer_mark or replies[0].unread):
         return replies[0]
     broken = next((reply for reply in replies if reply.finish == "error"), None)
     if broken is not None:

@@ -74,6 +74,8 @@ def lines() -> Iterator[str]:
     yield f"Default {shelf_.default}; sentence encoder {shelf_.encoder}. List of {shelf_.as_of}; cache {cache.root()}"
     for name, facts in room.converted():
         yield f"converted  {facts.get('source', name)}  ({name}: whichway models remove {name})"
+    for name, address in room.endpoints():
+        yield f"--model {name}  at {address}"
     found = list(room.elsewhere())
     for word, _ in found[:MOST]:
         yield f"--model {word}"
