@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whichway.engine.train.tokenization_report import Lengths, Reader
     from whichway.models.shelf import Entry
     from whichway.nouns import Example, Message, Prompt, Task
+    from whichway.tasks import Examined
 
 OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of their own
 MOST = 10  # places listed of each kind
@@ -66,6 +67,22 @@ def data_report(task: Task, rows: int, probe: bool, judge: bool = False) -> Data
         note = f"not counted: {_not_here(task)}"
     parts = () if read is None else tuple(_tokens(task, read, rows))
     return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe, judge), *secrets(every)))
+
+
+def group_lines(found: Examined) -> Iterator[str]:
+    """What behaves like a group though none was named, and what naming it would change; the split stays as it is."""
+    from whichway.tasks.unseen_groups import told, unseen_groups
+
+    if found.parts is None or found.parts.group is not None:
+        return
+    parts = found.parts
+    inputs = parts.input if len(parts.input) > 1 else ()
+    columns = [*parts.spare, *inputs, *((parts.id,) if parts.id else ())]
+    fields = [row.fields for _, row in found.rows]
+    groups = unseen_groups([example for example, _ in found.rows], fields, columns, bool(found.task.labels))
+    yield from (f"groups    {line}" for line in told(groups))
+    if not groups:
+        yield "groups    no column and no run of rows behaves like a group"
 
 
 def reader_of(task: Task) -> Reader | None:

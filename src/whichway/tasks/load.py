@@ -43,6 +43,8 @@ class Examined:
 
     task: Task
     findings: check.Findings
+    rows: tuple[tuple[Example, Row], ...] = ()  # in file order without copies; none where there are no wanted answers
+    parts: columns.Columns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def _examine(spec: Spec, rows: Table | None) -> Examined:
     ]
     warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
     warnings += notes.left_out(loaded.skipped, len(samples))
-    return Examined(task, check.findings(task, notes=decided, warnings=warnings))
+    rows_of = tuple((s.example, s.row) for s in samples)
+    return Examined(task, check.findings(task, notes=decided, warnings=warnings), rows_of, parts)
 
 
 def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:

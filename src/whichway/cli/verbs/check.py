@@ -35,7 +35,7 @@ def check(
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
 
-    from whichway.app.data_report import data_report
+    from whichway.app.data_report import data_report, group_lines
     from whichway.app.load_task import load_task
     from whichway.cli.data_report import show as print_report
     from whichway.cli.task_flags import spec_of
@@ -50,6 +50,7 @@ def check(
     with uncollected():
         found = load_task(spec_of(task))
         print("\n".join(lines(found.findings)), flush=True)
+        print("\n".join(group_lines(found)), flush=True)
         print_report(data_report(found.task, show, probe, suspects), Console(highlight=False))
     return 0
 
