@@ -87,11 +87,11 @@ def test_more_rows_and_more_seeds_draw_nearer_to_the_truth():
 
 
 def test_rows_are_named_where_the_gap_is_plain_and_nearly_shown():
-    verdict = decide(two_ways(60, wins=10, losses=3), margin=0.01)
+    verdict = decide(two_ways(200, wins=21, losses=10), margin=0.01)
     assert verdict.answer == "undecided"
     line = next(s for s in verdict.sentences if "more test rows would decide" in s.text)
-    assert 5 <= line.values["rows"] <= MOST * 60
-    assert 0.85 <= line.values["chance"] <= 0.95
+    assert 100 <= line.values["rows"] <= MOST * 200
+    assert 0.86 <= line.values["chance"] <= 0.95
 
 
 def test_a_number_that_is_not_sure_enough_is_not_named():
