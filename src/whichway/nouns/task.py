@@ -94,7 +94,7 @@ class Practice:
     @property
     def thinks(self) -> bool:
         """Whether wanted answers begin with reasoning, which is learned and read with them."""
-        return not self.labels and any(e.target.startswith("<think>") for e in self.train)
+        return not self.labels and any(e.target.lstrip().startswith("<think>") for e in self.train)
 
     @property
     def prefers(self) -> bool:

@@ -207,7 +207,7 @@ class ChatText:
         head = self._head(_ASK, think)
         if think and self.chat:
             begun = re.search(f"{OPEN}\\s*$", head)  # the template has opened the block already
-            body = core.removeprefix(OPEN).lstrip("\n") if begun else self._lead_in + core
+            body = core.lstrip().removeprefix(OPEN).lstrip("\n") if begun else self._lead_in + core
             return (*self._behind(head, body), *self.ending)
         rest = self._after(head, core)
         at = rest.find(core)
@@ -340,7 +340,7 @@ def _droppable(turn: Turn) -> bool:
 
 def thinks(answer: str) -> bool:
     """Whether an answer begins with reasoning."""
-    return answer.startswith(OPEN) and CLOSE in answer
+    return answer.lstrip().startswith(OPEN) and CLOSE in answer
 
 
 def spoken(text: str) -> tuple[str, str]:
