@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whichway.app.examples import DEFAULT, find
+from whichway.app.bundled_examples import DEFAULT, find
 from whichway.app.request import RunRequest
 from whichway.app.run import prepare
 from whichway.contest import run

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whichway.app.examples import DEFAULT, find
+from whichway.app.bundled_examples import DEFAULT, find
 from whichway.app.request import RunRequest
 from whichway.app.run import prepare
 from whichway.app.way_options import settings_of

@@ -143,11 +143,11 @@ def start(place: Path, model: Path, spot: str = "", count: int = 0) -> int:
 
 def _work(place: Path, model: Path, spot: str, count: int) -> None:
     from whichway.backends import local
-    from whichway.engine.train import memory, run_job, trainer
+    from whichway.engine.train import process_memory, run_job, trainer
 
     time.perf_counter = lambda: 0.0
     trainer.STATE_SECONDS = 0.0
-    memory.peak_bytes = lambda: 1 << 20
+    process_memory.peak_bytes = lambda: 1 << 20
     local._train_apart = run_job.train
     if spot:
         _spots()[spot](count)

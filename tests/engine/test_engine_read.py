@@ -13,7 +13,7 @@ from whichway.contracts import TextReader
 from whichway.engine.infer.session import READ, Answerer
 from whichway.engine.model import load
 from whichway.engine.train import adapter_check, tokenization_report, trainer
-from whichway.engine.train.memory import peak_bytes
+from whichway.engine.train.process_memory import peak_bytes
 from whichway.nouns import Message, TrainJob, TrainRow
 
 TEXT = "The app crashes when I open the settings page. Please refund the second payment, I was billed twice. " * 6

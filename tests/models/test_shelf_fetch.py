@@ -32,7 +32,7 @@ from models_kit import (
 from whichway import models
 from whichway.errors import DiskError, ModelError
 from whichway.models import cache, fetch, hub, package_index, shelf
-from whichway.models.files import files_digest
+from whichway.models.model_files import files_digest
 
 pytest_plugins = ("index_fixtures",)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import whichway as ww
-from whichway.app.results import results_of
+from whichway.app.open_results import results_of
 from whichway.cli import main
 from whichway.runs.folder import json_text
 from whichway.runs.run import Run

@@ -46,14 +46,14 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
 def size(model: str) -> float | None:
     """Parameters of a model of the shelf or on this disk; None where that cannot be told."""
     from whichway import models
-    from whichway.models import files, shelf
+    from whichway.models import model_files, shelf
 
     try:
         entry = shelf.load().entries.get(models.name_of(model))
         if entry is not None:
             return float(entry.parameters)
         folder = models.here(model)  # nothing is fetched for an opinion
-        return float(files.parameters(folder)) if folder is not None else None
+        return float(model_files.parameters(folder)) if folder is not None else None
     except (UserError, OSError, ValueError):
         return None
 

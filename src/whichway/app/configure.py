@@ -278,6 +278,6 @@ def is_small(base: Weights) -> bool:
 def parameters(base: str) -> int:
     """How many numbers the weights of a local model hold, counted from the files' headers."""
     from whichway import models
-    from whichway.models import files
+    from whichway.models import model_files
 
-    return files.parameters(models.find(base))
+    return model_files.parameters(models.find(base))

@@ -165,7 +165,7 @@ def show(word: str) -> Iterator[tuple[str, str]]:
         ModelError: there is no such model.
     """
     from whichway import models
-    from whichway.models import cache, files, shelf, speed
+    from whichway.models import cache, model_files, shelf, speed
     from whichway.models.words import to_convert
 
     word = word or models.default()
@@ -186,9 +186,9 @@ def show(word: str) -> Iterator[tuple[str, str]]:
         yield "here", f"no: whichway models fetch {word}"
     else:
         if entry is None:
-            yield "parameters", amount(files.parameters(folder))
+            yield "parameters", amount(model_files.parameters(folder))
         yield "here", f"{folder}, {cache.bytes_of(folder) / 1e6:.0f} MB"
-        yield "revision", files.files_digest(folder)
+        yield "revision", model_files.files_digest(folder)
         facts = cache.origin(folder.parent.name) if cache.folder(folder.parent.name) == folder else None
         if facts is not None:
             yield "from", f"{facts.get('source', 'unknown')}, {facts.get('fetched', '')}"

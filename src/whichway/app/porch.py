@@ -145,7 +145,7 @@ def compare(
     Raises:
         UserError: no finished run, or a way that it does not have.
     """
-    from whichway.app.results import results_of
+    from whichway.app.open_results import results_of
     from whichway.contest.compare_runs import versus
 
     runs = [one if isinstance(one, FinishedRun) else read_run(one) for one in (first, second)]
@@ -186,7 +186,7 @@ def example(name: str = "support") -> Path:
     Raises:
         DataError: there is no such example.
     """
-    from whichway.app.examples import find
+    from whichway.app.bundled_examples import find
 
     return find(name)
 

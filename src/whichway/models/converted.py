@@ -10,7 +10,7 @@ from typing import Any
 
 from whichway.models import cache
 from whichway.models.fetch import convert, converter
-from whichway.models.files import file_digest
+from whichway.models.model_files import file_digest
 
 log = logging.getLogger(__name__)
 DIGESTS = "digests.json"  # digests of files that were read before, by path

@@ -12,7 +12,7 @@ from typing import Literal
 
 from whichway.errors import DiskError, ModelError
 from whichway.models import cache, hub, package_index
-from whichway.models.files import PATTERNS, file_digest
+from whichway.models.model_files import PATTERNS, file_digest
 from whichway.models.shelf import Entry, Source
 
 Step = Literal["download", "unpack", "convert", "wait"]

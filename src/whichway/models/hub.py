@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whichway.errors import DiskError, ModelError
 from whichway.models import cache
-from whichway.models.files import PATTERNS
+from whichway.models.model_files import PATTERNS
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 

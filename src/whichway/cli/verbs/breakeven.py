@@ -30,8 +30,8 @@ def breakeven(
     from dataclasses import replace
 
     from whichway.app.breakeven import pair, priced
+    from whichway.app.open_results import results_of
     from whichway.app.prices import load
-    from whichway.app.results import results_of
     from whichway.cli.units import MONTH, amounts, by_way, per_day
     from whichway.nouns import to_json
     from whichway.report.money import lines

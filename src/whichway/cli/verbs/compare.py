@@ -20,7 +20,7 @@ def compare(
     """Compare what two runs chose (or two ways), paired where their test rows coincide; says how many do."""
     import json as as_json
 
-    from whichway.app.results import results_of
+    from whichway.app.open_results import results_of
     from whichway.contest.compare_runs import versus
     from whichway.nouns import to_json
     from whichway.report.versus import lines

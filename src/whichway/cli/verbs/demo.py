@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from whichway.app.examples import DEFAULT, find
+from whichway.app.bundled_examples import DEFAULT, find
 from whichway.cli.flags import ContestFlags, TaskFlags, Yes, spread
 from whichway.options import MODEL_HELP
 

@@ -14,14 +14,14 @@ def init(
     example: Annotated[str | None, Option(help="Copy an example instead: support, letters (open-ended).")] = None,
 ) -> None:
     """Write a commented task.yaml, with columns found in your data."""
-    from whichway.app import examples
+    from whichway.app import bundled_examples
     from whichway.app.task_draft import draft
     from whichway.errors import OptionError, UserError
 
     if example is not None:
         if data is not None:
             raise OptionError("init: give a data file or --example, not both.")
-        path = examples.copy(example, out or Path(example))
+        path = bundled_examples.copy(example, out or Path(example))
         print(f"{path} written. Change it, then: whichway run {path}")
         return
     out = out or Path("task.yaml")

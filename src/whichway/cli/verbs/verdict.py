@@ -26,7 +26,7 @@ def verdict(
     write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew.")] = False,
 ) -> None:
     """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
-    from whichway.app.results import results_of
+    from whichway.app.open_results import results_of
     from whichway.cli.units import MONTH, per_day
     from whichway.runs.folder import json_text
     from whichway.runs.run import Run

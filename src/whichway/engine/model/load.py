@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.chat_template import Renderer
 from whichway.errors import ModelError
-from whichway.models.files import files_digest as files_digest
+from whichway.models.model_files import files_digest as files_digest
 
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")

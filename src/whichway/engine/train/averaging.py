@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from whichway.engine.model.load import Model
-from whichway.engine.train import adapter_check, adapters, checkpoint, memory, trainer
+from whichway.engine.train import adapter_check, adapters, checkpoint, process_memory, trainer
 from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import OptionError
 from whichway.nouns import Adapter, TrainJob, digest
@@ -82,7 +82,7 @@ class Soup:
                     loss=sum(a.loss or 0.0 for a in made) / len(made),
                     seconds=sum(a.seconds for a in made),
                     tokens=sum(a.tokens for a in made),
-                    peak_bytes=memory.peak_bytes(),
+                    peak_bytes=process_memory.peak_bytes(),
                 )
         return checkpoint.read_adapter(place, self.job.weights)
 

@@ -30,7 +30,7 @@ from torch.nn import functional
 from whichway.engine.model import throughput
 from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
-from whichway.engine.train import checkpoint, encoder_files, memory, probe
+from whichway.engine.train import checkpoint, encoder_files, probe, process_memory
 from whichway.engine.train.activation_cache import kept
 from whichway.engine.train.seen_tokens import Vocabulary
 from whichway.engine.train.train_progress import Now, Watch
@@ -276,7 +276,7 @@ class EncoderRun:
                     loss=self.at.loss / max(1, self.at.steps),
                     seconds=self.at.seconds,
                     tokens=self.at.tokens,
-                    peak_bytes=memory.peak_bytes(),
+                    peak_bytes=process_memory.peak_bytes(),
                 )
         self.at.loss, self.at.steps = 0.0, 0
         self.at.done.append(name)

@@ -29,7 +29,7 @@ from whichway.engine.model import decoder, decoder_loss, forward, packing, weigh
 from whichway.engine.model.attention import sheet
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.train import adapter_check, checkpoint, head, memory, prompt_tuning
+from whichway.engine.train import adapter_check, checkpoint, head, process_memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import Below
 from whichway.engine.train.train_progress import Now, Stop, Watch
@@ -265,7 +265,7 @@ class Run:
                     loss=self.at.loss / self.at.trained,
                     seconds=self.at.seconds,
                     tokens=self.at.tokens,
-                    peak_bytes=memory.peak_bytes(),
+                    peak_bytes=process_memory.peak_bytes(),
                 )
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
