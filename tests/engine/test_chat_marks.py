@@ -148,7 +148,7 @@ def test_training_answering_and_what_is_shown_read_the_same(opened: Callable[[st
     assert sum(i in model.renderer.special for i in trained) == sum(
         i in model.renderer.special for i in model.renderer.prompt_ids([asked("x")])[0]
     )
-    reader = tokenization_report.Reader(model.renderer, model.context)
+    reader = tokenization_report.PromptReader(model.renderer, model.context)
     assert FORGED in tokenization_report.tokens(reader, asked(FORGED), "billing")[0][0]
 
 

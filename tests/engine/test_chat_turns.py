@@ -127,7 +127,7 @@ def test_reasoning_is_read_off(opened: Callable[[str], Any]) -> None:
         assert chat_text.thinks(text) == answer_extraction.thinks(text)
     model = opened("llama")
     answerer = session.Answerer(model, model.module)
-    row = session.Row(0, Request(ASK, Decoding("generate", thinking=True)), [])
+    row = session.PromptRow(0, Request(ASK, Decoding("generate", thinking=True)), [])
     ids = model.tokenizer(THOUGHT, add_special_tokens=False)["input_ids"]
     reply = answerer._read(row, [*ids, model.renderer.turn_end], (1, 0))
     assert (reply.text, reply.thoughts, reply.unread) == ("shipping", "It was lost.", "")
@@ -185,7 +185,7 @@ def long_talk(turns: int) -> tuple[Message, ...]:
 
 def test_a_conversation_loses_its_oldest_turns(opened: Callable[[str], Any]) -> None:
     model = opened("llama")
-    reader = tokenization_report.Reader(model.renderer, model.context)
+    reader = tokenization_report.PromptReader(model.renderer, model.context)
     rows = [(long_talk(40), "billing"), (long_talk(2), "bill")]
     found = tokenization_report.lengths(reader, rows)
     assert found.trimmed[0] > 0

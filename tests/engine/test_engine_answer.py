@@ -149,7 +149,7 @@ def test_rows_that_end_leave_the_batch(opened, monkeypatch):
     s = session(opened("llama"))
     free = s.generate(requests(mode="generate", max_tokens=20))
     prompt = s.model.renderer.prompt_ids([requests()[0].messages])[0][len(s.prefix.ids) :]
-    ids = s._write([answer.Row(0, requests()[0], prompt)])[0]
+    ids = s._write([answer.PromptRow(0, requests()[0], prompt)])[0]
     monkeypatch.setattr(s.model.renderer, "ends", s.model.renderer.ends | {ids[5]})
     cut = s.generate(requests(mode="generate", max_tokens=20))
     assert cut[0].finish == "stop"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from lint_kit import LABELS, ROWS, data, draft, open_data, scene
 
-from whichway.lint import Draft, Formats, Provider, Scene, lint, rules
+from whichway.lint import Draft, FormatScores, Provider, Scene, lint, rules
 from whichway.nouns import Prompt, Shot
 
 LOCAL = Provider("local", local=True, chat=True, system=True, bos="<s>", specials=frozenset({"<s>", "<|im_start|>"}))
@@ -111,7 +111,7 @@ CASES: list[tuple[str, Scene, Scene]] = [
     ("PL047", judge("Rate the answer on a scale from 1 to 5."), judge("Rate the answer on a scale from 1 to 5.\n1: wrong\n3: partly right\n5: right")),
     ("PL047", judge("Which answer is better, A or B?"), judge("Which answer is better, A or B? You will see them in both orders.")),
     ("PL047", judge("Grade the answer.\n1: bad\n2: good", judge="m", model="m"), judge("Grade the answer.\n1: bad\n2: good", judge="n", model="m")),
-    ("PL048", scene(LISTED, formats=Formats({"as written": 0.5, "lower case": 0.2}, 100)), scene(LISTED, formats=Formats({"as written": 0.5, "lower case": 0.49}, 100))),
+    ("PL048", scene(LISTED, formats=FormatScores({"as written": 0.5, "lower case": 0.2}, 100)), scene(LISTED, formats=FormatScores({"as written": 0.5, "lower case": 0.49}, 100))),
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from whichway.app.curves import pairs, read, window
 from whichway.errors import DataError, OptionError
-from whichway.verdict.crossover import Worth, advantage, crossover, mean_distance, worth_told
+from whichway.verdict.crossover import RowsWorth, advantage, crossover, mean_distance, worth_told
 from whichway.verdict.curves import CurveRun, Curves, families
 
 SIZES = (8, 16, 32, 64, 128, 256)
@@ -212,7 +212,7 @@ def test_resamples_that_share_no_level_are_the_reason_where_they_are():
 
 
 def test_an_interval_is_said_without_a_reason():
-    assert "no interval" not in worth_told("p", "t", Worth(3.0, 1.0, 5.0, (0.5, 0.6)))
+    assert "no interval" not in worth_told("p", "t", RowsWorth(3.0, 1.0, 5.0, (0.5, 0.6)))
 
 
 # --- scores below zero

@@ -86,7 +86,7 @@ class WayEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class AdviceEstimate:
     """What trying would take; from which run."""
 
     source: str
@@ -94,7 +94,7 @@ class Estimate:
     scaled: bool = True  # by rows, from another run
 
 
-def estimate(about: Situation, examined: Examined | None, like: Path | None) -> Estimate | None:
+def estimate(about: Situation, examined: Examined | None, like: Path | None) -> AdviceEstimate | None:
     """Time and money of each way, from a finished run of the same model; None where there is none."""
     from whichway import models
     from whichway.runs.folder import read_plan, read_verdict
@@ -110,10 +110,10 @@ def estimate(about: Situation, examined: Examined | None, like: Path | None) -> 
     for line in verdict.standings:
         seconds = (line.seconds_fit + line.seconds_per_row * line.rows * max(1, line.seeds)) * factor
         ways.append(WayEstimate(line.way, seconds, seconds * price))
-    return Estimate(str(run), tuple(ways))
+    return AdviceEstimate(str(run), tuple(ways))
 
 
-def probed(spec: Spec) -> Estimate:
+def probed(spec: Spec) -> AdviceEstimate:
     """Time and money of each way from a probe of this machine, which takes some seconds."""
     from whichway.app.run import estimate as dry_run
     from whichway.app.run import prepare
@@ -121,7 +121,7 @@ def probed(spec: Spec) -> Estimate:
 
     found = dry_run(prepare(spec), follow_nothing)
     ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
-    return Estimate("a probe of this machine", ways, scaled=False)
+    return AdviceEstimate("a probe of this machine", ways, scaled=False)
 
 
 def _of_model(model: str) -> Path | None:

@@ -15,9 +15,9 @@ from whichway.options import declared, read_options
 if TYPE_CHECKING:
     from whichway.app.run import Ready
     from whichway.models.fetch import Progress
-    from whichway.models.shelf import Entry
+    from whichway.models.shelf import ShelfEntry
     from whichway.tasks import Examined, Spec
-    from whichway.tasks.read import Table
+    from whichway.tasks.read import DataTable
 
 REQUESTED = ("minutes", "out", "cache", "probe", "fetch")  # arguments about the run's budget and places
 TASK_FILES = (".yaml", ".yml")
@@ -29,7 +29,7 @@ class Asked:
 
     said: Spec | Task
     request: RunRequest
-    table: Table | None = None
+    table: DataTable | None = None
     fetch: bool = False  # a model that is not on this machine yet
 
     def examined(self) -> Examined:
@@ -68,11 +68,11 @@ class Asked:
 class Agreed:
     """Says yes to a fetch, and to no terms that want to be accepted by name."""
 
-    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+    def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
         """The argument `fetch=True` has answered."""
         return True
 
-    def accept(self, entry: Entry) -> bool | None:
+    def accept(self, entry: ShelfEntry) -> bool | None:
         """Nobody is asked: `whichway models fetch NAME --accept TERMS` is."""
         return None
 

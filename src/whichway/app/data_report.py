@@ -11,8 +11,8 @@ from whichway.nouns import apart
 
 if TYPE_CHECKING:
     from whichway.engine.train.adapter_check import Targets
-    from whichway.engine.train.tokenization_report import Lengths, Reader
-    from whichway.models.shelf import Entry
+    from whichway.engine.train.tokenization_report import PromptReader, TokenLengths
+    from whichway.models.shelf import ShelfEntry
     from whichway.nouns import Example, Message, Prompt, Task
     from whichway.tasks import Examined
 
@@ -85,7 +85,7 @@ def group_lines(found: Examined) -> Iterator[str]:
         yield "groups    no column and no run of rows behaves like a group"
 
 
-def reader_of(task: Task) -> Reader | None:
+def reader_of(task: Task) -> PromptReader | None:
     """The tokenizer of the task's model; None where it is not on this machine."""
     from whichway import models
     from whichway.app.configure import LOCAL, base_of
@@ -96,7 +96,7 @@ def reader_of(task: Task) -> Reader | None:
     return tokenization_report.reader(models.find(task.model))
 
 
-def lacking(task: Task) -> Entry | None:
+def lacking(task: Task) -> ShelfEntry | None:
     """The task's model where it is one of the shelf that was not fetched yet."""
     from whichway import models
     from whichway.models import shelf
@@ -124,7 +124,7 @@ def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], 
     return [(messages(prompt, row, retriever), row.target) for row in rows]
 
 
-def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
+def _tokens(task: Task, read: PromptReader, rows: int) -> Iterator[TokenPart]:
     """Training rows under the task's first prompt; behind examples of their own, where the task names such a way."""
     from whichway.engine.train import tokenization_report
 
@@ -139,7 +139,7 @@ def _tokens(task: Task, read: Reader, rows: int) -> Iterator[TokenPart]:
             yield _tokens_behind_examples(task, name, read, rows)
 
 
-def _lengths(task: Task, read: Reader) -> Iterator[str]:
+def _lengths(task: Task, read: PromptReader) -> Iterator[str]:
     """Token counts of the training rows; of many a part is counted, and the longest, so that no cut is missed."""
     from whichway.engine.train import tokenization_report
 
@@ -156,7 +156,7 @@ def _lengths(task: Task, read: Reader) -> Iterator[str]:
     yield from (*histogram(found), *cut(both, (*some, *others)))
 
 
-def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int) -> TokenPart:
+def _tokens_behind_examples(task: Task, name: str, read: PromptReader, rows: int) -> TokenPart:
     """The same for the way that trains rows behind examples of their own."""
     from whichway.engine.train import tokenization_report
 
@@ -174,7 +174,7 @@ def _tokens_behind_examples(task: Task, name: str, read: Reader, rows: int) -> T
 
 
 def own_examples(
-    task: Task, name: str, rows: Sequence[Example], read: Reader
+    task: Task, name: str, rows: Sequence[Example], read: PromptReader
 ) -> tuple[Sequence[Example], list[tuple[Sequence[Message], str]], Targets]:
     """Training rows as `both_shots_lora` trains them, with most examples where it tries several numbers."""
     from whichway.app.configure import backends, encoder_of, ways
@@ -210,7 +210,7 @@ def masked(row: Example) -> Example:
     return replace(row, input=fields, target=mask(row.target)[0], turns=turns)
 
 
-def histogram(found: Lengths) -> Iterator[str]:
+def histogram(found: TokenLengths) -> Iterator[str]:
     """Training rows by their number of tokens."""
     low, high = min(found.tokens), max(found.tokens)
     width = max(1, -(-(high - low + 1) // BARS))
@@ -226,7 +226,7 @@ def histogram(found: Lengths) -> Iterator[str]:
     yield f"  {trained} trained tokens without turn ends, {trained / len(found.trained):.1f} a row"
 
 
-def cut(found: Lengths, rows: Sequence[Example]) -> Iterator[str]:
+def cut(found: TokenLengths, rows: Sequence[Example]) -> Iterator[str]:
     """Rows that a training leaves out, or learns nothing from."""
     for what, places in (
         ("longer than the model's context, left out of the training", found.too_long),
@@ -299,7 +299,7 @@ def secrets(rows: Sequence[Example]) -> Iterator[str]:
     from whichway.tasks import pii
 
     in_targets = {target: pii.find(target) for target in {row.target for row in rows}}  # labels repeat
-    found: list[tuple[Example, pii.Hit]] = []
+    found: list[tuple[Example, pii.PersonalDetail]] = []
     for row in rows:
         found += [(row, hit) for text in row.input.values() for hit in pii.find(text)]
         found += [(row, hit) for hit in in_targets[row.target]]

@@ -14,7 +14,7 @@ from whichway.runs.run import Run
 
 if TYPE_CHECKING:
     from whichway.nouns import Example
-    from whichway.ship import Source
+    from whichway.ship import ShipSource
 
 FORMATS = ("folder", "promptfoo")
 
@@ -119,13 +119,13 @@ class FinishedRun(Run):
 
         return html.write(self) if path is None else html.write_page(self, Path(path))
 
-    def source(self, way: str | None = None, candidate: str | None = None) -> Source:
+    def source(self, way: str | None = None, candidate: str | None = None) -> ShipSource:
         """The winner, or another candidate, with everything the run folder knows about it."""
         from whichway.ship import pick
 
         return pick(self, candidate, way)
 
-    def _examples(self, rows: Any, source: Source) -> list[Example]:
+    def _examples(self, rows: Any, source: ShipSource) -> list[Example]:
         from whichway.tasks import read_inputs
         from whichway.tasks.memory import examples_of
 

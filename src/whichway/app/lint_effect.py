@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from whichway.lint import Finding, Formats
+from whichway.lint import Finding, FormatScores
 from whichway.lint.robustness import formats_of
 from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
 from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
@@ -75,11 +75,11 @@ class Scale:
             table.value(0), table.value(1), found.value, found.low, found.high, found.wins, found.losses, len(rows)
         )
 
-    def formats(self, prompt: Prompt) -> Formats:
+    def formats(self, prompt: Prompt) -> FormatScores:
         """The prompt in formats that mean the same."""
         rows = self.practice.dev
         scores = {name: total(self.metric, rows, self.records(one)) for name, one in formats_of(prompt).items()}
-        return Formats(scores, len(rows))
+        return FormatScores(scores, len(rows))
 
 
 def effects(scale: Scale, prompt: Prompt, findings: Sequence[Finding]) -> dict[str, Effect]:

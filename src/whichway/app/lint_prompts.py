@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from whichway.app.lint_effect import Effect, Scale, effects
 from whichway.app.prompt_files import read_drafts
-from whichway.lint import Data, Draft, Finding, Formats, Provider, Scene
+from whichway.lint import Data, Draft, Finding, FormatScores, Provider, Scene
 from whichway.lint import lint as find
 from whichway.lint.providers import declared, local, said
 from whichway.nouns import Prompt
@@ -50,7 +50,7 @@ class World:
         if self.data and draft.form == "slots":
             filled = first_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
             draft = replace(draft, prompt=filled)
-        formats: Formats | None = self.scale.formats(draft.prompt) if self.scale else None
+        formats: FormatScores | None = self.scale.formats(draft.prompt) if self.scale else None
         return Scene(draft, self.data, self.provider, self.seed, formats)
 
 

@@ -8,10 +8,10 @@ from whichway.nouns import Prompt
 
 if TYPE_CHECKING:
     from whichway.tasks import Examined, Spec
-    from whichway.tasks.read import Table
+    from whichway.tasks.read import DataTable
 
 
-def load_task(spec: Spec, table: Table | None = None) -> Examined:
+def load_task(spec: Spec, table: DataTable | None = None) -> Examined:
     """The task with its findings.
 
     Args:

@@ -12,7 +12,7 @@ from whichway.errors import ModelError, ModelMissing
 
 if TYPE_CHECKING:
     from whichway.models.fetch import Progress
-    from whichway.models.shelf import Entry
+    from whichway.models.shelf import ShelfEntry
     from whichway.models.speed import Speed
     from whichway.nouns import Weights
     from whichway.runs.run import Run
@@ -24,11 +24,11 @@ LOCAL = ("local", "encoder")  # backends whose models lie on this machine
 class Dialogue(Protocol):
     """Who is asked before something is fetched, and told how it goes."""
 
-    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+    def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
         """Whether these may be fetched; None where nobody can be asked."""
         ...
 
-    def accept(self, entry: Entry) -> bool | None:
+    def accept(self, entry: ShelfEntry) -> bool | None:
         """Whether the terms of a model are accepted; None where nobody can be asked."""
         ...
 
@@ -41,7 +41,7 @@ class Dialogue(Protocol):
 class Listed:
     """A model of the shelf as it stands on this machine."""
 
-    entry: Entry
+    entry: ShelfEntry
     folder: Path | None  # None: it was not fetched yet
     disk_mb: float  # that it takes here
     speed: Speed | None
@@ -109,7 +109,7 @@ def fetch(names: Sequence[str], accepted: Sequence[str], dialogue: Dialogue) -> 
     return [(entry.name, room.fetch(entry, terms, dialogue.watch)) for entry in entries]
 
 
-def _accepted(entries: Sequence[Entry], accepted: Sequence[str], dialogue: Dialogue) -> Iterator[str]:
+def _accepted(entries: Sequence[ShelfEntry], accepted: Sequence[str], dialogue: Dialogue) -> Iterator[str]:
     """Terms that are accepted when asked for."""
     for entry in entries:
         if entry.terms and entry.terms not in accepted and dialogue.accept(entry):

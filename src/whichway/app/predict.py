@@ -11,12 +11,12 @@ from whichway.prompts.ask import answer, questions
 if TYPE_CHECKING:
     from whichway.contracts import Session
     from whichway.prompts.nearest import ShotRetriever
-    from whichway.ship import Source
+    from whichway.ship import ShipSource
 
 BATCH = 256  # rows answered before the first of them is given
 
 
-def answers(source: Source, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
+def answers(source: ShipSource, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
     """For each row its input, the answer (None with the reason where there is none) and the labels' log-probabilities.
 
     The model is loaded once; answers come batch by batch.
@@ -33,7 +33,7 @@ def answers(source: Source, rows: Sequence[Example]) -> Iterator[dict[str, Any]]
 
 
 def _batch(
-    session: Session, source: Source, rows: Sequence[Example], retriever: ShotRetriever
+    session: Session, source: ShipSource, rows: Sequence[Example], retriever: ShotRetriever
 ) -> Iterator[dict[str, Any]]:
     retriever.prepare(source.candidate.prompt, (row.text for row in rows))
     requests = [ask(source, row, retriever) for row in rows]
@@ -43,7 +43,7 @@ def _batch(
         yield line_of(row, answer(source.candidate, [next(replies) for _ in asked]))
 
 
-def ask(source: Source, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:
+def ask(source: ShipSource, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:
     """The questions exactly as the contest asked them."""
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
     return questions(source.candidate, row, labels, retrieve=retriever)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whichway.contracts import Listener
     from whichway.nouns import Plan, Task
     from whichway.tasks import Spec
-    from whichway.tasks.read import Table
+    from whichway.tasks.read import DataTable
 
 RUNS = Path("runs")
 Agree = Callable[[list[str]], None]
@@ -44,7 +44,7 @@ class Ready:
         return make_plan(self.task, self.house, self.settings)
 
 
-def prepare(spec: Spec, request: RunRequest | None = None, table: Table | None = None) -> Ready:
+def prepare(spec: Spec, request: RunRequest | None = None, table: DataTable | None = None) -> Ready:
     """Read the task, check it, find the model and the ways. Nothing is written.
 
     Args:

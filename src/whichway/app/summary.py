@@ -8,10 +8,10 @@ from typing import Any
 
 from whichway.contracts import Metric
 from whichway.nouns import Record, Standing
-from whichway.runs.run import Row, Run
+from whichway.runs.run import Run, RunRow
 from whichway.scoring import measured
 
-Rows = Mapping[str, Row]  # example id -> the row, in the order of the test split
+Rows = Mapping[str, RunRow]  # example id -> the row, in the order of the test split
 
 
 def summary(run: Run, metric: Metric) -> dict[str, Any]:

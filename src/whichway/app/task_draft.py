@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whichway.tasks.read import Table
+    from whichway.tasks.read import DataTable
 
 TEXT = """\
 # A task for whichway. Next: whichway check {path} && whichway run {path}
@@ -65,7 +65,7 @@ def draft(data: Path | None, out: Path) -> str:
     )
 
 
-def columns(table: Table) -> tuple[str | list[str] | None, str | None]:
+def columns(table: DataTable) -> tuple[str | list[str] | None, str | None]:
     """Input and target where their names are clear."""
     from whichway.errors import DataError
     from whichway.tasks.columns import find
@@ -81,7 +81,7 @@ def _question(target: str | None) -> str:
     return f"Which {target.replace('_', ' ')} fits?" if target else "Which team should handle this?"
 
 
-def _choices(table: Table | None) -> str:
+def _choices(table: DataTable | None) -> str:
     return f"   # a column of: {', '.join(table.columns)}" if table else "   # a column of the data"
 
 

@@ -45,7 +45,7 @@ class EncoderBackend:
 
     def __init__(self) -> None:
         self._last: tuple[str, Encoder] | None = None
-        self._session: tuple[tuple[str, str], Classifier] | None = None
+        self._session: tuple[tuple[str, str], EncoderClassifier] | None = None
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
@@ -84,14 +84,14 @@ class EncoderBackend:
             self._session = (key, self._opened(weights, adapter))
         return nullcontext(self._session[1])
 
-    def _opened(self, weights: Weights, adapter: Path) -> Classifier:
+    def _opened(self, weights: Weights, adapter: Path) -> EncoderClassifier:
         from whichway.engine.model.sentence_encoder import Encoder
         from whichway.engine.train.encoder_files import read_head
 
         if not adapter.is_dir():
             raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
         encoder = Encoder(adapter) if weights.kind == FULL else self._encoder(weights)
-        session = Classifier(encoder, read_head(adapter))
+        session = EncoderClassifier(encoder, read_head(adapter))
         _check_live(adapter, session)
         return session
 
@@ -208,7 +208,7 @@ def _save(head: Head, goal: Path, texts: Sequence[str], states: np.ndarray[Any, 
     return sum(file.stat().st_size for file in goal.glob("*") if file.name != encoder_files.LIVE)
 
 
-def _check_live(folder: Path, session: Classifier) -> None:
+def _check_live(folder: Path, session: EncoderClassifier) -> None:
     """Compare a loaded part with what it said when it was saved, and with what the base would say.
 
     Raises:
@@ -245,7 +245,7 @@ class Headless:
     generate = choose
 
 
-class Classifier:
+class EncoderClassifier:
     """An encoder with a head: answers with labels; it cannot write."""
 
     def __init__(self, encoder: Encoder, head: Head) -> None:

@@ -24,7 +24,7 @@ from whichway.backends._openai.workers import answer_all
 from whichway.contracts import Meter, Session
 from whichway.errors import ModelError, OptionError, WayFailed
 from whichway.models import endpoints
-from whichway.models.shelf import Endpoint
+from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights
 
 UNREADABLE = 3  # answers in a row that cannot be read, before a row is given up
@@ -118,7 +118,7 @@ class OpenAIBackend:
         most_of_all = most_tokens(body)
         return most_of_all.tokens_in, most_of_all.tokens_out
 
-    def _endpoint(self, word: str) -> Endpoint:
+    def _endpoint(self, word: str) -> HostedEndpoint:
         found = endpoints.find(word)
         if found is None:
             raise ModelError(
@@ -143,7 +143,7 @@ class OpenAIBackend:
 class _Line:
     """The connection to one endpoint."""
 
-    endpoint: Endpoint
+    endpoint: HostedEndpoint
     caller: Caller
     dialect: Dialect
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from whichway.models.fetch import Progress
-    from whichway.models.shelf import Entry
+    from whichway.models.shelf import ShelfEntry
 
 T = TypeVar("T")
 STEPS = {"download": "downloading", "unpack": "checking its digest", "convert": "converting, once"}
@@ -45,7 +45,7 @@ class Terminal(AbstractContextManager["Terminal"]):
                 self._bars.update(self._bar, total=1, completed=1)
             self._bars.stop()
 
-    def confirm(self, entries: Sequence[Entry]) -> bool | None:
+    def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
         """Say what would be fetched; ask where that was not answered by --yes."""
         if not (self.yes or self.asks):
             return None
@@ -55,7 +55,7 @@ class Terminal(AbstractContextManager["Terminal"]):
             return True
         return self._read("Fetch it now? [Y/n] " if len(entries) == 1 else "Fetch them now? [Y/n] ") in ("", "y", "yes")
 
-    def accept(self, entry: Entry) -> bool | None:
+    def accept(self, entry: ShelfEntry) -> bool | None:
         """Ask for the name of a model's terms."""
         if not self.asks:
             return None

@@ -60,7 +60,7 @@ class Bought:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TrainingFailure:
     """A training that failed in this run: after how many checkpoints, at what price, and why."""
 
     checkpoint: int
@@ -82,7 +82,7 @@ class Till:
     listener: Listener
     written: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
     booked: set[str] = field(default_factory=set)
-    failures: dict[str, Failure] = field(default_factory=dict)  # training key -> what happened to it in this run
+    failures: dict[str, TrainingFailure] = field(default_factory=dict)  # training key -> what became of it in this run
     paid: set[str] = field(default_factory=set)  # answers and checkpoints whose payment stands in the ledger
     paid_seconds: float = 0.0
     paid_usd: float = 0.0
@@ -101,7 +101,7 @@ class Till:
             self.booked.add(line["key"])
             if "reason" in line:
                 name = line["key"].rpartition("/")[0]
-                self.failures[name] = Failure(line["checkpoint"], line["seconds"], line["reason"])
+                self.failures[name] = TrainingFailure(line["checkpoint"], line["seconds"], line["reason"])
             if "way" in line:
                 self._paid_hosted(line)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichway.contest.ledger import Failure, Till
+from whichway.contest.ledger import Till, TrainingFailure
 from whichway.contracts import Backend
 from whichway.errors import WayFailed
 from whichway.events import WarningGiven
@@ -96,7 +96,7 @@ class Training:
                 adapter = next(steps, None)
             except WayFailed as error:
                 spent = time.perf_counter() - began if error.seconds is None else error.seconds
-                self.till.failures[self.key] = Failure(max(index, done), spent, str(error))
+                self.till.failures[self.key] = TrainingFailure(max(index, done), spent, str(error))
                 raise
             if adapter is None:
                 return

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from whichway.lint.rule import RULES, SEVERITIES, Edit, Finding, Hit, Rule, placed, rule
-from whichway.lint.scene import Data, Draft, Formats, Provider, Scene
+from whichway.lint.scene import Data, Draft, FormatScores, Provider, Scene
 
 __all__ = [
     "SEVERITIES",
@@ -23,7 +23,7 @@ __all__ = [
     "Draft",
     "Edit",
     "Finding",
-    "Formats",
+    "FormatScores",
     "Hit",
     "Provider",
     "Rule",

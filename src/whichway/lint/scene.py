@@ -98,7 +98,7 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
-class Formats:
+class FormatScores:
     """Scores of one prompt in several formats on the same dev rows."""
 
     scores: Mapping[str, float]  # format -> score
@@ -118,7 +118,7 @@ class Scene:
     data: Data | None = None
     provider: Provider | None = None
     seed: Prompt | None = None  # the prompt that an optimiser started from
-    formats: Formats | None = None
+    formats: FormatScores | None = None
 
     @property
     def prompt(self) -> Prompt:

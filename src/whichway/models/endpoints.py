@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from whichway.errors import ModelError
 from whichway.models import shelf
-from whichway.models.shelf import Endpoint
+from whichway.models.shelf import HostedEndpoint
 from whichway.models.shelf_file import plain_address
 
 OPENAI = "openai:"  # the word starts with it: a model of OpenAI's own, or of what OPENAI_BASE_URL names
@@ -18,7 +18,7 @@ OPENAI_KEY = "OPENAI_API_KEY"
 OTHER_KEY = "ENDPOINT_API_KEY"  # of an address that is named on the command line; OpenAI's key is never sent to others
 
 
-def find(word: str) -> Endpoint | None:
+def find(word: str) -> HostedEndpoint | None:
     """The endpoint behind `openai:NAME`, `NAME@http://host/v1` or a name of models.yaml; None for other words.
 
     Raises:
@@ -31,14 +31,14 @@ def find(word: str) -> Endpoint | None:
         if not name:
             raise ModelError("openai: name the model behind the colon, such as openai:NAME.")
         address = _address(os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL, "OPENAI_BASE_URL")
-        return Endpoint(word, name, address, OPENAI_KEY, limit="max_completion_tokens")
+        return HostedEndpoint(word, name, address, OPENAI_KEY, limit="max_completion_tokens")
     match = re.fullmatch(r"(.*?)@(https?://.*)", word)
     if match is None:
         return None
     name, address = match.groups()
     if not name:
         raise ModelError(f"name the model before the @, such as NAME@{EXAMPLE}.")
-    return Endpoint(word, name, _address(address, name), OTHER_KEY if os.environ.get(OTHER_KEY) else "")
+    return HostedEndpoint(word, name, _address(address, name), OTHER_KEY if os.environ.get(OTHER_KEY) else "")
 
 
 def short_name(word: str) -> str:
@@ -47,12 +47,12 @@ def short_name(word: str) -> str:
     return word if found is None or found.word in shelf.load().endpoints else found.model
 
 
-def host(endpoint: Endpoint) -> str:
+def host(endpoint: HostedEndpoint) -> str:
     """Whose machine it is."""
     return urlsplit(endpoint.base_url).hostname or ""
 
 
-def on_this_machine(endpoint: Endpoint) -> bool:
+def on_this_machine(endpoint: HostedEndpoint) -> bool:
     """Whether its address is this machine's own; what listens there may still pass on what it gets."""
     return host(endpoint) in ("localhost", "127.0.0.1", "::1")
 

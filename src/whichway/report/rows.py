@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from whichway.nouns import Record, Standing
 from whichway.report import words
-from whichway.runs.run import Row, Run
+from whichway.runs.run import Run, RunRow
 
 State = Literal["right", "partly", "wrong", "unread", "missing"]
 STATES: tuple[State, ...] = get_args(State)
@@ -71,7 +71,7 @@ def side_by_side(run: Run) -> list[Line]:
     return sorted(lines, key=lambda line: (not line.wrong, not line.differ, -len(line.sayings), line.number))
 
 
-def _line(run: Run, ways: Sequence[Standing], contenders: set[str], number: int, row: Row, plain: bool) -> Line:
+def _line(run: Run, ways: Sequence[Standing], contenders: set[str], number: int, row: RunRow, plain: bool) -> Line:
     voices = [_voice(way.way, run.answers(way, row.id), bool(run.plan.labels), plain) for way in ways]
     chosen = next((v for v in voices if v.way == run.verdict.choice), None)
     return Line(

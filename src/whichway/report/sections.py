@@ -12,7 +12,7 @@ from whichway.nouns import Standing
 from whichway.report import money
 from whichway.report.plot import Scale, Tick
 from whichway.report.rows import HALF, shorten
-from whichway.runs.run import Row, Run
+from whichway.runs.run import Run, RunRow
 
 FLIPS = 8  # flipping rows shown
 SLICES = 10  # slices shown before the rest
@@ -151,7 +151,7 @@ def flips(run: Run) -> list[Flip]:
     return [_flip(run, rows[key], spreads) for key in list(ids)[:FLIPS] if key in rows]
 
 
-def _flip(run: Run, row: Row, spreads: Sequence[Spread]) -> Flip:
+def _flip(run: Run, row: RunRow, spreads: Sequence[Spread]) -> Flip:
     told = []
     standings = {s.way: s for s in run.verdict.standings}
     for found in spreads:
@@ -177,7 +177,7 @@ def samples(run: Run) -> list[Sample]:
     return [_sample(run, row, ways) for row in run.test[:SAMPLES]] if ways else []
 
 
-def _sample(run: Run, row: Row, ways: Sequence[Standing]) -> Sample:
+def _sample(run: Run, row: RunRow, ways: Sequence[Standing]) -> Sample:
     told = []
     for way in ways:
         written = [shorten(r.text) or "(empty)" for r in run.answers(way, row.id)]

@@ -25,7 +25,7 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Example, Record, Verdict, apart
 from whichway.options import defaults
 from whichway.runs.folder import read_lines
-from whichway.runs.run import Row, Run, as_run
+from whichway.runs.run import Run, RunRow, as_run
 from whichway.scoring import clusters, is_mean, label_codes
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
@@ -209,7 +209,7 @@ def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str,
 
 
 def _checks(
-    checks: Checks, test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]]
+    checks: Checks, test: Sequence[RunRow], runs: Sequence[Sequence[Sequence[Record]]]
 ) -> tuple[tuple[str, float], ...]:
     """Share of answers that pass each check."""
     found: dict[str, list[float]] = defaultdict(list)
@@ -240,14 +240,14 @@ def _tokens(records: Sequence[Record]) -> list[float]:
     return [_mean([getattr(r, name) for r in records]) for name in ("tokens_in", "tokens_cached", "tokens_out")]
 
 
-def _codes(test: Sequence[Row], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
+def _codes(test: Sequence[RunRow], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
     """Targets as codes (n,), and what the metric reads of the first answers: codes (S, n) or label scores (S, n, L)."""
     codes = label_codes(test, metric)
     first = [codes.read([records[0] for records in run]) for run in runs]
     return codes.targets, np.stack(first) if first else np.zeros((0, len(test)), dtype=int)
 
 
-def _row_facts(test: Sequence[Row], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
+def _row_facts(test: Sequence[RunRow], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
     names = sorted({name for row in test for name in row.input})
     for name in columns or ():
         if name not in names:

@@ -19,7 +19,7 @@ from whichway.runs.folder import FORGETTING
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RunRow:
     """One dev or test row."""
 
     id: str
@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CandidateEntry:
     """A candidate as a way's candidates.jsonl holds it, with what is known of it (dev_score, finalist, ...)."""
 
     candidate: Candidate
@@ -105,9 +105,9 @@ class Run:
         return list(_lines(self.path / "rows.jsonl"))
 
     @cached_property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[RunRow, ...]:
         """Dev and test rows."""
-        return tuple(from_json(Row, line) for line in self.row_lines)
+        return tuple(from_json(RunRow, line) for line in self.row_lines)
 
     @cached_property
     def all_records(self) -> list[Record]:
@@ -115,12 +115,12 @@ class Run:
         return [Record(**line) for line in _lines(self.path / "records.jsonl")]  # flat, and many: no `from_json`
 
     @cached_property
-    def entries(self) -> dict[str, list[Entry]]:
+    def entries(self) -> dict[str, list[CandidateEntry]]:
         """Way -> its candidates with their facts, in the order in which they came."""
-        found: dict[str, list[Entry]] = {}
+        found: dict[str, list[CandidateEntry]] = {}
         for path in sorted(self.path.glob("ways/*/candidates.jsonl")):
             found[path.parent.name] = [
-                Entry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
+                CandidateEntry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
             ]
         return found
 
@@ -163,7 +163,7 @@ class Run:
     # What follows from them
 
     @property
-    def test(self) -> tuple[Row, ...]:
+    def test(self) -> tuple[RunRow, ...]:
         """The test rows."""
         return tuple(row for row in self.rows if row.split == "test")
 
@@ -180,9 +180,9 @@ class Run:
         return grouped
 
     @cached_property
-    def known(self) -> dict[str, Entry]:
+    def known(self) -> dict[str, CandidateEntry]:
         """Candidate id -> candidate and facts. Two ways may end at one candidate, with one id: the first way's."""
-        found: dict[str, Entry] = {}
+        found: dict[str, CandidateEntry] = {}
         for entries in self.entries.values():
             for entry in entries:
                 found.setdefault(entry.facts["id"], entry)

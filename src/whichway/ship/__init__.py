@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from whichway.ship.folder import Shipped, ship
-from whichway.ship.source import Source, pick
+from whichway.ship.source import ShipSource, pick
 
-__all__ = ["Shipped", "Source", "pick", "ship"]
+__all__ = ["ShipSource", "Shipped", "pick", "ship"]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
 from whichway.ship.prompts import ENCODER, turns
-from whichway.ship.source import Source
+from whichway.ship.source import ShipSource
 from whichway.ship.standalone_encoder import FOLDER
 from whichway.training_kinds import KINDS, stored_as
 
 
-def card(source: Source) -> str:
+def card(source: ShipSource) -> str:
     """README.md of the shipped folder."""
     parts = [_front(source), _what(source), _results(source), _prompt(source), _use(source), _data(source)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front(source: Source) -> str:
+def _front(source: ShipSource) -> str:
     weights = source.candidate.weights
     library = "peft" if stored_as(weights.kind, "adapter") else "transformers"
     lines = ["---", "tags: [whichway]"]
@@ -29,7 +29,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _what(source: Source) -> str:
+def _what(source: ShipSource) -> str:
     candidate, verdict = source.candidate, source.verdict
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
@@ -57,7 +57,7 @@ def _what(source: Source) -> str:
     )
 
 
-def _results(source: Source) -> str:
+def _results(source: ShipSource) -> str:
     percent = f"{100 * source.verdict.confidence:g} %"
     metric = source.plan["metric"]["name"]
     lines = [
@@ -89,7 +89,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _prompt(source: Source) -> str:
+def _prompt(source: ShipSource) -> str:
     if not source.asks:
         return ""
     prompt = source.candidate.prompt
@@ -107,7 +107,7 @@ def _prompt(source: Source) -> str:
     return "\n".join(lines)
 
 
-def _fields(source: Source) -> str:
+def _fields(source: ShipSource) -> str:
     if source.candidate.prompt.variables:
         return "the value of each field stands where `{{its name}}` does"
     if source.conversation:
@@ -117,7 +117,7 @@ def _fields(source: Source) -> str:
     return "one line `name: value` for each of " + ", ".join(f"`{name}`" for name in source.fields)
 
 
-def _lines_of(source: Source) -> str:
+def _lines_of(source: ShipSource) -> str:
     """What a line of `use.py`'s input is."""
     if source.conversation:
         return 'One conversation a line in, as JSON (`[{"role": "user", "content": "..."}]`), one answer a line out:'
@@ -126,7 +126,7 @@ def _lines_of(source: Source) -> str:
     return "One row a line in, one answer a line out:"
 
 
-def _use(source: Source) -> str:
+def _use(source: ShipSource) -> str:
     lines = ["## Use", ""]
     if source.stands_alone:
         lines += [
@@ -149,7 +149,7 @@ def _use(source: Source) -> str:
     return "\n".join(lines)
 
 
-def _data(source: Source) -> str:
+def _data(source: ShipSource) -> str:
     rows, splits = source.plan["rows"], source.plan["splits"]
     lines = ["## Data", "", *(f"- {name}: {rows[name]} rows, digest `{splits[name]}`" for name in sorted(splits))]
     lines.append(f"- plan: sha256 `{source.plan_sha256}`")

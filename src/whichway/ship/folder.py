@@ -19,7 +19,7 @@ from whichway.prompts.template import placeholder
 from whichway.runs.run import Run
 from whichway.ship.card import card
 from whichway.ship.prompts import prompt_files, request_body
-from whichway.ship.source import Source, pick
+from whichway.ship.source import ShipSource, pick
 from whichway.ship.standalone_encoder import FOLDER
 from whichway.training_kinds import KINDS
 
@@ -118,7 +118,7 @@ def trained_place(kind: str) -> str:
     return KINDS[kind].storage
 
 
-def _fill(folder: Path, source: Source) -> None:
+def _fill(folder: Path, source: ShipSource) -> None:
     candidate = source.candidate
     if source.asks:
         for name, content in prompt_files(candidate).items():
@@ -138,7 +138,7 @@ def _fill(folder: Path, source: Source) -> None:
     _write(folder / "README.md", card(source))
 
 
-def _encoder(source: Source, backends: Mapping[str, Backend]) -> Path | None:
+def _encoder(source: ShipSource, backends: Mapping[str, Backend]) -> Path | None:
     """The folder of the encoder that goes along: that which chooses shots, or that which a head stands on."""
     candidate = source.candidate
     weights = candidate.prompt.encoder if source.asks else None
@@ -174,7 +174,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
+def manifest(source: ShipSource, files: Mapping[str, str]) -> dict[str, Any]:
     """What the folder is, where it comes from, and the digest of each file."""
     candidate, verdict = source.candidate, source.verdict
     return {

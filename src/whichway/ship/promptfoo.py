@@ -18,7 +18,7 @@ from whichway.nouns import MetricSpec, Prompt
 from whichway.prompts.template import outline, placeholder, placeholders
 from whichway.runs.run import Run, as_run
 from whichway.ship.prompts import request_body
-from whichway.ship.source import Source, pick
+from whichway.ship.source import ShipSource, pick
 
 CONFIG = "promptfooconfig.yaml"
 ADDRESS = "http://127.0.0.1:8000/v1"  # where `whichway serve` listens
@@ -44,7 +44,7 @@ def get_assert(output, context):
 
 def export(
     run: Run | Path, out: Path, candidate: str | None = None, way: str | None = None
-) -> tuple[Source, list[str]]:
+) -> tuple[ShipSource, list[str]]:
     """Write `promptfooconfig.yaml`, the prompt and, where it is needed, the judge into a folder.
 
     Raises:
@@ -73,7 +73,7 @@ def export(
     return source, sorted(files)
 
 
-def contents(source: Source, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def contents(source: ShipSource, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """File name -> text."""
     import yaml
 
@@ -92,7 +92,7 @@ def contents(source: Source, rows: Sequence[Mapping[str, Any]]) -> dict[str, str
     return {CONFIG: head + text, "prompt.json": _prompt(source), **extra}
 
 
-def _prompt(source: Source) -> str:
+def _prompt(source: ShipSource) -> str:
     """The chat messages with variables for the row; what the base alone cannot answer takes the row at its own id."""
     prompt, mark = source.candidate.prompt, placeholder(source.candidate.prompt)
     turns = [(turn.role, turn.content) for turn in outline(prompt)] if source.asks_base else [("user", mark)]
@@ -119,7 +119,7 @@ def fenced(text: str) -> str:
     return f"{{% raw %}}{text}{{% endraw %}}" if re.search(r"\{[{%#]", text) else text
 
 
-def _provider(source: Source) -> dict[str, Any]:
+def _provider(source: ShipSource) -> dict[str, Any]:
     candidate = source.candidate
     model = "base" if source.asks_base else candidate.id
     body = {k: v for k, v in request_body(candidate, source.labels).items() if k not in ("model", "messages")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from whichway.errors import UserError
 from whichway.nouns import Candidate, Weights
 from whichway.runs.run import Run, as_run
-from whichway.ship.source import Source, pick
+from whichway.ship.source import ShipSource, pick
 
 BASE = "base"
 WINNER = "winner"
@@ -56,7 +56,7 @@ def of_model(weights: Weights) -> dict[str, Offer]:
     return {BASE: Offer(weights)}
 
 
-def _offer(source: Source) -> Offer:
+def _offer(source: ShipSource) -> Offer:
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
     return Offer(source.candidate.weights, source.adapter, source.candidate, labels, source.fields, source.conversation)
 

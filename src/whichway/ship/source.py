@@ -10,13 +10,13 @@ from typing import Any
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Standing, Verdict
 from whichway.runs.folder import adapter_folder
-from whichway.runs.run import Entry, Run, as_run
+from whichway.runs.run import CandidateEntry, Run, as_run
 from whichway.training_kinds import KINDS
 from whichway.verdict.compare import shipped_place
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ShipSource:
     """One candidate and its run."""
 
     run: Path
@@ -68,7 +68,7 @@ class Source:
         return tuple(self.plan["labels"])
 
 
-def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) -> Source:
+def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) -> ShipSource:
     """A candidate of a finished run: by id (or the start of it), by way, or the verdict's choice.
 
     Args:
@@ -88,7 +88,7 @@ def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) 
         chosen = _of_way(run, way, _by_way(way, run))
     else:
         chosen = _of_way(run, run.verdict.choice or "", _winner(run))
-    return Source(
+    return ShipSource(
         run=run.path,
         candidate=chosen.candidate,
         facts=chosen.facts,
@@ -101,7 +101,7 @@ def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) 
     )
 
 
-def _of_way(run: Run, way: str, key: str) -> Entry:
+def _of_way(run: Run, way: str, key: str) -> CandidateEntry:
     """A candidate as this way has it: two ways may end at one candidate."""
     return next((entry for entry in run.entries.get(way, ()) if entry.facts["id"] == key), run.known[key])
 

@@ -18,7 +18,7 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.tasks.columns import Columns
 from whichway.tasks.readers import Contents, RawRow
-from whichway.tasks.table import BadRows, Row, Table
+from whichway.tasks.table import BadRows, DataTable, Row
 from whichway.tasks.text_rows import table_of
 
 NAMES = ("choices", "options", "endings", "candidates", "answers", "answer_choices", "alternatives")
@@ -32,7 +32,7 @@ _STEMS = ("op", "option", "choice", "sol", "ending", "answer", "alt")
 class Resolved:
     """The table and its columns with targets that say the answer themselves."""
 
-    table: Table
+    table: DataTable
     parts: Columns
     notes: tuple[str, ...] = ()
 
@@ -46,7 +46,7 @@ class _Choices:
     marks: tuple[tuple[str, ...], ...]  # what points at a choice, where the data name it
 
 
-def resolve(table: Table, parts: Columns, named_input: bool) -> Resolved:
+def resolve(table: DataTable, parts: Columns, named_input: bool) -> Resolved:
     """Targets that are places in a list of choices, spelled out.
 
     Args:
@@ -76,7 +76,7 @@ def resolve(table: Table, parts: Columns, named_input: bool) -> Resolved:
     return _listed(table, parts, choices, places, shown)
 
 
-def _listed(table: Table, parts: Columns, choices: _Choices, places: Sequence[int], shown: str) -> Resolved:
+def _listed(table: DataTable, parts: Columns, choices: _Choices, places: Sequence[int], shown: str) -> Resolved:
     rows = []
     for row, some, place in zip(table.rows, choices.rows, places, strict=True):
         fields = {key: value for key, value in row.fields.items() if key not in choices.columns}
@@ -87,7 +87,7 @@ def _listed(table: Table, parts: Columns, choices: _Choices, places: Sequence[in
     return Resolved(replace(table, rows=tuple(rows)), replace(parts, input=inputs, spare=spare), (note,))
 
 
-def with_listed(table: Table) -> Table:
+def with_listed(table: DataTable) -> DataTable:
     """A table whose rows list their choices in a field of their own, as the rows of a task do.
 
     Args:
@@ -130,11 +130,11 @@ def _put(row: Row, column: str, text: str) -> Row:
     return replace(row, fields={**row.fields, column: text}, raw={k: v for k, v in row.raw.items() if k != column})
 
 
-def _choices(table: Table, parts: Columns) -> _Choices | None:
+def _choices(table: DataTable, parts: Columns) -> _Choices | None:
     return _find(table, [name for name in (*parts.spare, *parts.input) if name != parts.target])
 
 
-def _find(table: Table, usable: Sequence[str]) -> _Choices | None:
+def _find(table: DataTable, usable: Sequence[str]) -> _Choices | None:
     """A column of lists, or several columns that are numbered or lettered."""
     for name in (name for name in usable if name.casefold() in NAMES):
         found = [_list(row.fields.get(name, "")) for row in table.rows]

@@ -23,7 +23,7 @@ Did = Literal["dropped", "masked", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CleanedCell:
     """One thing that was done to one row."""
 
     change: Did
@@ -65,12 +65,12 @@ def twins(rows: Sequence[Example]) -> list[Twins]:
     return found
 
 
-def left_out(skipped: Iterable[Skipped]) -> list[Change]:
+def left_out(skipped: Iterable[Skipped]) -> list[CleanedCell]:
     """The rows that the reading left out, as changes."""
-    return [Change("dropped", row.origin, "unusable", row.reason) for row in skipped]
+    return [CleanedCell("dropped", row.origin, "unusable", row.reason) for row in skipped]
 
 
-def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[Change]]:
+def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[CleanedCell]]:
     """Rows after the changes that are wished for, and the changes in the order in which they were made.
 
     Args:
@@ -89,7 +89,7 @@ def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[So
     if wishes.drop_suspects and closed:
         sure = suspects([row.example for row in rows])
         why = {
-            id(s.example): Change(
+            id(s.example): CleanedCell(
                 "dropped", s.example.origin, "label suspect",
                 f"labelled '{s.example.target}', but '{s.believed}' at {s.probability:.2f} by cross-validation",
             )
@@ -100,12 +100,12 @@ def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[So
     return list(rows), changes
 
 
-def _merged(row: Source) -> Change:
+def _merged(row: Source) -> CleanedCell:
     why = f"'{row.said}' is spelled as '{row.example.target}'"
-    return Change("merged", row.example.origin, "label spelling", why)
+    return CleanedCell("merged", row.example.origin, "label spelling", why)
 
 
-def _masked(row: Source) -> tuple[Source, list[Change]]:
+def _masked(row: Source) -> tuple[Source, list[CleanedCell]]:
     example, hits = row.example, []
     fields = {}
     for name, value in example.input.items():
@@ -117,22 +117,22 @@ def _masked(row: Source) -> tuple[Source, list[Change]]:
         return row, []
     turns = tuple(replace(turn, content=pii.mask(turn.content)[0]) for turn in example.turns)
     told = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
-    changes = [Change("masked", example.origin, kind, why) for kind, why in told]
+    changes = [CleanedCell("masked", example.origin, kind, why) for kind, why in told]
     return replace(row, example=replace(example, input=fields, target=target, turns=turns)), changes
 
 
-def _repeated(rows: Sequence[Source]) -> dict[int, Change]:
+def _repeated(rows: Sequence[Source]) -> dict[int, CleanedCell]:
     """Rows to drop: those that repeat an earlier one and have its answer. Where answers differ both stay."""
-    gone: dict[int, Change] = {}
+    gone: dict[int, CleanedCell] = {}
     for pair in twins([row.example for row in rows]):
         if pair.row.target == pair.first.target:
             what = "exact duplicate" if pair.exact else "near-duplicate"
             why = f"repeats {pair.first.origin}, with the same answer"
-            gone[id(pair.row)] = Change("dropped", pair.row.origin, what, why)
+            gone[id(pair.row)] = CleanedCell("dropped", pair.row.origin, what, why)
     return gone
 
 
-def _without(rows: Sequence[Source], gone: Mapping[int, Change]) -> tuple[list[Source], list[Change]]:
+def _without(rows: Sequence[Source], gone: Mapping[int, CleanedCell]) -> tuple[list[Source], list[CleanedCell]]:
     left = [row for row in rows if id(row.example) not in gone]
     return left, [gone[id(row.example)] for row in rows if id(row.example) in gone]
 
@@ -149,7 +149,7 @@ def chat_line(example: Example, ask: str) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def write(out: Path, task: Task, rows: Sequence[Source], changes: Iterable[Change]) -> list[Path]:
+def write(out: Path, task: Task, rows: Sequence[Source], changes: Iterable[CleanedCell]) -> list[Path]:
     """Write rows and, beside them, the change log; never over a file that is there.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from whichway.errors import DataError, did_you_mean
 from whichway.tasks.chat_formats import SYSTEM
-from whichway.tasks.table import SPLIT_WORDS, Row, Table
+from whichway.tasks.table import SPLIT_WORDS, DataTable, Row
 
 PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
     (("input",), "target"),
@@ -77,7 +77,7 @@ class Columns:
 
 
 def find(
-    table: Table,
+    table: DataTable,
     *,
     input: str | Sequence[str] | None = None,  # noqa: A002 - the task file's own word
     target: str | None = None,
@@ -120,7 +120,7 @@ def find(
     return Columns(inputs, target, group, unique, split, ask, spare, rejected, by_name)
 
 
-def _empty(table: Table) -> list[str]:
+def _empty(table: DataTable) -> list[str]:
     """Columns without a value in any row, where enough others remain: they are no input and no answer."""
     filled: set[str] = set()
     for row in table.rows:
@@ -130,7 +130,7 @@ def _empty(table: Table) -> list[str]:
     return [name for name in table.columns if name not in filled] if len(filled) > 1 else []
 
 
-def _refuse_marked(table: Table, inputs: Sequence[str], target: str, *, said: bool) -> None:
+def _refuse_marked(table: DataTable, inputs: Sequence[str], target: str, *, said: bool) -> None:
     """Refuse answers of which a column says that some are bad (KTO): they would be learned like the good ones.
 
     Raises:
@@ -146,12 +146,12 @@ def _refuse_marked(table: Table, inputs: Sequence[str], target: str, *, said: bo
         )
 
 
-def is_none(name: str | None, table: Table) -> bool:
+def is_none(name: str | None, table: DataTable) -> bool:
     """Whether the user says that no column plays a part; a column of that name is a column."""
     return name is not None and name.casefold() == NO_COLUMN and name not in table.columns
 
 
-def _rejected(table: Table, target: str | None) -> str | None:
+def _rejected(table: DataTable, target: str | None) -> str | None:
     """The column of rejected answers, where the target is the column of chosen ones."""
     names = {name.casefold(): name for name in table.columns}
     if PREFERRED not in names or REJECTED not in names or target not in (None, names[PREFERRED]):
@@ -159,7 +159,7 @@ def _rejected(table: Table, target: str | None) -> str | None:
     return names[REJECTED]
 
 
-def inputs_of(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
+def inputs_of(table: DataTable, wanted: Sequence[str]) -> tuple[str, ...]:
     """The input columns of rows without targets.
 
     Raises:
@@ -169,7 +169,7 @@ def inputs_of(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _exist(table: Table, parts: dict[str, Sequence[str | None]]) -> None:
+def _exist(table: DataTable, parts: dict[str, Sequence[str | None]]) -> None:
     for part, names in parts.items():
         for name in names:
             if name is not None and name not in table.columns:
@@ -184,16 +184,16 @@ def _one(free: Iterable[str], names: Iterable[str], fits: Callable[[str], bool] 
     return found[0] if len(found) == 1 else None
 
 
-def _is_split(table: Table, name: str) -> bool:
+def _is_split(table: DataTable, name: str) -> bool:
     return all(row.fields.get(name, "").casefold() in SPLIT_WORDS for row in table.rows)
 
 
-def _constant(table: Table, name: str) -> str:
+def _constant(table: DataTable, name: str) -> str:
     values = {row.fields.get(name, "") for row in table.rows}
     return values.pop() if len(values) == 1 else ""
 
 
-def _ask(table: Table, free: Sequence[str]) -> str:
+def _ask(table: DataTable, free: Sequence[str]) -> str:
     """What a system message or instruction that is the same in all rows asks."""
     if len(free) < 3:  # input and target must remain
         return ""
@@ -201,7 +201,7 @@ def _ask(table: Table, free: Sequence[str]) -> str:
 
 
 def _input_and_target(
-    table: Table, free: Sequence[str], inputs: tuple[str, ...], target: str | None
+    table: DataTable, free: Sequence[str], inputs: tuple[str, ...], target: str | None
 ) -> tuple[tuple[str, ...], str]:
     if not inputs and target is None:
         pair = _pair(free)
@@ -250,7 +250,7 @@ def _target(free: Sequence[str], *, exact: bool) -> str | None:
     return None
 
 
-def _templated(table: Table) -> str | None:
+def _templated(table: DataTable) -> str | None:
     """A column whose texts are conversations in some template: marks or headings of a user and of an assistant."""
     for name in table.columns:
         texts = [row.fields.get(name, "") for row in table.rows[:50]]
@@ -259,7 +259,7 @@ def _templated(table: Table) -> str | None:
     return None
 
 
-def _unclear(table: Table, free: Sequence[str], part: str, text: str = "") -> DataError:
+def _unclear(table: DataTable, free: Sequence[str], part: str, text: str = "") -> DataError:
     """Why no part is clear, and the way out.
 
     Args:
@@ -288,7 +288,7 @@ def _unclear(table: Table, free: Sequence[str], part: str, text: str = "") -> Da
     )
 
 
-def _first_line(table: Table) -> str:
+def _first_line(table: DataTable) -> str:
     """What a first line without known names may be."""
     head = table.columns[0]
     if head.startswith("{") and len(table.columns) < 9 and '":' in head:
@@ -304,7 +304,7 @@ def _first_line(table: Table) -> str:
     )
 
 
-def _flags(table: Table, text: str) -> str:
+def _flags(table: DataTable, text: str) -> str:
     """A hint where every other column holds zeros and ones: one column for each label."""
     others = [name for name in table.columns if name != text]
     values = {row.fields.get(name, "").casefold() for row in table.rows for name in others}
@@ -318,7 +318,7 @@ def _flags(table: Table, text: str) -> str:
     )
 
 
-def _nested(table: Table) -> str:
+def _nested(table: DataTable) -> str:
     """A hint where columns hold objects: their values have names of their own."""
     for name in table.columns:
         cell = table.rows[0].fields.get(name, "")
@@ -339,7 +339,7 @@ def _keys(cell: str) -> list[str]:
     return list(value) if isinstance(value, dict) else []
 
 
-def with_paths(table: Table, names: Iterable[str | None]) -> Table:
+def with_paths(table: DataTable, names: Iterable[str | None]) -> DataTable:
     """A table with columns for values inside objects, where a name is a path to one: `meta.label`."""
     wanted = [name for name in names if name and "." in name and name not in table.columns]
     paths = {name: name.split(".") for name in wanted if name.split(".")[0] in table.columns}

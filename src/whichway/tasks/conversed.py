@@ -8,7 +8,7 @@ from typing import Any
 from whichway.errors import DataError
 from whichway.nouns import Example
 from whichway.tasks.chat_formats import as_conversations, conversation, flatten, listed, text_of, turns_of
-from whichway.tasks.table import Table
+from whichway.tasks.table import DataTable
 
 
 def conversation_row(found: Any, fields: Sequence[str], where: str) -> Example:
@@ -38,7 +38,7 @@ def example_of(
     return Example(texts, target, group, origin, rejected, turns_of(fields))
 
 
-def conversed(table: Table, names: Sequence[str]) -> list[dict[str, str]]:
+def conversed(table: DataTable, names: Sequence[str]) -> list[dict[str, str]]:
     """The input fields of every row, with conversations that are written as text read as such."""
     rows = [{name: row.fields.get(name, "") for name in names} for row in table.rows]
     for name in names:

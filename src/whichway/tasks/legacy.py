@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from whichway.tasks.table import Table
+from whichway.tasks.table import DataTable
 
 PROMPT, COMPLETION = "prompt", "completion"
 _SEPARATOR = re.compile(r"(?:[-=]>|>{2,}|#{2,}|-{3,}|={3,}|\|{2,}|\*{3,}|~{3,}|<\|[\w ]+\|>)\s*$")
 _STOP = re.compile(r"\s*(?:\bEND|\bSTOP|#{2,}|<\|[\w ]+\|>|</s>|<end>)\s*$")
 
 
-def without_stops(table: Table) -> Table:
+def without_stops(table: DataTable) -> DataTable:
     """The table with answers that end where the stop word begins, and notes of what was found; others as they are."""
     rows = [row.fields for row in table.rows]
     if len(rows) < 3 or not all(_texts(fields) for fields in rows):

@@ -32,7 +32,7 @@ from whichway.tasks.conversed import conversed, example_of
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
 from whichway.tasks.spec import Spec
-from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Skipped, Table
+from whichway.tasks.table import SPLIT_WORDS, BadRows, DataTable, Row, Skipped
 
 RANK: Mapping[Split | None, int] = {"test": 0, "dev": 1, "train": 2, None: 3}
 
@@ -60,7 +60,7 @@ class _Sample:
 class _Loaded:
     """The rows of a task as examples, with everything that was decided about them."""
 
-    table: Table
+    table: DataTable
     parts: columns.Columns
     samples: list[_Sample]
     answers: answers.Answers
@@ -80,7 +80,7 @@ def load(spec: Spec) -> Task:
     return examine(spec).task
 
 
-def examine(spec: Spec, rows: Table | None = None) -> Examined:
+def examine(spec: Spec, rows: DataTable | None = None) -> Examined:
     """The task that a spec describes, with the findings of all checks. Raises as `load` does.
 
     Args:
@@ -93,7 +93,7 @@ def examine(spec: Spec, rows: Table | None = None) -> Examined:
         return _examine_open(spec, rows) if open_ended.is_open(spec) else _examine(spec, rows)
 
 
-def _examine(spec: Spec, rows: Table | None) -> Examined:
+def _examine(spec: Spec, rows: DataTable | None) -> Examined:
     """A task with wanted answers."""
     loaded = _loaded(spec, rows)
     where, parts, judged = str(loaded.table.path), loaded.parts, loaded.answers
@@ -123,7 +123,7 @@ def _examine(spec: Spec, rows: Table | None) -> Examined:
     return Examined(task, check.findings(task, notes=decided, warnings=warnings), rows_of, parts)
 
 
-def _loaded(spec: Spec, rows: Table | None = None) -> _Loaded:
+def _loaded(spec: Spec, rows: DataTable | None = None) -> _Loaded:
     """Read, find columns, leave out what cannot be used, read targets."""
     table = rows or _table(spec)
     where, bad = str(table.path), BadRows(spec.skip_bad)
@@ -179,7 +179,7 @@ def _check_share(skipped: Sequence[Skipped], rows: int, allowed: float, where: s
     total.check(rows, where)
 
 
-def _examine_open(spec: Spec, rows: Table | None) -> Examined:
+def _examine_open(spec: Spec, rows: DataTable | None) -> Examined:
     """A task without wanted answers."""
     metric = spec.metric if spec.metric else MetricSpec("checks", spec.checks) if spec.checks else None
     if metric is not None and metric.name not in ("checks", "python_function"):
@@ -242,7 +242,7 @@ def _rewritten(loaded: _Loaded) -> bool:
 # Reading
 
 
-def _table(spec: Spec) -> Table:
+def _table(spec: Spec) -> DataTable:
     if isinstance(spec.split, dict):
         files: dict[Split, list[Path]] = {
             SPLIT_WORDS[side]: [file] for side, file in spec.split.items() if isinstance(file, Path)
@@ -259,7 +259,7 @@ def _prompts(spec: Spec) -> tuple[Prompt, ...]:
     return tuple(p if isinstance(p, Prompt) else text.read(p) for p in spec.prompt)
 
 
-def _columns(spec: Spec, table: Table, prompts: Sequence[Prompt]) -> columns.Columns:
+def _columns(spec: Spec, table: DataTable, prompts: Sequence[Prompt]) -> columns.Columns:
     """The part each column plays; those that a prompt names are the input where nothing else is said."""
     by = spec.split if isinstance(spec.split, str) else None
     said = {"target": spec.target, "group": spec.group, "id": spec.id, "split": by}
@@ -278,7 +278,7 @@ def _columns(spec: Spec, table: Table, prompts: Sequence[Prompt]) -> columns.Col
     return columns.find(table, input=inputs or None, **{**said, "target": target})
 
 
-def _named(prompts: Sequence[Prompt], table: Table, taken: Sequence[str]) -> tuple[str, ...]:
+def _named(prompts: Sequence[Prompt], table: DataTable, taken: Sequence[str]) -> tuple[str, ...]:
     """The columns that the prompts name; none where one stands for the whole row."""
     names = list(dict.fromkeys(name for prompt in prompts for name in prompt.variables))
     if ROW in names and ROW not in table.columns:

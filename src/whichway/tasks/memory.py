@@ -12,7 +12,7 @@ from whichway.nouns import Example, Split, digest
 from whichway.tasks import read
 from whichway.tasks.choices import with_choices
 from whichway.tasks.readers import Contents, RawRow
-from whichway.tasks.table import SPLIT_WORDS, BadRows, Row, Table
+from whichway.tasks.table import SPLIT_WORDS, BadRows, DataTable, Row
 
 PLACE = Path("data")  # where such rows come from, in messages: "data:3" is the row with index 3
 TEXT, LABEL = "text", "label"  # the columns of (X, y)
@@ -22,7 +22,7 @@ ACCEPTED = (
 )
 
 
-def table_of(data: Any) -> Table:
+def table_of(data: Any) -> DataTable:
     """The rows as a table.
 
     Args:
@@ -112,7 +112,7 @@ def is_frame(data: Any) -> bool:
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
-def name_of(table: Table, said: Any = None) -> str:
+def name_of(table: DataTable, said: Any = None) -> str:
     """A task name for rows without a file, made of the rows and what is said: another call never meets its folder."""
     return f"rows-{digest([[dict(row.fields) for row in table.rows], repr(said)], 8)}"
 
@@ -137,15 +137,15 @@ def _labelled(inputs: Any, targets: Any) -> list[Mapping[str, Any]]:
     return [{**row, LABEL: answer} for row, answer in zip(rows, answers, strict=True)]
 
 
-def _splits(data: Mapping[Any, Any]) -> Table:
+def _splits(data: Mapping[Any, Any]) -> DataTable:
     """A table of rows that are split already."""
     unknown = [name for name in data if name not in SPLIT_WORDS]
     if unknown or not data:
         raise DataError(f"a dict of data must have train, dev and test as keys, not {unknown[:1] or 'nothing'}.")
-    tables: list[tuple[Split, Table]] = [(SPLIT_WORDS[name], table_of(part)) for name, part in data.items()]
+    tables: list[tuple[Split, DataTable]] = [(SPLIT_WORDS[name], table_of(part)) for name, part in data.items()]
     rows = tuple(replace(row, split=split, path=Path(split)) for split, table in tables for row in table.rows)
     notes = tuple(dict.fromkeys(note for _, table in tables for note in table.notes))
-    return Table(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows, notes)
+    return DataTable(PLACE, tuple(dict.fromkeys(name for _, table in tables for name in table.columns)), rows, notes)
 
 
 def _cells(frame: Any) -> Iterable[Sequence[Any]]:

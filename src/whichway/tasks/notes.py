@@ -9,7 +9,7 @@ from whichway.tasks.answers import MULTI_LABEL, Answers
 from whichway.tasks.columns import Columns
 from whichway.tasks.labels import Counts
 from whichway.tasks.spec import Spec
-from whichway.tasks.table import Skipped, Table
+from whichway.tasks.table import DataTable, Skipped
 
 LISTED = 20  # rows that were left out, told one by one; of the rest the places
 _OPEN = {"numeric": "numbers", "json_fields": "JSON objects", MULTI_LABEL: "several labels a row"}
@@ -57,7 +57,7 @@ def _kind(parts: Columns, answers: Answers) -> str:
     return "open (free text)" + (" Labels? --target-type label" if repeated > 0.5 else "")
 
 
-def spaces(table: Table, parts: Columns, answers: Answers) -> list[str]:
+def spaces(table: DataTable, parts: Columns, answers: Answers) -> list[str]:
     """White space that was left out, or kept, around fields that are used."""
     inputs = sum(any(name in row.raw for name in parts.input) for row in table.rows)
     targets = sum(target != target.strip() for target in answers.targets)
@@ -92,7 +92,7 @@ def group_advice(parts: Columns, examples: Sequence[Example]) -> str:
     )
 
 
-def group_hint(table: Table, parts: Columns) -> list[str]:
+def group_hint(table: DataTable, parts: Columns) -> list[str]:
     """A warning when an unused id column repeats, so that rows of one customer or document may lie on two sides."""
     if parts.group:
         return []

@@ -19,7 +19,7 @@ from whichway.tasks import columns, near_duplicates
 from whichway.tasks.metrics import checks
 from whichway.tasks.spec import Spec
 from whichway.tasks.split import point
-from whichway.tasks.table import Row, Table
+from whichway.tasks.table import DataTable, Row
 
 LEAST = 3
 DEV_FROM = 12
@@ -37,7 +37,7 @@ def is_open(spec: Spec) -> bool:
     return (said or (spec.metric is not None and spec.metric.name == "checks")) and spec.target is None
 
 
-def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[Task, list[str], list[str]]:
+def build(spec: Spec, metric: MetricSpec | None, table: DataTable | None) -> tuple[Task, list[str], list[str]]:
     """The task with all that its rows decide, and notes and warnings; `load` adds what else the spec says.
 
     Args:
@@ -75,7 +75,7 @@ def build(spec: Spec, metric: MetricSpec | None, table: Table | None) -> tuple[T
     return task, [*notes, *([told] if dev else [])], [*warnings, *([] if dev else [told])]
 
 
-def _inline(spec: Spec) -> Table:
+def _inline(spec: Spec) -> DataTable:
     """The inputs of the task file as a table."""
     assert spec.inputs is not None  # the caller's choice
     fields = [item if isinstance(item, dict) else {"input": item} for item in spec.inputs]
@@ -86,10 +86,10 @@ def _inline(spec: Spec) -> Table:
                 f"inputs: number {number} has {', '.join(found)}, the first has {', '.join(first)}. "
                 "All inputs need the same fields."
             )
-    return Table(INLINE, first, tuple(Row(found, INLINE, number) for number, found in enumerate(fields, start=1)))
+    return DataTable(INLINE, first, tuple(Row(found, INLINE, number) for number, found in enumerate(fields, start=1)))
 
 
-def _columns(spec: Spec, table: Table) -> tuple[tuple[str, ...], dict[str, str | None], str]:
+def _columns(spec: Spec, table: DataTable) -> tuple[tuple[str, ...], dict[str, str | None], str]:
     """The input columns, the group and split columns, and a note about a column that looks like answers."""
     by = spec.split if isinstance(spec.split, str) else None
     said = {"group": spec.group, "split": by, "id": spec.id}

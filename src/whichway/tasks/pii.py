@@ -33,7 +33,7 @@ MASKS = {"API key": "[KEY]", "e-mail": "[EMAIL]", "IBAN": "[IBAN]", "card": "[CA
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class PersonalDetail:
     """Something found, from `start` to `end` of the text."""
 
     kind: str
@@ -49,9 +49,9 @@ class Hit:
         return f"{self.text[0]}…"
 
 
-def find(text: str) -> list[Hit]:
+def find(text: str) -> list[PersonalDetail]:
     """What is found in a text, in order, without overlaps."""
-    taken: list[Hit] = []
+    taken: list[PersonalDetail] = []
     kinds = _possible(text)
     if not kinds:
         return taken
@@ -59,7 +59,7 @@ def find(text: str) -> list[Hit]:
         for match in _PATTERNS[kind].finditer(text):
             free = all(match.end() <= hit.start or match.start() >= hit.end for hit in taken)
             if free and _valid(kind, match[0]):
-                taken.append(Hit(kind, match.start(), match.end(), match[0]))
+                taken.append(PersonalDetail(kind, match.start(), match.end(), match[0]))
     return sorted(taken, key=lambda hit: hit.start)
 
 
@@ -93,13 +93,13 @@ def _digits(text: str) -> int:
     return len(raw) - len(raw.translate(None, _ASCII_DIGITS))
 
 
-def mask(text: str) -> tuple[str, list[Hit]]:
+def mask(text: str) -> tuple[str, list[PersonalDetail]]:
     """The text with a word in place of each thing found, and what was found."""
     hits = find(text)
     return "".join(_pieces(text, hits)), hits
 
 
-def _pieces(text: str, hits: list[Hit]) -> Iterator[str]:
+def _pieces(text: str, hits: list[PersonalDetail]) -> Iterator[str]:
     at = 0
     for hit in hits:
         yield text[at : hit.start]

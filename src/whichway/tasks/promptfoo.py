@@ -24,7 +24,7 @@ from whichway.tasks import promptfoo_prompts, promptfoo_tests
 from whichway.tasks.encodings import decode
 from whichway.tasks.promptfoo_prompts import Wording
 from whichway.tasks.promptfoo_tests import Case, Tests, default_test, every, parse
-from whichway.tasks.table import Row, Table
+from whichway.tasks.table import DataTable, Row
 
 NAMES = ("promptfooconfig.yaml", "promptfooconfig.yml")
 TARGET = "expected"  # the column that holds the wanted answer, or the asserts as JSON; another where a var is named so
@@ -136,7 +136,7 @@ def _target(inputs: Sequence[str]) -> str:
     return name
 
 
-def table(path: Path) -> Table:
+def table(path: Path) -> DataTable:
     """The tests as rows."""
     found, judged = _tests(path), rubric(path) is not None
     prompts = wordings(path)
@@ -158,7 +158,7 @@ def table(path: Path) -> Table:
     if spare:
         notes.append(f"Vars that no prompt names are no input: {', '.join(spare)}.")
     names = (*inputs, *(() if judged else (target,)))
-    return Table(path, names, tuple(rows), warnings=tuple(notes))
+    return DataTable(path, names, tuple(rows), warnings=tuple(notes))
 
 
 def _used(name: str, inputs: Sequence[str]) -> bool:

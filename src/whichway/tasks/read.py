@@ -6,13 +6,13 @@ from pathlib import Path
 
 from whichway.tasks import promptfoo
 from whichway.tasks.encodings import decode
-from whichway.tasks.table import DEFAULT, SPLIT_WORDS, ReadOptions, Row, Table
+from whichway.tasks.table import DEFAULT, SPLIT_WORDS, DataTable, ReadOptions, Row
 from whichway.tasks.text_rows import as_text, read_file, read_splits, row_of, table_of
 
-__all__ = ["SPLIT_WORDS", "Row", "Table", "as_text", "decode", "read", "read_splits", "row_of", "table_of"]
+__all__ = ["SPLIT_WORDS", "DataTable", "Row", "as_text", "decode", "read", "read_splits", "row_of", "table_of"]
 
 
-def read(path: Path, options: ReadOptions = DEFAULT) -> Table:
+def read(path: Path, options: ReadOptions = DEFAULT) -> DataTable:
     """Read a data file, a folder with one file (or sub-folder) per split, or promptfoo's configuration.
 
     Args:

@@ -68,7 +68,7 @@ class Purse(BaseModel):
         return Budget(self.usd, self.seconds, self.calls)
 
 
-class Judge(BaseModel):
+class JudgeKeys(BaseModel):
     """The judge of written answers; the same keys as `nouns.JudgeSpec`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -157,7 +157,7 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
         None, min_length=1, description="The inputs themselves, in place of data: texts, or fields by name."
     )
     checks: dict[str, Any] | None = Field(None, description="What every answer must fulfil; needs no target.")
-    judge: Judge | None = Field(None, description="A model that judges written answers by a rubric.")
+    judge: JudgeKeys | None = Field(None, description="A model that judges written answers by a rubric.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -359,7 +359,7 @@ def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     """Where a value is wrong, and a sentence about it."""
     first = error.errors()[0]
     at = first["loc"]
-    inner = {"budget": Purse.model_fields, "judge": Judge.model_fields}.get(str(at[0]) if at else "", {})
+    inner = {"budget": Purse.model_fields, "judge": JudgeKeys.model_fields}.get(str(at[0]) if at else "", {})
     key = ".".join(str(part) for part in at if part in Spec.model_fields or part in inner) or "task"
     if first["type"] == "extra_forbidden":
         known = inner if len(at) > 1 else Spec.model_fields

@@ -137,7 +137,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DataTable:
     """The rows of one file or folder, and the columns that occur in them."""
 
     path: Path

@@ -19,13 +19,13 @@ from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Split
 from whichway.tasks import annotation_tools, chat_formats, readers
 from whichway.tasks.readers import Contents, RawRow, folder
-from whichway.tasks.table import DEFAULT, BadRows, ReadOptions, Row, Table
+from whichway.tasks.table import DEFAULT, BadRows, DataTable, ReadOptions, Row
 
 MAX_FIELD = 1_000_000  # characters; no model reads more, and a missing quote swallows whole files
 _WHOLE = re.compile(r"[-+]?\d+(\.0)?")
 
 
-def read_file(path: Path, options: ReadOptions = DEFAULT) -> Table:
+def read_file(path: Path, options: ReadOptions = DEFAULT) -> DataTable:
     """Read a data file, or a folder with one file (or sub-folder) per split.
 
     Args:
@@ -43,7 +43,7 @@ def read_file(path: Path, options: ReadOptions = DEFAULT) -> Table:
     return table_of(readers.reader_of(path).read(path, options, bad), path, bad)
 
 
-def read_splits(files: Mapping[Split, Iterable[Path]], path: Path, options: ReadOptions = DEFAULT) -> Table:
+def read_splits(files: Mapping[Split, Iterable[Path]], path: Path, options: ReadOptions = DEFAULT) -> DataTable:
     """Read files that are split already, into one table; `path` is what messages name."""
     for file in (file for group in files.values() for file in group):
         if not file.exists():
@@ -59,7 +59,7 @@ def _siblings(path: Path) -> str:
     return did_you_mean(path.name, names[:20]) if names else f" No data file lies in {path.parent.absolute()}."
 
 
-def table_of(found: Contents, path: Path, bad: BadRows) -> Table:
+def table_of(found: Contents, path: Path, bad: BadRows) -> DataTable:
     """What a reader found, as a table of text.
 
     Args:
@@ -82,7 +82,7 @@ def table_of(found: Contents, path: Path, bad: BadRows) -> Table:
     columns = tuple(dict.fromkeys(name for row in rows for name in row.fields))
     rows, whole = _whole_numbers(rows, columns)
     told = [f"numbers like 1.0 are read as 1 in: {', '.join(whole)}."] if whole else []
-    return Table(path, columns, tuple(rows), (*found.notes, *told), bad.skipped, found.warnings)
+    return DataTable(path, columns, tuple(rows), (*found.notes, *told), bad.skipped, found.warnings)
 
 
 def row_of(raw: RawRow, path: Path) -> Row:

@@ -10,13 +10,13 @@ from whichway.tasks.chat_formats import INPUT, TARGET, Conversation
 from whichway.tasks.columns import Columns
 from whichway.tasks.metrics._text import plain
 from whichway.tasks.spec import Spec
-from whichway.tasks.table import BadRows, Row, Table
+from whichway.tasks.table import BadRows, DataTable, Row
 
 # What spreadsheets and data libraries write for a missing value.
 MISSING = frozenset(("nan", "<na>", "nat", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"))
 
 
-def usable(table: Table, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
+def usable(table: DataTable, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
     """Rows with an input and a target; others are refused, or left out where the user allows it."""
     _refuse_hidden(table, parts)
     kept = {plain(label) for label in spec.labels or ()}
@@ -33,7 +33,7 @@ def usable(table: Table, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[R
             yield row
 
 
-def _refuse_hidden(table: Table, parts: Columns) -> None:
+def _refuse_hidden(table: DataTable, parts: Columns) -> None:
     """Refuse a test split without answers by its name, rather than by its first row."""
     sides = {row.split for row in table.rows} - {None}
     for side in sorted(side for side in sides if side):
@@ -45,7 +45,7 @@ def _refuse_hidden(table: Table, parts: Columns) -> None:
             )
 
 
-def _empty(table: Table, column: str, labels: set[str]) -> dict[int, Row]:
+def _empty(table: DataTable, column: str, labels: set[str]) -> dict[int, Row]:
     """Rows without a value in a column, by identity."""
 
     def missing(value: str) -> bool:

@@ -131,7 +131,7 @@ def next_size(ends: Ends, state: CrossState, sizes: FloatArray) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class RowsWorth:
     """Rows that the first way is worth, with its interval (None where there is none, and why) and its window."""
 
     mean: float
@@ -141,7 +141,7 @@ class Worth:
     why: str = ""
 
 
-def advantage(curves: Curves, first: str, second: str, window: tuple[float, float] | None = None) -> Worth | None:
+def advantage(curves: Curves, first: str, second: str, window: tuple[float, float] | None = None) -> RowsWorth | None:
     """Mean over levels y of n_second(y) − n_first(y) on the window that both curves reach; None: not comparable.
 
     A resample whose window is empty does not enter the interval; where more than a tenth are, there is no interval.
@@ -161,13 +161,13 @@ def advantage(curves: Curves, first: str, second: str, window: tuple[float, floa
         return None
     why = curves.no_interval(first, second)
     if why is not None:
-        return Worth(mean, None, None, reached, why)
+        return RowsWorth(mean, None, None, reached, why)
     pairs = zip(curves.replicates[first], curves.replicates[second], strict=True)
     drawn = [d for d in (mean_distance(one.sizes, a, two.sizes, b, window) for a, b in pairs) if d is not None]
     if len(drawn) < 0.9 * curves.resamples:
-        return Worth(mean, None, None, reached, "more than a tenth of the resamples share no score")
+        return RowsWorth(mean, None, None, reached, "more than a tenth of the resamples share no score")
     low, high = np.quantile(drawn, curves.ends)
-    return Worth(mean, float(min(low, mean)), float(max(high, mean)), reached)
+    return RowsWorth(mean, float(min(low, mean)), float(max(high, mean)), reached)
 
 
 def window_of(
@@ -247,7 +247,7 @@ def told(
 def worth_told(
     first: str,
     second: str,
-    worth: Worth | None,
+    worth: RowsWorth | None,
     asked: tuple[float, float] | None = None,
     score: Callable[[float], str] = percent,
 ) -> str:

@@ -18,7 +18,7 @@ from whichway.verdict.explain.inputs import Facts, champions
 from whichway.verdict.explain.numbers import PLAIN, SHARE, clean
 from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.judging import judgement
-from whichway.verdict.rule import Ruling, Worth, answer, order, rule
+from whichway.verdict.rule import MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
@@ -187,11 +187,13 @@ def decide(
     )
 
 
-def worth(table: Table, terms: Terms) -> Worth | None:
+def worth(table: Table, terms: Terms) -> MonthlyWorth | None:
     """What true scores are worth in a month; None where a wrong answer has no price."""
     if not terms.wrong_answer_usd:
         return None
-    return Worth(terms.wrong_answer_usd * terms.volume * MONTH, tuple(arm.total(terms.volume) for arm in table.arms))
+    return MonthlyWorth(
+        terms.wrong_answer_usd * terms.volume * MONTH, tuple(arm.total(terms.volume) for arm in table.arms)
+    )
 
 
 def odds(table: Table, ruling: Ruling | None, terms: Terms) -> tuple[Odds, ...]:

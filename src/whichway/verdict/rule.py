@@ -108,7 +108,7 @@ def two_digits(x: float) -> float:
     return float(f"{x:.1e}")
 
 
-def rule(table: Table, margin: float, worth: Worth | None = None) -> Ruling:
+def rule(table: Table, margin: float, worth: MonthlyWorth | None = None) -> Ruling:
     """Apply the rule of this module to arms that are in the order of cost.
 
     Args:
@@ -152,7 +152,7 @@ def rule(table: Table, margin: float, worth: Worth | None = None) -> Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class MonthlyWorth:
     """What true scores are worth in a month: `θ·L·N − cost`."""
 
     answers_usd: float  # L·N: what a whole point of score (all answers right instead of none) saves in a month
@@ -160,7 +160,7 @@ class Worth:
 
 
 def chosen(
-    drawn: Posterior, arms: Sequence[int], margin: float, near_equal: float, worth: Worth | None
+    drawn: Posterior, arms: Sequence[int], margin: float, near_equal: float, worth: MonthlyWorth | None
 ) -> tuple[int, Outlook]:
     """The arm of least expected loss among some, or a cheaper one that is nearly as good; and what may be lost.
 

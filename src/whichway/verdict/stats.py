@@ -29,7 +29,7 @@ BLOCK = 500  # resamples held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class MeanEstimate:
     """A number with its standard error, degrees of freedom and t interval."""
 
     value: float
@@ -56,10 +56,10 @@ def t_test(value: float, se: float, df: float) -> float:
     return float(2 * special.stdtr(df, -abs(value) / se))
 
 
-def estimate(value: float, se: float, df: float, confidence: float) -> Estimate:
+def estimate(value: float, se: float, df: float, confidence: float) -> MeanEstimate:
     """A t interval around a value."""
     half = t_value(confidence, df) * se
-    return Estimate(value, se, df, value - half, value + half)
+    return MeanEstimate(value, se, df, value - half, value + half)
 
 
 def ranged_interval(value: float, se: float, df: float, rows: float, confidence: float, lowest: float) -> Interval:
@@ -162,7 +162,7 @@ def clustered_se(values: ArrayLike, groups: Groups | None = None) -> float | Non
 
 def paired_difference(
     first: ArrayLike, second: ArrayLike, confidence: float = 0.95, groups: Groups | None = None
-) -> Estimate | None:
+) -> MeanEstimate | None:
     """Mean of second minus first on the same rows, with `SE = √(Σ(d_i−d̄)²/(n(n−1)))` and its t interval.
 
     With `groups`, the clustered standard error and C−1 degrees of freedom.

@@ -50,7 +50,7 @@ Texts = Sequence[Sequence[Sequence[str]]]  # [seed][input][repeat]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class WrittenAnswers:
     """What one way wrote: its texts, whether they were drawn, and the measures of each input, (n,) each."""
 
     way: str
@@ -65,7 +65,7 @@ class Answers:
         return len(self.texts[0][0])
 
 
-def answers_of(arm: Arm, many: int) -> Answers | None:
+def answers_of(arm: Arm, many: int) -> WrittenAnswers | None:
     """The answers of an arm, each input with `many` of them; None where it wrote none, or was asked less often."""
     if not arm.texts or not arm.texts[0]:
         return None
@@ -76,10 +76,10 @@ def answers_of(arm: Arm, many: int) -> Answers | None:
     values = {
         name: np.mean([[_of(name)(tuple(row[:many])) for row in seed] for seed in texts], axis=0) for name in MEASURES
     }
-    return Answers(arm.way, arm.draws, texts, groups, values)
+    return WrittenAnswers(arm.way, arm.draws, texts, groups, values)
 
 
-def variety(answers: Answers, confidence: float) -> Variety:
+def variety(answers: WrittenAnswers, confidence: float) -> Variety:
     """All measures of a way, with intervals over inputs."""
     flat = [text for seed in answers.texts for row in seed for text in row]
     return Variety(
@@ -97,7 +97,7 @@ def variety(answers: Answers, confidence: float) -> Variety:
     )
 
 
-def measure(name: str, answers: Answers, confidence: float) -> Measure | None:
+def measure(name: str, answers: WrittenAnswers, confidence: float) -> Measure | None:
     """A mean over inputs with its interval; None where no input has it."""
     known = np.isfinite(answers.values[name])  # answers of one word have no pair of words
     values = answers.values[name][known]
@@ -111,7 +111,7 @@ def measure(name: str, answers: Answers, confidence: float) -> Measure | None:
     return Measure(value, None, None) if ends is None else Measure(value, *_within(ends))
 
 
-def _sure(name: str, answers: Answers, confidence: float) -> Measure:
+def _sure(name: str, answers: WrittenAnswers, confidence: float) -> Measure:
     found = measure(name, answers, confidence)
     assert found is not None  # defined for any texts
     return found
@@ -180,7 +180,7 @@ def pair_ends(alike: FloatArray, confidence: float) -> stats.Interval:
     return min(low, value - half), max(high, value + half)
 
 
-def gap(first: Answers, second: Answers, confidence: float) -> tuple[float, stats.Interval | None]:
+def gap(first: WrittenAnswers, second: WrittenAnswers, confidence: float) -> tuple[float, stats.Interval | None]:
     """Similarity of the second way's answers minus that of the first's, input by input, with its interval."""
     difference = second.values["similarity"] - first.values["similarity"]
     value, n = float(difference.mean()), len(difference)

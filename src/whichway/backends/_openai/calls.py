@@ -22,7 +22,7 @@ from whichway.backends._openai.requests import Usage
 from whichway.contracts import Meter
 from whichway.errors import EndpointError
 from whichway.models import endpoints
-from whichway.models.shelf import Endpoint
+from whichway.models.shelf import HostedEndpoint
 
 if TYPE_CHECKING:
     import httpx2
@@ -107,7 +107,7 @@ class Caller:
         pace: how patiently.
     """
 
-    def __init__(self, endpoint: Endpoint, pace: Pace) -> None:
+    def __init__(self, endpoint: HostedEndpoint, pace: Pace) -> None:
         self._endpoint, self._pace = endpoint, pace
         self._key = keys.find(endpoint.key) if endpoint.key else ""
         self._client = client_of(endpoint, self._key)
@@ -285,7 +285,7 @@ def _parsed(content: bytes) -> Any:
     return body
 
 
-def client_of(endpoint: Endpoint, key: str) -> OpenAI:
+def client_of(endpoint: HostedEndpoint, key: str) -> OpenAI:
     """The official client of an endpoint, which sends once and waits no longer than it may."""
     import httpx2
     import openai

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from whichway.backends._openai.labels import longest, schema
 from whichway.engine.model.chat_text import BREAK, plain
-from whichway.models.shelf import Endpoint
+from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Request
 
 Reading = Literal["structured", "choice", "echo", "parse"]  # how one of several labels is answered
@@ -51,7 +51,7 @@ class Usage:
 class Dialect:
     """What one endpoint understands: as models.yaml says, or as its refusals teach. Shared by all threads."""
 
-    endpoint: Endpoint
+    endpoint: HostedEndpoint
     without: set[str] = field(default_factory=set)  # fields that it refused
     shown: int = MOST_SHOWN
     limit: str = ""

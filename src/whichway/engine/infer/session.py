@@ -33,7 +33,7 @@ READ = 256  # tokens of plain text in one pass
 
 
 @dataclass(slots=True)
-class Row:
+class PromptRow:
     """A request on its way to its reply."""
 
     number: int
@@ -85,7 +85,7 @@ class Answerer:
                 nats, count = nats - float(found.sum()), count + len(piece) - 1
         return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
-    def _answer(self, requests: Sequence[Request], work: Callable[[list[Row]], list[Reply]]) -> list[Reply]:
+    def _answer(self, requests: Sequence[Request], work: Callable[[list[PromptRow]], list[Reply]]) -> list[Reply]:
         fitted = self._prompts(requests)
         prompts = [ids for ids, _ in fitted]
         replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
@@ -125,19 +125,21 @@ class Answerer:
         requests: Sequence[Request],
         prompts: list[list[int]],
         open_: list[int],
-        work: Callable[[list[Row]], list[Reply]],
+        work: Callable[[list[PromptRow]], list[Reply]],
     ) -> None:
         """Answer the open ones."""
         start = time.perf_counter()
         self.share([prompts[i] for i in open_])
         size = len(self.prefix.ids)
         each = (time.perf_counter() - start) / len(open_)
-        rows = [Row(i, requests[i], prompts[i][size:], each) for i in open_]
+        rows = [PromptRow(i, requests[i], prompts[i][size:], each) for i in open_]
         self._first = rows[0].number
         for row, reply in self._side_by_side(rows, work):
             replies[row.number] = reply
 
-    def _side_by_side(self, rows: list[Row], work: Callable[[list[Row]], list[Reply]]) -> list[tuple[Row, Reply]]:
+    def _side_by_side(
+        self, rows: list[PromptRow], work: Callable[[list[PromptRow]], list[Reply]]
+    ) -> list[tuple[PromptRow, Reply]]:
         """Answer rows; those of a small model in parts, a thread each.
 
         Its products are too short to be shared among threads: waiting for each other would take a third of the time.
@@ -168,7 +170,7 @@ class Answerer:
             return
         self.prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
 
-    def _counts(self, row: Row, first: bool) -> tuple[int, int]:
+    def _counts(self, row: PromptRow, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
 
         What an earlier call left ready saves time but is not counted: counts must not depend on a process's history.
@@ -178,10 +180,10 @@ class Answerer:
 
     # Closed labels
 
-    def _choose(self, rows: list[Row]) -> list[Reply]:
+    def _choose(self, rows: list[PromptRow]) -> list[Reply]:
         if rows[0].request.decoding.mode != "choose":
             return self._likelier(rows)
-        groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        groups: dict[tuple[str, ...], list[PromptRow]] = defaultdict(list)
         for row in rows:
             groups[row.request.labels].append(row)
         replies: dict[int, Reply] = {}
@@ -194,7 +196,7 @@ class Answerer:
                     replies[row.number] = _pick(row, numbers, trie, self._counts(row, row.number == self._first))
         return [replies[row.number] for row in rows]
 
-    def _likelier(self, rows: list[Row]) -> list[Reply]:
+    def _likelier(self, rows: list[PromptRow]) -> list[Reply]:
         """The likelier of each row's own answers as a whole, summed over tokens or per token."""
         replies: dict[int, Reply] = {}
         for batch in self._batches(rows, 2 * max(self._longest_answer(row) for row in rows)):
@@ -207,10 +209,10 @@ class Answerer:
                 replies[row.number] = Reply(text, *counts, size, row.seconds, said)
         return [replies[row.number] for row in rows]
 
-    def _longest_answer(self, row: Row) -> int:
+    def _longest_answer(self, row: PromptRow) -> int:
         return max(len(self.model.renderer.answer_ids(label)) for label in row.request.labels)
 
-    def _whole(self, rows: list[Row]) -> list[list[float]]:
+    def _whole(self, rows: list[PromptRow]) -> list[list[float]]:
         """Log-probability of each answer of each row; one forward pass."""
         answers = [[self.model.renderer.answer_ids(label) for label in row.request.labels] for row in rows]
         pairs = [([*self.prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
@@ -222,7 +224,7 @@ class Answerer:
             for row, mine in zip(rows, answers, strict=True)
         ]  # fmt: skip
 
-    def _scores(self, rows: list[Row], trie: Trie) -> list[list[float]]:
+    def _scores(self, rows: list[PromptRow], trie: Trie) -> list[list[float]]:
         """Each row's score of each label; one forward pass."""
         if not trie.branches:
             return [[0.0] * len(trie.sizes) for _ in rows]
@@ -239,9 +241,9 @@ class Answerer:
         logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten(), only).float()
         return score(logits.view(len(rows), len(nodes), -1), trie)
 
-    def _batches(self, rows: list[Row], extra: int) -> list[list[Row]]:
+    def _batches(self, rows: list[PromptRow], extra: int) -> list[list[PromptRow]]:
         """Rows of similar length together, as many as fit."""
-        limit, batches = _TOKENS[self.model.device.type], [[]]  # type: tuple[int, list[list[Row]]]
+        limit, batches = _TOKENS[self.model.device.type], [[]]  # type: tuple[int, list[list[PromptRow]]]
         total = 0
         for row in sorted(rows, key=lambda row: len(row.ids)):
             size = len(row.ids) + extra
@@ -252,7 +254,7 @@ class Answerer:
             total += size
         return batches
 
-    def _timed(self, rows: list[Row], work: Callable[[list[Row]], list[T]]) -> list[T]:
+    def _timed(self, rows: list[PromptRow], work: Callable[[list[PromptRow]], list[T]]) -> list[T]:
         """Run and charge each row its share of the time, by tokens."""
         start = time.perf_counter()
         done = work(rows)
@@ -263,12 +265,12 @@ class Answerer:
 
     # Free text
 
-    def _generate(self, rows: list[Row]) -> list[Reply]:
+    def _generate(self, rows: list[PromptRow]) -> list[Reply]:
         written = self._write(rows)
         counted = [self._counts(row, row.number == self._first) for row in rows]
         return [self._read(row, ids, counts) for row, ids, counts in zip(rows, written, counted, strict=True)]
 
-    def _read(self, row: Row, ids: list[int], counts: tuple[int, int]) -> Reply:
+    def _read(self, row: PromptRow, ids: list[int], counts: tuple[int, int]) -> Reply:
         renderer = self.model.renderer
         stopped = ids[-1] in renderer.ends or renderer.broken(ids)
         text = renderer.text(ids)
@@ -281,11 +283,11 @@ class Answerer:
             )
         return reply
 
-    def _room(self, row: Row) -> int:
+    def _room(self, row: PromptRow) -> int:
         """How many tokens this row may still get."""
         return min(row.request.decoding.max_tokens, self.model.context - len(self.prefix.ids) - len(row.ids))
 
-    def _write(self, rows: list[Row]) -> list[list[int]]:
+    def _write(self, rows: list[PromptRow]) -> list[list[int]]:
         """Decode all rows; fewer at once when memory runs out."""
         places = _ROWS[self.model.device.type]
         while True:
@@ -309,7 +311,7 @@ class Answerer:
         return ids[-1] in renderer.ends or renderer.broken(ids)
 
 
-def _pick(row: Row, numbers: list[float], trie: Trie, counts: tuple[int, int]) -> Reply:
+def _pick(row: PromptRow, numbers: list[float], trie: Trie, counts: tuple[int, int]) -> Reply:
     bias = dict(row.request.decoding.bias)
     scores = {label: n + bias.get(label, 0.0) for label, n in zip(row.request.labels, numbers, strict=True)}
     best = int(np.argmax(list(scores.values())))  # the first of equals
@@ -322,7 +324,7 @@ def _bytes(module: Any) -> int:
     return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
-def halving(work: Callable[[list[Row]], list[T]], rows: list[Row]) -> list[T]:
+def halving(work: Callable[[list[PromptRow]], list[T]], rows: list[PromptRow]) -> list[T]:
     """Run `work`; when memory runs out, run it on each half."""
     try:
         return work(rows)

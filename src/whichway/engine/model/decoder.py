@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 from whichway.engine.model import layers, packing
 from whichway.engine.model.attention import Attention, Sheet
 from whichway.engine.model.prefix_attention import How
-from whichway.engine.model.weights import Layer, Norm, Unknown, Weights, read
+from whichway.engine.model.weights import DecoderWeights, Layer, Norm, Unknown, read
 
 _trunks: weakref.WeakKeyDictionary[Any, Trunk | None] = weakref.WeakKeyDictionary()
 
@@ -66,7 +66,7 @@ class Kept:
 class Trunk:
     """One decoder's weights, and how to run them."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: DecoderWeights) -> None:
         self.weights = weights
         self.wide = torch.float64 if weights.dtype == torch.float64 else torch.float32  # format of states
         self.how = [How(weights.depth**-0.5, layer.window) for layer in weights.layers]

@@ -117,7 +117,7 @@ class Layer:
 
 
 @dataclass(slots=True)
-class Weights:
+class DecoderWeights:
     """A whole decoder."""
 
     embed: Slot  # [V, hidden]
@@ -140,7 +140,7 @@ class Weights:
         return self.embed.value.dtype
 
 
-def read(module: Any) -> Weights:
+def read(module: Any) -> DecoderWeights:
     """The weights of a transformers causal language model, plain or with PEFT's LoRA layers in it.
 
     Raises:
@@ -164,7 +164,7 @@ class _Reader:
             raise Unknown(f"activation {name}")
         self.activation = _ACTIVATIONS[str(name)]
 
-    def llama(self, module: Any) -> Weights:
+    def llama(self, module: Any) -> DecoderWeights:
         base, config = module.model, self.config
         embed = self.slot(base.embed_tokens.weight)
         tied = module.lm_head.weight is base.embed_tokens.weight
@@ -174,7 +174,7 @@ class _Reader:
         layers = [self.llama_layer(layer) for layer in base.layers]
         depth = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         scale = float(getattr(base.embed_tokens, "scalar_embed_scale", 1.0))
-        return Weights(
+        return DecoderWeights(
             embed, layers, self.rms(base.norm), head, config.num_attention_heads, config.num_key_value_heads, depth,
             self.activation, True, scale, None, base.rotary_emb, self.slots,
         )  # fmt: skip
@@ -197,7 +197,7 @@ class _Reader:
     def mistral_window(self) -> int | None:
         return self.config.sliding_window if self.config.model_type == "mistral" else None
 
-    def gpt2(self, module: Any) -> Weights:
+    def gpt2(self, module: Any) -> DecoderWeights:
         base, config = module.transformer, self.config
         if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights or config.add_cross_attention:
             raise Unknown("attention scale")
@@ -210,7 +210,7 @@ class _Reader:
             )
             for h in base.h
         ]  # fmt: skip
-        return Weights(
+        return DecoderWeights(
             embed, layers, self.layer_norm(base.ln_f), head, config.n_head, config.n_head,
             config.n_embd // config.n_head, self.activation, False, 1.0, self.slot(base.wpe.weight), None, self.slots,
         )  # fmt: skip
@@ -323,7 +323,7 @@ class Masters:
             self.working.copy_(self.vector.data)
 
 
-def gather(weights: Weights, module: Any, dtype: torch.dtype) -> Masters:
+def gather(weights: DecoderWeights, module: Any, dtype: torch.dtype) -> Masters:
     """Put every parameter of `module` that requires gradients into one vector, and tell its slots.
 
     Args:

@@ -32,7 +32,7 @@ from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
 from whichway.engine.train import checkpoint, encoder_files, probe, process_memory
 from whichway.engine.train.activation_cache import kept
-from whichway.engine.train.seen_tokens import Vocabulary
+from whichway.engine.train.seen_tokens import SeenVocabulary
 from whichway.engine.train.train_progress import Now, Watch
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
@@ -47,7 +47,7 @@ _BYTES = 20  # of memory for each weight: it, its gradient, two moments, the bas
 
 
 @dataclass(slots=True)
-class Progress:
+class EncoderTrainerState:
     """Where a training stands; saved with the weights."""
 
     step: int = 0
@@ -107,7 +107,7 @@ class EncoderRun:
             yield from finished
             return
         self._set_up()
-        self.at = self._resume() or Progress()
+        self.at = self._resume() or EncoderTrainerState()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
@@ -135,7 +135,7 @@ class EncoderRun:
         limits = {"truncation": True, "max_length": self.encoder.longest}
         read = self.encoder.tokenizer(self.texts, split_special_tokens=True, **limits)
         seen = [token for ids in read["input_ids"] for token in ids]
-        self.vocabulary = Vocabulary(self.model, [*seen, self.encoder.tokenizer.pad_token_id])
+        self.vocabulary = SeenVocabulary(self.model, [*seen, self.encoder.tokenizer.pad_token_id])
         self.head = nn.Linear(self.encoder.hidden, len(self.labels)).to(self.model.device)
         if not self.contrastive:
             self._start_head()
@@ -309,7 +309,7 @@ class EncoderRun:
         save_file({k: t.detach().contiguous() for k, t in found.items()}, temporary, metadata={"progress": facts})
         temporary.replace(self._state)
 
-    def _resume(self) -> Progress | None:
+    def _resume(self) -> EncoderTrainerState | None:
         """Take up the saved state, if there is one and its checkpoints still stand."""
         from safetensors import safe_open
 
@@ -318,7 +318,7 @@ class EncoderRun:
         with safe_open(self._state, "pt") as file:
             facts = json.loads(file.metadata()["progress"])
             self.limit = facts.pop("limit")
-            at = Progress(**facts)
+            at = EncoderTrainerState(**facts)
             if not all((self.folder / name).exists() for name in at.done):
                 return None
             known = set(file.keys())

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.infer.session import Answerer, Row, halving
+from whichway.engine.infer.session import Answerer, PromptRow, halving
 from whichway.engine.model import decoder, forward, packing
 from whichway.engine.model.attention import sheet
 from whichway.engine.model.load import Model, fork
@@ -210,7 +210,7 @@ class HeadSession(Answerer):
     def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
         return super()._too_long(replace(request, labels=()), prompt)
 
-    def _choose(self, rows: list[Row]) -> list[Reply]:
+    def _choose(self, rows: list[PromptRow]) -> list[Reply]:
         replies: dict[int, Reply] = {}
         for batch in self._batches(rows, 0):
             scores = halving(functools.partial(self._timed, work=self._label_scores), batch)
@@ -220,7 +220,7 @@ class HeadSession(Answerer):
                 replies[row.number] = pick(row.request, known, Reply("", *counts, 0, row.seconds))
         return [replies[row.number] for row in rows]
 
-    def _label_scores(self, rows: list[Row]) -> list[list[float]]:
+    def _label_scores(self, rows: list[PromptRow]) -> list[list[float]]:
         """Log-probability of each label for each row; one forward pass."""
         lengths, device = [len(row.ids) for row in rows], self.model.device
         even = forward.even(self.module)

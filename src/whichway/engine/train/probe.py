@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine.infer.session import Answerer, Row, halving
+from whichway.engine.infer.session import Answerer, PromptRow, halving
 from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.train import checkpoint
@@ -73,7 +73,7 @@ class Prober(Answerer):
         starts = [self._start(request.messages) for request in requests]
         self._longest = min(starts)
 
-        def work(rows: list[Row]) -> list[Reply]:
+        def work(rows: list[PromptRow]) -> list[Reply]:
             for batch in self._batches(rows, 0):
                 states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
                 found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
@@ -92,7 +92,7 @@ class Prober(Answerer):
             self._starts[head] = packing.agree(self.model.renderer.prompt_ids(filled))
         return self._starts[head]
 
-    def _states(self, rows: list[Row], starts: Sequence[int]) -> list[Tensor]:
+    def _states(self, rows: list[PromptRow], starts: Sequence[int]) -> list[Tensor]:
         lengths = [len(row.ids) for row in rows]
         layout = packing.lay(lengths, len(self.prefix.ids), self.model.device, prefix=self.prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)

@@ -39,7 +39,7 @@ class SeenTokens(nn.Module):
         return functional.embedding(self.places[ids], self.weight, self.padding)
 
 
-class Vocabulary:
+class SeenVocabulary:
     """A model whose embedding holds the seen tokens only, and is whole again where it is saved.
 
     Args:

@@ -19,7 +19,7 @@ Rows = Sequence[tuple[Sequence[Message], str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class PromptReader:
     """A model's tokenizer and chat template, and how long a row may be."""
 
     renderer: Renderer
@@ -27,7 +27,7 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
+class TokenLengths:
     """Rows as token counts."""
 
     tokens: tuple[int, ...]  # of prompt and answer, row by row
@@ -46,27 +46,29 @@ class Lengths:
         return [i for i, count in enumerate(self.trained) if count == 0]
 
 
-def reader(folder: Path) -> Reader:
+def reader(folder: Path) -> PromptReader:
     """Open a model's tokenizer.
 
     Raises:
         ModelError: it cannot be read.
     """
     tokenizer, ends, context = load.reading(folder)
-    return Reader(Renderer(tokenizer, ends), context)
+    return PromptReader(Renderer(tokenizer, ends), context)
 
 
-def lengths(read: Reader, rows: Rows, targets: Targets = "last") -> Lengths:
+def lengths(read: PromptReader, rows: Rows, targets: Targets = "last") -> TokenLengths:
     """Token counts of rows. An answer's turn end alone is no answer: it does not count."""
     found = adapter_check.encode(read.renderer, rows, targets, read.context)
     ends = read.renderer.ends
     earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in found)
     trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(found, earlier, strict=True))
     sizes = tuple(len(row.prompt) + len(row.answer) for row in found)
-    return Lengths(sizes, trained, read.context, tuple(row.trimmed for row in found))
+    return TokenLengths(sizes, trained, read.context, tuple(row.trimmed for row in found))
 
 
-def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targets = "last") -> list[tuple[str, bool]]:
+def tokens(
+    read: PromptReader, messages: Sequence[Message], answer: str, targets: Targets = "last"
+) -> list[tuple[str, bool]]:
     """A row in order: what is only read, as one text up to the next answer, and each token that carries the loss."""
     row = adapter_check.encode(read.renderer, [(messages, answer)], targets)[0]
     ids, read_to = [*row.prompt, *row.answer], 0
@@ -78,7 +80,7 @@ def tokens(read: Reader, messages: Sequence[Message], answer: str, targets: Targ
     return parts
 
 
-def pieces(read: Reader, ids: Sequence[int]) -> list[str]:
+def pieces(read: PromptReader, ids: Sequence[int]) -> list[str]:
     """The text of each token; a token that ends inside a character shows nothing, the last of the character all of it.
 
     Byte-level tokens cut characters in two (emoji, Cyrillic), and half of one decodes to "\ufffd". Tokens are joined
@@ -95,5 +97,5 @@ def pieces(read: Reader, ids: Sequence[int]) -> list[str]:
     return found + ([*[""] * (len(held) - 1), _text(read, held)] if held else [])
 
 
-def _text(read: Reader, ids: Sequence[int]) -> str:
+def _text(read: PromptReader, ids: Sequence[int]) -> str:
     return str(read.renderer.tokenizer.decode(list(ids), skip_special_tokens=False))

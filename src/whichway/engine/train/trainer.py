@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainerState:
     """Where a training stands; saved with the weights."""
 
     step: int = 0
@@ -130,13 +130,13 @@ class Run:
             self._save_state()
             raise
 
-    def _begin(self) -> Progress:
+    def _begin(self) -> TrainerState:
         """Before the first step: a head starts at a fit on the frozen states."""
         if self.who.head is not None and self.given.init == "logistic":  # type: ignore[attr-defined]
             start = head.fitted(self.model, self.rows, self.prefix, len(self.job.labels), self.folder, self.below)
             self.who.head.data.copy_(start)
             self.who.refresh()
-        return Progress()
+        return TrainerState()
 
     def _word_dropout(self) -> WordDropout | None:
         share = word_dropout(self.model.module, self.given)
@@ -291,7 +291,7 @@ class Run:
         save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
         temporary.replace(self._state)
 
-    def _resume(self) -> Progress | None:
+    def _resume(self) -> TrainerState | None:
         """Take up the saved state, if there is one and its checkpoints still stand."""
         from safetensors import safe_open
 
@@ -301,7 +301,7 @@ class Run:
             facts = json.loads(file.metadata()["progress"])
             self.limit = facts.pop("limit")
             torch.set_num_threads(facts.pop("threads"))  # sums in another order would not be bit-equal
-            at = Progress(**facts)
+            at = TrainerState(**facts)
             if not all((self.folder / name).exists() for name in at.done):
                 return None
             for name, p in self.who.tensors.items():

@@ -83,7 +83,7 @@ def read(file: Path) -> Header:
         raise ModelError(f"{file} is not a GGUF file: it does not begin with GGUF. Was the download complete?")
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            return _Reader(file, data).header()
+            return _HeaderReader(file, data).header()
         except (struct.error, _End) as error:
             raise ModelError(
                 f"{file} is cut off: its header does not fit into its {len(data):,} bytes. Fetch it again."
@@ -96,7 +96,7 @@ class _End(Exception):
     """The file ends before what it announces."""
 
 
-class _Reader:
+class _HeaderReader:
     """Walks through the header of one file."""
 
     def __init__(self, file: Path, data: mmap.mmap) -> None:

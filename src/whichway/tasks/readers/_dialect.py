@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whichway.tasks.readers._records import Fault, Quoting, Record, linewise, records
+from whichway.tasks.readers._records import DelimitedRecord, Fault, Quoting, linewise, records
 
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "blank"}
@@ -30,7 +30,7 @@ _TRIALS: tuple[tuple[Quoting, str, str], ...] = (
 class Reading:
     """Records in one dialect, and what is unusual about it."""
 
-    records: Sequence[Record | Fault]
+    records: Sequence[DelimitedRecord | Fault]
     notes: tuple[str, ...]
 
 
@@ -58,19 +58,19 @@ def read(text: str, delimiter: str | None, usual: str) -> Reading:
     return Reading(table, (*notes, *more))
 
 
-def width(table: Sequence[Record | Fault]) -> int:
+def width(table: Sequence[DelimitedRecord | Fault]) -> int:
     """Fields of the header, empty ones at its end left out; 0 without a header."""
-    first = next((r for r in table if isinstance(r, Record) and any(f.strip() for f in r.fields)), None)
+    first = next((r for r in table if isinstance(r, DelimitedRecord) and any(f.strip() for f in r.fields)), None)
     return 0 if first is None else _width(first)
 
 
-def _width(record: Record) -> int:
+def _width(record: DelimitedRecord) -> int:
     return max((n for n, name in enumerate(record.fields, 1) if name.strip()), default=0)
 
 
-def misfits(table: Sequence[Record | Fault]) -> int:
+def misfits(table: Sequence[DelimitedRecord | Fault]) -> int:
     """Records that are not as wide as the header, and lines that break the dialect."""
-    first = next((r for r in table if isinstance(r, Record) and any(f.strip() for f in r.fields)), None)
+    first = next((r for r in table if isinstance(r, DelimitedRecord) and any(f.strip() for f in r.fields)), None)
     if first is None:
         return len(table)
     whole, least = len(first.fields), _width(first)
@@ -79,14 +79,14 @@ def misfits(table: Sequence[Record | Fault]) -> int:
     return sum(not fits(r, wide, least) for r in rest)
 
 
-def numbered(rest: Sequence[Record | Fault], wide: int) -> bool:
+def numbered(rest: Sequence[DelimitedRecord | Fault], wide: int) -> bool:
     """Whether every record has one field more than the header and the first counts the rows, as R writes row names."""
-    numbers = [r.fields[0] for r in rest if isinstance(r, Record) and len(r.fields) == wide]
+    numbers = [r.fields[0] for r in rest if isinstance(r, DelimitedRecord) and len(r.fields) == wide]
     start = 0 if numbers[:1] == ["0"] else 1
     return len(numbers) == len(rest) > 1 and numbers == [str(n) for n in range(start, start + len(numbers))]
 
 
-def fits(record: Record | Fault, whole: int, least: int) -> bool:
+def fits(record: DelimitedRecord | Fault, whole: int, least: int) -> bool:
     """Whether a record has the header's fields: what is more, and what is missing from unnamed ones, is empty."""
     if isinstance(record, Fault):
         return False
@@ -110,14 +110,14 @@ def _separator(text: str, usual: str) -> str | None:
     return max(ranked)[-1]
 
 
-def _one_column(text: str) -> list[Record | Fault]:
+def _one_column(text: str) -> list[DelimitedRecord | Fault]:
     table = list(records(text, "\n"))
     if any(isinstance(record, Fault) for record in table):
-        return [Record(number, [line]) for number, line in enumerate(text.split("\n"), 1) if line]
+        return [DelimitedRecord(number, [line]) for number, line in enumerate(text.split("\n"), 1) if line]
     return list(table)
 
 
-def _quotes(text: str, delimiter: str) -> tuple[Sequence[Record | Fault], tuple[str, ...]]:
+def _quotes(text: str, delimiter: str) -> tuple[Sequence[DelimitedRecord | Fault], tuple[str, ...]]:
     """Records by the way of quoting that fits, and what is unusual about it."""
     if '"' not in text and "'" not in text:
         return list(records(text, delimiter)), ()
@@ -127,11 +127,13 @@ def _quotes(text: str, delimiter: str) -> tuple[Sequence[Record | Fault], tuple[
         padded = list(records(text, delimiter, "padded"))
         if not misfits(padded):
             return padded, ("blanks before quoted fields are left out.",)
-    swallowed = max((r.lines for r in usual if isinstance(r, Record)), default=1)
+    swallowed = max((r.lines for r in usual if isinstance(r, DelimitedRecord)), default=1)
     if not bad and swallowed == 1:
         return usual, ()
     if bad or delimiter in "\t|" or swallowed > _SWALLOWED:
-        plain = linewise(text, delimiter, len(usual[0].fields) if usual and isinstance(usual[0], Record) else 0)
+        plain = linewise(
+            text, delimiter, len(usual[0].fields) if usual and isinstance(usual[0], DelimitedRecord) else 0
+        )
         if plain is not None:
             return plain, (_PLAIN,)
     if not bad:
@@ -144,13 +146,18 @@ def _quotes(text: str, delimiter: str) -> tuple[Sequence[Record | Fault], tuple[
     return usual, ()
 
 
-def _padded(table: Sequence[Record | Fault]) -> bool:
+def _padded(table: Sequence[DelimitedRecord | Fault]) -> bool:
     """Whether fields begin with blanks and a quote."""
-    return any(f[:1] in (" ", "\t") and f.lstrip()[:1] == '"' for r in table if isinstance(r, Record) for f in r.fields)
+    return any(
+        f[:1] in (" ", "\t") and f.lstrip()[:1] == '"'
+        for r in table
+        if isinstance(r, DelimitedRecord)
+        for f in r.fields
+    )
 
 
-def _spans(table: Sequence[Record | Fault]) -> str:
-    spans = [r for r in table if isinstance(r, Record) and r.lines > 1]
+def _spans(table: Sequence[DelimitedRecord | Fault]) -> str:
+    spans = [r for r in table if isinstance(r, DelimitedRecord) and r.lines > 1]
     longest = max(spans, key=lambda r: r.lines)
     where = f"the longest spans {longest.lines} lines, from line {longest.line}"
     return f"{len(spans)} rows hold line ends inside quotes; {where}."

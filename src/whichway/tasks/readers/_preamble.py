@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from whichway.tasks.readers._records import Fault, Record
+from whichway.tasks.readers._records import DelimitedRecord, Fault
 
 MOST = 10  # lines above the column names
 _MARKS = re.compile(r"[,;\t|]")
@@ -37,13 +37,15 @@ def without(text: str) -> tuple[str, tuple[str, ...]]:
     return "\n" * count + "\n".join(lines[count:]), (f"{count} comment lines (#) above the column names are left out.",)
 
 
-def without_titles(table: Sequence[Record | Fault]) -> tuple[Sequence[Record | Fault], tuple[str, ...]]:
+def without_titles(
+    table: Sequence[DelimitedRecord | Fault],
+) -> tuple[Sequence[DelimitedRecord | Fault], tuple[str, ...]]:
     """Records from the column names on, where lines with a title or merged headings stand above them.
 
     The first record is taken for a title only if it names no text and no answer, has cells without a name, and a later
     one within ten names both and has no empty cell.
     """
-    head = [record for record in table[: MOST + 1] if isinstance(record, Record)]
+    head = [record for record in table[: MOST + 1] if isinstance(record, DelimitedRecord)]
     if len(head) < len(table[: MOST + 1]) or not head:
         return table, ()
     first = next((record for record in head if any(f.strip() for f in record.fields)), head[0])

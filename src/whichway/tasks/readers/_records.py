@@ -15,7 +15,7 @@ Quoting = Literal["double", "padded", "backslash", "single", "loose"]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DelimitedRecord:
     """The fields of one record, and the line it starts on."""
 
     line: int
@@ -47,7 +47,7 @@ def pattern(delimiter: str, quoting: Quoting) -> re.Pattern[str]:
     return re.compile(rf'(?:"((?:[^"]++|"")*+)"|{bare}){end}')
 
 
-def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[Record | Fault]:
+def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[DelimitedRecord | Fault]:
     """The records of delimited text (line ends are LF) with the line each starts on; blank lines are skipped.
 
     A `Fault` stands in the place of a line that breaks the dialect; the reading goes on behind that line.
@@ -60,7 +60,7 @@ def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[
         end = size if end < 0 else end
         if quoting != "padded" and text.find(quote, position, end) < 0:  # most lines
             if end > position:
-                yield Record(line, text[position:end].split(delimiter))
+                yield DelimitedRecord(line, text[position:end].split(delimiter))
             position, line = end + 1, line + 1
             continue
         found = _quoted(text, position, line, field, delimiter, quoting)
@@ -75,7 +75,7 @@ def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[
 
 def _quoted(
     text: str, position: int, line: int, field: re.Pattern[str], delimiter: str, quoting: Quoting
-) -> tuple[Record, int] | Fault:
+) -> tuple[DelimitedRecord, int] | Fault:
     """A record that may hold quotes, and where the next one starts."""
     start, fields, spanned = line, list[str](), 0
     while True:
@@ -87,7 +87,7 @@ def _quoted(
         spanned += match[0].count("\n")
         position = match.end()
         if end != delimiter:
-            return Record(start, fields, max(1, spanned + (end == ""))), position + (end == "")
+            return DelimitedRecord(start, fields, max(1, spanned + (end == ""))), position + (end == "")
 
 
 _ESCAPED = re.compile(r'\\(.)|""', re.DOTALL)
@@ -111,15 +111,15 @@ def _fault(text: str, position: int) -> str:
     return f"a quote opens and is never closed, at: {shown}"
 
 
-def linewise(text: str, delimiter: str, width: int) -> list[Record] | None:
+def linewise(text: str, delimiter: str, width: int) -> list[DelimitedRecord] | None:
     """Records where every line is one, quotes taken as plain characters unless a line fits with them alone.
 
     Returns:
         None where some line fits in neither way.
     """
     field = pattern(delimiter, "double")
-    plain: list[Record] = []
-    strict: list[Record] = []
+    plain: list[DelimitedRecord] = []
+    strict: list[DelimitedRecord] = []
     uses_quotes = False
     for number, line in enumerate(text.split("\n"), 1):
         if not line:
@@ -131,6 +131,6 @@ def linewise(text: str, delimiter: str, width: int) -> list[Record] | None:
         if not fits and not fits_quoted:
             return None
         uses_quotes = uses_quotes or (fits_quoted and (not fits or '""' in line))
-        plain.append(Record(number, parts))
-        strict.append(Record(number, quoted if quoted is not None and fits_quoted else parts))
+        plain.append(DelimitedRecord(number, parts))
+        strict.append(DelimitedRecord(number, quoted if quoted is not None and fits_quoted else parts))
     return strict if uses_quotes else plain

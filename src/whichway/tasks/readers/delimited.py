@@ -12,7 +12,7 @@ from whichway.tasks.readers import _formulas, _preamble
 from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers._dialect import fits, numbered, width
 from whichway.tasks.readers._dialect import read as read_dialect
-from whichway.tasks.readers._records import Fault, Record
+from whichway.tasks.readers._records import DelimitedRecord, Fault
 from whichway.tasks.table import BadRows, ReadOptions
 
 EXTENSIONS = (".csv", ".tsv", ".tab")
@@ -59,7 +59,7 @@ def _delimiter(said: str | None) -> str | None:
     return mark
 
 
-def _table(found: Sequence[Record | Fault], path: Path, notes: Sequence[str], bad: BadRows) -> Contents:
+def _table(found: Sequence[DelimitedRecord | Fault], path: Path, notes: Sequence[str], bad: BadRows) -> Contents:
     """Records as mappings by the header, each checked to be as wide as it."""
     lines, tally = iter(found), _Tally()
     first = next((r for r in lines if isinstance(r, Fault) or any(f.strip() for f in r.fields)), None)
@@ -71,11 +71,12 @@ def _table(found: Sequence[Record | Fault], path: Path, notes: Sequence[str], ba
     return Contents(rows, (*notes, *_told(first, header, tally)))
 
 
-def _header(first: Record, rest: Sequence[Record | Fault], path: Path) -> list[str]:
+def _header(first: DelimitedRecord, rest: Sequence[DelimitedRecord | Fault], path: Path) -> list[str]:
     """The column names; unnamed columns at the end that are empty in every row are left out."""
     names = [name.strip() for name in first.fields]
     least = width([first])
-    used = max((n for r in rest if isinstance(r, Record) for n, f in enumerate(r.fields, 1) if n > least and f.strip()),
+    filled = (enumerate(r.fields, 1) for r in rest if isinstance(r, DelimitedRecord))
+    used = max((n for fields in filled for n, f in fields if n > least and f.strip()),
                default=least)  # fmt: skip
     if used == len(names) + 1 and numbered(rest, used):
         names = ["", *names]  # R's row names, which have no heading
@@ -88,7 +89,12 @@ def _header(first: Record, rest: Sequence[Record | Fault], path: Path) -> list[s
 
 
 def _rows(
-    first: Record, header: list[str], rest: Sequence[Record | Fault], path: Path, bad: BadRows, tally: _Tally
+    first: DelimitedRecord,
+    header: list[str],
+    rest: Sequence[DelimitedRecord | Fault],
+    path: Path,
+    bad: BadRows,
+    tally: _Tally,
 ) -> Iterable[RawRow]:
     count, least = len(header), min(width([first]), len(header))
     titles = first.fields[:count]
@@ -115,7 +121,7 @@ def _rows(
         yield RawRow(record.line, dict(zip(header, fields, strict=True)))
 
 
-def _ragged(path: Path, record: Record, header: Sequence[str]) -> str:
+def _ragged(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
     names = ", ".join(header)
     return (
         f"{path}:{record.line}: {len(record.fields)} fields where the header has {len(header)} "
@@ -124,7 +130,7 @@ def _ragged(path: Path, record: Record, header: Sequence[str]) -> str:
     )
 
 
-def _told(first: Record, header: Sequence[str], tally: _Tally) -> Iterable[str]:
+def _told(first: DelimitedRecord, header: Sequence[str], tally: _Tally) -> Iterable[str]:
     unnamed = len(first.fields) - len(header)
     if unnamed > 0:
         yield f"{unnamed} empty columns without a name at the end are left out."

@@ -21,7 +21,7 @@ from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
 from whichway.verdict.explain.numbers import PLAIN, SHARE, Said, ScoreFormat, whole
 from whichway.verdict.rule import Ruling, two_digits
-from whichway.verdict.variety import Answers
+from whichway.verdict.variety import WrittenAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Facts:
     models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
     varieties: tuple[Variety, ...] = ()  # in the order of cost
     judgement: Judgement | None = None
-    answers: tuple[Answers, ...] = ()  # what the varieties were measured on
+    answers: tuple[WrittenAnswers, ...] = ()  # what the varieties were measured on
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
     @property
