@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from whichway.verdict.decide import Side
 from whichway.verdict.explain import numbers
 from whichway.verdict.explain.caveats import probability
 from whichway.verdict.slices import RowFacts
+from whichway.verdict.stats import tango
 
 GOLDEN = Path(__file__).parent / "golden" / "run"
 NUMBER = re.compile(r"[+−]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -168,6 +170,19 @@ def test_the_golden_folder_gives_its_verdict_byte_for_byte():
     assert json_text(golden().verdict()) == (GOLDEN / "verdict.json").read_text(encoding="utf-8")
 
 
+def test_an_old_run_keeps_its_interval_and_a_new_plan_has_tangos(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text(encoding="utf-8"))
+    assert "paired" not in plan
+    (tmp_path / "run" / "plan.json").write_text(json.dumps({**plan, "paired": "score"}), encoding="utf-8")
+    old, new = golden().verdict(), recount(tmp_path / "run", Metric(Options())).verdict()
+    changed = [(a, b) for a, b in zip(old.pairs, new.pairs, strict=True) if a != b]
+    assert [(a.first, a.second) for a, _ in changed] == [("base_majority", "prompt_plain")]  # the others have seeds
+    (pair,) = (b for _, b in changed)
+    assert (pair.low, pair.high) == pytest.approx(tango(pair.wins, pair.losses, new.rows), abs=1e-9)
+    assert (old.answer, old.choice) == (new.answer, new.choice)
+
+
 def test_the_golden_verdict_is_backed_and_holds_all_findings():
     verdict = golden().verdict()
     assert unbacked(verdict) == []
@@ -193,7 +208,6 @@ def test_another_margin_decides_what_the_first_left_open():
 
 
 def test_records_in_another_order_change_nothing(tmp_path):
-    import shutil
 
     shutil.copytree(GOLDEN, tmp_path / "run")
     lines = (GOLDEN / "records.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -262,3 +262,38 @@ def test_a_mean_square_that_both_parts_hold_is_taken_off_once():
     assert df == pytest.approx(25 / (16 / 99 + 4 / 2 + 1 / 198))
     assert stats.satterthwaite([(4.0, 99.0), (0.5, 2.0), (-1.0, 198.0)])[0] == pytest.approx(2.0)
     assert stats.satterthwaite([(0.1, 99.0), (5.0, 2.0), (-1.0, 198.0)])[1] >= 2.0
+
+
+# --- Tango's interval
+
+
+@pytest.mark.parametrize(("wins", "losses", "n"), [(14, 5, 101), (0, 4, 44), (7, 7, 30), (1, 0, 20)])
+def test_the_score_test_just_rejects_at_the_ends_of_tangos_interval(wins, losses, n):
+    """With the chance of a loss found on a grid, as the likeliest under the difference, instead of by its formula."""
+    low, high = stats.tango(wins, losses, n)
+    for delta in (low, high):
+        q = np.linspace(max(0.0, -delta), (1 - delta) / 2, 200_001)[1:-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cells = ((wins, q + delta), (losses, q), (n - wins - losses, 1 - 2 * q - delta))
+            likelihood = sum(k * np.log(x) for k, x in cells if k)
+        best = q[np.nanargmax(likelihood)]
+        z = (wins - losses - n * delta) / np.sqrt(n * (2 * best + delta * (1 - delta)))
+        assert abs(z) == pytest.approx(stats.z_value(0.95), abs=0.01)
+    turned = stats.tango(losses, wins, n)
+    assert turned == pytest.approx((-high, -low), abs=1e-9)
+
+
+def test_tango_is_plus_minus_z2_over_n_plus_z2_without_discordant_rows():
+    z2 = stats.z_value(0.95) ** 2
+    for n in (5, 20, 200):
+        assert stats.tango(0, 0, n)[1] == pytest.approx(z2 / (n + z2), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [20, 75])
+@pytest.mark.parametrize(("p", "q"), [(0.03, 0.0), (0.02, 0.02), (0.2, 0.1)])
+def test_tango_covers_where_rows_are_few(n, p, q):
+    rng = np.random.default_rng(n)
+    counts = rng.multinomial(n, [p, q, 1 - p - q], size=1500)
+    ends = {tuple(c): stats.tango(int(c[0]), int(c[1]), n) for c in np.unique(counts, axis=0)}
+    hits = [ends[tuple(c)][0] <= p - q <= ends[tuple(c)][1] for c in counts]
+    assert np.mean(hits) > 0.925

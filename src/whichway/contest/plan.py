@@ -169,6 +169,7 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         prompts=task.prompts,
         options=_others(settings),
         metric_title=house.metric.title,
+        paired="score",
         metric_plain=house.metric.plain,
         prices=dict(sorted(house.prices.items())),
     )

@@ -19,7 +19,7 @@ from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, dige
 
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
 # parts of a plan that follow from the others: a newer version may differ
-FOLLOWS = ("smallest_gap", "metric_title", "metric_plain")
+FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "paired")
 
 
 def write_text(path: Path, text: str) -> None:

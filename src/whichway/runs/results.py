@@ -98,6 +98,7 @@ def recount(
         repeats=int(plan.get("repeats") or 1),
         formats=spread_over_forms(plan["ways"], run.candidates, run.all_records),
         judged=run.judgements,
+        paired=str(plan.get("paired") or "t"),
         data_rows=_rows_to_fold(plan),
     )
     return Counted(plan, tuple(arms), side)

@@ -80,6 +80,7 @@ class Side:
     repeats: int = 1  # answers to each test row that were asked for
     formats: tuple[Formats, ...] = ()
     judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
+    paired: str = "score"  # interval of a difference of two single runs with 0/1 scores; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
 
 
@@ -111,7 +112,7 @@ def decide(
     """
     side = side or Side()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
-    table = Table([arm for arm in ordered if arm.competes], confidence)
+    table = Table([arm for arm in ordered if arm.competes], confidence, side.paired)
     terms = side.terms or Terms(volume=volume)
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     lines = standings(ordered, table, ruling, volume)

@@ -104,7 +104,7 @@ def part_of(table: Table, mask: np.ndarray) -> Table:
         )
         for arm in table.arms
     ]
-    return Table(arms, table.confidence)
+    return Table(arms, table.confidence, table.paired)
 
 
 def masks(rows: RowFacts) -> Iterator[tuple[str, str, np.ndarray]]:

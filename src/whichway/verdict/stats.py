@@ -130,6 +130,37 @@ def newcombe(first: float, n_first: float, second: float, n_second: float, confi
     return low, high
 
 
+def tango(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval:
+    """Tango's score interval of a paired difference of two 0/1 runs, `(wins − losses)/n` (Tango 1998).
+
+    Statistics in Medicine 17:891. All differences δ that the score test does not reject: `(b − c − nδ)² / (n(2q + δ(1 −
+    δ)))` up to z², q the chance of a loss that is likeliest under δ. Without a row on which the runs differ, it is
+    ±z²/(n + z²): that two runs agree on 50 rows does not show them equal.
+
+    Args:
+        wins: rows that only the second run has right (b).
+        losses: rows that only the first run has right (c).
+        n: rows.
+        confidence: of the two-sided interval.
+    """
+    z2, value = z_value(confidence) ** 2, (wins - losses) / n
+
+    def accepted(delta: float) -> bool:
+        linear = (2 * n - wins + losses) * delta - wins - losses
+        root = math.sqrt(max(0.0, linear**2 + 8 * n * losses * delta * (1 - delta)))
+        variance = n * (2 * (root - linear) / (4 * n) + delta * (1 - delta))
+        return (wins - losses - n * delta) ** 2 <= z2 * max(variance, 0.0)
+
+    def end(outside: float) -> float:
+        inside = value
+        for _ in range(50):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if accepted(middle) else (inside, middle)
+        return inside
+
+    return end(-1.0), end(1.0)
+
+
 def clusters(n: int, groups: Groups | None) -> IntArray:
     """Cluster number of each row, 0..C−1; each row on its own without groups."""
     if groups is None:
