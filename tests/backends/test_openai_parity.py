@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,37 @@ def test_our_own_server_gives_the_labels_of_this_machine(tmp_path: Path, monkeyp
         a.tokens_in + a.tokens_cached == b.tokens_in + b.tokens_cached for a, b in zip(found, wanted, strict=True)
     )
     print(json.dumps({"same": same, "of": ROWS}))
+
+
+FILE, PEERS = os.environ.get("WHICHWAY_GGUF", ""), os.environ.get("WHICHWAY_PEERS", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(FILE).is_file(), reason="WHICHWAY_GGUF names no file")
+@pytest.mark.skipif(not Path(PEERS).is_file(), reason="WHICHWAY_PEERS names no Python")
+def test_llama_cpp_pythons_server_answers_with_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign server: it takes a schema as json_object only, and answers each row with one of the labels."""
+    monkeypatch.chdir(tmp_path)
+    if subprocess.run([PEERS, "-c", "import llama_cpp.server.app"], capture_output=True, check=False).returncode:
+        pytest.skip("the peers' Python has no llama_cpp.server")
+    port = "18437"
+    command = [PEERS, "-m", "llama_cpp.server", "--model", FILE, "--n_threads", "1", "--port", port, "--n_ctx", "1024"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            address = f"http://localhost:{port}/v1"
+            _wait_for(f"{address}/models")
+            found = through(address, asked()[:12])
+        finally:
+            server.terminate()
+    assert [reply.unread for reply in found] == [""] * 12
+    assert all(reply.tokens_in > 0 and reply.tokens_out > 0 for reply in found)
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"{address} does not answer")

@@ -111,6 +111,9 @@ def test_labels_that_share_a_beginning_share_its_probability() -> None:
     assert chances["refund open"] == pytest.approx(0.375 / 0.9)
     assert chances["refund closed"] == pytest.approx(0.125 / 0.9)
     assert chances["shipping late"] == chances["shipping lost"] == pytest.approx(0.2 / 0.9)
+    raw = [Token(" refund", -9.0, ((" The", -0.1), (" I", -3.0))), Token(" open", -8.0, ((" the", -0.2),))]
+    limited = label_reading.scores(raw, labels)  # as the model would have liked to write without the limit
+    assert max(limited, key=lambda label: limited[label]) == "refund open"
     assert label_reading.scores([Token("none of them", -0.1, ())], labels) == {}
 
 
@@ -180,6 +183,24 @@ def test_fields_that_an_endpoint_does_not_know_are_left_out(tmp_path: Path, monk
     found = replies(endpoint, tmp_path, monkeypatch, *(ask(text) for text in texts))
     assert [reply.text for reply in found] == [truth(text) for text in texts]
     assert endpoint.bodies[-1].keys() == {"model", "messages", "max_completion_tokens"}
+
+
+def test_a_schema_in_the_older_form_and_a_500_that_is_the_requests_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What llama-cpp-python's server says: a wrong request is a 500, and a schema goes with the type json_object."""
+
+    def answer(body: Any) -> Any:
+        if body["response_format"]["type"] == "json_schema":
+            message = "1 validation error: {'loc': ('body', 'response_format', 'type'), 'input': 'json_schema'}"
+            return {"error": {"message": message, "code": 500}}
+        return None
+
+    endpoint = Endpoint(answer=answer)
+    endpoint.charge = lambda found: None  # type: ignore[method-assign]
+    (reply,) = replies(endpoint, tmp_path, monkeypatch, ask("the parcel"))
+    assert reply.text == "delivery"
+    assert endpoint.bodies[-1]["response_format"]["schema"]["properties"]["answer"]["enum"] == list(LABELS)
 
 
 def test_drawn_answers_have_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

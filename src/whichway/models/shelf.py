@@ -88,9 +88,10 @@ class HostedEndpoint:
         return digest([self.model, self.base_url, self.api, offered, self.thinking_tokens, self.body])
 
 
-# What an endpoint may offer: the answer limited to a JSON schema; to given texts (vLLM's structured_outputs); log-
-# probabilities of written tokens; of the prompt's tokens (completions only); a seed; a temperature.
-CAPABILITIES = ("structured", "choice", "logprobs", "echo", "seed", "temperature")
+# What an endpoint may offer: the answer limited to a JSON schema, OpenAI's way or as a json_object with a schema; to
+# given texts (vLLM's structured_outputs); log-probabilities of written tokens; of the prompt's tokens (completions
+# only); a seed; a temperature.
+CAPABILITIES = ("structured", "json_object", "choice", "logprobs", "echo", "seed", "temperature")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,9 @@ class EntryFile(BaseModel):
         return self
 
 
+Capability = Literal["structured", "json_object", "choice", "logprobs", "echo", "seed", "temperature"]
+
+
 class EndpointFile(BaseModel):
     """A model behind an API."""
 
@@ -107,7 +110,7 @@ class EndpointFile(BaseModel):
     base_url: Annotated[str, AfterValidator(plain_address)]
     key: str = Field("", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$|^$")
     api: Literal["chat", "completions"] = "chat"
-    capabilities: tuple[Literal["structured", "choice", "logprobs", "echo", "seed", "temperature"], ...] | None = None
+    capabilities: tuple[Capability, ...] | None = None
     price: str = ""
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     thinking_tokens: int = Field(0, ge=0)

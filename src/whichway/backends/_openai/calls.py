@@ -36,6 +36,7 @@ _NAMED = frozenset(
     {"model", "messages", "prompt", "temperature", "seed", "max_tokens", "max_completion_tokens", "stop"}
     | {"logprobs", "top_logprobs", "response_format", "echo"}
 )
+INVALID = ("validation error", "unsupported", "not supported")  # the request's fault, whatever the status
 NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "credit", "insufficient balance")
 
 
@@ -259,6 +260,8 @@ class Caller:
             return EndpointError(f"{self._name} knows no model '{self._endpoint.model}', or no such API: {message}")
         if status in (429, 503, 529):
             return Again(f"{status}: {message}", slow=True, wait=retry_after(headers))
+        if status == 500 and any(words in message.lower() for words in INVALID):  # llama-cpp-python says it so
+            return RowRefused(message, param, code, 422)
         if status in (408, 409) or status >= 500:
             return Again(f"{status}: {message}", wait=retry_after(headers))
         return RowRefused(message, param, code, status)

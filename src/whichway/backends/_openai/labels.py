@@ -1,8 +1,10 @@
 """One of several labels read off an answer: off a JSON object, off plain text, and off log-probabilities.
 
-The log-probability of a label is that of the tokens that were written as far as they spell it, and where it parts from
-them, that of the alternatives that go on with it. Labels that part at the same alternative share its probability: what
-follows was not asked. So scores are exact up to the token by which a label is told from all others.
+A label's log-probability is that of its tokens where, at each of them, only those may be chosen that lead to some
+label: the same that the engine on this machine computes. The written tokens tell it as far as they spell the label;
+where it parts from them, the alternatives do. Labels that part at the same alternative share its probability, as what
+follows was not asked. A label that is not among the alternatives shown is taken to be a little less likely than the
+last of them.
 """
 
 from __future__ import annotations
@@ -97,15 +99,55 @@ def scores(tokens: Sequence[Token], labels: Sequence[str]) -> dict[str, float]:
     wanted = {label: head + (json.dumps(label, ensure_ascii=False)[1:] if closing else label) for label in labels}
     if not any(_along(whole, text[: len(whole)]) for whole in wanted.values()):
         return {}
-    begun = len(head)
-    found = {label: _along_the_way(tokens, whole, begun, wanted) for label, whole in wanted.items()}
+    found: dict[str, float] = {}
+    alive, before, reached = dict(wanted), "", 0.0
+    for token in tokens:
+        after = before + token.text
+        if len(alive) == 1:
+            break
+        if len(after) > len(head):  # the head is the same for all
+            parted, step = _node(token, before, alive)
+            found |= {label: reached + value for label, value in parted.items()}
+            alive = {label: whole for label, whole in alive.items() if label not in parted}
+            reached += step
+        before = after
+    for label, whole in alive.items():
+        found[label] = reached if len(alive) == 1 or text.startswith(whole) else reached - UNSEEN
     return among(found)
+
+
+def _node(token: Token, before: str, alive: Mapping[str, str]) -> tuple[dict[str, float], float]:
+    """One token: log-probability of each label that parts from the text here, and of going on with the text.
+
+    Both among the tokens that lead to a label: an endpoint that limits its answers may still tell what the model would
+    have liked to write without the limit.
+    """
+    going = [label for label, whole in alive.items() if _along(whole, before + token.text)]
+    options = {text: logprob for text, logprob in token.alternatives if text and text != token.text}
+    leads = {label: [o for o in options if _along(whole, before + o)] for label, whole in alive.items()}
+    parting = [label for label in alive if label not in going]
+    unseen = [label for label in parting if not leads[label]]
+    floor = min([token.logprob, *options.values()]) - UNSEEN
+    used = {option for label in parting for option in leads[label]}
+    whole_mass = _log_sum([token.logprob, *(options[o] for o in used), *([floor] if unseen else [])])
+    sharing = {option: sum(option in leads[label] for label in parting) for option in used}
+    parted = {
+        label: _log_sum([options[o] - math.log(sharing[o]) for o in leads[label]])
+        if leads[label]
+        else floor - math.log(len(unseen))
+        for label in parting
+    }
+    return {label: value - whole_mass for label, value in parted.items()}, token.logprob - whole_mass
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
 
 
 def among(found: Mapping[str, float]) -> dict[str, float]:
     """Log-probabilities of labels, moved so that the labels' probabilities sum to one."""
-    top = max(found.values())
-    whole = top + math.log(sum(math.exp(value - top) for value in found.values()))
+    whole = _log_sum(list(found.values()))
     return {label: value - whole for label, value in found.items()}
 
 
@@ -126,33 +168,3 @@ def _head(text: str) -> tuple[str, bool]:
 def _along(whole: str, text: str) -> bool:
     """Whether a text is the beginning of a label with its head, or goes beyond it."""
     return whole.startswith(text) or text.startswith(whole)
-
-
-def _along_the_way(tokens: Sequence[Token], whole: str, begun: int, wanted: Mapping[str, str]) -> float:
-    """Log-probability of one label with its head."""
-    total, before = 0.0, ""
-    for token in tokens:
-        after = before + token.text
-        if len(after) <= begun:  # the head is the same for all
-            before = after
-            continue
-        if len(before) >= len(whole):
-            break
-        if not _along(whole, after):
-            return total + _parted(token, before, whole, wanted)
-        total += token.logprob
-        before = after
-    return total
-
-
-def _parted(token: Token, before: str, whole: str, wanted: Mapping[str, str]) -> float:
-    """Log-probability of going on with a label where another one was written."""
-    shares = []
-    for text, logprob in token.alternatives:
-        if text and text != token.text and _along(whole, before + text):
-            sharing = sum(other.startswith(before) and _along(other, before + text) for other in wanted.values())
-            shares.append(logprob - math.log(max(1, sharing)))
-    if shares:
-        top = max(shares)
-        return top + math.log(sum(math.exp(share - top) for share in shares))
-    return min([token.logprob, *(logprob for _, logprob in token.alternatives)]) - UNSEEN

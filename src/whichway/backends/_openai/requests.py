@@ -13,7 +13,7 @@ from whichway.engine.model.chat_text import BREAK, plain
 from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Request
 
-Reading = Literal["structured", "choice", "echo", "parse"]  # how one of several labels is answered
+Reading = Literal["structured", "json_object", "choice", "echo", "parse"]  # how one of several labels is answered
 MOST_SHOWN, FEWER_SHOWN = 20, 5  # alternatives of a token: OpenAI's limit, and that of others
 LEAST_TOKENS = 16  # of an answer that names a label in plain text
 OVERHEAD = 128  # tokens that a chat template may add to what is sent
@@ -24,6 +24,7 @@ _NAMES = {
 }  # fmt: skip
 _READINGS: Mapping[str, tuple[str, ...]] = {
     "structured": ("response_format", "json_schema", "structured output"),
+    "json_object": ("response_format", "json_object", "schema"),
     "choice": ("structured_outputs", "choice"),
     "echo": ("echo",),
 }
@@ -62,7 +63,7 @@ class Dialect:
     def __post_init__(self) -> None:
         """Start with what models.yaml says."""
         offered, self.limit = self.endpoint.capabilities, self.endpoint.limit
-        known: list[Reading] = ["structured", "choice"] if self.endpoint.api == "chat" else ["echo"]
+        known: list[Reading] = ["structured", "json_object", "choice"] if self.endpoint.api == "chat" else ["echo"]
         if offered is None:
             self._readings = [*known, "parse"]
         else:
@@ -137,6 +138,8 @@ class Dialect:
         if reading == "structured":
             named = {"name": "answer", "strict": True, "schema": schema(request.labels)}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
+        if reading == "json_object":  # llama-cpp-python, Together, Fireworks
+            body["response_format"] = {"type": "json_object", "schema": schema(request.labels)}
         if reading == "choice":
             body["structured_outputs"] = {"choice": list(request.labels)}
         if reading is not None and "logprobs" not in self.without:
