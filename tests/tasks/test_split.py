@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whichway.errors import DataError
 from whichway.nouns import Example
-from whichway.tasks import near_duplicates
+from whichway.tasks import near_duplicates, near_pairs
 from whichway.tasks.split import split
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -198,3 +198,27 @@ def test_the_join_finds_exactly_the_near_pairs():
 def test_near(first, second, same):
     grams = [near_duplicates.grams(near_duplicates.skeleton(text)) for text in (first, second)]
     assert near_duplicates.alike(*grams) is same
+
+
+def test_rows_of_one_template_are_one_family_without_all_pairs(monkeypatch):
+    """Each is near to the first, and to so many others that are near indeed; the work is in proportion to the rows."""
+    monkeypatch.setattr(near_pairs, "SLICE", 500)
+    texts = [f"please tell me the balance of the account with the long number {i}" for i in range(400)]
+    draw = random.Random(3)
+    draw.shuffle(texts)
+    others = [near_duplicates.skeleton(text(i)) for i in range(20)]
+    near = near_duplicates.earlier([*texts, *others])
+    assert all(found and 0 in found for found in near[1:400])
+    assert sum(map(len, near)) < 400 * 3 * near_duplicates.ENOUGH
+    grams = [near_duplicates.grams(one) for one in texts]
+    assert all(near_duplicates.alike(grams[i], grams[j]) for i in range(400) for j in near[i] if j)
+    assert not any(near[400:])
+
+
+def test_texts_that_are_just_not_near_are_compared_in_part_and_that_is_told():
+    words = ["".join(random.Random(n).choices("abcdefghijklmnopqrstuvwxyz", k=7)) for n in range(600)]
+    texts = [f"{w} is what they wrote and nobody knows it now" for w in words]
+    examples = [Example({"text": one}, "x") for one in texts]
+    part = near_duplicates.in_part([near_duplicates.skeleton(one) for one in texts])
+    warned = " ".join(split(examples, stratify=False).warnings)
+    assert (f"{part} inputs differ little from many others" in warned) == bool(part)

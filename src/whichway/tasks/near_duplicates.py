@@ -3,6 +3,7 @@
 Two texts are near when their sets of character 5-grams have a Jaccard similarity of at least `NEAR`. The sets are
 compared by an exact set-similarity join (`near_pairs`), so no pair is missed by chance as with MinHash bands. Long
 texts keep the `SKETCH` grams with the smallest hashes (a bottom-k sketch, Broder 1997), which bounds the work per text.
+Of a text with many near ones `ENOUGH` are found; who else is in its family is known all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from whichway.tasks import near_pairs
 NEAR = 0.8  # at 40 characters: one word swapped is apart, one letter changed is near
 GRAM = 5
 SKETCH = 256
+ENOUGH = 24  # near ones of a text that are looked for
+MISSES = 64  # others that are just not near, after which a text of a template is compared with no more of its kind
 _WORD = re.compile(r"[^\W_]+")
 _BLANKS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
@@ -46,21 +49,38 @@ def alike(first: frozenset[str], second: frozenset[str]) -> bool:
 
 
 def earlier(skeletons: Sequence[str]) -> list[list[int]]:
-    """For each of several different skeletons, the positions before it that are near to it, in order."""
+    """For each of several different skeletons, the positions before it that are near to it, in order.
+
+    A family in which a text has more than `ENOUGH` near ones (rows of one template) is not looked through pair by pair:
+    the first text of the family counts as near to each of it.
+    """
     near: list[list[int]] = [[] for _ in skeletons]
     place = {text: n for n, text in enumerate(skeletons)}
-    for one, other in _near(tuple(sorted(skeletons))):
+    pairs, crowds, _ = _near(tuple(sorted(skeletons)))
+    for one, other in pairs:
         low, high = sorted((place[one], place[other]))
         near[high].append(low)
+    for crowd in crowds:
+        first, *rest = sorted(place[text] for text in crowd)
+        for later in rest:
+            if first not in near[later]:
+                near[later].append(first)
     for found in near:
         if len(found) > 1:
             found.sort()
     return near
 
 
+def in_part(skeletons: Sequence[str]) -> int:
+    """How many of several different skeletons were compared with a part of the others that differ little from them."""
+    return _near(tuple(sorted(skeletons)))[2]
+
+
 @functools.lru_cache(maxsize=1)  # splitting and checking ask for the same texts in another order
-def _near(skeletons: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """The near pairs among different skeletons."""
+def _near(skeletons: tuple[str, ...]) -> tuple[list[tuple[str, str]], list[list[str]], int]:
+    """The near pairs among different skeletons, the families in which a text has more than `ENOUGH`, and how many texts
+    were compared with a part of their kind only.
+    """
     sets: dict[int, frozenset[str]] = {}
 
     def grams_of(n: int) -> frozenset[str]:
@@ -69,5 +89,13 @@ def _near(skeletons: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return sets[n]
 
     padded = [f" {text} ".ljust(GRAM) for text in skeletons]
-    pairs = near_pairs.candidates(padded, NEAR, GRAM, SKETCH)
-    return tuple((skeletons[i], skeletons[j]) for i, j in pairs if alike(grams_of(i), grams_of(j)))
+    families = near_pairs.Families(len(skeletons), ENOUGH, MISSES)
+    found = []
+    for i, j in near_pairs.candidates(padded, NEAR, GRAM, SKETCH, families):
+        if alike(grams_of(i), grams_of(j)):
+            families.join(i, j)
+            found.append((skeletons[i], skeletons[j]))
+        else:
+            families.miss(i, j)
+    crowds = [[skeletons[n] for n in crowd] for crowd in families.crowded()]
+    return found, crowds, int(families.tired.sum())

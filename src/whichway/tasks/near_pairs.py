@@ -21,30 +21,99 @@ import numpy as np
 
 WRONG, PARTS = 2, 4
 CELLS = 1 << 18  # grams that are held at once, more only for one long text
-PAIRS = 4_000_000  # pairs whose bitmaps are compared at once
+PAIRS = 1_000_000  # pairs whose bitmaps are compared at once
 CROWD = 1000  # texts with one signature, above which each is compared with neighbours only: they are one template
 NEIGHBOURS = 16
+SLICE = 20_000  # pairs that are given before those that need no look are sorted out anew
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _WORDS = 4  # of 64 bits, in a bitmap
 Array = np.ndarray[Any, Any]
 
 
-def candidates(texts: Sequence[str], similarity: float, gram: int, most: int) -> Iterator[tuple[int, int]]:
-    """Pairs of positions, the smaller first, that can be near; each pair once, and no near pair is left out.
+class Families:
+    """Texts that are near, joined into families; a text with `enough` near ones is full.
+
+    Pairs of full texts of one family need no look: who is in the family is known. A text that was compared with
+    `misses` others which were just not near is tired, and two tired ones are not compared. So the rows of one template,
+    all of them near to each other or just not, take time in proportion to their number.
+
+    Args:
+        count: of texts.
+        enough: near ones of a text.
+        misses: others that were just not near.
+    """
+
+    def __init__(self, count: int, enough: int, misses: int) -> None:
+        self.enough, self.misses = enough, misses
+        self.family = np.arange(count)
+        self.full = np.zeros(count, dtype=bool)
+        self.tired = np.zeros(count, dtype=bool)
+        self._near = [0] * count
+        self._missed = [0] * count
+        self._members: dict[int, list[int]] = {}
+
+    def join(self, first: int, second: int) -> None:
+        """Two texts are near."""
+        for text in (first, second):
+            self._near[text] += 1
+            if self._near[text] == self.enough:
+                self.full[text] = True
+        one, other = int(self.family[first]), int(self.family[second])
+        if one == other:
+            return
+        small, large = sorted((one, other), key=lambda family: len(self.members(family)))
+        moved = self.members(small)
+        self.family[moved] = large
+        self._members.setdefault(large, [large]).extend(moved)
+        self._members.pop(small, None)
+
+    def miss(self, first: int, second: int) -> None:
+        """Two texts that had to be compared are not near."""
+        for text in (first, second):
+            self._missed[text] += 1
+            if self._missed[text] == self.misses:
+                self.tired[text] = True
+
+    def members(self, family: int) -> list[int]:
+        """The texts of a family, by its number."""
+        return self._members.get(family, [family])
+
+    def open(self, first: Array, second: Array) -> Array:
+        """Which pairs need a look."""
+        done = self.full[first] & self.full[second] & (self.family[first] == self.family[second])
+        needed: Array = ~(done | (self.tired[first] & self.tired[second]))
+        return needed
+
+    def crowded(self) -> list[list[int]]:
+        """The families in which a text is full."""
+        return [self.members(family) for family in np.unique(self.family[self.full]).tolist()]
+
+
+def candidates(
+    texts: Sequence[str], similarity: float, gram: int, most: int, families: Families
+) -> Iterator[tuple[int, int]]:
+    """Pairs of positions, the smaller first, that can be near; each pair once.
+
+    No near pair is left out, but among full texts of one family, among tired ones (see `Families`), and among more than
+    `CROWD` texts with one signature.
 
     Args:
         texts: padded, so that every window of `gram` characters is a gram.
         similarity: least Jaccard similarity of near sets.
         gram: characters in a gram.
         most: grams of a set; of more, those with the smallest CRC-32 count.
+        families: told of the near ones by the caller, while pairs are given.
     """
     sets = _Sets(texts, similarity, gram, most)
     seen: set[int] = set()
-    for first, second in sets.agreeing():
-        for code in np.unique(first * len(texts) + second).tolist():
-            if code not in seen:
-                seen.add(code)
-                yield divmod(code, len(texts))
+    for first, second in sets.agreeing(families):
+        codes = np.unique(first * len(texts) + second)
+        for start in range(0, len(codes), SLICE):
+            some = codes[start : start + SLICE]
+            for code in some[families.open(some // len(texts), some % len(texts))].tolist():
+                if code not in seen:
+                    seen.add(code)
+                    yield divmod(code, len(texts))
 
 
 class _Sets:
@@ -66,7 +135,7 @@ class _Sets:
                 for level, places, sums in found:
                     self.sums.setdefault(level, []).append((places, sums))
 
-    def agreeing(self) -> Iterator[tuple[Array, Array]]:
+    def agreeing(self, families: Families) -> Iterator[tuple[Array, Array]]:
         """Pairs that agree in a signature, and whose bitmaps do not tell them apart."""
         for level in sorted(self.sums):
             where = np.concatenate([places for places, _ in self.sums[level]])
@@ -74,8 +143,10 @@ class _Sets:
             if len(where) < 2:
                 continue
             for ranked, order in self._signatures(level, sums):
-                for first, second in _equal(ranked, where[order]):
-                    yield self._alike(first, second)
+                texts = where[order]
+                for first, second in _equal(ranked, texts, ~(families.full | families.tired)[texts]):
+                    needed = families.open(first, second)
+                    yield self._alike(first[needed], second[needed])
 
     def _differences(self, level: int) -> int:
         return math.floor(2 * self.levels[level][1] * self.share + 1e-9) + 1
@@ -254,19 +325,29 @@ def _crc(codes: Array, starts: Array, gram: int) -> Array:
     return state ^ np.uint32(0xFFFFFFFF)
 
 
-def _equal(ranked: Array, where: Array) -> Iterator[tuple[Array, Array]]:
-    """Pairs of positions `where` sorted signatures are equal, some at a time."""
+def _equal(ranked: Array, where: Array, open_: Array) -> Iterator[tuple[Array, Array]]:
+    """Pairs of positions `where` sorted signatures are equal, some at a time.
+
+    Args:
+        ranked: signatures, sorted.
+        where: the text of each.
+        open_: whether that text is not full; of full texts alone one with its neighbours is enough to join families.
+    """
     edges = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
     sizes = np.diff(edges)
     several = np.flatnonzero(sizes > 1)
-    starts, sizes = edges[several], sizes[several]
+    some_open = np.add.reduceat(open_, edges[:-1])[several] > 0
+    yield from _paired(edges[several], sizes[several], where, some_open)
+
+
+def _paired(starts: Array, sizes: Array, where: Array, some_open: Array) -> Iterator[tuple[Array, Array]]:
+    """Pairs within runs of equal signatures; of runs of full texts, those of neighbours."""
     firsts: list[Array] = []
     seconds: list[Array] = []
     held = 0
-    for size in np.unique(sizes).tolist():
-        begin = starts[sizes == size]
-        near = size <= CROWD
-        left, right = _pairs(size) if near else _neighbours(size)
+    for size, all_pairs in np.unique(np.stack([sizes, some_open & (sizes <= CROWD)]), axis=1).T.tolist():
+        begin = starts[(sizes == size) & ((some_open & (sizes <= CROWD)) == bool(all_pairs))]
+        left, right = _pairs(size) if all_pairs else _neighbours(size)
         step = max(1, PAIRS // len(left))
         for some in range(0, len(begin), step):
             base = begin[some : some + step, None]

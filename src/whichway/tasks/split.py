@@ -128,9 +128,19 @@ def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: b
             "They are split row by row."
         )
         return Sides(tuple(_sides(examples, own, shares, stratify, floors)), 0, (note,))
+    part = near_duplicates.in_part([near_duplicates.skeleton(e.text) for e in _first_of_each(examples, which)])
+    more = (f"{part} inputs differ little from many others: near-copies among them were looked for in part.",)
     note = f"{aside} rows set aside: near-copies of rows in another split, they would leak."
     joined = sum(p != q for p, q in zip(points, own, strict=True))
-    return Sides(tuple(sides), joined, (note,) if aside else ())
+    return Sides(tuple(sides), joined, ((note,) if aside else ()) + (more if part else ()))
+
+
+def _first_of_each(examples: Sequence[Example], which: Sequence[int]) -> list[Example]:
+    """The first row of each skeleton."""
+    first: dict[int, Example] = {}
+    for example, number in zip(examples, which, strict=True):
+        first.setdefault(number, example)
+    return list(first.values())
 
 
 def _links(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
