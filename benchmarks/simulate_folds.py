@@ -177,7 +177,7 @@ def report(worlds: int, decisions: int) -> Iterator[str]:
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=2000)
+    parser.add_argument("--worlds", type=int, default=1500)
     parser.add_argument("--decisions", type=int, default=400)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()

@@ -18,6 +18,7 @@ from whichway.errors import OptionError
 MODEL_HELP = (
     "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
 )
+AUTO = 0  # folds: as many as suit the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,19 @@ def sizes_of(said: Any) -> Any:
     return sizes
 
 
+def folds_of(said: Any) -> Any:
+    """`auto`, 1 or a number of folds from 3 on."""
+    if said == "auto":
+        return AUTO
+    try:
+        count = int(str(said))
+    except ValueError:
+        count = 0
+    if isinstance(said, bool) or count < 1 or count == 2:
+        raise ValueError("write auto, 1 for a single split, or a number of folds from 3 on, such as 5")
+    return count
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The user's choices about a run, apart from its ways, its budget and its places."""
@@ -78,6 +92,10 @@ class RunOptions:
     seeds: tuple[int, ...] = option(
         (0, 1, 2), "Seeds for ways that are random; default 3.", kind=int, least=1, read=seeds_of
     )
+    folds: int = option(
+        AUTO, "Every row is test once, in so many folds; 1: a single split; default: 5 from 60 to 1,000 rows of yours.",
+        kind=str, metavar="K", read=folds_of,
+    )  # fmt: skip
     confidence: float = option(0.95, "Of the intervals; default 0.95.", least=0.5, most=0.999)
     price_per_hour: float = option(0.10, "Dollars an hour of this machine costs; default: the price file's.", least=0)
     race: bool = option(True, "Let every candidate answer every dev row, also those that cannot win.")

@@ -28,7 +28,7 @@ def test_a_common_error_is_told_once_with_exit_code_1(tmp_path, monkeypatch, cap
     told = capsys.readouterr().err
     assert "error: Only base_majority could be measured, so nothing is decided." in told
     assert told.count("IndexError: index out of range in self") == 1
-    assert "prompt_plain, prompt_shots: IndexError" in told
+    assert "prompt_plain, prompt_shots: in fold 1 of 5: IndexError" in told
 
 
 def test_baselines_alone_are_a_contest(tmp_path):

@@ -45,7 +45,7 @@ def test_what_the_rows_can_show():
     advice = advise(replace(BASE, test_rows=200))
     assert advice.smallest_gap == pytest.approx(stats.smallest_gap(200))
     assert advice.detectable > advice.smallest_gap
-    assert advise(BASE).smallest_gap == pytest.approx(stats.smallest_gap(60))
+    assert advise(BASE).smallest_gap == pytest.approx(stats.smallest_gap(300))
     assert advise(Situation()).smallest_gap is None
 
 

@@ -23,6 +23,7 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
 
     if spec is None:
         return Situation(), None
+    from whichway.app.folds import test_rows
     from whichway.app.load_task import load_task
     from whichway.scoring import row_variance
     from whichway.tasks import metrics
@@ -34,7 +35,7 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
     about = Situation(
         kind="classification" if task.labels else "extraction" if short else "generation",
         rows=len(lengths),
-        test_rows=len(task.test),
+        test_rows=test_rows(task),
         labels=len(task.labels) or None,
         volume=task.volume,
         parameters=size(task.model),
@@ -60,14 +61,14 @@ def size(model: str) -> float | None:
 
 def of_run(run: Path) -> tuple[str, Situation, Verdict]:
     """A finished run's situation, as it was before it ran, and its verdict."""
-    from whichway.runs.folder import read_plan, read_verdict
+    from whichway.runs.folder import data_rows, read_plan, read_verdict
     from whichway.verdict.advice import Situation
 
     plan = read_plan(run)
     labels, rows = len(plan["labels"]), plan["rows"]
     about = Situation(
         kind="classification" if labels else None,
-        rows=sum(rows.values()),
+        rows=data_rows(plan),
         test_rows=rows.get("test"),
         labels=labels or None,
         volume=plan["volume"],
@@ -97,14 +98,14 @@ class AdviceEstimate:
 def estimate(about: Situation, examined: Examined | None, like: Path | None) -> AdviceEstimate | None:
     """Time and money of each way, from a finished run of the same model; None where there is none."""
     from whichway import models
-    from whichway.runs.folder import read_plan, read_verdict
+    from whichway.runs.folder import data_rows, read_plan, read_verdict
 
     model = models.name_of(examined.task.model if examined else "")
     run = like or _of_model(model)
     if run is None or about.rows is None:
         return None
     plan, verdict = read_plan(run), read_verdict(run)
-    factor = about.rows / max(1, sum(plan["rows"].values()))
+    factor = about.rows / max(1, data_rows(plan))
     price = plan["price_per_hour"] / 3600
     ways = []
     for line in verdict.standings:

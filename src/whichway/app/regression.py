@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,9 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
     if source.plan["metric"] != to_json(task.metric):
         names = source.plan["metric"]["name"], task.metric.name
         raise UserError(f"{baseline} was judged by {names[0]}, the task by {names[1]}: nothing can be compared.")
-    rows, before = shared(task, baseline, source.candidate.id)
+    standing = next((s for s in source.verdict.standings if s.way == source.candidate.way), None)
+    folds = standing.candidates if standing is not None and standing.folds > 1 else ()  # each answered its fold
+    rows, before = shared(task, baseline, {source.candidate.id, *folds})
     with open_booth(task, house, settings, "gate") as bench:
         candidate = current(task, bench, source.candidate.decoding)
         now = bench.cross(candidate, rows)[0]
@@ -113,8 +116,8 @@ def current(task: Task, bench: HouseBench, like: Decoding) -> Candidate:
     return candidate
 
 
-def shared(task: Task, run: Path, candidate: str) -> tuple[list[Example], list[Record]]:
-    """The task's test rows that a candidate of a run has answered on test, with its answers.
+def shared(task: Task, run: Path, candidates: Collection[str]) -> tuple[list[Example], list[Record]]:
+    """The task's test rows that candidates of a run have answered on test, with the answers.
 
     Raises:
         UserError: too few.
@@ -122,7 +125,7 @@ def shared(task: Task, run: Path, candidate: str) -> tuple[list[Example], list[R
     from whichway.runs.folder import read_records
 
     answered = {
-        r.example: r for r in read_records(run) if r.candidate == candidate and r.split == "test" and r.repeat == 0
+        r.example: r for r in read_records(run) if r.candidate in candidates and r.split == "test" and r.repeat == 0
     }
     rows = [example for example in task.test if example.id in answered]
     if len(rows) < FEWEST:

@@ -68,9 +68,14 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
         UserError: the model, a way or an option is at fault.
     """
     from whichway.app.configure import build, settle
+    from whichway.app.folds import folded
+    from whichway.tasks.check import of_split
 
-    house = build(task, warnings)
     folder = request.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
+    task, single = folded(task, folder), of_split(task)
+    if task.folds:
+        warnings = [warning for warning in warnings if warning not in single]
+    house = build(task, warnings)
     return Ready(task, house, settle(task, request, house, folder), folder, request.probe)
 
 
@@ -163,7 +168,8 @@ def lines_of(ready: Ready) -> list[str]:
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
         f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
         *_models(plan),
-        f"seeds       {', '.join(map(str, plan.seeds))}",
+        *([f"folds       {plan.folds}: every row is test once; for each fold another is dev, the rest is trained on"]
+          if plan.folds > 1 else [f"seeds       {', '.join(map(str, plan.seeds))}"]),
         f"budget      {purse}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
         f"race        {race}",

@@ -28,6 +28,7 @@ def summary(run: Run, metric: Metric) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "margin": verdict.margin,
         "run": str(run.path),
+        **({"folds": verdict.folds, "ships": verdict.candidate} if verdict.folds > 1 else {}),
         "candidates": [
             line
             for standing in verdict.standings
@@ -47,14 +48,15 @@ def _lines(
     """A line for each finalist of a way; one without numbers for a way that failed."""
     model = {"model": standing.model} if standing.model else {}
     about = {**model, "way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
-    for key in standing.candidates:
-        known, found = facts[key], [records[key][e] for e in rows if e in records.get(key, {})]
+    for fold, key in enumerate(standing.candidates):
+        own = [e for e, row in rows.items() if standing.folds == 1 or row.fold == fold]
+        known, found = facts[key], [records[key][e] for e in own if e in records.get(key, {})]
         answered = [rows[r.example] for r in found]
         score, low, high = measured(answered, found, metric, confidence) if found else (None, None, None)
         yield {
             **about,
             "id": key,
-            "seed": known["seed"],
+            "seed": known["seed"] if standing.folds == 1 else fold,
             "score": score,
             "low": low,
             "high": high,

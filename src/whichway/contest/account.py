@@ -17,14 +17,22 @@ class WayAccount:
         till: the books of the run.
         way: whose account it is.
         name: as the ledger writes it: the way's, or "curve/" and the way's.
+        share: of the budget that may be spent up to here, where a fold is worked on; None: all of it, no folds.
+        earlier: its account of the folds before, whose purse and purchases go on.
     """
 
-    def __init__(self, till: Till, way: str, name: str) -> None:
-        self._till, self.way, self.name = till, way, name
-        self._bought: set[str] = set()  # answers and checkpoints
-        self.purse = Purse(usd=till.lost_usd.get(name, 0.0))
-        self.dearest_usd = 0.0  # of the answers of hosted models so far
-        self.hosted_answers = 0
+    def __init__(
+        self, till: Till, way: str, name: str, share: float | None = None, earlier: WayAccount | None = None
+    ) -> None:
+        self._till, self.way, self.name, self.folded = till, way, name, share is not None
+        self._bought: set[str] = set() if earlier is None else earlier._bought  # answers and checkpoints
+        # with folds a row that was dev is test later on: its crossing is counted, its answer is there already
+        crossed = self._bought if share is None else set()
+        self._crossed: set[str] = crossed if earlier is None else earlier._crossed
+        self.purse: Purse = Purse(usd=till.lost_usd.get(name, 0.0)) if earlier is None else earlier.purse
+        self.budget = till.settings.budget if share is None else _part(till.settings.budget, share)
+        self.dearest_usd: float = 0.0 if earlier is None else earlier.dearest_usd  # of hosted models' answers so far
+        self.hosted_answers: int = 0 if earlier is None else earlier.hosted_answers
 
     def buy(self, what: str, key: str, things: Sequence[Bought], calls: bool = False, **facts: Any) -> None:
         """Charge what this way does not have yet.
@@ -36,11 +44,14 @@ class WayAccount:
             calls: whether each counts as a call.
             facts: further columns of the line.
         """
-        new = {thing.key: thing for thing in things if thing.key not in self._bought}
+        known = self._crossed if what == "test" else self._bought
+        new = {thing.key: thing for thing in things if thing.key not in known}
+        priced = [thing for thing in new.values() if thing.key not in self._bought]
         if new:
+            known.update(new)
             self._bought.update(new)
             count = len(new) if calls else 0
-            seconds, usd = self._till.book(self.name, what, key, new.values(), count, **facts)
+            seconds, usd = self._till.book(self.name, what, key, priced, count, **facts)
             self.purse.add(seconds, usd, count)
 
     def buy_hosted(self, what: str, key: str, reply: Reply, payer: str, weights: Weights) -> None:
@@ -56,7 +67,8 @@ class WayAccount:
         usd = self._till.usd_of(weights, reply)
         tokens = {"tokens_in": reply.tokens_in, "tokens_cached": reply.tokens_cached, "tokens_out": reply.tokens_out}
         things = [Bought(key, reply.seconds, payer, usd)]
-        self.buy(what, digest([self.name, key], 32), things, calls=True, way=self.way, **tokens)
+        crossing = ["test"] if self.folded and what == "test" else []
+        self.buy(what, digest([self.name, key, *crossing], 32), things, calls=True, way=self.way, **tokens)
         self.dearest_usd = max(self.dearest_usd, usd or 0.0)
         self.hosted_answers += 1
 
@@ -74,7 +86,7 @@ class WayAccount:
             BudgetSpent: a key is not bought, and a limit of the budget is reached.
         """
         if not self._bought.issuperset(keys):
-            self.purse.check(self._till.settings.budget, self.name)
+            self.purse.check(self.budget, self.name)
 
     def missing(self, keys: Collection[str]) -> int:
         """How many of these keys are not bought yet."""
@@ -97,9 +109,18 @@ class WayAccount:
     @property
     def left(self) -> Budget:
         """What is left of the budget; None: no limit."""
-        limit, purse = self._till.settings.budget, self.purse
+        limit, purse = self.budget, self.purse
         return Budget(
             None if limit.usd is None else max(0.0, limit.usd - purse.usd),
             None if limit.seconds is None else max(0.0, limit.seconds - purse.seconds),
             None if limit.calls is None else max(0, limit.calls - purse.calls),
         )
+
+
+def _part(budget: Budget, share: float) -> Budget:
+    """A share of every limit; at least one call."""
+    return Budget(
+        None if budget.usd is None else share * budget.usd,
+        None if budget.seconds is None else share * budget.seconds,
+        None if budget.calls is None else max(1, int(share * budget.calls)),
+    )

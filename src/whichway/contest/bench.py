@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from whichway.contest.account import WayAccount
@@ -15,7 +16,7 @@ from whichway.contest.ledger import Till
 from whichway.contest.selection.candidate_race import Heat, Lane, hold
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
-from whichway.contest.way_trainings import WayTrainings
+from whichway.contest.way_trainings import Recipe, WayTrainings
 from whichway.contracts import Runner, Sized
 from whichway.events import RatesHalved, WaySaid
 from whichway.nouns import (
@@ -38,6 +39,21 @@ from whichway.runs.folder import keep_adapter
 from whichway.scoring import CUT, TRIMMED, clusters, is_mean, loss_of, row_values, total
 
 
+@dataclass(frozen=True, slots=True)
+class InFold:
+    """Where a bench stands in a cross-fit.
+
+    Attributes:
+        number: of the fold, which is its seed as well.
+        share: of the budget that may be spent by the end of this fold.
+        earlier: the way's bench of the fold before.
+    """
+
+    number: int
+    share: float
+    earlier: HouseBench | None
+
+
 class HouseBench:
     """The bench of one way.
 
@@ -48,6 +64,7 @@ class HouseBench:
         seeds: None for those of the settings.
         who: the name in the ledger; None for the way's.
         note: stands before each line of progress.
+        fold: which of several folds it works on; None: there are none.
     """
 
     def __init__(
@@ -58,18 +75,25 @@ class HouseBench:
         seeds: tuple[int, ...] | None = None,
         who: str | None = None,
         note: str = "",
+        fold: InFold | None = None,
     ) -> None:
         self._till, self._practice, self._note, self._way = till, practice, note, way
         self._backends = till.house.backends_for(way)
-        self.account = WayAccount(till, way, who or way)
+        self.fold = None if fold is None else fold.number
+        share, earlier = (None, None) if fold is None else (fold.share, fold.earlier)
+        self.account: WayAccount = WayAccount(till, way, who or way, share, earlier.account if earlier else None)
         self._answers = CandidateAnswers(till, self.account, self._backends, practice.labels)
         self.trainings = WayTrainings(till, self.account, self._backends, self._answers.retriever)
+        if earlier is not None:
+            self.trainings.go_on(earlier.trainings)
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
         self.thinned: list[Thinned] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = till.house.base_of(way)
         self.seeds = till.settings.seeds if seeds is None else seeds
+        if self.fold is not None:
+            self.seeds = (self.fold,)
         self.until = till.settings.until
         self._log = till.folder / "ways" / way / "log"
         self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
@@ -114,7 +138,12 @@ class HouseBench:
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
         rows = self.trainings.rows(kind, prompt, examples)
-        yield from self.trainings.train(TrainJob(kind, start, rows, self._practice.labels, seed, options))
+        for index, adapter in enumerate(
+            self.trainings.train(TrainJob(kind, start, rows, self._practice.labels, seed, options))
+        ):
+            whole = {e.id for e in examples} == {e.id for e in self._practice.train}
+            self.trainings.recipes[adapter.weights.adapter or ""] = Recipe(kind, start, prompt, options, index, whole)
+            yield adapter
 
     def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
         """Share of the model's context that the longest of these rows takes, rendered as `train` renders them."""

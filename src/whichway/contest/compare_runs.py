@@ -13,6 +13,7 @@ from whichway.runs.results import Counted
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.explain.numbers import clean
+from whichway.verdict.folds import folds_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def between(a: Arm, b: Arm, rows: Sequence[tuple[int, int]], confidence: float) 
     """The paired difference on shared rows."""
     places = np.array(rows)
     one, two = cut(a, places[:, 0]), cut(b, places[:, 1])
-    two = replace(two, groups=one.groups)
+    folds = two.folds if one.folds is None else one.folds  # of two cross-fits, the first one's
+    one, two = replace(one, folds=folds), replace(two, groups=one.groups, folds=folds)
     c = Table([one, two], confidence).compare(0, 1)
     return c.value, c.low, c.high, c.p, c.wins, c.losses
 
@@ -111,7 +113,8 @@ def cut(arm: Arm, rows: np.ndarray) -> Arm:
     groups = arm.groups and tuple(arm.groups[i] for i in rows)
     targets = None if arm.targets is None else arm.targets[..., rows]
     answers = None if arm.answers is None else arm.answers[:, rows]
-    return replace(arm, scores=arm.scores[:, rows], groups=groups, targets=targets, answers=answers)
+    folds = folds_on(arm.folds, rows)
+    return replace(arm, scores=arm.scores[:, rows], groups=groups, targets=targets, answers=answers, folds=folds)
 
 
 def apart(a: Arm, b: Arm, confidence: float) -> Found:
@@ -121,7 +124,7 @@ def apart(a: Arm, b: Arm, confidence: float) -> Found:
     if one.clusters < 2 or two.clusters < 2:
         return value, None, None, None, 0, 0
     if one.pooled or not (one.binary[0] and two.binary[0]):
-        parts = [t.combine(t.row_variance(t.draws[0] if t.pooled else t.rows[0]), 0) for t in (one, two)]
+        parts = [t.error(t.row_variance(t.draws[0] if t.pooled else t.rows[0]), 0) for t in (one, two)]
         se, df = stats.satterthwaite([(se**2, df) for se, df in parts])
         found = stats.estimate(value, se, df, confidence)
         most = 1 - one.lowest

@@ -71,7 +71,7 @@ class HostedCalls:
 
     def _left(self, price: Price | None, request: Request) -> float | None:
         """Usd that these calls may cost; None without a cap."""
-        cap = self.till.settings.budget.usd
+        cap = self.account.budget.usd
         if cap is None or price is None:
             return None
         spent = max(self.account.purse.usd, self.till.hosted_usd.get(self.account.way, 0.0))
@@ -80,7 +80,8 @@ class HostedCalls:
     def _for_test(self, price: Price, request: Request, cap: float) -> float:
         """Usd that the finalists' answers to test rows will cost, about; half the cap while that is a guess."""
         way = self.till.house.ways.get(apart(self.account.way)[0])
-        finalists = len(self.till.settings.seeds) if way is not None and way.RANDOM else 1
+        random = way is not None and way.RANDOM and not self.account.folded  # a fold has one finalist
+        finalists = len(self.till.settings.seeds) if random else 1
         count = self.till.test_answers * finalists
         tokens_in, tokens_out = self.backend.most_tokens(self.weights, request)
         most = price.usd(tokens_in, 0, tokens_out)  # is set aside for the last of them as well

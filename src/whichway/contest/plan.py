@@ -18,6 +18,7 @@ from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, 
 from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
+from whichway.tasks.folds import all_rows, practice
 from whichway.verdict import stats
 from whichway.verdict.breakeven import Price
 
@@ -132,14 +133,15 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         if model and model not in house.models:
             raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, house.models)}")
         ways[name] = to_json(fill_options(name, house.ways[way], given))
-    splits = {"train": task.train, "dev": task.dev, "test": task.test}
+    splits, rows = _splits(task)
+    tested = all_rows(task) or task.test
     return Plan(
         task=task.name,
         ask=task.ask,
         metric=task.metric,
         labels=task.labels,
-        splits={name: digest([e.id for e in examples]) for name, examples in splits.items()},
-        rows={name: len(examples) for name, examples in splits.items()},
+        splits=splits,
+        rows=rows,
         model=house.base.base,
         revision=house.base.revision,
         ways=ways,
@@ -151,11 +153,12 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         price_per_hour=settings.price_per_hour,
         versions=_versions(house, ways),
         smallest_gap=stats.detectable_gap(
-            len({e.group or e.id for e in task.test}),
+            len({e.group or e.id for e in tested}),
             len(ways),
             len(settings.seeds),
             stats.SEED_SD,
-            row_variance(house.metric, task.test),
+            row_variance(house.metric, tested),
+            folds=max(1, len(task.folds)),
         ),
         warnings=house.warnings,
         race=settings.race,
@@ -172,7 +175,26 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         paired="score",
         metric_plain=house.metric.plain,
         prices=dict(sorted(house.prices.items())),
+        folds=max(1, len(task.folds)),
+        foldable=task.foldable,
     )
+
+
+def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
+    """Digest and number of the rows of each split; with folds the numbers are those of a mean fold, all of test."""
+    if not task.folds:
+        sides = {"train": task.train, "dev": task.dev, "test": task.test}
+        digests = {name: digest([e.id for e in examples]) for name, examples in sides.items()}
+        return digests, {name: len(examples) for name, examples in sides.items()}
+    seen = [practice(task, k) for k in range(len(task.folds))]
+    ids = {
+        "train": [[e.id for e in one.train] for one in seen],
+        "dev": [[e.id for e in one.dev] for one in seen],
+        "test": [[e.id for e in fold] for fold in task.folds],
+    }
+    counts = {name: sum(map(len, lists)) for name, lists in ids.items()}
+    means = {name: round(counts[name] / len(seen)) for name in ("train", "dev")}
+    return {name: digest(lists) for name, lists in ids.items()}, {**means, "test": counts["test"]}
 
 
 def _others(settings: Settings) -> dict[str, Any]:

@@ -7,38 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from whichway.contest.bench import HouseBench
 from whichway.contest.cache import Cache
+from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
 from whichway.contest.forgetting import forgotten
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import Till
 from whichway.contest.plan import House, Settings, continued, make_plan, values_before
-from whichway.contest.selection.select import (
-    ZERO_SHOT,
-    Tried,
-    follow,
-    hold_race,
-    rules_of,
-    settle,
-    write_race,
-    write_status,
-    write_way,
-    zero_shot_of,
-)
-from whichway.contracts import Attended, Listener, follow_nothing
-from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
-from whichway.events import PlanFixed, VerdictMade, WayBegan, WayRefused, WayTested
-from whichway.nouns import Plan, Record, Task, Verdict, apart
+from whichway.contest.refit import dearest, refit
+from whichway.contest.rounds import Crossed, cross, try_all
+from whichway.contest.selection.select import Tried, race_facts, write_race, write_status, write_way
+from whichway.contracts import Listener, follow_nothing
+from whichway.errors import OptionError
+from whichway.events import PlanFixed, VerdictMade, WayRefused, WayTested
+from whichway.nouns import Plan, Task, Verdict
 from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
 from whichway.runs.results import recount
 from whichway.runs.run import Run
-
-Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +73,8 @@ def run(
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
     settings = continued(settings, house, plan_of(folder))
+    if task.folds:  # the number of a fold is its seed
+        settings = replace(settings, seeds=tuple(range(len(task.folds))))
     plan = make_plan(task, house, settings)
     refuse(folder)
     refuse_judge(task, house, settings)
@@ -97,28 +89,37 @@ def run(
 def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
     listener(PlanFixed(plan, folder))
     with open_till(folder, house, settings, listener) as till:
-        tried = _try_all(task, till)
-        crossed = [_cross(task, one, till) for one in tried]
+        tried, crossed = _contest(task, till)
         if settings.forgetting:
             for one in tried:
                 forgotten(one, till)
         if plan.curve:
             write_curves(task, till, tried, crossed)
-        write_judgements(task, till, tried, crossed)
-        finished = Run(folder)
-        finished.verdict = verdict = recount(finished, house.metric, checks=house.checks).verdict()
+        if not task.folds:
+            write_judgements(task, till, tried, crossed)
+        finished = _decided(Run(folder), house)
+        if task.folds and refit(task, till, tried, finished.verdict.choice):
+            finished = _decided(Run(folder), house)
+        verdict = finished.verdict
         write_json(folder / "verdict.json", verdict)
         listener(VerdictMade(verdict))
         return Outcome(finished, till.paid_usd, till.paid_seconds)
 
 
+def _decided(run: Run, house: House) -> Run:
+    """A run with the verdict that its files give."""
+    run.verdict = recount(run, house.metric, checks=house.checks).verdict()
+    return run
+
+
 def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:
     """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
     with open_till(folder, house, settings, listener) as till:
-        tried = _try_all(task, till)
-        crossed = [_cross(task, one, till) for one in tried]
+        tried, crossed = _contest(task, till)
         if settings.curve:
             write_curves(task, till, tried, crossed)
+        if task.folds:
+            refit(task, till, tried, dearest(tried))
 
 
 @contextmanager
@@ -146,47 +147,25 @@ def open_till(folder: Path, house: House, settings: Settings, listener: Listener
         cache.close()
 
 
-def _expect(till: Till) -> None:
-    """Trainings are planned: whoever trains may get ready while the prompts are tried."""
-    for name in sorted({base.backend for base in till.house.bases}):
-        backend = till.house.backends[name]
-        if isinstance(backend, Attended):
-            backend.expect()
-
-
-def _try_all(task: Task, till: Till) -> list[Tried]:
-    """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race."""
+def _contest(task: Task, till: Till) -> tuple[list[Tried], list[Crossed]]:
+    """All ways to their finalists, and these over the test rows: on the task's split, or fold by fold."""
+    if task.folds:
+        return cross_fit(task, till), []
     till.test_answers = len(task.test) * till.settings.repeats
     practice = task.practice()
-    rules = rules_of(practice, till)
-    names = sorted(till.settings.ways, key=lambda name: apart(name)[0] != ZERO_SHOT)
-    if any(name.startswith(("tune_", "both_")) for name in names):
-        _expect(till)
-    found = {}
-    for index, name in enumerate(names):
-        till.tell(WayBegan(name, index, len(names)))
-        found[name] = follow(name, practice, HouseBench(till, name, practice), till, rules)
-    tried = [found[name] for name in till.settings.ways]
-    taken = hold_race([found[name] for name in names], till, rules)
-    floors = {model: zero_shot_of(tried, rules, model) for model in {apart(one.name)[1] for one in tried}}
-    for one in tried:
-        settle(one, rules, floors[apart(one.name)[1]])
-        write_way(one, till, rules)
+    names = tuple(till.settings.ways)
+    held = try_all(practice, till, names, lambda name: HouseBench(till, name, practice))
+    for one in held.tried:
+        write_way(one, till)
         if one.reason:
             till.tell(WayRefused(one.name, one.reason))
     if till.settings.race:
-        write_race(tried, till, rules, taken)
-    return tried
-
-
-def _cross(task: Task, tried: Tried, till: Till) -> Crossed:
-    """Finalists over the test split, once each; a way that failed does not get there."""
-    crossed: Crossed = []
-    try:
-        if not tried.reason:
-            crossed = [tried.bench.cross(c, task.test, till.settings.repeats) for c, _ in tried.finalists]
-    except (WayFailed, AdapterNotLive, BudgetSpent) as error:
-        tried.reason = f"on test: {error}"
-        write_status(tried, till)
-    till.tell(WayTested(tried.name, len(crossed)))
-    return crossed
+        write_race(race_facts(held.tried, held.rules, held.taken), till)
+    crossed = []
+    for one in held.tried:
+        failed = bool(one.reason)
+        crossed.append(cross(one, task.test, till))
+        if one.reason and not failed:
+            write_status(one, till)
+        till.tell(WayTested(one.name, len(crossed[-1])))
+    return list(held.tried), crossed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from whichway.contest.account import WayAccount
 from whichway.contest.ledger import Bought, Till
@@ -10,7 +12,7 @@ from whichway.contest.training import Training
 from whichway.contracts import Attended, Backend
 from whichway.errors import WayFailed
 from whichway.events import CheckpointSaved, TrainingBegan, TrainingStep
-from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, digest
+from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, Weights, digest
 from whichway.prompts.nearest import ShotRetriever
 from whichway.prompts.template import messages
 from whichway.tasks.leave_out import left_out
@@ -25,6 +27,18 @@ def _taught(kind: str, example: Example) -> tuple[str, ...]:
     if example.rejected is None:
         raise WayFailed("preferences want rows with a chosen and a rejected answer")
     return example.target, example.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a checkpoint was made, so that the same can be made of other rows."""
+
+    kind: str
+    start: Weights
+    prompt: Prompt
+    options: Mapping[str, Any]
+    index: int  # of the checkpoint
+    whole: bool  # whether all training rows were trained on, and nothing else
 
 
 class WayTrainings:
@@ -44,6 +58,11 @@ class WayTrainings:
         self._rows: dict[str, tuple[TrainRow, ...]] = {}
         self.parts: dict[str, Adapter] = {}  # digest of a trained part -> its checkpoint
         self.keys: dict[str, str] = {}  # digest of a trained part -> key of its training
+        self.recipes: dict[str, Recipe] = {}  # digest of a trained part -> how it was made
+
+    def go_on(self, earlier: WayTrainings) -> None:
+        """Know what was trained for earlier folds as well."""
+        self.parts, self.keys, self.recipes = earlier.parts, earlier.keys, earlier.recipes
 
     def train(self, job: TrainJob) -> Iterator[Adapter]:
         """Checkpoints of a training: those kept in the cache first, then new ones.

@@ -68,6 +68,8 @@ class Plan:
     metric_plain: bool = field(default=False, metadata=LATE)  # its values are plain numbers, not read in percent
     # word of each hosted model -> name, new, cached, out (usd per million tokens), as_of; None where nobody knows
     prices: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)
+    folds: int = field(default=1, metadata=LATE)  # K: every row is test once; 1: a single split
+    foldable: bool = field(default=False, metadata=LATE)  # whether folds could take the split's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,9 @@ class Standing:
     gap_high: float | None
     not_worse: bool  # in the set not shown worse than the best
     model: str = field(default="", metadata=LATE)  # its short name where several models competed
+    folds: int = field(default=1, metadata=LATE)  # K: a finalist for each fold, which answered this fold alone
+    fold_sd: float | None = field(default=None, metadata=LATE)  # between folds' finalists, row noise taken off
+    refit: str = field(default="", metadata=LATE)  # the candidate made of all rows, which ships; "": the best fold's
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +159,4 @@ class Verdict:
     sureness: Sureness | None = field(default=None, metadata=LATE)  # None: only one way competed, or none
     odds: tuple[Odds, ...] = field(default=(), metadata=LATE)  # of each way that competed, least expected loss first
     runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice
+    folds: int = field(default=1, metadata=LATE)  # K: every row is test once; 1: a single split

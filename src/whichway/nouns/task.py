@@ -53,6 +53,9 @@ class Task:
     checks: MetricSpec | None = None  # what every answer must fulfil; the metric itself where there are no targets
     judge: JudgeSpec | None = None
     options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # of the run, as said: see `options.py`
+    # whether the split is ours, drawn by hash, so that folds may take its place
+    foldable: bool = field(default=False, metadata=LATE)
+    folds: tuple[tuple[Example, ...], ...] = field(default=(), metadata=LATE)  # the rows, where it is cross-fitted
 
     @property
     def open(self) -> bool:

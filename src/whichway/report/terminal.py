@@ -108,6 +108,7 @@ def _note(s: Standing, plain: bool) -> str:
         f"failed: {s.reason}" if s.status == "failed" else s.note,
         f"{words.share(s.unparsed)} unparsed" if s.unparsed else "",
         f"seeds ±{write(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
+        f"folds ±{write(s.fold_sd)}" if s.fold_sd is not None and s.score is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -18,8 +18,9 @@ from whichway.errors import DiskError, PlanMismatch, UserError
 from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, digest, from_json, to_json
 
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
+REFIT = "refit.json"  # of a way measured in folds: the candidate that was made of all rows
 # parts of a plan that follow from the others: a newer version may differ
-FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "paired")
+FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -140,6 +141,12 @@ def plan_of(folder: Path) -> dict[str, Any]:
     return read_plan(folder) if path.is_file() else {}
 
 
+def data_rows(plan: Mapping[str, Any]) -> int:
+    """All rows of a plan; in folds every row is test, and the others count what a mean fold sees."""
+    rows: Mapping[str, int] = plan["rows"]
+    return rows["test"] if plan.get("folds", 1) > 1 else sum(rows.values())
+
+
 def prepare(folder: Path, plan: Plan, task: Task, before: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write plan and rows first; refuse a folder that another plan made.
 
@@ -170,6 +177,8 @@ def prepare(folder: Path, plan: Plan, task: Task, before: Mapping[str, Mapping[s
             write_json(folder / "plan.json", written)
         if not (folder / "rows.jsonl").exists():
             rows = [_row(e, split) for split in ("dev", "test") for e in getattr(task, split)]
+            if task.folds:
+                rows = [{**_row(e, "test"), "fold": k} for k, fold in enumerate(task.folds) for e in fold]
             write_text(folder / "rows.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     except NotADirectoryError as error:
         raise DiskError(f"{folder} cannot be a run folder: a part of the path is a file.") from error

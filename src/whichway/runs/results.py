@@ -23,8 +23,7 @@ import numpy as np
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.nouns import Candidate, Example, Record, Verdict, apart
-from whichway.options import defaults
-from whichway.runs.folder import read_lines
+from whichway.runs.folder import data_rows, read_lines
 from whichway.runs.run import Run, RunRow, as_run
 from whichway.scoring import clusters, is_mean, label_codes
 from whichway.verdict.breakeven import Terms
@@ -106,9 +105,7 @@ def recount(
 
 def _rows_to_fold(plan: Mapping[str, Any]) -> int:
     """All rows of a run whose test rows are a part of them, where cross-fitting would let each test once; else 0."""
-    options = plan.get("options") or {}
-    crossed = int(options.get("folds", defaults().get("folds") or 0) or 0)
-    return 0 if crossed != 1 else sum(int(rows) for rows in plan["rows"].values())
+    return data_rows(plan) if plan.get("foldable") and not plan.get("folds") else 0
 
 
 def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
@@ -136,12 +133,16 @@ def _arm(
     if status is None:
         return None
     plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
-    lines = [entry.facts for entry in entries]
+    lines = [entry.facts for entry in entries if "how" not in entry.facts]
     finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
     known = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
     kept = [] if status["status"] == "failed" else finalists
     runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in kept]
+    folds = _folds(test)
+    if folds is not None and kept:  # each row by the finalist of its fold, as if they were one
+        by_fold = {entry.candidate.seed: entry.facts["id"] for entry in kept}
+        runs = [[answers.get((by_fold.get(k, ""), row.id), ()) for row, k in zip(test, folds.tolist(), strict=True)]]
     reason = status["reason"]
     _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
@@ -187,7 +188,15 @@ def _arm(
         texts=_texts(runs) if writes else (),
         draws=writes and any(entry.candidate.decoding.draws for entry in kept),
         checks=_checks(checks, test, runs) if checks else (),
+        folds=folds,
+        refit=run.refits[way]["id"] if way in run.refits else None,
     )
+
+
+def _folds(test: Sequence[RunRow]) -> Any:
+    """(n,) the fold of each row; None where there are none."""
+    folds = [row.fold for row in test if row.fold is not None]
+    return np.array(folds, dtype=np.int64) if folds else None
 
 
 def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Record]]]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
-from whichway.runs.folder import FORGETTING
+from whichway.runs.folder import FORGETTING, REFIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class RunRow:
     group: str | None = None
     origin: str = ""
     input: Mapping[str, str] = field(default_factory=dict)
+    fold: int | None = None  # the fold in which it was test, where the run was cross-fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,16 @@ class Run:
             found[path.parent.name] = [
                 CandidateEntry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
             ]
+        for way, facts in self.refits.items():
+            if all(entry.facts["id"] != facts["id"] for entry in found.get(way, ())):
+                line = dict(facts)
+                found.setdefault(way, []).append(CandidateEntry(from_json(Candidate, line.pop("candidate")), line))
         return found
+
+    @cached_property
+    def refits(self) -> dict[str, dict[str, Any]]:
+        """Way -> the candidate that was made of all rows after a cross-fit: id, candidate, how, rows, what it took."""
+        return {path.parent.name: _json(path) for path in sorted(self.path.glob(f"ways/*/{REFIT}"))}
 
     @cached_property
     def statuses(self) -> dict[str, dict[str, Any]]:
@@ -230,7 +240,8 @@ class Run:
 
     def answers(self, way: Standing, example: str) -> list[Record]:
         """All answers of a way's finalists to one test row, by seed, then repeat."""
-        return [record for key in way.candidates for record in self.test_records.get((key, example), ())]
+        keys = way.candidates if way.folds == 1 else dict.fromkeys(way.candidates)  # folds may have found the same
+        return [record for key in keys for record in self.test_records.get((key, example), ())]
 
     @property
     def race(self) -> Race | None:

@@ -49,11 +49,31 @@ def _what(source: ShipSource) -> str:
             "",
             f"{'The choice' if winner else 'A candidate'} of a whichway run. The verdict: {verdict.headline}",
             "",
-            f"- candidate: `{candidate.id}` ({candidate.note or candidate.way}, seed {candidate.seed})",
+            f"- candidate: `{candidate.id}` ({candidate.note or candidate.way}{_origin(source)})",
             f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
             f"- trained part: {trained}",
             f"- answer: {reads}",
         ]
+    )
+
+
+def _origin(source: ShipSource) -> str:
+    """Which seed, which fold, or that it was made of all rows."""
+    if source.verdict.folds == 1:
+        return f", seed {source.candidate.seed}"
+    how = source.facts.get("how")
+    return f"; {how}" if how else f", fold {source.candidate.seed + 1} of {source.verdict.folds}"
+
+
+def _measured(source: ShipSource) -> str:
+    """On which rows the scores were measured, and of what."""
+    verdict = source.verdict
+    if verdict.folds == 1:
+        return f"on {verdict.rows} test rows that no way saw"
+    kind = "the candidate shipped here was not measured itself" if "how" in source.facts else "one of them is this one"
+    return (
+        f"on all {verdict.rows} rows in {verdict.folds} folds: each row was answered once, by a fit of the way "
+        f"that was made without it ({kind})"
     )
 
 
@@ -63,7 +83,7 @@ def _results(source: ShipSource) -> str:
     lines = [
         "## Results",
         "",
-        f"{metric} on {source.verdict.rows} test rows that no way saw, with {percent} intervals.",
+        f"{metric} {_measured(source)}, with {percent} intervals.",
         "",
         "| way | kind | score | interval | seconds per row | to fit, seconds |",
         "|---|---|---|---|---|---|",

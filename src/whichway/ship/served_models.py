@@ -28,7 +28,7 @@ class Offer:
 
 
 def of_run(run: Run | Path) -> dict[str, Offer]:
-    """Model id -> offer: `winner`, each way's name (its finalist that is best on dev), each finalist's id, `base`.
+    """Model id -> offer: `winner`, each way's name (what would ship of it), each finalist's id, `base`.
 
     Raises:
         UserError: no finished run, or nothing in it can be served.
@@ -39,7 +39,7 @@ def of_run(run: Run | Path) -> dict[str, Offer]:
     if verdict.candidate in found:
         offers[WINNER] = _offer(pick(run))
     for standing in verdict.standings:
-        finalists = [key for key in standing.candidates if key in found]
+        finalists = [key for key in (*standing.candidates, standing.refit) if key in found]
         if finalists:
             offers[standing.way] = _offer(pick(run, way=standing.way))
         offers |= {key: _offer(pick(run, candidate=key)) for key in finalists}

@@ -74,7 +74,7 @@ def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) 
     Args:
         run: the run, or its folder.
         candidate: a candidate's id.
-        way: a way's name; its finalist that is best on dev.
+        way: a way's name; its candidate that was made of all rows, else its finalist that is best on dev.
 
     Raises:
         UserError: no finished run, no such candidate, or its trained part was not kept.
@@ -119,6 +119,8 @@ def _by_way(way: str, run: Run) -> str:
     standings = {s.way: s for s in run.verdict.standings}
     if way not in standings:
         raise OptionError(f"there is no way '{way}' in this run.{did_you_mean(way, standings)}")
+    if standings[way].refit in run.known:
+        return standings[way].refit
     finalists = [key for key in standings[way].candidates if key in run.known]
     if not finalists:
         raise UserError(f"way '{way}' gave no candidate: {standings[way].reason or standings[way].status}.")

@@ -76,15 +76,24 @@ def warn(task: Task) -> list[str]:
 def _warn(task: Task, examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     """The same, of rows whose texts are at hand."""
     found = [*_conflicts(examples, texts), *_rare(task), *_imbalance(task, examples), *_long(examples, texts)]
-    found += [] if task.open else _leak(examples, texts)
-    if task.open and len(task.test) < FEW_TEST_ROWS:
-        found.append(
+    return [*found, *([] if task.open else _leak(examples, texts)), *_few(task)]
+
+
+def of_split(task: Task) -> list[str]:
+    """What weakens a contest on this very split; it need not hold where the rows are put into folds."""
+    return [*_rare(task), *_few(task)]
+
+
+def _few(task: Task) -> list[str]:
+    """A small test split."""
+    if len(task.test) >= FEW_TEST_ROWS:
+        return []
+    if task.open:
+        return [
             f"{len(task.test)} test inputs: a difference between ways shows only where nearly every input agrees. "
             "Repeats tell how answers vary, not how other inputs would fare."
-        )
-    elif len(task.test) < FEW_TEST_ROWS:
-        found.append(f"The test split has {len(task.test)} rows: only large differences can be shown.")
-    return found
+        ]
+    return [f"The test split has {len(task.test)} rows: only large differences can be shown."]
 
 
 def refuse_small(rows: int, where: str) -> None:

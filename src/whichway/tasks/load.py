@@ -106,6 +106,7 @@ def _examine(spec: Spec, rows: DataTable | None) -> Examined:
         fractions=_fractions(spec),
     )
     task = _task(spec, parts, samples, sides.of, judged.labels, judged.metric)
+    task = replace(task, foldable=not (any(s.side for s in samples) or spec.split or parts.rejected))
     check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
     task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
     decided = [*loaded.notes, *notes.decided(spec, parts, judged, sides.near_duplicates)]

@@ -31,6 +31,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split
@@ -40,6 +41,7 @@ DEFAULT: Mapping[Split, float] = {"train": 0.6, "dev": 0.15, "test": 0.25}
 TEST_FLOOR, DEV_FLOOR, FLOOR_ROWS = 20, 10, 60
 LABEL_ROWS = 8
 TEMPLATE_SHARE, TEMPLATE_ROWS = 0.2, 20
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,11 @@ def _leaks(examples: Sequence[Example], given: Sequence[Split | None]) -> tuple[
 
 def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: bool, *, floors: bool) -> Sides:
     """Cut by points; without regard to nearness when the data are written from a template."""
-    which, links = _links(examples)
+    which, links = links_of(examples)
     alone = [[i] for i in range(len(links))]
-    own = _points(examples, which, alone)
-    points = _points(examples, which, links, own) if any(len(found) > 1 for found in links) else own
-    sides = _set_aside(_sides(examples, points, shares, stratify, floors), which, links)
+    own = points_of(examples, which, alone)
+    points = points_of(examples, which, links, own) if any(len(found) > 1 for found in links) else own
+    sides = set_aside(_sides(examples, points, shares, stratify, floors), which, links)
     largest = max(Counter(p for p, q in zip(points, own, strict=True) if p != q).values(), default=0)
     aside = sides.count(None)
     if max(largest, aside) > max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(examples)):
@@ -143,7 +145,7 @@ def _first_of_each(examples: Sequence[Example], which: Sequence[int]) -> list[Ex
     return list(first.values())
 
 
-def _links(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
+def links_of(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
     """The number of each row's skeleton, and for each skeleton the near ones, itself among them."""
     skeletons = [near_duplicates.skeleton(example.text) for example in examples]
     number = {text: i for i, text in enumerate(dict.fromkeys(skeletons))}
@@ -155,7 +157,7 @@ def _links(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
     return [number[text] for text in skeletons], links
 
 
-def _points(
+def points_of(
     examples: Sequence[Example], which: Sequence[int], links: Sequence[Sequence[int]], own: Sequence[float] = ()
 ) -> list[float]:
     """The point of each row: of its group, else of the earliest near row, else of its own content.
@@ -235,12 +237,10 @@ def _promotions(
     return up, down - up
 
 
-def _set_aside(
-    sides: Sequence[Split | None], which: Sequence[int], links: Sequence[Sequence[int]]
-) -> list[Split | None]:
-    """Drop each row that is near to an earlier row on another side."""
-    kept: list[Split | None] = []
-    seen: dict[int, Split | None] = {}  # skeleton -> the one side its kept rows are on
+def set_aside(sides: Sequence[S], which: Sequence[int], links: Sequence[Sequence[int]]) -> list[S | None]:
+    """Drop each row that is near to an earlier row on another side (or in another fold)."""
+    kept: list[S | None] = []
+    seen: dict[int, S] = {}  # skeleton -> the one side its kept rows are on
     for side, skeleton in zip(sides, which, strict=True):
         crosses = any(seen.get(other, side) != side for other in links[skeleton])
         kept.append(None if crosses else side)

@@ -16,6 +16,7 @@ from typing import Literal
 from whichway.nouns import Verdict
 from whichway.verdict import stats
 from whichway.verdict.explain.numbers import clean
+from whichway.verdict.folds import BELOW, FEWEST
 
 TaskKind = Literal["classification", "extraction", "generation", "reasoning"]
 Hardware = Literal["cpu", "gpu", "hosted"]
@@ -88,9 +89,11 @@ def advise(about: Situation) -> Advice:
 
 
 def rows_to_test(about: Situation) -> int | None:
-    """Rows to test on: known, or a fifth of all."""
+    """Rows to test on: known, or all where folds are usual, or a fifth."""
     if about.test_rows is not None or about.rows is None:
         return about.test_rows
+    if FEWEST <= about.rows < BELOW:
+        return about.rows
     return int(about.rows * TEST_SHARE)
 
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from whichway.nouns import Kind
 from whichway.verdict import stats
-from whichway.verdict.folds import common_ratio, fold_error, fold_variance, jackknife_variance
+from whichway.verdict.folds import common_ratio, fold_error, fold_variance, jackknife_variance, shown_apart
 from whichway.verdict.stats import FloatArray, IntArray, Interval
 
 RESAMPLES = 2000
@@ -251,6 +251,18 @@ class Table:
             return np.asarray(each[-1] - each[0] if len(each) > 1 else each[0])
 
         return jackknife_variance(value, self.folds)
+
+    def fold_sd(self, k: int) -> float | None:
+        """How far the folds' models of an arm lie apart, the noise of their rows taken off.
+
+        None without folds, and where rows alone would set the folds so far apart once in twenty times.
+        """
+        if self.folds is None or self.clusters < 2:
+            return None
+        rows = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
+        if not shown_apart(rows, self.fold_variance(k), self.fold_count):
+            return None
+        return float(np.sqrt(self.seed_part(k) * self.fold_count))
 
     def fold_ratio(self, rows: FloatArray) -> float:
         """By how much fold noise widens all differences together, at least 1; `rows` is their covariance from rows."""

@@ -185,6 +185,7 @@ def decide(
         sureness=ruling.sureness if ruling and ruling.outlook else None,
         odds=odds(table, ruling, terms),
         runner_up=table.arms[ruling.outlook.runner_up].way if ruling and ruling.outlook else None,
+        folds=table.fold_count,
     )
 
 
@@ -264,9 +265,9 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
         stats.gap_found(
             found.row_variance or 0.0,
             found.seed_variance,
-            sum(table.seed_squares[k][1] for k in best),
+            found.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),
             rows_df=table.clusters - 1,
-            seeds=max(len(table.arms[k].scores) for k in best),
+            seeds=table.fold_count if table.folds is not None else max(len(table.arms[k].scores) for k in best),
             arms=len(table.arms),
             confidence=table.confidence,
         )
@@ -334,4 +335,7 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         gap_high=clean(gap.high) if gap else None,
         not_worse=k is not None and ruling is not None and k in ruling.standing,
         model=arm.model,
+        folds=own.fold_count if tested else 1,
+        fold_sd=clean(own.fold_sd(at)) if tested else None,
+        refit=arm.refit or "",
     )

@@ -15,13 +15,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from scipy import special
 
 from whichway.verdict import stats
 from whichway.verdict.stats import FloatArray, IntArray
 
+USUAL = 5  # folds
+FEWEST, BELOW = 60, 1000  # rows that are put into folds unasked
 PASSAGE = 3.0  # how fast degrees of freedom fall from those of rows to those of folds; K−1 at folds = 1.5 rows
+
+
+def folds_on(folds: IntArray | None, rows: Any) -> IntArray | None:
+    """The folds of some of the rows, numbered anew; None where all are in one fold.
+
+    Args:
+        folds: of all rows.
+        rows: places or a mask.
+    """
+    if folds is None:
+        return None
+    found: IntArray = np.unique(folds[rows], return_inverse=True)[1].astype(np.int64)
+    return found if len(found) and found.max() > 0 else None
 
 
 def fold_variance(values: FloatArray, folds: IntArray) -> float:
@@ -63,6 +80,11 @@ def fold_error(rows: float, folds: float, rows_df: float, count: int) -> tuple[f
         return math.sqrt(total), rows_df
     df = total**2 / (excess**2 / (count - 1) + rows**2 / rows_df)
     return math.sqrt(total), min(rows_df, max(count - 1.0, df))
+
+
+def shown_apart(rows: float, folds: float, count: int) -> bool:
+    """Whether folds differ by more than their rows alone would make them, 95 times of 100; as for `fold_error`."""
+    return folds > rows * float(special.chdtri(count - 1, 0.05)) / (count - 1)
 
 
 def common_ratio(values: FloatArray, folds: IntArray, rows: FloatArray) -> float:

@@ -16,6 +16,7 @@ from whichway.findings import Overlap, Slice
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Comparison, Table
 from whichway.verdict.explain.numbers import clean
+from whichway.verdict.folds import folds_on
 from whichway.verdict.spread import HALF
 
 FEWEST = 8  # rows of a slice; smaller ones say nothing
@@ -97,6 +98,7 @@ def part_of(table: Table, mask: np.ndarray) -> Table:
             arm,
             scores=arm.scores[:, mask],
             groups=groups,
+            folds=folds_on(arm.folds, mask),
             aggregate="mean",
             lowest=0.0,
             targets=None,

@@ -339,6 +339,7 @@ def detectable_gap(
     omega2: float = OMEGA2,
     confidence: float = 0.95,
     power: float = 0.9,
+    folds: int = 1,
 ) -> float | None:
     """The true gap that a contest of several arms finds with the given power, seed noise included.
 
@@ -350,12 +351,16 @@ def detectable_gap(
         omega2: ω², row variance of the paired difference of two single runs; half of it is each arm's own.
         confidence: two-sided.
         power: chance to find it.
+        folds: K, where each row is answered once, by one of K models.
 
     Returns:
         The gap in units of the metric, or None with fewer than two rows.
     """
     if n < 2:
         return None
+    if folds > 1:
+        parts = (omega2 / n, tau**2 / folds, omega2 / n)
+        return gap_found(*parts, rows_df=n - 1, seeds=folds, arms=arms, confidence=confidence, power=power)
     own = omega2 / 2 / n
     parts = (own + own / seeds, tau**2 / seeds, own / seeds)
     return gap_found(*parts, rows_df=n - 1, seeds=seeds, arms=arms, confidence=confidence, power=power)

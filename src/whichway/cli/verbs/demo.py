@@ -36,7 +36,7 @@ def demo(
     from whichway.cli.task_flags import request_of, spec_of
 
     place = "demo" if example == DEFAULT else f"demo-{example}"
-    options = {"seeds": SEEDS, **contest.options}
+    options = {**({} if "folds" in contest.options else {"seeds": SEEDS}), **contest.options}
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, options=options)
     task = TaskFlags(task=find(example), keys={"model": [model]} if model else {}, yes=yes)
     ready = with_models(lambda: prepare(spec_of(task, flags), request_of(flags)), yes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ class Tried:
     reason: str = ""  # why it failed; "" when it did not
     finalists: tuple[tuple[Candidate, float | None], ...] = ()  # one per seed, with its dev score; None: no dev rows
     dev_rows: int = 0  # behind the finalists' dev scores
+    values: dict[str, tuple[float | None, int]] = field(default_factory=dict)  # seed/id -> dev score, rows behind it
+    last: tuple[Entry, ...] = ()  # the finalists with their answers to dev rows
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
 
@@ -62,7 +64,8 @@ def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: 
     options = fill_options(name, tried.way, till.settings.ways[name])
     try:
         for candidate in tried.way.adapt(practice, bench, options):
-            _enter(tried, replace(candidate, way=name), rules, till)
+            seed = candidate.seed if bench.fold is None else bench.fold
+            _enter(tried, replace(candidate, way=name, seed=seed), rules, till)
     except BudgetSpent as spent:
         bench.say(str(spent))
         tried.reason = "" if tried.entries else f"{spent}, before there was a first candidate"
@@ -127,6 +130,9 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
     last = [] if tried.reason else [finalist(groups[seed], rules) for seed in sorted(groups)]
     tried.dev_rows = min((e.rows for e in last), default=0)
     tried.finalists = tuple((e.candidate, rules.value(e, tried.dev_rows) if tried.dev_rows else None) for e in last)
+    tried.last = tuple(last)
+    tried.values = {key: (rules.value(e, e.rows) if e.rows else None, e.rows) for key, e in tried.entries.items()}
+    tried.values |= {f"{c.seed}/{c.id}": (value, tried.dev_rows) for c, value in tried.finalists}
     if last and zero_shot is not None and apart(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
@@ -142,21 +148,21 @@ def zero_shot_of(tried: Sequence[Tried], rules: Rules, model: str = "") -> Entry
     return finalist(found[0], rules) if found else None
 
 
-def write_way(tried: Tried, till: Till, rules: Rules) -> None:
+def write_way(tried: Tried, till: Till) -> None:
     """Write what a way left: its candidates, how it ended, and the trained parts of its finalists."""
     folder = till.folder / "ways" / tried.name
-    dev = {f"{c.seed}/{c.id}": value for c, value in tried.finalists}
+    finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
     lines = []
     for key, entry in tried.entries.items():
         candidate = entry.candidate
         seconds, usd = tried.costs[candidate.id]
         facts: dict[str, Any] = {
             "id": candidate.id,
-            "dev_score": dev[key] if key in dev else rules.value(entry, entry.rows) if entry.rows else None,
-            "dev_rows": tried.dev_rows if key in dev else entry.rows,
+            "dev_score": tried.values[key][0],
+            "dev_rows": tried.values[key][1],
             "seconds_fit": seconds,
             "usd_fit": usd,
-            "finalist": key in dev,
+            "finalist": key in finalists,
             "candidate": to_json(candidate),
         }
         part = tried.bench.trainings.parts.get(candidate.weights.adapter or "")
@@ -178,9 +184,8 @@ def write_status(tried: Tried, till: Till) -> None:
     write_json(till.folder / "ways" / tried.name / "status.json", facts)
 
 
-def write_race(tried: Sequence[Tried], till: Till, rules: Rules, taken: int) -> None:
+def write_race(facts: Mapping[str, Any], till: Till) -> None:
     """Write race.json: what racing and halving dropped, and what that saved."""
-    facts = race_facts(tried, rules, taken)
     write_json(till.folder / "race.json", facts)
     till.tell(RaceEnded(facts))
 

@@ -111,6 +111,13 @@ def seed_dissent(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
     """The ways whose seeds differ by more than the margin."""
     for k in sorted({ruling.choice, *ruling.open, *(facts.champions() or ())}):
         line = facts.line(k)
+        if line.fold_sd is not None and line.fold_sd > max(facts.margin, 0.01):
+            said = Said()
+            sd, folds = said("fold_sd", line.fold_sd, facts.format.size), said("folds", line.folds, whole)
+            yield said.sentence(
+                f"{line.way} varies by ±{sd} from fold to fold: the score is the mean of {folds}, and what ships may "
+                "lie that far from it."
+            )
         if line.seed_sd is not None and line.seed_sd > max(facts.margin, 0.01):
             said = Said()
             sd, seeds = said("seed_sd", line.seed_sd, facts.format.size), said("seeds", line.seeds, whole)

@@ -137,6 +137,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *siblings(facts, ruling),
         *worth(facts),
         *forgot(facts, ruling),
+        *shipped(facts, ruling),
         *spreads(facts),
         *formats(facts),
         *judged(facts),
@@ -152,7 +153,27 @@ def choice_score(facts: Facts, ruling: Ruling) -> Sentence:
     said, line = Said(), facts.line(ruling.choice)
     seeds = f", as the mean of {said('seeds', line.seeds, whole)} seeds" if line.seeds > 1 else ""
     rows = said("rows", line.rows, whole)
+    if line.folds > 1:
+        folds = said("folds", line.folds, whole)
+        return said.sentence(
+            f"{line.way} scores {scored(said, line, facts.format)} on all {rows} rows, each answered once, by the one "
+            f"of {folds} fits that was made without it."
+        )
     return said.sentence(f"{line.way} scores {scored(said, line, facts.format)} on {rows} test rows{seeds}.")
+
+
+def shipped(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+    """What ships, where folds were measured: it is none of their models."""
+    line = facts.line(ruling.choice)
+    if line.folds == 1:
+        return
+    if line.refit:
+        made = "the same in every fold" if line.refit in line.candidates else "made once more, of all rows"
+        yield Sentence(f"What ships is {made}; the folds' scores are its evidence.")
+    else:
+        yield Sentence(
+            "What ships is the finalist of the fold that is best on dev: this one cannot be made anew of all rows."
+        )
 
 
 def rival(facts: Facts, ruling: Ruling, j: int) -> Sentence:
@@ -297,7 +318,11 @@ def spreads(facts: Facts) -> Iterator[Sentence]:
         noise = []
         if found.one_decoding is not None:
             noise.append(f"±{said(f'{found.way}.decoding', found.one_decoding, points)} from decoding")
-        sd = next(line.seed_sd for line in facts.standings if line.way == found.way)
+        own = next(line for line in facts.standings if line.way == found.way)
+        sd = own.seed_sd
+        if own.fold_sd:
+            folds = said(f"{found.way}.folds", own.folds, whole)
+            noise.append(f"±{said(f'{found.way}.fold_sd', own.fold_sd, facts.format.size)} between {folds} folds")
         if sd is not None:
             seeds = said(f"{found.way}.seeds", found.seeds, whole)
             noise.append(f"±{said(f'{found.way}.seed_sd', sd, facts.format.size)} between {seeds} seeds")
@@ -380,5 +405,7 @@ def cautions(facts: Facts) -> tuple[str, ...]:
 
 
 def one_seed(facts: Facts) -> list[int]:
-    """The arms that depend on a seed and ran with one seed only."""
+    """The arms that depend on a seed and ran with one seed only; none where folds take the place of seeds."""
+    if facts.table.folds is not None:
+        return []
     return [k for k, arm in enumerate(facts.table.arms) if arm.random and len(arm.scores) == 1]

@@ -13,11 +13,10 @@ from whichway.findings import Sentence
 from whichway.verdict.explain.explanation import one_seed
 from whichway.verdict.explain.inputs import Facts
 from whichway.verdict.explain.numbers import Said, chance, count, listed, whole
+from whichway.verdict.folds import BELOW, USUAL
 from whichway.verdict.predictive import SAID, Predictive, Prospect
 from whichway.verdict.rule import Ruling
 
-FEW_ROWS = 1000  # rows of data under which folds are offered
-FOLDS = 5
 EVEN = 0.5
 
 
@@ -69,10 +68,10 @@ def open_question(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
 
 def folds(facts: Facts, predictive: Predictive) -> Iterator[Sentence]:
     """The rows that are in the data already but did not test; only for a run that was not cross-fitted."""
-    if not facts.table.n < facts.data_rows < FEW_ROWS:
+    if not facts.table.n < facts.data_rows < BELOW:
         return
     said = Said()
-    rows, many = said("data_rows", facts.data_rows, whole), said("folds", FOLDS, whole)
+    rows, many = said("data_rows", facts.data_rows, whole), said("folds", USUAL, whole)
     sure = said("chance", round(predictive.chance(facts.data_rows / facts.table.n), 2), chance)
     yield said.sentence(
         f"No new labels: with --folds {many} each of the {rows} rows of the data tests once; so many test rows decide "

@@ -1,0 +1,70 @@
+"""Whether a run is cross-fitted: what the user said, what the run was begun with, and what its rows allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from whichway.errors import DataError, OptionError
+from whichway.nouns import Task
+from whichway.options import AUTO
+from whichway.verdict.folds import BELOW, FEWEST, USUAL
+
+
+def folded(task: Task, folder: Path) -> Task:
+    """The task with folds where its run is to be cross-fitted, else as it is.
+
+    Args:
+        task: with the options that were said.
+        folder: of the run; one that was begun goes on as it was.
+
+    Raises:
+        OptionError: folds were asked for, and the task or another option of it cannot have them.
+        DataError: the rows are too few for so many folds.
+    """
+    from whichway.runs.folder import plan_of
+    from whichway.tasks.folds import cut
+
+    said = task.options.get("folds", AUTO)
+    if said == 1:
+        return task
+    reason = _reason(task)
+    if said != AUTO:
+        if reason:
+            raise OptionError(f"--folds {said}: {reason}, or --folds 1.")
+        return cut(task, said)
+    begun = plan_of(folder)
+    count = begun.get("folds", 1) if begun else USUAL
+    if reason or count == 1 or not (begun or FEWEST <= _rows(task) < BELOW):
+        return task
+    try:
+        return cut(task, count)
+    except DataError:
+        return task
+
+
+def test_rows(task: Task) -> int:
+    """How many rows a run of the task would test on: all of them where it is cross-fitted."""
+    said = task.options.get("folds", AUTO)
+    folds = said > 1 if said != AUTO else FEWEST <= _rows(task) < BELOW
+    return _rows(task) if folds and not _reason(task) else len(task.test)
+
+
+def _rows(task: Task) -> int:
+    return len(task.train) + len(task.dev) + len(task.test)
+
+
+def _reason(task: Task) -> str:
+    """What speaks against folds, and what to do; "" where nothing does."""
+    if task.open:
+        return "no row has a wanted answer, so nothing is fitted and every input is test already. Leave it out"
+    if any(e.rejected is not None for e in task.train):
+        return "preferences are compared on one split. Leave it out"
+    if not task.foldable:
+        return "the split is yours. Leave it out (split:, a split column, files for test), so that ours can be folds"
+    if "seeds" in task.options:
+        return "folds take the place of seeds. Leave out --seeds"
+    if task.options.get("curve"):
+        return "learning curves are measured on one test split. Leave out --curve"
+    if task.judge is not None:
+        return "a judge compares answers of one finalist of each way. Leave out judge:"
+    return ""

@@ -1,0 +1,200 @@
+"""A contest in folds: each way works once for each fold, and its finalist of a fold answers the fold's rows, once.
+
+What is measured is the procedure: the prompt found, the rate chosen and the weights trained without a fold's rows. The
+purse of a way is for all folds and what ships: by the end of fold k of K it may have spent (k+1)/(K+1) of it.
+
+Two things are settled over folds instead of inside one, on the dev rows of all folds so far (which are different rows,
+see `tasks/folds.py`), from the second fold on:
+
+- the sanity gate: a way that ends below plain zero-shot by more than the margin and a standard error fails;
+- the race: a way that is shown worse than another one of its kind, or than a cheaper one of any kind, by a sequence
+  that is valid at every look, is not tried in later folds. No verdict could name it: the rule takes the cheapest way
+  that no other beats. Baselines and zero-shot stay. Dev rows of a fold are test rows of another one, so this looks at
+  rows that are counted; it can only remove a way that loses clearly, and what it removes has no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from whichway.contest.bench import HouseBench, InFold
+from whichway.contest.ledger import Till
+from whichway.contest.rounds import Round, cross, try_all
+from whichway.contest.selection.select import ZERO_SHOT, Tried, race_facts, write_race, write_way
+from whichway.events import WayRefused, WayTested
+from whichway.nouns import Example, Task, apart, contestant
+from whichway.scoring import clusters, is_mean
+from whichway.tasks.folds import practice
+from whichway.verdict.decide import MONTH, sanity
+from whichway.verdict.rule import two_digits
+from whichway.verdict.sequential import paired_sequence
+
+LOOK = 2  # folds after which ways are compared for the first time
+
+
+@dataclass(slots=True)
+class FoldedWay:
+    """A way on its way through the folds."""
+
+    name: str
+    parts: list[Tried] = field(default_factory=list)  # one for each fold that it was tried in
+    reason: str = ""  # why it is not tried any more
+
+    @property
+    def gated(self) -> bool:
+        """Whether it can fail the sanity gate, or be dropped."""
+        return self.parts[-1].way.KIND != "baseline" and apart(self.name)[0] != ZERO_SHOT
+
+    def whole(self) -> Tried:
+        """All folds as one: a finalist for each."""
+        last = self.parts[-1]
+        made = Tried(self.name, last.way, last.bench, reason=self.reason)
+        for part in self.parts:
+            made.entries |= part.entries
+            made.values |= part.values
+            made.costs = part.costs | made.costs
+            made.finalists += part.finalists
+            made.last += part.last
+        made.dev_rows = min((part.dev_rows for part in self.parts), default=0)
+        return made
+
+
+def cross_fit(task: Task, till: Till) -> list[Tried]:
+    """Hold the contest in all folds and write what its ways left.
+
+    Returns:
+        The ways, each with a finalist for every fold, or with the reason why not.
+    """
+    ways = {name: FoldedWay(name) for name in till.settings.ways}
+    rounds: list[Round] = []
+    for fold, test in enumerate(task.folds):
+        live = [name for name, way in ways.items() if not way.reason]
+        if not live:
+            break
+        held = _hold(task, till, ways, live, fold)
+        rounds.append(held)
+        for one in held.tried:
+            _cross(ways[one.name], one, test, till, fold, len(task.folds))
+        if fold + 1 >= LOOK:
+            for name, reason in _lost(task, ways, till, fold + 1).items():
+                ways[name].reason = reason
+    tried = [way.whole() for way in ways.values()]
+    for one in tried:
+        write_way(one, till)
+        if one.reason:
+            till.tell(WayRefused(one.name, one.reason))
+        till.tell(WayTested(one.name, len(one.finalists)))
+    if till.settings.race and rounds:
+        write_race(_merged([race_facts(held.tried, held.rules, held.taken) for held in rounds]), till)
+    return tried
+
+
+def _hold(task: Task, till: Till, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
+    """One fold for the ways that are still in."""
+    seen, count = practice(task, fold), len(task.folds)
+    till.test_answers = len(task.folds[fold]) * till.settings.repeats
+
+    def bench(name: str) -> HouseBench:
+        earlier = ways[name].parts[-1].bench if ways[name].parts else None
+        place = InFold(fold, (fold + 1) / (count + 1), earlier)
+        return HouseBench(till, name, seen, note=f"fold {fold + 1} of {count}: ", fold=place)
+
+    return try_all(seen, till, live, bench, gate=False)
+
+
+def _cross(way: FoldedWay, tried: Tried, test: Sequence[Example], till: Till, fold: int, count: int) -> None:
+    """The finalist of a fold over its rows; a way that fails in a fold has no score on all rows."""
+    way.parts.append(tried)
+    cross(tried, test, till)
+    if tried.reason:
+        way.reason = f"in fold {fold + 1} of {count}: {tried.reason}"
+
+
+def _lost(task: Task, ways: Mapping[str, FoldedWay], till: Till, done: int) -> dict[str, str]:
+    """Ways that fail the sanity gate, or are shown worse than one of their kind, with the reason."""
+    live = {name: way for name, way in ways.items() if not way.reason}
+    found = {}
+    for name, way in live.items():
+        floor = live.get(contestant(ZERO_SHOT, apart(name)[1]))
+        reason = _below(task, way, floor, till) if way.gated and floor is not None else ""
+        if reason:
+            found[name] = reason
+    if not till.settings.race or not is_mean(till.house.metric) or done == len(task.folds):
+        return found
+    left = [way for name, way in live.items() if name not in found]
+    return {**_outraced(task, left, till, done), **found}
+
+
+def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: Till) -> str:
+    """Why a way fails its sanity gate on the dev rows of all folds so far; "" where it passes."""
+    pairs = [(a, b, min(a.dev_rows, b.dev_rows)) for a, b in zip(way.parts, floor.parts, strict=True)]
+    rows = sum(count for _, _, count in pairs)
+    if not rows:
+        return ""
+    own = sum(_dev(part) * count for part, _, count in pairs) / rows
+    base = sum(_dev(part) * count for _, part, count in pairs) / rows
+    return sanity(own, base, rows, task.margin, way.parts[-1].way.KIND, till.house.metric.lowest)
+
+
+def _dev(part: Tried) -> float:
+    return part.finalists[0][1] or 0.0
+
+
+def _outraced(task: Task, ways: Sequence[FoldedWay], till: Till, done: int) -> dict[str, str]:
+    """Ways that are shown worse than the best of their kind, or of the cheaper ones, on all dev rows so far."""
+    level = min(0.5, 2 * (1 - till.settings.confidence) / max(1, len(ways) - 1))
+    found = {}
+    costs = {way.name: _cost(task, way) for way in ways}
+    for way in ways:
+        kind = way.parts[-1].way.KIND
+        rivals = [
+            w
+            for w in ways
+            if w is not way and (kind == w.parts[-1].way.KIND or costs[w.name] < costs[way.name])
+        ]  # fmt: skip
+        if not way.gated or not rivals:
+            continue
+        best = max(rivals, key=lambda w: (sum(map(_dev, w.parts)), w.name))
+        gap, groups = _differences(task, way, best)
+        low, high = paired_sequence(gap, level, groups)
+        if high < -task.margin:
+            found[way.name] = (
+                f"not tried in the last {len(task.folds) - done} of {len(task.folds)} folds: shown worse than "
+                f"{best.name} on {len(gap)} dev rows ({100 * float(np.mean(gap)):+.1f} points, {100 * low:.1f} to "
+                f"{100 * high:.1f})"
+            )
+    return found
+
+
+def _cost(task: Task, way: FoldedWay) -> float:
+    """What it has cost so far and its answers in a month, usd; as the verdict has it, to two digits."""
+    usd = [record.usd for part in way.parts for record in part.last[0].records]
+    month = MONTH * task.volume * (sum(usd) / len(usd) if usd else 0.0)
+    return two_digits(way.parts[-1].bench.account.purse.usd + month)
+
+
+def _differences(task: Task, way: FoldedWay, other: FoldedWay) -> tuple[list[float], tuple[str, ...] | None]:
+    """Paired differences on dev rows that both answered, fold after fold, and the rows' groups."""
+    gap: list[float] = []
+    rows: list[str] = []
+    for one, two in zip(way.parts, other.parts, strict=True):
+        first, second = one.last[0], two.last[0]
+        count = min(first.rows, second.rows)
+        gap += [a - b for a, b in zip(first.scores[:count], second.scores[:count], strict=True)]
+        rows += [record.example for record in first.records[:count]]
+    known = {e.id: e for fold in task.folds for e in fold}
+    return gap, clusters([known[name] for name in rows])
+
+
+def _merged(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The races of all folds as one: looks of the first, everything else added up."""
+    first = facts[0]
+    same = {name: first[name] for name in ("looks", "rows")}
+    counted = ("candidates", "evaluations", "full_evaluations", "rung_evaluations")
+    sums = {name: sum(one[name] for one in facts) for name in counted}
+    lists = {name: [item for one in facts for item in one[name]] for name in ("dropped", "trainings")}
+    return {**same, **sums, **lists, "rounds": max(one["rounds"] for one in facts), "folds": len(facts)}
