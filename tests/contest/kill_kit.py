@@ -22,7 +22,7 @@ WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
 WAYS: dict[str, dict[str, Any]] = {
     "prompt_plain": {},
-    "tune_lora": {"epochs": 4, "steps": 1, "batch": 6},
+    "tune_lora": {"epochs": 4, "steps": 1, "batch": 6, "factors": (1.6, 0.63, 4.0, 0.25)},
     "tune_bias": {"epochs": 2, "steps": 1, "batch": 6, "rate": 0.05},
 }
 

@@ -53,7 +53,7 @@ def test_divergence_at_every_rate(house, tmp_path, monkeypatch):
     assert by["prompt_plain"].status == "ok"
     assert verdict.choice == "prompt_plain"
     log = (tmp_path / "r" / "ways" / "tune_lora" / "log").read_text()
-    assert log.count("diverged at step 1") == 4
+    assert log.count("diverged at step 1") == 2
 
 
 def test_divergence_at_the_rate_that_was_given(house, tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_divergence_of_one_rate_leaves_the_others(house, tmp_path, monkeypatch):
     honest = trainer.Run._backward
 
     def high(self, batch, trained):
-        return honest(self, batch, trained) * (float("nan") if self.given.factor == 4.0 else 1.0)
+        return honest(self, batch, trained) * (float("nan") if self.given.factor == 1.6 else 1.0)
 
     monkeypatch.setattr(trainer.Run, "_backward", high)
     by, _ = standings(house, tmp_path)
