@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 import whichway
-from whichway.app.configure import build, settle
+from whichway.app.configure import build, settings_for
 from whichway.app.request import RunRequest
 from whichway.app.way_options import settings_of
 from whichway.contest import run
@@ -59,7 +59,7 @@ def measure(task: Task, seeds: int, ways: str, options: list[str]) -> tuple[Esti
         asked = RunRequest(tuple(ways.split(",")), tuple(settings_of(options)), cache=Path(place) / ".cache")
         house = build(task, ())
         task = replace(task, options={"seeds": tuple(range(seeds))})
-        settings = settle(task, asked, house, Path(place) / "run")
+        settings = settings_for(task, asked, house, Path(place) / "run")
         began = time.perf_counter()
         said = estimate(task, house, settings, quiet)
         probed = time.perf_counter()

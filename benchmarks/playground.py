@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from whichway.app.prompt_session import sitting
+from whichway.app.prompt_session import open_session
 from whichway.nouns import Prompt
 from whichway.tasks import from_flags
 
@@ -44,7 +44,7 @@ def main() -> None:
     for calibrate in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             opened = time.perf_counter()
-            with sitting(from_flags(TASK), Path(folder), ROWS, calibrate) as seat:
+            with open_session(from_flags(TASK), Path(folder), ROWS, calibrate) as seat:
                 seat.trials.of(seat.plain, seat.plain, whole=True)
                 opened = time.perf_counter() - opened
                 seconds = []

@@ -94,7 +94,7 @@ def hold(cell: Cell, options: argparse.Namespace) -> None:
     ready = prepare(spec, RunRequest((cell.way,), more, budget, out=folder, cache=folder / ".cache"))
     settings = replace(ready.settings, seeds=(cell.seed,))
     began = time.monotonic()
-    run(ready.task, ready.house, folder=ready.folder, settings=settings)
+    run(ready.task, ready.components, folder=ready.folder, settings=settings)
     spent = json.loads((folder / "ways" / cell.way / "status.json").read_text())
     print(f"{cell.name}: {time.monotonic() - began:.0f} s, {spent}", flush=True)
 

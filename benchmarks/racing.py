@@ -65,7 +65,7 @@ def measure(path: Path, options: argparse.Namespace) -> str:
         seeds = ready.settings.seeds if options.seeds is None else tuple(range(options.seeds))
         ready = replace(ready, settings=replace(ready.settings, seeds=seeds, race=race))
         began = time.monotonic()
-        outcome = run(ready.task, ready.house, folder=ready.folder, settings=ready.settings)
+        outcome = run(ready.task, ready.components, folder=ready.folder, settings=ready.settings)
         print(f"{path.stem}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
         said[name] = outcome.verdict
     plan = json.loads((options.place / path.stem / "raced" / "plan.json").read_text())

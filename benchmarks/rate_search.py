@@ -26,9 +26,9 @@ import numpy as np
 from whichway.backends.local import LocalBackend
 from whichway.contest.selection.successive_halving import tied
 from whichway.engine.train.checkpoint import read_adapter
-from whichway.engine.train.trainer import Run
+from whichway.engine.train.trainer import TrainingRun
 from whichway.nouns import Adapter, Decoding, Example, MetricSpec, Request, Task, TrainJob, TrainRow
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import base_prompt
 from whichway.prompts.template import messages
 from whichway.training_kinds import LoraOptions
 
@@ -57,28 +57,28 @@ evaluation sets that no other table tests on.
 """
 
 
-class Watched(Run):
+class Watched(TrainingRun):
     """A training that saves its weights at `SHARES`: as they are, and averaged."""
 
     def _step(self) -> float:
         loss = super()._step()
-        vector = self.who.tensors["masters"]
+        vector = self.trainable.tensors["masters"]
         self.mean.lerp_(vector.data, 1 / min(self.at.step, max(1.0, SPAN * self.total)))
         for share in SHARES:
             if self.at.step == max(1, round(self.total * share)):
                 self.found[f"{share} raw"] = self._kept("raw")
                 latest = vector.data.clone()
                 vector.data.copy_(self.mean)
-                self.who.refresh()
+                self.trainable.refresh()
                 self.found[f"{share} mean"] = self._kept("mean")
                 vector.data.copy_(latest)
-                self.who.refresh()
+                self.trainable.refresh()
         return loss
 
     @cached_property
     def mean(self) -> Any:
         """Of the trained numbers."""
-        return self.who.tensors["masters"].data.clone()
+        return self.trainable.tensors["masters"].data.clone()
 
     @cached_property
     def found(self) -> dict[str, str]:
@@ -107,7 +107,7 @@ def task_of(path: Path) -> Task:
 
 def scores(door: LocalBackend, task: Task, rows: Sequence[Example], adapter: Adapter, place: Path) -> list[list[float]]:
     """(right or not, nats of the right label) for each row."""
-    prompt = first_prompt(task.practice())
+    prompt = base_prompt(task.train_dev_view())
     requests = [Request(messages(prompt, e.text), Decoding(), task.labels) for e in rows]
     found = []
     with door.open(adapter.weights, place / str(adapter.weights.adapter)) as session:
@@ -120,7 +120,7 @@ def scores(door: LocalBackend, task: Task, rows: Sequence[Example], adapter: Ada
 
 def measure(door: LocalBackend, task: Task, factor: float, seed: int) -> dict[str, Any]:
     """One training: dev scores at all looks, test scores at the end."""
-    prompt = first_prompt(task.practice())
+    prompt = base_prompt(task.train_dev_view())
     rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in task.train)
     base = door.weights("embedded")
     job = TrainJob("lora", base, rows, task.labels, seed, {"factor": factor, "epochs": EPOCHS, "batch": BATCH})

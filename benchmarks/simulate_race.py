@@ -104,7 +104,7 @@ def held(made: World, racing: bool) -> Came:
     """Race a world's candidates or evaluate them in full, then decide on test."""
     place = {id(entry): k for k, entry in enumerate(made.entries)}
     for entry in made.entries:
-        entry.scores, entry.drop, entry.resting = [], None, False
+        entry.scores, entry.drop, entry.paused = [], None, False
     rules = Rules(looks(made.dev, racing), margin=0.01, alpha=0.05)
 
     def answer(entry: Entry, to: int) -> None:

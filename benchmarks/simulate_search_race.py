@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.selection.candidate_race import CandidateRace, Contender, run_race
 from whichway.contest.selection.race import Entry, Rules, looks
 from whichway.nouns import Candidate, Decoding, Prompt, Weights
 from whichway.verdict.stats import FloatArray
@@ -49,17 +49,17 @@ def contest(rng: np.random.Generator, spread: float, dev: int) -> Came:
     rows = dev + TEST
     latent = math.sqrt(SHARED) * rng.normal(size=rows) + math.sqrt(1 - SHARED) * rng.normal(size=(len(skills), rows))
     scores = (latent < ndtri(skills)[:, None]).astype(float)
-    lanes = [Lane(Entry(_candidate(number))) for number in range(len(skills))]
+    lanes = [Contender(Entry(_candidate(number))) for number in range(len(skills))]
     place = {lane.entry.candidate.id: number for number, lane in enumerate(lanes)}
 
-    def answer(lane: Lane, to: int) -> None:
+    def answer(lane: Contender, to: int) -> None:
         lane.entry.scores += scores[place[lane.entry.candidate.id], lane.entry.rows : to].tolist()
 
-    def price(some: Sequence[Lane], to: int) -> int:
+    def price(some: Sequence[Contender], to: int) -> int:
         return sum(to - lane.entry.rows for lane in some)
 
     rules = Rules(looks(dev), margin=0.01, alpha=0.05)
-    first = place[hold(lanes, Heat(rules, answer, price), 1, None)[0].candidate.id]
+    first = place[run_race(lanes, CandidateRace(rules, answer, price), 1, None)[0].candidate.id]
     whole = int(np.argmax(scores[:, :dev].mean(1)))
     spent = sum(lane.entry.rows for lane in lanes)
     lost = float(skills[whole] - skills[first])

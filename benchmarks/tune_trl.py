@@ -31,10 +31,10 @@ from typing import Any
 import whichway
 from whichway import models
 from whichway.backends.local import LocalBackend
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.contracts import Metric
 from whichway.nouns import Decoding, Example, MetricSpec, Request, Task, to_json
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import base_prompt
 from whichway.prompts.template import messages
 from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
@@ -113,7 +113,7 @@ def ours(task: Task, work: Path, door: LocalBackend, model: str, rate: float = 0
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
     given |= {"rate": rate} if rate else {"factors": SEARCHED, "soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
-    house = House({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
+    house = Components({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
     folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
     verdict = run(task, house, folder=folder, settings=settings).verdict
@@ -172,7 +172,7 @@ def theirs(task: Task, work: Path, args: argparse.Namespace, door: LocalBackend)
 
 def train_theirs(task: Task, work: Path, args: argparse.Namespace, runs: Sequence[tuple[float, int]]) -> None:
     """Let TRL train what is not there yet."""
-    prompt = first_prompt(task.practice())
+    prompt = base_prompt(task.train_dev_view())
     rows = [
         {"prompt": to_json(messages(prompt, e.text)), "completion": [{"role": "assistant", "content": e.target}]}
         for e in task.train
@@ -213,7 +213,7 @@ def scores_of(
     if kept.exists():
         return list(json.loads(kept.read_text()))
     weights = replace(door.weights(model), adapter=str(place), kind="lora")
-    prompt, decoding = first_prompt(task.practice()), Decoding(task.practice().mode, 128)
+    prompt, decoding = base_prompt(task.train_dev_view()), Decoding(task.train_dev_view().mode, 128)
     requests = [Request(messages(prompt, e.text), decoding, task.labels) for e in rows]
     metric: Metric = metrics.load(task.metric)
     with door.open(weights, place) as session:

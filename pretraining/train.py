@@ -169,7 +169,7 @@ def main() -> None:
     pools, counted, seen = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
     data = Data(recipe, pools)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    malloc.settle(KEPT)
+    malloc.hold_freed_memory(KEPT)
     model = build(recipe, tokenizer, None if recipe.renewed else counted)
     if args.start is not None:
         finished = AutoModelForCausalLM.from_pretrained(args.start, dtype=torch.float32)

@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 from whichway.engine.model import load  # noqa: E402
 from whichway.engine.model import throughput  # noqa: E402
-from whichway.engine.infer.session import Answerer  # noqa: E402
+from whichway.engine.infer.session import InferenceSession  # noqa: E402
 from whichway.nouns import Decoding, Message, Request  # noqa: E402
 
 torch.set_num_threads(job["threads"])
@@ -31,7 +31,7 @@ kind = next(model.module.parameters()).dtype
 turns.tell(load=time.perf_counter() - started, format=str(kind)[6:], rate=throughput.product_rate(kind, 1000, 1000, 30))
 while True:
     turns.wait()
-    session = Answerer(model, model.module)
+    session = InferenceSession(model, model.module)
     decoding = Decoding(job["what"], job["new"])
     asked = [Request((Message("user", str(n)),), decoding, tuple(ids)) for n in range(len(job["prompts"]))]
     replies = (session.generate if job["what"] == "generate" else session.choose)(asked)

@@ -31,11 +31,11 @@ for row in job["rows"]:
     rows.append(Encoded(row["ids"][:size], row["ids"][size:]))
 
 
-class InOrder(trainer.Run):
+class InOrder(trainer.TrainingRun):
     """The rows as the job gives them, not shuffled, and its rates."""
 
     def _batch(self, step):
-        return self.rows[step * self.given.batch :][: self.given.batch]
+        return self.rows[step * self.settings.batch :][: self.settings.batch]
 
     def _factor(self, step):
         return job["factors"][step - 1]

@@ -57,7 +57,7 @@ class Backend(Protocol):
     version: str
 
     def weights(self, base: str) -> Weights:
-        """The base weights behind a user's word, with their revision.
+        """The base weights that a user's word names, with their revision.
 
         Raises:
             ModelError: there is no such model, or it cannot be used.

@@ -30,11 +30,11 @@ from whichway.nouns import (
     Example,
     Kind,
     Message,
-    Practice,
     Prompt,
     Record,
     Reply,
     Score,
+    TrainDevView,
     Weights,
 )
 
@@ -58,8 +58,8 @@ __all__ = [
     "Listener",
     "Meter",
     "Metric",
+    "RaceResult",
     "RowSession",
-    "Runner",
     "Session",
     "Sized",
     "TextReader",
@@ -111,8 +111,8 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
-    """A candidate behind a heat that a way asked for; see `Bench.race`."""
+class RaceResult:
+    """The result of a candidate in a race that a way asked for; see `Bench.race`."""
 
     candidate: Candidate
     value: float  # the task's metric on its rows
@@ -138,7 +138,7 @@ class Bench(Protocol):
         ...
 
     def encoder(self, word: str) -> Weights | None:
-        """The sentence encoder behind a user's word; None: it is not on this machine, or the word is "words".
+        """The sentence encoder that a user's word names; None: it is not on this machine, or the word is "words".
 
         Raises:
             ModelError: a folder that is no encoder.
@@ -176,7 +176,7 @@ class Bench(Protocol):
         rows: int | None = None,
         calls: int | None = None,
         halve: bool = True,
-    ) -> list[Runner]:
+    ) -> list[RaceResult]:
         """Race candidates on the same shuffled blocks of dev rows, paired, until `keep` of them are left.
 
         Args:
@@ -202,7 +202,7 @@ class Bench(Protocol):
 
     @property
     def left(self) -> Budget:
-        """What is left in the purse; None: no limit."""
+        """What is left of the budget; None: no limit."""
         ...
 
     def train(
@@ -219,7 +219,7 @@ class Bench(Protocol):
         ...
 
     def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:
-        """Share of the model's context that the longest of these rows takes in a training; 0 where nobody can say."""
+        """Share of the model's context that the longest of these rows takes in a training; 0 where it is not known."""
         ...
 
     def halve(self, trials: Sequence[Callable[[], Iterator[Candidate]]], shares: Sequence[float]) -> int:
@@ -241,19 +241,19 @@ class Bench(Protocol):
         ...
 
     def say(self, message: str) -> None:
-        """A line of progress."""
+        """Log a line of progress."""
         ...
 
 
 @runtime_checkable
 class Way(Protocol):
-    """Something we try. `adapt` yields a candidate whenever it has something shippable; the house selects on dev."""
+    """Something we try. `adapt` yields a candidate whenever it has something shippable; the contest selects on dev."""
 
     KIND: Kind
     RANDOM: bool  # whether seeds matter
     Options: type  # a frozen dataclass; each field's metadata["help"] is its help text
 
-    def adapt(self, task: Practice, bench: Bench, options: Any) -> Iterator[Candidate]:
+    def adapt(self, task: TrainDevView, bench: Bench, options: Any) -> Iterator[Candidate]:
         """Turn prompts and weights into candidates."""
         ...
 

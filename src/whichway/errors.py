@@ -67,7 +67,7 @@ class DiskError(UserError):
 
 
 class BudgetSpent(WhichwayError):
-    """The purse of a way is empty."""
+    """The budget of a way is spent."""
 
 
 class WayFailed(WhichwayError):

@@ -107,7 +107,7 @@ class RatesHalved(Event):
     name: ClassVar[str] = "halved"
     way: str
     trials: int
-    kept: int
+    survivor: int
     runs: float  # whole trainings that it cost
     full_runs: int
 

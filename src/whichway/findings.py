@@ -72,7 +72,7 @@ class Formats:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Dev beside test for one way, and what selection alone would explain."""
+    """Dev score beside test score of one way, and what selection alone would explain."""
 
     way: str
     tried: int  # candidates that competed on dev
@@ -85,7 +85,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Swing:
+class SensitivityBar:
     """What one assumption does to the break-even: requests a day at its low and its high value; None is never."""
 
     assumption: str
@@ -127,7 +127,7 @@ class BreakEven:
     unit_second: float
     total_first: float  # at the volume, over the horizon, usd
     total_second: float
-    swings: tuple[Swing, ...] = ()
+    swings: tuple[SensitivityBar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,7 @@ class JudgeScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class PairwiseJudgement:
     """Two ways before the judge, input by input, each pair in both orders; what both orders agree on is a win."""
 
     first: str
@@ -311,4 +311,4 @@ class Judgement:
     consistent: float | None  # share of pairs on which both orders prefer the same answer
     useful: bool  # reliable enough, and tells answers apart
     scores: tuple[JudgeScore, ...] = ()
-    duels: tuple[Duel, ...] = ()
+    duels: tuple[PairwiseJudgement, ...] = ()

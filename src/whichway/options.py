@@ -47,27 +47,27 @@ def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - the wo
     return field(default=default, metadata={"declaration": Declaration(help, **facts)})
 
 
-def seeds_of(said: Any) -> Any:
+def seeds_of(value: Any) -> Any:
     """`3` is the seeds 0, 1, 2; several numbers are the seeds themselves."""
-    if isinstance(said, bool) or not isinstance(said, int):
-        if not isinstance(said, str) and isinstance(said, Iterable):
-            seeds = tuple(said)
+    if isinstance(value, bool) or not isinstance(value, int):
+        if not isinstance(value, str) and isinstance(value, Iterable):
+            seeds = tuple(value)
             if seeds and all(isinstance(seed, int) for seed in seeds) and len(set(seeds)) == len(seeds):
                 return seeds
         raise ValueError("write how many seeds, such as 3")
-    if said < 1:
+    if value < 1:
         raise ValueError("at least one seed is needed")
-    return tuple(range(said))
+    return tuple(range(value))
 
 
-def sizes_of(said: Any) -> Any:
+def sizes_of(value: Any) -> Any:
     """`8,16,32`, or a list, as numbers of training rows."""
-    words = [word.strip() for word in said.split(",") if word.strip()] if isinstance(said, str) else said
+    words = [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
     try:
         sizes = tuple(int(str(word)) for word in words)
     except (TypeError, ValueError):
         sizes = (0,)
-    if (isinstance(said, str) and not sizes) or any(size < 1 for size in sizes):
+    if (isinstance(value, str) and not sizes) or any(size < 1 for size in sizes):
         raise ValueError("write numbers of training rows with commas, such as 8,16,32,64")
     return sizes
 
@@ -141,7 +141,7 @@ def checked(name: str, kind: type = RunOptions) -> Any:
     return Annotated[(hint, *parts)] if parts else hint
 
 
-def read_options(said: Mapping[str, Any], kind: type = RunOptions) -> dict[str, Any]:
+def read_options(values: Mapping[str, Any], kind: type = RunOptions) -> dict[str, Any]:
     """Options as users write them, checked. What is None was not said.
 
     Raises:
@@ -149,13 +149,13 @@ def read_options(said: Mapping[str, Any], kind: type = RunOptions) -> dict[str, 
     """
     from pydantic import TypeAdapter, ValidationError
 
-    values = {}
-    for name, value in said.items():
-        if value is None:
+    options_read = {}
+    for name, option_value in values.items():
+        if option_value is None:
             continue
         try:
-            values[name] = TypeAdapter(checked(name, kind)).validate_python(value)
+            options_read[name] = TypeAdapter(checked(name, kind)).validate_python(option_value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            raise OptionError(f"{flag(name, kind)} {value}: {reason}.") from None
-    return values
+            raise OptionError(f"{flag(name, kind)} {option_value}: {reason}.") from None
+    return options_read

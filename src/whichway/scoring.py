@@ -152,13 +152,13 @@ class LabelCodes:
         for record in records:
             for label in record.scores:
                 columns.setdefault(self.metric.normal(label), len(columns))
-        found = np.full((len(records), len(columns)), np.nan)
-        for row, record in zip(found, records, strict=True):
+        matrix = np.full((len(records), len(columns)), np.nan)
+        for row, record in zip(matrix, records, strict=True):
             if record.outcome == "ok" and record.scores:
                 row[:] = math.log(LEAST_CHANCE)
                 for label, score in record.scores.items():
                     row[columns[self.metric.normal(label)]] = score
-        return found
+        return matrix
 
     def read(self, records: Sequence[Record]) -> NDArray[Any]:
         """What the metric's aggregate reads of the answers."""
@@ -221,13 +221,13 @@ def row_variance(metric: Metric, rows: Sequence[Scored]) -> float:
     rng = np.random.default_rng(41)
     few = [rows[i] for i in sorted(rng.permutation(len(rows))[:MADE_UP])]
     labels = sorted({row.target for row in few})
-    wanted, size, found = np.array([labels.index(row.target) for row in few]), (len(few), len(labels)), []
+    wanted, size, variances = np.array([labels.index(row.target) for row in few]), (len(few), len(labels)), []
     for _ in range(WORLDS):
         shared = math.sqrt(ALIKE) * rng.normal(size=size)
         noise = (shared + math.sqrt(1 - ALIKE) * rng.normal(size=size) for _ in range(2))
         first, second = (row_values(metric, few, _made_up(few, labels, wanted, one)) for one in noise)
-        found.append(float((second - first).var(ddof=1)))
-    return max(sum(found) / WORLDS, 1 / len(few))
+        variances.append(float((second - first).var(ddof=1)))
+    return max(sum(variances) / WORLDS, 1 / len(few))
 
 
 def _made_up(rows: Sequence[Scored], labels: Sequence[str], wanted: IntArray, noise: FloatArray) -> list[Record]:
@@ -237,13 +237,13 @@ def _made_up(rows: Sequence[Scored], labels: Sequence[str], wanted: IntArray, no
     others[here, wanted] = -np.inf
     scores = noise.copy()
     scores[here, wanted] += np.quantile(others.max(axis=1) - noise[here, wanted], RIGHT)
-    made = []
+    records = []
     for row, own in zip(rows, scores.tolist(), strict=True):
         text = labels[int(np.argmax(own))]
         named = dict(zip(labels, own, strict=True))
         point = float(text == row.target)
-        made.append(Record("", row.id, "test", 0, "ok", point, text, "", 0, 0, 0, 0.0, 0.0, scores=named))
-    return made
+        records.append(Record("", row.id, "test", 0, "ok", point, text, "", 0, 0, 0, 0.0, 0.0, scores=named))
+    return records
 
 
 def loss_of(reply: Reply, target: str) -> float:

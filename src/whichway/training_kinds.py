@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from whichway.errors import OptionError, did_you_mean
 
-Given = TypeVar("Given")
+OptionsT = TypeVar("OptionsT")
 Storage = Literal["adapter", "model", "probe", "encoder", "classical"]
 
 
@@ -174,17 +174,17 @@ _SHARES = ("dropout", "word_dropout", "contrastive")
 _COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
 
 
-def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
+def options(kind: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
     """A job's options, checked; counts are whole numbers.
 
     Raises:
         OptionError: an unknown one, or a value that makes no sense.
     """
     known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in given:
+    for name in values:
         if name not in known:
             raise OptionError(f"Training has no option '{name}'.{did_you_mean(name, known)}")
-    for name, value in given.items():
+    for name, value in values.items():
         if name in _WORDS:
             if value not in _WORDS[name]:
                 words = ", ".join(map(repr, _WORDS[name][:-1]))
@@ -200,7 +200,7 @@ def options(kind: type[Given], given: Mapping[str, Any]) -> Given:
             raise OptionError(f"Training option share = {value!r} must be above 0 and at most 1.")
         elif name != "text" and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
-    return kind(**given)
+    return kind(**values)
 
 
 def _positive(name: str, value: Any) -> bool:

@@ -42,6 +42,6 @@ def length_of(job: TrainJob) -> TrainingLength | None:
     defaults = {field.name: field.default for field in dataclasses.fields(kind.options)}
     if "epochs" not in defaults:
         return None
-    given = {**defaults, **job.options}
+    all_options = {**defaults, **job.options}
     rows = len(job.rows) // 2 if kind.pairs else len(job.rows)
-    return training_length(rows, given["batch"], given["epochs"], max_steps=given["max_steps"])
+    return training_length(rows, all_options["batch"], all_options["epochs"], max_steps=all_options["max_steps"])

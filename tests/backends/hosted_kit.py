@@ -15,7 +15,7 @@ from endpoint_kit import FAULTS, LABELS, WORDS, Endpoint, truth
 from whichway.backends._openai.calls import Pace
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.openai import OpenAIBackend
-from whichway.contest import House, Outcome, Settings, run
+from whichway.contest import Components, Outcome, Settings, run
 from whichway.nouns import Budget, Example, MetricSpec, Task
 from whichway.runs.folder import read_lines, read_records
 from whichway.tasks.metrics import load
@@ -54,7 +54,7 @@ class Contest:
         base = backend.weights("there")
         ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in self.ways}
         doors: Any = {"openai": backend, "classical": ClassicalBackend()}
-        house = House(doors, ways, load(self.task.metric), base, prices={"there": PRICE if self.known else None})
+        house = Components(doors, ways, load(self.task.metric), base, prices={"there": PRICE if self.known else None})
         settings = Settings(
             {name: {} for name in self.ways}, self.place / ".cache", Budget(usd=self.cap), private=self.private
         )

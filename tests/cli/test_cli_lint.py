@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_kit import TEAMS, tickets, whichway
 
-from whichway.app.lint_prompts import Known, world
+from whichway.app.lint_prompts import LintOptions, lint_context
 from whichway.lint import Scene
 from whichway.lint import lint as find
 
@@ -87,7 +87,7 @@ def test_test_rows_in_a_prompt_are_found_without_being_shown_to_rules(small: Pat
 
     row = load(read_spec(small)).test[0]
     path = prompt(small.parent, f"Which team? One of: {', '.join(TEAMS)}.\n{row.text} is {row.target}.\n\n{{{{text}}}}")
-    with world(Known(small)) as seen:
+    with lint_context(LintOptions(small)) as seen:
         from whichway.app.prompt_files import read_drafts
 
         made = seen.scene(read_drafts(path)[0])
@@ -117,10 +117,10 @@ def test_measure_reproduces_the_sign_of_a_planted_improvement(tmp_path: Path, mo
     shots = [{"text": r["text"], "answer": r["team"]} for r in shown]
     draft = tmp_path / "skewed.yaml"
     draft.write_text(json.dumps({"objective": ask, "labels": [often, seldom], "shots": shots}), encoding="utf-8")
-    known = Known(Path("task.yaml"), model="embedded", measure=True, calibrate=False, cache=tmp_path / "cache")
-    with world(known) as seen:
+    known = LintOptions(Path("task.yaml"), model="embedded", measure=True, calibrate=False, cache=tmp_path / "cache")
+    with lint_context(known) as seen:
         scene = seen.scene(read_drafts(draft)[0])
         finding = next(f for f in find(scene) if f.id == "PL025")
         assert finding.edit is not None
-        effect = seen.scale.effect(scene.prompt, finding.edit.apply(scene.prompt))
+        effect = seen.scorer.effect(scene.prompt, finding.edit.apply(scene.prompt))
     assert effect.low > 0

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from cli_kit import TEAMS, rows, tickets, whichway
 
-from whichway.app.regression import gate
+from whichway.app.regression import check_regression
 from whichway.tasks import from_flags
 
 SMALL = ("--ways", "base_majority,prompt_plain", "--no-progress")
@@ -85,7 +85,7 @@ def test_the_gate_lets_an_equal_prompt_pass(baseline: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "gate: not shown worse" in said
     assert "the test split of run has been crossed 1 time by gates" in said
-    found = gate(from_flags(baseline), Path("run"))
+    found = check_regression(from_flags(baseline), Path("run"))
     assert not found.worse
     assert found.rows >= 20
     assert found.line.endswith("crossed 2 times by gates")
@@ -100,9 +100,9 @@ def test_the_gate_stops_a_worse_prompt(baseline: Path, capsys: pytest.CaptureFix
     path.write_text("".join(json.dumps({**line, "score": 1.0, "outcome": "ok"}) + "\n" for line in lines))
     prompt = Path("bad.txt")
     prompt.write_text("Say nothing of use.\n\n{{input}}")
-    found = gate(from_flags(baseline, prompt=(prompt,)), Path("run"))
+    found = check_regression(from_flags(baseline, prompt=(prompt,)), Path("run"))
     assert found.before == 1
-    assert found.worse == (found.found.high is not None and found.found.high < 0)
+    assert found.worse == (found.comparison.high is not None and found.comparison.high < 0)
     assert found.now < 0.9
     assert whichway("check", baseline, "--baseline", "run", "--prompt", prompt) == 100
     assert "gate: worse" in capsys.readouterr().out

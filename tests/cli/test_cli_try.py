@@ -16,10 +16,10 @@ import pytest
 from cli_kit import tickets, whichway
 from rich.console import Console
 
-from whichway.app.prompt_history import Desk, added, dropped, with_slot
-from whichway.app.prompt_session import Seat, sitting
+from whichway.app.prompt_history import PromptHistory, added, dropped, with_slot
+from whichway.app.prompt_session import PlaygroundSession, open_session
 from whichway.app.prompt_trial import BLOCK
-from whichway.cli.playground.session import sit
+from whichway.cli.playground.session import run_session
 from whichway.cli.playground.shell import Shell
 from whichway.errors import OptionError, ProtectedPart
 from whichway.nouns import Prompt
@@ -30,17 +30,17 @@ ASK = ("--input", "text", "--target", "team", "--ask", "Which team?", "--model",
 
 
 @pytest.fixture
-def seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seat]:
+def seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlaygroundSession]:
     """A playground on the fake model."""
     monkeypatch.chdir(tmp_path)
     spec = from_flags(
         data=tickets(tmp_path, 400), input=("text",), target="team", ask="Which team?", model="fake"
     )  # fmt: skip
-    with sitting(spec, tmp_path / "cache", None, True) as opened:
+    with open_session(spec, tmp_path / "cache", None, True) as opened:
         yield opened
 
 
-def talk(seat: Seat, *lines: str) -> tuple[Shell, str]:
+def talk(seat: PlaygroundSession, *lines: str) -> tuple[Shell, str]:
     """A sitting with these lines; the shell afterwards, and all that was printed."""
     waiting, out = list(lines), io.StringIO()
 
@@ -49,26 +49,26 @@ def talk(seat: Seat, *lines: str) -> tuple[Shell, str]:
             raise EOFError
         return waiting.pop(0)
 
-    shell = sit(seat, read_line, Console(file=out, highlight=False, width=200))
+    shell = run_session(seat, read_line, Console(file=out, highlight=False, width=200))
     return shell, out.getvalue()
 
 
-def test_edit_shows_score_difference_rows_and_cost(seat: Seat) -> None:
+def test_edit_shows_score_difference_rows_and_cost(seat: PlaygroundSession) -> None:
     shell, said = talk(seat, "objective = Name the team that should answer.", "quit")
     assert "against the kept prompt's" in said
     assert "valid at every look" in said
     assert "dev rows" in said
     assert "per 1,000" in said
-    assert shell.desk.current.objective == "Name the team that should answer."
-    assert shell.desk.kept.objective == "Which team?"
+    assert shell.history.current.objective == "Name the team that should answer."
+    assert shell.history.reference.objective == "Which team?"
 
 
-def test_keep_revert_undo_redo(seat: Seat) -> None:
+def test_keep_revert_undo_redo(seat: PlaygroundSession) -> None:
     shell, _ = talk(seat, "+ Be quick.", "undo")
-    assert shell.desk.current.instructions == ()
+    assert shell.history.current.instructions == ()
     shell, _ = talk(seat, "+ Be quick.", "undo", "redo", "keep", "+ Be kind.", "revert")
-    assert shell.desk.current.instructions == ("Be quick.",)
-    assert shell.desk.kept == shell.desk.current
+    assert shell.history.current.instructions == ("Be quick.",)
+    assert shell.history.reference == shell.history.current
     shell, said = talk(seat, "undo", "revert", "- 4", "frobnicate", "help", "history", "show")
     assert "nothing to undo" in said
     assert "this is the kept prompt already" in said
@@ -76,40 +76,42 @@ def test_keep_revert_undo_redo(seat: Seat) -> None:
     assert "'frobnicate' is not known here" in said
 
 
-def test_save_writes_what_a_run_takes(seat: Seat, tmp_path: Path) -> None:
+def test_save_writes_what_a_run_takes(seat: PlaygroundSession, tmp_path: Path) -> None:
     shell, said = talk(seat, "role = You sort mail.", "save mine", "quit")
     assert "--prompt mine.yaml" in said
-    assert read(Path("mine.yaml")) == shell.desk.current
+    assert read(Path("mine.yaml")) == shell.history.current
     ways = ("--ways", "prompt_plain", "--no-progress", "--out", "run")
     assert whichway("run", "--data", "tickets.csv", *ASK, *ways, "--prompt", "mine.yaml") == 0
     lines = Path("run/ways/prompt_plain/candidates.jsonl").read_text().splitlines()
     assert all(json.loads(line)["candidate"]["prompt"]["role"] == "You sort mail." for line in lines)
 
 
-def test_lint_and_fix(seat: Seat) -> None:
+def test_lint_and_fix(seat: PlaygroundSession) -> None:
     shell, said = talk(seat, "+ You MUST be quick.", "lint", "fix PL010", "fix PL004")
     assert "PL010" in said
-    assert shell.desk.current.instructions == ("You must be quick.",)
+    assert shell.history.current.instructions == ("You must be quick.",)
     assert "no finding of that rule has an edit" in said
 
 
-def test_the_editor_changes_the_whole_prompt(seat: Seat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_editor_changes_the_whole_prompt(
+    seat: PlaygroundSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     editor = tmp_path / "ed.py"
     head = "import sys, pathlib\np = pathlib.Path(sys.argv[1])\n"
     editor.write_text(head + "p.write_text(p.read_text() + 'tone: dry\\n')\n")
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", f"{sys.executable} {editor}")
     shell, _ = talk(seat, "edit", "quit")
-    assert shell.desk.current.tone == "dry"
+    assert shell.history.current.tone == "dry"
     editor.write_text("import sys, pathlib\npathlib.Path(sys.argv[1]).write_text('tne: dry\\n')\n")
     shell, said = talk(seat, "edit", "quit")
     assert "tone" in said
-    assert shell.desk.current == shell.desk.kept
+    assert shell.history.current == shell.history.reference
     monkeypatch.setenv("EDITOR", "no-such-editor-here")
     assert "Set EDITOR" in talk(seat, "edit")[1]
 
 
-def test_it_stops_when_the_difference_is_clear(seat: Seat) -> None:
+def test_it_stops_when_the_difference_is_clear(seat: PlaygroundSession) -> None:
     plain = seat.plain
     blank = Prompt(objective="x", labels=plain.labels)
     trial = seat.trials.of(blank, plain)
@@ -123,7 +125,7 @@ def test_it_stops_when_the_difference_is_clear(seat: Seat) -> None:
     assert whole.difference == pytest.approx(changed)
 
 
-def test_a_clear_difference_stops_early(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clear_difference_stops_early(seat: PlaygroundSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that are all wrong: the sequence excludes 0 long before the last row."""
     from dataclasses import replace
 
@@ -198,5 +200,5 @@ def test_slots_by_line() -> None:
             with_slot(prompt, slot, text)
     with pytest.raises(ProtectedPart):
         with_slot(Prompt(protected=("role",)), "role", "x")
-    desk = Desk.of(prompt, Prompt(objective="b"))
+    desk = PromptHistory.of(prompt, Prompt(objective="b"))
     assert [step.what for step in desk.steps] == ["start", "your prompt"]

@@ -241,12 +241,12 @@ def test_bars_follow_a_contest(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from rich.console import Console
 
     from whichway import events
-    from whichway.cli.progress import Screen
+    from whichway.cli.progress import ProgressScreen
 
     shown = io.StringIO()
     plain = Console(file=shown, force_terminal=True, color_system=None, width=120)
     monkeypatch.setattr("rich.console.Console", lambda **_: plain)
-    with Screen() as follow:
+    with ProgressScreen() as follow:
         follow(events.WayBegan("tune_lora", 0, 1))
         follow(events.TrainingBegan("tune_lora", "lora", 4.0, 100))
         follow(events.CheckpointSaved("tune_lora", "lora", 0.5, 1.25))

@@ -11,7 +11,7 @@ from typing import Any
 import whichway
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.fake import FakeBackend, World
-from whichway.contest import House, Settings
+from whichway.contest import Components, Settings
 from whichway.nouns import Example, MetricSpec, Task
 from whichway.tasks.metrics import load
 
@@ -35,11 +35,11 @@ def small_task(train: int = 150, dev: int = 40, test: int = 70) -> Task:
     )
 
 
-def make_house(task: Task, base: str = "fake", skill: Mapping[str, float] | None = None, **world: Any) -> House:
+def make_house(task: Task, base: str = "fake", skill: Mapping[str, float] | None = None, **world: Any) -> Components:
     gold = {e.text: e.target for e in (*task.train, *task.dev, *task.test)}
     fake = FakeBackend(World(gold, skill, **world) if skill else None)
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ALL_WAYS}
-    return House({"fake": fake, "classical": ClassicalBackend()}, ways, load(task.metric), fake.weights(base))
+    return Components({"fake": fake, "classical": ClassicalBackend()}, ways, load(task.metric), fake.weights(base))
 
 
 def settings_for(place: Path, ways: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

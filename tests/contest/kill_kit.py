@@ -39,12 +39,12 @@ def task() -> Task:
 def contest(place: Path, model: Path) -> None:
     """Hold it."""
     from whichway.backends.local import LocalBackend
-    from whichway.contest import House, Settings, run
+    from whichway.contest import Components, Settings, run
     from whichway.tasks import metrics
 
     door = LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in WAYS}
-    house = House({"local": door}, ways, metrics.load(task().metric), door.weights(str(model)))
+    house = Components({"local": door}, ways, metrics.load(task().metric), door.weights(str(model)))
     run(task(), house, folder=place / "r", settings=Settings(WAYS, place / ".cache", seeds=(0, 1)))
 
 
@@ -101,18 +101,18 @@ def _half_a_line(count: int) -> None:
 
 
 def _spots() -> dict[str, Callable[[int], None]]:
-    from whichway.contest.bench import HouseBench
+    from whichway.contest.bench import RunBench
     from whichway.contest.cache import Cache
     from whichway.engine.train import adapter_check, trainer
 
     return {
-        "a training step": lambda n: _at(n, trainer.Run, "_step"),
+        "a training step": lambda n: _at(n, trainer.TrainingRun, "_step"),
         "the write of a checkpoint": lambda n: _at(n, adapter_check, "write"),
         "the write of the state": _half_a_state,
         "the line of a checkpoint": _half_a_line,
-        "the search for a rate": lambda n: _at(n, HouseBench, "_standing"),
+        "the search for a rate": lambda n: _at(n, RunBench, "_standing"),
         "the keeping of answers": lambda n: _at(n, Cache, "put", before=True),
-        "the crossing of the test split": lambda n: _at(n, HouseBench, "cross"),
+        "the crossing of the test split": lambda n: _at(n, RunBench, "cross"),
     }
 
 

@@ -12,10 +12,10 @@ import pytest
 from contest_kit import ALL_WAYS, make_house, settings_for, small_task
 
 from whichway.contest import Outcome, run
-from whichway.contest.bench import HouseBench
+from whichway.contest.bench import RunBench
 from whichway.contest.cache import Cache, reply_key
 from whichway.errors import OptionError, PlanMismatch, UserError
-from whichway.nouns import Budget, Decoding, Message, MetricSpec, Practice, Reply, Request, Weights
+from whichway.nouns import Budget, Decoding, Message, MetricSpec, Reply, Request, TrainDevView, Weights
 from whichway.runs.folder import Lines, alone, read_candidates, read_records, read_verdict
 
 
@@ -103,7 +103,7 @@ def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(
     warm = run(task, make_house(task), folder=tmp_path / "warm", settings=settings)
     shots = next(s for s in cold.verdict.standings if s.way == "prompt_shots")
     assert shots.seeds == 1  # three candidates of the first seed, then the purse was empty
-    assert "empty" in (tmp_path / "cold/ways/prompt_shots/log").read_text()
+    assert "is spent" in (tmp_path / "cold/ways/prompt_shots/log").read_text()
     assert warm.verdict == cold.verdict
 
 
@@ -172,14 +172,14 @@ def test_free_text_is_generated_and_scored(tmp_path):
 
 def test_a_way_cannot_spell_the_test_split(tmp_path):
     task = small_task()
-    assert not hasattr(task.practice(), "test")
-    assert "test" not in Practice.__dataclass_fields__
+    assert not hasattr(task.train_dev_view(), "test")
+    assert "test" not in TrainDevView.__dataclass_fields__
 
     class Peeking:
         KIND, RANDOM = "prompt", False
         Options = make_house(task).ways["base_majority"].Options
 
-        def adapt(self, practice, bench: HouseBench, options):
+        def adapt(self, practice, bench: RunBench, options):
             bench.score(None, task.test)  # type: ignore[arg-type]
             yield None
 

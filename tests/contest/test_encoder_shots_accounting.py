@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from contest_kit import make_house, settings_for, small_task
 
-from whichway.contest import House, run
-from whichway.contest.bench import HouseBench
+from whichway.contest import Components, run
+from whichway.contest.bench import RunBench
 from whichway.contest.dry_run.simulate import estimate
-from whichway.contest.run import open_till
+from whichway.contest.run import open_ledger
 from whichway.contracts import Embedding
 from whichway.nouns import Candidate, Decoding, Prompt, Task, Weights
 from whichway.prompts.shots import shot
@@ -44,7 +44,7 @@ class Letters:
         raise AssertionError
 
 
-def house_with(task: Task, letters: Letters) -> House:
+def house_with(task: Task, letters: Letters) -> Components:
     house = make_house(task)
     ways = {**house.ways, "prompt_search": importlib.import_module("whichway.ways.prompt_search")}
     return replace(
@@ -118,8 +118,8 @@ def test_trained_rows_see_the_shots_that_answered_rows_see_and_never_themselves(
 
     house = replace(house, backends={**house.backends, "fake": Watched()})
     prompt = Prompt("Which?", pool=tuple(map(shot, task.train)), nearest=3, encoder=ENCODER)
-    with open_till(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event: None) as till:
-        bench = HouseBench(till, "tune_lora", task.practice())
+    with open_ledger(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event: None) as till:
+        bench = RunBench(till, "tune_lora", task.train_dev_view())
         list(bench.train("lora", bench.base, prompt, task.train, 0, epochs=1, rate=1e-3))
         asked = bench._answers.questions(Candidate(prompt, bench.base, Decoding()), task.train[0])
     for example, row in zip(task.train, seen[0].rows, strict=True):
@@ -134,10 +134,10 @@ def test_nearest_shots_of_the_search_go_by_the_encoder(tmp_path: Path) -> None:
     options = {"encoder": "letters", "proposer": "none", "rounds": 1, "without": [*others, "swap_sentences"]}
     settings = replace(settings_for(tmp_path, {"prompt_search": options}), seeds=(0,))
     house = house_with(task, letters)
-    with open_till(tmp_path, house, settings, lambda event: None) as till:
-        bench = HouseBench(till, "prompt_search", task.practice())
+    with open_ledger(tmp_path, house, settings, lambda event: None) as till:
+        bench = RunBench(till, "prompt_search", task.train_dev_view())
         way = house.ways["prompt_search"]
-        list(way.adapt(task.practice(), bench, way.Options(**options)))
+        list(way.adapt(task.train_dev_view(), bench, way.Options(**options)))
     assert set(letters.read) >= {e.text for e in task.dev}
 
 

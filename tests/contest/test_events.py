@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from contest_kit import make_house, settings_for, small_task
 
-from whichway.cli.progress import Screen
+from whichway.cli.progress import ProgressScreen
 from whichway.contest import run
-from whichway.contest.dry_run.simulate import Improvised, Pretending, Stage, estimate
+from whichway.contest.dry_run.simulate import SimulatedBackend, SimulatedRun, SimulatedSession, estimate
 from whichway.events import EVENTS, ProbeBegan, VerdictMade, WaySaid
 
 
@@ -22,7 +22,7 @@ def test_every_event_has_a_name_of_its_own():
 
 
 def test_the_screen_shows_all_but_the_verdict_which_has_a_page_of_its_own():
-    assert [event for event in EVENTS if not hasattr(Screen, f"_{event.name}")] == [VerdictMade]
+    assert [event for event in EVENTS if not hasattr(ProgressScreen, f"_{event.name}")] == [VerdictMade]
 
 
 def test_who_listens_changes_nothing(tmp_path):
@@ -52,8 +52,8 @@ def test_a_dry_run_is_told_the_way_and_the_rows(tmp_path):
     assert {type(event) for event in heard} == {ProbeBegan}
     assert ("tune_lora", "training (lora)") in probed
     assert ("prompt_plain", "training (lora)") not in probed
-    fields = {field.name for field in dataclasses.fields(Stage)}
+    fields = {field.name for field in dataclasses.fields(SimulatedRun)}
     assert not fields & {"way", "gold"}
-    assert {"way"} <= {field.name for field in dataclasses.fields(Improvised)}
-    assert not hasattr(Stage, "hear")
-    assert not hasattr(Pretending, "hear")
+    assert {"way"} <= {field.name for field in dataclasses.fields(SimulatedSession)}
+    assert not hasattr(SimulatedRun, "hear")
+    assert not hasattr(SimulatedBackend, "hear")

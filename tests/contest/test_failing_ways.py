@@ -12,7 +12,7 @@ from contest_kit import make_house, settings_for, small_task
 from kill_kit import task
 
 from whichway.backends import local
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.engine.train import run_job, trainer
 from whichway.tasks import metrics
 
@@ -25,7 +25,7 @@ def house(tiny, monkeypatch):
     )
     door = local.LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ("prompt_plain", "tune_lora")}
-    return House({"local": door}, ways, metrics.load(task().metric), door.weights(str(tiny("llama"))))
+    return Components({"local": door}, ways, metrics.load(task().metric), door.weights(str(tiny("llama"))))
 
 
 def settings(place, **options):
@@ -64,12 +64,12 @@ def test_divergence_at_the_rate_that_was_given(house, tmp_path, monkeypatch):
 
 
 def test_divergence_of_one_rate_leaves_the_others(house, tmp_path, monkeypatch):
-    honest = trainer.Run._backward
+    honest = trainer.TrainingRun._backward
 
     def high(self, batch, trained):
-        return honest(self, batch, trained) * (float("nan") if self.given.factor == 1.6 else 1.0)
+        return honest(self, batch, trained) * (float("nan") if self.settings.factor == 1.6 else 1.0)
 
-    monkeypatch.setattr(trainer.Run, "_backward", high)
+    monkeypatch.setattr(trainer.TrainingRun, "_backward", high)
     by, _ = standings(house, tmp_path)
     assert by["tune_lora"].status == "ok" or "zero-shot" in by["tune_lora"].reason
     assert (tmp_path / "r" / "ways" / "tune_lora" / "log").read_text().count("diverged") == 1

@@ -11,7 +11,7 @@ import pytest
 from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
-from whichway.contest.selection.successive_halving import Standing, rank, rungs, thin
+from whichway.contest.selection.successive_halving import RungScore, rank, rungs, successive_halving
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
 from whichway.runs.folder import read_candidates, read_records
@@ -31,16 +31,18 @@ def trial(name: str, reached: Counter[str], fails_at: int | None = None):
     return start
 
 
-def stand(value: float, rows: int = 64) -> Standing:
+def stand(value: float, rows: int = 64) -> RungScore:
     right = round(value * rows)
-    return Standing("", value, (1.0,) * right + (0.0,) * (rows - right))
+    return RungScore("", value, (1.0,) * right + (0.0,) * (rows - right))
 
 
 def thinned(names: str, standing, fails: dict[str, int] | None = None):
     reached: Counter[str] = Counter()
     trials = [trial(name, reached, (fails or {}).get(name)) for name in names]
     said: list[str] = []
-    found = thin(trials, SHARES, lambda c, share: replace(standing(c.note, share), name=c.note), said.append)
+    found = successive_halving(
+        trials, SHARES, lambda c, share: replace(standing(c.note, share), name=c.note), said.append
+    )
     return found, reached, said
 
 
@@ -54,14 +56,14 @@ def test_rungs_are_the_first_checkpoints_behind_their_shares(checkpoints, wanted
 
 def test_two_trials_are_settled_at_the_first_rung():
     found, reached, _ = thinned("ab", lambda name, share: stand((ord(name) - 96) / 5))
-    assert (found.kept, found.runs) == (1, pytest.approx(1.3))
+    assert (found.survivor, found.runs) == (1, pytest.approx(1.3))
     assert reached == {"a": 1, "b": 1}
 
 
 @pytest.mark.parametrize(("names", "runs"), [("abc", 1.9), ("abcd", 2.2)])
 def test_losers_are_left_at_their_rung_and_the_cost_is_2_2_runs_at_most(names, runs):
     found, reached, _ = thinned(names, lambda name, share: stand((ord(name) - 96) / 5))
-    assert found.kept == len(names) - 1
+    assert found.survivor == len(names) - 1
     assert found.runs == pytest.approx(runs)
     assert runs <= 2.2
     assert [reached[name] for name in names] == [1] * (len(names) - 2) + [2, 2]
@@ -71,13 +73,15 @@ def test_a_training_too_short_for_all_its_checkpoints_stands_by_its_last_one():
     def short(name: str):
         return lambda: iter([Candidate(Prompt(name), Weights("fake", "fake"), Decoding(), note=name)])
 
-    found = thin([short("a"), short("b")], SHARES, lambda c, share: stand(float(c.note == "b")), lambda said: None)
-    assert found.kept == 1
+    found = successive_halving(
+        [short("a"), short("b")], SHARES, lambda c, share: stand(float(c.note == "b")), lambda said: None
+    )
+    assert found.survivor == 1
 
 
 def test_ties_go_to_the_trial_that_was_named_first():
-    assert thinned("abc", lambda name, share: stand(0.5))[0].kept == 0
-    assert thinned("abc", lambda name, share: stand({"a": 31, "b": 30, "c": 32}[name] / 64))[0].kept == 0
+    assert thinned("abc", lambda name, share: stand(0.5))[0].survivor == 0
+    assert thinned("abc", lambda name, share: stand({"a": 31, "b": 30, "c": 32}[name] / 64))[0].survivor == 0
 
 
 def test_who_goes_on_is_said_and_why_where_the_scores_alone_do_not_tell():
@@ -89,15 +93,15 @@ def test_who_goes_on_is_said_and_why_where_the_scores_alone_do_not_tell():
 
 
 def test_who_leads_clearly_at_the_second_rung_overtakes_the_first_named():
-    def standing(name: str, share: float) -> Standing:
+    def standing(name: str, share: float) -> RungScore:
         return stand(0.5 if share < 0.5 else {"a": 0.5, "b": 0.8}[name])
 
-    assert thinned("abc", standing)[0].kept == 1
+    assert thinned("abc", standing)[0].survivor == 1
 
 
 def test_a_trial_that_fails_is_out_and_all_of_them_fail_the_way():
     found, _, said = thinned("abc", lambda name, share: stand(1.0), {"a": 0, "b": 1})
-    assert found.kept == 2
+    assert found.survivor == 2
     assert said == ["diverged", "go on: b and c", "diverged", "goes on: c"]
     with pytest.raises(WayFailed, match="every rate"):
         thinned("ab", lambda name, share: stand(1.0), {"a": 0, "b": 0})
@@ -109,7 +113,7 @@ def test_an_empty_purse_leaves_the_leader():
             raise BudgetSpent("empty")
         return stand({"a": 0.1, "b": 0.3, "c": 0.2}[name])
 
-    assert thinned("abc", standing)[0].kept == 1
+    assert thinned("abc", standing)[0].survivor == 1
 
     def broke(name: str, share: float):
         raise BudgetSpent("empty")
@@ -199,6 +203,6 @@ def test_few_rows_are_passed_over_until_a_hundred_steps_are_taken(rows, epochs):
             asked.append(options)
             return iter(())
 
-    practice = replace(small_task(60, 20, 20).practice(), train=small_task(60, 20, 20).train[:1] * rows)
+    practice = replace(small_task(60, 20, 20).train_dev_view(), train=small_task(60, 20, 20).train[:1] * rows)
     assert list(tune_full.adapt(practice, Bench(), tune_full.Options())) == []
     assert [options["epochs"] for options in asked] == [epochs]

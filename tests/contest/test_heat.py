@@ -12,9 +12,9 @@ from contest_kit import make_house, settings_for, small_task
 from scipy.special import ndtri
 
 from whichway.contest import run
-from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.selection.candidate_race import CandidateRace, Contender, run_race
 from whichway.contest.selection.race import Entry, Rules, looks
-from whichway.contracts import Runner
+from whichway.contracts import RaceResult
 from whichway.errors import BudgetSpent
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Weights
 
@@ -32,12 +32,12 @@ def held(
     losses: np.ndarray | None = None,
     purse: int | None = None,
     candidates: Sequence[Candidate] | None = None,
-) -> tuple[list[Runner], list[Lane]]:
-    lanes = [Lane(Entry(c)) for c in candidates or [candidate(k) for k in range(len(scores))]]
+) -> tuple[list[RaceResult], list[Contender]]:
+    lanes = [Contender(Entry(c)) for c in candidates or [candidate(k) for k in range(len(scores))]]
     place = {id(lane): k for k, lane in enumerate(lanes)}
     bought = 0
 
-    def answer(lane: Lane, to: int) -> None:
+    def answer(lane: Contender, to: int) -> None:
         nonlocal bought
         k, before = place[id(lane)], lane.entry.rows
         if purse is not None and bought + to - before > purse:
@@ -47,11 +47,11 @@ def held(
         if losses is not None:
             lane.losses += losses[k, before:to].tolist()
 
-    def price(some: Sequence[Lane], to: int) -> int:
+    def price(some: Sequence[Contender], to: int) -> int:
         return sum(to - lane.entry.rows for lane in some)
 
     rules = Rules(looks(scores.shape[1]), margin=0.01, alpha=0.05)
-    return hold(lanes, Heat(rules, answer, price, halve), keep, calls), lanes
+    return run_race(lanes, CandidateRace(rules, answer, price, halve), keep, calls), lanes
 
 
 def test_the_better_prompts_go_on_by_the_schedule_and_most_rows_are_saved():
@@ -194,7 +194,7 @@ def test_as_many_are_left_as_are_wanted(keep):
 def test_a_heat_is_won_by_the_metric_and_not_by_right_rows():
     scores = np.zeros((2, 64))
     scores[0, :40], scores[1, :20] = 1.0, 1.0
-    lanes = [Lane(Entry(candidate(k))) for k in range(2)]
+    lanes = [Contender(Entry(candidate(k))) for k in range(2)]
     better = {lanes[0].entry.candidate.id: -0.2, lanes[1].entry.candidate.id: 0.4}
     rules = Rules((32, 64), 0.01, 0.05, value=lambda e, n: better[e.candidate.id], sequence=False,
                   row_values=lambda e, n: [better[e.candidate.id]] * n)  # fmt: skip
@@ -202,6 +202,6 @@ def test_a_heat_is_won_by_the_metric_and_not_by_right_rows():
     def answer(lane, rows):
         lane.entry.scores += scores[lanes.index(lane), lane.entry.rows : rows].tolist()
 
-    ranked = hold(lanes, Heat(rules, answer, lambda some, rows: len(some) * rows), 1, None)
+    ranked = run_race(lanes, CandidateRace(rules, answer, lambda some, rows: len(some) * rows), 1, None)
     assert [runner.value for runner in ranked] == [0.4, -0.2]
     assert set(ranked[0].scores) == {0.4}

@@ -14,7 +14,7 @@ import pytest
 from contest_kit import settings_for
 
 from whichway.backends.fake import FakeBackend, uniform
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.contest.judge import _read
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Example, JudgeSpec, MetricSpec, Reply, Request, Task, Weights
@@ -77,10 +77,10 @@ def open_task(inputs: int = 60, **more: Any) -> Task:
     return Task("letters", "Write.", (), (), rows, CHECKS, checks=CHECKS, judge=replace(SPEC, **more))
 
 
-def house_of(task: Task, judge: Any) -> House:
+def house_of(task: Task, judge: Any) -> Components:
     fake = FakeBackend()
     assert task.judge
-    return House(
+    return Components(
         {"fake": fake, judge.name: judge}, dict.fromkeys(WAYS, prompt_plain), load(task.metric), fake.weights("fake"),
         checks=checks_of(task.checks), judge=judge.weights(task.judge.model),
     )  # fmt: skip

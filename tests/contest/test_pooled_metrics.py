@@ -18,13 +18,13 @@ from rich.console import Console
 from whichway.app.summary import summary
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
-from whichway.contest.compare_runs import versus
+from whichway.contest.compare_runs import compare_ways
 from whichway.errors import PlanMismatch
 from whichway.nouns import Example, MetricSpec, Task
-from whichway.report import html, learning, terminal, words
-from whichway.report.versus import lines
+from whichway.report import curves, formatting, html, terminal
+from whichway.report.compare import lines
 from whichway.runs.folder import read_records, read_verdict
-from whichway.runs.results import recount
+from whichway.runs.results import run_results
 from whichway.runs.run import Run
 from whichway.scoring import row_variance
 from whichway.tasks import metrics
@@ -79,19 +79,21 @@ def test_negative_scores_have_intervals_curves_and_a_page(held):
     page = html.render(Run(folder))
     text = io.StringIO()
     terminal.show(folder, Console(file=text, width=160))
-    drawn = list(learning.lines(verdict.curves, verdict.crossovers, 0.95))
-    assert words.metric(Run(folder).plan) in text.getvalue()
+    drawn = list(curves.lines(verdict.curves, verdict.crossovers, 0.95))
+    assert formatting.metric(Run(folder).plan) in text.getvalue()
     assert {c.way for c in verdict.curves} >= {"tune_lora", "prompt_shots"}
     if task.metric.name == "mcc":
         assert plain.score < 0
         assert plain.low > -1
-        shown = words.points(plain.score)
+        shown = formatting.points(plain.score)
         assert shown.startswith("−")
-        assert f"{words.plain(plain.score)}  {words.plain_span(plain.low, plain.high)}" in text.getvalue()
+        assert f"{formatting.plain(plain.score)}  {formatting.plain_span(plain.low, plain.high)}" in text.getvalue()
         assert any(shown in line for line in drawn)
-        assert " to " in words.span(plain.low, plain.high)
+        assert " to " in formatting.span(plain.low, plain.high)
         assert shown in page
-    score = words.plain(verdict.standings[0].score)  # a correlation or an area is no share: no sentence says "75.2 %"
+    score = formatting.plain(
+        verdict.standings[0].score
+    )  # a correlation or an area is no share: no sentence says "75.2 %"
     assert score in verdict.reasons[0]
     assert score in verdict.headline
     compared = [line for line in verdict.reasons if "ahead on" in line]
@@ -107,9 +109,9 @@ def test_the_folder_alone_gives_the_same_verdict_and_a_rerun_pays_nothing(held):
     again = run(task, house, folder=folder, settings=settings)
     assert again.paid_seconds == 0
     assert (folder / "verdict.json").read_bytes() == before
-    counted = recount(folder, metrics.load(task.metric))
+    counted = run_results(folder, metrics.load(task.metric))
     assert counted.verdict() == again.verdict
-    found = versus(counted, counted, "prompt_plain", "tune_lora", 0.95, (folder, folder))
+    found = compare_ways(counted, counted, "prompt_plain", "tune_lora", 0.95, (folder, folder))
     assert found.paired
     assert found.low < found.difference < found.high
     assert found.difference == pytest.approx(found.second.score - found.first.score, abs=1e-9)
@@ -134,7 +136,7 @@ def test_the_race_halves_and_drops_nobody_as_worse(held):
 def test_the_plan_holds_the_title_and_a_gap_for_this_metric(held):
     task, house, _, folder = held
     plan = Run(folder).plan
-    assert words.metric(plan) == house.metric.title != task.metric.name
+    assert formatting.metric(plan) == house.metric.title != task.metric.name
     wanted = stats.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD, row_variance(house.metric, task.test))
     assert plan.smallest_gap == wanted
     if task.metric.name == "mcc":  # of two labels it moves twice as far as accuracy
@@ -196,7 +198,7 @@ def test_a_further_metric_is_one_file(tmp_path, monkeypatch):
     for line in verdict.standings:
         mine = [r for r in records if r.split == "test" and r.candidate == line.candidates[0]]
         assert line.score == pytest.approx(cohen_kappa_score([gold[r.example] for r in mine], [r.text for r in mine]))
-    assert words.metric(Run(folder).plan) == "Cohen's kappa"
+    assert formatting.metric(Run(folder).plan) == "Cohen's kappa"
 
 
 def test_no_other_file_knows_their_names():
@@ -216,7 +218,7 @@ def test_curves_below_zero_are_drawn_with_their_ticks():
     from whichway.verdict.curves import CurveRun
 
     runs = [CurveRun("w", s, n, score + 0.01 * s) for s in (0, 1) for n, score in ((8, -0.4), (16, -0.1), (32, 0.3))]
-    chart = learning.chart([Curves(runs).curve("w")], 1000, 400)
+    chart = curves.chart([Curves(runs).curve("w")], 1000, 400)
     assert chart is not None
     assert any(tick.text.startswith("−") for tick in chart.y_ticks)
     assert all(chart.top <= y <= chart.bottom for track in chart.tracks for _, y, _ in track.dots)

@@ -15,7 +15,7 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.app.configure import family, ways
 from whichway.backends.fake import FakeBackend, FakeSession, uniform
-from whichway.contest import House, Outcome, run
+from whichway.contest import Components, Outcome, run
 from whichway.errors import WayFailed
 from whichway.nouns import MetricSpec, Reply, Request, Task
 from whichway.report import html
@@ -54,7 +54,7 @@ class Thinker(FakeBackend):
         return f"It could be {others[0]}.\nAnswer: {said.upper()}."
 
 
-def contest(tmp_path: Path, task: Task, house: House, **ways: dict[str, Any]) -> Outcome:
+def contest(tmp_path: Path, task: Task, house: Components, **ways: dict[str, Any]) -> Outcome:
     modules = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     settings = replace(settings_for(tmp_path, ways), seeds=(0, 1))
     return run(task, replace(house, ways=modules), folder=tmp_path / "run", settings=settings)
@@ -65,7 +65,7 @@ def task() -> Task:
     return small_task(120, 40, 60)
 
 
-def thinking(task: Task) -> tuple[House, Thinker]:
+def thinking(task: Task) -> tuple[Components, Thinker]:
     backend = Thinker({e.text: e.target for e in (*task.train, *task.dev, *task.test)}, task.labels)
     house = make_house(task)
     return replace(house, backends={**house.backends, "fake": backend}), backend
@@ -135,7 +135,7 @@ def test_shots_as_they_come_are_chosen_for_each_row_too_and_free_text_has_random
     bench = SimpleNamespace(base=make_house(task).base, seeds=(0,), encoder=lambda word: None, say=lambda message: None)
     free = replace(task, labels=(), metric=MetricSpec("exact_match"))
     for asked, fixed in ((task, "balanced"), (free, "random")):
-        found = list(way.adapt(asked.practice(), bench, way.Options(calibrate=0)))
+        found = list(way.adapt(asked.train_dev_view(), bench, way.Options(calibrate=0)))
         assert [(c.prompt.nearest, len(c.prompt.shots)) for c in found] == [(0, 4), (4, 0), (0, 12), (12, 0)]
         assert all(fixed in c.note for c in found if not c.prompt.nearest)
 
@@ -150,7 +150,7 @@ def test_contrastive_shots_want_a_confusion(tmp_path: Path, task: Task) -> None:
             return [Reply(e.target) for e in examples]
 
     with pytest.raises(WayFailed, match="confuses no labels"):
-        list(way.adapt(task.practice(), Right(), way.Options(kinds=("contrastive",), calibrate=0)))
+        list(way.adapt(task.train_dev_view(), Right(), way.Options(kinds=("contrastive",), calibrate=0)))
 
 
 def test_the_spread_over_forms_is_in_verdict_and_report(tmp_path: Path, task: Task) -> None:

@@ -12,7 +12,7 @@ import pytest
 from contest_kit import make_house, settings_for, small_task
 
 from whichway.contest import run
-from whichway.contest.selection.race import Entry, Rules, Stop, finalist, looks, race, shuffled
+from whichway.contest.selection.race import Entry, OutOfBudget, Rules, finalist, looks, race, shuffled
 from whichway.nouns import Candidate, Decoding, Example, MetricSpec, Prompt, Weights
 from whichway.runs.folder import read_candidates, read_records
 
@@ -187,7 +187,7 @@ def test_a_way_that_must_stop_keeps_what_it_has():
 
     def answer(entry: Entry, rows: int) -> None:
         if entry.candidate.way == "poor" and rows > 40:
-            raise Stop
+            raise OutOfBudget
         entry.scores += [1.0] * (rows - entry.rows)
 
     race(entries, Rules(looks(160), 0.01, 0.05), answer, lambda look: None)

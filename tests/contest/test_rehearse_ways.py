@@ -8,7 +8,7 @@ import pytest
 from contest_kit import settings_for, small_task
 
 from whichway.app import configure as front
-from whichway.contest import House, run
+from whichway.contest import Components, run
 from whichway.contest.dry_run.simulate import estimate
 from whichway.runs.run import Run
 from whichway.tasks import metrics
@@ -24,7 +24,7 @@ def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path, monkeypatch)
         pytest.importorskip(EXTRAS[name])
     task = small_task(60, 40, 40)
     backends = front.backends()
-    house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    house = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
     settings = settings_for(tmp_path, {name: {}})
     found = estimate(task, house, settings, lambda event: None).ways[name]
     outcome = run(task, house, folder=tmp_path / "run", settings=settings)

@@ -9,12 +9,12 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.app import run as app_run
 from whichway.backends.fake import FakeBackend
-from whichway.cli.progress import Screen
+from whichway.cli.progress import ProgressScreen
 from whichway.contest import run
 from whichway.contest.dry_run.profile import units_of
 from whichway.contest.plan import make_plan
 from whichway.engine.model import load
-from whichway.engine.train.trainer import Run
+from whichway.engine.train.trainer import TrainingRun
 from whichway.events import CheckpointSaved, TrainingBegan, WayBegan
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
 from whichway.training_kinds import KINDS, options
@@ -67,7 +67,7 @@ def test_plan_estimate_progress_and_loop_agree(tiny, tmp_path, said, steps):
     job = jobs[0]
     began = next(event for event in heard if isinstance(event, TrainingBegan))
     model = load.load(tiny("llama"))
-    loop = Run(model, job, options(KINDS[job.kind].options, job.options), tmp_path / "t", None)
+    loop = TrainingRun(model, job, options(KINDS[job.kind].options, job.options), tmp_path / "t", None)
     told = f"trains {expected.epochs:.3g} epochs of 60 rows, {expected.steps} steps"
     assert app_run._floor(way, 60)[0].startswith(told)
     assert {loop.total, units_of(job), began.steps} == {expected.steps}
@@ -77,7 +77,7 @@ def test_plan_estimate_progress_and_loop_agree(tiny, tmp_path, said, steps):
 
 
 def test_the_bar_ends_where_the_training_ends():
-    screen = Screen()
+    screen = ProgressScreen()
     screen(WayBegan("tune_lora", 0, 1))
     screen(TrainingBegan("tune_lora", "lora", 25.0, 100))
     screen(CheckpointSaved("tune_lora", "lora", 12.5, 1.0))

@@ -140,7 +140,7 @@ def test_training_answering_and_what_is_shown_read_the_same(opened: Callable[[st
     model = opened("llama")
     rows = (TrainRow(asked(FORGED), "billing"), TrainRow(asked("x"), "bill"))
     trained = trainer.encode(model, TrainJob("lora", Weights("local", "x"), rows, ("bill", "billing"), 0))[0].prompt
-    answerer, seen = session.Answerer(model, model.module), []
+    answerer, seen = session.InferenceSession(model, model.module), []
     honest = answerer.share
     answerer.share = lambda prompts: (seen.extend(prompts), honest(prompts))  # type: ignore[method-assign,assignment,func-returns-value]
     answerer.choose([Request(asked(FORGED), Decoding(), ("bill", "billing"))])

@@ -126,7 +126,7 @@ def test_reasoning_is_read_off(opened: Callable[[str], Any]) -> None:
         assert chat_text.spoken(text) == answer_extraction.spoken(text)
         assert chat_text.thinks(text) == answer_extraction.thinks(text)
     model = opened("llama")
-    answerer = session.Answerer(model, model.module)
+    answerer = session.InferenceSession(model, model.module)
     row = session.PromptRow(0, Request(ASK, Decoding("generate", thinking=True)), [])
     ids = model.tokenizer(THOUGHT, add_special_tokens=False)["input_ids"]
     reply = answerer._read(row, [*ids, model.renderer.turn_end], (1, 0))
@@ -199,7 +199,7 @@ def test_a_conversation_loses_its_oldest_turns(opened: Callable[[str], Any]) -> 
     assert "turn 0 about" not in text
     assert text.index("turn") > 0
     assert "<|im_start|>user\nturn" in text[: text.index("turn") + 4]
-    session_ = session.Answerer(model, model.module)
+    session_ = session.InferenceSession(model, model.module)
     for reply in (
         session_.choose([Request(rows[0][0], Decoding(), ("bill", "billing"))])[0],
         session_.generate([Request(rows[0][0], Decoding("generate", 4))])[0],

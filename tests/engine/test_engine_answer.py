@@ -21,7 +21,7 @@ def requests(texts=TEXTS, labels=LABELS, **decoding):
 
 
 def session(model):
-    return answer.Answerer(model, model.module)
+    return answer.InferenceSession(model, model.module)
 
 
 def reference(s, request):
@@ -76,11 +76,11 @@ def test_a_batch_of_32_equals_batches_of_one(model):
 @pytest.mark.parametrize("merging", [False, True])
 def test_padding_and_fused_attention_change_no_answer(model, monkeypatch, even, merging):
     written = requests(mode="generate", max_tokens=8)
-    monkeypatch.setattr(packing, "evens", lambda *_: False)
+    monkeypatch.setattr(packing, "pads_shapes", lambda *_: False)
     monkeypatch.setattr(prefix_attention, "_merges", lambda _: False)
     wanted = session(model)
     chosen, texts = wanted.choose(requests()), [r.text for r in wanted.generate(written)]
-    monkeypatch.setattr(packing, "evens", lambda *_: even)
+    monkeypatch.setattr(packing, "pads_shapes", lambda *_: even)
     monkeypatch.setattr(prefix_attention, "_merges", lambda _: merging)
     found = session(model)
     assert all(same(a, b) for a, b in zip(found.choose(requests()), chosen, strict=True))
@@ -186,7 +186,7 @@ def test_memory_that_runs_out_halves_the_batch(opened, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return honest(rows, trie)
 
-    monkeypatch.setattr(answer.Answerer, "_scores", lambda self, rows, trie: greedy(rows, trie))
+    monkeypatch.setattr(answer.InferenceSession, "_scores", lambda self, rows, trie: greedy(rows, trie))
     assert all(same(a, b) for a, b in zip(s.choose(requests()), wanted, strict=True))
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
 
@@ -197,8 +197,10 @@ def test_a_batch_that_refills_itself_writes_what_each_row_gets_alone(opened, mon
     several = [dataclasses.replace(r, decoding=Decoding("generate", 3 + n % 13)) for n, r in enumerate(many)]
     alone = [session(opened("llama")).generate([r])[0] for r in several]
     monkeypatch.setitem(answer._ROWS, "cpu", 5)
-    sizes, honest = [], generate.Batch._step
-    monkeypatch.setattr(generate.Batch, "_step", lambda self, rows: sizes.append(len(rows)) or honest(self, rows))
+    sizes, honest = [], generate.ContinuousBatch._step
+    monkeypatch.setattr(
+        generate.ContinuousBatch, "_step", lambda self, rows: sizes.append(len(rows)) or honest(self, rows)
+    )
     together = s.generate(several)
     assert [(r.text, r.tokens_out, r.finish) for r in together] == [(r.text, r.tokens_out, r.finish) for r in alone]
     assert max(sizes) == 5
@@ -210,7 +212,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
     s = session(opened("llama"))
     asked = requests(mode="generate", max_tokens=8)
     wanted = [r.text for r in s.generate(asked)]
-    honest, places = generate.Batch._read, []
+    honest, places = generate.ContinuousBatch._read, []
 
     def greedy(self, rows):
         places.append(self.places)
@@ -218,7 +220,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return honest(self, rows)
 
-    monkeypatch.setattr(generate.Batch, "_read", greedy)
+    monkeypatch.setattr(generate.ContinuousBatch, "_read", greedy)
     assert [r.text for r in s.generate(asked)] == wanted
     assert places[0] == len(TEXTS)
     assert places[-1] == 1
@@ -226,7 +228,7 @@ def test_memory_that_runs_out_writes_fewer_at_once(opened, monkeypatch):
     def never(self, rows):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(generate.Batch, "_read", never)
+    monkeypatch.setattr(generate.ContinuousBatch, "_read", never)
     with pytest.raises(WayFailed, match="does not fit into memory"):
         s.generate(asked)
 
@@ -236,12 +238,12 @@ def test_a_small_models_rows_are_answered_side_by_side(model, monkeypatch):
     texts = [r.messages[1].content for r in many]
     written = requests(texts, mode="generate", max_tokens=6)
     wanted, wrote = session(model).choose(many), session(model).generate(written)
-    parts, honest = [], answer.Answerer._side_by_side
+    parts, honest = [], answer.InferenceSession._side_by_side
 
     def watched(self, rows, work):
         return honest(self, rows, lambda part: parts.append((len(part), torch.get_num_threads())) or work(part))
 
-    monkeypatch.setattr(answer.Answerer, "_side_by_side", watched)
+    monkeypatch.setattr(answer.InferenceSession, "_side_by_side", watched)
     monkeypatch.setattr("whichway.engine.model.throughput.threads", lambda most: 2)
     s = session(model)
     found = s.choose(many)

@@ -49,7 +49,7 @@ def naive(model, request):
 @pytest.mark.parametrize("name", list(PROMPTS))
 def test_scores_are_those_of_the_plain_computation(model, name):
     requests = asked(PROMPTS[name])
-    replies = session.Answerer(model, model.module).choose(requests)
+    replies = session.InferenceSession(model, model.module).choose(requests)
     for request, reply in zip(requests, replies, strict=True):
         wanted = naive(model, request)
         assert reply.scores == pytest.approx(wanted, abs=1e-4)
@@ -61,12 +61,12 @@ def test_through_transformers_layers_alone_and_after_other_questions(opened, nam
     """No decoder of ours, rows one by one, and a session that has answered something else before."""
     requests = asked(PROMPTS[name])
     model = opened("llama")
-    wanted = session.Answerer(model, model.module).choose(requests)
+    wanted = session.InferenceSession(model, model.module).choose(requests)
     from whichway.engine.model import decoder
 
     plain = load.load(model.folder)
-    decoder.forget(plain.module)
-    other = session.Answerer(plain, plain.module)
+    decoder.unregister(plain.module)
+    other = session.InferenceSession(plain, plain.module)
     other.choose(asked(PROMPTS["user"], decoding=Decoding()))
     found = [other.choose([request])[0] for request in requests]
     for a, b in zip(found, wanted, strict=True):
@@ -76,7 +76,7 @@ def test_through_transformers_layers_alone_and_after_other_questions(opened, nam
 def test_memory_that_runs_out_halves_the_rows(opened, monkeypatch):
     model = opened("llama")
     requests = asked(PROMPTS["plain"])
-    wanted = session.Answerer(model, model.module).choose(requests)
+    wanted = session.InferenceSession(model, model.module).choose(requests)
     honest = channel.forward.answer_logprobs
 
     def greedy(module, pairs, *rest):
@@ -85,7 +85,7 @@ def test_memory_that_runs_out_halves_the_rows(opened, monkeypatch):
         return honest(module, pairs, *rest)
 
     monkeypatch.setattr(channel.forward, "answer_logprobs", greedy)
-    found = session.Answerer(model, model.module).choose(requests)
+    found = session.InferenceSession(model, model.module).choose(requests)
     assert [r.text for r in found] == [r.text for r in wanted]
     assert all(a.scores == pytest.approx(b.scores, abs=1e-4) for a, b in zip(found, wanted, strict=True))
 
@@ -93,20 +93,20 @@ def test_memory_that_runs_out_halves_the_rows(opened, monkeypatch):
 def test_tokens_are_counted_by_label(opened):
     model = opened("llama")
     requests = asked(PROMPTS["plain"])
-    first, *others = session.Answerer(model, model.module).choose(requests)
+    first, *others = session.InferenceSession(model, model.module).choose(requests)
     text = [len(model.renderer.answer_ids(t)) for t in TEXTS]
     assert [r.tokens_in for r in others] == [len(LABELS) * n for n in text[1:]]
     assert first.tokens_cached == 0
     assert first.tokens_in == others[0].tokens_cached + len(LABELS) * text[0]
     assert {r.tokens_out for r in (first, *others)} == {0}
-    (alone,) = session.Answerer(model, model.module).choose(requests[:1])
+    (alone,) = session.InferenceSession(model, model.module).choose(requests[:1])
     assert (alone.tokens_in, alone.tokens_cached) == (first.tokens_in, 0)
 
 
 def test_a_bias_is_added_and_a_row_that_is_too_long_is_an_error(opened):
     model = opened("llama")
     bias = tuple((label, 100.0 * (label == "bill")) for label in LABELS)
-    replies = session.Answerer(model, model.module).choose(
+    replies = session.InferenceSession(model, model.module).choose(
         asked(PROMPTS["plain"], ["app", "app " * 600], dataclasses.replace(CHANNEL, bias=bias))
     )
     assert replies[0].text == "bill"
@@ -118,7 +118,7 @@ def test_answering_by_label_goes_on_as_before(opened):
     """A channel question leaves a shared prefix that the next question can use."""
     model = opened("llama")
     direct = [Request(row.messages, Decoding(), LABELS) for row in rows()]
-    one = session.Answerer(model, model.module)
+    one = session.InferenceSession(model, model.module)
     wanted = one.choose(direct)
     one.choose(asked(PROMPTS["plain"]))
     assert [r.text for r in one.choose(direct)] == [r.text for r in wanted]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux 
 
 
 def errand(model, folder, task):
-    return worker.Errand(model.folder, model.revision, True, task, folder, None, 1)
+    return worker.TrainRequest(model.folder, model.revision, True, task, folder, None, 1)
 
 
 def children(of):

@@ -83,7 +83,7 @@ def test_gradients_by_hand_equal_autograd(model, monkeypatch, what, long):
 @pytest.mark.parametrize("prefix", [PREFIX, []])
 def test_padding_to_even_sizes_changes_no_gradient(model, monkeypatch, what, prefix):
     wanted, grads = by_hand(*wrapped(model, what), torch.float32, prefix)
-    monkeypatch.setattr(packing, "evens", lambda *_: True)
+    monkeypatch.setattr(packing, "pads_shapes", lambda *_: True)
     found, padded = by_hand(*wrapped(model, what), torch.float32, prefix)
     assert len(found) == len(wanted)
     assert gap(found, wanted) < 1e-5
@@ -92,7 +92,7 @@ def test_padding_to_even_sizes_changes_no_gradient(model, monkeypatch, what, pre
 
 def test_sheets_of_other_rows_have_the_same_size_when_padded():
     papers = [
-        attention.sheet([(PREFIX + [9] * size, [3] * answer)], PREFIX, torch.device("cpu"), even=True)
+        attention.pack_train_batch([(PREFIX + [9] * size, [3] * answer)], PREFIX, torch.device("cpu"), even=True)
         for size, answer in ((5, 1), (9, 2), (3, 7))
     ]
     assert {(len(paper.ids), len(paper.keep), len(paper.wanted)) for paper in papers} == {(32, 8, 8)}
@@ -114,14 +114,14 @@ def test_one_fused_layer_equals_peft_in_float64():
     grad = torch.randn_like(wanted)
     wanted.backward(grad)
     group = weights._Reader(_Config()).group(*parts)
-    for slot in (group.low.a, *group.low.b):
+    for slot in (group.lora.a, *group.lora.b):
         slot.grad = torch.zeros_like(slot.value)
     found, kept = layers.linear(inputs.detach(), group)
     onward = layers.linear_back(grad, kept, group)
     assert gap(found, wanted.detach()) < 1e-14
     assert gap(onward, inputs.grad) < 1e-13
-    assert gap(group.low.a.grad, torch.cat([p.lora_A["default"].weight.grad for p in parts])) < 1e-13
-    for slot, part in zip(group.low.b, parts, strict=True):
+    assert gap(group.lora.a.grad, torch.cat([p.lora_A["default"].weight.grad for p in parts])) < 1e-13
+    for slot, part in zip(group.lora.b, parts, strict=True):
         assert gap(slot.grad, part.lora_B["default"].weight.grad) < 1e-13
     for first, second in ((group, None), group.split(16)):  # the same in two halves, as the last layer asks
         if second is not None:
@@ -180,7 +180,7 @@ def test_a_model_that_our_decoder_gets_wrong_is_run_through_transformers(tiny, m
     honest = layers.rotate
     monkeypatch.setattr(layers, "rotate", lambda states, cos, sin: honest(states, cos, sin) * 1.5)
     model = load.load(tiny("llama"))
-    assert decoder.trunk_of(model.module) is None
+    assert decoder.decoder_of(model.module) is None
     assert "transformers' is used" in caplog.text
     monkeypatch.setattr(layers, "rotate", honest)
     with torch.no_grad():
@@ -203,12 +203,12 @@ def test_the_last_layer_is_asked_for_kept_tokens_only(model, monkeypatch):
     tree = packing.Tree((70, 71, 72), (-1, 0, -1))
     ids = torch.tensor([60, 61, 62, *tree.ids, 80, *tree.ids])
     keep = torch.tensor([2, 3, 5, 6, 7, 9])  # the end of each row and two nodes of its tree
-    asked, honest = [], packing.Rows.ask
+    asked, honest = [], packing.PackedRows.ask
     watched = lambda self, n, q, *rest: asked.append(q.shape[1]) or honest(self, n, q, *rest)  # noqa: E731
-    monkeypatch.setattr(packing.Rows, "ask", watched)
+    monkeypatch.setattr(packing.PackedRows, "ask", watched)
     with torch.no_grad():
         prefix = forward.run_prefix(model.module, PREFIX, model.device)
-        layout = packing.lay([3, 1], len(PREFIX), model.device, tree=tree, prefix=prefix)
+        layout = packing.pack_rows([3, 1], len(PREFIX), model.device, tree=tree, prefix=prefix)
         every = forward.logits(model.module, ids, layout, torch.arange(10))
         some = forward.logits(model.module, ids, layout, keep)
         uneven = forward.logits(model.module, ids, layout, torch.tensor([2, 3, 6]))

@@ -58,14 +58,14 @@ def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, wha
 def test_answering_makes_its_tensors_on_the_models_device(model, monkeypatch, long):
     monkeypatch.setattr(prefix_attention, "LONG", long)
     monkeypatch.setattr(prefix_attention, "SCORES", 0)
-    trunk = decoder.Trunk(weights.read(elsewhere(model.module)))
+    trunk = decoder.Decoder(weights.read(elsewhere(model.module)))
     device = torch.device("meta")
     tree = packing.Tree((70, 71), (-1, 0))
     with OneDevice(), torch.no_grad():
-        first = packing.lay([len(PREFIX)], 0, device, keep=True)
+        first = packing.pack_rows([len(PREFIX)], 0, device, keep=True)
         trunk.fill(torch.tensor(PREFIX, device=device), first)
-        prefix = [first.kept[n] for n in sorted(first.kept)]
-        layout = packing.lay([3, 1], len(PREFIX), device, tree=tree, prefix=prefix)
+        prefix = [first.key_values[n] for n in sorted(first.key_values)]
+        layout = packing.pack_rows([3, 1], len(PREFIX), device, tree=tree, prefix=prefix)
         out = trunk.logits(torch.zeros(8, dtype=torch.long, device=device), layout, torch.arange(8, device=device))
     assert out.device.type == "meta"
     assert out.shape[0] == 8
@@ -99,7 +99,7 @@ def test_a_gpu_gives_the_processors_answers(tiny, monkeypatch):
         monkeypatch.setattr(load, "device", lambda device=device: torch.device(device))
         monkeypatch.setattr("whichway.engine.model.throughput.dtype", lambda *_: torch.float32)
         model = load.load(tiny("llama"))
-        session = answer.Answerer(model, model.module)
+        session = answer.InferenceSession(model, model.module)
         written = [Request(r.messages, Decoding("generate", 8), ()) for r in asked]
         given.append((session.choose(asked), [r.text for r in session.generate(written)]))
     assert given[0][1] == given[1][1]
@@ -122,6 +122,6 @@ def test_a_gpu_that_does_not_compute_is_not_used(monkeypatch, caplog):
 
 
 def test_rows_are_padded_to_eights():
-    paper = attention.sheet([(row.prompt, row.answer) for row in encoded()], PREFIX, torch.device("cpu"))
+    paper = attention.pack_train_batch([(row.prompt, row.answer) for row in encoded()], PREFIX, torch.device("cpu"))
     for block in (*paper.blocks(None), *paper.last(None)):
-        assert block.front == 0 or block.seen.shape[1] % 8 == block.seen.shape[2] % 8 == 0
+        assert block.prefix_keys == 0 or block.row_mask.shape[1] % 8 == block.row_mask.shape[2] % 8 == 0

@@ -72,7 +72,7 @@ def test_the_start_is_the_logistic_fit_on_the_states(model, tmp_path):
 def test_kept_states_equal_none(model, tmp_path, monkeypatch):
     task = job("head", share=0.5, epochs=3, rate=0.002)
     kept = list(run_job.train(model, task, tmp_path / "a" / "t", None))
-    monkeypatch.setattr(trainer.Run, "_below", lambda self: None)
+    monkeypatch.setattr(trainer.TrainingRun, "_below", lambda self: None)
     without = list(run_job.train(model, task, tmp_path / "b" / "t", None))
     assert [a.loss for a in kept] == pytest.approx([a.loss for a in without], rel=1e-4)
     names = tensors(tmp_path / "a" / "t" / kept[-1].weights.adapter)
@@ -86,7 +86,7 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch):
     task = job("head", epochs=3, rate=0.002)
     fused = list(run_job.train(opened("llama"), task, tmp_path / "a", None))
     plain = load.load(opened("llama").folder)
-    decoder.forget(plain.module)
+    decoder.unregister(plain.module)
     slow = list(run_job.train(plain, task, tmp_path / "b", None))
     assert [a.loss for a in slow] == pytest.approx([a.loss for a in fused], rel=1e-4)
     assert fused[0].loss < np.log(3) + 0.05

@@ -42,6 +42,6 @@ def test_all_threads_share_one_arena():
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(malloc.ctypes, "CDLL", lambda name: object())
-    assert malloc.settle() is False
+    assert malloc.hold_freed_memory() is False
     monkeypatch.setattr(malloc.sys, "platform", "darwin")
-    assert malloc.settle() is False
+    assert malloc.hold_freed_memory() is False

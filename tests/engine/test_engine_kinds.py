@@ -35,7 +35,7 @@ def train(model, place, kind, more, **others):
 def session(model, place):
     module = adapters.trained(model.module, place)
     adapter_check.check(place, model, module)
-    return answer.Answerer(prompt_tuning.behind(model, module), module)
+    return answer.InferenceSession(prompt_tuning.with_prefix_ids(model, module), module)
 
 
 def asked():
@@ -116,7 +116,7 @@ def test_by_hand_equals_autograd(opened, tmp_path, monkeypatch, kind, more):
 
     model = opened("qwen2")
     ours = train(model, tmp_path / "ours", kind, more, epochs=2)
-    monkeypatch.setitem(decoder._trunks, model.module, None)
+    monkeypatch.setitem(decoder._own_decoders, model.module, None)
     theirs = train(model, tmp_path / "theirs", kind, more, epochs=2)
     assert [a.loss for a in ours] == pytest.approx([a.loss for a in theirs], rel=1e-4)
 
@@ -143,14 +143,14 @@ def test_pissa_starts_where_the_base_is_and_moves_only_its_half(opened, tmp_path
 
     model = opened("llama")
     given = training_kinds.options(training_kinds.LoraOptions, {"variant": "pissa", "rank": 4})
-    who = trainable.trainee(model, job("lora", variant="pissa", rank=4), given, None)
+    who = trainable.set_up(model, job("lora", variant="pissa", rank=4), given, None)
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():
         assert torch.allclose(who.module(ids).logits, model.module(ids).logits, atol=1e-5)
     start = {n: p.detach().clone() for n, p in who.outer.named_parameters() if "lora_A" in n}
     (vector,) = who.tensors.values()
     vector.grad = torch.ones_like(vector)
-    who.hold()
+    who.drop_frozen_gradients()
     with torch.no_grad():
         vector -= vector.grad
     for name, p in who.outer.named_parameters():
@@ -253,7 +253,7 @@ def test_the_loss_is_the_papers(opened, tmp_path):
     task = dataclasses.replace(preferences(batch=12), weights=dataclasses.replace(one.weights, kind="dpo"))
     given = training_kinds.options(training_kinds.DpoOptions, task.options)
     run = dpo.PairRun(model, task, given, tmp_path / "c", place)
-    run.who = trainable.trainee(model, task, run.given, place)
+    run.trainable = trainable.set_up(model, task, run.settings, place)
     run.below = None
     assert run._piece(run.rows, 12) == pytest.approx(wanted, rel=1e-4)
 

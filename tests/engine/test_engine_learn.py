@@ -47,7 +47,7 @@ def equal(a, b):
 
 
 def choose(model, module):
-    return session.Answerer(model, module).choose([Request(r.messages, Decoding(), LABELS) for r in rows()])
+    return session.InferenceSession(model, module).choose([Request(r.messages, Decoding(), LABELS) for r in rows()])
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -93,7 +93,9 @@ def test_it_equals_a_plain_peft_loop(opened, tiny, tmp_path):
     model = opened("llama")
     task = job(rate=0.003, max_steps=6)
     made = list(run_job.train(model, task, tmp_path, None))[-1]
-    run = trainer.Run(model, task, training_kinds.options(training_kinds.LoraOptions, task.options), tmp_path, None)
+    run = trainer.TrainingRun(
+        model, task, training_kinds.options(training_kinds.LoraOptions, task.options), tmp_path, None
+    )
     with torch.random.fork_rng():
         torch.manual_seed(task.seed)
         config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -238,7 +240,7 @@ def test_a_finished_job_yields_what_is_there(opened, tmp_path, monkeypatch):
     model = opened("llama")
     made = list(run_job.train(model, job(), tmp_path, None))
     assert not list(tmp_path.glob("state/*.safetensors"))
-    monkeypatch.setattr(trainer.Run, "_step", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer.TrainingRun, "_step", lambda self: pytest.fail("trained again"))
     assert list(run_job.train(model, job(), tmp_path, None)) == made
 
 

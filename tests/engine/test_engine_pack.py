@@ -64,7 +64,7 @@ def test_tree_tokens_see_ancestors_only(tiny):
     module = load.load(tiny("llama")).module
     tree = packing.Tree((70, 71, 72), (-1, 0, -1))  # 70 -> 71, and 72 beside them
     prefix = forward.run_prefix(module, PREFIX, module.device)
-    layout = packing.lay([3, 1], len(PREFIX), module.device, tree=tree, prefix=prefix)
+    layout = packing.pack_rows([3, 1], len(PREFIX), module.device, tree=tree, prefix=prefix)
     found = forward.logits(module, torch.tensor([60, 61, 62, *tree.ids, 80, *tree.ids]), layout, torch.arange(10))
     module.set_attn_implementation("eager")
     for suffix, at in (([60, 61, 62], 3), ([80], 7)):

@@ -19,7 +19,7 @@ def test_bfloat16_must_pay(monkeypatch):
 
 
 def test_threads_must_pay_and_are_measured_again_when_stale(monkeypatch):
-    monkeypatch.setattr(throughput, "_found", {})
+    monkeypatch.setattr(throughput, "_measured", {})
     seconds = {1: 1.0, 2: 0.6}
     monkeypatch.setattr(throughput, "_usual_seconds", lambda: seconds[torch.get_num_threads()])
     assert throughput.threads(1) == 1

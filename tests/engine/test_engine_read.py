@@ -10,7 +10,7 @@ import torch
 
 from whichway.backends.local import backend
 from whichway.contracts import TextReader
-from whichway.engine.infer.session import READ, Answerer
+from whichway.engine.infer.session import READ, InferenceSession
 from whichway.engine.model import load
 from whichway.engine.train import adapter_check, tokenization_report, trainer
 from whichway.engine.train.process_memory import peak_bytes
@@ -40,7 +40,7 @@ def plain_loss(model, text):
 
 def test_loss_on_plain_text_is_transformers(tiny, model):
     fresh = load._module(model.folder)
-    session = Answerer(model, model.module)
+    session = InferenceSession(model, model.module)
     assert isinstance(session, TextReader)
     reply = session.read([TEXT])[0]
     wanted, count = plain_loss(replace(model, module=fresh), TEXT)

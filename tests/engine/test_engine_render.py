@@ -107,7 +107,7 @@ def test_training_and_answering_render_alike(tiny, kind, monkeypatch):
     job = TrainJob("lora", Weights("local", "x"), (TrainRow(ASK, "bill"),), ("bill", "billing"), 0)
     trained = trainer.encode(model, job)
     fed = []
-    session = answer.Answerer(model, model.module)
+    session = answer.InferenceSession(model, model.module)
     honest = forward.logits
 
     def watched(module, ids, *rest):

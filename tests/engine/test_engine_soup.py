@@ -29,7 +29,7 @@ def test_it_adds_the_mean_of_what_the_trainings_add(opened, tmp_path, variant):
     asked = job(epochs=4, rate=0.01, variant=variant, checkpoints=2, soup=MEMBERS)
     soups = list(run_job.train(model, asked, tmp_path / "soup", None))
     given = training_kinds.options(training_kinds.LoraOptions, task.options)
-    runs = [trainer.Run(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(MEMBERS)]
+    runs = [trainer.TrainingRun(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(MEMBERS)]
     alone = [list(run.steps()) for run in runs]
     for number, soup in enumerate(soups):
         parts = [changes(tmp_path / f"{n}" / alone[n][number].weights.adapter) for n in range(MEMBERS)]
@@ -48,7 +48,7 @@ def test_it_adds_the_mean_of_what_the_trainings_add(opened, tmp_path, variant):
 def test_the_trainings_start_alike_and_see_other_orders(opened, tmp_path):
     model, task = opened("llama"), job(epochs=2, rate=1e-9)
     given = training_kinds.options(training_kinds.LoraOptions, task.options)
-    runs = [trainer.Run(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(2)]
+    runs = [trainer.TrainingRun(model, task, given, tmp_path / f"{n}", None, member=n) for n in range(2)]
     made = [list(run.steps())[-1].weights.adapter for run in runs]
     a, b = (tensors(tmp_path / f"{n}" / name) for n, name in enumerate(made))
     down = [name for name in a if "lora_A" in name]

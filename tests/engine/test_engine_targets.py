@@ -84,7 +84,7 @@ def test_gradients_by_hand_equal_autograd(model, monkeypatch, prefix, even):
     """The trainer's own decoder, with and without rows of padding."""
     monkeypatch.setattr(by, "encoded", encoded)
     wanted, grads = by.by_autograd(*by.wrapped(model, "lora"), prefix)
-    monkeypatch.setattr(packing, "evens", lambda *_: even)
+    monkeypatch.setattr(packing, "pads_shapes", lambda *_: even)
     found, hand = by.by_hand(*by.wrapped(model, "lora"), torch.float32, prefix)
     assert len(found) == len(wanted) == sum(row.trained for row in encoded())
     assert by.gap(found, wanted) < 1e-5
@@ -138,7 +138,7 @@ def test_answers_that_all_rows_share_are_no_targets():
 
 def test_the_sheet_predicts_every_target_once():
     rows = encoded()
-    paper = attention.sheet(
+    paper = attention.pack_train_batch(
         [(row.prompt, row.answer) for row in rows], PREFIX, torch.device("cpu"), spans=[row.earlier for row in rows]
     )
     found = [(int(paper.ids[i]), int(wanted)) for i, wanted in zip(paper.keep, paper.wanted, strict=True)]
@@ -148,7 +148,7 @@ def test_the_sheet_predicts_every_target_once():
         for start, end in (*row.earlier, (len(row.prompt), len(ids))):
             expected += [(ids[n - 1], ids[n]) for n in range(start, end)]
     assert found == expected
-    assert paper.kept == tuple(row.trained for row in rows)
+    assert paper.target_counts == tuple(row.trained for row in rows)
 
 
 def test_a_step_weighs_every_target_alike_in_whatever_pieces(tiny, tmp_path):
@@ -156,7 +156,7 @@ def test_a_step_weighs_every_target_alike_in_whatever_pieces(tiny, tmp_path):
     made = []
     for number, limit in enumerate((10**6, 1)):
         given = training_kinds.options(training_kinds.LoraOptions, job().options)
-        run = trainer.Run(model, job(max_steps=3, epochs=9), given, tmp_path / str(number), None)
+        run = trainer.TrainingRun(model, job(max_steps=3, epochs=9), given, tmp_path / str(number), None)
         run.limit = limit
         run.job = job(max_steps=3)
         (tmp_path / str(number)).mkdir()
@@ -174,10 +174,10 @@ def test_training_with_targets_resumes_bit_for_bit(tiny, tmp_path):
 
     def stop(now):
         if now.step == 3:
-            raise train_progress.Stop
+            raise train_progress.StopTraining
 
     first = list(run_job.train(model, whole, tmp_path / "a", None))
-    with pytest.raises(train_progress.Stop):
+    with pytest.raises(train_progress.StopTraining):
         list(run_job.train(model, whole, tmp_path / "b", None, stop))
     second = list(run_job.train(model, whole, tmp_path / "b", None))
     assert [a.weights.adapter for a in first] == [a.weights.adapter for a in second]

@@ -16,7 +16,7 @@ def test_kept_states_equal_none(model, tmp_path, monkeypatch, kind):
     task = job(kind, layers=1, epochs=3, rate=0.002)
     with_ = list(run_job.train(model, task, tmp_path / "a" / "t", None))
     assert list((tmp_path / "a" / "states").iterdir())
-    monkeypatch.setattr(trainer.Run, "_below", lambda self: None)
+    monkeypatch.setattr(trainer.TrainingRun, "_below", lambda self: None)
     without = list(run_job.train(model, task, tmp_path / "b" / "t", None))
     assert [a.loss for a in with_] == pytest.approx([a.loss for a in without], rel=1e-5)
     shape = "lora" if kind == "top" else "full"
@@ -55,8 +55,8 @@ def test_in_a_short_format(opened, tiny, tmp_path, monkeypatch, kind, layers):
 
 def test_trials_share_the_states(opened, tmp_path, monkeypatch):
     model = opened("llama")
-    honest, passes = decoder.Trunk.below, []
-    monkeypatch.setattr(decoder.Trunk, "below", lambda self, *a: passes.append(1) or honest(self, *a))
+    honest, passes = decoder.Decoder.below, []
+    monkeypatch.setattr(decoder.Decoder, "below", lambda self, *a: passes.append(1) or honest(self, *a))
     for n, rate in enumerate((0.001, 0.01)):
         list(run_job.train(model, job("top", layers=1, rate=rate, seed=n), tmp_path / f"t{n}", None))
     assert len(passes) == 1

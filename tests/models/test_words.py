@@ -11,7 +11,7 @@ from models_kit import CONFIG, FILES, entry, folder_source, shelf_file, toy
 
 from whichway import embedded, models
 from whichway.errors import DataError, ModelError
-from whichway.models import cache, converted, fetch, shelf, stores, words
+from whichway.models import cache, converted, fetch, resolve, shelf, stores
 from whichway.models.speed import of, record
 
 pytest_plugins = ("index_fixtures",)
@@ -91,11 +91,11 @@ def test_a_gguf_file_is_converted_once(cached: Path, conversions: list[Path], mo
     file = Path("Mine.GGUF")
     file.write_bytes(b"GGUF one")
     assert models.here("Mine.GGUF") is None
-    assert words.to_convert("Mine.GGUF") == file
+    assert resolve.to_convert("Mine.GGUF") == file
     folder = models.find("Mine.GGUF")
     assert (folder / "model.safetensors").read_bytes() == b"GGUF one"
     assert models.find("./Mine.GGUF") == models.here("Mine.GGUF") == folder
-    assert words.to_convert("Mine.GGUF") is None
+    assert resolve.to_convert("Mine.GGUF") is None
     assert conversions == [file]
     file.write_bytes(b"GGUF two, longer")  # another content is another model
     assert models.here("Mine.GGUF") is None

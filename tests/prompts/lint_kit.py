@@ -10,7 +10,7 @@ from whichway.lint import Data, Draft, Provider, Scene
 from whichway.lint.read import of_messages, of_text
 from whichway.nouns import Example, MetricSpec, Prompt, Task
 from whichway.tasks import metrics
-from whichway.tasks.contamination import Held
+from whichway.tasks.contamination import HeldOutRows
 
 LABELS = ("billing", "delivery", "account access")
 ROWS = [
@@ -43,7 +43,7 @@ def task(
 def data(**how: Any) -> Data:
     """What lint may know of it."""
     made = task(**how)
-    return Data(made.practice(), metrics.load(made.metric), Held(made))
+    return Data(made.train_dev_view(), metrics.load(made.metric), HeldOutRows(made))
 
 
 def open_data(metric: str, target: str = "a word", text: str = "what is it about", count: int = 12) -> Data:

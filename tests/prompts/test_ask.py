@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from whichway.nouns import Candidate, Decoding, Prompt, Reply, Request, Weights, to_json
-from whichway.prompts.answer_extraction import behind, vote
+from whichway.prompts.answer_extraction import extract, vote
 from whichway.prompts.ask import answer, questions
 
 WEIGHTS = Weights("fake", "fake")
@@ -28,7 +28,7 @@ LABELS = ("bill", "billing", "technical support")
     ],
 )
 def test_the_answer_behind_the_mark(text: str, labels: tuple[str, ...], read: str | None) -> None:
-    assert behind(text, "Answer:", labels) == read
+    assert extract(text, "Answer:", labels) == read
 
 
 def test_votes() -> None:

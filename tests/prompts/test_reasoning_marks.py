@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from whichway.engine.model import chat_text
-from whichway.nouns import Example, MetricSpec, Practice
+from whichway.nouns import Example, MetricSpec, TrainDevView
 from whichway.prompts import answer_extraction
 
 TEXTS = (
@@ -33,7 +33,7 @@ def test_both_read_a_text_alike(text):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_practice_thinks_where_its_answers_do(text):
-    practice = Practice("t", "?", (Example({"text": "x"}, text),), (), MetricSpec("exact_match"))
+    practice = TrainDevView("t", "?", (Example({"text": "x"}, text),), (), MetricSpec("exact_match"))
     if answer_extraction.CLOSE in text:  # a target is whole
         assert practice.thinks == answer_extraction.thinks(text)
 

@@ -8,14 +8,14 @@ import pytest
 
 from whichway.nouns import Example, Prompt
 from whichway.search import rewrite
-from whichway.search.context import Evidence, Failure, Proposal
+from whichway.search.context import Failure, Proposal, SearchContext
 
 PROMPT = Prompt(objective="Which team should handle this?", labels=("billing", "delivery"))
 FAILURES = tuple(Failure(Example({"text": f"parcel {i}"}, "delivery"), "billing") for i in range(9))
 
 
 def test_the_writer_reads_the_instruction_and_some_failures():
-    asked = rewrite.question(PROMPT, Evidence((), PROMPT.labels, FAILURES), random.Random(0))
+    asked = rewrite.question(PROMPT, SearchContext((), PROMPT.labels, FAILURES), random.Random(0))
     assert PROMPT.objective in asked
     assert asked.count("Wanted: delivery") == rewrite.SHOWN
     assert "billing, delivery" in asked

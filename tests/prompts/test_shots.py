@@ -28,8 +28,8 @@ def test_likeness_prefers_rare_shared_words() -> None:
     index = Index(["the cat sat", "the dog ran", "a zebra ran"])
     assert index.nearest("zebra", 1) == [2]
     assert index.nearest("the cat", 3) == [0, 1, 2]
-    assert index.likeness("nothing shared") == {}
-    assert index.likeness("a zebra ran")[2] == pytest.approx(1.0)
+    assert index.similarities("nothing shared") == {}
+    assert index.similarities("a zebra ran")[2] == pytest.approx(1.0)
 
 
 def test_each_row_gets_its_own_shots_the_nearest_last() -> None:

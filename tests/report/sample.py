@@ -30,7 +30,7 @@ from whichway.nouns import (
 )
 from whichway.verdict.compare import Arm
 from whichway.verdict.curves import CurveRun
-from whichway.verdict.decide import Side, decide
+from whichway.verdict.decide import Extras, decide
 from whichway.verdict.slices import RowFacts
 
 PHRASES: Mapping[str, Sequence[str]] = {
@@ -117,8 +117,8 @@ def make(
         targets=() if free else tuple(e.target for e in test),
         lengths=tuple(len(e.text) for e in test),
     )
-    side = Side(rows=facts, dev_rows=len(dev), runs=_runs(ways), race=Race(3, 1180, 2520, 9))
-    verdict = decide([arm for arm, _, _ in made], MARGIN, 0.95, VOLUME, len(test), side=side)
+    side = Extras(rows=facts, dev_rows=len(dev), runs=_runs(ways), race=Race(3, 1180, 2520, 9))
+    verdict = decide([arm for arm, _, _ in made], MARGIN, 0.95, VOLUME, len(test), extras=side)
     _json(folder / "verdict.json", to_json(edit(verdict) if edit else verdict))
     return folder
 

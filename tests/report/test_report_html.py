@@ -15,7 +15,7 @@ import whichway as ww
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Prompt, Shot
 from whichway.prompts import template
-from whichway.report import prompt, words
+from whichway.report import formatting, prompt
 from whichway.report.html import STATIC, render, write
 from whichway.report.rows import side_by_side
 from whichway.runs.run import read
@@ -133,7 +133,7 @@ def test_every_row_and_every_way(folder, page):
         assert {voice[0] for group in row[6] for voice in group[2]} == tried
     for s in run.verdict.standings:
         assert s.way in page.text
-        assert words.points(s.score) in page.text
+        assert formatting.points(s.score) in page.text
     assert "diverged at step 40" in page.text
     assert run.verdict.headline.split(": ", 1)[1][1:] in page.text
 
@@ -154,7 +154,7 @@ def test_errors_come_first(folder):
     chosen = run.choice
     assert chosen is not None
     for line in lines:
-        said = next(s for s in line.sayings if chosen.way in [v.way for v in s.voices])
+        said = next(s for s in line.groups if chosen.way in [v.way for v in s.answers])
         assert line.wrong == (said.state != "right")
         assert (said.state == "right") == (said.text == line.gold)
 
@@ -163,11 +163,11 @@ def test_majority_of_seeds_is_shown_and_counted(folder):
     run = read(folder)
     ids = {number: row.id for number, row in enumerate(run.test, start=1)}
     lora = next(s for s in run.verdict.standings if s.way == "tune_lora")
-    split = [v for line in side_by_side(run) for s in line.sayings for v in s.voices if v.mark == "2 of 3 seeds"]
+    split = [v for line in side_by_side(run) for s in line.groups for v in s.answers if v.mark == "2 of 3 seeds"]
     assert split
     for line in side_by_side(run):
         answers = [r.text for r in run.answers(lora, ids[line.number])]
-        voice = next(v for s in line.sayings for v in s.voices if v.way == "tune_lora")
+        voice = next(v for s in line.groups for v in s.answers if v.way == "tune_lora")
         if len(set(answers)) < 3:
             assert answers.count(voice.text) >= 2
 
@@ -203,7 +203,7 @@ def test_failed_with_a_score_keeps_its_score_and_says_why(tmp_path):
     page = Page(write(folder).read_text(encoding="utf-8"))
     probe = next(s for s in read(folder).verdict.standings if s.way == "tune_probe")
     assert probe.score is not None
-    assert words.points(probe.score) in page.words
+    assert formatting.points(probe.score) in page.words
     assert "below zero-shot on dev" in page.words
 
 

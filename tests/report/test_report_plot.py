@@ -6,7 +6,7 @@ import pytest
 from sample import WAYS
 
 from whichway.nouns import Standing
-from whichway.report import plot, words
+from whichway.report import formatting, plot
 
 
 def standing(way: str, usd: float, score: float | None, half: float = 0.05) -> Standing:
@@ -64,7 +64,7 @@ def test_steps_are_round():
      (1234.5, "$1,234"), (None, "–")],
 )  # fmt: skip
 def test_usd(value, text):
-    assert words.usd(value) == text
+    assert formatting.usd(value) == text
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_usd(value, text):
     [(0.0, "0 s"), (0.00021, "0.21 ms"), (0.058, "58 ms"), (9.1, "9.1 s"), (412, "6.9 min"), (7300, "2.0 h")],
 )
 def test_seconds(value, text):
-    assert words.seconds(value) == text
+    assert formatting.seconds(value) == text
 
 
 def test_signed_has_no_negative_zero():
-    assert words.signed(-0.0001) == "0.0"
-    assert words.signed(-0.021) == "−2.1"
+    assert formatting.signed(-0.0001) == "0.0"
+    assert formatting.signed(-0.021) == "−2.1"
 
 
 def test_a_path_shows_its_last_part_only():
-    assert words.model("/home/me/models/small") == "small"
-    assert words.model("C:\\models\\small") == "small"
-    assert words.model("org/small") == "org/small"
+    assert formatting.model("/home/me/models/small") == "small"
+    assert formatting.model("C:\\models\\small") == "small"
+    assert formatting.model("org/small") == "org/small"

@@ -7,7 +7,7 @@ import pytest
 import sample
 from rich.console import Console
 
-from whichway.report import words
+from whichway.report import formatting
 from whichway.report.html import write
 from whichway.report.terminal import show
 from whichway.runs.run import read
@@ -33,12 +33,17 @@ def test_numbers_are_whole(folder, width):
     assert all(len(line) <= width for line in text.splitlines()[:-1])
     for s in read(folder).verdict.standings:
         line = next(line for line in table.splitlines() if s.way in line)
-        assert words.seconds(s.seconds_fit) in line
+        assert formatting.seconds(s.seconds_fit) in line
         if s.score is None:
             assert "failed" in line
         else:
-            interval = f"{words.points(s.low)}–{words.points(s.high)}"
-            for number in (words.points(s.score), interval, words.points(s.dev_score), words.usd(s.usd_per_1000)):
+            interval = f"{formatting.points(s.low)}–{formatting.points(s.high)}"
+            for number in (
+                formatting.points(s.score),
+                interval,
+                formatting.points(s.dev_score),
+                formatting.usd(s.usd_per_1000),
+            ):
                 assert number in line
     assert f"> {read(folder).verdict.choice}" in table
 
@@ -48,7 +53,7 @@ def test_verdict_with_its_sentences(folder, width):
     text = shown(folder, width)
     flat = " ".join(text.replace("│", " ").split())
     verdict = read(folder).verdict
-    assert words.ANSWERS[verdict.answer].rstrip(".") in text
+    assert formatting.ANSWERS[verdict.answer].rstrip(".") in text
     for sentence in (*verdict.reasons, *verdict.dissent, *verdict.would_decide):
         assert sentence in flat
 
@@ -76,5 +81,5 @@ def test_a_narrow_terminal_keeps_names_scores_and_prices(folder, width):
     assert all(len(line) <= width for line in table.splitlines())
     for s in read(folder).verdict.standings:
         line = next(line for line in table.splitlines() if s.way in line)
-        assert ("failed" if s.score is None else words.points(s.score)) in line
-        assert s.score is None or words.usd(s.usd_per_1000) in line
+        assert ("failed" if s.score is None else formatting.points(s.score)) in line
+        assert s.score is None or formatting.usd(s.usd_per_1000) in line

@@ -14,7 +14,7 @@ from whichway.contracts import Embedding
 from whichway.nouns import Candidate, Decoding, Message, Prompt, Reply, Request, Shot, Weights
 from whichway.ship.protocol import Chat
 from whichway.ship.serve import app
-from whichway.ship.served_models import Offer
+from whichway.ship.served_models import ServedModel
 
 WEIGHTS, ENCODER = Weights("fake", "fake"), Weights("letters", "letters", "abc123")
 POOL = (Shot("aaa", "1"), Shot("bbb", "2"), Shot("aab", "1"))
@@ -46,12 +46,12 @@ class Letters:
 def test_the_shots_nearest_by_the_encoder_are_shown() -> None:
     letters = Letters()
     prompt = Prompt("Which?", pool=POOL, nearest=1, encoder=ENCODER)
-    offer = Offer(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("1", "2"), ("text",))
+    offer = ServedModel(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("1", "2"), ("text",))
     application = app({"winner": offer}, {"fake": letters, "letters": letters})  # type: ignore[dict-item]
     house = application.routes[-1].endpoint.__self__  # type: ignore[attr-defined]
 
     async def ask(text: str) -> list[Reply]:
-        async with house.desk:
+        async with house.batcher:
             chat = Chat.model_validate({"model": "winner", "messages": [{"role": "user", "content": text}]})
             found: list[Reply] = await house._replies(offer, chat)
             return found

@@ -113,7 +113,7 @@ def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: Path) -> Non
     import asyncio
 
     from whichway.backends.local import LocalBackend
-    from whichway.ship.batching import Desk
+    from whichway.ship.batching import MicroBatcher
     from whichway.ship.protocol import parse, requests
 
     offer = served_models.of_run(run)["prompt_plain"]
@@ -127,7 +127,7 @@ def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: Path) -> Non
     asked = [[requests(parse(json.dumps(body).encode()), one)[0] for body in bodies] for one in offers]
 
     async def ask() -> list[list[Any]]:
-        async with Desk({"local": LocalBackend()}) as desk:
+        async with MicroBatcher({"local": LocalBackend()}) as desk:
             return list(await asyncio.gather(*(desk.ask(*pair) for pair in zip(offers, asked, strict=True))))
 
     together = asyncio.run(ask())
@@ -235,7 +235,7 @@ def test_a_failing_model_ends_the_answer_not_the_server() -> None:
 
     from whichway.errors import ModelError
     from whichway.nouns import Decoding, Message, Request
-    from whichway.ship.batching import Desk
+    from whichway.ship.batching import MicroBatcher
 
     class Broken:
         def open(self, weights: Weights, adapter: Path | None) -> Any:
@@ -243,11 +243,11 @@ def test_a_failing_model_ends_the_answer_not_the_server() -> None:
 
     async def twice() -> list[str]:
         said = []
-        async with Desk({"broken": Broken()}) as desk:  # type: ignore[dict-item]
+        async with MicroBatcher({"broken": Broken()}) as desk:  # type: ignore[dict-item]
             for _ in range(2):
                 try:
                     ask = Request((Message("user", "x"),), Decoding("generate"))
-                    await desk.ask(served_models.Offer(Weights("broken", "x")), [ask])
+                    await desk.ask(served_models.ServedModel(Weights("broken", "x")), [ask])
                 except ModelError as error:
                     said.append(str(error))
         return said

@@ -6,11 +6,11 @@ from typing import Any
 
 from whichway.nouns import Candidate, Decoding, Prompt, Reply, Shot, Weights
 from whichway.ship.protocol import Chat, answers, requests
-from whichway.ship.served_models import Offer
+from whichway.ship.served_models import ServedModel
 
 WEIGHTS = Weights("fake", "fake")
 DECODING = Decoding("generate", 50, 0.7, answer_mark="Answer:", votes=3)
-OFFER = Offer(WEIGHTS, None, Candidate(Prompt("Which?", labels=("a", "b")), WEIGHTS, DECODING), (), ("text",))
+OFFER = ServedModel(WEIGHTS, None, Candidate(Prompt("Which?", labels=("a", "b")), WEIGHTS, DECODING), (), ("text",))
 
 
 def chat(**said: Any) -> Chat:
@@ -37,7 +37,7 @@ def test_at_temperature_0_one_text_is_the_vote() -> None:
 
 def test_shots_for_a_row_are_chosen_at_the_desk() -> None:
     prompt = Prompt("Which?", pool=(Shot("late parcel", "b"), Shot("card", "a")), nearest=1)
-    offer = Offer(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("a", "b"), ("text",))
+    offer = ServedModel(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("a", "b"), ("text",))
     said = chat(messages=[{"role": "user", "content": "my card"}])
     (request,) = requests(said, offer)
     assert [turn.content for turn in request.messages] == ["Which?", "card", "a", "my card"]

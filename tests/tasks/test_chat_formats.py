@@ -15,7 +15,7 @@ from whichway.prompts.shots import shot
 from whichway.prompts.template import messages
 from whichway.tasks import examine, from_flags, load, read_inputs
 from whichway.tasks.chat_formats import Conversation, flatten
-from whichway.tasks.conversed import conversation_row
+from whichway.tasks.conversation_rows import conversation_row
 from whichway.tasks.memory import examples_of, table_of
 
 WORDS = ("red", "green", "blue")

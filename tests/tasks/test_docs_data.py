@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from whichway.tasks import choices, columns, read, readers
-from whichway.tasks.several_labels import found as several_of
+from whichway.tasks.several_labels import detect as several_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```(csv|tsv|jsonl|json)\n(.*?)```\n→ `(.*?)` · `(.*?)`\n", PAGE, re.DOTALL)

@@ -37,7 +37,7 @@ def test_columns_prompt_chosen_rejected(tmp_path):
     assert task.ask == ""
     assert all(e.rejected == "No." and e.target.startswith("Gladly") for e in (*task.train, *task.dev, *task.test))
     practice = task.practice()
-    assert practice.prefers
+    assert practice.is_preference
     assert practice.mode == "likelier"
     assert any("chosen or rejected" in note for note in found.findings.notes)
 

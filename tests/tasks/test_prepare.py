@@ -10,8 +10,8 @@ import pytest
 from whichway.errors import UserError
 from whichway.nouns import Example
 from whichway.tasks import clean, examine, from_flags, pii
-from whichway.tasks.clean import Wishes
-from whichway.tasks.label_errors import suspects
+from whichway.tasks.clean import CleanOptions
+from whichway.tasks.label_errors import label_errors
 from whichway.tasks.load import Source, sources
 
 WORDS = {
@@ -83,18 +83,18 @@ def test_other_numbers_are_left_alone(text):
 def test_planted_wrong_labels_are_found_and_others_are_not_blamed():
     planted = {8, 31, 64}
     noisy = [turned(e, e.origin) if n in planted else e for n, e in enumerate(rows())]
-    found = suspects(noisy)
+    found = label_errors(noisy)
     assert {s.example.origin for s in found} == {f"rows.csv:{n + 2}" for n in planted}
     assert all(s.believed != s.example.target and s.probability > 0.6 > s.given_probability for s in found)
-    assert suspects(rows()) == []
-    assert suspects(rows(20)) == []
+    assert label_errors(rows()) == []
+    assert label_errors(rows(20)) == []
 
 
 def test_suspects_by_given_features():
     examples = rows()
     features = [[float(e.target == "billing"), float(n % 7)] for n, e in enumerate(examples)]
     examples[5] = turned(examples[5], "x:1")
-    assert [s.example.origin for s in suspects(examples, features)] == ["x:1"]
+    assert [s.example.origin for s in label_errors(examples, features)] == ["x:1"]
 
 
 def test_twins_exact_and_near():
@@ -102,7 +102,7 @@ def test_twins_exact_and_near():
     one = Example({"text": base}, "a", origin="f:2")
     same = Example({"text": base.upper() + "!"}, "a", origin="f:3")
     near = Example({"text": base + "s"}, "b", origin="f:4")
-    found = clean.twins([one, same, near])
+    found = clean.repeats([one, same, near])
     assert [(t.row.origin, t.first.origin, t.exact) for t in found] == [("f:3", "f:2", True), ("f:4", "f:2", False)]
 
 
@@ -112,7 +112,7 @@ def as_sources(examples):
 
 def test_nothing_is_changed_unless_it_is_asked_for():
     examples = [*rows(), Example({"text": "mail me at a@b.example"}, "billing", origin="rows.csv:200")]
-    kept, changes = clean.clean(as_sources([*examples, examples[0]]), Wishes(), True)
+    kept, changes = clean.clean(as_sources([*examples, examples[0]]), CleanOptions(), True)
     assert len(kept) == len(examples) + 1
     assert changes == []
 
@@ -121,14 +121,14 @@ def test_each_wish_does_its_part_and_tells_each_change():
     examples = [*rows(), Example({"text": "mail me at a@b.example about my invoice"}, "billing", origin="rows.csv:200")]
     examples.append(Example(examples[0].input, examples[0].target, origin="rows.csv:201"))
     examples.append(turned(examples[1], "rows.csv:202"))
-    kept, changes = clean.clean(as_sources(examples), Wishes(drop_duplicates=True, mask_personal=True), True)
+    kept, changes = clean.clean(as_sources(examples), CleanOptions(drop_duplicates=True, mask_personal=True), True)
     assert [(c.change, c.what, c.where) for c in changes] == [
         ("masked", "e-mail", "rows.csv:200"),
         ("dropped", "exact duplicate", "rows.csv:201"),
     ]
     assert "a@b.example" not in json.dumps([c.why for c in changes] + [k.example.text for k in kept])
     assert len(kept) == len(examples) - 1  # the copy with another answer stays
-    _, more = clean.clean(as_sources(examples), Wishes(drop_suspects=True), True)
+    _, more = clean.clean(as_sources(examples), CleanOptions(drop_suspects=True), True)
     assert [c.where for c in more if c.what == "label suspect"] == ["rows.csv:202"]
 
 
@@ -142,7 +142,7 @@ def test_what_is_written_reads_as_the_same_task_again(tmp_path):
     source = table(tmp_path / "rows.jsonl", rows())
     spec = from_flags(data=source, ask="Which team?", group="customer")
     task = examine(spec).task
-    kept, changes = clean.clean(sources(spec), Wishes(), True)
+    kept, changes = clean.clean(sources(spec), CleanOptions(), True)
     files = clean.write(tmp_path / "clean.jsonl", task, kept, changes)
     assert [f.name for f in files] == ["clean.jsonl", "clean.changes.jsonl"]
     line = json.loads(files[0].read_text(encoding="utf-8").splitlines()[0])
@@ -163,7 +163,7 @@ def test_given_splits_stay_as_they_are(tmp_path):
         table(tmp_path / "data" / f"{name}.jsonl", rows(40, seed))
     spec = from_flags(data=tmp_path / "data")
     task = examine(spec).task
-    kept, _ = clean.clean(sources(spec), Wishes(), True)
+    kept, _ = clean.clean(sources(spec), CleanOptions(), True)
     with pytest.raises(UserError, match="folder"):
         clean.write(tmp_path / "all.jsonl", task, kept, [])
     clean.write(tmp_path / "clean", task, kept, [])
@@ -176,5 +176,5 @@ def test_several_spellings_of_a_label_are_merged_and_told(tmp_path):
     examples = rows()
     examples[0] = Example(examples[0].input, examples[0].target.upper(), origin="x")
     spec = from_flags(data=table(tmp_path / "rows.jsonl", examples))
-    _, changes = clean.clean(sources(spec), Wishes(), True)
+    _, changes = clean.clean(sources(spec), CleanOptions(), True)
     assert [(c.change, c.what, c.where) for c in changes] == [("merged", "label spelling", "rows.jsonl:1")]

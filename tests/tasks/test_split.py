@@ -88,7 +88,7 @@ def test_near_copies_never_cross(n, copies, grouped, shuffle):
     grams = {e.id: near_duplicates.grams(near_duplicates.skeleton(e.text)) for e in examples}
     for a, b in combinations(examples, 2):
         if found[a.id] and found[b.id] and found[a.id] != found[b.id]:
-            assert not near_duplicates.alike(grams[a.id], grams[b.id])
+            assert not near_duplicates.near_grams(grams[a.id], grams[b.id])
 
 
 @settings(max_examples=15, deadline=None)
@@ -141,13 +141,13 @@ def test_given_shares():
 def test_missing_splits_are_carved_from_train():
     examples = rows(200)
     given_sides = ["test" if i < 50 else "train" for i in range(200)]
-    found = split(examples, stratify=True, given=given_sides)
+    found = split(examples, stratify=True, sides_in_data=given_sides)
     assert found.of[:50] == ("test",) * 50
     assert 15 <= found.of.count("dev") <= 50
-    both = split(examples, stratify=True, given=["train"] * 200)
+    both = split(examples, stratify=True, sides_in_data=["train"] * 200)
     assert min(both.of.count("dev"), both.of.count("test")) >= 10
     with pytest.raises(DataError, match="no row is in train"):
-        split(examples, stratify=True, given=["test"] * 200)
+        split(examples, stratify=True, sides_in_data=["test"] * 200)
 
 
 def test_a_row_between_two_sides_is_set_aside():
@@ -179,7 +179,7 @@ def test_the_join_finds_exactly_the_near_pairs():
     texts += [" ".join(texts[i : i + 40]) for i in range(0, 100, 3)]  # long enough for sketches
     texts = list(dict.fromkeys(near_duplicates.skeleton(t) for t in texts))
     grams = [near_duplicates.grams(t) for t in texts]
-    brute = [[j for j in range(i) if near_duplicates.alike(grams[i], grams[j])] for i in range(len(texts))]
+    brute = [[j for j in range(i) if near_duplicates.near_grams(grams[i], grams[j])] for i in range(len(texts))]
     assert near_duplicates.earlier(texts) == brute
     assert any(brute)
 
@@ -197,7 +197,7 @@ def test_the_join_finds_exactly_the_near_pairs():
 )
 def test_near(first, second, same):
     grams = [near_duplicates.grams(near_duplicates.skeleton(text)) for text in (first, second)]
-    assert near_duplicates.alike(*grams) is same
+    assert near_duplicates.near_grams(*grams) is same
 
 
 def test_rows_of_one_template_are_one_family_without_all_pairs(monkeypatch):
@@ -211,7 +211,7 @@ def test_rows_of_one_template_are_one_family_without_all_pairs(monkeypatch):
     assert all(found and 0 in found for found in near[1:400])
     assert sum(map(len, near)) < 400 * 3 * near_duplicates.ENOUGH
     grams = [near_duplicates.grams(one) for one in texts]
-    assert all(near_duplicates.alike(grams[i], grams[j]) for i in range(400) for j in near[i] if j)
+    assert all(near_duplicates.near_grams(grams[i], grams[j]) for i in range(400) for j in near[i] if j)
     assert not any(near[400:])
 
 

@@ -174,5 +174,5 @@ def test_near_pairs_are_those_that_a_comparison_of_all_gives(texts, rng):
     changed = [t[: (k := rng.randrange(len(t)))] + "z" + t[k + 1 :] for t in texts]
     skeletons = list(dict.fromkeys(near_duplicates.skeleton(t * rng.choice([1, 1, 9])) for t in [*texts, *changed]))
     sets = [near_duplicates.grams(text) for text in skeletons]
-    wanted = [[j for j in range(i) if near_duplicates.alike(sets[i], sets[j])] for i in range(len(sets))]
+    wanted = [[j for j in range(i) if near_duplicates.near_grams(sets[i], sets[j])] for i in range(len(sets))]
     assert near_duplicates.earlier(skeletons) == wanted

@@ -11,7 +11,7 @@ from whichway.app.data_report import group_lines
 from whichway.app.load_task import load_task
 from whichway.nouns import Example
 from whichway.tasks import Spec
-from whichway.tasks.unseen_groups import correlation, told, unseen_groups
+from whichway.tasks.unseen_groups import correlation, unseen_group_lines, unseen_groups
 
 LABELS = ("billing", "delivery", "login", "refund", "other")
 SYLLABLES = [c + v for c in "bdfgklmnprst" for v in "aeiou"]
@@ -172,6 +172,6 @@ def test_check_says_it(tmp_path):
 
 def test_the_sentence_says_when_the_width_is_a_bound():
     rows = World(2).grouped(40, 8)
-    (line, *_) = told(seen(rows, labelled=False))
+    (line, *_) = unseen_group_lines(seen(rows, labelled=False))
     assert "up to about" in line
     assert "same label" not in line

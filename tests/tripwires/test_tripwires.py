@@ -23,7 +23,7 @@ from whichway.contest import run
 from whichway.contest.selection import select
 from whichway.engine.infer import session as answer
 from whichway.engine.model import load
-from whichway.engine.model.attention import Sheet
+from whichway.engine.model.attention import PackedTrainBatch
 from whichway.engine.train import adapter_check, adapters, run_job, trainer
 from whichway.errors import AdapterNotLive, DataError
 from whichway.nouns import Decoding, Example, Message, Prompt, Request, TrainRow, to_json
@@ -44,7 +44,7 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
         return trainer.encode(model, task)[0].prompt
 
     def evaluated():
-        session, seen = answer.Answerer(model, model.module), []
+        session, seen = answer.InferenceSession(model, model.module), []
         honest = session.share
         session.share = lambda prompts: (seen.extend(prompts), honest(prompts))
         session.choose([Request(template.messages(prompt, text), Decoding(), LABELS)])
@@ -78,10 +78,10 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
         planted.setattr(use, "beside", lambda name, honest=use.beside: folding(honest(name)))
         with pytest.raises(CAUGHT):
             check()
-    honest = answer.Answerer._answer
+    honest = answer.InferenceSession._answer
     with monkeypatch.context() as planted:  # evaluation forgets the system message
         planted.setattr(
-            answer.Answerer,
+            answer.InferenceSession,
             "_answer",
             lambda self, asked, work: honest(self, [replace(r, messages=r.messages[1:]) for r in asked], work),
         )
@@ -95,7 +95,7 @@ def test_every_row_has_trained_tokens(opened, tmp_path, monkeypatch):
 
     def check():
         given = training_kinds.options(training_kinds.LoraOptions, job().options)
-        run_ = trainer.Run(model, job(), given, tmp_path, None)
+        run_ = trainer.TrainingRun(model, job(), given, tmp_path, None)
         counted = [len(row.answer) for row in run_.rows]
         assert counted == [len(model.renderer.answer_ids(row.answer)) for row in rows()]
 
@@ -211,35 +211,37 @@ def test_merged_answers_as_the_adapter(opened, tmp_path, monkeypatch):
             check()
 
 
-class Joined(Sheet):
+class Joined(PackedTrainBatch):
     """All rows of a batch in one sequence that sees itself: packing without borders."""
 
     def blocks(self, window):
-        whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(Sheet)} | {"lengths": (sum(self.lengths),)}
-        return Sheet(**whole).blocks(window)
+        whole = {f.name: getattr(self, f.name) for f in dataclasses.fields(PackedTrainBatch)} | {
+            "lengths": (sum(self.lengths),)
+        }
+        return PackedTrainBatch(**whole).blocks(window)
 
 
 def test_packed_rows_do_not_see_each_other(opened, tmp_path, monkeypatch):
     """trl #3067: packed rows attended to their neighbours. Packed equals alone, and alone equals transformers."""
     model = opened("llama")
     given = training_kinds.options(training_kinds.LoraOptions, job().options)
-    run_ = trainer.Run(model, job(), given, tmp_path, None)
-    run_.who = trainer.trainee(model, job(), given, None)
+    run_ = trainer.TrainingRun(model, job(), given, tmp_path, None)
+    run_.trainable = trainer.set_up(model, job(), given, None)
     few = run_.rows[:5]
 
     def check():
         with torch.no_grad():
-            packed = trainer.row_losses(run_.who.module, few, run_.prefix, run_.who.masters)
+            packed = trainer.row_losses(run_.trainable.module, few, run_.prefix, run_.trainable.masters)
             alone = [-forward_alone(model, row) for row in few]
         assert torch.allclose(packed, torch.cat(alone), atol=1e-4)
 
     check()
-    honest = trainer.sheet
+    honest = trainer.pack_train_batch
     with monkeypatch.context() as planted:
         planted.setattr(
             trainer,
-            "sheet",
-            lambda *a, **k: Joined(*(getattr(honest(*a, **k), f.name) for f in dataclasses.fields(Sheet))),
+            "pack_train_batch",
+            lambda *a, **k: Joined(*(getattr(honest(*a, **k), f.name) for f in dataclasses.fields(PackedTrainBatch))),
         )
         with pytest.raises(CAUGHT):
             check()
@@ -266,13 +268,13 @@ def test_eight_rows_at_once_are_eight_rows_one_by_one(opened, tmp_path, monkeypa
         assert losses(f"{name}-whole", 4096) == pytest.approx(losses(f"{name}-pieces", 1), rel=1e-4)
 
     check("honest")
-    honest = trainer.Run._piece
+    honest = trainer.TrainingRun._piece
 
     def by_piece(self, piece, trained):  # each piece's own mean, averaged over pieces
         return honest(self, piece, len(list(self._pieces(self._batch(self.at.step)))) * self._amount(piece))
 
     with monkeypatch.context() as planted:
-        planted.setattr(trainer.Run, "_piece", by_piece)
+        planted.setattr(trainer.TrainingRun, "_piece", by_piece)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -281,7 +283,7 @@ def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch
     """transformers #32215, sentence-transformers #3145: a smaller batch was found, and steps or rows were lost."""
     model = opened("llama")
     whole = list(run_job.train(model, job(max_steps=3), tmp_path / "whole", None))[-1]
-    honest, honest_backward = trainer.row_losses, trainer.Run._backward
+    honest, honest_backward = trainer.row_losses, trainer.TrainingRun._backward
 
     def greedy(module, few, *rest):
         if len(few) > 2:
@@ -301,7 +303,7 @@ def test_memory_that_runs_out_keeps_step_and_batch(opened, tmp_path, monkeypatch
         return honest_backward(self, batch[:2], self._amount(batch[:2]))
 
     with monkeypatch.context() as planted:
-        planted.setattr(trainer.Run, "_backward", forgets)
+        planted.setattr(trainer.TrainingRun, "_backward", forgets)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -322,7 +324,7 @@ def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
     check("honest")
-    honest = trainer.Run._resume
+    honest = trainer.TrainingRun._resume
 
     def forgets(self):
         at = honest(self)
@@ -331,7 +333,7 @@ def test_a_resumed_training_has_its_whole_state(opened, tmp_path, monkeypatch):
         return at
 
     with monkeypatch.context() as planted:
-        planted.setattr(trainer.Run, "_resume", forgets)
+        planted.setattr(trainer.TrainingRun, "_resume", forgets)
         with pytest.raises(CAUGHT):
             check("planted")
 
@@ -392,7 +394,7 @@ def test_what_is_scored_is_what_the_model_writes(opened, monkeypatch):
 
     def check():
         asked = Request((HEAD, Message("user", "I was billed twice")), Decoding("generate", 12))
-        (reply,) = answer.Answerer(model, model.module).generate([asked])
+        (reply,) = answer.InferenceSession(model, model.module).generate([asked])
         assert reply.text == written()
 
     check()
@@ -403,7 +405,7 @@ def test_what_is_scored_is_what_the_model_writes(opened, monkeypatch):
         return [logits.argmax(-1).tolist() for _ in waiting]
 
     with monkeypatch.context() as planted:
-        planted.setattr(answer.Answerer, "_write", forced)
+        planted.setattr(answer.InferenceSession, "_write", forced)
         with pytest.raises(CAUGHT):
             check()
 
@@ -415,7 +417,7 @@ def test_near_copies_stay_on_one_side(monkeypatch):
     examples += [Example({"text": f"{text}!!"}, "ab"[n % 2]) for n, text in enumerate(texts[:40])]
 
     def check():
-        sides = split.split(examples, stratify=False, given=[None] * len(examples), fractions=None).of
+        sides = split.split(examples, stratify=False, sides_in_data=[None] * len(examples), fractions=None).of
         at: dict[frozenset[str], set[Any]] = {}
         for example, side in zip(examples, sides, strict=True):
             if side is not None:
@@ -432,7 +434,7 @@ def test_near_copies_stay_on_one_side(monkeypatch):
 
 def sides_differ(examples):
     honest = [" ".join(near_duplicates._WORD.findall(e.text.casefold())) for e in examples]
-    sides = split.split(examples, stratify=False, given=[None] * len(examples), fractions=None).of
+    sides = split.split(examples, stratify=False, sides_in_data=[None] * len(examples), fractions=None).of
     at: dict[str, set[Any]] = {}
     for key, side in zip(honest, sides, strict=True):
         at.setdefault(key, set()).add(side)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from whichway.verdict import Arm
-from whichway.verdict.breakeven import Costs, Price, Terms, break_even, costs_of, token_cost, with_swings
+from whichway.verdict.breakeven import Costs, Price, Terms, break_even, costs_of, token_cost, with_sensitivity
 
 
 def costs(way, fixed, unit, wrong=0.0, n=200, **more):
@@ -143,7 +143,7 @@ def test_swings_show_what_halving_and_doubling_does():
     first, second = arm("p", "prompt", 1.0), arm("t", "fine-tune", 31.0)
     first = Arm(way="p", kind="prompt", scores=first.scores, usd_fit=1.0, usd_per_1000=2.0)
     terms = Terms(days=30.0)
-    found = with_swings(break_even(costs_of(first, terms), costs_of(second, terms), terms), first, second, terms)
+    found = with_sensitivity(break_even(costs_of(first, terms), costs_of(second, terms), terms), first, second, terms)
     assert found.per_day == pytest.approx(1000)
     swings = {s.assumption: (s.at_low, s.at_high) for s in found.swings}
     assert swings["making t"] == pytest.approx((14.5 / 0.001 / 30, 61 / 0.001 / 30))

@@ -7,7 +7,7 @@ import pytest
 
 from whichway.app.curves import pairs, read, window
 from whichway.errors import DataError, OptionError
-from whichway.verdict.crossover import RowsWorth, advantage, crossover, mean_distance, worth_told
+from whichway.verdict.crossover import RowsWorth, advantage, advantage_text, crossover, mean_distance
 from whichway.verdict.curves import CurveRun, Curves, families
 
 SIZES = (8, 16, 32, 64, 128, 256)
@@ -208,18 +208,18 @@ def test_resamples_that_share_no_level_are_the_reason_where_they_are():
     curves = Curves(runs)
     worth = advantage(curves, "p", "t")
     assert worth.low is None
-    assert "more than a tenth of the resamples share no score" in worth_told("p", "t", worth)
+    assert "more than a tenth of the resamples share no score" in advantage_text("p", "t", worth)
 
 
 def test_an_interval_is_said_without_a_reason():
-    assert "no interval" not in worth_told("p", "t", RowsWorth(3.0, 1.0, 5.0, (0.5, 0.6)))
+    assert "no interval" not in advantage_text("p", "t", RowsWorth(3.0, 1.0, 5.0, (0.5, 0.6)))
 
 
 # --- scores below zero
 
 
 def test_negative_scores_are_read_and_drawn(tmp_path):
-    from whichway.report.learning import chart, lines
+    from whichway.report.curves import chart, lines
 
     file = tmp_path / "mcc.csv"
     told = [f"{w},{s},{n},{y + s / 100}" for w, ys in (("p", (0.1, 0.2)), ("t", (-0.2, 0.4))) for s in range(3)
@@ -267,7 +267,7 @@ def test_no_further_size_is_asked_for_where_it_could_not_tell():
 
 
 def test_a_table_without_rows_says_that_their_noise_is_left_out():
-    from whichway.report.learning import lines
+    from whichway.report.curves import lines
 
     curves = Curves(spread("p", (0.6,) * 6))
     found = [curves.curve("p")]

@@ -7,7 +7,7 @@ import pytest
 
 from whichway.nouns import Candidate, Decoding, Form, Prompt, Record, Shot, Weights
 from whichway.verdict.format_sensitivity import spread_over_forms
-from whichway.verdict.formats import formats
+from whichway.verdict.format_spread import formats
 
 
 def test_equal_forms_differ_by_luck_alone() -> None:

@@ -5,8 +5,8 @@ import pytest
 from test_sentences import unbacked
 
 from whichway.verdict import Arm, decide
-from whichway.verdict.decide import Side
-from whichway.verdict.judging import consistent, duels, judgement, noise, same_again
+from whichway.verdict.decide import Extras
+from whichway.verdict.judging import consistent, judgement, noise, pairwise, same_again
 
 N = 200
 ROWS = tuple(f"r{i}" for i in range(N))
@@ -69,9 +69,9 @@ def test_a_planted_liking_for_the_first_place_is_recovered(tilt):
 
 def test_a_liking_for_a_place_favours_no_way():
     rng = np.random.default_rng(7)
-    (duel,) = duels(list(pairs(rng, 0.5, 1.0)), 0.95)
+    (duel,) = pairwise(list(pairs(rng, 0.5, 1.0)), 0.95)
     assert (duel.wins, duel.losses, duel.ties, duel.p) == (0, 0, N, 1.0)
-    (duel,) = duels(list(pairs(rng, 0.8, 0.3)), 0.95)
+    (duel,) = pairwise(list(pairs(rng, 0.8, 0.3)), 0.95)
     assert duel.wins > 2 * duel.losses
     assert duel.p < 0.001
 
@@ -89,7 +89,7 @@ def test_a_judge_that_says_one_thing_is_not_useful_and_is_called_so():
     lines = list(levels(np.random.default_rng(1), {"way_a": np.full(N, 2), "way_b": np.full(N, 2)}, 0.0))
     found = judged(lines, "way_a", "way_b")
     assert (found.reliability, found.commonest, found.same_again, found.useful) == (None, 1.0, 1.0, False)
-    verdict = decide(arms("way_a", "way_b"), side=Side(judged=tuple(lines), rows=_facts()))
+    verdict = decide(arms("way_a", "way_b"), extras=Extras(judged=tuple(lines), rows=_facts()))
     assert any("it does not tell answers apart" in r for r in verdict.reasons)
     assert unbacked(verdict) == []
 
@@ -99,7 +99,7 @@ def test_every_sentence_about_the_judge_is_backed():
         rng = np.random.default_rng(9)
         truth = {"way_a": rng.integers(5, size=N), "way_b": rng.integers(5, size=N)}
         lines = (*levels(rng, truth, flips), *pairs(rng, 0.6, tilt))
-        verdict = decide(arms("way_a", "way_b"), side=Side(judged=lines, rows=_facts()))
+        verdict = decide(arms("way_a", "way_b"), extras=Extras(judged=lines, rows=_facts()))
         told = " ".join(verdict.reasons)
         assert "It decides nothing" in told
         assert ("mostly noise" in told) == (flips == 0.9)
@@ -112,7 +112,7 @@ def test_judged_once_says_that_noise_is_not_known():
     found = judged(lines, "way_a")
     assert found.same_again is found.noise_sd is found.reliability is None
     assert not found.useful
-    verdict = decide(arms("way_a"), side=Side(judged=lines, rows=_facts()))
+    verdict = decide(arms("way_a"), extras=Extras(judged=lines, rows=_facts()))
     assert any("how noisy the judge is was not measured" in r for r in verdict.reasons)
 
 

@@ -11,7 +11,7 @@ import pytest
 from whichway.verdict import Arm, decide
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import Table
-from whichway.verdict.decide import Side
+from whichway.verdict.decide import Extras
 from whichway.verdict.posterior import noise, posterior, sample
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "simulate_advice.py"
@@ -109,8 +109,8 @@ def test_a_price_of_wrong_answers_turns_points_into_money():
     b = np.roll(b, 20)
     arms = [arm("cheap", "prompt", a, 10.0), arm("dear", "fine-tune", b, 3000.0)]
     assert decide(arms).answer == "undecided"
-    cheap = decide(arms, side=Side(terms=Terms(volume=1000, wrong_answer_usd=0.001)))
-    dear = decide(arms, side=Side(terms=Terms(volume=1000, wrong_answer_usd=5.0)))
+    cheap = decide(arms, extras=Extras(terms=Terms(volume=1000, wrong_answer_usd=0.001)))
+    dear = decide(arms, extras=Extras(terms=Terms(volume=1000, wrong_answer_usd=5.0)))
     assert (cheap.choice, dear.choice) == ("cheap", "dear")
     assert all(o.usd_month is not None and o.usd_month >= 0 for o in (*cheap.odds, *dear.odds))
     assert cheap.odds[0].way == "cheap"

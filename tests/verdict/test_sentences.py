@@ -11,14 +11,14 @@ import pytest
 
 from whichway.findings import Race
 from whichway.runs.folder import json_text
-from whichway.runs.results import recount
+from whichway.runs.results import run_results
 from whichway.tasks.metrics.accuracy import Metric, Options
 from whichway.verdict import Arm, decide
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.crossover import rounded
 from whichway.verdict.curves import CurveRun
-from whichway.verdict.decide import Side
-from whichway.verdict.explain import numbers
+from whichway.verdict.decide import Extras
+from whichway.verdict.explain import number_format
 from whichway.verdict.explain.caveats import probability
 from whichway.verdict.slices import RowFacts
 from whichway.verdict.stats import tango
@@ -29,7 +29,7 @@ CONSTANT = (  # said in every verdict of this kind; no measurement
     "30 days", "per 1,000 requests", "90 %", "At least 2 independent", "about 10 points need 100 to 200",
     "At least 3 seeds",
 )  # fmt: skip
-SHOWN = (*numbers.SHOWN, rounded, probability)
+SHOWN = (*number_format.SHOWN, rounded, probability)
 
 
 def bare(text, verdict):
@@ -60,7 +60,7 @@ def unbacked(verdict):
 
 
 def spoken(shown, value):
-    return shown(value) if shown is not numbers.usd or value >= 0 else ""
+    return shown(value) if shown is not number_format.usd or value >= 0 else ""
 
 
 def right(n, *spans):
@@ -104,7 +104,7 @@ def worlds():
         for s in range(3)
         for k, level in zip((8, 32, 128, 512), levels, strict=True)
     )
-    side = Side(rows, 60, Terms(2000.0, 365.0, 0.5), runs, Race(3, 500, 1500, 7))
+    side = Extras(rows, 60, Terms(2000.0, 365.0, 0.5), runs, Race(3, 500, 1500, 7))
     return {
         "decided": ([base, prompt, tuned], side),
         "undecided": ([base, prompt, noisy], side),
@@ -127,7 +127,7 @@ def worlds():
 def test_every_number_that_a_sentence_says_is_in_its_values(name):
     arms, side = worlds()[name]
     for margin in (0.01, 0.3):
-        verdict = decide(arms, margin, volume=2000.0, side=side)
+        verdict = decide(arms, margin, volume=2000.0, extras=side)
         assert unbacked(verdict) == []
 
 
@@ -139,7 +139,7 @@ def test_the_walk_finds_a_number_that_nobody_measured():
 
 def test_sentences_are_the_texts_of_the_verdict_part_by_part():
     for arms, side in worlds().values():
-        verdict = decide(arms, side=side)
+        verdict = decide(arms, extras=side)
         parts = {
             part: [s.text for s in verdict.sentences if s.part == part]
             for part in ("reasons", "dissent", "would_decide")
@@ -150,7 +150,7 @@ def test_sentences_are_the_texts_of_the_verdict_part_by_part():
 
 def test_scores_in_sentences_are_those_of_the_standings():
     for arms, side in worlds().values():
-        verdict = decide(arms, side=side)
+        verdict = decide(arms, extras=side)
         lines = {line.way: line for line in verdict.standings}
         for sentence in verdict.sentences:
             for name, value in sentence.values.items():
@@ -163,7 +163,7 @@ def test_scores_in_sentences_are_those_of_the_standings():
 
 
 def golden():
-    return recount(GOLDEN, Metric(Options()))
+    return run_results(GOLDEN, Metric(Options()))
 
 
 def test_the_golden_folder_gives_its_verdict_byte_for_byte():
@@ -175,7 +175,7 @@ def test_an_old_run_keeps_its_interval_and_a_new_plan_has_tangos(tmp_path):
     plan = json.loads((tmp_path / "run" / "plan.json").read_text(encoding="utf-8"))
     assert "paired" not in plan
     (tmp_path / "run" / "plan.json").write_text(json.dumps({**plan, "paired": "score"}), encoding="utf-8")
-    old, new = golden().verdict(), recount(tmp_path / "run", Metric(Options())).verdict()
+    old, new = golden().verdict(), run_results(tmp_path / "run", Metric(Options())).verdict()
     changed = [(a, b) for a, b in zip(old.pairs, new.pairs, strict=True) if a != b]
     assert [(a.first, a.second) for a, _ in changed] == [("base_majority", "prompt_plain")]  # the others have seeds
     (pair,) = (b for _, b in changed)
@@ -212,7 +212,7 @@ def test_records_in_another_order_change_nothing(tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "run")
     lines = (GOLDEN / "records.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "run" / "records.jsonl").write_text("".join(lines[::-1] + lines[:20]), encoding="utf-8")
-    assert json_text(recount(tmp_path / "run", Metric(Options())).verdict()) == json_text(golden().verdict())
+    assert json_text(run_results(tmp_path / "run", Metric(Options())).verdict()) == json_text(golden().verdict())
 
 
 def test_a_run_that_has_not_crossed_the_test_split_is_refused(tmp_path):
@@ -224,9 +224,9 @@ def test_a_run_that_has_not_crossed_the_test_split_is_refused(tmp_path):
     lines = (GOLDEN / "records.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "run" / "records.jsonl").write_text("".join(lines[:-5]), encoding="utf-8")
     with pytest.raises(UserError, match="has not answered every test row"):
-        recount(tmp_path / "run", Metric(Options()))
+        run_results(tmp_path / "run", Metric(Options()))
     with pytest.raises(OptionError, match=r"no column 'txt' to slice by\. Did you mean 'text'"):
-        recount(GOLDEN, Metric(Options()), ["txt"])
+        run_results(GOLDEN, Metric(Options()), ["txt"])
 
 
 def test_repeats_of_an_answer_are_read_and_split_off(tmp_path):
@@ -237,7 +237,7 @@ def test_repeats_of_an_answer_are_read_and_split_off(tmp_path):
     again = [{**line, "repeat": 1, "score": float(k % 3 > 0)} for k, line in enumerate(lines)]
     text = "".join(json.dumps(line) + "\n" for line in [*again, *lines])
     (tmp_path / "run" / "records.jsonl").write_text(text, encoding="utf-8")
-    verdict = recount(tmp_path / "run", Metric(Options())).verdict()
+    verdict = run_results(tmp_path / "run", Metric(Options())).verdict()
     found = next(s for s in verdict.spreads if s.way == "tune_lora")
     assert (found.repeats, found.seeds) == (2, 3)
     assert found.one_decoding > 0

@@ -8,7 +8,7 @@ from test_sentences import unbacked
 
 from whichway.verdict import Arm, decide
 from whichway.verdict import variety as v
-from whichway.verdict.decide import Side
+from whichway.verdict.decide import Extras
 
 WORDS = tuple("sunseasandwindwavegullboatsailropesalttidemoonstar"[i : i + 4] for i in range(0, 48, 3))
 
@@ -162,7 +162,7 @@ def trio(n=24, hot=0.8):
 
 
 def said(arms, **more):
-    verdict = decide(arms, side=Side(repeats=4), **more)
+    verdict = decide(arms, extras=Extras(repeats=4), **more)
     return verdict, [s.text for s in verdict.sentences if s.part == "variety"]
 
 

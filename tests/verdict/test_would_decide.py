@@ -11,7 +11,7 @@ import pytest
 from whichway.verdict import Arm, decide
 from whichway.verdict.compare import Table
 from whichway.verdict.curves import CurveRun
-from whichway.verdict.decide import Side
+from whichway.verdict.decide import Extras
 from whichway.verdict.folds import fold_error
 from whichway.verdict.predictive import MOST, Predictive, fold_errors
 from whichway.verdict.rule import rule
@@ -113,10 +113,10 @@ def test_close_ways_are_said_to_be_close():
 
 def test_folds_are_offered_where_rows_of_the_data_did_not_test():
     arms = two_ways(75, wins=10, losses=3)
-    offered = decide(arms, side=Side(data_rows=300)).would_decide
+    offered = decide(arms, extras=Extras(data_rows=300)).would_decide
     assert offered[0].startswith("No new labels: with --folds 5 each of the 300 rows of the data tests once")
     for rows in (0, 75, 5000):
-        assert not any("--folds" in line for line in decide(arms, side=Side(data_rows=rows)).would_decide)
+        assert not any("--folds" in line for line in decide(arms, extras=Extras(data_rows=rows)).would_decide)
 
 
 def test_labels_are_offered_where_a_fine_tune_still_rises():
@@ -127,10 +127,10 @@ def test_labels_are_offered_where_a_fine_tune_still_rises():
         for seed in range(4)
         for n, level in zip((25, 50, 100, 200), (0.4, 0.5, 0.6, 0.7), strict=True)
     )
-    lines = decide(arms, side=Side(runs=runs)).would_decide
+    lines = decide(arms, extras=Extras(runs=runs)).would_decide
     assert any("tune_lora still rises at 200 training rows" in line for line in lines)
     level = tuple(replace(run, score=0.6 + 0.005 * rng.normal()) for run in runs)
-    assert not any("still rises" in line for line in decide(arms, side=Side(runs=level)).would_decide)
+    assert not any("still rises" in line for line in decide(arms, extras=Extras(runs=level)).would_decide)
 
 
 def test_a_decided_verdict_asks_for_nothing():

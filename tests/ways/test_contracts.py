@@ -11,7 +11,7 @@ import pytest
 
 import whichway
 from whichway.app import configure as front
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.contracts import Way
 from whichway.errors import ModelError, OptionError, WhichwayError
 from whichway.nouns import (
@@ -94,7 +94,7 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
         pytest.skip(str(missing))  # an optional extra
     task = tiny_task(labels)
     backends = front.backends()
-    house = House(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    house = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
     outcomes = []
     for folder in ("a", "b"):  # two caches: the way itself has to repeat
         settings = Settings({name: {}}, tmp_path / folder / ".cache", seeds=(0, 1))
@@ -202,7 +202,7 @@ def test_errors_have_one_root():
 def test_the_encoder_is_a_default_way_where_it_is_at_hand_and_tuned_once_for_several_models():
     task, backends = tiny_task(), front.backends()
     fake = backends["fake"].weights("fake")
-    house = House(backends, front.ways(), metrics.load(task.metric), fake)
+    house = Components(backends, front.ways(), metrics.load(task.metric), fake)
     assert "base_encoder" not in front.default_ways(task, house)
     here = dataclasses.replace(house, encoder_of=lambda word: fake)
     names = front.default_ways(task, here)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from whichway.app import configure as front
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Candidate, Decoding, Example, Message, MetricSpec, Prompt, Shot, Task
 from whichway.prompts.template import messages
 from whichway.runs.folder import read_candidates
 from whichway.tasks import metrics
-from whichway.ways._endpoint import Endpoint, Spent, content, post
+from whichway.ways._endpoint import Endpoint, OptimizerBudgetSpent, content, post
 
 SAID = {"billing": "charged card invoice", "delivery": "parcel late courier"}
 
@@ -34,7 +34,7 @@ def task() -> Task:
 def contest(place: Path, way: str | object, calls: int | None, seeds: tuple[int, ...] = (0,)):
     one, backends = task(), front.backends()
     ways = front.ways() if isinstance(way, str) else {"probe": way}
-    house = House(backends, ways, metrics.load(one.metric), backends["fake"].weights("fake"))
+    house = Components(backends, ways, metrics.load(one.metric), backends["fake"].weights("fake"))
     name = way if isinstance(way, str) else "probe"
     settings = Settings({name: {}}, place / ".cache", seeds=seeds, budget=Budget(calls=calls))
     return run(one, house, folder=place / "run", settings=settings)
@@ -93,7 +93,7 @@ def test_an_empty_purse_is_402_and_a_broken_chat_is_told(tmp_path):
         def broken(url: str):
             post(url, [Message("assistant", "I begin")])
 
-        with pytest.raises(Spent):
+        with pytest.raises(OptimizerBudgetSpent):
             Endpoint(task, bench, calls=5).run(job)
         told["spent"] = bench.spent.calls
         with pytest.raises(Exception, match="turns that no prompt has"):

@@ -10,7 +10,7 @@ import pytest
 
 from whichway.app import configure as front
 from whichway.backends.fake import FakeBackend, World
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Example, MetricSpec, Reply, Task
 from whichway.runs.folder import read_candidates, read_records
@@ -39,7 +39,7 @@ def task(rows: int = 240, labels: bool = True) -> Task:
 def contest(place: Path, purse: int | None, backend: FakeBackend | None = None, labels: bool = True, **options):
     one = task(labels=labels)
     backends = {**{name: front.backends()[name] for name in ("fake", "classical")}, "fake": backend or FakeBackend()}
-    house = House(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
+    house = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
     seeds = options.pop("seeds", (0,))
     budget = options.pop("budget", Budget(calls=purse))
     settings = Settings({"prompt_search": options}, place / ".cache", seeds=seeds, budget=budget)
@@ -196,9 +196,9 @@ def test_a_rewrite_races_like_any_other_proposal(tmp_path):
 
 
 def _ideas() -> list[str]:
-    from whichway.search.mutations import ideas
+    from whichway.search.mutations import mutations
 
-    return list(ideas())
+    return list(mutations())
 
 
 def test_free_text_is_searched_without_biases(tmp_path):
@@ -227,6 +227,6 @@ def test_unknown_writer_is_refused(tmp_path):
 def test_a_metric_of_means_over_labels_can_be_searched(tmp_path):
     one = replace(task(), metric=MetricSpec("macro_f1"))
     backends = {name: front.backends()[name] for name in ("fake", "classical")}
-    house = House(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
+    house = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
     settings = Settings({"prompt_search": {}}, tmp_path / ".cache", seeds=(0,), budget=Budget(calls=400))
     assert run(one, house, folder=tmp_path / "run", settings=settings).verdict.standings[0].status == "ok"

@@ -24,13 +24,13 @@ TINY = {**SMALL, "batch": 5, "rank": 4, "checkpoints": 2, "factors": (1.0,), "en
 def jobs(monkeypatch):
     """The trainings that are started."""
     seen = []
-    honest = trainer.Run.__init__
+    honest = trainer.TrainingRun.__init__
 
     def heard(self, model, job, *more, **named):
         seen.append(job)
         honest(self, model, job, *more, **named)
 
-    monkeypatch.setattr(trainer.Run, "__init__", heard)
+    monkeypatch.setattr(trainer.TrainingRun, "__init__", heard)
     return seen
 
 

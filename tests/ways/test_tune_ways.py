@@ -16,14 +16,14 @@ from whichway.backends import local
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.encoder import EncoderBackend
 from whichway.backends.fake import FakeBackend
-from whichway.contest import House, Settings, run
+from whichway.contest import Components, Settings, run
 from whichway.contest.dry_run.simulate import estimate
 from whichway.engine.train import run_job, trainer
 from whichway.errors import ModelError, OptionError
 from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, Weights
 from whichway.runs.folder import read_candidates, read_race, read_records
 from whichway.tasks import metrics
-from whichway.ways._train import FOUR, Training
+from whichway.ways._train import FOUR, TrainingOptions
 
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 SAID = {"billing": "I was billed twice", "bill": "send me the bill", "shipping": "where is my parcel"}
@@ -65,13 +65,13 @@ def preferred(**options: Any) -> Task:
 def here(monkeypatch):
     """Train in this process, and count the steps."""
     steps: list[tuple[str, Any, int]] = []
-    honest = trainer.Run._step
+    honest = trainer.TrainingRun._step
 
     def counted(self):
         steps.append((self.job.kind, self.job.options.get("factor"), self.job.seed))
         return honest(self)
 
-    monkeypatch.setattr(trainer.Run, "_step", counted)
+    monkeypatch.setattr(trainer.TrainingRun, "_step", counted)
     monkeypatch.setattr(
         local, "_train_apart", lambda model, job, folder, adapter, *more: run_job.train(model, job, folder, adapter)
     )
@@ -83,7 +83,7 @@ def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, An
              "encoder": EncoderBackend()}  # fmt: skip
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     start = doors["fake" if str(base).startswith("fake") else "local"].weights(str(base))
-    house = House(doors, found, metrics.load(task.metric), start,
+    house = Components(doors, found, metrics.load(task.metric), start,
                   encoder_of=lambda word: encoder_of(word, doors))  # fmt: skip
     said = {"seeds": (0,), "race": False, **settings}
     return run(task, house, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
@@ -136,7 +136,7 @@ def test_rates_are_spaced_by_their_logarithms_and_the_default_takes_the_likelies
     factors = sorted(FOUR)
     ratios = [b / a for a, b in itertools.pairwise(factors)]
     assert max(ratios) / min(ratios) < 1.02
-    assert Training().factors == FOUR[:2]
+    assert TrainingOptions().factors == FOUR[:2]
 
 
 def test_patience_stops_a_training_that_gets_no_better(here, tiny, tmp_path):
@@ -276,7 +276,7 @@ def test_an_estimate_knows_what_training_an_encoder_takes(encoder, tmp_path):
     doors = {"fake": FakeBackend(), "encoder": EncoderBackend()}
     ways = {"tune_encoder": importlib.import_module("whichway.ways.tune_encoder")}
     task, options = labelled(), {"tune_encoder": {"model": str(encoder), "epochs": 3, "steps": 1, "rate": 0.003}}
-    house = House(doors, ways, metrics.load(task.metric), doors["fake"].weights("fake"),
+    house = Components(doors, ways, metrics.load(task.metric), doors["fake"].weights("fake"),
                   encoder_of=doors["encoder"].weights)  # fmt: skip
     settings = Settings(options, tmp_path / ".cache", seeds=(0,))
     found = estimate(task, house, settings, lambda event: None)
@@ -306,14 +306,14 @@ def test_preferences_are_learned_and_measured(here, tiny, tmp_path, options):
 def test_likelier_is_the_whole_answers_log_probability(opened):
     import torch
 
-    from whichway.engine.infer.session import Answerer
+    from whichway.engine.infer.session import InferenceSession
 
     model = opened("llama")
     answers = ("Sorry about that parcel.", "refund", "Open the settings page.")
     rows = [(Message("user", text),) for text in ("where is it", "I was billed twice, twice", "app")]
     for mode in ("likelier", "likelier_per_token"):
         asked = [Request(row, Decoding(mode), answers) for row in rows]
-        for row, reply in zip(rows, Answerer(model, model.module).choose(asked), strict=True):
+        for row, reply in zip(rows, InferenceSession(model, model.module).choose(asked), strict=True):
             (prompt,) = model.renderer.prompt_ids([row])
             wanted = {}
             for answer in answers:
@@ -387,13 +387,13 @@ def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here
 @pytest.mark.parametrize(("labels", "asked", "share"), [(True, 0.1, 0.1), (True, 0.0, None), (False, 0.1, None)])
 def test_words_are_left_out_where_answers_are_labels(here, tiny, tmp_path, monkeypatch, labels, asked, share):
     given = []
-    honest = trainer.Run.__init__
+    honest = trainer.TrainingRun.__init__
 
     def noted(self, model, job, *more, **others):
         given.append(job.options.get("word_dropout"))
         honest(self, model, job, *more, **others)
 
-    monkeypatch.setattr(trainer.Run, "__init__", noted)
+    monkeypatch.setattr(trainer.TrainingRun, "__init__", noted)
     task = labelled() if labels else written()
     verdict = hold(task, tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "word_dropout": asked}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason

@@ -31,7 +31,7 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
     examined = load_task(spec)
     task = examined.task
     lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
-    short = bool(lengths) and not task.open and lengths[len(lengths) // 2] <= LONG
+    short = bool(lengths) and not task.reference_free and lengths[len(lengths) // 2] <= LONG
     about = Situation(
         kind="classification" if task.labels else "extraction" if short else "generation",
         rows=len(lengths),
@@ -120,8 +120,8 @@ def probed(spec: Spec) -> AdviceEstimate:
     from whichway.app.run import prepare
     from whichway.contracts import follow_nothing
 
-    found = dry_run(prepare(spec), follow_nothing)
-    ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (found.ways if found else {}).items())
+    result = dry_run(prepare(spec), follow_nothing)
+    ways = tuple(WayEstimate(name, way.seconds, way.usd) for name, way in (result.ways if result else {}).items())
     return AdviceEstimate("a probe of this machine", ways, scaled=False)
 
 

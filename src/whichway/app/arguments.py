@@ -24,10 +24,10 @@ TASK_FILES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Call:
     """What a call asks for: a task, or what is said about one with its rows; and how the run is to be held."""
 
-    said: Spec | Task
+    task: Spec | Task
     request: RunRequest
     table: DataTable | None = None
     fetch: bool = False  # a model that is not on this machine yet
@@ -41,9 +41,9 @@ class Asked:
         from whichway.app.load_task import load_task
         from whichway.tasks import Examined, findings
 
-        if isinstance(self.said, Task):
-            return Examined(self.said, findings(self.said))
-        return load_task(self.said, self.table)
+        if isinstance(self.task, Task):
+            return Examined(self.task, findings(self.task))
+        return load_task(self.task, self.table)
 
     def ready(self) -> Ready:
         """The contest before its first call.
@@ -62,10 +62,10 @@ class Asked:
             except ModelMissing as missing:
                 if not self.fetch:
                     raise
-                ensure([missing.name], Agreed())
+                ensure([missing.name], Consent())
 
 
-class Agreed:
+class Consent:
     """Says yes to a fetch, and to no terms that want to be accepted by name."""
 
     def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
@@ -80,8 +80,8 @@ class Agreed:
         """Follow nothing."""
 
 
-def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
-    """Read a call.
+def read_call(data_or_task: Any, arguments: Mapping[str, Any]) -> Call:
+    """The task, the request and the rows that a Python call asks for.
 
     Args:
         data_or_task: a path to a task file or to data, rows in memory (see `tasks.memory`), or a Task.
@@ -91,31 +91,31 @@ def asked(data_or_task: Any, arguments: Mapping[str, Any]) -> Asked:
         OptionError: an unknown argument ("did you mean"), or a value that does not fit.
         DataError: the task file or the rows are at fault.
     """
-    said = {name: value for name, value in arguments.items() if value is not None}
-    request, keys = _request(said)
-    fetch = bool(said.get("fetch"))
+    set_arguments = {name: value for name, value in arguments.items() if value is not None}
+    request, keys = _request(set_arguments)
+    fetch = bool(set_arguments.get("fetch"))
     _refuse_unknown(keys)
     if isinstance(data_or_task, Task):
-        return Asked(_changed(data_or_task, keys), request, fetch=fetch)
+        return Call(_changed(data_or_task, keys), request, fetch=fetch)
     from whichway.tasks import from_flags
 
     if isinstance(data_or_task, str | Path):
         path = Path(data_or_task)
         file = path if path.suffix.lower() in TASK_FILES or (path / "task.yaml").is_file() else None
-        return Asked(from_flags(file, **keys, **({} if file else {"data": path})), request, fetch=fetch)
+        return Call(from_flags(file, **keys, **({} if file else {"data": path})), request, fetch=fetch)
     from whichway.tasks.memory import LABEL, name_of, table_of
 
     table = table_of(data_or_task)
-    keys = {"name": name_of(table, sorted(said.items())), **keys}
+    keys = {"name": name_of(table, sorted(set_arguments.items())), **keys}
     if isinstance(data_or_task, tuple):
         inputs = tuple(name for name in table.columns if name != LABEL)
         keys = {"input": inputs, "target": LABEL, **keys}
-    return Asked(from_flags(None, **keys), request, table, fetch)
+    return Call(from_flags(None, **keys), request, table, fetch)
 
 
-def _request(said: Mapping[str, Any]) -> tuple[RunRequest, dict[str, Any]]:
+def _request(set_arguments: Mapping[str, Any]) -> tuple[RunRequest, dict[str, Any]]:
     """The request, and the keys of a task file that are left."""
-    keys = {name: value for name, value in said.items() if name not in REQUESTED and name != "budget"}
+    keys = {name: value for name, value in set_arguments.items() if name not in REQUESTED and name != "budget"}
     ways, model = keys.get("ways"), keys.get("model")
     names: tuple[str, ...] | None = None
     if ways is not None and not isinstance(ways, Mapping):
@@ -124,13 +124,13 @@ def _request(said: Mapping[str, Any]) -> tuple[RunRequest, dict[str, Any]]:
         keys |= {"model": str(model[0]), "models": tuple(map(str, model)) if len(model) > 1 else ()}
     elif model is not None:
         keys["model"] = str(model)
-    budget = said.get("budget") or Budget()
+    budget = set_arguments.get("budget") or Budget()
     if not isinstance(budget, Budget):
         raise OptionError(f"budget={budget!r}: give a ww.Budget, such as ww.Budget(seconds=600), or minutes=10.")
-    if "minutes" in said:
-        budget = replace(budget, seconds=60.0 * _positive("minutes", said["minutes"]))
-    places = {name: Path(said[name]) for name in ("out", "cache") if name in said}
-    return RunRequest(names, (), budget, bool(said.get("probe", True)), **places), keys
+    if "minutes" in set_arguments:
+        budget = replace(budget, seconds=60.0 * _positive("minutes", set_arguments["minutes"]))
+    places = {name: Path(set_arguments[name]) for name in ("out", "cache") if name in set_arguments}
+    return RunRequest(names, (), budget, bool(set_arguments.get("probe", True)), **places), keys
 
 
 def _positive(name: str, value: Any) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.errors import OptionError, did_you_mean
 from whichway.verdict.compare import Table
-from whichway.verdict.explain.inputs import champions
+from whichway.verdict.explain.inputs import best_of_each_kind
 from whichway.verdict.rule import order
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None)
                 raise OptionError(f"the run has no result of '{name}'.{did_you_mean(name, by_name)}")
         return by_name[names[0]], by_name[names[1]]
     ordered = sorted(arms, key=lambda arm: order(arm, terms.volume))
-    best = champions(Table(ordered, confidence)) if ordered else None
+    best = best_of_each_kind(Table(ordered, confidence)) if ordered else None
     if best is None:
         raise OptionError(f"there is no prompt and fine-tune to compare; name two with --ways: {', '.join(by_name)}.")
     return ordered[best[0]], ordered[best[1]]

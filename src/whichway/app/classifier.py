@@ -109,12 +109,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
         self._temporary = None if self.folder else tempfile.TemporaryDirectory(prefix="whichway-")
         out = Path(self.folder) if self.folder else Path(self._temporary.name) / "run"  # type: ignore[union-attr]
-        said = {name: getattr(self, name) for name in ("model", "ways", "minutes", "budget", "seeds", "ask")}
-        said |= {"name": "classifier", "probe": False, "labels": tuple(self._names), **(self.options or {})}
+        arguments = {name: getattr(self, name) for name in ("model", "ways", "minutes", "budget", "seeds", "ask")}
+        arguments |= {"name": "classifier", "probe": False, "labels": tuple(self._names), **(self.options or {})}
         fields = tuple(name for name in rows[0] if name != TARGET)
-        if "out" in said:
+        if "out" in arguments:
             raise OptionError("options: say folder=... instead of out.")
-        return run(rows, out=out, input=fields, target=TARGET, **said)
+        return run(rows, out=out, input=fields, target=TARGET, **arguments)
 
     @speaks_python
     def predict(self, X: Any) -> Any:  # noqa: N803
@@ -140,11 +140,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             an array of shape (n, classes), rows summing to 1, in the order of `classes_`.
         """
         check_is_fitted(self)
-        found = np.full((0, len(self._names)), 0.0)
+        probabilities = np.full((0, len(self._names)), 0.0)
         lines = self._answers(X)
         if lines:
-            found = np.array([_probabilities(line, self._names) for line in lines])
-        return found
+            probabilities = np.array([_probabilities(line, self._names) for line in lines])
+        return probabilities
 
     def _answers(self, X: Any) -> list[dict[str, Any]]:  # noqa: N803
         rows = self._rows(X, reset=False)
@@ -188,13 +188,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 def packed(run: FinishedRun) -> dict[str, bytes]:
     """The files of a run by their relative paths, compressed; of trained parts only the winner's."""
     chosen = run.best.weights.adapter if run.best else None
-    found = {}
+    files = {}
     for path in sorted(run.path.rglob("*")):
         parts = path.relative_to(run.path).parts
         trained = "adapters" in parts and chosen not in parts
         if path.is_file() and not trained and parts[-1] not in LEFT_OUT:
-            found["/".join(parts)] = zlib.compress(path.read_bytes())
-    return found
+            files["/".join(parts)] = zlib.compress(path.read_bytes())
+    return files
 
 
 def unpacked(files: Mapping[str, bytes], folder: Path) -> FinishedRun:

@@ -10,13 +10,13 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from whichway.app.plugins import Found
+from whichway.app.plugins import Plugins
 from whichway.app.request import RunRequest
 from whichway.errors import OptionError
-from whichway.nouns import Budget, Task, Weights, apart, contestant
+from whichway.nouns import Budget, Task, Weights, qualified_name, split_name
 
 if TYPE_CHECKING:
-    from whichway.contest import House, Settings
+    from whichway.contest import Components, Settings
     from whichway.contracts import Backend
 
 DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe")
@@ -30,18 +30,18 @@ LOCAL = "local"
 ENDPOINTS = "openai"  # the backend of models behind an API
 
 
-class Backends(Found):
+class Backends(Plugins):
     """The backends, each made once, when first asked for."""
 
     def __init__(self) -> None:
         super().__init__("whichway.backends", "whichway.backends")
-        self._made: dict[str, Backend] = {}
+        self._loaded: dict[str, Backend] = {}
 
     def __getitem__(self, name: str) -> Backend:
-        if name not in self._made:
-            found = super().__getitem__(name)
-            self._made[name] = getattr(found, "backend", found)()
-        return self._made[name]
+        if name not in self._loaded:
+            module = super().__getitem__(name)
+            self._loaded[name] = getattr(module, "backend", module)()
+        return self._loaded[name]
 
 
 def backends() -> Backends:
@@ -49,8 +49,8 @@ def backends() -> Backends:
     return Backends()
 
 
-class Ways(Found):
-    """The ways; a name may hold a variant's behind `~`, which stands for the same way."""
+class Ways(Plugins):
+    """The ways by name; `name~variant` stands for the way `name`."""
 
     def __init__(self) -> None:
         super().__init__("whichway.ways", "whichway.ways")
@@ -62,17 +62,17 @@ class Ways(Found):
         return isinstance(name, str) and super().__contains__(name.partition(VARIANT)[0])
 
 
-def ways() -> Found:
+def ways() -> Plugins:
     """What can be tried: `ways/*.py` and the entry points."""
     return Ways()
 
 
-def base_of(word: str, doors: Backends | None = None) -> Weights:
-    """The weights behind `--model`: a word that starts with a backend's name (`fake:delay=1`), or a local model.
+def base_of(word: str, known_backends: Backends | None = None) -> Weights:
+    """The weights that `--model` names: a word with a backend's name in front (`fake:delay=1`), or a local model.
 
     Args:
         word: the user's; "" is the default of models.yaml.
-        doors: the backends.
+        known_backends: the backends.
 
     Raises:
         ModelError: there is no such model.
@@ -80,19 +80,19 @@ def base_of(word: str, doors: Backends | None = None) -> Weights:
     from whichway import models
     from whichway.models import endpoints
 
-    doors, word = doors or backends(), models.name_of(word)
+    known_backends, word = known_backends or backends(), models.name_of(word)
     if endpoints.find(word) is not None:
-        return doors[ENDPOINTS].weights(word)
+        return known_backends[ENDPOINTS].weights(word)
     name = word.partition(":")[0]
-    return doors[name if name in doors and not Path(word).exists() else LOCAL].weights(word)
+    return known_backends[name if name in known_backends and not Path(word).exists() else LOCAL].weights(word)
 
 
-def encoder_of(word: str, doors: Mapping[str, Backend]) -> Weights | None:
-    """The sentence encoder behind a word; None where it would have to be fetched first, or where words are wanted.
+def encoder_of(word: str, backends_by_name: Mapping[str, Backend]) -> Weights | None:
+    """The sentence encoder that a word names; None where it must be fetched first, or where the word is "words".
 
     Args:
         word: "default" is the encoder that models.yaml names; else as for a model, or "words".
-        doors: the backends.
+        backends_by_name: the backends.
 
     Raises:
         ModelError: there is no such encoder.
@@ -104,31 +104,31 @@ def encoder_of(word: str, doors: Mapping[str, Backend]) -> Weights | None:
     name = models.default_encoder() if word == DEFAULT else word
     if word == WORDS or (name in shelf.load().entries and models.here(name) is None):
         return None
-    return doors["encoder"].weights(name)
+    return backends_by_name["encoder"].weights(name)
 
 
-def build(task: Task, warnings: Sequence[str]) -> House:
-    """The house for a task.
+def build(task: Task, warnings: Sequence[str]) -> Components:
+    """The components of a contest on a task: ways, backends, metric, models.
 
     Raises:
         ModelError: the task's model cannot be used.
         OptionError: the metric is unknown, or the data are private and a model lies behind an API.
     """
     from whichway.app.hosted import about_hosted, hosted_of, prices_of, refuse_hosted
-    from whichway.contest import House
+    from whichway.contest import Components
     from whichway.tasks import metrics
 
-    doors = backends()
-    bases = [base_of(word, doors) for word in task.models or (task.model,)]
-    judge = base_of(task.judge.model, doors) if task.judge else None
-    hosted = hosted_of([*bases, *([judge] if judge else [])], doors)
+    known_backends = backends()
+    bases = [base_of(word, known_backends) for word in task.models or (task.model,)]
+    judge = base_of(task.judge.model, known_backends) if task.judge else None
+    hosted = hosted_of([*bases, *([judge] if judge else [])], known_backends)
     if task.options.get("private"):
         refuse_hosted(hosted)
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
-    return House(
-        doors, ways(), metrics.load(task.metric), bases[0], (*warnings, *about_hosted(hosted)), models=named,
+    return Components(
+        known_backends, ways(), metrics.load(task.metric), bases[0], (*warnings, *about_hosted(hosted)), models=named,
         checks=metrics.checks_of(task.checks), judge=judge,
-        encoder_of=functools.partial(encoder_of, doors=doors), prices=prices_of(hosted),
+        encoder_of=functools.partial(encoder_of, backends_by_name=known_backends), prices=prices_of(hosted),
     )  # fmt: skip
 
 
@@ -140,17 +140,17 @@ def short_names(words: Sequence[str]) -> list[str]:
     """
     from whichway.models import endpoints
 
-    found: list[str] = []
+    names: list[str] = []
     for place, word in enumerate(words):
         if word in words[:place]:
             raise OptionError(f"--model {word} is named twice.")
         name = re.sub(r"[^\w.-]+", "-", PurePath(endpoints.short_name(word)).name).strip("-.") or "model"
-        alike = sum(other == name or re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None for other in found)
-        found.append(f"{name}-{alike + 1}" if alike else name)
-    return found
+        alike = sum(other == name or re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None for other in names)
+        names.append(f"{name}-{alike + 1}" if alike else name)
+    return names
 
 
-def settle(task: Task, request: RunRequest, house: House, folder: Path) -> Settings:
+def settings_for(task: Task, request: RunRequest, components: Components, folder: Path) -> Settings:
     """The settings of a contest: the request before the task, the task before the defaults.
 
     Raises:
@@ -161,26 +161,26 @@ def settle(task: Task, request: RunRequest, house: House, folder: Path) -> Setti
     from whichway.contest import Settings
     from whichway.tasks.open_ended import REPEATS
 
-    options: dict[str, Any] = {"repeats": REPEATS} if task.open else {}
+    options: dict[str, Any] = {"repeats": REPEATS} if task.reference_free else {}
     options |= dict(task.options)
     if "price_per_hour" not in options:
         options["price_per_hour"] = prices.load().machine_usd_per_hour
     budget = _budget(task, request.budget)
-    refuse_unpriced(house, budget)
+    refuse_unpriced(components, budget)
     return Settings(
-        ways=chosen_ways(task, request, house),
+        ways=chosen_ways(task, request, components),
         cache=request.cache or folder.parent / ".cache",
         budget=budget,
         **options,
     )
 
 
-def _budget(task: Task, asked: Budget) -> Budget:
-    given = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) is not None}
-    return dataclasses.replace(task.budget or Budget(), **given)
+def _budget(task: Task, requested: Budget) -> Budget:
+    limits = {f.name: value for f in dataclasses.fields(requested) if (value := getattr(requested, f.name)) is not None}
+    return dataclasses.replace(task.budget or Budget(), **limits)
 
 
-def chosen_ways(task: Task, request: RunRequest, house: House) -> dict[str, dict[str, Any]]:
+def chosen_ways(task: Task, request: RunRequest, components: Components) -> dict[str, dict[str, Any]]:
     """Contestant (a way, with the model's name behind it where there are several) -> options that are not its defaults.
 
     Raises:
@@ -190,23 +190,24 @@ def chosen_ways(task: Task, request: RunRequest, house: House) -> dict[str, dict
     if request.ways is not None:
         names = list(dict.fromkeys(name for word in request.ways for name in family(word, known)))
     else:
-        names = list(task.ways) or (list(OPEN_WAYS) if task.open else default_ways(task, house))
+        names = list(task.ways) or (list(OPEN_WAYS) if task.reference_free else default_ways(task, components))
     for name in names:
-        known.need(apart(name)[0])
+        known.need(split_name(name)[0])
     chosen = {
-        name: dict(task.ways.get(name, task.ways.get(apart(name)[0], {}))) for name in contestants(names, known, house)
+        name: dict(task.ways.get(name, task.ways.get(split_name(name)[0], {})))
+        for name in contestants(names, known, components)
     }
     for way, option, value in request.way_options:
-        meant = [name for name in chosen if way in (name, apart(name)[0])]
+        meant = [name for name in chosen if way in (name, split_name(name)[0])]
         if not meant:
-            known.need(apart(way)[0])
+            known.need(split_name(way)[0])
             raise OptionError(
                 f"--set {way}.{option}: way '{way}' is not tried. Add it to --ways {','.join(names)},{way}"
             )
         for name in meant:
             chosen[name][option] = value
-    if task.open and request.ways is None and not task.ways:
-        chosen = {name: {**OPEN_WAYS[apart(name)[0]], **options} for name, options in chosen.items()}
+    if task.reference_free and request.ways is None and not task.ways:
+        chosen = {name: {**OPEN_WAYS[split_name(name)[0]], **options} for name, options in chosen.items()}
     return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
 
 
@@ -233,28 +234,28 @@ def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) ->
         yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
 
 
-def contestants(names: Sequence[str], known: Found, house: House) -> list[str]:
+def contestants(names: Sequence[str], known: Plugins, components: Components) -> list[str]:
     """Each way once for each model: baselines, which need none, first; then all that is tried on the first model.
 
     A way that is named with its model ("tune_lora@small") is tried on this one only.
     """
-    if not house.models:
+    if not components.models:
         return list(names)
-    free = [name for name in names if _needs_no_model(known[apart(name)[0]])]
-    found: dict[str, None] = dict.fromkeys(free)
-    for model in house.models:
+    free = [name for name in names if _needs_no_model(known[split_name(name)[0]])]
+    names_in_order: dict[str, None] = dict.fromkeys(free)
+    for model in components.models:
         for name in names:
-            way, only = apart(name)
+            way, only = split_name(name)
             if name not in free and only in ("", model):
-                found[contestant(way, model)] = None
-    return list(found)
+                names_in_order[qualified_name(way, model)] = None
+    return list(names_in_order)
 
 
 def _needs_no_model(way: Any) -> bool:
     return way.KIND == "baseline" or getattr(way, "OWN_MODEL", False)
 
 
-def default_ways(task: Task, house: House) -> list[str]:
+def default_ways(task: Task, components: Components) -> list[str]:
     """The ways that are tried when none is named; all weights are trained only where it takes minutes.
 
     The sentence encoder is one of them where it is on this machine and there are labels for its head. Weights are tuned
@@ -262,11 +263,11 @@ def default_ways(task: Task, house: House) -> list[str]:
     """
     from whichway.prompts.nearest import DEFAULT
 
-    encoder = [ENCODER_WAY] if task.labels and house.encoder_of(DEFAULT) is not None else []
+    encoder = [ENCODER_WAY] if task.labels and components.encoder_of(DEFAULT) is not None else []
     ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     ways.append(HEAD_WAY if task.labels else LORA_WAY)
-    small = [name for name, base in (house.models or {"": house.base}).items() if is_small(base)]
-    full = [FULL] if len(small) == len(house.bases) else [contestant(FULL, name) for name in small]
+    small = [name for name, base in (components.models or {"": components.base}).items() if is_small(base)]
+    full = [FULL] if len(small) == len(components.bases) else [qualified_name(FULL, name) for name in small]
     return [*ways, *full]
 
 

@@ -32,9 +32,9 @@ def read(path: Path) -> list[CurveRun]:
             names = [name.strip().lower() for name in lines.fieldnames or ()]
             missing = [name for name in NEEDED if name not in names]
             if missing:
-                found = ", ".join(names) or "nothing"
+                columns = ", ".join(names) or "nothing"
                 gone = ", ".join(missing)
-                raise DataError(f"{path}:1: there is no column {gone}; found {found}. Name them way,seed,n,score.")
+                raise DataError(f"{path}:1: there is no column {gone}; found {columns}. Name them way,seed,n,score.")
             lines.fieldnames = names
             runs = [(lines.line_num, _run(path, lines.line_num, line)) for line in lines]
     except FileNotFoundError:
@@ -59,14 +59,14 @@ def _run(path: Path, number: int, line: Mapping[str | None, str | None]) -> Curv
 
 
 def _whole(path: Path, number: int, name: str, text: str | None, least: int | None = None) -> int:
-    said = (text or "").strip()
+    stripped = (text or "").strip()
     wanted = "give a whole number" if least is None else f"give a whole number from {least} on"
     try:
-        value = float(said)
+        value = float(stripped)
     except ValueError:
-        raise DataError(f"{path}:{number}: {name} is '{said}'; {wanted}.") from None
+        raise DataError(f"{path}:{number}: {name} is '{stripped}'; {wanted}.") from None
     if not math.isfinite(value) or value != int(value) or (least is not None and value < least):
-        raise DataError(f"{path}:{number}: {name} is '{said}'; {wanted}.")
+        raise DataError(f"{path}:{number}: {name} is '{stripped}'; {wanted}.")
     return int(value)
 
 
@@ -87,8 +87,10 @@ def _checked(path: Path, runs: list[tuple[int, CurveRun]]) -> list[CurveRun]:
     for number, run in runs:
         key = (run.way, run.seed, run.n)
         if key in seen:
-            told = f"{run.way}, seed {run.seed}, n {run.n}"
-            raise DataError(f"{path}:{number}: {told} stands there twice; first in line {seen[key]}. Number the seeds.")
+            point = f"{run.way}, seed {run.seed}, n {run.n}"
+            raise DataError(
+                f"{path}:{number}: {point} stands there twice; first in line {seen[key]}. Number the seeds."
+            )
         seen[key] = number
     return [run for _, run in runs]
 
@@ -138,11 +140,11 @@ def pairs(
         for name in names:
             if name not in drawn.families:
                 raise OptionError(f"the table has no way '{name}'.{did_you_mean(name, drawn.families)}")
-    found = []
+    crossovers = []
     for one, two in combinations(names, 2):
         first, second = (one, two) if ways is not None else late_last(drawn, one, two)
-        found.append(crossover(drawn, first, second, baseline, window))
-    return found
+        crossovers.append(crossover(drawn, first, second, baseline, window))
+    return crossovers
 
 
 def late_last(drawn: Curves, one: str, two: str) -> tuple[str, str]:

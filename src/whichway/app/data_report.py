@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from whichway.nouns import apart
+from whichway.nouns import split_name
 
 if TYPE_CHECKING:
     from whichway.engine.train.adapter_check import Targets
@@ -60,8 +60,8 @@ def data_report(task: Task, rows: int, probe: bool, judge: bool = False) -> Data
         judge: look for wrong labels in data of any size.
     """
     every = [*task.train, *task.dev, *task.test]
-    read, note = None if task.open else reader_of(task), ""
-    if task.open:
+    read, note = None if task.reference_free else reader_of(task), ""
+    if task.reference_free:
         note = "nothing is trained: no row has a wanted answer"
     elif read is None:
         note = f"not counted: {_not_here(task)}"
@@ -69,18 +69,18 @@ def data_report(task: Task, rows: int, probe: bool, judge: bool = False) -> Data
     return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe, judge), *secrets(every)))
 
 
-def group_lines(found: Examined) -> Iterator[str]:
+def group_lines(examined: Examined) -> Iterator[str]:
     """What behaves like a group though none was named, and what naming it would change; the split stays as it is."""
-    from whichway.tasks.unseen_groups import told, unseen_groups
+    from whichway.tasks.unseen_groups import unseen_group_lines, unseen_groups
 
-    if found.parts is None or found.parts.group is not None:
+    if examined.parts is None or examined.parts.group is not None:
         return
-    parts = found.parts
+    parts = examined.parts
     inputs = parts.input if len(parts.input) > 1 else ()
     columns = [*parts.spare, *inputs, *((parts.id,) if parts.id else ())]
-    fields = [row.fields for _, row in found.rows]
-    groups = unseen_groups([example for example, _ in found.rows], fields, columns, bool(found.task.labels))
-    yield from (f"groups    {line}" for line in told(groups))
+    fields = [row.fields for _, row in examined.rows]
+    groups = unseen_groups([example for example, _ in examined.rows], fields, columns, bool(examined.task.labels))
+    yield from (f"groups    {line}" for line in unseen_group_lines(groups))
     if not groups:
         yield "groups    no column and no run of rows behaves like a group"
 
@@ -106,7 +106,7 @@ def lacking(task: Task) -> ShelfEntry | None:
 
 
 def _not_here(task: Task) -> str:
-    from whichway.models.words import missing
+    from whichway.models.resolve import missing
 
     entry = lacking(task)
     return f"{task.model} is no model on this machine" if entry is None else missing(entry)
@@ -116,16 +116,16 @@ def turns(task: Task, rows: Sequence[Example]) -> list[tuple[Sequence[Message], 
     """Rows under the task's first prompt, as the tuning ways train them."""
     from whichway.app.configure import backends
     from whichway.prompts.nearest import retriever_of
-    from whichway.prompts.plain import first_prompt
+    from whichway.prompts.plain import base_prompt
     from whichway.prompts.template import messages
 
-    prompt, retriever = first_prompt(task.practice()), retriever_of(backends())
+    prompt, retriever = base_prompt(task.train_dev_view()), retriever_of(backends())
     retriever.prepare(prompt, (row.text for row in rows))
     return [(messages(prompt, row, retriever), row.target) for row in rows]
 
 
 def _tokens(task: Task, read: PromptReader, rows: int) -> Iterator[TokenPart]:
-    """Training rows under the task's first prompt; behind examples of their own, where the task names such a way."""
+    """Training rows under the task's first prompt; preceded by their own examples where the task names such a way."""
     from whichway.engine.train import tokenization_report
 
     some = [masked(row) for row in task.train[:rows]]
@@ -135,7 +135,7 @@ def _tokens(task: Task, read: PromptReader, rows: int) -> Iterator[TokenPart]:
     ]
     yield TokenPart(tuple(shown), tuple(_lengths(task, read)))
     for name in task.ways:
-        if apart(name)[0].partition("~")[0] == OWN_EXAMPLES:
+        if split_name(name)[0].partition("~")[0] == OWN_EXAMPLES:
             yield _tokens_behind_examples(task, name, read, rows)
 
 
@@ -144,33 +144,31 @@ def _lengths(task: Task, read: PromptReader) -> Iterator[str]:
     from whichway.engine.train import tokenization_report
 
     some = task.train[:: -(-len(task.train) // TOKENIZED)]
-    found = tokenization_report.lengths(read, turns(task, some))
+    counts = tokenization_report.lengths(read, turns(task, some))
     if len(some) == len(task.train):
-        yield from (*histogram(found), *cut(found, some))
+        yield from (*histogram(counts), *cut(counts, some))
         return
     yield f"tokens    of {len(some)} of {len(task.train)} training rows, and of the longest"
     counted = set(map(id, some))
     others = sorted((row for row in task.train if id(row) not in counted), key=lambda row: -len(row.text))[:LONGEST]
     more = tokenization_report.lengths(read, turns(task, others))
-    both = replace(found, tokens=found.tokens + more.tokens, trained=found.trained + more.trained)
-    yield from (*histogram(found), *cut(both, (*some, *others)))
+    both = replace(counts, tokens=counts.tokens + more.tokens, trained=counts.trained + more.trained)
+    yield from (*histogram(counts), *cut(both, (*some, *others)))
 
 
 def _tokens_behind_examples(task: Task, name: str, read: PromptReader, rows: int) -> TokenPart:
-    """The same for the way that trains rows behind examples of their own."""
+    """The same for the way that trains each row after examples of its own."""
     from whichway.engine.train import tokenization_report
 
     some, rendered, targets = own_examples(task, name, [masked(row) for row in task.train], read)
     shown = [
-        TokenRow(
-            f"{row.origin}, as {name} trains it", tuple(tokenization_report.tokens(read, head, answer, targets))
-        )
+        TokenRow(f"{row.origin}, as {name} trains it", tuple(tokenization_report.tokens(read, head, answer, targets)))
         for row, (head, answer) in list(zip(some, rendered, strict=True))[:rows]
     ]
     some, rendered, targets = own_examples(task, name, task.train, read)
-    found = tokenization_report.lengths(read, rendered, targets)
+    lengths = tokenization_report.lengths(read, rendered, targets)
     title = f"{name} trains each row behind examples of its own:"
-    return TokenPart(tuple(shown), (title, *histogram(found), *cut(found, some)))
+    return TokenPart(tuple(shown), (title, *histogram(lengths), *cut(lengths, some)))
 
 
 def own_examples(
@@ -184,20 +182,20 @@ def own_examples(
     from whichway.prompts.template import messages
     from whichway.tasks.leave_out import left_out
 
-    doors, way = backends(), ways()[apart(name)[0]]
-    options, retriever = fill_options(name, way, task.ways[name]), retriever_of(doors)
+    known_backends, way = backends(), ways()[split_name(name)[0]]
+    options, retriever = fill_options(name, way, task.ways[name]), retriever_of(known_backends)
 
     def rendered(prompt: Prompt, some: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
         retriever.prepare(prompt, (row.text for row in some))
         return [(messages(prompt, row, retriever, without[row.text]), row.target) for row in some]
 
     def fill(prompt: Prompt, some: Sequence[Example]) -> float:
-        found = tokenization_report.lengths(read, rendered(prompt, some))
-        return max(found.tokens, default=0) / (found.context + 1)
+        lengths = tokenization_report.lengths(read, rendered(prompt, some))
+        return max(lengths.tokens, default=0) / (lengths.context + 1)
 
     without = left_out(rows)
-    practice = replace(task.practice(), train=tuple(rows))
-    prompts, some = way.train_prompts(practice, options, encoder_of(options.encoder, doors), fill)
+    practice = replace(task.train_dev_view(), train=tuple(rows))
+    prompts, some = way.train_prompts(practice, options, encoder_of(options.encoder, known_backends), fill)
     return some, rendered(max(prompts, key=lambda prompt: prompt.nearest), some), options.targets
 
 
@@ -210,50 +208,50 @@ def masked(row: Example) -> Example:
     return replace(row, input=fields, target=mask(row.target)[0], turns=turns)
 
 
-def histogram(found: TokenLengths) -> Iterator[str]:
+def histogram(lengths: TokenLengths) -> Iterator[str]:
     """Training rows by their number of tokens."""
-    low, high = min(found.tokens), max(found.tokens)
+    low, high = min(lengths.tokens), max(lengths.tokens)
     width = max(1, -(-(high - low + 1) // BARS))
-    counts = Counter((count - low) // width for count in found.tokens)
-    middle = sorted(found.tokens)[len(found.tokens) // 2]
-    yield f"tokens    {middle} a row in the middle, {high} at most, of {found.context} that the model reads"
+    counts = Counter((count - low) // width for count in lengths.tokens)
+    middle = sorted(lengths.tokens)[len(lengths.tokens) // 2]
+    yield f"tokens    {middle} a row in the middle, {high} at most, of {lengths.context} that the model reads"
     top = max(counts.values())
     for bar in range((high - low) // width + 1):
         start = low + bar * width
         marks = "▇" * round(WIDE * counts[bar] / top) or ("▏" if counts[bar] else "")
         yield f"  {start:>6}–{start + width - 1:<6}{counts[bar]:>6}  {marks}".rstrip()
-    trained = sum(found.trained)
-    yield f"  {trained} trained tokens without turn ends, {trained / len(found.trained):.1f} a row"
+    trained = sum(lengths.trained)
+    yield f"  {trained} trained tokens without turn ends, {trained / len(lengths.trained):.1f} a row"
 
 
-def cut(found: TokenLengths, rows: Sequence[Example]) -> Iterator[str]:
+def cut(lengths: TokenLengths, rows: Sequence[Example]) -> Iterator[str]:
     """Rows that a training leaves out, or learns nothing from."""
     for what, places in (
-        ("longer than the model's context, left out of the training", found.too_long),
-        ("without a trained token: the answer is empty to the tokenizer", found.untrained),
+        ("longer than the model's context, left out of the training", lengths.too_long),
+        ("without a trained token: the answer is empty to the tokenizer", lengths.untrained),
     ):
-        told = _listed([rows[i] for i in places])
-        yield f"{'warning: ' if places else ''}{len(places)} training rows {what}{told}"
-    trimmed = [i for i, count in enumerate(found.trimmed) if count]
+        which = _listed([rows[i] for i in places])
+        yield f"{'warning: ' if places else ''}{len(places)} training rows {what}{which}"
+    trimmed = [i for i, count in enumerate(lengths.trimmed) if count]
     if trimmed:
-        told = _listed([rows[i] for i in trimmed])
-        yield f"warning: {len(trimmed)} conversations are longer than the model reads: oldest turns left out{told}"
+        which = _listed([rows[i] for i in trimmed])
+        yield f"warning: {len(trimmed)} conversations are longer than the model reads: oldest turns left out{which}"
 
 
 def copies(rows: Sequence[Example]) -> Iterator[str]:
     """Rows that repeat others; copies with the same answer were left out when the data were read."""
-    from whichway.tasks.clean import twins
+    from whichway.tasks.clean import repeats
 
-    found = twins(rows)
+    repeated = repeats(rows)
     for exact, name in ((True, "the same but for case and punctuation"), (False, "nearly the same")):
-        pairs = [pair for pair in found if pair.exact is exact]
+        pairs = [pair for pair in repeated if pair.exact is exact]
         torn = sum(pair.row.target != pair.first.target for pair in pairs)
-        told = ", ".join(f"{pair.row.origin} repeats {pair.first.origin}" for pair in pairs[:MOST])
-        yield f"copies    {len(pairs)} rows {name}, {torn} with another answer" + (f": {told}" if told else "")
+        listing = ", ".join(f"{pair.row.origin} repeats {pair.first.origin}" for pair in pairs[:MOST])
+        yield f"copies    {len(pairs)} rows {name}, {torn} with another answer" + (f": {listing}" if listing else "")
 
 
 def _suspects(task: Task, rows: Sequence[Example], probe: bool, judge: bool) -> Iterator[str]:
-    from whichway.tasks.label_errors import suspects
+    from whichway.tasks.label_errors import label_errors
 
     if not task.labels:
         return
@@ -262,16 +260,16 @@ def _suspects(task: Task, rows: Sequence[Example], probe: bool, judge: bool) -> 
         yield f"suspects  not looked for: {count / 1e6:.0f} million characters take minutes; --suspects looks for them"
         return
     features = _features(task, rows) if probe else None
-    found = suspects(rows, features)
+    label_suspects = label_errors(rows, features)
     by = f"{task.model or 'the model'}'s hidden states" if probe else "words and characters"
-    yield f"suspects  {len(found)} labels are probably wrong, by cross-validation on {by}"
-    for s in found[: 2 * MOST]:
+    yield f"suspects  {len(label_suspects)} labels are probably wrong, by cross-validation on {by}"
+    for s in label_suspects[: 2 * MOST]:
         yield (
             f"  {s.example.origin}: labelled {s.example.target} ({s.given_probability:.2f}), believed {s.believed} "
             f"({s.probability:.2f})"
         )
-    if len(found) > 2 * MOST:
-        yield f"  and {len(found) - 2 * MOST} more"
+    if len(label_suspects) > 2 * MOST:
+        yield f"  and {len(label_suspects) - 2 * MOST} more"
 
 
 def _features(task: Task, rows: Sequence[Example]) -> Any:
@@ -290,8 +288,8 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
     if base_of(task.model).backend != LOCAL:
         raise OptionError(f"--probe wants a model on this machine, and {task.model} is none.")
     model = load.load(models.find(task.model))
-    asked = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
-    return Prober(model, None).features(asked)[0]
+    requests = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
+    return Prober(model, None).features(requests)[0]
 
 
 def secrets(rows: Sequence[Example]) -> Iterator[str]:
@@ -299,15 +297,15 @@ def secrets(rows: Sequence[Example]) -> Iterator[str]:
     from whichway.tasks import pii
 
     in_targets = {target: pii.find(target) for target in {row.target for row in rows}}  # labels repeat
-    found: list[tuple[Example, pii.PersonalDetail]] = []
+    hits: list[tuple[Example, pii.PersonalDetail]] = []
     for row in rows:
-        found += [(row, hit) for text in row.input.values() for hit in pii.find(text)]
-        found += [(row, hit) for hit in in_targets[row.target]]
-    counts = Counter(hit.kind for _, hit in found)
-    told = ", ".join(f"{counts[kind]} {kind}" for kind in pii.KINDS if counts[kind]) or "none found"
-    yield f"personal  {told}" + (" (whichway prepare --mask-personal takes them out)" if found else "")
+        hits += [(row, hit) for text in row.input.values() for hit in pii.find(text)]
+        hits += [(row, hit) for hit in in_targets[row.target]]
+    counts = Counter(hit.kind for _, hit in hits)
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in pii.KINDS if counts[kind]) or "none found"
+    yield f"personal  {summary}" + (" (whichway prepare --mask-personal takes them out)" if hits else "")
     for kind in pii.KINDS:
-        places = [f"{row.origin} {hit.masked}" for row, hit in found if hit.kind == kind]
+        places = [f"{row.origin} {hit.masked}" for row, hit in hits if hit.kind == kind]
         if places:
             yield f"  {kind}: {', '.join(places[:MOST])}" + (f" and {len(places) - MOST} more" * (len(places) > MOST))
 

@@ -139,29 +139,32 @@ class FinishedRun(Run):
 
     def _repr_html_(self) -> str:
         """The verdict for a notebook: what to do, and a table of the ways."""
-        from whichway.report import words
+        from whichway.report import formatting
 
         rows = [_cells(self, standing) for standing in self.verdict.standings]
-        head = ("Way", "Kind", words.metric(self.plan), "Dev", "To make", "Per row", "Per 1000")
+        head = ("Way", "Kind", formatting.metric(self.plan), "Dev", "To make", "Per row", "Per 1000")
         table = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         return (
-            f"<p><b>{escape(words.ANSWERS[self.verdict.answer])}</b> {escape(words.headline(self.verdict))}</p>"
+            f"<p><b>{escape(formatting.ANSWERS[self.verdict.answer])}</b> "
+            f"{escape(formatting.headline(self.verdict))}</p>"
             f"<table><thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr></thead>"
             f"<tbody>{table}</tbody></table><p><small>{escape(str(self.path))}</small></p>"
         )
 
 
 def _cells(run: Run, standing: Any) -> Sequence[str]:
-    from whichway.report import words
+    from whichway.report import formatting
 
-    score, span = (words.plain, words.plain_span) if run.plan.metric_plain else (words.points, words.span)
+    score, span = (
+        (formatting.plain, formatting.plain_span) if run.plan.metric_plain else (formatting.points, formatting.span)
+    )
     ends = "" if standing.low is None else f"  {span(standing.low, standing.high)}"
     return (
         ("▸ " if standing.way == run.verdict.choice else "") + standing.way,
         standing.kind,
         f"failed: {standing.reason}" if standing.score is None else score(standing.score) + ends,
         score(standing.dev_score),
-        words.seconds(standing.seconds_fit),
-        words.seconds(standing.seconds_per_row),
-        words.usd(standing.usd_per_1000),
+        formatting.seconds(standing.seconds_fit),
+        formatting.seconds(standing.seconds_per_row),
+        formatting.usd(standing.usd_per_1000),
     )

@@ -55,7 +55,7 @@ def _rows(task: Task) -> int:
 
 def _reason(task: Task) -> str:
     """What speaks against folds, and what to do; "" where nothing does."""
-    if task.open:
+    if task.reference_free:
         return "no row has a wanted answer, so nothing is fitted and every input is test already. Leave it out"
     if any(e.rejected is not None for e in task.train):
         return "preferences are compared on one split. Leave it out"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whichway.errors import OptionError
 
 if TYPE_CHECKING:
-    from whichway.contest import House
+    from whichway.contest import Components
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Backend, Hosted
     from whichway.nouns import Budget, Weights
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 Models = Sequence[tuple["Weights", "Hosted"]]
 
 
-def hosted_of(bases: Iterable[Weights], doors: Mapping[str, Backend]) -> Models:
+def hosted_of(bases: Iterable[Weights], backends: Mapping[str, Backend]) -> Models:
     """Those of some models that lie behind an API, each once, with their backends."""
     from whichway.contracts import Hosted
 
-    found: dict[str, tuple[Weights, Hosted]] = {}
+    by_base: dict[str, tuple[Weights, Hosted]] = {}
     for base in bases:
-        backend = doors[base.backend]
+        backend = backends[base.backend]
         if isinstance(backend, Hosted):
-            found[base.base] = (base, backend)
-    return list(found.values())
+            by_base[base.base] = (base, backend)
+    return list(by_base.values())
 
 
 def _free(weights: Weights, price: Price | None, backend: Hosted) -> bool:
@@ -36,9 +36,11 @@ def _free(weights: Weights, price: Price | None, backend: Hosted) -> bool:
     return not (price.new or price.cached or price.out)
 
 
-def costs(house: House) -> bool:
+def costs(components: Components) -> bool:
     """Whether a run will spend money on hosted models, as far as is known."""
-    return any(not _free(weights, house.prices.get(weights.base), backend) for weights, backend in _models(house))
+    return any(
+        not _free(weights, components.prices.get(weights.base), backend) for weights, backend in _models(components)
+    )
 
 
 def refuse_unasked(lines: list[str]) -> None:
@@ -90,45 +92,47 @@ def about_hosted(models: Models) -> Iterator[str]:
             )
 
 
-def refuse_unpriced(house: House, budget: Budget) -> None:
+def refuse_unpriced(components: Components, budget: Budget) -> None:
     """Refuse a cap in dollars that could not be kept.
 
     Raises:
         OptionError: a model's price is not known.
     """
-    unknown = [word for word, price in house.prices.items() if price is None]
+    unknown = [word for word, price in components.prices.items() if price is None]
     if budget.usd is not None and unknown:
-        name = next(backend.price_name(weights) for weights, backend in _models(house) if weights.base == unknown[0])
+        name = next(
+            backend.price_name(weights) for weights, backend in _models(components) if weights.base == unknown[0]
+        )
         raise OptionError(
             f"a budget of ${budget.usd:g} cannot be kept: the price of {unknown[0]} is not known. Add an entry "
             f"'{name}' to ./prices.yaml (copy the one that ships), or leave the budget in dollars out."
         )
 
 
-def _models(house: House) -> Models:
+def _models(components: Components) -> Models:
     """All models behind an API that a house may ask."""
-    return hosted_of([*house.bases, *([house.judge] if house.judge else [])], house.backends)
+    return hosted_of([*components.bases, *([components.judge] if components.judge else [])], components.backends)
 
 
-def check_keys(house: House) -> None:
+def check_keys(components: Components) -> None:
     """Look for the keys that the run will need, before anything is spent on it.
 
     Raises:
         ModelError: one is not set.
     """
-    for weights, backend in _models(house):
+    for weights, backend in _models(components):
         backend.check(weights)
 
 
-def money_lines(house: House, cap: float | None, found: Estimate | None) -> Iterator[str]:
+def money_lines(components: Components, cap: float | None, estimate: Estimate | None) -> Iterator[str]:
     """Tokens and money of the hosted models, as they are said before the first call.
 
     Args:
-        house: whose models.
+        components: whose models.
         cap: usd for each way; None without one.
-        found: the estimate; None where none was made.
+        estimate: the estimate; None where none was made.
     """
-    for word, price in house.prices.items():
+    for word, price in components.prices.items():
         if price is None:
             yield f"{word}: price not known"
         else:
@@ -136,7 +140,7 @@ def money_lines(house: House, cap: float | None, found: Estimate | None) -> Iter
                 f"{word}: ${price.new:g} new, ${price.cached:g} cached, ${price.out:g} out per million tokens "
                 f"({price.name}, as of {price.as_of})"
             )
-    ways = {name: amount for name, amount in found.ways.items() if amount.tokens_in} if found else {}
+    ways = {name: amount for name, amount in estimate.ways.items() if amount.tokens_in} if estimate else {}
     wide = max((len(name) for name in ways), default=0)
     for name, amount in ways.items():
         yield (
@@ -148,12 +152,12 @@ def money_lines(house: House, cap: float | None, found: Estimate | None) -> Iter
             sum(getattr(amount, name) for amount in ways.values()) for name in ("usd_low", "usd", "usd_high")
         )
         yield f"  in all about {_usd(middle)} ({_usd(low)} to {_usd(high)})"
-    elif not found:
+    elif not estimate:
         yield "  no estimate (--no-probe)"
     yield "  no cap: --budget-usd sets one for each way" if cap is None else f"  never more than ${cap:g} for each way"
 
 
 def _usd(amount: float) -> str:
-    from whichway.report.words import usd
+    from whichway.report.formatting import usd
 
     return usd(amount)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from whichway.lint import Finding, FormatScores
 from whichway.lint.robustness import formats_of
-from whichway.nouns import Candidate, Decoding, Practice, Prompt, Record
-from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Decoding, Prompt, Record, TrainDevView
+from whichway.prompts.calibrate import CALIBRATION_ROWS, batch_calibrated
+from whichway.prompts.plain import base_prompt
 from whichway.scoring import paired, total
 
 if TYPE_CHECKING:
-    from whichway.contest.bench import HouseBench
+    from whichway.contest.bench import RunBench
     from whichway.contracts import Metric
 
 
@@ -38,7 +38,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class PromptScorer:
     """Scores prompts on dev, always in the same way.
 
     Attributes:
@@ -49,19 +49,19 @@ class Scale:
         confidence: of intervals.
     """
 
-    bench: HouseBench
+    bench: RunBench
     metric: Metric
-    practice: Practice
+    practice: TrainDevView
     calibrate: bool = True
     confidence: float = 0.95
 
     def candidate(self, prompt: Prompt) -> Candidate:
         """A prompt as a candidate, with the empty slots filled that a run would fill."""
-        asked = first_prompt(replace(self.practice, prompts=(prompt,)))
-        plain = Candidate(asked, self.bench.base, Decoding(self.practice.mode), note="as written")
+        filled = base_prompt(replace(self.practice, prompts=(prompt,)))
+        plain = Candidate(filled, self.bench.base, Decoding(self.practice.mode), note="as written")
         if not (self.calibrate and self.practice.labels):
             return plain
-        return evened(plain, self.bench, self.practice.train[:CALIBRATION_ROWS])
+        return batch_calibrated(plain, self.bench, self.practice.train[:CALIBRATION_ROWS])
 
     def records(self, prompt: Prompt) -> list[Record]:
         """The answers to all dev rows."""
@@ -70,9 +70,16 @@ class Scale:
     def effect(self, before: Prompt, after: Prompt) -> Effect:
         """The paired difference between two prompts."""
         rows = self.practice.dev
-        table, found = paired(rows, self.records(before), self.records(after), self.metric, self.confidence)
+        table, comparison = paired(rows, self.records(before), self.records(after), self.metric, self.confidence)
         return Effect(
-            table.value(0), table.value(1), found.value, found.low, found.high, found.wins, found.losses, len(rows)
+            table.value(0),
+            table.value(1),
+            comparison.value,
+            comparison.low,
+            comparison.high,
+            comparison.wins,
+            comparison.losses,
+            len(rows),
         )
 
     def formats(self, prompt: Prompt) -> FormatScores:
@@ -82,14 +89,14 @@ class Scale:
         return FormatScores(scores, len(rows))
 
 
-def effects(scale: Scale, prompt: Prompt, findings: Sequence[Finding]) -> dict[str, Effect]:
+def effects(scale: PromptScorer, prompt: Prompt, findings: Sequence[Finding]) -> dict[str, Effect]:
     """Fingerprint of a finding -> the effect of its edit, where it has one that changes the prompt."""
-    found: dict[str, Effect] = {}
+    by_fingerprint: dict[str, Effect] = {}
     known: dict[Prompt, Effect] = {}
     for finding in findings:
         after = finding.edit.apply(prompt) if finding.edit else prompt
         if after != prompt:
             if after not in known:
                 known[after] = scale.effect(prompt, after)
-            found[finding.fingerprint] = known[after]
-    return found
+            by_fingerprint[finding.fingerprint] = known[after]
+    return by_fingerprint

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichway.app.lint_effect import Effect, Scale, effects
+from whichway.app.lint_effect import Effect, PromptScorer, effects
 from whichway.app.prompt_files import read_drafts
 from whichway.lint import Data, Draft, Finding, FormatScores, Provider, Scene
 from whichway.lint import lint as find
-from whichway.lint.providers import declared, local, said
+from whichway.lint.providers import declared, local, with_user_values
 from whichway.nouns import Prompt
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import base_prompt
 
 if TYPE_CHECKING:
-    from whichway.contest import House
+    from whichway.contest import Components
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LintOptions:
     """What the user says beside the file."""
 
     task: Path | None = None
@@ -37,20 +37,20 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class LintContext:
     """All that does not change from prompt to prompt."""
 
     data: Data | None = None
     provider: Provider | None = None
     seed: Prompt | None = None
-    scale: Scale | None = None
+    scorer: PromptScorer | None = None
 
     def scene(self, draft: Draft) -> Scene:
         """What rules see of a prompt: with a task, its slots as a run would fill them."""
         if self.data and draft.form == "slots":
-            filled = first_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
+            filled = base_prompt(replace(self.data.practice, prompts=(draft.prompt,)))
             draft = replace(draft, prompt=filled)
-        formats: FormatScores | None = self.scale.formats(draft.prompt) if self.scale else None
+        formats: FormatScores | None = self.scorer.formats(draft.prompt) if self.scorer else None
         return Scene(draft, self.data, self.provider, self.seed, formats)
 
 
@@ -59,11 +59,11 @@ class Report:
     """The findings of one prompt."""
 
     draft: Draft
-    found: list[Finding]
+    findings: list[Finding]
     effects: dict[str, Effect] = field(default_factory=dict)
 
 
-def lint_drafts(drafts: Sequence[Draft], known: Known, ignore: Sequence[str] = ()) -> list[Report]:
+def lint_drafts(drafts: Sequence[Draft], known: LintOptions, ignore: Sequence[str] = ()) -> list[Report]:
     """The findings of each prompt, with what their edits change where that is to be measured.
 
     Args:
@@ -74,48 +74,48 @@ def lint_drafts(drafts: Sequence[Draft], known: Known, ignore: Sequence[str] = (
     Raises:
         UserError: the task or the model cannot be used.
     """
-    with world(known) as seen:
+    with lint_context(known) as seen:
         return [report_of(seen, draft, find(seen.scene(draft), ignore)) for draft in drafts]
 
 
-def report_of(seen: World, draft: Draft, found: list[Finding]) -> Report:
+def report_of(seen: LintContext, draft: Draft, findings: list[Finding]) -> Report:
     """Findings of a prompt with what their edits change on dev, where that is to be measured."""
-    return Report(draft, found, effects(seen.scale, draft.prompt, found) if seen.scale else {})
+    return Report(draft, findings, effects(seen.scorer, draft.prompt, findings) if seen.scorer else {})
 
 
 @contextmanager
-def world(known: Known) -> Iterator[World]:
+def lint_context(known: LintOptions) -> Iterator[LintContext]:
     """The task, the model and the bench, as far as they are asked for; closed at the end."""
     seed = read_drafts(known.seed)[0].prompt if known.seed else None
     if known.task is None:
-        yield World(None, _provider(known, None), seed)
+        yield LintContext(None, _provider(known, None), seed)
         return
-    from whichway.app.scratch import house_of, with_dev
-    from whichway.contest.scratch_bench import open_booth
+    from whichway.app.scratch_task import components_of, with_dev
+    from whichway.contest.scratch_bench import scratch_bench
     from whichway.tasks import from_flags
-    from whichway.tasks.contamination import Held
+    from whichway.tasks.contamination import HeldOutRows
 
-    task, house, settings = house_of(from_flags(known.task, model=known.model), known.cache)
-    data = Data(task.practice(), house.metric, Held(task))
-    model = _provider(known, house)
+    task, components, settings = components_of(from_flags(known.task, model=known.model), known.cache)
+    data = Data(task.train_dev_view(), components.metric, HeldOutRows(task))
+    model = _provider(known, components)
     if not known.measure:
-        yield World(data, model, seed)
+        yield LintContext(data, model, seed)
         return
-    with open_booth(with_dev(task), house, settings, "lint") as bench:
-        yield World(data, model, seed, Scale(bench, house.metric, data.practice, known.calibrate))
+    with scratch_bench(with_dev(task), components, settings, "lint") as bench:
+        yield LintContext(data, model, seed, PromptScorer(bench, components.metric, data.practice, known.calibrate))
 
 
-def _provider(known: Known, house: House | None) -> Provider | None:
+def _provider(known: LintOptions, components: Components | None) -> Provider | None:
     """The model that will read the prompt; None when nothing is said of it."""
     words = (known.context, known.reasoning, known.usd_per_million)
     if known.provider:
         return declared(known.provider, *words)
-    if house is not None:
-        return said(local(house.backends[house.base.backend], house.base), *words)
+    if components is not None:
+        return with_user_values(local(components.backends[components.base.backend], components.base), *words)
     if known.model:
         from whichway.app.configure import backends, base_of
 
-        doors = backends()
-        weights = base_of(known.model, doors)
-        return said(local(doors[weights.backend], weights), *words)
-    return said(Provider(), *words) if any(words) else None
+        known_backends = backends()
+        weights = base_of(known.model, known_backends)
+        return with_user_values(local(known_backends[weights.backend], weights), *words)
+    return with_user_values(Provider(), *words) if any(words) else None

@@ -25,11 +25,11 @@ class Dialogue(Protocol):
     """Who is asked before something is fetched, and told how it goes."""
 
     def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
-        """Whether these may be fetched; None where nobody can be asked."""
+        """Whether these may be fetched; None where the user cannot be asked."""
         ...
 
     def accept(self, entry: ShelfEntry) -> bool | None:
-        """Whether the terms of a model are accepted; None where nobody can be asked."""
+        """Whether the terms of a model are accepted; None where the user cannot be asked."""
         ...
 
     def watch(self, progress: Progress) -> None:
@@ -51,12 +51,12 @@ def listing() -> list[Listed]:
     """Every model of the shelf."""
     from whichway.models import cache, fetch, shelf, speed
 
-    found = []
+    models = []
     for entry in shelf.load().entries.values():
         folder = fetch.here(entry)
         size = cache.bytes_of(folder) / 1e6 if folder is not None else 0.0
-        found.append(Listed(entry, folder, size, speed.of(entry.name)))
-    return found
+        models.append(Listed(entry, folder, size, speed.of(entry.name)))
+    return models
 
 
 def elsewhere() -> Iterator[tuple[str, Path]]:
@@ -134,7 +134,7 @@ def ensure(words: Sequence[str], dialogue: Dialogue) -> None:
     from whichway import models
     from whichway.models import fetch as room
     from whichway.models import shelf
-    from whichway.models.words import missing
+    from whichway.models.resolve import missing
 
     need = shelf.load().need
     entries = [need(name) for name in dict.fromkeys(models.name_of(word) for word in words)]
@@ -166,7 +166,7 @@ def show(word: str) -> Iterator[tuple[str, str]]:
     """
     from whichway import models
     from whichway.models import cache, model_files, shelf, speed
-    from whichway.models.words import to_convert
+    from whichway.models.resolve import to_convert
 
     word = word or models.default()
     entry = shelf.load().entries.get(word)
@@ -235,16 +235,16 @@ def keep_speeds(run: Run) -> None:
     """Keep in the model cache what answering with each bare language model and each encoder took in a finished run."""
     from whichway.models import speed
 
-    found, task = run.candidates, str(run.plan_data["task"])
+    candidates, task = run.candidates, str(run.plan_data["task"])
     lines = sorted(run.verdict.standings, key=lambda s: (not s.way.startswith(PLAIN), s.seconds_per_row))
-    kept: set[str] = set()
+    recorded: set[str] = set()
     for line in lines:
-        weights = next((found[key].weights for key in line.candidates if key in found), None)
-        if weights is None or line.status != "ok" or not line.rows or weights.base in kept:
+        weights = next((candidates[key].weights for key in line.candidates if key in candidates), None)
+        if weights is None or line.status != "ok" or not line.rows or weights.base in recorded:
             continue
         if weights.backend in LOCAL and (weights.adapter is None or weights.kind == "encoder"):
             speed.record(weights.base, line.seconds_per_row, line.way, task, line.rows)
-            kept.add(weights.base)
+            recorded.add(weights.base)
 
 
 def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:

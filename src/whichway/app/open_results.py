@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whichway.runs.results import Counted
+    from whichway.runs.results import RunResults
     from whichway.runs.run import Run
 
 
-def results_of(run: Run | Path, columns: Sequence[str] | None = None) -> Counted:
+def results_of(run: Run | Path, columns: Sequence[str] | None = None) -> RunResults:
     """The run as the verdict sees it.
 
     Args:
@@ -22,11 +22,11 @@ def results_of(run: Run | Path, columns: Sequence[str] | None = None) -> Counted
         UserError: the folder holds no finished run.
     """
     from whichway.nouns import MetricSpec, from_json
-    from whichway.runs.results import recount
+    from whichway.runs.results import run_results
     from whichway.runs.run import as_run
     from whichway.tasks import metrics
 
     run = as_run(run)
     plan = run.plan_data
     checks = from_json(MetricSpec, plan["checks"]) if plan.get("checks") else None
-    return recount(run, metrics.load(from_json(MetricSpec, plan["metric"])), columns, metrics.checks_of(checks))
+    return run_results(run, metrics.load(from_json(MetricSpec, plan["metric"])), columns, metrics.checks_of(checks))

@@ -11,7 +11,7 @@ from typing import Any
 from whichway.errors import OptionError, did_you_mean
 
 
-class Found(Mapping[str, Any]):
+class Plugins(Mapping[str, Any]):
     """Name -> module or object. All names are known at once; each is imported when it is asked for.
 
     Args:
@@ -35,8 +35,8 @@ class Found(Mapping[str, Any]):
         try:
             return self._foreign[name].load()
         except Exception as error:  # another package's code: anything can happen
-            found = self._foreign[name].value
-            raise OptionError(f"{self.what} '{name}' from '{found}' cannot be loaded: {error}") from error
+            target = self._foreign[name].value
+            raise OptionError(f"{self.what} '{name}' from '{target}' cannot be loaded: {error}") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted([*self._own, *self._foreign]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.app.arguments import asked
+from whichway.app.arguments import read_call
 from whichway.app.finished import FinishedRun
 from whichway.app.python_words import speaks_python
 from whichway.contracts import Listener, follow_nothing
@@ -15,7 +15,7 @@ from whichway.errors import DataError, OptionError
 from whichway.nouns import Budget, Plan, Prompt
 
 if TYPE_CHECKING:
-    from whichway.contest.compare_runs import Versus
+    from whichway.contest.compare_runs import RunComparison
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.lint import Finding
     from whichway.tasks import Examined
@@ -70,8 +70,8 @@ def run(
     """
     from whichway.app.run import run_contest
 
-    given = {"model": model, "ways": ways, "minutes": minutes, "budget": budget, "seeds": seeds, **options}
-    ready = asked(data_or_task, given).ready()
+    arguments = {"model": model, "ways": ways, "minutes": minutes, "budget": budget, "seeds": seeds, **options}
+    ready = read_call(data_or_task, arguments).ready()
     agree = _agreed if ready.settings.budget.usd or spend else _not_agreed
     outcome = run_contest(ready, _listener(on_event), agree)
     finished = FinishedRun(outcome.run.path)
@@ -93,7 +93,7 @@ def plan(data_or_task: Any, **arguments: Any) -> Preview:
     from whichway.app.run import estimate, lines_of
 
     listener = _listener(arguments.pop("on_event", None))
-    ready = asked(data_or_task, {"probe": False, **arguments}).ready()
+    ready = read_call(data_or_task, {"probe": False, **arguments}).ready()
     taken = estimate(ready, listener) if ready.probe else None
     return Preview(ready.plan, ready.folder, taken, "\n".join(lines_of(ready)))
 
@@ -112,7 +112,7 @@ def check(data_or_task: Any, **arguments: Any) -> Examined:
     Raises:
         UserError: the data cannot carry a contest, or an argument is at fault.
     """
-    return asked(data_or_task, arguments).examined()
+    return read_call(data_or_task, arguments).examined()
 
 
 @speaks_python
@@ -133,7 +133,7 @@ def compare(
     second: FinishedRun | str | Path,
     ways: tuple[str, str] | str | None = None,
     confidence: float = 0.95,
-) -> Versus:
+) -> RunComparison:
     """Two finished runs against each other, paired on the test rows that both have.
 
     Args:
@@ -146,12 +146,12 @@ def compare(
         UserError: no finished run, or a way that it does not have.
     """
     from whichway.app.open_results import results_of
-    from whichway.contest.compare_runs import versus
+    from whichway.contest.compare_runs import compare_ways
 
     runs = [one if isinstance(one, FinishedRun) else read_run(one) for one in (first, second)]
     named = (ways, ways) if isinstance(ways, str) else ways
     one, two = named or (runs[0].verdict.choice or "", runs[1].verdict.choice or "")
-    return versus(results_of(runs[0]), results_of(runs[1]), one, two, confidence, (runs[0].path, runs[1].path))
+    return compare_ways(results_of(runs[0]), results_of(runs[1]), one, two, confidence, (runs[0].path, runs[1].path))
 
 
 @speaks_python
@@ -167,7 +167,7 @@ def lint(text_or_file: str | Path | Prompt, task: str | Path | None = None, **kn
     Raises:
         UserError: the file, the task or an argument is at fault.
     """
-    from whichway.app.lint_prompts import Known, lint_drafts
+    from whichway.app.lint_prompts import LintOptions, lint_drafts
     from whichway.errors import did_you_mean
 
     ignore = tuple(str(word).upper() for word in known.pop("ignore", ()))
@@ -175,8 +175,8 @@ def lint(text_or_file: str | Path | Prompt, task: str | Path | None = None, **kn
     for name in known:
         if name not in allowed:
             raise OptionError(f"there is no argument '{name}'.{did_you_mean(name, allowed)}")
-    beside = Known(task=Path(task) if task else None, **known)
-    return [finding for report in lint_drafts(_drafts(text_or_file), beside, ignore) for finding in report.found]
+    beside = LintOptions(task=Path(task) if task else None, **known)
+    return [finding for report in lint_drafts(_drafts(text_or_file), beside, ignore) for finding in report.findings]
 
 
 @speaks_python
@@ -221,5 +221,9 @@ def _not_agreed(lines: list[str]) -> None:
     Raises:
         OptionError: always.
     """
-    told = ["this run asks models that cost money:", *lines, "Say spend=True, or give a budget in dollars, to go on."]
-    raise OptionError("\n".join(told))
+    message = [
+        "this run asks models that cost money:",
+        *lines,
+        "Say spend=True, or give a budget in dollars, to go on.",
+    ]
+    raise OptionError("\n".join(message))

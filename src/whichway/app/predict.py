@@ -25,9 +25,9 @@ def answers(source: ShipSource, rows: Sequence[Example]) -> Iterator[dict[str, A
     from whichway.prompts.nearest import retriever_of
 
     weights = source.candidate.weights
-    doors = backends()
-    retriever = retriever_of(doors)
-    with doors.need(weights.backend).open(weights, source.adapter) as session:
+    known_backends = backends()
+    retriever = retriever_of(known_backends)
+    with known_backends.need(weights.backend).open(weights, source.adapter) as session:
         for start in range(0, len(rows), BATCH):
             yield from _batch(session, source, rows[start : start + BATCH], retriever)
 
@@ -38,9 +38,9 @@ def _batch(
     retriever.prepare(source.candidate.prompt, (row.text for row in rows))
     requests = [ask(source, row, retriever) for row in rows]
     reply_to = session.choose if requests[0][0].labels else session.generate
-    replies = iter(reply_to([one for asked in requests for one in asked]))
-    for row, asked in zip(rows, requests, strict=True):
-        yield line_of(row, answer(source.candidate, [next(replies) for _ in asked]))
+    replies = iter(reply_to([one for row_requests in requests for one in row_requests]))
+    for row, row_requests in zip(rows, requests, strict=True):
+        yield line_of(row, answer(source.candidate, [next(replies) for _ in row_requests]))
 
 
 def ask(source: ShipSource, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:

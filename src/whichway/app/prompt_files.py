@@ -35,10 +35,10 @@ def read_drafts(path: Path) -> list[Draft]:
     if path.suffix.lower() in YAML and promptfoo.is_config(path):
         return [of_wording(one) for one in promptfoo.wordings(path)]
     if path.suffix.lower() in files.STRUCTURED:
-        found = files.parsed(source, path)
-        if not files.is_chat(found):
-            return [of_slots(source, str(path), found if isinstance(found, dict) else {})]
-        return [of_messages(source if path.suffix.lower() == ".json" else json.dumps(found), str(path))]
+        values = files.parsed(source, path)
+        if not files.is_chat(values):
+            return [of_slots(source, str(path), values if isinstance(values, dict) else {})]
+        return [of_messages(source if path.suffix.lower() == ".json" else json.dumps(values), str(path))]
     if not source.strip():
         raise DataError(f"{path}: the file is empty.")
     return [replace(of_text(files.blanked(source), str(path)), source=source)]
@@ -53,8 +53,8 @@ def of_wording(wording: Wording) -> Draft:
     """A prompt of a promptfoo configuration."""
     from whichway.lint.read import of_messages, of_text
 
-    made = (of_messages if wording.chat else of_text)(wording.text, wording.path)
-    return replace(made, source=wording.source, settings={**wording.settings, **made.settings}, fields=wording.fields)
+    draft = (of_messages if wording.chat else of_text)(wording.text, wording.path)
+    return replace(draft, source=wording.source, settings={**wording.settings, **draft.settings}, fields=wording.fields)
 
 
 def of_slots(source: str, path: str, values: Mapping[str, Any]) -> Draft:

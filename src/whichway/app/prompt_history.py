@@ -13,7 +13,7 @@ TEXTS = tuple(f.name for f in fields(Prompt) if isinstance(f.default, str))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PromptVersion:
     """One version of the prompt, and how it came about."""
 
     prompt: Prompt
@@ -21,20 +21,20 @@ class Step:
 
 
 @dataclass(slots=True)
-class Desk:
+class PromptHistory:
     """Kept and current prompt with an undo history; nothing here asks a model."""
 
-    kept: Prompt
-    steps: list[Step] = field(default_factory=list)
+    reference: Prompt
+    steps: list[PromptVersion] = field(default_factory=list)
     at: int = 0
 
     @classmethod
-    def of(cls, kept: Prompt, current: Prompt | None = None) -> Desk:
+    def of(cls, reference: Prompt, current: Prompt | None = None) -> PromptHistory:
         """A desk with a kept prompt, and another one under the pen if there is one."""
-        desk = cls(kept, [Step(kept, "start")])
-        if current is not None and current != kept:
-            desk.put(current, "your prompt")
-        return desk
+        history = cls(reference, [PromptVersion(reference, "start")])
+        if current is not None and current != reference:
+            history.put(current, "your prompt")
+        return history
 
     @property
     def current(self) -> Prompt:
@@ -45,20 +45,20 @@ class Desk:
         """A new version; steps that were undone are gone. False when it is the same prompt."""
         if prompt == self.current:
             return False
-        self.steps[self.at + 1 :] = [Step(prompt, what)]
+        self.steps[self.at + 1 :] = [PromptVersion(prompt, what)]
         self.at += 1
         return True
 
     def keep(self) -> None:
         """From now on others are compared with the current prompt."""
-        self.kept = self.current
+        self.reference = self.current
 
     def revert(self) -> bool:
         """Back to the kept prompt, as a step of its own."""
-        return self.put(self.kept, "revert")
+        return self.put(self.reference, "revert")
 
     def undo(self) -> bool:
-        """One step back."""
+        """Go one step back; False at the first one."""
         return self._go(-1)
 
     def redo(self) -> bool:
@@ -91,7 +91,7 @@ def with_slot(prompt: Prompt, slot: str, text: str) -> Prompt:
 
 
 def added(prompt: Prompt, sentence: str) -> Prompt:
-    """One more instruction."""
+    """The prompt with one more instruction."""
     return edited(prompt, instructions=(*prompt.instructions, sentence))
 
 

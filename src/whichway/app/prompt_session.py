@@ -8,51 +8,51 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichway.app.lint_effect import Scale
-from whichway.app.prompt_trial import Trials
-from whichway.app.scratch import house_of, with_dev
+from whichway.app.lint_effect import PromptScorer
+from whichway.app.prompt_trial import PromptEvaluator
+from whichway.app.scratch_task import components_of, with_dev
 from whichway.lint import Data, Draft, Finding, Provider, Scene
 from whichway.lint import lint as find
 from whichway.lint.providers import local
 from whichway.nouns import Prompt
 from whichway.prompts.files import dump
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import base_prompt
 
 if TYPE_CHECKING:
     from whichway.tasks import Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class PlaygroundSession:
     """A playground before its first line: the rows, what lint may know, the plain prompt and the user's."""
 
-    trials: Trials
+    trials: PromptEvaluator
     data: Data
     provider: Provider
     plain: Prompt
-    given: Prompt | None
+    own_prompt: Prompt | None
 
     def lint(self, prompt: Prompt) -> list[Finding]:
         """What lint finds in a prompt."""
-        filled = first_prompt(replace(self.data.practice, prompts=(prompt,)))
+        filled = base_prompt(replace(self.data.practice, prompts=(prompt,)))
         return find(Scene(Draft(filled, dump(prompt), "prompt", "slots"), self.data, self.provider))
 
 
 @contextmanager
-def sitting(spec: Spec, cache: Path, most: int | None, calibrate: bool) -> Iterator[Seat]:
+def open_session(spec: Spec, cache: Path, most: int | None, calibrate: bool) -> Iterator[PlaygroundSession]:
     """Open a playground on a task.
 
     Raises:
         UserError: the task or the model cannot be used.
     """
-    from whichway.contest.scratch_bench import open_booth
-    from whichway.tasks.contamination import Held
+    from whichway.contest.scratch_bench import scratch_bench
+    from whichway.tasks.contamination import HeldOutRows
 
-    task, house, settings = house_of(spec, cache)
-    practice = task.practice()
-    data = Data(practice, house.metric, Held(task))
-    provider = local(house.backends[house.base.backend], house.base)
-    plain = first_prompt(replace(practice, prompts=()))
-    with open_booth(with_dev(task), house, settings, "try") as bench:
-        trials = Trials(Scale(bench, house.metric, practice, calibrate), most)
-        yield Seat(trials, data, provider, plain, task.prompts[0] if task.prompts else None)
+    task, components, settings = components_of(spec, cache)
+    practice = task.train_dev_view()
+    data = Data(practice, components.metric, HeldOutRows(task))
+    provider = local(components.backends[components.base.backend], components.base)
+    plain = base_prompt(replace(practice, prompts=()))
+    with scratch_bench(with_dev(task), components, settings, "try") as bench:
+        trials = PromptEvaluator(PromptScorer(bench, components.metric, practice, calibrate), most)
+        yield PlaygroundSession(trials, data, provider, plain, task.prompts[0] if task.prompts else None)

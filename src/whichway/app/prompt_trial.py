@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whichway.app.lint_effect import Scale
+from whichway.app.lint_effect import PromptScorer
 from whichway.nouns import Candidate, Example, Prompt, Record
 from whichway.scoring import clusters, is_mean, paired, scores_of
 from whichway.verdict.sequential import paired_sequence
@@ -26,7 +26,7 @@ BLOCK = 25  # rows at a time
 
 
 @dataclass(slots=True)
-class Tried:
+class ScoredPrompt:
     """A prompt with its answers so far, in the order of the rows."""
 
     prompt: Prompt
@@ -35,7 +35,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PromptEvaluation:
     """What a prompt did, beside the kept one on the same rows."""
 
     prompt: Prompt
@@ -69,7 +69,7 @@ class Trial:
         return self.rows < self.of
 
 
-class Trials:
+class PromptEvaluator:
     """Tries prompts on the dev rows of one task; answers are kept, so going back costs nothing.
 
     Args:
@@ -77,28 +77,28 @@ class Trials:
         most: rows at most; None: all dev rows.
     """
 
-    def __init__(self, scale: Scale, most: int | None = None) -> None:
+    def __init__(self, scale: PromptScorer, most: int | None = None) -> None:
         from whichway.contest.selection.race import shuffled
 
         self.scale = scale
         self.metric: Metric = scale.metric
         self.rows: list[Example] = shuffled(scale.practice.dev)[:most]
-        self._tried: dict[Prompt, Tried] = {}
+        self._tried: dict[Prompt, ScoredPrompt] = {}
 
     def of(
-        self, prompt: Prompt, kept: Prompt, whole: bool = False, tell: Callable[[int, int], None] | None = None
-    ) -> Trial:
+        self, prompt: Prompt, reference: Prompt, whole: bool = False, tell: Callable[[int, int], None] | None = None
+    ) -> PromptEvaluation:
         """Try a prompt against the kept one.
 
         Args:
             prompt: the new one.
-            kept: what it is compared with.
+            reference: what it is compared with.
             whole: answer every row even when the difference is clear.
             tell: hears of rows done and rows in all.
         """
         start = time.perf_counter()
-        new, old = self._get(prompt), self._get(kept)
-        done, stopped = min(len(new.records), len(old.records)) if prompt == kept else 0, False
+        new, old = self._get(prompt), self._get(reference)
+        done, stopped = min(len(new.records), len(old.records)) if prompt == reference else 0, False
         while done < len(self.rows) and not stopped:
             done = min(done + BLOCK, len(self.rows))
             for one in (old, new):
@@ -106,19 +106,19 @@ class Trials:
                     one.records += self.scale.bench.score(one.candidate, self.rows[len(one.records) : done])
             if tell:
                 tell(done, len(self.rows))
-            stopped = not whole and prompt != kept and self._clear(new, old, done)
+            stopped = not whole and prompt != reference and self._clear(new, old, done)
         return self._trial(new, old, done, time.perf_counter() - start)
 
-    def _get(self, prompt: Prompt) -> Tried:
+    def _get(self, prompt: Prompt) -> ScoredPrompt:
         if prompt not in self._tried:
-            self._tried[prompt] = Tried(prompt, self.scale.candidate(prompt))
+            self._tried[prompt] = ScoredPrompt(prompt, self.scale.candidate(prompt))
         return self._tried[prompt]
 
     def records(self, prompt: Prompt) -> Sequence[Record]:
         """The answers of a prompt that was tried, in the order of `rows`."""
         return self._get(prompt).records
 
-    def _sequence(self, new: Tried, old: Tried, rows: int) -> tuple[float | None, float | None]:
+    def _sequence(self, new: ScoredPrompt, old: ScoredPrompt, rows: int) -> tuple[float | None, float | None]:
         if not is_mean(self.metric):
             return None, None
         ends = paired_sequence(
@@ -126,17 +126,17 @@ class Trials:
         )
         return (ends[0], ends[1]) if np.isfinite(ends[0]) else (None, None)
 
-    def _clear(self, new: Tried, old: Tried, rows: int) -> bool:
+    def _clear(self, new: ScoredPrompt, old: ScoredPrompt, rows: int) -> bool:
         low, high = self._sequence(new, old, rows)
         return low is not None and high is not None and (low > 0 or high < 0)
 
-    def _scores(self, one: Tried, rows: int) -> np.ndarray:
+    def _scores(self, one: ScoredPrompt, rows: int) -> np.ndarray:
         return scores_of(one.records[:rows])
 
     def _groups(self, rows: int) -> tuple[str, ...] | None:
         return clusters(self.rows[:rows])
 
-    def _trial(self, new: Tried, old: Tried, rows: int, seconds: float) -> Trial:
+    def _trial(self, new: ScoredPrompt, old: ScoredPrompt, rows: int, seconds: float) -> PromptEvaluation:
         some = self.rows[:rows]
         answers, before = new.records[:rows], old.records[:rows]
         table, _ = paired(some, before, answers, self.metric, self.scale.confidence)
@@ -146,7 +146,7 @@ class Trials:
             ends = paired_sequence(self._scores(new, rows), 1 - self.scale.confidence, self._groups(rows))
             ends = max(0.0, ends[0]), min(1.0, ends[1])
         change = self._scores(new, rows) - self._scores(old, rows)
-        return Trial(
+        return PromptEvaluation(
             prompt=new.prompt,
             rows=rows,
             of=len(self.rows),

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from whichway.errors import UserError
 from whichway.nouns import Candidate, Decoding, Example, Record
-from whichway.prompts.calibrate import CALIBRATION_ROWS, evened
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.calibrate import CALIBRATION_ROWS, batch_calibrated
+from whichway.prompts.plain import base_prompt
 from whichway.scoring import paired
 
 if TYPE_CHECKING:
-    from whichway.contest.bench import HouseBench
+    from whichway.contest.bench import RunBench
     from whichway.nouns import Task
     from whichway.tasks import Spec
     from whichway.verdict.compare import Comparison
@@ -25,13 +25,13 @@ FEWEST = 10  # shared rows; fewer can show nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What came out."""
+class RegressionCheck:
+    """How the current prompt compares with the winner of a stored run."""
 
     rows: int
     before: float
     now: float
-    found: Comparison
+    comparison: Comparison
     way: str
     crossings: int = 1  # gates of the baseline run so far, this one with them
     run: str = ""
@@ -39,7 +39,7 @@ class Gate:
     @property
     def worse(self) -> bool:
         """Whether the current prompt is shown worse: the whole interval lies below 0."""
-        return self.found.high is not None and self.found.high < 0
+        return self.comparison.high is not None and self.comparison.high < 0
 
     @property
     def code(self) -> int:
@@ -49,18 +49,20 @@ class Gate:
     @property
     def line(self) -> str:
         """What the log shows: the comparison, and how often the baseline's test split was used so."""
-        low, high = self.found.low, self.found.high
+        low, high = self.comparison.low, self.comparison.high
         ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
         word = "worse" if self.worse else "better" if low is not None and low > 0 else "not shown worse"
         return (
             f"gate: {word}: {100 * self.now:.1f} against {100 * self.before:.1f} of {self.way}, "
-            f"{100 * self.found.value:+.1f} points{ends} on {self.rows} test rows; "
-            f"{self.found.wins} rows better, {self.found.losses} worse\n"
+            f"{100 * self.comparison.value:+.1f} points{ends} on {self.rows} test rows; "
+            f"{self.comparison.wins} rows better, {self.comparison.losses} worse\n"
             f"the test split of {self.run} has been crossed {self.crossings} time{'s' * (self.crossings > 1)} by gates"
         )
 
 
-def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: float = 0.95) -> Gate:
+def check_regression(
+    spec: Spec, baseline: Path, cache: Path | None = None, confidence: float = 0.95
+) -> RegressionCheck:
     """Score the task's prompt on the test rows that the baseline run's winner answered, and compare.
 
     The current candidate is the task's model with its prompt (`prompt:` or --prompt, else the plain one), read off as
@@ -72,12 +74,12 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
     Raises:
         UserError: no finished run, too few shared rows, or other metrics.
     """
-    from whichway.app.scratch import house_of
-    from whichway.contest.scratch_bench import open_booth
+    from whichway.app.scratch_task import components_of
+    from whichway.contest.scratch_bench import scratch_bench
     from whichway.nouns import to_json
     from whichway.ship import pick
 
-    task, house, settings = house_of(spec, cache or baseline.parent / ".cache")
+    task, components, settings = components_of(spec, cache or baseline.parent / ".cache")
     source = pick(baseline)
     if source.plan["metric"] != to_json(task.metric):
         names = source.plan["metric"]["name"], task.metric.name
@@ -85,34 +87,34 @@ def gate(spec: Spec, baseline: Path, cache: Path | None = None, confidence: floa
     standing = next((s for s in source.verdict.standings if s.way == source.candidate.way), None)
     folds = standing.candidates if standing is not None and standing.folds > 1 else ()  # each answered its fold
     rows, before = shared(task, baseline, {source.candidate.id, *folds})
-    with open_booth(task, house, settings, "gate") as bench:
+    with scratch_bench(task, components, settings, "gate") as bench:
         candidate = current(task, bench, source.candidate.decoding)
         now = bench.cross(candidate, rows)[0]
-    table, found = paired(rows, before, now, house.metric, confidence)
+    table, comparison = paired(rows, before, now, components.metric, confidence)
     way = f"{source.candidate.way} in {baseline}"
-    result = Gate(len(rows), table.value(0), table.value(1), found, way, run=str(baseline))
+    result = RegressionCheck(len(rows), table.value(0), table.value(1), comparison, way, run=str(baseline))
     return replace(result, crossings=_count(baseline, candidate, result))
 
 
-def _count(baseline: Path, candidate: Candidate, result: Gate) -> int:
+def _count(baseline: Path, candidate: Candidate, result: RegressionCheck) -> int:
     """Note a crossing of a run's test split in its folder; gives how many there were."""
     from whichway.runs.folder import Lines
 
     lines = Lines(baseline / GATES)
-    told = {"candidate": candidate.id, "rows": result.rows, "before": result.before, "now": result.now}
-    lines.append([{**told, "worse": result.worse}])
+    line = {"candidate": candidate.id, "rows": result.rows, "before": result.before, "now": result.now}
+    lines.append([{**line, "worse": result.worse}])
     count = sum(1 for _ in lines.read())
     lines.close()
     return count
 
 
-def current(task: Task, bench: HouseBench, like: Decoding) -> Candidate:
+def current(task: Task, bench: RunBench, like: Decoding) -> Candidate:
     """The task's prompt on its model, read off like another candidate."""
-    practice = task.practice()
+    practice = task.train_dev_view()
     decoding = replace(like, mode=practice.mode, bias=())
-    candidate = Candidate(first_prompt(practice), bench.base, decoding, way="gate", note="current")
+    candidate = Candidate(base_prompt(practice), bench.base, decoding, way="gate", note="current")
     if like.bias and practice.labels:
-        return evened(candidate, bench, practice.train[:CALIBRATION_ROWS])
+        return batch_calibrated(candidate, bench, practice.train[:CALIBRATION_ROWS])
     return candidate
 
 

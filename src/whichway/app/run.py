@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from whichway.contest import House, Outcome, Settings
+    from whichway.contest import Components, Outcome, Settings
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Listener
     from whichway.nouns import Plan, Task
@@ -31,7 +31,7 @@ class Ready:
     """A contest before its first call."""
 
     task: Task
-    house: House
+    components: Components
     settings: Settings
     folder: Path
     probe: bool = True  # whether to estimate what it takes
@@ -41,7 +41,7 @@ class Ready:
         """Everything that is fixed."""
         from whichway.contest import make_plan
 
-        return make_plan(self.task, self.house, self.settings)
+        return make_plan(self.task, self.components, self.settings)
 
 
 def prepare(spec: Spec, request: RunRequest | None = None, table: DataTable | None = None) -> Ready:
@@ -67,7 +67,7 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     Raises:
         UserError: the model, a way or an option is at fault.
     """
-    from whichway.app.configure import build, settle
+    from whichway.app.configure import build, settings_for
     from whichway.app.folds import folded
     from whichway.tasks.check import of_split
 
@@ -75,8 +75,8 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     task, single = folded(task, folder), of_split(task)
     if task.folds:
         warnings = [warning for warning in warnings if warning not in single]
-    house = build(task, warnings)
-    return Ready(task, house, settle(task, request, house, folder), folder, request.probe)
+    components = build(task, warnings)
+    return Ready(task, components, settings_for(task, request, components, folder), folder, request.probe)
 
 
 def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) -> Outcome:
@@ -96,10 +96,10 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     from whichway.app.models import keep_speeds
     from whichway.report import html
 
-    check_keys(ready.house)
+    check_keys(ready.components)
     files = _estimated(ready, listener, agree)
     outcome = contest.run(
-        ready.task, ready.house, folder=ready.folder, settings=ready.settings, listener=listener, beside_plan=files
+        ready.task, ready.components, folder=ready.folder, settings=ready.settings, listener=listener, beside_plan=files
     )
     keep_speeds(outcome.run)
     html.write(outcome.run)
@@ -114,10 +114,10 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
     from whichway.app.hosted import costs, money_lines, refuse_unasked
     from whichway.contest.dry_run.simulate import FILE, estimate_json
 
-    found = estimate(ready, listener) if ready.probe else None
-    if costs(ready.house):
-        (agree or refuse_unasked)(list(money_lines(ready.house, ready.settings.budget.usd, found)))
-    return {} if found is None else {FILE: estimate_json(found)}
+    result = estimate(ready, listener) if ready.probe else None
+    if costs(ready.components):
+        (agree or refuse_unasked)(list(money_lines(ready.components, ready.settings.budget.usd, result)))
+    return {} if result is None else {FILE: estimate_json(result)}
 
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:
@@ -128,9 +128,9 @@ def estimate(ready: Ready, listener: Listener) -> Estimate | None:
     from whichway.events import WarningGiven
 
     try:
-        found = rehearse(ready.task, ready.house, ready.settings, listener)
-        keep_probed(found.seconds_per_row, ready.task.name)
-        return found
+        result = rehearse(ready.task, ready.components, ready.settings, listener)
+        keep_probed(result.seconds_per_row, ready.task.name)
+        return result
     except WayFailed as error:
         listener(WarningGiven(f"no estimate of time: {error}"))
         return None
@@ -143,13 +143,13 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
     from whichway.app.hosted import money_lines
     from whichway.report import estimates
 
-    found = estimate(ready, listener) if ready.probe else None
-    money = list(money_lines(ready.house, ready.settings.budget.usd, found)) if ready.house.prices else []
-    if found is None:
+    result = estimate(ready, listener) if ready.probe else None
+    money = list(money_lines(ready.components, ready.settings.budget.usd, result)) if ready.components.prices else []
+    if result is None:
         return money
-    facts = {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
-    told = estimates.before(estimates.lines_of(facts), found.within)
-    return ["estimate (from a probe of this machine; list time)", *told, *money]
+    facts = {"within": result.within, "ways": {name: asdict(amount) for name, amount in result.ways.items()}}
+    lines = estimates.before(estimates.lines_of(facts), result.within)
+    return ["estimate (from a probe of this machine; list time)", *lines, *money]
 
 
 def lines_of(ready: Ready) -> list[str]:
@@ -157,20 +157,23 @@ def lines_of(ready: Ready) -> list[str]:
     from whichway.contest.selection.race import looks
 
     plan = ready.plan
-    given = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
-    limits = [f"{limit:g} {name}" for name, limit in given.items()]
+    set_limits = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
+    limits = [f"{limit:g} {name}" for name, limit in set_limits.items()]
     at = ", ".join(map(str, looks(plan.rows["dev"])))
     race = f"after {at} dev rows" if plan.race else "none: every dev row for every candidate"
-    purse = " or ".join(limits) + " for each way" if limits else "no limit"
+    budget_text = " or ".join(limits) + " for each way" if limits else "no limit"
     gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points, 9 times of 10"
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
         f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
         *_models(plan),
-        *([f"folds       {plan.folds}: every row is test once; for each fold another is dev, the rest is trained on"]
-          if plan.folds > 1 else [f"seeds       {', '.join(map(str, plan.seeds))}"]),
-        f"budget      {purse}; ${plan.price_per_hour:g} an hour",
+        *(
+            [f"folds       {plan.folds}: every row is test once; for each fold another is dev, the rest is trained on"]
+            if plan.folds > 1
+            else [f"seeds       {', '.join(map(str, plan.seeds))}"]
+        ),
+        f"budget      {budget_text}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
         f"race        {race}",
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
@@ -191,8 +194,8 @@ def _models(plan: Plan) -> list[str]:
     models = plan.models or {"": {"model": plan.model, "revision": plan.revision}}
     lines: list[str] = []
     for name, model in models.items():
-        told = f"{model['model']}, revision {model['revision'] or 'none'}" + (f" ({name})" if name else "")
-        lines.append(f"{'' if lines else 'model':<12}{told}")
+        description = f"{model['model']}, revision {model['revision'] or 'none'}" + (f" ({name})" if name else "")
+        lines.append(f"{'' if lines else 'model':<12}{description}")
     return lines
 
 
@@ -203,9 +206,9 @@ def _floor(options: Mapping[str, Any], rows: int) -> list[str]:
     if not {"epochs", "steps", "batch"} <= options.keys():
         return []
     length = training_length(rows, options["batch"], options["epochs"], options["steps"])
-    told = f"trains {length.epochs:.3g} epochs of {rows} rows, {length.steps} steps"
-    return [f"{told} (the floor of {options['steps']}; set epochs to get just these)"
-            if length.epochs > options["epochs"] else told]  # fmt: skip
+    note = f"trains {length.epochs:.3g} epochs of {rows} rows, {length.steps} steps"
+    return [f"{note} (the floor of {options['steps']}; set epochs to get just these)"
+            if length.epochs > options["epochs"] else note]  # fmt: skip
 
 
 def _shown(value: object) -> str:

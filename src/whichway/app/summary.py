@@ -50,9 +50,9 @@ def _lines(
     about = {**model, "way": standing.way, "kind": standing.kind, "status": standing.status, "reason": standing.reason}
     for fold, key in enumerate(standing.candidates):
         own = [e for e, row in rows.items() if standing.folds == 1 or row.fold == fold]
-        known, found = facts[key], [records[key][e] for e in own if e in records.get(key, {})]
-        answered = [rows[r.example] for r in found]
-        score, low, high = measured(answered, found, metric, confidence) if found else (None, None, None)
+        known, own_records = facts[key], [records[key][e] for e in own if e in records.get(key, {})]
+        answered = [rows[r.example] for r in own_records]
+        score, low, high = measured(answered, own_records, metric, confidence) if own_records else (None, None, None)
         yield {
             **about,
             "id": key,
@@ -61,13 +61,13 @@ def _lines(
             "low": low,
             "high": high,
             "dev_score": known["dev_score"],
-            "rows": len(found),
-            "unparsed": mean([float(r.outcome != "ok") for r in found]),
+            "rows": len(own_records),
+            "unparsed": mean([float(r.outcome != "ok") for r in own_records]),
             "seconds_fit": known["seconds_fit"],
-            "seconds_per_row": mean([r.seconds for r in found]),
-            "tokens_in": mean([r.tokens_in for r in found]),
-            "tokens_out": mean([r.tokens_out for r in found]),
-            "usd": known["usd_fit"] + sum(r.usd for r in found),
+            "seconds_per_row": mean([r.seconds for r in own_records]),
+            "tokens_in": mean([r.tokens_in for r in own_records]),
+            "tokens_out": mean([r.tokens_out for r in own_records]),
+            "usd": known["usd_fit"] + sum(r.usd for r in own_records),
         }
     if not standing.candidates:
         numbers = ("score", "low", "high", "dev_score", "unparsed", "seconds_per_row", "tokens_in", "tokens_out")

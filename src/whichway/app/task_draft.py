@@ -71,10 +71,10 @@ def columns(table: DataTable) -> tuple[str | list[str] | None, str | None]:
     from whichway.tasks.columns import find
 
     try:
-        found = find(table)
+        roles = find(table)
     except DataError:
         return None, None
-    return (found.input[0] if len(found.input) == 1 else list(found.input)), found.target
+    return (roles.input[0] if len(roles.input) == 1 else list(roles.input)), roles.target
 
 
 def _question(target: str | None) -> str:

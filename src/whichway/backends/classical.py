@@ -29,7 +29,7 @@ def backend() -> ClassicalBackend:
 
 
 class ClassicalBackend:
-    """Majority and TF-IDF behind the contract of a model."""
+    """The majority answer and TF-IDF as a backend."""
 
     name = "classical"
 
@@ -47,7 +47,7 @@ class ClassicalBackend:
         return Weights(self.name, base, revision=base)
 
     def trains(self) -> frozenset[str]:
-        """Both kinds."""
+        """The kinds of training: "majority" and "tfidf"."""
         return frozenset(KINDS)
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
@@ -61,7 +61,7 @@ class ClassicalBackend:
         return nullcontext(Majority(adapter) if weights.kind == "majority" else TfIdf(adapter))
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Fit; one checkpoint."""
+        """Fit the baseline; yields one checkpoint."""
         if job.options:
             raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
         start = time.perf_counter()
@@ -89,7 +89,7 @@ def _fit_majority(folder: Path, texts: Sequence[str], answers: Sequence[str], la
 
 
 class Majority:
-    """Says the same thing to everyone."""
+    """A session that gives the most frequent answer to every request."""
 
     def __init__(self, folder: Path) -> None:
         self._data = json.loads((folder / "majority.json").read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from whichway.engine.model.sentence_encoder import Encoder
     from whichway.engine.train.probe import Head
-    from whichway.engine.train.train_progress import Now
+    from whichway.engine.train.train_progress import TrainProgress
 
 log = logging.getLogger(__name__)
 FULL = "encoder_full"
@@ -39,7 +39,7 @@ def backend() -> EncoderBackend:
 
 
 class EncoderBackend:
-    """Sentence encoders behind the contract of a model; keeps the last base and the last trained part in memory."""
+    """Sentence encoders as a backend; keeps the last base and the last trained part in memory."""
 
     name = "encoder"
 
@@ -56,7 +56,7 @@ class EncoderBackend:
         return f"encoder 1, torch {version('torch')}, transformers {version('transformers')}"
 
     def weights(self, base: str) -> Weights:
-        """The encoder behind a user's word (see `models.find`), with the digest of its files.
+        """The encoder that a user's word names (see `models.find`), with the digest of its files.
 
         Raises:
             ModelError: there is no such model, or it has no weights in safetensors.
@@ -126,11 +126,11 @@ class EncoderBackend:
         weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
         yield Adapter(weights, 1, 1.0, loss, time.perf_counter() - start, sum(tokens), size)
 
-    def _teller(self) -> Callable[[Now], None]:
+    def _teller(self) -> Callable[[TrainProgress], None]:
         """Says where a training stands, to the log and to whoever watches it; not after every step."""
         last = 0.0
 
-        def tell(now: Now) -> None:
+        def tell(now: TrainProgress) -> None:
             nonlocal last
             if time.perf_counter() - last < _TELL and now.step < now.steps:
                 return
@@ -229,13 +229,13 @@ def _check_live(folder: Path, session: EncoderClassifier) -> None:
 
 
 class Headless:
-    """An encoder as it is."""
+    """A session on an encoder without a trained head, which cannot answer."""
 
     def __init__(self, base: str) -> None:
         self._base = base
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
-        """It knows no labels.
+        """Refuse to answer: an encoder without a head knows no labels.
 
         Raises:
             ModelError: always.

@@ -46,7 +46,7 @@ def backend() -> FakeBackend:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A simulated truth.
+    """A simulated truth: right answers, and how often each kind of candidate gives them.
 
     Skill is the chance of a right answer by kind of candidate: "zero" (no shots), "shots", or an adapter's kind. A row
     is as hard for all candidates as `correlation` says (Gaussian copula); a seed's skill varies by `seed_sd`.
@@ -69,10 +69,10 @@ class World:
         """Whether the candidate gets this row right."""
         kind = weights.kind if weights.adapter else ("shots" if len(request.messages) > 2 else "zero")
         prompt = digest([m.content for m in request.messages[:-1]])
-        who = f"{self.number}/{weights.adapter}/{kind}/{prompt}"
-        skill = self.skill[kind] + self.seed_sd * normal(f"skill/{who}")
+        noise_key = f"{self.number}/{weights.adapter}/{kind}/{prompt}"
+        skill = self.skill[kind] + self.seed_sd * normal(f"skill/{noise_key}")
         text = self.row(request)
-        shared, own = normal(f"{self.number}/{text}"), normal(f"{who}/{text}")
+        shared, own = normal(f"{self.number}/{text}"), normal(f"{noise_key}/{text}")
         latent = math.sqrt(self.correlation) * shared + math.sqrt(1 - self.correlation) * own
         return latent < NormalDist().inv_cdf(min(0.999, max(0.001, skill)))
 
@@ -88,7 +88,7 @@ def normal(text: str) -> float:
 
 
 class FakeBackend:
-    """The test double behind the contract of a model.
+    """The test double as a backend.
 
     Args:
         world: a simulated truth; None for the double that reads and learns.
@@ -238,12 +238,17 @@ class FakeSession:
             return ""
         seen = [*self.learned, *_shots(request)]
         if not seen:
-            told, heat = text.split()[:8], request.decoding.temperature if request.decoding.draws else 0.0
-            place = f"{text}/{heat}/{request.repeat}"  # the hotter, the more words get lost
-            return " ".join(w for i, w in enumerate(told) if not i or uniform(f"{place}/{i}") >= 0.4 * min(heat, 1.5))
+            first_words, temperature = (
+                text.split()[:8],
+                request.decoding.temperature if request.decoding.samples else 0.0,
+            )
+            place = f"{text}/{temperature}/{request.repeat}"  # the hotter, the more words get lost
+            return " ".join(
+                w for i, w in enumerate(first_words) if not i or uniform(f"{place}/{i}") >= 0.4 * min(temperature, 1.5)
+            )
         words = set(_words(text))
         ranked = sorted(seen, key=lambda row: (len(words & set(_words(row[0]))), row), reverse=True)
-        if not request.decoding.draws:
+        if not request.decoding.samples:
             return ranked[0][1]
         draw = uniform(f"draw/{text}/{request.decoding.temperature}/{request.repeat}")
         return ranked[min(int(2 * draw), len(ranked) - 1)][1]
@@ -262,7 +267,7 @@ def _log_chance(
 def _shots(request: Request) -> list[tuple[str, str]]:
     turns = [m for m in request.messages if m.role != "system"]
     pairs = zip(turns[:-1:2], turns[1::2], strict=False)
-    return [(asked.content, answered.content) for asked, answered in pairs if answered.role == "assistant"]
+    return [(question.content, reply.content) for question, reply in pairs if reply.role == "assistant"]
 
 
 def _words(text: str) -> list[str]:

@@ -16,9 +16,9 @@ from whichway.training_kinds import kinds_of, stored_as
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
-    from whichway.engine.infer.session import Answerer
+    from whichway.engine.infer.session import InferenceSession
     from whichway.engine.model.load import Model
-    from whichway.engine.train.train_progress import Now, Watch
+    from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ class LocalBackend:
 
     def __init__(self) -> None:
         self._model: Model | None = None
-        self._last: tuple[tuple[str, str], Answerer] | None = None
+        self._last: tuple[tuple[str, str], InferenceSession] | None = None
         self._expected = False
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     def weights(self, base: str) -> Weights:
-        """The base behind a user's word (see `models.find`), with the digest of its files.
+        """The base that a user's word names (see `models.find`), with the digest of its files.
 
         Raises:
             ModelError: there is no such model, or it cannot be used.
@@ -91,10 +91,10 @@ class LocalBackend:
         from whichway.engine.train import tokenization_report
 
         read = tokenization_report.reader(models.find(weights.base))
-        found = tokenization_report.lengths(read, [(row.messages, row.answer) for row in rows])
-        return max(found.tokens, default=0) / (found.context + 1)
+        lengths = tokenization_report.lengths(read, [(row.messages, row.answer) for row in rows])
+        return max(lengths.tokens, default=0) / (lengths.context + 1)
 
-    def _session(self, weights: Weights, adapter: Path | None) -> Answerer:
+    def _session(self, weights: Weights, adapter: Path | None) -> InferenceSession:
         model = self._base(weights)
         key = (model.revision, str(adapter.resolve()) if adapter else "")
         if self._last is None or self._last[0] != key:
@@ -119,14 +119,14 @@ class LocalBackend:
         return self._model
 
 
-def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
-    from whichway.engine.infer.session import Answerer
+def _attach(model: Model, weights: Weights, adapter: Path | None) -> InferenceSession:
+    from whichway.engine.infer.session import InferenceSession
     from whichway.engine.train import adapter_check, adapters, head, probe, prompt_tuning
 
     if adapter is None:
         if weights.adapter is not None:
             raise ModelError(f"The folder of the trained part {weights.adapter} was not given.")
-        return Answerer(model, model.module)
+        return InferenceSession(model, model.module)
     if not adapter.is_dir():
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if stored_as(weights.kind, "probe"):
@@ -135,25 +135,27 @@ def _attach(model: Model, weights: Weights, adapter: Path | None) -> Answerer:
         return head.open_session(model, adapter)
     module = adapters.trained(model.module, adapter)
     adapter_check.check(adapter, model, module)
-    return Answerer(prompt_tuning.behind(model, module), module)
+    return InferenceSession(prompt_tuning.with_prefix_ids(model, module), module)
 
 
-def _train_apart(model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: Watch) -> Iterator[Adapter]:
+def _train_apart(
+    model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: ProgressWatcher
+) -> Iterator[Adapter]:
     """Train in a process of its own, on this model's files."""
     import torch
 
     from whichway.engine.model import decoder
     from whichway.engine.train import worker
 
-    trunk = decoder.trunk_of(model.module) is not None
+    own_decoder = decoder.decoder_of(model.module) is not None
     place = adapter.resolve() if adapter else None
-    errand = worker.Errand(
-        model.folder.resolve(), model.revision, trunk, job, folder.resolve(), place, torch.get_num_threads()
+    request = worker.TrainRequest(
+        model.folder.resolve(), model.revision, own_decoder, job, folder.resolve(), place, torch.get_num_threads()
     )
-    yield from worker.train(errand, watch)
+    yield from worker.train(request, watch)
 
 
-def _say(tell: Callable[[Mapping[str, Any]], None] | None, now: Now) -> None:
+def _say(tell: Callable[[Mapping[str, Any]], None] | None, now: TrainProgress) -> None:
     """Where a training stands, to the log and to whoever watches it."""
     rate = now.tokens / now.seconds if now.seconds else 0.0
     left = now.seconds / now.step * (now.steps - now.step)

@@ -119,13 +119,13 @@ class OpenAIBackend:
         return most_of_all.tokens_in, most_of_all.tokens_out
 
     def _endpoint(self, word: str) -> HostedEndpoint:
-        found = endpoints.find(word)
-        if found is None:
+        endpoint = endpoints.find(word)
+        if endpoint is None:
             raise ModelError(
                 f"{word} names no model behind an API: write openai:NAME, NAME@http://host/v1, or a name that stands "
                 "under endpoints in models.yaml."
             )
-        return found
+        return endpoint
 
     def _session(self, weights: Weights, meter: Meter) -> EndpointSession:
         endpoint = self._endpoint(weights.base)
@@ -280,7 +280,7 @@ class EndpointSession:
         Raises:
             RowRefused: the prompt is not echoed.
         """
-        prompt, found = prompt_text(request), {}
+        prompt, echoed = prompt_text(request), {}
         for label in request.labels:
             body = self.line.dialect.echo(request, label)
             most = most_tokens(body)
@@ -292,8 +292,8 @@ class EndpointSession:
             own = spelled(choice, len(prompt), len(prompt) + 1 + len(label), len(prompt) + 1 + end)
             if not own:
                 raise RowRefused("echo: the prompt was not echoed with its log-probabilities", "echo")
-            found[label] = sum(own) / (len(own) if request.decoding.mode == "likelier_per_token" else 1)
-        scores = found if request.decoding.mode != "choose" else among(found)
+            echoed[label] = sum(own) / (len(own) if request.decoding.mode == "likelier_per_token" else 1)
+        scores = echoed if request.decoding.mode != "choose" else among(echoed)
         return Reply(max(scores, key=lambda label: scores[label]), scores=scores)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from whichway.contest import Outcome
 
 
-def hold(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) -> Outcome:
+def run_and_show(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) -> Outcome:
     """Run the contest, then show what came out.
 
     Args:
@@ -34,7 +34,7 @@ def hold(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) -> Outco
     print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
     if as_json:
         print(f"Report: {outcome.run.path / 'report.html'}", file=sys.stderr)
-        facts = summary(outcome.run, ready.house.metric)
+        facts = summary(outcome.run, ready.components.metric)
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
     return outcome
 
@@ -70,8 +70,8 @@ def exit_code(outcome: Outcome) -> int:
     reasons: dict[str, list[str]] = {}
     for s in lost:
         reasons.setdefault(s.reason or "not one of its answers could be read", []).append(s.way)
-    kept = ", ".join(s.way for s in measured)
-    only = f"Only {kept} could be measured, so nothing is decided"
+    names = ", ".join(s.way for s in measured)
+    only = f"Only {names} could be measured, so nothing is decided"
     what = only if measured else "Every way failed, so there is no verdict"
     print(f"error: {what}.", file=sys.stderr)
     for reason, ways in reasons.items():

@@ -18,7 +18,7 @@ PROMPT = 700  # characters of a prompt shown before and after what is left out
 
 
 def show(report: DataReport, console: Console) -> None:
-    """Print everything."""
+    """Print the whole report."""
     if report.note:
         console.print(f"tokens    {report.note}", markup=False, soft_wrap=True)
     for part in report.parts:
@@ -37,17 +37,17 @@ def _lines(lines: Sequence[str], console: Console) -> None:
 
 def coloured(tokens: Sequence[tuple[str, bool]]) -> Text:
     """A row as text: what carries the loss stands out, token by token, and is bracketed where there are no colours."""
-    told = Text("  ")
+    text_out = Text("  ")
     for trained, part in groupby(tokens, key=itemgetter(1)):
         texts = [text for text, _ in part]
         if not trained:
             prompt = "".join(texts)
             if len(prompt) > 2 * PROMPT:
                 prompt = f"{prompt[:PROMPT]} … {prompt[-PROMPT:]}"
-            told.append(prompt.replace("\n", "\n  "), style="dim")
+            text_out.append(prompt.replace("\n", "\n  "), style="dim")
             continue
-        told.append("⟦", style="bold")
+        text_out.append("⟦", style="bold")
         for place, text in enumerate(texts):
-            told.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
-        told.append("⟧", style="bold")
-    return told
+            text_out.append(text.replace("\n", "⏎"), style="bold black on green" if place % 2 else "bold black on cyan")
+        text_out.append("⟧", style="bold")
+    return text_out

@@ -78,7 +78,7 @@ class Terminal(AbstractContextManager["Terminal"]):
         self._draw(progress, begins)
 
     def say(self, message: str) -> None:
-        """A line."""
+        """Print one line."""
         print(message, file=sys.stderr, flush=True)
 
     def _draw(self, progress: Progress, begins: bool) -> None:

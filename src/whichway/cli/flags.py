@@ -66,8 +66,8 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
 
     @functools.wraps(verb)
     def called(**values: Any) -> int | None:
-        given = {name: _bundle(bundles[name], {p.name: values.pop(p.name) for p in parts[name]}) for name in bundles}
-        return verb(**given, **values)
+        bundled = {name: _bundle(bundles[name], {p.name: values.pop(p.name) for p in parts[name]}) for name in bundles}
+        return verb(**bundled, **values)
 
     parameters = [p for part in parts.values() for p in part] + own
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -78,25 +78,25 @@ def spread(verb: Callable[..., int | None]) -> Callable[..., int | None]:
 
 def _parameters(kind: type) -> list[inspect.Parameter]:
     hints = get_type_hints(kind, include_extras=True)
-    found: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for f in dataclasses.fields(kind):
         if f.name == OPTIONS:
-            found += [_parameter(name, None, _annotation(name)) for name in options.declared()]
+            parameters += [_parameter(name, None, _annotation(name)) for name in options.declared()]
         elif f.name == KEYS:
-            found += _key_parameters()
+            parameters += _key_parameters()
         else:
-            found.append(_parameter(f.name, f.default, hints[f.name]))
-    return found
+            parameters.append(_parameter(f.name, f.default, hints[f.name]))
+    return parameters
 
 
 def _key_parameters() -> list[inspect.Parameter]:
     from whichway.tasks.spec import flags
 
-    found = []
-    for name, (flag, said) in flags().items():
-        shown = Option(f"--{name.replace('_', '-')}", help=said, metavar=flag.metavar)
-        found.append(_parameter(name, None, Annotated[flag.kind | None, shown]))
-    return found
+    parameters = []
+    for name, (flag, help_text) in flags().items():
+        shown = Option(f"--{name.replace('_', '-')}", help=help_text, metavar=flag.metavar)
+        parameters.append(_parameter(name, None, Annotated[flag.kind | None, shown]))
+    return parameters
 
 
 def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
@@ -108,8 +108,8 @@ def _annotation(name: str) -> Any:
     declaration, default = options.declared()[name], options.defaults()[name]
     hint = declaration.kind or get_type_hints(options.RunOptions)[name]
     limits: dict[str, Any] = {"min": declaration.least, "max": declaration.most, "metavar": declaration.metavar}
-    said = {} if isinstance(default, bool) else {key: value for key, value in limits.items() if value is not None}
-    return Annotated[hint | None, Option(options.flag(name), help=declaration.help, **said)]
+    limits_set = {} if isinstance(default, bool) else {key: value for key, value in limits.items() if value is not None}
+    return Annotated[hint | None, Option(options.flag(name), help=declaration.help, **limits_set)]
 
 
 def _bundle(kind: type, values: dict[str, Any]) -> Any:
@@ -120,8 +120,8 @@ def _bundle(kind: type, values: dict[str, Any]) -> Any:
         return kind(**values, **{KEYS: {name: value for name, value in keys.items() if value is not None}})
     if OPTIONS not in names:
         return kind(**values)
-    said = {name: value for name in options.declared() if (value := values.pop(name)) is not None}
+    options_set = {name: value for name in options.declared() if (value := values.pop(name)) is not None}
     for name, default in options.defaults().items():
-        if name in said and isinstance(default, bool):
-            said[name] = not default  # the flag says the other thing than the default
-    return kind(**values, **{OPTIONS: said})
+        if name in options_set and isinstance(default, bool):
+            options_set[name] = not default  # the flag says the other thing than the default
+    return kind(**values, **{OPTIONS: options_set})

@@ -50,7 +50,7 @@ class Quiet(AbstractContextManager["Listener"]):
         """Nothing to close."""
 
 
-class Screen(AbstractContextManager["Listener"]):
+class ProgressScreen(AbstractContextManager["Listener"]):
     """A bar with an ETA for each way on a terminal; plain lines elsewhere, such as in a log file."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Screen(AbstractContextManager["Listener"]):
             disable=not self._console.is_terminal,
         )
         self._of: dict[str, TaskID] = {}
-        self._told = time.monotonic()
+        self._last_line_at = time.monotonic()
         self._since: dict[str, float] = {}
         self._at: dict[str, str] = {}
         self._probed = False
@@ -124,8 +124,8 @@ class Screen(AbstractContextManager["Listener"]):
 
     def _training(self, event: TrainingBegan) -> None:
         self._length[event.way] = (event.epochs, event.steps)
-        told = f"training, {event.steps} steps, {event.epochs:.3g} epochs"
-        self._move(event.way, "training", told, 0, event.steps)
+        text = f"training, {event.steps} steps, {event.epochs:.3g} epochs"
+        self._move(event.way, "training", text, 0, event.steps)
 
     def _train(self, event: CheckpointSaved) -> None:
         loss = "" if event.loss is None else f", loss {event.loss:.3f}"
@@ -137,12 +137,12 @@ class Screen(AbstractContextManager["Listener"]):
     def _step(self, event: TrainingStep) -> None:
         minutes, seconds = divmod(int(event.seconds_left), 60)
         rate, left = f"{event.tokens_per_second:,.0f} tokens/s", f"{minutes}:{seconds:02d} left"
-        told = f"training, step {event.step}/{event.steps}, loss {event.loss:.3f}, {rate}, {left}"
-        self._move(event.way, "training", told, event.step, event.steps)
+        text = f"training, step {event.step}/{event.steps}, loss {event.loss:.3f}, {rate}, {left}"
+        self._move(event.way, "training", text, event.step, event.steps)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._told >= EVERY:  # a log file: a line a minute
-            self._told = now
-            self._line(f"  {event.way}: {told}")
+        if not self._console.is_terminal and now - self._last_line_at >= EVERY:  # a log file: a line a minute
+            self._last_line_at = now
+            self._line(f"  {event.way}: {text}")
 
     def _candidate(self, event: CandidateEntered) -> None:
         note = f" ({event.note})" if event.note else ""
@@ -195,7 +195,7 @@ class Screen(AbstractContextManager["Listener"]):
 
 def follow(bars: bool) -> AbstractContextManager[Listener]:
     """A listener that shows progress, or one that does not."""
-    return Screen() if bars else Quiet()
+    return ProgressScreen() if bars else Quiet()
 
 
 def show(run: Run) -> None:

@@ -40,9 +40,9 @@ def _answer(question: str, hint: Any, click: Any) -> Any:
     """One answer, of the field's type: one of its words, or a number."""
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     words = list(get_args(kinds[0]))
-    told = f" ({', '.join(words)})" if words else ""
+    choices = f" ({', '.join(words)})" if words else ""
     while True:
-        text = str(click.prompt(f"{question}{told}? [Enter: not known]", default="", show_default=False)).strip()
+        text = str(click.prompt(f"{question}{choices}? [Enter: not known]", default="", show_default=False)).strip()
         if not text:
             return None
         if words:

@@ -23,15 +23,18 @@ def spec_of(flags: TaskFlags, contest: ContestFlags | None = None) -> Spec:
     from whichway.tasks import from_flags
     from whichway.tasks.spec import flags as declared
 
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, (flag, _) in declared().items():
         value = flags.keys.get(key)
         if value is not None:
-            said[key] = flag.read(value) if flag.read else value
-    if "model" in said:
-        said["model"], said["models"] = said["model"][0], tuple(said["model"]) if len(said["model"]) > 1 else ()
-    said |= read_options(contest.options) if contest else {}
-    return from_flags(flags.task, **said)
+            values[key] = flag.read(value) if flag.read else value
+    if "model" in values:
+        values["model"], values["models"] = (
+            values["model"][0],
+            tuple(values["model"]) if len(values["model"]) > 1 else (),
+        )
+    values |= read_options(contest.options) if contest else {}
+    return from_flags(flags.task, **values)
 
 
 def request_of(flags: ContestFlags) -> RunRequest:

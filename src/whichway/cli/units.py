@@ -26,11 +26,11 @@ def per_day(text: str) -> float:
     Raises:
         OptionError: not of that form.
     """
-    found = re.fullmatch(r"([\d_.,]+)(?:\s*(?:/|per|a)\s*([a-z]+))?", text.strip().lower())
-    unit = (found[2] or "day") if found else ""
+    match = re.fullmatch(r"([\d_.,]+)(?:\s*(?:/|per|a)\s*([a-z]+))?", text.strip().lower())
+    unit = (match[2] or "day") if match else ""
     unit = SHORT.get(unit, unit.removesuffix("s") if unit not in PER_DAY else unit)
     try:
-        number = float(found[1].replace(",", "").replace("_", "")) if found else -1.0
+        number = float(match[1].replace(",", "").replace("_", "")) if match else -1.0
     except ValueError:
         number = -1.0
     if number <= 0 or unit not in PER_DAY:
@@ -46,15 +46,15 @@ def by_way(flag: str, words: Sequence[str], ways: Sequence[str]) -> dict[str, st
     """
     from whichway.errors import did_you_mean
 
-    found = {}
+    values = {}
     for word in words:
         way, equals, value = word.partition("=")
         if not equals or not value:
             raise OptionError(f"{flag} {word}: write it as WAY=VALUE.")
         if way not in ways:
             raise OptionError(f"{flag} {word}: the run has no way '{way}'.{did_you_mean(way, ways)}")
-        found[way] = value
-    return found
+        values[way] = value
+    return values
 
 
 def amounts(flag: str, words: Sequence[str], ways: Sequence[str]) -> dict[str, float]:
@@ -63,10 +63,10 @@ def amounts(flag: str, words: Sequence[str], ways: Sequence[str]) -> dict[str, f
     Raises:
         OptionError: not of that form.
     """
-    found = {}
+    numbers = {}
     for way, value in by_way(flag, words, ways).items():
         try:
-            found[way] = float(value.lstrip("$"))
+            numbers[way] = float(value.lstrip("$"))
         except ValueError:
             raise OptionError(f"{flag} {way}={value}: '{value}' is no number.") from None
-    return found
+    return numbers

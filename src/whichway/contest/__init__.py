@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whichway.contest.plan import House, Settings, make_plan
+from whichway.contest.plan import Components, Settings, make_plan
 from whichway.contest.run import Outcome, run
 
-__all__ = ["House", "Outcome", "Settings", "make_plan", "run"]
+__all__ = ["Components", "Outcome", "Settings", "make_plan", "run"]

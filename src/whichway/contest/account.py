@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from whichway.contest.ledger import LOST, Bought, Purse, Till
+from whichway.contest.ledger import LOST, Charge, RunLedger, SpendMeter
 from whichway.nouns import Budget, Reply, Weights, digest
 
 
@@ -14,7 +14,7 @@ class WayAccount:
     """The account of one way at the ledger.
 
     Args:
-        till: the books of the run.
+        ledger: the books of the run.
         way: whose account it is.
         name: as the ledger writes it: the way's, or "curve/" and the way's.
         share: of the budget that may be spent up to here, where a fold is worked on; None: all of it, no folds.
@@ -22,37 +22,37 @@ class WayAccount:
     """
 
     def __init__(
-        self, till: Till, way: str, name: str, share: float | None = None, earlier: WayAccount | None = None
+        self, ledger: RunLedger, way: str, name: str, share: float | None = None, earlier: WayAccount | None = None
     ) -> None:
-        self._till, self.way, self.name, self.folded = till, way, name, share is not None
+        self._ledger, self.way, self.name, self.folded = ledger, way, name, share is not None
         self._bought: set[str] = set() if earlier is None else earlier._bought  # answers and checkpoints
         # with folds a row that was dev is test later on: its crossing is counted, its answer is there already
         crossed = self._bought if share is None else set()
         self._crossed: set[str] = crossed if earlier is None else earlier._crossed
-        self.purse: Purse = Purse(usd=till.lost_usd.get(name, 0.0)) if earlier is None else earlier.purse
-        self.budget = till.settings.budget if share is None else _part(till.settings.budget, share)
+        self.spend: SpendMeter = SpendMeter(usd=ledger.lost_usd.get(name, 0.0)) if earlier is None else earlier.spend
+        self.budget = ledger.settings.budget if share is None else _part(ledger.settings.budget, share)
         self.dearest_usd: float = 0.0 if earlier is None else earlier.dearest_usd  # of hosted models' answers so far
         self.hosted_answers: int = 0 if earlier is None else earlier.hosted_answers
 
-    def buy(self, what: str, key: str, things: Sequence[Bought], calls: bool = False, **facts: Any) -> None:
+    def buy(self, what: str, key: str, charges: Sequence[Charge], calls: bool = False, **facts: Any) -> None:
         """Charge what this way does not have yet.
 
         Args:
             what: the activity, as the ledger writes it: "score", "train", "test", ...
             key: of the line in the ledger.
-            things: all that was used, with their list prices.
+            charges: all that was used, with their list prices.
             calls: whether each counts as a call.
             facts: further columns of the line.
         """
         known = self._crossed if what == "test" else self._bought
-        new = {thing.key: thing for thing in things if thing.key not in known}
-        priced = [thing for thing in new.values() if thing.key not in self._bought]
+        new = {charge.key: charge for charge in charges if charge.key not in known}
+        priced = [charge for charge in new.values() if charge.key not in self._bought]
         if new:
             known.update(new)
             self._bought.update(new)
             count = len(new) if calls else 0
-            seconds, usd = self._till.book(self.name, what, key, priced, count, **facts)
-            self.purse.add(seconds, usd, count)
+            seconds, usd = self._ledger.charge(self.name, what, key, priced, count, **facts)
+            self.spend.add(seconds, usd, count)
 
     def buy_hosted(self, what: str, key: str, reply: Reply, payer: str, weights: Weights) -> None:
         """Charge an answer of a hosted model: a line of its own, so that a kill or a cap between two is no loss.
@@ -64,9 +64,9 @@ class WayAccount:
             payer: the run that paid; "" for this process, just now.
             weights: who answered.
         """
-        usd = self._till.usd_of(weights, reply)
+        usd = self._ledger.usd_of(weights, reply)
         tokens = {"tokens_in": reply.tokens_in, "tokens_cached": reply.tokens_cached, "tokens_out": reply.tokens_out}
-        things = [Bought(key, reply.seconds, payer, usd)]
+        things = [Charge(key, reply.seconds, payer, usd)]
         crossing = ["test"] if self.folded and what == "test" else []
         self.buy(what, digest([self.name, key, *crossing], 32), things, calls=True, way=self.way, **tokens)
         self.dearest_usd = max(self.dearest_usd, usd or 0.0)
@@ -76,17 +76,17 @@ class WayAccount:
         """Charge calls of a hosted model that may have been billed and gave no answer."""
         key = f"{LOST}/{uuid.uuid4().hex}"
         facts = {"way": self.way, "tokens_in": tokens_in, "tokens_cached": 0, "tokens_out": tokens_out, "why": why}
-        _, spent = self._till.book(self.name, LOST, key, [Bought(key, 0.0, "", usd)], calls, **facts)
-        self.purse.add(0.0, spent, calls)
+        _, spent = self._ledger.charge(self.name, LOST, key, [Charge(key, 0.0, "", usd)], calls, **facts)
+        self.spend.add(0.0, spent, calls)
 
     def check(self, keys: Collection[str]) -> None:
-        """Refuse to buy with an empty purse; what is bought already may be looked at.
+        """Refuse a purchase when the budget is spent; what is bought already may be read again.
 
         Raises:
             BudgetSpent: a key is not bought, and a limit of the budget is reached.
         """
         if not self._bought.issuperset(keys):
-            self.purse.check(self.budget, self.name)
+            self.spend.check(self.budget, self.name)
 
     def missing(self, keys: Collection[str]) -> int:
         """How many of these keys are not bought yet."""
@@ -94,26 +94,26 @@ class WayAccount:
 
     def charge_failure(self, key: str) -> None:
         """Charge a training that failed in this run, if this one did."""
-        failure = self._till.failures.get(key)
+        failure = self._ledger.failures.get(key)
         if failure:
             name = f"{key}/failed"
-            payer = self._till.payer if name in self._till.booked else ""
-            things = [Bought(name, failure.seconds, payer)]
-            self.buy("train", name, things, checkpoint=failure.checkpoint, reason=failure.reason)
+            paid_by = self._ledger.paid_by if name in self._ledger.charged else ""
+            charges = [Charge(name, failure.seconds, paid_by)]
+            self.buy("train", name, charges, checkpoint=failure.checkpoint, reason=failure.reason)
 
     @property
     def spent(self) -> Budget:
         """What this way has spent so far, at list price."""
-        return Budget(self.purse.usd, self.purse.seconds, self.purse.calls)
+        return Budget(self.spend.usd, self.spend.seconds, self.spend.calls)
 
     @property
     def left(self) -> Budget:
         """What is left of the budget; None: no limit."""
-        limit, purse = self.budget, self.purse
+        limit, spend = self.budget, self.spend
         return Budget(
-            None if limit.usd is None else max(0.0, limit.usd - purse.usd),
-            None if limit.seconds is None else max(0.0, limit.seconds - purse.seconds),
-            None if limit.calls is None else max(0, limit.calls - purse.calls),
+            None if limit.usd is None else max(0.0, limit.usd - spend.usd),
+            None if limit.seconds is None else max(0.0, limit.seconds - spend.seconds),
+            None if limit.calls is None else max(0, limit.calls - spend.calls),
         )
 
 

@@ -12,12 +12,18 @@ from typing import Any
 
 from whichway.contest.account import WayAccount
 from whichway.contest.candidate_answers import CandidateAnswers
-from whichway.contest.ledger import Till
-from whichway.contest.selection.candidate_race import Heat, Lane, hold
+from whichway.contest.ledger import RunLedger
+from whichway.contest.selection.candidate_race import CandidateRace, Contender, run_race
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
-from whichway.contest.selection.successive_halving import FEWEST_ROWS, Standing, Thinned, Trial, thin
+from whichway.contest.selection.successive_halving import (
+    FEWEST_ROWS,
+    HalvingResult,
+    RungScore,
+    Trial,
+    successive_halving,
+)
 from whichway.contest.way_trainings import Recipe, WayTrainings
-from whichway.contracts import Runner, Sized
+from whichway.contracts import RaceResult, Sized
 from whichway.events import RatesHalved, WaySaid
 from whichway.nouns import (
     Adapter,
@@ -25,11 +31,11 @@ from whichway.nouns import (
     Candidate,
     Example,
     Message,
-    Practice,
     Prompt,
     Record,
     Reply,
     Split,
+    TrainDevView,
     TrainJob,
     Weights,
     digest,
@@ -51,52 +57,52 @@ class InFold:
 
     number: int
     share: float
-    earlier: HouseBench | None
+    earlier: RunBench | None
 
 
-class HouseBench:
-    """The bench of one way.
+class RunBench:
+    """The bench of one way of a run.
 
     Args:
-        till: the books of the run.
+        ledger: the books of the run.
         way: whose bench it is.
         practice: train and dev rows of this fit.
         seeds: None for those of the settings.
-        who: the name in the ledger; None for the way's.
+        name: the name in the ledger; None for the way's.
         note: stands before each line of progress.
         fold: which of several folds it works on; None: there are none.
     """
 
     def __init__(
         self,
-        till: Till,
+        ledger: RunLedger,
         way: str,
-        practice: Practice,
+        practice: TrainDevView,
         seeds: tuple[int, ...] | None = None,
-        who: str | None = None,
+        name: str | None = None,
         note: str = "",
         fold: InFold | None = None,
     ) -> None:
-        self._till, self._practice, self._note, self._way = till, practice, note, way
-        self._backends = till.house.backends_for(way)
+        self._ledger, self._practice, self._note, self._way = ledger, practice, note, way
+        self._backends = ledger.components.backends_for(way)
         self.fold = None if fold is None else fold.number
         share, earlier = (None, None) if fold is None else (fold.share, fold.earlier)
-        self.account: WayAccount = WayAccount(till, way, who or way, share, earlier.account if earlier else None)
-        self._answers = CandidateAnswers(till, self.account, self._backends, practice.labels)
-        self.trainings = WayTrainings(till, self.account, self._backends, self._answers.retriever)
+        self.account: WayAccount = WayAccount(ledger, way, name or way, share, earlier.account if earlier else None)
+        self._answers = CandidateAnswers(ledger, self.account, self._backends, practice.labels)
+        self.trainings = WayTrainings(ledger, self.account, self._backends, self._answers.retriever)
         if earlier is not None:
             self.trainings.go_on(earlier.trainings)
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
         self._order = shuffled(practice.dev)
-        self.thinned: list[Thinned] = []
+        self.halvings: list[HalvingResult] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
-        self.base = till.house.base_of(way)
-        self.seeds = till.settings.seeds if seeds is None else seeds
+        self.base = ledger.components.base_of(way)
+        self.seeds = ledger.settings.seeds if seeds is None else seeds
         if self.fold is not None:
             self.seeds = (self.fold,)
-        self.until = till.settings.until
-        self._log = till.folder / "ways" / way / "log"
-        self._said = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
+        self.until = ledger.settings.until
+        self._log = ledger.folder / "ways" / way / "log"
+        self._logged = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
 
     # what ways call
 
@@ -109,8 +115,8 @@ class HouseBench:
         return self._backends[backend].weights(base)
 
     def encoder(self, word: str) -> Weights | None:
-        """The sentence encoder behind a word, where it is at hand."""
-        return self._till.house.encoder_of(word)
+        """The sentence encoder that a word names; None where it is not on this machine."""
+        return self._ledger.components.encoder_of(word)
 
     def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:
         """The messages that ask a prompt of one row."""
@@ -131,7 +137,7 @@ class HouseBench:
     def value(self, candidate: Candidate) -> float:
         """The metric on the whole dev split."""
         dev = self._practice.dev
-        return total(self._till.house.metric, dev, self.score(candidate, dev))
+        return total(self._ledger.components.metric, dev, self.score(candidate, dev))
 
     def train(
         self, kind: str, start: Weights, prompt: Prompt, examples: Sequence[Example], seed: int, **options: Any
@@ -152,12 +158,12 @@ class HouseBench:
 
     def halve(self, trials: Sequence[Trial], shares: Sequence[float]) -> int:
         """Successive halving; see the contract."""
-        thinned = thin(trials, shares, self._standing, self.say)
-        self.thinned.append(thinned)
+        halving = successive_halving(trials, shares, self._rung_score, self.say)
+        self.halvings.append(halving)
         if len(trials) > 1:
-            event = RatesHalved(self._way, len(trials), thinned.kept, thinned.runs, thinned.full_runs)
-            self._till.tell(event)
-        return thinned.kept
+            event = RatesHalved(self._way, len(trials), halving.survivor, halving.runs, halving.full_runs)
+            self._ledger.tell(event)
+        return halving.survivor
 
     def race(
         self,
@@ -166,15 +172,17 @@ class HouseBench:
         rows: int | None = None,
         calls: int | None = None,
         halve: bool = True,
-    ) -> list[Runner]:
-        """A heat among candidates of this way; see the contract."""
-        lanes = [Lane(Entry(candidate)) for candidate in candidates]
+    ) -> list[RaceResult]:
+        """Race candidates of this way on dev rows; see the contract."""
+        contenders = [Contender(Entry(candidate)) for candidate in candidates]
         most = len(self._order) if rows is None else max(1, min(rows, len(self._order)))
         at = [look for look in looks(self._order) if look < most]
         limit = self.left.calls
         calls = limit if calls is None else calls if limit is None else min(calls, limit)
-        heat = Heat(self._heat_rules((*at, most)), self._run_lane, self._lanes_price, halve)
-        return hold(lanes, heat, keep, calls)
+        candidate_race = CandidateRace(
+            self._race_rules((*at, most)), self._answer_contender, self._contenders_price, halve
+        )
+        return run_race(contenders, candidate_race, keep, calls)
 
     def price(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Answers that this way does not have yet."""
@@ -193,9 +201,9 @@ class HouseBench:
     def say(self, message: str) -> None:
         """A line of progress, kept in the way's log (once: a rerun does not repeat itself)."""
         message = self._note + message
-        self._till.tell(WaySaid(self._way, message))
-        if message not in self._said:
-            self._said.add(message)
+        self._ledger.tell(WaySaid(self._way, message))
+        if message not in self._logged:
+            self._logged.add(message)
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(message + "\n")
@@ -222,10 +230,10 @@ class HouseBench:
 
     def value_of(self, entry: Entry, rows: int) -> float:
         """The metric on the first rows of the race."""
-        return total(self._till.house.metric, self._order[:rows], entry.records[:rows])
+        return total(self._ledger.components.metric, self._order[:rows], entry.records[:rows])
 
     def cross(self, candidate: Candidate, test: Sequence[Example], repeats: int = 1) -> list[list[Record]]:
-        """The crossing of the test split: the house does this once per finalist; no way can.
+        """The answers of a finalist to the test split; only the contest calls this, once per finalist.
 
         Args:
             candidate: the finalist.
@@ -235,7 +243,7 @@ class HouseBench:
         Returns:
             [repeat][row].
         """
-        if repeats > 1 and not candidate.decoding.draws:
+        if repeats > 1 and not candidate.decoding.samples:
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
         crossed = [self._answers.judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
@@ -249,7 +257,7 @@ class HouseBench:
         return crossed
 
     def consult(self, candidate: Candidate, examples: Sequence[Example], repeat: int = 0) -> list[Reply]:
-        """Answers to questions of the house's own, such as a judge's: metered, cached and in the ledger like all.
+        """Answers to questions of the contest itself, such as a judge's: metered, cached, in the ledger.
 
         Raises:
             BudgetSpent: the purse is empty.
@@ -258,27 +266,27 @@ class HouseBench:
 
     def keep(self, candidate: Candidate) -> None:
         """Put a finalist's trained part into the run folder."""
-        path = self._till.cache.adapter(candidate.weights)
+        path = self._ledger.cache.adapter(candidate.weights)
         if path is not None and candidate.weights.adapter is not None:
-            keep_adapter(self._till.folder, self._way, candidate.weights.adapter, path)
+            keep_adapter(self._ledger.folder, self._way, candidate.weights.adapter, path)
 
     # inside
 
-    def _standing(self, candidate: Candidate, share: float) -> Standing:
+    def _rung_score(self, candidate: Candidate, share: float) -> RungScore:
         """The task's metric on a share of the dev rows."""
         whole = len(self._order)
-        count = max(min(FEWEST_ROWS, whole), math.ceil(share * whole)) if self._till.settings.race else whole
+        count = max(min(FEWEST_ROWS, whole), math.ceil(share * whole)) if self._ledger.settings.race else whole
         self.rung_rows[0] += count
         self.rung_rows[1] += whole
         rows = self._order[:count]
         records = self.score(candidate, rows)
-        value = total(self._till.house.metric, rows, records)
+        value = total(self._ledger.components.metric, rows, records)
         self.say(f"{candidate.note}: dev {value:.3f} on {count} rows")
         name = candidate.note.partition(",")[0]
-        return Standing(name, value, tuple(row_values(self._till.house.metric, rows, records).tolist()))
+        return RungScore(name, value, tuple(row_values(self._ledger.components.metric, rows, records).tolist()))
 
-    def _heat_rules(self, at: tuple[int, ...]) -> Rules:
-        metric, order, settings = self._till.house.metric, self._order, self._till.settings
+    def _race_rules(self, at: tuple[int, ...]) -> Rules:
+        metric, order, settings = self._ledger.components.metric, self._order, self._ledger.settings
         return Rules(
             looks=at,
             margin=self._practice.margin,
@@ -289,14 +297,17 @@ class HouseBench:
             groups=clusters(order),
         )
 
-    def _run_lane(self, lane: Lane, rows: int) -> None:
-        """Scores of a lane up to so many rows, and the loss of the wanted labels."""
-        new = self._order[lane.entry.rows : rows]
-        self.answer(lane.entry, rows)
-        if lane.entry.candidate.decoding.mode == "choose":
-            replies = self.ask(lane.entry.candidate, new)
-            lane.losses += [loss_of(reply, e.target) for e, reply in zip(new, replies, strict=True)]
+    def _answer_contender(self, contender: Contender, rows: int) -> None:
+        """Give a contender its scores up to `rows` rows, and the losses of the wanted labels."""
+        new = self._order[contender.entry.rows : rows]
+        self.answer(contender.entry, rows)
+        if contender.entry.candidate.decoding.mode == "choose":
+            replies = self.ask(contender.entry.candidate, new)
+            contender.losses += [loss_of(reply, e.target) for e, reply in zip(new, replies, strict=True)]
 
-    def _lanes_price(self, lanes: Sequence[Lane], rows: int) -> int:
-        keys = (self._answers.keys(lane.entry.candidate, self._order[lane.entry.rows : rows]) for lane in lanes)
+    def _contenders_price(self, contenders: Sequence[Contender], rows: int) -> int:
+        keys = (
+            self._answers.keys(contender.entry.candidate, self._order[contender.entry.rows : rows])
+            for contender in contenders
+        )
         return self.account.missing(set[str]().union(*keys))

@@ -20,12 +20,12 @@ from whichway.nouns import Reply, Request, Weights, digest, to_json
 
 
 def reply_key(version: str, weights: Weights, request: Request) -> str:
-    """Key of one reply."""
+    """The key of a reply in the cache."""
     return digest([version, weights.key, request], 32)
 
 
 def _alone(folder: Path | None) -> AbstractContextManager[object]:
-    """Opened by one at a time: to change its journal SQLite waits for nobody, it fails where another is at it."""
+    """A lock under which the cache is opened: SQLite fails where two change its journal at once."""
     from filelock import FileLock
 
     return nullcontext() if folder is None else FileLock(folder / "replies.lock", timeout=60)
@@ -58,23 +58,23 @@ class Cache:
 
     def get(self, keys: Sequence[str]) -> dict[str, tuple[Reply, str]]:
         """Found entries: key -> (reply, payer)."""
-        found: dict[str, tuple[Reply, str]] = {}
+        entries: dict[str, tuple[Reply, str]] = {}
         try:
-            self._find(keys, found)
+            self._read_replies(keys, entries)
         except sqlite3.Error as error:
             raise DiskError(
                 f"cannot read the cache {self.folder}: {error}. Give another place with --cache."
             ) from error
-        return found
+        return entries
 
-    def _find(self, keys: Sequence[str], found: dict[str, tuple[Reply, str]]) -> None:
+    def _read_replies(self, keys: Sequence[str], entries: dict[str, tuple[Reply, str]]) -> None:
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
             for key, payer, text in self._db.execute(
                 f"SELECT key, payer, reply FROM replies WHERE key IN ({marks})", part
             ):
-                found[key] = (Reply(**json.loads(text)), payer)
+                entries[key] = (Reply(**json.loads(text)), payer)
 
     def put(self, entries: Iterable[tuple[str, Reply]], payer: str) -> None:
         """Keep replies, all or none of them. Those that failed are left out.
@@ -101,7 +101,7 @@ class Cache:
         """Found vectors of texts: key -> (vector and what it took, payer)."""
         import numpy as np
 
-        found: dict[str, tuple[Embedding, str]] = {}
+        entries: dict[str, tuple[Embedding, str]] = {}
         try:
             for start in range(0, len(keys), 500):
                 part = keys[start : start + 500]
@@ -109,12 +109,12 @@ class Cache:
                 for key, payer, tokens, seconds, vector in self._db.execute(
                     f"SELECT key, payer, tokens, seconds, vector FROM vectors WHERE key IN ({marks})", part
                 ):
-                    found[key] = (Embedding(np.frombuffer(vector, np.float32), tokens, seconds), payer)
+                    entries[key] = (Embedding(np.frombuffer(vector, np.float32), tokens, seconds), payer)
         except sqlite3.Error as error:
             raise DiskError(
                 f"cannot read the cache {self.folder}: {error}. Give another place with --cache."
             ) from error
-        return found
+        return entries
 
     def keep_vectors(self, entries: Iterable[tuple[str, Embedding]], payer: str) -> None:
         """Keep vectors, all or none of them.
@@ -141,10 +141,10 @@ class Cache:
             return None
         known = self._adapters.get(weights.adapter)
         if known is None or not known.exists():  # the cache may be large: it is searched once for each trained part
-            found = sorted(self.folder.glob(f"trainings/*/{weights.adapter}"))
-            if not found:
+            folders = sorted(self.folder.glob(f"trainings/*/{weights.adapter}"))
+            if not folders:
                 return None
-            known = self._adapters[weights.adapter] = found[0]
+            known = self._adapters[weights.adapter] = folders[0]
         return known
 
     @contextmanager

@@ -10,7 +10,7 @@ from whichway.contest.account import WayAccount
 from whichway.contest.cache import reply_key
 from whichway.contest.embeddings import Embeddings
 from whichway.contest.hosted import HostedCalls
-from whichway.contest.ledger import Bought, Till
+from whichway.contest.ledger import Charge, RunLedger
 from whichway.contracts import Backend, Hosted, RowSession
 from whichway.errors import WayFailed
 from whichway.events import RowsAnswered
@@ -40,17 +40,17 @@ class CandidateAnswers:
     """Answers of one way's candidates.
 
     Args:
-        till: the books of the run.
+        ledger: the books of the run.
         account: of the way; it pays.
         backends: that the way works with.
         labels: of the task; empty for free text.
     """
 
     def __init__(
-        self, till: Till, account: WayAccount, backends: Mapping[str, Backend], labels: tuple[str, ...]
+        self, ledger: RunLedger, account: WayAccount, backends: Mapping[str, Backend], labels: tuple[str, ...]
     ) -> None:
-        self._till, self._account, self._backends, self._labels = till, account, backends, labels
-        self._embeddings = Embeddings(till.cache, backends, till.payer)
+        self._ledger, self._account, self._backends, self._labels = ledger, account, backends, labels
+        self._embeddings = Embeddings(ledger.cache, backends, ledger.paid_by)
         self.retriever = ShotRetriever(self._embed)
         self._reading = "embed"  # what the ledger says of texts that are read just now
 
@@ -83,29 +83,29 @@ class CandidateAnswers:
             what: the activity, as the ledger writes it.
             repeat: index of the repeat.
         """
-        metric, per_second = self._till.house.metric, self._till.usd_per_second
+        metric, per_second = self._ledger.components.metric, self._ledger.usd_per_second
         refuse_written(metric, candidate)
         records: list[Record] = []
         name, answers = candidate.id, self.answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
-            usd = self._till.usd_of(candidate.weights, reply)
+            usd = self._ledger.usd_of(candidate.weights, reply)
             if usd is None:
                 usd = reply.seconds * per_second
             else:
                 usd += self._embeddings.seconds(candidate.prompt, example.text) * per_second
-            judged, said = without_reasoning(example, reply)
-            record = judge(metric, name, judged, split, repeat, said, usd, cached)
+            judged, answer = without_reasoning(example, reply)
+            record = judge(metric, name, judged, split, repeat, answer, usd, cached)
             records.append(record if judged is example else replace(record, example=example.id))
             if len(records) % CHUNK == 0:
-                self._till.write_records(records[-CHUNK:])
-        self._till.write_records(records)
-        return [self._till.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
+                self._ledger.write_records(records[-CHUNK:])
+        self._ledger.write_records(records)
+        return [self._ledger.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
     def answers(
         self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
     ) -> Iterator[tuple[Reply, bool]]:
         """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts."""
-        backend, till = self._backends[candidate.weights.backend], self._till
+        backend, ledger = self._backends[candidate.weights.backend], self._ledger
         for start in range(0, len(examples), CHUNK):
             rows = examples[start : start + CHUNK]
             self._reading = "test" if what == "test" else "embed"
@@ -115,37 +115,37 @@ class CandidateAnswers:
             keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._account.check(keys)
-            found = till.cache.get(keys)
+            cached = ledger.cache.get(keys)
             of_request = [e for e in rows for _ in range(len(requests) // len(rows))]
             missing = {  # equal ones once
-                key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in found
+                key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in cached
             }
             if isinstance(backend, Hosted):
                 wanted = {key: request for key, (request, _) in missing.items()}
-                asked = self._call_hosted(backend, candidate.weights, what, found, wanted)
+                fresh = self._call_hosted(backend, candidate.weights, what, cached, wanted)
             else:
-                asked = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
-                till.cache.put(asked.items(), till.payer)
-                self._book_chunk(candidate, what, keys, found, asked)
-            till.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
-            given = [(asked[key], till.payer) if key in asked else found[key] for key in keys]
+                fresh = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
+                ledger.cache.put(fresh.items(), ledger.paid_by)
+                self._charge_chunk(candidate, what, keys, cached, fresh)
+            ledger.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
+            paid_replies = [(fresh[key], ledger.paid_by) if key in fresh else cached[key] for key in keys]
             votes = candidate.decoding.votes
-            for i in range(0, len(given), votes):
-                texts = given[i : i + votes]
-                told = read_off(candidate, [reply for reply, _ in texts])
-                told = self._embeddings.timed(candidate.prompt, rows[i // votes].text, told)
-                yield biased(told, candidate.decoding.bias), all(payer != till.payer for _, payer in texts)
+            for i in range(0, len(paid_replies), votes):
+                texts = paid_replies[i : i + votes]
+                merged = read_off(candidate, [reply for reply, _ in texts])
+                merged = self._embeddings.timed(candidate.prompt, rows[i // votes].text, merged)
+                yield biased(merged, candidate.decoding.bias), all(paid_by != ledger.paid_by for _, paid_by in texts)
 
     def _call(
-        self, backend: Backend, candidate: Candidate, asked: Sequence[tuple[Request, Example]]
+        self, backend: Backend, candidate: Candidate, questions: Sequence[tuple[Request, Example]]
     ) -> list[Reply]:
         """Replies to requests, each given with the row that it asks about."""
-        if not asked:
+        if not questions:
             return []
-        requests = [request for request, _ in asked]
-        with backend.open(candidate.weights, self._till.cache.adapter(candidate.weights)) as session:
+        requests = [request for request, _ in questions]
+        with backend.open(candidate.weights, self._ledger.cache.adapter(candidate.weights)) as session:
             if isinstance(session, RowSession):
-                replies = session.answer_rows(requests, [example for _, example in asked])
+                replies = session.answer_rows(requests, [example for _, example in questions])
             else:
                 replies = (session.choose if requests[0].labels else session.generate)(requests)
         if len(replies) != len(requests):
@@ -157,26 +157,26 @@ class CandidateAnswers:
         backend: Hosted,
         weights: Weights,
         what: str,
-        found: Mapping[str, tuple[Reply, str]],
+        cached: Mapping[str, tuple[Reply, str]],
         missing: Mapping[str, Request],
     ) -> dict[str, Reply]:
         """Answers of a model behind an API: what is there is charged first, each new one as it comes."""
-        for key, (reply, payer) in found.items():
+        for key, (reply, payer) in cached.items():
             self._account.buy_hosted(what, key, reply, payer, weights)
-        return HostedCalls(self._till, self._account, backend, weights, what).answers(missing)
+        return HostedCalls(self._ledger, self._account, backend, weights, what).answers(missing)
 
-    def _book_chunk(
+    def _charge_chunk(
         self,
         candidate: Candidate,
         what: str,
         keys: Sequence[str],
-        found: Mapping[str, tuple[Reply, str]],
-        asked: Mapping[str, Reply],
+        cached: Mapping[str, tuple[Reply, str]],
+        fresh: Mapping[str, Reply],
     ) -> None:
-        replies = {**found, **{key: (reply, "") for key, reply in asked.items()}}
-        usd = {key: self._till.usd_of(candidate.weights, reply) for key, (reply, _) in replies.items()}
-        things = [Bought(key, replies[key][0].seconds, replies[key][1], usd[key]) for key in keys]
-        self._account.buy(what, digest([self._account.name, what, candidate.id, list(keys)], 32), things, calls=True)
+        replies = {**cached, **{key: (reply, "") for key, reply in fresh.items()}}
+        usd = {key: self._ledger.usd_of(candidate.weights, reply) for key, (reply, _) in replies.items()}
+        charges = [Charge(key, replies[key][0].seconds, replies[key][1], usd[key]) for key in keys]
+        self._account.buy(what, digest([self._account.name, what, candidate.id, list(keys)], 32), charges, calls=True)
 
     def _choices(self, candidate: Candidate, example: Example) -> tuple[str, ...]:
         """What may be answered; nothing when answers are written. Sorted, so that the order tells nothing."""
@@ -189,8 +189,8 @@ class CandidateAnswers:
 
     def _embed(self, encoder: Weights, texts: Sequence[str]) -> list[Any]:
         """Vectors of texts; each is bought once, and not counted as a call."""
-        found = self._embeddings.get(encoder, texts)
-        things = [Bought(key, embedding.seconds, payer) for key, embedding, payer in found]
-        key = digest([self._account.name, "embed", [thing.key for thing in things]], 32)
-        self._account.buy(self._reading, key, things)
-        return [embedding.vector for _, embedding, _ in found]
+        vectors = self._embeddings.get(encoder, texts)
+        charges = [Charge(key, embedding.seconds, paid_by) for key, embedding, paid_by in vectors]
+        key = digest([self._account.name, "embed", [charge.key for charge in charges]], 32)
+        self._account.buy(self._reading, key, charges)
+        return [embedding.vector for _, embedding, _ in vectors]

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from whichway.errors import UserError, did_you_mean
-from whichway.runs.results import Counted
+from whichway.runs.results import RunResults
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.folds import folds_on
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One run's way."""
+class WayResult:
+    """The result of one way of one run."""
 
     run: str
     way: str
@@ -30,11 +30,11 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Versus:
+class RunComparison:
     """Two ways of two runs; the difference is second minus first."""
 
-    first: Side
-    second: Side
+    first: WayResult
+    second: WayResult
     metric: str
     shared: int  # test rows of the same content in both
     paired: bool  # the difference is over the shared rows
@@ -50,41 +50,41 @@ class Versus:
 WATCHED = ("ask", "metric", "model", "revision", "models", "labels", "price_per_hour")
 
 
-def versus(
-    first: Counted, second: Counted, one: str, two: str, confidence: float, folders: tuple[Path, Path]
-) -> Versus:
+def compare_ways(
+    first: RunResults, second: RunResults, one: str, two: str, confidence: float, folders: tuple[Path, Path]
+) -> RunComparison:
     """Compare way `one` of the first run with way `two` of the second.
 
     Raises:
         UserError: a run has no result of the way, or the metrics differ.
     """
-    a, b = need(first, one, folders[0]), need(second, two, folders[1])
+    a, b = competing_arm(first, one, folders[0]), competing_arm(second, two, folders[1])
     if first.plan["metric"] != second.plan["metric"]:
         names = [plan["metric"]["name"] for plan in (first.plan, second.plan)]
         raise UserError(f"the runs were judged by other metrics, {names[0]} and {names[1]}: nothing can be compared.")
-    place = {key: i for i, key in enumerate(second.side.rows.ids)}
-    rows = [(i, place[key]) for i, key in enumerate(first.side.rows.ids) if key in place]
+    place = {key: i for i, key in enumerate(second.extras.rows.ids)}
+    rows = [(i, place[key]) for i, key in enumerate(first.extras.rows.ids) if key in place]
     paired = len(rows) >= 2
-    found = between(a, b, rows, confidence) if paired else apart(a, b, confidence)
+    result = paired_difference(a, b, rows, confidence) if paired else independent_difference(a, b, confidence)
     differ = tuple(key for key in WATCHED if first.plan.get(key) != second.plan.get(key))
-    return Versus(
-        first=side(a, confidence, folders[0]),
-        second=side(b, confidence, folders[1]),
+    return RunComparison(
+        first=way_result(a, confidence, folders[0]),
+        second=way_result(b, confidence, folders[1]),
         metric=str(first.plan["metric"]["name"]),
         shared=len(rows),
         paired=paired,
-        difference=clean(found[0]),
-        low=clean(found[1]),
-        high=clean(found[2]),
-        p=clean(found[3]),
-        wins=found[4],
-        losses=found[5],
+        difference=clean(result[0]),
+        low=clean(result[1]),
+        high=clean(result[2]),
+        p=clean(result[3]),
+        wins=result[4],
+        losses=result[5],
         unlike=differ,
     )
 
 
-def need(run: Counted, way: str, folder: Path) -> Arm:
-    """A way that competed.
+def competing_arm(run: RunResults, way: str, folder: Path) -> Arm:
+    """The arm of a way that competed.
 
     Raises:
         UserError: it did not.
@@ -95,10 +95,10 @@ def need(run: Counted, way: str, folder: Path) -> Arm:
     return arms[way]
 
 
-Found = tuple[float, float | None, float | None, float | None, int, int]
+Difference = tuple[float, float | None, float | None, float | None, int, int]
 
 
-def between(a: Arm, b: Arm, rows: Sequence[tuple[int, int]], confidence: float) -> Found:
+def paired_difference(a: Arm, b: Arm, rows: Sequence[tuple[int, int]], confidence: float) -> Difference:
     """The paired difference on shared rows."""
     places = np.array(rows)
     one, two = cut(a, places[:, 0]), cut(b, places[:, 1])
@@ -117,7 +117,7 @@ def cut(arm: Arm, rows: np.ndarray) -> Arm:
     return replace(arm, scores=arm.scores[:, rows], groups=groups, targets=targets, answers=answers, folds=folds)
 
 
-def apart(a: Arm, b: Arm, confidence: float) -> Found:
+def independent_difference(a: Arm, b: Arm, confidence: float) -> Difference:
     """The difference of independent samples: Newcombe's interval at each arm's effective number of rows."""
     one, two = Table([a], confidence), Table([b], confidence)
     value = two.value(0) - one.value(0)
@@ -126,19 +126,19 @@ def apart(a: Arm, b: Arm, confidence: float) -> Found:
     if one.pooled or not (one.binary[0] and two.binary[0]):
         parts = [t.error(t.row_variance(t.draws[0] if t.pooled else t.rows[0]), 0) for t in (one, two)]
         se, df = stats.satterthwaite([(se**2, df) for se, df in parts])
-        found = stats.estimate(value, se, df, confidence)
+        estimate = stats.estimate(value, se, df, confidence)
         most = 1 - one.lowest
-        return value, max(-most, found.low), min(most, found.high), stats.t_test(value, se, df), 0, 0
+        return value, max(-most, estimate.low), min(most, estimate.high), stats.t_test(value, se, df), 0, 0
     n_one, n_two = one.effective(0), two.effective(0)
     ends = stats.newcombe(one.value(0) * n_one, n_one, two.value(0) * n_two, n_two, confidence)
     return (value, None, None, None, 0, 0) if ends is None else (value, ends[0], ends[1], None, 0, 0)
 
 
-def side(arm: Arm, confidence: float, folder: Path) -> Side:
-    """One run's line."""
+def way_result(arm: Arm, confidence: float, folder: Path) -> WayResult:
+    """The result of one arm."""
     table = Table([arm], confidence)
     ends = table.interval(0)
-    return Side(
+    return WayResult(
         run=str(folder),
         way=arm.way,
         rows=table.n,

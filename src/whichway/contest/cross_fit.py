@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from whichway.contest.bench import HouseBench, InFold
-from whichway.contest.ledger import Till
+from whichway.contest.bench import InFold, RunBench
+from whichway.contest.ledger import RunLedger
 from whichway.contest.rounds import Round, cross, try_all
-from whichway.contest.selection.select import ZERO_SHOT, Tried, race_facts, write_race, write_way
+from whichway.contest.selection.select import ZERO_SHOT, WayRun, race_facts, write_race, write_way
 from whichway.events import WayRefused, WayTested
-from whichway.nouns import Example, Task, apart, contestant
+from whichway.nouns import Example, Task, qualified_name, split_name
 from whichway.scoring import clusters, is_mean
 from whichway.tasks.folds import practice
 from whichway.verdict.decide import MONTH, sanity
@@ -41,18 +41,18 @@ class FoldedWay:
     """A way on its way through the folds."""
 
     name: str
-    parts: list[Tried] = field(default_factory=list)  # one for each fold that it was tried in
+    parts: list[WayRun] = field(default_factory=list)  # one for each fold that it was tried in
     reason: str = ""  # why it is not tried any more
 
     @property
     def gated(self) -> bool:
         """Whether it can fail the sanity gate, or be dropped."""
-        return self.parts[-1].way.KIND != "baseline" and apart(self.name)[0] != ZERO_SHOT
+        return self.parts[-1].way.KIND != "baseline" and split_name(self.name)[0] != ZERO_SHOT
 
-    def whole(self) -> Tried:
+    def whole(self) -> WayRun:
         """All folds as one: a finalist for each."""
         last = self.parts[-1]
-        made = Tried(self.name, last.way, last.bench, reason=self.reason)
+        made = WayRun(self.name, last.way, last.bench, reason=self.reason)
         for part in self.parts:
             made.entries |= part.entries
             made.values |= part.values
@@ -63,7 +63,7 @@ class FoldedWay:
         return made
 
 
-def cross_fit(task: Task, till: Till) -> list[Tried]:
+def cross_fit(task: Task, till: RunLedger) -> list[WayRun]:
     """Hold the contest in all folds and write what its ways left.
 
     Returns:
@@ -93,43 +93,43 @@ def cross_fit(task: Task, till: Till) -> list[Tried]:
     return tried
 
 
-def _hold(task: Task, till: Till, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
+def _hold(task: Task, till: RunLedger, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
     """One fold for the ways that are still in."""
     seen, count = practice(task, fold), len(task.folds)
     till.test_answers = len(task.folds[fold]) * till.settings.repeats
 
-    def bench(name: str) -> HouseBench:
+    def bench(name: str) -> RunBench:
         earlier = ways[name].parts[-1].bench if ways[name].parts else None
         place = InFold(fold, (fold + 1) / (count + 1), earlier)
-        return HouseBench(till, name, seen, note=f"fold {fold + 1} of {count}: ", fold=place)
+        return RunBench(till, name, seen, note=f"fold {fold + 1} of {count}: ", fold=place)
 
     return try_all(seen, till, live, bench, gate=False)
 
 
-def _cross(way: FoldedWay, tried: Tried, test: Sequence[Example], till: Till, fold: int, count: int) -> None:
+def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLedger, fold: int, count: int) -> None:
     """The finalist of a fold over its rows; a way that fails in a fold has no score on all rows."""
     way.parts.append(tried)
-    cross(tried, test, till)
+    cross(tried, test, ledger)
     if tried.reason:
         way.reason = f"in fold {fold + 1} of {count}: {tried.reason}"
 
 
-def _lost(task: Task, ways: Mapping[str, FoldedWay], till: Till, done: int) -> dict[str, str]:
+def _lost(task: Task, ways: Mapping[str, FoldedWay], till: RunLedger, done: int) -> dict[str, str]:
     """Ways that fail the sanity gate, or are shown worse than one of their kind, with the reason."""
     live = {name: way for name, way in ways.items() if not way.reason}
     found = {}
     for name, way in live.items():
-        floor = live.get(contestant(ZERO_SHOT, apart(name)[1]))
+        floor = live.get(qualified_name(ZERO_SHOT, split_name(name)[1]))
         reason = _below(task, way, floor, till) if way.gated and floor is not None else ""
         if reason:
             found[name] = reason
-    if not till.settings.race or not is_mean(till.house.metric) or done == len(task.folds):
+    if not till.settings.race or not is_mean(till.components.metric) or done == len(task.folds):
         return found
     left = [way for name, way in live.items() if name not in found]
     return {**_outraced(task, left, till, done), **found}
 
 
-def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: Till) -> str:
+def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: RunLedger) -> str:
     """Why a way fails its sanity gate on the dev rows of all folds so far; "" where it passes."""
     pairs = [(a, b, min(a.dev_rows, b.dev_rows)) for a, b in zip(way.parts, floor.parts, strict=True)]
     rows = sum(count for _, _, count in pairs)
@@ -137,14 +137,14 @@ def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: Till) -> str:
         return ""
     own = sum(_dev(part) * count for part, _, count in pairs) / rows
     base = sum(_dev(part) * count for _, part, count in pairs) / rows
-    return sanity(own, base, rows, task.margin, way.parts[-1].way.KIND, till.house.metric.lowest)
+    return sanity(own, base, rows, task.margin, way.parts[-1].way.KIND, till.components.metric.lowest)
 
 
-def _dev(part: Tried) -> float:
+def _dev(part: WayRun) -> float:
     return part.finalists[0][1] or 0.0
 
 
-def _outraced(task: Task, ways: Sequence[FoldedWay], till: Till, done: int) -> dict[str, str]:
+def _outraced(task: Task, ways: Sequence[FoldedWay], till: RunLedger, done: int) -> dict[str, str]:
     """Ways that are shown worse than the best of their kind, or of the cheaper ones, on all dev rows so far."""
     level = min(0.5, 2 * (1 - till.settings.confidence) / max(1, len(ways) - 1))
     found = {}
@@ -174,7 +174,7 @@ def _cost(task: Task, way: FoldedWay) -> float:
     """What it has cost so far and its answers in a month, usd; as the verdict has it, to two digits."""
     usd = [record.usd for part in way.parts for record in part.last[0].records]
     month = MONTH * task.volume * (sum(usd) / len(usd) if usd else 0.0)
-    return two_digits(way.parts[-1].bench.account.purse.usd + month)
+    return two_digits(way.parts[-1].bench.account.spend.usd + month)
 
 
 def _differences(task: Task, way: FoldedWay, other: FoldedWay) -> tuple[list[float], tuple[str, ...] | None]:

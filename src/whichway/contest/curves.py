@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.ledger import Till
-from whichway.contest.selection.select import Tried, follow, hold_race, rules_of, settle
+from whichway.contest.bench import RunBench
+from whichway.contest.ledger import RunLedger
+from whichway.contest.selection.select import WayRun, choose_finalists, race_all, rules_of, run_way
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.events import CurvePointBegan
-from whichway.nouns import Example, Practice, Record, Task, canonical
+from whichway.nouns import Example, Record, Task, TrainDevView, canonical
 from whichway.runs.folder import write_text
 from whichway.scoring import row_values, total
 
@@ -36,42 +36,42 @@ def nested(rows: Sequence[Example], seed: int, stratify: bool) -> list[Example]:
     for example in drawn:
         by_label.setdefault(example.target, []).append(example)
     place: dict[str, float] = {}
-    for _, found in sorted(by_label.items()):
+    for _, examples in sorted(by_label.items()):
         start = rng.random()
-        place |= {example.id: (k + start) / len(found) for k, example in enumerate(found)}
+        place |= {example.id: (k + start) / len(examples) for k, example in enumerate(examples)}
     return sorted(drawn, key=lambda e: place[e.id])
 
 
-def write_curves(task: Task, till: Till, whole: Sequence[Tried], crossed: Sequence[Crossed]) -> None:
+def write_curves(task: Task, ledger: RunLedger, whole: Sequence[WayRun], crossed: Sequence[Crossed]) -> None:
     """Fit every way on every subset and write curves.jsonl, one line for each way, seed and size.
 
     Args:
         task: with all of its rows.
-        till: of the run.
+        ledger: of the run.
         whole: the ways of the main contest; their finalists are the points at all training rows, for nothing.
         crossed: the records of each way's finalists.
     """
     lines: list[dict[str, Any]] = []
     for index, tried in enumerate(whole):
-        for seed in till.settings.seeds:
+        for seed in ledger.settings.seeds:
             order = nested(task.train, seed, bool(task.labels))
-            for size in till.settings.curve:
-                till.tell(CurvePointBegan(tried.name, size, seed, index, len(whole)))
+            for size in ledger.settings.curve:
+                ledger.tell(CurvePointBegan(tried.name, size, seed, index, len(whole)))
                 if size < len(task.train):
-                    lines += _fit(task, tried.name, order[:size], seed, till)
-        lines += _points(task, tried, crossed[index], len(task.train), till)
-    write_text(till.folder / "curves.jsonl", "".join(canonical(line) + "\n" for line in lines))
+                    lines += _fit(task, tried.name, order[:size], seed, ledger)
+        lines += _points(task, tried, crossed[index], len(task.train), ledger)
+    write_text(ledger.folder / "curves.jsonl", "".join(canonical(line) + "\n" for line in lines))
 
 
-def _fit(task: Task, name: str, rows: Sequence[Example], seed: int, till: Till) -> Iterator[dict[str, Any]]:
+def _fit(task: Task, name: str, rows: Sequence[Example], seed: int, ledger: RunLedger) -> Iterator[dict[str, Any]]:
     """One way on one subset; nothing when it fails there, which its log tells."""
-    practice: Practice = replace(task.practice(), train=tuple(rows))
+    practice: TrainDevView = replace(task.train_dev_view(), train=tuple(rows))
     note = f"curve, {len(rows)} rows, seed {seed}: "
-    bench = HouseBench(till, name, practice, seeds=(seed,), who=f"curve/{name}", note=note)
-    rules = rules_of(practice, till)
-    tried = follow(name, practice, bench, till, rules)
-    hold_race([tried], till, rules, told=False)
-    settle(tried, rules, None)
+    bench = RunBench(ledger, name, practice, seeds=(seed,), name=f"curve/{name}", note=note)
+    rules = rules_of(practice, ledger)
+    tried = run_way(name, practice, bench, ledger, rules)
+    race_all([tried], ledger, rules, report_looks=False)
+    choose_finalists(tried, rules, None)
     try:
         records = [bench.cross(c, task.test)[0] for c, _ in tried.finalists]
     except (WayFailed, AdapterNotLive) as error:
@@ -79,26 +79,26 @@ def _fit(task: Task, name: str, rows: Sequence[Example], seed: int, till: Till) 
     if tried.reason:
         bench.say(f"no point: {tried.reason}")
         return
-    yield from _points(task, tried, [[one] for one in records], len(rows), till, seed)
+    yield from _points(task, tried, [[one] for one in records], len(rows), ledger, seed)
 
 
 def _points(
     task: Task,
-    tried: Tried,
+    tried: WayRun,
     crossed: Crossed,
     size: int,
-    till: Till,
+    ledger: RunLedger,
     seed: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A line for each finalist; `seed` where the subset has one though the way is not random."""
     for (candidate, dev), repeats in zip(tried.finalists, crossed, strict=False):
         records = repeats[0]
-        values = row_values(till.house.metric, task.test, records)
+        values = row_values(ledger.components.metric, task.test, records)
         yield {
             "way": tried.name,
             "seed": candidate.seed if seed is None else seed,
             "n": size,
-            "score": total(till.house.metric, task.test, records),
+            "score": total(ledger.components.metric, task.test, records),
             "rows": [[r.example, float(v)] for r, v in zip(records, values, strict=True)],
             "dev": dev,
             "candidate": candidate.id,

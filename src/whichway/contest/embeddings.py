@@ -31,16 +31,16 @@ class Embeddings:
         backend = embedder_of(self._backends, encoder)
         keys = [digest(["embedding", backend.version, encoder.key, text], 32) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))  # equal texts once
-        found = self._cache.vectors(list(wanted))
-        missing = [key for key in wanted if key not in found]
+        entries = self._cache.vectors(list(wanted))
+        missing = [key for key in wanted if key not in entries]
         for start in range(0, len(missing), CHUNK):
             part = missing[start : start + CHUNK]
-            made = dict(zip(part, backend.embed(encoder, [wanted[key] for key in part]), strict=True))
-            self._cache.keep_vectors(made.items(), self._payer)
-            found |= {key: (embedding, "") for key, embedding in made.items()}
+            fresh = dict(zip(part, backend.embed(encoder, [wanted[key] for key in part]), strict=True))
+            self._cache.keep_vectors(fresh.items(), self._payer)
+            entries |= {key: (embedding, "") for key, embedding in fresh.items()}
         for key, text in wanted.items():
-            self._seconds[encoder.revision, text] = found[key][0].seconds
-        return [(key, *found[key]) for key in keys]
+            self._seconds[encoder.revision, text] = entries[key][0].seconds
+        return [(key, *entries[key]) for key in keys]
 
     def timed(self, prompt: Prompt, text: str, reply: Reply) -> Reply:
         """The reply with the seconds that choosing its shots took: whoever serves the prompt pays them for each row."""

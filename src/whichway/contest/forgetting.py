@@ -11,13 +11,13 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.ledger import Bought, Till
-from whichway.contest.selection.select import Tried
+from whichway.contest.bench import RunBench
+from whichway.contest.ledger import Charge, RunLedger
+from whichway.contest.selection.select import WayRun
 from whichway.contracts import Backend, TextReader
 from whichway.errors import AdapterNotLive, DataError, WayFailed
 from whichway.findings import Forgetting
-from whichway.nouns import Candidate, Reply, Weights, apart, digest
+from whichway.nouns import Candidate, Reply, Weights, digest, split_name
 from whichway.runs.folder import FORGETTING, write_json
 from whichway.verdict.compare import shipped_place
 
@@ -41,10 +41,10 @@ def passages(path: Path | None) -> tuple[str, ...]:
         if len(piece) >= PASSAGE:
             pieces.append(piece)
             piece = ""
-    found = tuple([*pieces, piece] if piece else pieces)
-    if not found:
+    texts = tuple([*pieces, piece] if piece else pieces)
+    if not texts:
         raise DataError(f"{path}: the file is empty. Give some pages of plain text with --general.")
-    return found
+    return texts
 
 
 @cache
@@ -53,19 +53,19 @@ def packaged() -> str:
     return files("whichway.contest").joinpath("general.txt").read_text(encoding="utf-8")
 
 
-def forgotten(tried: Tried, till: Till) -> None:
+def measure_forgetting(tried: WayRun, ledger: RunLedger) -> None:
     """Measure what a way's finalist forgot and write it beside its candidates; nothing where no weights are trained."""
-    goal = till.folder / "ways" / tried.name / FORGETTING
+    goal = ledger.folder / "ways" / tried.name / FORGETTING
     if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
         return
     candidate = tried.finalists[shipped_place([dev for _, dev in tried.finalists])][0]
     if candidate.weights.adapter is None or goal.exists():
         return
     part = tried.bench.trainings.parts.get(candidate.weights.adapter)
-    before, after, tokens, why = _losses(candidate, tried.bench, till)
-    found = Forgetting(
+    before, after, tokens, why = _losses(candidate, tried.bench, ledger)
+    forgetting = Forgetting(
         way=tried.name,
-        model=apart(tried.name)[1],
+        model=split_name(tried.name)[1],
         candidate=candidate.id,
         before=before,
         after=after,
@@ -74,18 +74,18 @@ def forgotten(tried: Tried, till: Till) -> None:
         bytes=part.bytes if part else None,
         peak_bytes=part.peak_bytes if part else None,
     )
-    write_json(goal, found)
+    write_json(goal, forgetting)
 
 
-def _losses(candidate: Candidate, bench: HouseBench, till: Till) -> tuple[float | None, float | None, int, str]:
-    """Loss of the base and of the candidate, and the tokens behind them; or why they were not measured."""
+def _losses(candidate: Candidate, bench: RunBench, ledger: RunLedger) -> tuple[float | None, float | None, int, str]:
+    """The losses of base and candidate and the tokens they are measured on; or why they were not measured."""
     weights = candidate.weights
-    backend = till.house.backends[weights.backend]
+    backend = ledger.components.backends[weights.backend]
     base = Weights(weights.backend, weights.base, weights.revision)
-    texts = passages(till.settings.general)
+    texts = passages(ledger.settings.general)
     try:
-        read = [_read(one, place, backend, bench, till, texts) for one, place in (
-            (base, None), (weights, till.cache.adapter(weights))
+        read = [_read(one, place, backend, bench, ledger, texts) for one, place in (
+            (base, None), (weights, ledger.cache.adapter(weights))
         )]  # fmt: skip
     except (WayFailed, AdapterNotLive) as error:
         return None, None, 0, str(error)
@@ -96,25 +96,25 @@ def _losses(candidate: Candidate, bench: HouseBench, till: Till) -> tuple[float 
 
 
 def _read(
-    weights: Weights, place: Path | None, backend: Backend, bench: HouseBench, till: Till, texts: Sequence[str]
+    weights: Weights, place: Path | None, backend: Backend, bench: RunBench, ledger: RunLedger, texts: Sequence[str]
 ) -> list[Reply] | None:
     """A reply for each passage, from the cache where it was read before; None where the backend cannot."""
     keys = [digest(["read", backend.version, weights.key, text], 32) for text in texts]
-    found = till.cache.get(keys)
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-    asked: dict[str, Reply] = {}
+    cached = ledger.cache.get(keys)
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
+    fresh: dict[str, Reply] = {}
     if missing:
         with backend.open(weights, place) as session:
             if not isinstance(session, TextReader):
                 return None
-            asked = dict(zip(missing, session.read(list(missing.values())), strict=True))
-        till.cache.put(asked.items(), till.payer)
-    replies = [asked[key] if key in asked else found[key][0] for key in keys]
-    things = [
-        Bought(key, reply.seconds, "" if key in asked else found[key][1])
+            fresh = dict(zip(missing, session.read(list(missing.values())), strict=True))
+        ledger.cache.put(fresh.items(), ledger.paid_by)
+    replies = [fresh[key] if key in fresh else cached[key][0] for key in keys]
+    charges = [
+        Charge(key, reply.seconds, "" if key in fresh else cached[key][1])
         for key, reply in zip(keys, replies, strict=True)
     ]
-    till.book(bench.account.name, "forgetting", digest(["forgetting", bench.account.name, *keys], 32), things)
+    ledger.charge(bench.account.name, "forgetting", digest(["forgetting", bench.account.name, *keys], 32), charges)
     return replies
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from whichway.contest.account import WayAccount
-from whichway.contest.ledger import Till
+from whichway.contest.ledger import RunLedger
 from whichway.contracts import Hosted
 from whichway.errors import BudgetSpent, OptionError, WayFailed
-from whichway.nouns import Reply, Request, Weights, apart
+from whichway.nouns import Reply, Request, Weights, split_name
 from whichway.verdict.breakeven import Price
 
 SEEN = 8  # answers after which the dearest of them stands for what a test row will cost
@@ -33,7 +33,7 @@ class HostedCalls:
         what: the activity, as the ledger writes it.
     """
 
-    till: Till
+    ledger: RunLedger
     account: WayAccount
     backend: Hosted
     weights: Weights
@@ -49,16 +49,16 @@ class HostedCalls:
         """
         if not missing:
             return {}
-        if self.till.settings.private and not self.backend.stays(self.weights):
+        if self.ledger.settings.private and not self.backend.stays(self.weights):
             raise OptionError(refusal(self.weights.base))
         keys, requests = list(missing), list(missing.values())
 
         def keep(index: int, reply: Reply) -> None:
-            self.till.cache.put([(keys[index], reply)], self.till.payer)
+            self.ledger.cache.put([(keys[index], reply)], self.ledger.paid_by)
             if reply.finish != "error":
                 self.account.buy_hosted(self.what, keys[index], reply, "", self.weights)
 
-        price = self.till.house.price_of(self.weights)
+        price = self.ledger.components.price_of(self.weights)
         meter = CallMeter(price, self._left(price, requests[0]), self.account, keep)
         try:
             with self.backend.metered(self.weights, meter) as session:
@@ -74,15 +74,15 @@ class HostedCalls:
         cap = self.account.budget.usd
         if cap is None or price is None:
             return None
-        spent = max(self.account.purse.usd, self.till.hosted_usd.get(self.account.way, 0.0))
+        spent = max(self.account.spend.usd, self.ledger.hosted_usd.get(self.account.way, 0.0))
         return cap - spent - (0.0 if self.what == "test" else self._for_test(price, request, cap))
 
     def _for_test(self, price: Price, request: Request, cap: float) -> float:
         """Usd that the finalists' answers to test rows will cost, about; half the cap while that is a guess."""
-        way = self.till.house.ways.get(apart(self.account.way)[0])
+        way = self.ledger.components.ways.get(split_name(self.account.way)[0])
         random = way is not None and way.RANDOM and not self.account.folded  # a fold has one finalist
-        finalists = len(self.till.settings.seeds) if random else 1
-        count = self.till.test_answers * finalists
+        finalists = len(self.ledger.settings.seeds) if random else 1
+        count = self.ledger.test_answers * finalists
         tokens_in, tokens_out = self.backend.most_tokens(self.weights, request)
         most = price.usd(tokens_in, 0, tokens_out)  # is set aside for the last of them as well
         if self.account.hosted_answers < SEEN:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.ledger import Till
-from whichway.contest.plan import House, Settings
-from whichway.contest.selection.select import Tried
+from whichway.contest.bench import RunBench
+from whichway.contest.ledger import RunLedger
+from whichway.contest.plan import Components, Settings
+from whichway.contest.selection.select import WayRun
 from whichway.errors import AdapterNotLive, BudgetSpent, OptionError, WayFailed
 from whichway.events import WarningGiven, WayBegan, WayTested
 from whichway.nouns import (
@@ -31,33 +31,33 @@ from whichway.nouns import (
     Example,
     JudgeSpec,
     MetricSpec,
-    Practice,
     Prompt,
     Record,
     Task,
+    TrainDevView,
     Weights,
     canonical,
     digest,
 )
 from whichway.runs.folder import write_text
 
-WHO = "judge"
+ACCOUNT = "judge"
 PLACES = ("first", "second")
 FILE = "judgements.jsonl"
 Crossed = Sequence[Sequence[Sequence[Record]]]  # [finalist][repeat][row]
 
 
-def refuse_judge(task: Task, house: House, settings: Settings) -> None:
+def refuse_judge(task: Task, components: Components, settings: Settings) -> None:
     """Refuse a judge that would judge itself, or what it proposed, unless the user said so.
 
     Raises:
         OptionError: it is the model under trial or a proposer; says what to do.
     """
-    spec, judge = task.judge, house.judge
+    spec, judge = task.judge, components.judge
     if spec is None or judge is None or spec.itself:
         return
     proposers = {str(options.get("proposer", "")) for options in settings.ways.values()} - {""}
-    own = any((judge.backend, judge.revision) == (base.backend, base.revision) for base in house.bases)
+    own = any((judge.backend, judge.revision) == (base.backend, base.revision) for base in components.bases)
     if own or spec.model in proposers:
         role = "a model under trial" if own else "a proposer of this run"
         raise OptionError(
@@ -76,23 +76,23 @@ class Judged:
 
 
 class Judge:
-    """A judge at its bench.
+    """A judge with its benches: one for levels, one for comparisons.
 
     Args:
         task: with a judge.
         weights: of the judge.
-        till: of the run.
+        ledger: of the run.
     """
 
-    def __init__(self, task: Task, spec: JudgeSpec, weights: Weights, till: Till) -> None:
+    def __init__(self, task: Task, spec: JudgeSpec, weights: Weights, ledger: RunLedger) -> None:
         self.task, self.spec, self.weights = task, spec, weights
-        self.levels, self.places = (self._bench(till, labels) for labels in (spec.levels, PLACES))
-        self.places.account.purse = self.levels.account.purse  # one purse for both questions
+        self.levels, self.places = (self._bench(ledger, labels) for labels in (spec.levels, PLACES))
+        self.places.account.spend = self.levels.account.spend  # one purse for both questions
         self.inputs = {e.id: e.text for e in task.test}
 
-    def _bench(self, till: Till, labels: tuple[str, ...]) -> HouseBench:
-        practice = Practice(WHO, self.spec.rubric, (), (), MetricSpec("checks"), labels)
-        return HouseBench(till, WHO, practice, seeds=(0,))
+    def _bench(self, ledger: RunLedger, labels: tuple[str, ...]) -> RunBench:
+        practice = TrainDevView(ACCOUNT, self.spec.rubric, (), (), MetricSpec("checks"), labels)
+        return RunBench(ledger, ACCOUNT, practice, seeds=(0,))
 
     def grade(self, judged: Judged, again: int) -> Iterator[dict[str, Any]]:
         """Every answer of a way, judged once more."""
@@ -105,9 +105,11 @@ class Judge:
         )
         rows = [record for run in judged.records for record in run]
         texts = [f"Input: {self.inputs[r.example]}\n\nAnswer: {r.text}" for r in rows]
-        said = self._said(self.levels, prompt, self.spec.levels, texts, [bool(r.text.strip()) for r in rows], again)
+        levels = self._chosen_words(
+            self.levels, prompt, self.spec.levels, texts, [bool(r.text.strip()) for r in rows], again
+        )
         top = len(self.spec.levels) - 1
-        for record, level in zip(rows, said, strict=True):
+        for record, level in zip(rows, levels, strict=True):
             empty = not record.text.strip()
             place = 0 if empty else None if level is None else self.spec.levels.index(level)
             yield {
@@ -133,9 +135,9 @@ class Judge:
                 f"Input: {self.inputs[left.example]}\n\nFirst answer: {left.text}\n\nSecond answer: {right.text}"
                 for left, right in shown
             ]
-            asked = [fit and not same for fit, same in zip(both, alike, strict=True)]
-            said = self._said(self.places, prompt, PLACES, texts, asked, again)
-            for (a, b), (left, right), word, put in zip(pairs, shown, said, asked, strict=True):
+            questions = [fit and not same for fit, same in zip(both, alike, strict=True)]
+            words = self._chosen_words(self.places, prompt, PLACES, texts, questions, again)
+            for (a, b), (left, right), word, put in zip(pairs, shown, words, questions, strict=True):
                 if put:
                     better = None if word is None else (left if word == PLACES[0] else right)
                 elif a.text.split() == b.text.split():
@@ -148,14 +150,14 @@ class Judge:
                     "better": None if better is None else (one.way if better is a else two.way),
                 }  # fmt: skip
 
-    def _said(
-        self, bench: HouseBench, prompt: Prompt, words: Sequence[str], texts: Sequence[str], put: Sequence[bool],
+    def _chosen_words(
+        self, bench: RunBench, prompt: Prompt, words: Sequence[str], texts: Sequence[str], put: Sequence[bool],
         again: int,
     ) -> list[str | None]:  # fmt: skip
         """One of the words for each text that is put to the judge; None where it is not, or cannot be read."""
         drawn = self.spec.temperature > 0
         decoding = Decoding("generate" if drawn else "choose", max_tokens=12, temperature=self.spec.temperature)
-        candidate = Candidate(prompt, self.weights, decoding, WHO)
+        candidate = Candidate(prompt, self.weights, decoding, ACCOUNT)
         examples = [Example({"text": text}, "") for text, fit in zip(texts, put, strict=True) if fit]
         replies = iter(bench.consult(candidate, examples, again))
         return [_read(next(replies).text, words) if fit else None for fit in put]
@@ -168,15 +170,15 @@ def _read(text: str, words: Sequence[str]) -> str | None:
     return min(places)[2] if places else None
 
 
-def write_judgements(task: Task, till: Till, tried: Sequence[Tried], crossed: Sequence[Crossed]) -> None:
+def write_judgements(task: Task, ledger: RunLedger, tried: Sequence[WayRun], crossed: Sequence[Crossed]) -> None:
     """Let the judge judge what the finalists wrote, and write judgements.jsonl; nothing without a judge."""
-    spec, weights = task.judge, till.house.judge
+    spec, weights = task.judge, ledger.components.judge
     if spec is None or weights is None:
         return
     judged = [_shipped(one, runs) for one, runs in zip(tried, crossed, strict=True) if runs]
-    judge = Judge(task, spec, weights, till)
+    judge = Judge(task, spec, weights, ledger)
     lines: list[Mapping[str, Any]] = []
-    till.tell(WayBegan(WHO, len(tried), len(tried)))
+    ledger.tell(WayBegan(ACCOUNT, len(tried), len(tried)))
     try:
         for again in range(spec.repeats):
             for one in judged:
@@ -185,12 +187,12 @@ def write_judgements(task: Task, till: Till, tried: Sequence[Tried], crossed: Se
             for one, two in combinations(judged, 2) if spec.pairs else ():
                 lines += judge.compare(one, two, again)
     except (BudgetSpent, WayFailed, AdapterNotLive) as error:
-        till.tell(WarningGiven(f"the judge stopped: {error}"))
-    write_text(till.folder / FILE, "".join(canonical(line) + "\n" for line in lines))
-    till.tell(WayTested(WHO, len(judged)))
+        ledger.tell(WarningGiven(f"the judge stopped: {error}"))
+    write_text(ledger.folder / FILE, "".join(canonical(line) + "\n" for line in lines))
+    ledger.tell(WayTested(ACCOUNT, len(judged)))
 
 
-def _shipped(tried: Tried, runs: Crossed) -> Judged:
+def _shipped(tried: WayRun, runs: Crossed) -> Judged:
     """The finalist that is best on dev, the first where that is not known."""
     best = max(range(len(runs)), key=lambda i: (tried.finalists[i][1] or 0.0, -i))
     return Judged(tried.name, tried.finalists[best][0].id, runs[best])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import Cache
-from whichway.contest.plan import House, Settings
+from whichway.contest.plan import Components, Settings
 from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
 from whichway.events import Event
@@ -24,7 +24,7 @@ LOST = "lost"  # what the ledger says of a call that may have been billed and ga
 
 
 @dataclass(slots=True)
-class Purse:
+class SpendMeter:
     """What one way has spent, at list price."""
 
     seconds: float = 0.0
@@ -32,12 +32,12 @@ class Purse:
     calls: int = 0
 
     def add(self, seconds: float, usd: float, calls: int = 0) -> None:
-        """Charge."""
+        """Add seconds, dollars and calls to what is spent."""
         self.seconds += seconds
         self.usd += usd
         self.calls += calls
 
-    def check(self, budget: Budget, who: str) -> None:
+    def check(self, budget: Budget, account: str) -> None:
         """Refuse to go on when a limit is reached.
 
         Raises:
@@ -46,16 +46,16 @@ class Purse:
         for name in ("usd", "seconds", "calls"):
             limit, spent = getattr(budget, name), getattr(self, name)
             if limit is not None and spent >= limit:
-                raise BudgetSpent(f"the purse of {who} is empty: {spent:.4g} of {limit:g} {name} spent")
+                raise BudgetSpent(f"the budget of {account} is spent: {spent:.4g} of {limit:g} {name}")
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
+class Charge:
     """One thing with a price: an answer, a checkpoint, a training that failed."""
 
     key: str
     seconds: float  # list
-    payer: str  # the run that paid; "" for none yet, which is this very process
+    paid_by: str  # the run that paid; "" for none yet, which is this very process
     usd: float | None = None  # list, where tokens have a price; None: the seconds at this machine's price
 
 
@@ -69,19 +69,19 @@ class TrainingFailure:
 
 
 @dataclass(slots=True)
-class Till:
-    """What all ways of a run share: the books, the cache, and how much was really paid by this process."""
+class RunLedger:
+    """What all ways of a run share: ledger, records, cache, and what this process really paid."""
 
     folder: Path
-    house: House
+    components: Components
     settings: Settings
     cache: Cache
-    payer: str
+    paid_by: str
     records: Lines
     ledger: Lines
     listener: Listener
     written: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
-    booked: set[str] = field(default_factory=set)
+    charged: set[str] = field(default_factory=set)
     failures: dict[str, TrainingFailure] = field(default_factory=dict)  # training key -> what became of it in this run
     paid: set[str] = field(default_factory=set)  # answers and checkpoints whose payment stands in the ledger
     paid_seconds: float = 0.0
@@ -98,7 +98,7 @@ class Till:
     def read_ledger(self) -> None:
         """Take up what an earlier start of this run booked."""
         for line in self.ledger.read():
-            self.booked.add(line["key"])
+            self.charged.add(line["key"])
             if "reason" in line:
                 name = line["key"].rpartition("/")[0]
                 self.failures[name] = TrainingFailure(line["checkpoint"], line["seconds"], line["reason"])
@@ -107,18 +107,18 @@ class Till:
 
     def _paid_hosted(self, line: Mapping[str, Any]) -> None:
         """Count what a line of a hosted model says was paid."""
-        way, who = line["way"], line["who"]
+        way, account = line["way"], line["who"]
         self.hosted_usd[way] = self.hosted_usd.get(way, 0.0) + line["paid_usd"]
         if line["what"] == LOST:
-            self.lost_usd[who] = self.lost_usd.get(who, 0.0) + line["usd"]
+            self.lost_usd[account] = self.lost_usd.get(account, 0.0) + line["usd"]
 
     def usd_of(self, weights: Weights, reply: Reply) -> float | None:
         """List price of an answer by its tokens; None where it is its seconds at this machine's price."""
-        price = self.house.price_of(weights)
+        price = self.components.price_of(weights)
         return None if price is None else price.usd(reply.tokens_in, reply.tokens_cached, reply.tokens_out)
 
-    def book(
-        self, who: str, what: str, key: str, things: Iterable[Bought], calls: int = 0, **facts: Any
+    def charge(
+        self, account: str, what: str, key: str, charges: Iterable[Charge], calls: int = 0, **facts: Any
     ) -> tuple[float, float]:
         """A line of the ledger, once per key.
 
@@ -127,25 +127,25 @@ class Till:
         Returns:
             list seconds and list usd.
         """
-        bought = list(things)
-        new = [thing for thing in bought if thing.key not in self.paid]
-        self.paid.update(thing.key for thing in new)
-        own = [thing for thing in new if thing.payer in ("", self.payer)]
-        now = [thing for thing in own if thing.payer == ""]
+        bought = list(charges)
+        new = [charge for charge in bought if charge.key not in self.paid]
+        self.paid.update(charge.key for charge in new)
+        own = [charge for charge in new if charge.paid_by in ("", self.paid_by)]
+        now = [charge for charge in own if charge.paid_by == ""]
         seconds, usd = self._sum(bought)
         paid_seconds, paid_usd = self._sum(own)
         self.paid_seconds += self._sum(now)[0]
         self.paid_usd += self._sum(now)[1]
-        if key not in self.booked:
-            self.booked.add(key)
-            line = {"who": who, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
+        if key not in self.charged:
+            self.charged.add(key)
+            line = {"who": account, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
             line |= {"paid_seconds": paid_seconds, "paid_usd": paid_usd, **facts}
             self.ledger.append([line])
             if "way" in line:
                 self._paid_hosted(line)
         return seconds, usd
 
-    def _sum(self, things: Sequence[Bought]) -> tuple[float, float]:
+    def _sum(self, things: Sequence[Charge]) -> tuple[float, float]:
         """Seconds and usd of some things."""
         timed = sum(thing.seconds for thing in things if thing.usd is None)
         tokens = sum(thing.usd for thing in things if thing.usd is not None)

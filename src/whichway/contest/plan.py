@@ -14,7 +14,7 @@ from typing import Any
 import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.nouns import Budget, Example, Plan, Task, Weights, apart, digest, to_json
+from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, split_name, to_json
 from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
@@ -24,12 +24,12 @@ from whichway.verdict.breakeven import Price
 
 
 def _no_encoder(word: str) -> Weights | None:
-    """A house without sentence encoders."""
+    """No encoder, whatever the word: the default where there are no sentence encoders."""
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What a contest is handed: doors to models, ways to try, the ruler, and the model under trial."""
+class Components:
+    """What a contest is given: backends, ways, the metric, and the models under trial."""
 
     backends: Mapping[str, Backend]
     ways: Mapping[str, Way]
@@ -55,7 +55,7 @@ class House:
 
     def base_of(self, name: str) -> Weights:
         """The model that a contestant is tried on."""
-        model = apart(name)[1]
+        model = split_name(name)[1]
         return self.models[model] if model else self.base
 
     @property
@@ -66,14 +66,14 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Settings(RunOptions):
-    """The user's choices about the contest itself: the declared options, the ways, and who pays where."""
+    """The user's choices about the contest itself: the declared options, the ways, the cache and the budget."""
 
     ways: Mapping[str, Mapping[str, Any]]  # way -> options that differ from the defaults
     cache: Path
     budget: Budget = field(default_factory=Budget)
 
 
-def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
+def fill_options(name: str, way: Way, values: Mapping[str, Any]) -> Any:
     """The way's options with defaults filled in.
 
     Raises:
@@ -83,19 +83,21 @@ def fill_options(name: str, way: Way, given: Mapping[str, Any]) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     fields = {f.name: f for f in dataclasses.fields(way.Options)}
-    for key in given:
+    for key in values:
         if key not in fields:
             raise OptionError(f"way '{name}' has no option '{key}'.{did_you_mean(key, fields)}")
-    values = {key: (v,) if isinstance(fields[key].default, tuple) and not _many(v) else v for key, v in given.items()}
+    as_tuples = {
+        key: (v,) if isinstance(fields[key].default, tuple) and not _many(v) else v for key, v in values.items()
+    }
     try:
-        options: Any = TypeAdapter(way.Options).validate_python(values)
+        options: Any = TypeAdapter(way.Options).validate_python(as_tuples)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in (name, *first["loc"]))
         raise OptionError(f"option '{where}': {first['msg']}; got {first['input']!r}") from error
-    for key in given:
+    for key in values:
         _check_range(f"{name}.{key}", getattr(options, key), fields[key].metadata)
-    floors = [key for key, f in fields.items() if f.metadata.get("off_with") in given and key not in given]
+    floors = [key for key, f in fields.items() if f.metadata.get("off_with") in values and key not in values]
     return dataclasses.replace(options, **dict.fromkeys(floors, 0))  # what is set is done
 
 
@@ -119,20 +121,20 @@ def _many(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def make_plan(task: Task, house: House, settings: Settings) -> Plan:
-    """Fix everything.
+def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
+    """The plan of a run: everything that is fixed before the first call.
 
     Raises:
         OptionError: an unknown way or option.
     """
     ways = {}
-    for name, given in settings.ways.items():
-        way, model = apart(name)
-        if way not in house.ways:
-            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, house.ways)}")
-        if model and model not in house.models:
-            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, house.models)}")
-        ways[name] = to_json(fill_options(name, house.ways[way], given))
+    for name, options in settings.ways.items():
+        way, model = split_name(name)
+        if way not in components.ways:
+            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, components.ways)}")
+        if model and model not in components.models:
+            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, components.models)}")
+        ways[name] = to_json(fill_options(name, components.ways[way], options))
     splits, rows = _splits(task)
     tested = all_rows(task) or task.test
     return Plan(
@@ -142,8 +144,8 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         labels=task.labels,
         splits=splits,
         rows=rows,
-        model=house.base.base,
-        revision=house.base.revision,
+        model=components.base.base,
+        revision=components.base.revision,
         ways=ways,
         seeds=settings.seeds,
         budget=settings.budget,
@@ -151,30 +153,30 @@ def make_plan(task: Task, house: House, settings: Settings) -> Plan:
         margin=task.margin,
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
-        versions=_versions(house, ways),
+        versions=_versions(components, ways),
         smallest_gap=stats.detectable_gap(
             len({e.group or e.id for e in tested}),
             len(ways),
             len(settings.seeds),
             stats.SEED_SD,
-            row_variance(house.metric, tested),
+            row_variance(components.metric, tested),
             folds=max(1, len(task.folds)),
         ),
-        warnings=house.warnings,
+        warnings=components.warnings,
         race=settings.race,
         curve=_curve(settings.curve, len(task.train)),
         repeats=settings.repeats,
-        models={name: {"model": w.base, "revision": w.revision} for name, w in house.models.items()},
+        models={name: {"model": w.base, "revision": w.revision} for name, w in components.models.items()},
         general=digest(_text(settings.general)) if settings.general else "",
         checks=task.checks,
         judge=task.judge,
         until=settings.until,
         prompts=task.prompts,
         options=_others(settings),
-        metric_title=house.metric.title,
+        metric_title=components.metric.title,
         paired="score",
-        metric_plain=house.metric.plain,
-        prices=dict(sorted(house.prices.items())),
+        metric_plain=components.metric.plain,
+        prices=dict(sorted(components.prices.items())),
         folds=max(1, len(task.folds)),
         foldable=task.foldable,
     )
@@ -200,32 +202,32 @@ def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
 def _others(settings: Settings) -> dict[str, Any]:
     """Options without a field of their own in the plan, where they are not at their defaults."""
     own = {f.name for f in dataclasses.fields(Plan)}
-    given = {name: getattr(settings, name) for name in defaults() if name not in own}
-    return {name: to_json(value) for name, value in given.items() if value != defaults()[name]}
+    values = {name: getattr(settings, name) for name in defaults() if name not in own}
+    return {name: to_json(value) for name, value in values.items() if value != defaults()[name]}
 
 
-def values_before(house: House, ways: Iterable[str]) -> dict[str, dict[str, Any]]:
+def values_before(components: Components, ways: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Way -> option -> what runs did before the option or its default existed: its `before`, else its default."""
     return {
         name: {
             option.name: to_json(option.metadata.get("before", option.default))
-            for option in dataclasses.fields(house.ways[apart(name)[0]].Options)
+            for option in dataclasses.fields(components.ways[split_name(name)[0]].Options)
             if option.default is not dataclasses.MISSING
         }
         for name in ways
-        if apart(name)[0] in house.ways
+        if split_name(name)[0] in components.ways
     }
 
 
-def continued(settings: Settings, house: House, begun: Mapping[str, Any]) -> Settings:
+def continued(settings: Settings, components: Components, begun: Mapping[str, Any]) -> Settings:
     """The settings of a run that goes on: an option or a default that is younger than its plan is left as it was.
 
     Args:
         settings: of this start; what the user sets stays set.
-        house: whose ways have the options.
+        components: whose ways have the options.
         begun: the plan of the run's first start; {} where there was none.
     """
-    before = values_before(house, settings.ways)
+    before = values_before(components, settings.ways)
     ways = {name: dict(options) for name, options in settings.ways.items()}
     for name, known in begun.get("ways", {}).items():
         for option, value in before.get(name, {}).items():
@@ -247,26 +249,26 @@ def _curve(sizes: tuple[int, ...], rows: int) -> tuple[int, ...]:
     return tuple(sorted(set(sizes)))
 
 
-def _versions(house: House, ways: Mapping[str, Any]) -> dict[str, str]:
+def _versions(components: Components, ways: Mapping[str, Any]) -> dict[str, str]:
     """Ours, and those of the libraries that can change an answer."""
-    doors = {base.backend for base in house.bases}
-    used = doors | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
-    encoders = _encoders(house, ways)
+    backends = {base.backend for base in components.bases}
+    used = backends | ({"classical"} if any(w.startswith("base_") for w in ways) else set())
+    encoders = _encoders(components, ways)
     used |= {encoder.backend for encoder in encoders.values() if encoder is not None}
-    versions = {name: b.version for name, b in house.backends.items() if name in used}
-    if "local" in doors:
+    versions = {name: b.version for name, b in components.backends.items() if name in used}
+    if "local" in backends:
         versions |= {library: version(library) for library in ("torch", "transformers", "peft", "tokenizers")}
-    versions |= {f"encoder {word}": found.revision if found else "not here" for word, found in encoders.items()}
-    versions |= {"judge": f"{house.judge.backend} {house.judge.revision}"} if house.judge else {}
+    versions |= {f"encoder {word}": weights.revision if weights else "not here" for word, weights in encoders.items()}
+    versions |= {"judge": f"{components.judge.backend} {components.judge.revision}"} if components.judge else {}
     return {"whichway": whichway.__version__, "python": platform.python_version(), **versions}
 
 
-def _encoders(house: House, ways: Mapping[str, Any]) -> dict[str, Weights | None]:
+def _encoders(components: Components, ways: Mapping[str, Any]) -> dict[str, Weights | None]:
     """The sentence encoders that options of ways name, by the user's word; None where one is not at hand."""
     words = {
         str(options[option.name])
         for name, options in ways.items()
-        for option in dataclasses.fields(house.ways[apart(name)[0]].Options)
+        for option in dataclasses.fields(components.ways[split_name(name)[0]].Options)
         if option.metadata.get("encoder")
     }
-    return {word: house.encoder_of(word) for word in sorted(words - {WORDS})}
+    return {word: components.encoder_of(word) for word in sorted(words - {WORDS})}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from whichway.contest.bench import HouseBench, InFold
-from whichway.contest.ledger import Till
-from whichway.contest.selection.select import Tried
+from whichway.contest.bench import InFold, RunBench
+from whichway.contest.ledger import RunLedger
+from whichway.contest.selection.select import WayRun
 from whichway.contest.way_trainings import Recipe
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate, Decoding, Prompt, Shot, Task, canonical, to_json
@@ -33,7 +33,7 @@ class Choice:
     recipe: Recipe | None
 
 
-def refit(task: Task, till: Till, tried: Sequence[Tried], way: str | None) -> bool:
+def refit(task: Task, till: RunLedger, tried: Sequence[WayRun], way: str | None) -> bool:
     """Make a way's candidate of all rows and write it beside the others.
 
     Args:
@@ -50,10 +50,10 @@ def refit(task: Task, till: Till, tried: Sequence[Tried], way: str | None) -> bo
         return False
     rows = all_rows(task)
     count = len(task.folds)
-    practice = replace(task.practice(), train=rows, dev=())
-    bench = HouseBench(till, one.name, practice, note="on all rows: ", fold=InFold(count, 1.0, one.bench))
+    practice = replace(task.train_dev_view(), train=rows, dev=())
+    bench = RunBench(till, one.name, practice, note="on all rows: ", fold=InFold(count, 1.0, one.bench))
     finalists = [candidate for candidate, _ in one.finalists]
-    before = (bench.account.purse.seconds, bench.account.purse.usd)
+    before = (bench.account.spend.seconds, bench.account.spend.usd)
     try:
         made, how = _made(finalists, bench, task)
     except (WayFailed, AdapterNotLive, BudgetSpent) as error:
@@ -62,7 +62,7 @@ def refit(task: Task, till: Till, tried: Sequence[Tried], way: str | None) -> bo
     made = replace(made, way=one.name, seed=count)
     bench.keep(made)
     part = bench.trainings.parts.get(made.weights.adapter or "")
-    purse = bench.account.purse
+    purse = bench.account.spend
     facts: dict[str, Any] = {
         "id": made.id,
         "how": how,
@@ -81,13 +81,13 @@ def refit(task: Task, till: Till, tried: Sequence[Tried], way: str | None) -> bo
     return True
 
 
-def dearest(tried: Sequence[Tried]) -> str | None:
+def dearest(tried: Sequence[WayRun]) -> str | None:
     """The way that took longest: what an estimate takes for the one that ships."""
     left = [one for one in tried if not one.reason]
-    return max(left, key=lambda one: one.bench.account.purse.seconds).name if left else None
+    return max(left, key=lambda one: one.bench.account.spend.seconds).name if left else None
 
 
-def _made(finalists: Sequence[Candidate], bench: HouseBench, task: Task) -> tuple[Candidate, str]:
+def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[Candidate, str]:
     """The candidate, and in words how it was made.
 
     Raises:

@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.ledger import Till
+from whichway.contest.bench import RunBench
+from whichway.contest.ledger import RunLedger
 from whichway.contest.selection.race import Rules
 from whichway.contest.selection.select import (
     ZERO_SHOT,
-    Tried,
-    follow,
-    hold_race,
+    WayRun,
+    choose_finalists,
+    race_all,
     rules_of,
-    settle,
+    run_way,
     zero_shot_of,
 )
 from whichway.contracts import Attended
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.events import WayBegan
-from whichway.nouns import Example, Practice, Record, apart
+from whichway.nouns import Example, Record, TrainDevView, split_name
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
@@ -38,13 +38,13 @@ class Round:
         taken: looks of that race.
     """
 
-    tried: tuple[Tried, ...]
+    tried: tuple[WayRun, ...]
     rules: Rules
     taken: int
 
 
 def try_all(
-    practice: Practice, till: Till, names: Sequence[str], bench: Callable[[str], HouseBench], gate: bool = True
+    practice: TrainDevView, till: RunLedger, names: Sequence[str], bench: Callable[[str], RunBench], gate: bool = True
 ) -> Round:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race.
 
@@ -56,30 +56,30 @@ def try_all(
         gate: whether a way that ends below zero-shot on dev fails here.
     """
     rules = rules_of(practice, till)
-    order = sorted(names, key=lambda name: apart(name)[0] != ZERO_SHOT)
+    order = sorted(names, key=lambda name: split_name(name)[0] != ZERO_SHOT)
     if any(name.startswith(("tune_", "both_")) for name in names):
-        _expect(till)
+        _announce_training(till)
     found = {}
     for index, name in enumerate(order):
         till.tell(WayBegan(name, index, len(order)))
-        found[name] = follow(name, practice, bench(name), till, rules)
+        found[name] = run_way(name, practice, bench(name), till, rules)
     tried = tuple(found[name] for name in names)
-    taken = hold_race([found[name] for name in order], till, rules)
-    floors = {model: zero_shot_of(tried, rules, model) for model in {apart(one.name)[1] for one in tried}}
+    taken = race_all([found[name] for name in order], till, rules)
+    floors = {model: zero_shot_of(tried, rules, model) for model in {split_name(one.name)[1] for one in tried}}
     for one in tried:
-        settle(one, rules, floors[apart(one.name)[1]] if gate else None)
+        choose_finalists(one, rules, floors[split_name(one.name)[1]] if gate else None)
     return Round(tried, rules, taken)
 
 
-def _expect(till: Till) -> None:
-    """Trainings are planned: whoever trains may get ready while the prompts are tried."""
-    for name in sorted({base.backend for base in till.house.bases}):
-        backend = till.house.backends[name]
+def _announce_training(ledger: RunLedger) -> None:
+    """Tell the backends that trainings are planned, so that they get ready while prompts are tried."""
+    for name in sorted({base.backend for base in ledger.components.bases}):
+        backend = ledger.components.backends[name]
         if isinstance(backend, Attended):
             backend.expect()
 
 
-def cross(tried: Tried, test: Sequence[Example], till: Till) -> Crossed:
+def cross(tried: WayRun, test: Sequence[Example], till: RunLedger) -> Crossed:
     """Finalists over test rows, once each; a way that failed does not get there, one that fails there has a reason."""
     try:
         if not tried.reason:

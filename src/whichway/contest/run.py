@@ -11,23 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.bench import HouseBench
+from whichway.contest.bench import RunBench
 from whichway.contest.cache import Cache
 from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
-from whichway.contest.forgetting import forgotten
+from whichway.contest.forgetting import measure_forgetting
 from whichway.contest.judge import refuse_judge, write_judgements
-from whichway.contest.ledger import Till
-from whichway.contest.plan import House, Settings, continued, make_plan, values_before
+from whichway.contest.ledger import RunLedger
+from whichway.contest.plan import Components, Settings, continued, make_plan, values_before
 from whichway.contest.refit import dearest, refit
 from whichway.contest.rounds import Crossed, cross, try_all
-from whichway.contest.selection.select import Tried, race_facts, write_race, write_status, write_way
+from whichway.contest.selection.select import WayRun, race_facts, write_race, write_status, write_way
 from whichway.contracts import Listener, follow_nothing
 from whichway.errors import OptionError
 from whichway.events import PlanFixed, VerdictMade, WayRefused, WayTested
 from whichway.nouns import Plan, Task, Verdict
 from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
-from whichway.runs.results import recount
+from whichway.runs.results import run_results
 from whichway.runs.run import Run
 
 
@@ -46,19 +46,19 @@ class Outcome:
 
     @property
     def folder(self) -> Path:
-        """Where the run lies."""
+        """The run folder."""
         return self.run.path
 
 
 def run(
-    task: Task, house: House, *, folder: Path, settings: Settings, listener: Listener | None = None,
+    task: Task, components: Components, *, folder: Path, settings: Settings, listener: Listener | None = None,
     beside_plan: Mapping[str, Any] | None = None,
 ) -> Outcome:  # fmt: skip
     """Try every way of the settings on the task, decide, and write the run folder.
 
     Args:
         task: rows in three splits, and how answers are judged.
-        house: backends, ways, metric, and the model under trial.
+        components: backends, ways, metric, and the model under trial.
         folder: of the run; one that was begun with the same plan goes on.
         settings: the user's choices.
         listener: hears every event.
@@ -72,89 +72,93 @@ def run(
     listener = listener or follow_nothing
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
-    settings = continued(settings, house, plan_of(folder))
+    settings = continued(settings, components, plan_of(folder))
     if task.folds:  # the number of a fold is its seed
         settings = replace(settings, seeds=tuple(range(len(task.folds))))
-    plan = make_plan(task, house, settings)
+    plan = make_plan(task, components, settings)
     refuse(folder)
-    refuse_judge(task, house, settings)
+    refuse_judge(task, components, settings)
     with alone(settings.cache, folder):
-        prepare(folder, plan, task, values_before(house, plan.ways))
+        prepare(folder, plan, task, values_before(components, plan.ways))
         for name, content in (beside_plan or {}).items():
             if not (folder / name).exists():
                 write_json(folder / name, content)
-        return _run(task, house, plan, folder, settings, listener)
+        return _run(task, components, plan, folder, settings, listener)
 
 
-def _run(task: Task, house: House, plan: Plan, folder: Path, settings: Settings, listener: Listener) -> Outcome:
+def _run(
+    task: Task, components: Components, plan: Plan, folder: Path, settings: Settings, listener: Listener
+) -> Outcome:
     listener(PlanFixed(plan, folder))
-    with open_till(folder, house, settings, listener) as till:
-        tried, crossed = _contest(task, till)
+    with open_ledger(folder, components, settings, listener) as ledger:
+        tried, crossed = _contest(task, ledger)
         if settings.forgetting:
             for one in tried:
-                forgotten(one, till)
+                measure_forgetting(one, ledger)
         if plan.curve:
-            write_curves(task, till, tried, crossed)
+            write_curves(task, ledger, tried, crossed)
         if not task.folds:
-            write_judgements(task, till, tried, crossed)
-        finished = _decided(Run(folder), house)
-        if task.folds and refit(task, till, tried, finished.verdict.choice):
-            finished = _decided(Run(folder), house)
+            write_judgements(task, ledger, tried, crossed)
+        finished = _decided(Run(folder), components)
+        if task.folds and refit(task, ledger, tried, finished.verdict.choice):
+            finished = _decided(Run(folder), components)
         verdict = finished.verdict
         write_json(folder / "verdict.json", verdict)
         listener(VerdictMade(verdict))
-        return Outcome(finished, till.paid_usd, till.paid_seconds)
+        return Outcome(finished, ledger.paid_usd, ledger.paid_seconds)
 
 
-def _decided(run: Run, house: House) -> Run:
+def _decided(run: Run, house: Components) -> Run:
     """A run with the verdict that its files give."""
-    run.verdict = recount(run, house.metric, checks=house.checks).verdict()
+    run.verdict = run_results(run, house.metric, checks=house.checks).verdict()
     return run
 
 
-def rehearsed(task: Task, house: House, folder: Path, settings: Settings, listener: Listener) -> None:
+def run_without_verdict(
+    task: Task, components: Components, folder: Path, settings: Settings, listener: Listener
+) -> None:
     """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
-    with open_till(folder, house, settings, listener) as till:
-        tried, crossed = _contest(task, till)
+    with open_ledger(folder, components, settings, listener) as ledger:
+        tried, crossed = _contest(task, ledger)
         if settings.curve:
-            write_curves(task, till, tried, crossed)
+            write_curves(task, ledger, tried, crossed)
         if task.folds:
-            refit(task, till, tried, dearest(tried))
+            refit(task, ledger, tried, dearest(tried))
 
 
 @contextmanager
-def open_till(folder: Path, house: House, settings: Settings, listener: Listener) -> Iterator[Till]:
+def open_ledger(folder: Path, components: Components, settings: Settings, listener: Listener) -> Iterator[RunLedger]:
     """Open the books of a run, and close them whatever happens."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)
-    till = Till(
+    run_ledger = RunLedger(
         folder=folder,
-        house=house,
+        components=components,
         settings=settings,
         cache=cache,
-        payer=run_id(folder),
+        paid_by=run_id(folder),
         records=records,
         ledger=ledger,
         listener=listener,
         written={record_key(r): r for r in read_records(folder)},
     )
-    till.read_ledger()
+    run_ledger.read_ledger()
     try:
-        yield till
+        yield run_ledger
     finally:
         records.close()
         ledger.close()
         cache.close()
 
 
-def _contest(task: Task, till: Till) -> tuple[list[Tried], list[Crossed]]:
+def _contest(task: Task, till: RunLedger) -> tuple[list[WayRun], list[Crossed]]:
     """All ways to their finalists, and these over the test rows: on the task's split, or fold by fold."""
     if task.folds:
         return cross_fit(task, till), []
     till.test_answers = len(task.test) * till.settings.repeats
-    practice = task.practice()
+    practice = task.train_dev_view()
     names = tuple(till.settings.ways)
-    held = try_all(practice, till, names, lambda name: HouseBench(till, name, practice))
+    held = try_all(practice, till, names, lambda name: RunBench(till, name, practice))
     for one in held.tried:
         write_way(one, till)
         if one.reason:

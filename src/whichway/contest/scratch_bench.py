@@ -7,25 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.plan import House, Settings
-from whichway.contest.run import open_till
+from whichway.contest.bench import RunBench
+from whichway.contest.plan import Components, Settings
+from whichway.contest.run import open_ledger
 from whichway.contracts import follow_nothing
 from whichway.nouns import Task
 
 
 @contextmanager
-def open_booth(task: Task, house: House, settings: Settings, who: str) -> Iterator[HouseBench]:
+def scratch_bench(task: Task, components: Components, settings: Settings, account: str) -> Iterator[RunBench]:
     """A bench for one caller; its books are thrown away when it closes, its answers stay in the cache.
 
     Args:
         task: test rows are out of reach, as for a way.
-        house: backends, metric, model.
+        components: backends, metric, model.
         settings: the cache, the machine's price, the budget.
-        who: the caller's name, for messages.
+        account: the caller's name, for messages.
     """
-    with tempfile.TemporaryDirectory(prefix="whichway-") as folder, open_till(
-        Path(folder), house, settings, follow_nothing
-    ) as till:  # fmt: skip
-        yield HouseBench(till, who, task.practice())
-
+    with tempfile.TemporaryDirectory(prefix="whichway-") as folder, open_ledger(
+        Path(folder), components, settings, follow_nothing
+    ) as ledger:  # fmt: skip
+        yield RunBench(ledger, account, task.train_dev_view())

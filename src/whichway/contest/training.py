@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichway.contest.ledger import Till, TrainingFailure
+from whichway.contest.ledger import RunLedger, TrainingFailure
 from whichway.contracts import Backend
 from whichway.errors import WayFailed
 from whichway.events import WarningGiven
@@ -23,7 +23,7 @@ from whichway.runs.folder import Lines, read_lines, write_json
 class Training:
     """One training of one run."""
 
-    till: Till
+    ledger: RunLedger
     backend: Backend
     job: TrainJob
     key: str
@@ -33,17 +33,17 @@ class Training:
     @property
     def folder(self) -> Path:
         """Its place in the cache."""
-        return self.till.cache.training(self.key)
+        return self.ledger.cache.training(self.key)
 
     def checkpoints(self) -> Iterator[tuple[Adapter, str]]:
-        """Checkpoints with who paid for them ("": this process, just now).
+        """Each checkpoint with the run that paid for it ("": this process, just now).
 
         Raises:
             BudgetSpent: the purse does not reach to the next one.
             WayFailed: the training failed, now or in an earlier start of this run.
         """
         done = 0
-        for adapter, payer in self._kept(0):
+        for adapter, payer in self._cached(0):
             self._replay(done)
             yield adapter, payer
             done += 1
@@ -51,14 +51,14 @@ class Training:
         self.check(done)
         if self._finished:
             return
-        with self.till.cache.lock(self.key, self._wait):  # another run may be at this very training
-            for adapter, payer in self._kept(done):
+        with self.ledger.cache.lock(self.key, self._wait):  # another run may be at this very training
+            for adapter, payer in self._cached(done):
                 yield adapter, payer
                 done += 1
             if not self._finished:
                 yield from self._new(done)
 
-    def _kept(self, first: int) -> Iterator[tuple[Adapter, str]]:
+    def _cached(self, first: int) -> Iterator[tuple[Adapter, str]]:
         for index, line in enumerate(read_lines(self.folder / "checkpoints.jsonl")):
             payer = line.pop("payer")
             if index >= first:
@@ -71,12 +71,12 @@ class Training:
 
     def _new(self, done: int) -> Iterator[tuple[Adapter, str]]:
         """Train on from where it stopped."""
-        kept = Lines(self.folder / "checkpoints.jsonl")
+        lines = Lines(self.folder / "checkpoints.jsonl")
         try:
             for index, adapter in enumerate(self._watched(done)):
                 if index < done:
                     continue
-                kept.append([{**to_json(adapter), "payer": self.till.payer}])
+                lines.append([{**to_json(adapter), "payer": self.ledger.paid_by}])
                 yield adapter, ""
                 self.check(index + 1)
             job = self.job
@@ -84,7 +84,7 @@ class Training:
                 self.folder / "done.json", {"job": job.id, "kind": job.kind, "seed": job.seed, "options": job.options}
             )
         finally:
-            kept.close()
+            lines.close()
 
     def _watched(self, done: int) -> Iterator[Adapter]:
         """The backend's checkpoints; when it fails, the time since the last one is remembered."""
@@ -96,7 +96,7 @@ class Training:
                 adapter = next(steps, None)
             except WayFailed as error:
                 spent = time.perf_counter() - began if error.seconds is None else error.seconds
-                self.till.failures[self.key] = TrainingFailure(max(index, done), spent, str(error))
+                self.ledger.failures[self.key] = TrainingFailure(max(index, done), spent, str(error))
                 raise
             if adapter is None:
                 return
@@ -104,9 +104,9 @@ class Training:
             index += 1
 
     def _replay(self, done: int) -> None:
-        failure = self.till.failures.get(self.key)
+        failure = self.ledger.failures.get(self.key)
         if failure and done >= failure.checkpoint:
             raise WayFailed(failure.reason)
 
     def _wait(self) -> None:
-        self.till.tell(WarningGiven(f"waiting for another run that trains the same ({self.job.kind})"))
+        self.ledger.tell(WarningGiven(f"waiting for another run that trains the same ({self.job.kind})"))

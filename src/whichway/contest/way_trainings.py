@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichway.contest.account import WayAccount
-from whichway.contest.ledger import Bought, Till
+from whichway.contest.ledger import Charge, RunLedger
 from whichway.contest.training import Training
 from whichway.contracts import Attended, Backend
 from whichway.errors import WayFailed
@@ -45,16 +45,16 @@ class WayTrainings:
     """The trainings that one way has asked for.
 
     Args:
-        till: the books of the run.
+        ledger: the books of the run.
         account: of the way; it pays.
         backends: that the way works with.
         retriever: chooses the shots of a row.
     """
 
     def __init__(
-        self, till: Till, account: WayAccount, backends: Mapping[str, Backend], retriever: ShotRetriever
+        self, ledger: RunLedger, account: WayAccount, backends: Mapping[str, Backend], retriever: ShotRetriever
     ) -> None:
-        self._till, self._account, self._backends, self._retriever = till, account, backends, retriever
+        self._ledger, self._account, self._backends, self._retriever = ledger, account, backends, retriever
         self._rows: dict[str, tuple[TrainRow, ...]] = {}
         self.parts: dict[str, Adapter] = {}  # digest of a trained part -> its checkpoint
         self.keys: dict[str, str] = {}  # digest of a trained part -> key of its training
@@ -71,25 +71,25 @@ class WayTrainings:
             BudgetSpent: the purse is empty.
             WayFailed: the training failed.
         """
-        till, account, way = self._till, self._account, self._account.way
+        ledger, account, way = self._ledger, self._account, self._account.way
         backend = self._backends[job.weights.backend]
         key = digest([backend.version, job.id], 32)
-        start = till.cache.adapter(job.weights)
-        training = Training(till, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
+        start = ledger.cache.adapter(job.weights)
+        training = Training(ledger, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
         if isinstance(backend, Attended):
-            backend.watch = lambda facts: till.tell(TrainingStep(way, job.kind, **facts))
+            backend.watch = lambda facts: ledger.tell(TrainingStep(way, job.kind, **facts))
         length = length_of(job)
         if length is not None:
-            till.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
+            ledger.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
         before = 0.0
         try:
-            for index, (adapter, payer) in enumerate(training.checkpoints()):
-                bought = [Bought(f"{key}/{index}", adapter.seconds - before, payer)]
-                account.buy("train", f"{key}/{index}", bought, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
+            for index, (adapter, paid_by) in enumerate(training.checkpoints()):
+                charges = [Charge(f"{key}/{index}", adapter.seconds - before, paid_by)]
+                account.buy("train", f"{key}/{index}", charges, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
                 self.parts[adapter.weights.adapter or ""] = adapter
                 self.keys[adapter.weights.adapter or ""] = key
                 before = adapter.seconds
-                till.tell(CheckpointSaved(way, job.kind, adapter.epoch, adapter.loss))
+                ledger.tell(CheckpointSaved(way, job.kind, adapter.epoch, adapter.loss))
                 yield adapter
         except WayFailed:
             account.charge_failure(key)

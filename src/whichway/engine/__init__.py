@@ -26,4 +26,4 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from whichway.engine.model import malloc
 
-malloc.settle()
+malloc.hold_freed_memory()

@@ -36,8 +36,8 @@ __all__ = [
 
 def rules() -> dict[str, Rule]:
     """Every rule by its id, in order."""
-    for found in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{found.name}")
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
     return dict(sorted(RULES.items()))
 
 
@@ -49,10 +49,10 @@ def lint(scene: Scene, ignore: Iterable[str] = ()) -> list[Finding]:
         ignore: ids of rules to leave out.
     """
     left_out = set(ignore)
-    found = [
+    findings = [
         placed(rule_, hit, scene) for id_, rule_ in rules().items() if id_ not in left_out for hit in rule_.check(scene)
     ]
-    once = {(f.id, f.line, f.column, f.message): f for f in found}
+    once = {(f.id, f.line, f.column, f.message): f for f in findings}
     return sorted(once.values(), key=lambda f: (f.line, f.column, SEVERITIES.index(f.severity), f.id))
 
 

@@ -41,7 +41,7 @@ def no_format(scene: Scene) -> Iterator[Hit]:
     if scene.data is None or scene.labels or scene.data.metric.name not in _NEEDS:
         return
     form, what = _NEEDS[scene.data.metric.name]
-    if (scene.prompt.output_format and form is _FORMAT) or form.search(scene.said):
+    if (scene.prompt.output_format and form is _FORMAT) or form.search(scene.instruction_text):
         return
     wanted = {"a JSON object": "Answer with a JSON object only.", "a number": "Answer with a number only."}
     edit = setting(
@@ -88,8 +88,8 @@ def unreadable(scene: Scene) -> Iterator[Hit]:
             return
     target = next((e.target for e in scene.data.rows), "")
     for form, shape in _WRAPPED:
-        found = next(scene.search(form), None)
-        if found is None or (target.startswith("{") and "json" in form.pattern):
+        match = next(scene.search(form), None)
+        if match is None or (target.startswith("{") and "json" in form.pattern):
             continue
         answer = shape.format(quoted=json.dumps(target), plain=target)
         if (scene.labels and scene.data.metric.normal(answer) != scene.data.metric.normal(target)) or (
@@ -97,8 +97,8 @@ def unreadable(scene: Scene) -> Iterator[Hit]:
         ):
             yield Hit(
                 f"asks for “{short(answer)}”, which the metric {scene.data.metric.name} does not read as “{target}”",
-                found[0],
-                *found[1].span(),
+                match[0],
+                *match[1].span(),
             )
 
 
@@ -172,10 +172,10 @@ def foreign_label(scene: Scene) -> Iterator[Hit]:
         yield Hit(
             _foreign(label, near), _first(scene), 0, 60, setting("list the labels of the data", labels=scene.labels)
         )
-    found = list(listed(scene))
-    if sum(loose(label) in near for *_, label in found) < min(2, len(exact)):
+    listed_labels = list(listed(scene))
+    if sum(loose(label) in near for *_, label in listed_labels) < min(2, len(exact)):
         return
-    for piece, start, end, label in found:
+    for piece, start, end, label in listed_labels:
         if label not in exact:
             right = near.get(loose(label))
             yield Hit(_foreign(label, near), piece, start, end, swap(label, right) if right else None)
@@ -218,8 +218,8 @@ def parsed(block: str) -> object | None:
         re.sub(r",\s*0\s*(?=[\]}])", "", _HOLE.sub("0", block)),
     ):
         try:
-            found: object = json.loads(candidate)
-            return found
+            value: object = json.loads(candidate)
+            return value
         except ValueError:
             continue
     return None
@@ -239,12 +239,12 @@ def bad_json(scene: Scene) -> Iterator[Hit]:
     keys = _gold_keys(scene)
     for piece in scene.pieces:
         for start, end in json_blocks(piece.text):
-            found = parsed(piece.text[start:end])
-            if found is None:
+            value = parsed(piece.text[start:end])
+            if value is None:
                 yield Hit("this JSON is not valid", piece, start, end)
-            elif keys and isinstance(found, dict) and "properties" not in found and not set(found) & keys:
+            elif keys and isinstance(value, dict) and "properties" not in value and not set(value) & keys:
                 yield Hit(
-                    f"its keys are {', '.join(found)}; the answers have {', '.join(sorted(keys))}", piece, start, end
+                    f"its keys are {', '.join(value)}; the answers have {', '.join(sorted(keys))}", piece, start, end
                 )
 
 

@@ -84,12 +84,12 @@ def even(shots: tuple[Shot, ...]) -> tuple[Shot, ...]:
     for shot in shots:
         counts[shot.answer] += 1
     most = sorted(counts.values(), reverse=True)[1] if len(counts) > 1 else len(shots)
-    kept, seen = [], dict[str, int]()
+    chosen, seen = [], dict[str, int]()
     for shot in shots:
         seen[shot.answer] = seen.get(shot.answer, 0) + 1
         if seen[shot.answer] <= most:
-            kept.append(shot)
-    return interleaved(tuple(kept))
+            chosen.append(shot)
+    return interleaved(tuple(chosen))
 
 
 def short(text: str, most: int = 48) -> str:

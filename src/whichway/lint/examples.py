@@ -39,7 +39,7 @@ def _at(scene: Scene, index: int, message: str, part: str = "shot_answer", **mor
 )
 def no_instruction(scene: Scene) -> Iterator[Hit]:
     """Worked examples, and no other word."""
-    if scene.prompt.shots and not scene.said.strip():
+    if scene.prompt.shots and not scene.instruction_text.strip():
         ask = scene.data.practice.ask if scene.data else ""
         yield _at(
             scene,
@@ -122,7 +122,7 @@ def inconsistent(scene: Scene) -> Iterator[Hit]:
     spelled: dict[str, set[str]] = {}
     for answer in answers:
         spelled.setdefault(answer.casefold(), set()).add(answer)
-    twice = next((found for found in spelled.values() if len(found) > 1), None)
+    twice = next((variants for variants in spelled.values() if len(variants) > 1), None)
     shapes = Counter(map(shape, answers))
     if twice:
         odd = min(twice, key=answers.count)
@@ -210,9 +210,9 @@ def _answered(index: int, answer: str, shots: tuple[Shot, ...]) -> tuple[Shot, .
 def unsaid(scene: Scene) -> Iterator[Hit]:
     """All answers share a trait, or one is no listed label, and the rules do not say so."""
     answers = [shot.answer.strip() for shot in scene.prompt.shots]
-    if len(answers) < 2 or not scene.said.strip():
+    if len(answers) < 2 or not scene.instruction_text.strip():
         return
-    if all(_is_json(a) for a in answers) and not re.search(r"\bjson\b", scene.said, re.I):
+    if all(_is_json(a) for a in answers) and not re.search(r"\bjson\b", scene.instruction_text, re.I):
         yield _at(
             scene,
             0,
@@ -220,7 +220,11 @@ def unsaid(scene: Scene) -> Iterator[Hit]:
             edit=instructing("Answer with a JSON object only."),
         )
     prefixes = {m.group() if (m := re.match(r"[A-Z][\w ]{0,20}:(?=\s)", a)) else "" for a in answers}
-    if len(prefixes) == 1 and (prefix := prefixes.pop()) and prefix.rstrip(":").casefold() not in scene.said.casefold():
+    if (
+        len(prefixes) == 1
+        and (prefix := prefixes.pop())
+        and prefix.rstrip(":").casefold() not in scene.instruction_text.casefold()
+    ):
         yield _at(scene, 0, f"all examples begin with “{prefix}” and the rules do not say so")
     for index, answer in enumerate(answers):
         if scene.prompt.labels and answer.casefold() not in {label.casefold() for label in scene.prompt.labels}:
@@ -256,7 +260,7 @@ _VARY = re.compile(
 )
 def verbatim(scene: Scene) -> Iterator[Hit]:
     """A quoted sample phrase on a task that writes text."""
-    if scene.closed or _VARY.search(scene.said):
+    if scene.closed or _VARY.search(scene.instruction_text):
         return
     for piece, match in scene.search(_SAMPLE):
         edit = instructing("Vary the wording; do not copy the sample phrases.")

@@ -39,14 +39,14 @@ _SWAP = re.compile(r"\b(?:swap\w*|both orders|order (?:of|in which)|position|reg
 )
 def judge(scene: Scene) -> Iterator[Hit]:
     """A judging prompt without levels, without swapped positions, or with the proposer as its judge."""
-    found = next(scene.search(_JUDGE), None)
-    if found is None or scene.labels:
+    first_match = next(scene.search(_JUDGE), None)
+    if first_match is None or scene.labels:
         return
-    piece, match = found
-    paired = bool(_PAIR.search(scene.said))
-    if _SCALED.search(scene.said) and not paired and len(_LEVEL.findall(scene.said)) < 2:
+    piece, match = first_match
+    paired = bool(_PAIR.search(scene.instruction_text))
+    if _SCALED.search(scene.instruction_text) and not paired and len(_LEVEL.findall(scene.instruction_text)) < 2:
         yield Hit("a scale whose levels are not described", piece, *match.span())
-    if paired and not _SWAP.search(scene.said):
+    if paired and not _SWAP.search(scene.instruction_text):
         yield Hit("two answers in one order: judge them in the other one too", piece, *match.span())
     settings = scene.draft.settings
     if settings.get("judge") and settings.get("judge") == settings.get("model"):

@@ -59,8 +59,13 @@ def other_language(scene: Scene) -> Iterator[Hit]:
     """The instructions are in one language and the rows in another."""
     if scene.data is None or not scene.rules:
         return
-    here = language(scene.said)
+    here = language(scene.instruction_text)
     there = language(" ".join(e.text for e in scene.data.rows[:200]))
-    if here and there and here != there and not re.search(rf"\b(?:{there}|translat\w+|language)\b", scene.said, re.I):
+    if (
+        here
+        and there
+        and here != there
+        and not re.search(rf"\b(?:{there}|translat\w+|language)\b", scene.instruction_text, re.I)
+    ):
         piece = scene.rules[0]
         yield Hit(f"the prompt is in {here}, the rows are in {there}", piece, 0, min(80, len(piece.text)))

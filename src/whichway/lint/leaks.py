@@ -22,10 +22,10 @@ from whichway.lint.scene import Scene
 )
 def leakage(scene: Scene) -> Iterator[Hit]:
     """A run of words of the prompt is one of a held-out row."""
-    if scene.data is None or scene.data.held is None:
+    if scene.data is None or scene.data.held_out is None:
         return
     for piece in scene.pieces:
-        for start, end, split in scene.data.held(piece.text):
+        for start, end, split in scene.data.held_out(piece.text):
             edit = None
             if piece.part.startswith("shot"):
                 edit = keeping_shots("drop this example", lambda shots, i=piece.index: (*shots[:i], *shots[i + 1 :]))  # type: ignore[misc]

@@ -33,7 +33,7 @@ _SAFE = re.compile(
     suggestion="Repeat the task in one line behind the input.",
 )
 def far_instructions(scene: Scene) -> Iterator[Hit]:
-    """A long context or long inputs, and nothing behind them."""
+    """A long context or long inputs, and no instructions after them."""
     longest = max((len(e.text) for e in scene.data.rows), default=0) // 4 if scene.data else 0
     if scene.provider is None or max(longest, scene.count(scene.whole)) <= LONG or not scene.rules:
         return
@@ -82,15 +82,15 @@ def mid_context(scene: Scene) -> Iterator[Hit]:
     """In long inputs that quote the answer, it mostly stands in the middle half."""
     if scene.data is None or scene.labels:
         return
-    found = [
+    places = [
         e.text.find(e.target) / len(e.text)
         for e in scene.data.rows
         if len(e.text) > LONG and len(e.target) > 2 and e.target in e.text
     ]
-    middle = sum(0.25 <= at <= 0.75 for at in found)
-    if len(found) >= 10 and middle / len(found) > 0.6:
+    middle = sum(0.25 <= at <= 0.75 for at in places)
+    if len(places) >= 10 and middle / len(places) > 0.6:
         piece = scene.rules[0] if scene.rules else None
-        yield Hit(f"in {middle} of {len(found)} long inputs the answer stands in the middle half", piece, 0, 60)
+        yield Hit(f"in {middle} of {len(places)} long inputs the answer stands in the middle half", piece, 0, 60)
 
 
 def delimiter(text: str, start: int, end: int) -> tuple[str, str] | None:
@@ -170,7 +170,7 @@ def undelimited(scene: Scene) -> Iterator[Hit]:
 )
 def injection(scene: Scene) -> Iterator[Hit]:
     """A template with user data between instructions, and no line that says that it is data."""
-    if _SAFE.search(scene.said) or scene.closed:
+    if _SAFE.search(scene.instruction_text) or scene.closed:
         return
     for piece, start, end, marks in _around(scene):
         if marks is None or len(marks[0]) == 1:
@@ -191,7 +191,7 @@ def injection(scene: Scene) -> Iterator[Hit]:
     suggestion="Put instructions and examples first and the row last.",
 )
 def variable_first(scene: Scene) -> Iterator[Hit]:
-    """In a long prompt, much static text stands behind the first variable."""
+    """In a long prompt, much static text stands after the first variable."""
     text = scene.draft.source if scene.draft.form == "text" else "\n".join(t.content for t in scene.draft.turns)
     first = VARIABLE.search(text)
     if scene.provider is None or first is None:

@@ -71,13 +71,13 @@ def persona_on_facts(scene: Scene) -> Iterator[Hit]:
 def low_persona(scene: Scene) -> Iterator[Hit]:
     """The model is told to be someone who knows little."""
     for piece, start, end, edit in personas(scene):
-        found = _LOW.search(piece.text, start, end)
-        if found and not re.search(
+        match = _LOW.search(piece.text, start, end)
+        if match and not re.search(
             r"\b(?:teach|tutor|parent|doctor|for|to|help)\w*\W+(?:\w+\W+){0,3}$",
-            piece.text[start : found.start()],
+            piece.text[start : match.start()],
             re.I,
         ):
-            yield Hit(f"a persona that knows little: “{short(found.group())}”", piece, *found.span(), edit)
+            yield Hit(f"a persona that knows little: “{short(match.group())}”", piece, *match.span(), edit)
 
 
 @rule(

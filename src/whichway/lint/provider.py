@@ -140,10 +140,10 @@ def refused(scene: Scene) -> Iterator[Hit]:
     count = 1 if isinstance(stops, str) else len(stops)
     if model.max_stops is not None and count > model.max_stops:
         yield _setting(scene, "stop", f"{count} stop sequences; {model.name} takes {model.max_stops}")
-    heat = settings.get("temperature")
-    if heat is not None and model.max_temperature is not None and float(heat) > model.max_temperature:
+    temperature = settings.get("temperature")
+    if temperature is not None and model.max_temperature is not None and float(temperature) > model.max_temperature:
         yield _setting(
-            scene, "temperature", f"temperature {heat}; {model.name} takes {model.max_temperature:g} at most"
+            scene, "temperature", f"temperature {temperature}; {model.name} takes {model.max_temperature:g} at most"
         )
 
 
@@ -164,12 +164,17 @@ def _setting(scene: Scene, word: str, message: str) -> Hit:
 )
 def drawn(scene: Scene) -> Iterator[Hit]:
     """A temperature on a task with one right answer, asked once."""
-    heat = scene.draft.settings.get("temperature")
+    temperature = scene.draft.settings.get("temperature")
     single = scene.closed or (
         scene.data is not None and scene.data.metric.name in ("numeric", "exact_match", "json_fields")
     )
-    if heat is not None and float(heat) > 0 and single and int(scene.draft.settings.get("repeats") or 1) < 2:
-        yield _setting(scene, "temperature", f"temperature {heat} on a task with one right answer, asked once")
+    if (
+        temperature is not None
+        and float(temperature) > 0
+        and single
+        and int(scene.draft.settings.get("repeats") or 1) < 2
+    ):
+        yield _setting(scene, "temperature", f"temperature {temperature} on a task with one right answer, asked once")
 
 
 def percentile(values: list[int], share: float) -> int:

@@ -32,10 +32,10 @@ def declared(name: str, context: int | None, reasoning: bool, usd_per_million: f
     """
     if name not in DECLARED:
         raise OptionError(f"--provider {name}: unknown.{did_you_mean(name, DECLARED)}")
-    return said(DECLARED[name], context, reasoning, usd_per_million)
+    return with_user_values(DECLARED[name], context, reasoning, usd_per_million)
 
 
-def said(model: Provider, context: int | None, reasoning: bool, usd_per_million: float | None) -> Provider:
+def with_user_values(model: Provider, context: int | None, reasoning: bool, usd_per_million: float | None) -> Provider:
     """A provider with the user's own words in place of what was found."""
     return replace(
         model,

@@ -36,7 +36,7 @@ _FIELD = re.compile(r"\b(?:reason(?:s|ing)?|rationale|explanation|steps|thoughts
 def symbolic(scene: Scene) -> bool:
     """Whether the task calculates, by its metric or its words."""
     numeric = scene.data is not None and scene.data.metric.name == "numeric"
-    return numeric or bool(_SYMBOLIC.search(scene.said))
+    return numeric or bool(_SYMBOLIC.search(scene.instruction_text))
 
 
 @rule(
@@ -52,7 +52,7 @@ def symbolic(scene: Scene) -> bool:
 )
 def needless_reasoning(scene: Scene) -> Iterator[Hit]:
     """Chain of thought on a task that does not calculate, or together with "answer only"."""
-    only = ONLY.search(THINK.sub("", scene.said))
+    only = ONLY.search(THINK.sub("", scene.instruction_text))
     for piece, match in scene.search(THINK):
         start, end = sentence_at(piece, match.start())
         edit = without(piece.text[start:end], "drop the call to reason")
@@ -91,7 +91,7 @@ def reasoning_model(scene: Scene) -> Iterator[Hit]:
 )
 def no_room(scene: Scene) -> Iterator[Hit]:
     """JSON or XML demanded on a task that calculates, with no field for steps."""
-    if symbolic(scene) and not _FIELD.search(scene.said):
+    if symbolic(scene) and not _FIELD.search(scene.instruction_text):
         for piece, match in list(scene.search(_JSON))[:1]:
             edit = instructing('Begin the object with a "reasoning" field, then give the answer.')
             yield Hit(

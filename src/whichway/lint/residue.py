@@ -63,7 +63,7 @@ def leftovers(scene: Scene) -> Iterator[Hit]:
 
 
 def _row_follows(scene: Scene, piece: Piece) -> bool:
-    """Whether the row stands right behind this piece, so that it may end a sentence."""
+    """Whether the row comes directly after this piece, so that it may end a sentence."""
     return scene.draft.form == "text" and piece.part == "objective"
 
 
@@ -92,8 +92,8 @@ def protected(scene: Scene) -> Iterator[Hit]:
             edit = Edit(f"put {slot} back", lambda p, s=slot, b=before: replace(p, **{s: b}))  # type: ignore[misc]
             yield Hit(f"{slot} was {short(str(before))}", piece, 0, 60, edit)
     old, new = "\n".join(_texts(seed)), "\n".join(_texts(now))
-    for what, found in (("scale", _SCALE.findall), ("schema", _schemas), ("variables", VARIABLE.findall)):
-        lost = [one for one in found(old) if one not in found(new)]
+    for what, find in (("scale", _SCALE.findall), ("schema", _schemas), ("variables", VARIABLE.findall)):
+        lost = [one for one in find(old) if one not in find(new)]
         if lost:
             yield Hit(f"the {what} {short(str(lost[0]))} of the seed is gone", piece, 0, 60)
 

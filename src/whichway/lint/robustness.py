@@ -42,7 +42,7 @@ def spread(scene: Scene) -> Iterator[Hit]:
 def formats_of(prompt: Prompt) -> dict[str, Prompt]:
     """The prompt in formats that mean the same: name -> prompt."""
     other: Layout = "user" if prompt.layout == "system" else "system"
-    found = {
+    formats = {
         "as written": prompt,
         f"in the {other} message": replace(prompt, layout=other),
         "lower case": each_text(prompt, str.lower),
@@ -50,4 +50,4 @@ def formats_of(prompt: Prompt) -> dict[str, Prompt]:
         "with headings": each_text(prompt, lambda text: f"## Task\n{text}"),
         "a sentence a line": each_text(prompt, lambda text: text.replace(". ", ".\n")),
     }
-    return {name: one for n, (name, one) in enumerate(found.items()) if n == 0 or one != prompt}
+    return {name: one for n, (name, one) in enumerate(formats.items()) if n == 0 or one != prompt}

@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a rule found. Lines and columns count from 1; the end column is behind the last character."""
+    """One finding of a rule. Lines and columns count from 1; the end column is after the last character."""
 
     id: str
     severity: Severity

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from whichway.contracts import Metric
-from whichway.nouns import Example, Message, Practice, Prompt
+from whichway.nouns import Example, Message, Prompt, TrainDevView
 from whichway.prompts.variables import VARIABLE as VARIABLE
 
 Form = Literal["text", "slots", "messages"]
@@ -63,9 +63,9 @@ class Data:
         held: `held(text)` gives the spans of `text` whose words stand in a test or dev row, from hashes alone.
     """
 
-    practice: Practice
+    practice: TrainDevView
     metric: Metric
-    held: Callable[[str], Sequence[tuple[int, int, str]]] | None = None
+    held_out: Callable[[str], Sequence[tuple[int, int, str]]] | None = None
 
     @property
     def rows(self) -> tuple[Example, ...]:
@@ -149,7 +149,7 @@ class Scene:
         return tuple(piece for piece in self.pieces if piece.part not in SHOT_PARTS)
 
     @cached_property
-    def said(self) -> str:
+    def instruction_text(self) -> str:
         """All that instructs, as one text."""
         return "\n".join(piece.text for piece in self.rules)
 
@@ -164,7 +164,8 @@ class Scene:
         if self.data:
             return bool(self.labels)
         return (
-            bool(self.prompt.labels) or re.search(r"\b(?:one of\b|classify|categori[sz]e)", self.said, re.I) is not None
+            bool(self.prompt.labels)
+            or re.search(r"\b(?:one of\b|classify|categori[sz]e)", self.instruction_text, re.I) is not None
         )
 
     def search(

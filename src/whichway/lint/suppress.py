@@ -70,8 +70,8 @@ def read_baseline(text: str, path: str) -> Counter[str]:
         DataError: no baseline of ours.
     """
     try:
-        found = json.loads(text)
-        return Counter({str(entry["fingerprint"]): int(entry.get("count", 1)) for entry in found["findings"]})
+        data = json.loads(text)
+        return Counter({str(entry["fingerprint"]): int(entry.get("count", 1)) for entry in data["findings"]})
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path}: no lint baseline. Write one with --write-baseline {path}") from None
 

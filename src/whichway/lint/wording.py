@@ -39,7 +39,7 @@ _ASKS = re.compile(
 )
 def no_task(scene: Scene) -> Iterator[Hit]:
     """Nothing that instructs asks for anything."""
-    if scene.said.strip() and not _ASKS.search(scene.said):
+    if scene.instruction_text.strip() and not _ASKS.search(scene.instruction_text):
         piece = scene.rules[0]
         ask = scene.data.practice.ask if scene.data else ""
         edit = instructing(ask) if ask else None
@@ -94,7 +94,9 @@ def contradiction(scene: Scene) -> Iterator[Hit]:
         first, second = next(scene.search(one), None), next(scene.search(other), None)
         if first is None or second is None:
             continue
-        piece, match = max((first, second), key=lambda found: (found[0].start, found[1].start()))
+        piece, match = max(
+            (first, second), key=lambda piece_and_match: (piece_and_match[0].start, piece_and_match[1].start())
+        )
         start, end = sentence_at(piece, match.start())
         edit = without(piece.text[start:end])
         yield Hit(f"asks for {name}: “{first[1].group()}” and “{second[1].group()}”", piece, *match.span(), edit)
@@ -240,7 +242,7 @@ _ESCAPE = re.compile(
 )
 def no_way_out(scene: Scene) -> Iterator[Hit]:
     """An absolute demand, and no word about missing information."""
-    if scene.closed or _ESCAPE.search(scene.said):
+    if scene.closed or _ESCAPE.search(scene.instruction_text):
         return
     for piece, match in scene.search(_MUST):
         edit = instructing("If the information is missing, answer: unknown.")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from whichway.models.words import default, default_encoder, find, here, name_of
+from whichway.models.resolve import default, default_encoder, find, here, name_of
 
 __all__ = ["default", "default_encoder", "find", "here", "name_of"]

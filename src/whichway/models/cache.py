@@ -55,8 +55,8 @@ def folder(name: str) -> Path:
 def names() -> list[str]:
     """All cached models."""
     place = root()
-    found = [path.name for path in place.iterdir()] if place.is_dir() else []
-    return sorted(name for name in found if not name.startswith(".") and origin(name) is not None)
+    folder_names = [path.name for path in place.iterdir()] if place.is_dir() else []
+    return sorted(name for name in folder_names if not name.startswith(".") and origin(name) is not None)
 
 
 def work(name: str) -> Path:

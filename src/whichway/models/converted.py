@@ -61,10 +61,10 @@ def _digest(file: Path) -> str:
     known = cache.read_json(DIGESTS).get(path)
     if isinstance(known, dict) and known.get("file") == mark:
         return str(known["sha256"])
-    found = file_digest(file)
+    sha256 = file_digest(file)
 
     def remember(digests: dict[str, Any]) -> None:
-        digests[path] = {"file": mark, "sha256": found}
+        digests[path] = {"file": mark, "sha256": sha256}
 
     cache.update_json(DIGESTS, remember)
-    return found
+    return sha256

@@ -43,8 +43,8 @@ def find(word: str) -> HostedEndpoint | None:
 
 def short_name(word: str) -> str:
     """What a run calls a model behind an API: its name without the address."""
-    found = find(word)
-    return word if found is None or found.word in shelf.load().endpoints else found.model
+    endpoint = find(word)
+    return word if endpoint is None or endpoint.word in shelf.load().endpoints else endpoint.model
 
 
 def host(endpoint: HostedEndpoint) -> str:

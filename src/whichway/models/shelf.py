@@ -176,9 +176,9 @@ def _checked(path: Path, data: Any) -> Shelf:
     return Shelf(str(file.as_of), file.default, file.encoder, entries, endpoints)
 
 
-def _endpoint(name: str, said: Any) -> HostedEndpoint:
-    facts = {**said.model_dump(), "retires": str(said.retires or "")}
-    return HostedEndpoint(**{"word": name, **facts, "model": said.model or name})
+def _endpoint(name: str, entry: Any) -> HostedEndpoint:
+    facts = {**entry.model_dump(), "retires": str(entry.retires or "")}
+    return HostedEndpoint(**{"word": name, **facts, "model": entry.model or name})
 
 
 def _entry(name: str, entry: Any) -> ShelfEntry:

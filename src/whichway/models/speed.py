@@ -44,8 +44,8 @@ def record(word: str, seconds_per_row: float, way: str, task: str, rows: int) ->
 
 def of(word: str) -> Speed | None:
     """What a model took on this machine; None where it was not measured."""
-    found = cache.read_json(FILE).get(machine(), {}).get(word)
+    measured_values = cache.read_json(FILE).get(machine(), {}).get(word)
     try:
-        return Speed(**found) if found else None
+        return Speed(**measured_values) if measured_values else None
     except TypeError:  # of another version
         return None

@@ -19,7 +19,7 @@ _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}$")
 
 
 def find(store: str, name: str) -> Path:
-    """The GGUF file or model folder behind a name in a store.
+    """The GGUF file or model folder that a name in a store stands for.
 
     Args:
         store: "ollama" or "lmstudio".
@@ -33,19 +33,19 @@ def find(store: str, name: str) -> Path:
     return _among("LM Studio", " or ".join(map(str, lmstudio_folders())), name, dict(lmstudio()))
 
 
-def _among(program: str, place: str, name: str, found: dict[str, Path]) -> Path:
-    if name in found:
-        return found[name]
+def _among(program: str, place: str, name: str, models: dict[str, Path]) -> Path:
+    if name in models:
+        return models[name]
     word = name.casefold()
-    near = [path for known, path in found.items() if word in _spellings(known)]
+    near = [path for known, path in models.items() if word in _spellings(known)]
     if len(set(near)) == 1:
         return near[0]
     if near:
-        fits = ", ".join(known for known in found if word in _spellings(known))
+        fits = ", ".join(known for known in models if word in _spellings(known))
         raise ModelError(f"{program} has several models that '{name}' may mean: {fits}.")
-    if not found:
+    if not models:
         raise ModelError(f"{program} has no models in {place}.")
-    raise ModelError(f"{program} has no model '{name}' in {place}.{did_you_mean(name, found)}")
+    raise ModelError(f"{program} has no model '{name}' in {place}.{did_you_mean(name, models)}")
 
 
 def _spellings(known: str) -> set[str]:
@@ -108,12 +108,12 @@ def lmstudio_folders() -> list[Path]:
     home = Path("~/.lmstudio").expanduser()
     with suppress(OSError):
         home = Path(Path("~/.lmstudio-home-pointer").expanduser().read_text(encoding="utf-8").strip())
-    found = [home / "models", Path("~/.cache/lm-studio/models").expanduser()]
+    places = [home / "models", Path("~/.cache/lm-studio/models").expanduser()]
     with suppress(OSError, ValueError, KeyError, TypeError):
         chosen = json.loads((home / "settings.json").read_text(encoding="utf-8"))["downloadsFolder"]
-        found.insert(0, Path(chosen).expanduser())
-    there = [path for path in dict.fromkeys(found) if path.is_dir()]
-    return there or found[:1]
+        places.insert(0, Path(chosen).expanduser())
+    there = [path for path in dict.fromkeys(places) if path.is_dir()]
+    return there or places[:1]
 
 
 def lmstudio() -> Iterator[tuple[str, Path]]:

@@ -16,14 +16,14 @@ from whichway.nouns.candidate import (
     Shot,
     Weights,
     Wrap,
-    apart,
-    contestant,
+    qualified_name,
+    split_name,
 )
 from whichway.nouns.decision import Kind, Pair, Plan, Standing, Sureness, Verdict
 from whichway.nouns.example import Example, Message, Role, Split, row_text, transcript
 from whichway.nouns.json_form import LATE, canonical, digest, from_json, to_json
 from whichway.nouns.record import Outcome, Record, Reply, Request, Score
-from whichway.nouns.task import Budget, JudgeSpec, MetricSpec, Practice, Task
+from whichway.nouns.task import Budget, JudgeSpec, MetricSpec, Task, TrainDevView
 from whichway.nouns.training_job import Adapter, TrainJob, TrainRow
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "Outcome",
     "Pair",
     "Plan",
-    "Practice",
     "Prompt",
     "Record",
     "Reply",
@@ -57,17 +56,18 @@ __all__ = [
     "Standing",
     "Sureness",
     "Task",
+    "TrainDevView",
     "TrainJob",
     "TrainRow",
     "Verdict",
     "Weights",
     "Wrap",
-    "apart",
     "canonical",
-    "contestant",
     "digest",
     "from_json",
+    "qualified_name",
     "row_text",
+    "split_name",
     "to_json",
     "transcript",
 ]

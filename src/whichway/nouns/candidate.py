@@ -16,12 +16,12 @@ Listing = Literal["sentence", "comma", "bullets", "numbers", "quoted"]
 Wrap = Literal["none", "label", "tags", "quotes"]
 
 
-def contestant(way: str, model: str) -> str:
+def qualified_name(way: str, model: str) -> str:
     """A way on one of several models, as the run folder names it: "prompt_plain@small"; a way alone without a model."""
     return f"{way}@{model}" if model else way
 
 
-def apart(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """Way and model of a contestant; the model is "" where there is only one, or none is needed."""
     way, _, model = name.partition("@")
     return way, model
@@ -141,12 +141,12 @@ class Decoding:
     thinking: bool = field(default=False, metadata=LATE)
 
     @property
-    def one(self) -> Decoding:
+    def without_votes(self) -> Decoding:
         """How a single text of it is written."""
         return dataclasses.replace(self, answer_mark="", votes=1)
 
     @property
-    def draws(self) -> bool:
+    def samples(self) -> bool:
         """Whether answers are drawn, so that the same question can get another one; labels are never drawn."""
         return self.mode == "generate" and self.temperature > 0
 

@@ -125,7 +125,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision, with the numbers behind each sentence."""
+    """The decision, with the numbers that support each sentence."""
 
     answer: Literal["prompt", "fine-tune", "both", "baseline is enough", "equivalent, take the cheaper", "undecided"]
     choice: str | None  # the way to take; when undecided, the one to use until it is decided

@@ -23,8 +23,8 @@ def to_json(noun: Any) -> Any:
         return [to_json(v) for v in noun]
     if dataclasses.is_dataclass(kind):
         late = _late(kind)
-        found = ((name, getattr(noun, name)) for name in _field_names(kind))
-        return {name: to_json(value) for name, value in found if name not in late or (value and value != late[name])}
+        items = ((name, getattr(noun, name)) for name in _field_names(kind))
+        return {name: to_json(value) for name, value in items if name not in late or (value and value != late[name])}
     if isinstance(noun, Mapping):
         return {str(k): to_json(v) for k, v in noun.items()}
     return noun
@@ -39,8 +39,8 @@ def from_json(kind: type[T], data: Any) -> T:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
-        return found
+        value: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # classes are hashable
+        return value
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])

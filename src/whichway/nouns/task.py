@@ -58,18 +58,20 @@ class Task:
     folds: tuple[tuple[Example, ...], ...] = field(default=(), metadata=LATE)  # the rows, where it is cross-fitted
 
     @property
-    def open(self) -> bool:
+    def reference_free(self) -> bool:
         """Whether no row has a wanted answer."""
         return not any(e.target for e in (*self.train, *self.dev, *self.test))
 
-    def practice(self) -> Practice:
-        """What a way may see."""
-        return Practice(self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts)
+    def train_dev_view(self) -> TrainDevView:
+        """The task without its test split: what a way may see."""
+        return TrainDevView(
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Practice:
-    """What a way sees of a task. There is no `test` attribute: the leak cannot be spelled."""
+class TrainDevView:
+    """What a way sees of a task: train and dev. There is no `test` attribute, so a leak cannot be written."""
 
     name: str
     ask: str
@@ -81,7 +83,7 @@ class Practice:
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
 
     @property
-    def open(self) -> bool:
+    def reference_free(self) -> bool:
         """Whether no row has a wanted answer: nothing to train on, no worked example to show."""
         return not any(e.target for e in (*self.train, *self.dev))
 
@@ -90,7 +92,7 @@ class Practice:
         """How answers are read: closed labels are scored, the likelier of two is taken, free text is written."""
         if self.labels:
             return "choose"
-        if not self.prefers:
+        if not self.is_preference:
             return "generate"
         return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
 
@@ -100,14 +102,14 @@ class Practice:
         return not self.labels and any(e.target.lstrip().startswith("<think>") for e in self.train)
 
     @property
-    def prefers(self) -> bool:
+    def is_preference(self) -> bool:
         """Whether the rows are preferences: a wanted and a rejected answer to each."""
         return bool(self.train) and self.train[0].rejected is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One purse per way, the same for each; whichever ends first. None: no limit."""
+    """The limits of one way, the same for each; whichever ends first. None: no limit."""
 
     usd: float | None = None
     seconds: float | None = None

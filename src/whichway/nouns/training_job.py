@@ -35,14 +35,18 @@ class TrainJob:
 
     @property
     def id(self) -> str:
-        """Digest of content."""
+        """The digest of its content, which is the key in the cache."""
         return digest([self.kind, self.weights.key, self.rows, self.labels, self.seed, self.options], 32)
 
     @property
     def shares(self) -> tuple[float, ...]:
         """Of the steps, behind each checkpoint: the option `checkpoints`, so many or these shares; 1 is the last."""
-        given = self.options.get("checkpoints") or 1
-        return tuple((k + 1) / given for k in range(given)) if isinstance(given, int) else tuple(given)
+        checkpoints = self.options.get("checkpoints") or 1
+        return (
+            tuple((k + 1) / checkpoints for k in range(checkpoints))
+            if isinstance(checkpoints, int)
+            else tuple(checkpoints)
+        )
 
 
 @dataclass(frozen=True, slots=True)

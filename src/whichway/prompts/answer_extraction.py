@@ -9,8 +9,8 @@ from collections.abc import Sequence
 EDGE = " \t\n*_`\"'.:;,!()[]<>"
 
 
-def behind(text: str, mark: str, labels: Sequence[str] = ()) -> str | None:
-    """What stands behind the last `mark`, or None when nothing does.
+def extract(text: str, mark: str, labels: Sequence[str] = ()) -> str | None:
+    """The answer after the last `mark`, or None when there is none.
 
     Args:
         text: thoughts, the mark, the answer. Case does not matter in the mark.
@@ -28,11 +28,11 @@ def behind(text: str, mark: str, labels: Sequence[str] = ()) -> str | None:
 
 def vote(answers: Sequence[str | None]) -> tuple[str | None, int]:
     """The most frequent answer (the earliest of equals) and its votes. Those that are None do not vote."""
-    said = [answer for answer in answers if answer is not None]
-    counts = Counter(_same(answer) for answer in said)
-    if not said:
+    readable = [answer for answer in answers if answer is not None]
+    counts = Counter(_same(answer) for answer in readable)
+    if not readable:
         return None, 0
-    best = max(said, key=lambda answer: counts[_same(answer)])
+    best = max(readable, key=lambda answer: counts[_same(answer)])
     return best, counts[_same(best)]
 
 

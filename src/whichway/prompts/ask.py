@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from whichway.nouns import Candidate, Reply, Request
-from whichway.prompts.answer_extraction import behind, vote
+from whichway.prompts.answer_extraction import extract, vote
 from whichway.prompts.nearest import Retrieve, by_words
 from whichway.prompts.template import Row, channel_messages, messages
 
@@ -29,7 +29,7 @@ def questions(
     decoding = candidate.decoding
     turns = (channel_messages if decoding.channel else messages)(candidate.prompt, row, retrieve)
     first = repeat * decoding.votes
-    return tuple(Request(turns, decoding.one, tuple(labels), first + k) for k in range(decoding.votes))
+    return tuple(Request(turns, decoding.without_votes, tuple(labels), first + k) for k in range(decoding.votes))
 
 
 def answer(candidate: Candidate, replies: Sequence[Reply]) -> Reply:
@@ -45,7 +45,7 @@ def answer(candidate: Candidate, replies: Sequence[Reply]) -> Reply:
         return broken
     labels = candidate.prompt.labels
     mark = decoding.answer_mark
-    read = [behind(reply.text, mark, labels) if mark else reply.text or None for reply in replies]
+    read = [extract(reply.text, mark, labels) if mark else reply.text or None for reply in replies]
     chosen, votes = vote(read)
     shown = read.index(chosen) if chosen is not None else 0
     several = f"[{votes} of {len(replies)} texts]\n" if len(replies) > 1 else ""

@@ -28,8 +28,8 @@ def calibrated(candidate: Candidate, replies: Sequence[Reply]) -> Candidate | No
     return replace(candidate, decoding=decoding, note=f"{candidate.note}, calibrated")
 
 
-def evened(candidate: Candidate, bench: Bench, rows: Sequence[Example]) -> Candidate:
-    """The candidate calibrated on its own answers to some rows; as it is when they have no label scores.
+def batch_calibrated(candidate: Candidate, bench: Bench, rows: Sequence[Example]) -> Candidate:
+    """The candidate with batch calibration from its own answers to some rows; unchanged when they have no label scores.
 
     Args:
         candidate: of closed labels.
@@ -111,8 +111,8 @@ def fitted_bias(
         slope = chances.sum(0) - np.bincount(gold, minlength=len(labels))
         return float(nats + 0.5 * strength * (away**2).sum()), slope + strength * away
 
-    found = minimize(loss, centre, jac=True, method="L-BFGS-B").x
-    return tuple((label, round(float(b), 6)) for label, b in zip(labels, found - found.mean(), strict=True))
+    fitted = minimize(loss, centre, jac=True, method="L-BFGS-B").x
+    return tuple((label, round(float(b), 6)) for label, b in zip(labels, fitted - fitted.mean(), strict=True))
 
 
 def _matched(offsets: Any, wanted: Any) -> Any:

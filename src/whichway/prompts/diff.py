@@ -22,8 +22,8 @@ class Change:
 
 def changes(before: Prompt, after: Prompt) -> tuple[Change, ...]:
     """Slots that differ, in the prompt's order."""
-    found = ((slot, getattr(before, slot), getattr(after, slot)) for slot in SLOTS)
-    return tuple(Change(slot, _lines(old), _lines(new)) for slot, old, new in found if old != new)
+    values = ((slot, getattr(before, slot), getattr(after, slot)) for slot in SLOTS)
+    return tuple(Change(slot, _lines(old), _lines(new)) for slot, old, new in values if old != new)
 
 
 def readable(before: Prompt, after: Prompt) -> Iterator[str]:

@@ -48,14 +48,14 @@ def dump(prompt: Prompt) -> str:
     import yaml
 
     empty = to_json(Prompt())
-    told = {name: value for name, value in to_json(prompt).items() if value != empty.get(name)}
+    slots = {name: value for name, value in to_json(prompt).items() if value != empty.get(name)}
     if not prompt.variables and any("{{" in text for text in texts(prompt)):
-        told["variables"] = []  # braces that are meant as they are
-    if "glosses" in told:
-        told["glosses"] = dict(told["glosses"])
-    if "form" in told:
-        told["form"] = {name: value for name, value in told["form"].items() if value != empty["form"][name]}
-    return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)) if told else "objective: ''\n"
+        slots["variables"] = []  # braces that are meant as they are
+    if "glosses" in slots:
+        slots["glosses"] = dict(slots["glosses"])
+    if "form" in slots:
+        slots["form"] = {name: value for name, value in slots["form"].items() if value != empty["form"][name]}
+    return str(yaml.safe_dump(slots, sort_keys=False, allow_unicode=True, width=100)) if slots else "objective: ''\n"
 
 
 def read(path: Path) -> Prompt:
@@ -69,17 +69,17 @@ def read(path: Path) -> Prompt:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        told = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise DataError(f"{path} cannot be read: {told}.") from error
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise DataError(f"{path} cannot be read: {reason}.") from error
     where = str(path)
     if path.suffix.lower() not in STRUCTURED:
         if not text.strip():
             raise DataError(f"{path}: the file is empty.")
         return of_text(blanked(text), where)
-    found = parsed(text, path)
-    if is_chat(found):
-        return of_turns(messages_of(json.dumps(found), where)[0], where)
-    settings, slots = settings_of(found if isinstance(found, Mapping) else {})
+    values = parsed(text, path)
+    if is_chat(values):
+        return of_turns(messages_of(json.dumps(values), where)[0], where)
+    settings, slots = settings_of(values if isinstance(values, Mapping) else {})
     return of_slots(slots, where) if settings else load(text, where)
 
 
@@ -100,11 +100,11 @@ def parsed(source: str, path: Path) -> Any:
         raise DataError(f"{path}{at}: not valid YAML: {problem}.") from None
 
 
-def is_chat(found: Any) -> bool:
+def is_chat(value: Any) -> bool:
     """Whether the values of a file are chat messages: a list of them, or an object with `messages`."""
-    if isinstance(found, list):
-        return any(isinstance(one, Mapping) for one in found)
-    return isinstance(found, Mapping) and "messages" in found
+    if isinstance(value, list):
+        return any(isinstance(one, Mapping) for one in value)
+    return isinstance(value, Mapping) and "messages" in value
 
 
 def settings_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,11 +130,11 @@ def of_text(source: str, where: str = "prompt") -> Prompt:
         DataError: it holds template logic; names the line.
     """
     body = source.strip("\n")
-    found = list(VARIABLE.finditer(body))
-    row = found[0] if len(found) == 1 and "{%" not in body else None
+    variables_found = list(VARIABLE.finditer(body))
+    row = variables_found[0] if len(variables_found) == 1 and "{%" not in body else None
     head = body if row is None else body[: row.start()]
-    rest, shots = _shots(head, bool(row)) if len(found) < 2 else (head, ())
-    if found and not shots:
+    rest, shots = _shots(head, bool(row)) if len(variables_found) < 2 else (head, ())
+    if variables_found and not shots:
         return written(body, where)
     name = row[1] if row else ""
     prompt = Prompt(
@@ -175,17 +175,17 @@ def messages_of(source: str, where: str = "prompt") -> tuple[tuple[Message, ...]
         DataError: no such JSON; names the line.
     """
     try:
-        found = json.loads(source)
+        turns = json.loads(source)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise DataError(f"{where}:{line}: not valid JSON: {getattr(error, 'msg', error)}.") from None
     settings: dict[str, Any] = {}
-    if isinstance(found, dict):
-        settings = {key: found[key] for key in SETTINGS if key in found}
-        found = found.get("messages")
-    if not isinstance(found, list) or not found:
+    if isinstance(turns, dict):
+        settings = {key: turns[key] for key in SETTINGS if key in turns}
+        turns = turns.get("messages")
+    if not isinstance(turns, list) or not turns:
         raise DataError(f"{where}: no chat messages. Give a list of objects with role and content.")
-    return tuple(_turn(one, n, where) for n, one in enumerate(found, 1)), settings
+    return tuple(_turn(one, n, where) for n, one in enumerate(turns, 1)), settings
 
 
 def _turn(one: Any, number: int, path: str) -> Message:
@@ -308,20 +308,20 @@ def load(text: str, where: str = "prompt") -> Prompt:
     import yaml
 
     try:
-        found = yaml_core.load(text)
+        slots = yaml_core.load(text)
     except yaml.YAMLError as error:
         line, problem = yaml_core.problem(error)
         raise DataError(f"{where}{line}: not valid YAML: {problem}.") from error
-    if not isinstance(found, dict):
+    if not isinstance(slots, dict):
         raise DataError(f"{where}: a prompt is a list of slots, such as 'objective: What is it about?'.")
-    for key in found:
+    for key in slots:
         if key not in KEYS:
             row = next((n for n, one in enumerate(text.splitlines(), 1) if one.startswith(f"{key}:")), 1)
             raise DataError(f"{where}:{row}: a prompt has no slot '{key}'.{did_you_mean(str(key), KEYS)}")
-    return of_slots(found, where)
+    return of_slots(slots, where)
 
 
-def of_slots(found: Mapping[str, Any], where: str = "prompt") -> Prompt:
+def of_slots(slots: Mapping[str, Any], where: str = "prompt") -> Prompt:
     """A prompt from slots by name, also written for short (`load`).
 
     Raises:
@@ -329,21 +329,21 @@ def of_slots(found: Mapping[str, Any], where: str = "prompt") -> Prompt:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    for key in found:
+    for key in slots:
         if key not in KEYS:
             raise DataError(f"{where}: a prompt has no slot '{key}'.{did_you_mean(str(key), KEYS)}")
     try:
-        prompt: Prompt = TypeAdapter(Prompt).validate_python(_shaped(found))
+        prompt: Prompt = TypeAdapter(Prompt).validate_python(_shaped(slots))
     except ValidationError as error:
         first = error.errors()[0]
         slot = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{where}: {slot}: {first['msg']}.") from error
-    return prompt if "variables" in found else declared(prompt, where)
+    return prompt if "variables" in slots else declared(prompt, where)
 
 
-def _shaped(found: Mapping[str, Any]) -> dict[str, Any]:
+def _shaped(slots: Mapping[str, Any]) -> dict[str, Any]:
     """What people write for short: one line for a list of one, `label: words` for glosses, pairs for shots."""
-    shaped = dict(found)
+    shaped = dict(slots)
     for name in _LISTS:
         if isinstance(shaped.get(name), str):
             shaped[name] = [shaped[name]]

@@ -134,11 +134,11 @@ class ShotRetriever:
 
 
 def chosen_encoder(bench: Bench, word: str) -> Weights | None:
-    """The encoder behind a way's option; None, with a line of progress, where words must do."""
-    found = bench.encoder(word)
-    if found is None and word != WORDS:
+    """The encoder that a way's option names; None, with a line of progress, where word overlap is used instead."""
+    weights = bench.encoder(word)
+    if weights is None and word != WORDS:
         bench.say(f"{_missing(word)}: rows are alike by the words that they share")
-    return found
+    return weights
 
 
 def not_here(word: str, way: str) -> str:
@@ -159,7 +159,7 @@ def retriever_of(backends: Mapping[str, Backend]) -> ShotRetriever:
     """A retriever whose vectors come from the backends, for work beside a contest."""
 
     def embed(weights: Weights, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
-        return [found.vector for found in embedder_of(backends, weights).embed(weights, texts)]
+        return [embedding.vector for embedding in embedder_of(backends, weights).embed(weights, texts)]
 
     return ShotRetriever(embed)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whichway.errors import OptionError
-from whichway.nouns import Candidate, Decoding, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 from whichway.prompts.files import AS_WRITTEN
 from whichway.prompts.template import instructions
 
@@ -16,12 +16,12 @@ CHANNEL = {  # metadata of the ways' option
 JSON_ONLY = "Answer with a JSON object only."
 
 
-def first_prompt(task: Practice) -> Prompt:
+def base_prompt(task: TrainDevView) -> Prompt:
     """The prompt from which every prompting and tuning way starts: the first of `starts`."""
     return starts(task)[0]
 
 
-def starts(task: Practice) -> tuple[Prompt, ...]:
+def starts(task: TrainDevView) -> tuple[Prompt, ...]:
     """The user's prompts, else one made from the ask.
 
     Loose text stands as it is written. Slots stand too, and empty ones that a task needs are filled: the ask; the
@@ -30,30 +30,30 @@ def starts(task: Practice) -> tuple[Prompt, ...]:
     return tuple(p if p.form == AS_WRITTEN else _filled(p, task) for p in task.prompts) or (_filled(Prompt(), task),)
 
 
-def _filled(written: Prompt, task: Practice) -> Prompt:
-    told = instructions(written)
+def _filled(written: Prompt, task: TrainDevView) -> Prompt:
+    written_text = instructions(written)
     return replace(
         written,
         objective=written.objective or task.ask,
-        labels=written.labels or _unnamed(task.labels, told),
-        output_format=written.output_format or _format(task, told),
+        labels=written.labels or _unnamed(task.labels, written_text),
+        output_format=written.output_format or _format(task, written_text),
     )
 
 
-def _format(task: Practice, told: str) -> str:
+def _format(task: TrainDevView, written_text: str) -> str:
     """The form of answer that the metric reads, where the user's words do not say it."""
     if task.metric.name == "json_fields":
-        return "" if "json" in told.lower() else JSON_ONLY
+        return "" if "json" in written_text.lower() else JSON_ONLY
     labels = task.metric.options.get("labels") or ()
-    if task.metric.name != "multi_label" or not labels or all(label in told for label in labels):
+    if task.metric.name != "multi_label" or not labels or all(label in written_text for label in labels):
         return ""
     mark, name = ("; ", "semicolons") if any("," in label for label in labels) else (", ", "commas")
     none = " If none applies, write none." if any(e.target == "none" for e in task.train) else ""
     return f"Name every label that applies, separated by {name}, out of: {mark.join(labels)}.{none}"
 
 
-def _unnamed(labels: tuple[str, ...], told: str) -> tuple[str, ...]:
-    return () if told and all(label in told for label in labels) else labels
+def _unnamed(labels: tuple[str, ...], written_text: str) -> tuple[str, ...]:
+    return () if written_text and all(label in written_text for label in labels) else labels
 
 
 def both_readings(candidate: Candidate, channel: bool) -> Iterator[Candidate]:
@@ -64,7 +64,7 @@ def both_readings(candidate: Candidate, channel: bool) -> Iterator[Candidate]:
         yield replace(candidate, decoding=decoding, note=f"{candidate.note}, noisy channel")
 
 
-def reading(task: Practice, max_tokens: int, temperature: float, way: str) -> Decoding:
+def decoding_for(task: TrainDevView, max_tokens: int, temperature: float, way: str) -> Decoding:
     """How a prompt's answers are read off: labels are scored, text is written.
 
     Args:

@@ -20,19 +20,19 @@ def row_shots(
         retrieve: chooses among the pool.
         without: texts of the pool that this row must not be shown.
     """
-    asked = replace(prompt, nearest=prompt.nearest + len(without)) if without and prompt.nearest else prompt
-    found = [shot for shot in retrieve(asked, text) if shot.text not in without]
-    return fitting(found[max(0, len(found) - prompt.nearest) :], prompt.shot_characters)
+    widened = replace(prompt, nearest=prompt.nearest + len(without)) if without and prompt.nearest else prompt
+    candidates = [shot for shot in retrieve(widened, text) if shot.text not in without]
+    return fitting(candidates[max(0, len(candidates) - prompt.nearest) :], prompt.shot_characters)
 
 
 def fitting(shots: Sequence[Shot], characters: int) -> tuple[Shot, ...]:
     """The shots that fit into so many characters, the last ones first; in their order. 0: all of them."""
     if not characters:
         return tuple(shots)
-    kept: list[Shot] = []
+    chosen: list[Shot] = []
     for shot in reversed(shots):
         size = len(shot.text) + len(shot.answer)
         if size <= characters:
             characters -= size
-            kept.append(shot)
-    return tuple(reversed(kept))
+            chosen.append(shot)
+    return tuple(reversed(chosen))

@@ -44,7 +44,7 @@ def diverse_shots(examples: Sequence[Example], count: int, rng: random.Random) -
     like = [0.0] * len(rows)  # to the most similar one that is taken
     taken = [rng.randrange(len(rows))]
     while len(taken) < min(count, len(rows)):
-        now = index.likeness(rows[taken[-1]].text)
+        now = index.similarities(rows[taken[-1]].text)
         like = [max(old, now.get(place, 0.0)) for place, old in enumerate(like)]
         taken.append(min((k for k in range(len(rows)) if k not in taken), key=lambda k: (like[k], k)))
     return tuple(shot(rows[k]) for k in taken)
@@ -60,7 +60,7 @@ def confused_pairs(examples: Sequence[Example], answers: Sequence[str]) -> list[
     Returns:
         The most frequent first; both directions count.
     """
-    wrong = Counter((e.target, said) for e, said in zip(examples, answers, strict=True) if said != e.target)
+    wrong = Counter((e.target, answer) for e, answer in zip(examples, answers, strict=True) if answer != e.target)
     once = [pair for pair in wrong if (-wrong[pair], pair) < (-wrong[pair[::-1]], pair[::-1])]
     return sorted(once, key=lambda pair: (-wrong[pair] - wrong[pair[::-1]], pair))
 

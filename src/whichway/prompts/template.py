@@ -64,10 +64,10 @@ def _slot(prompt: Prompt, slot: str, led: bool) -> str:
 def _labels(prompt: Prompt) -> str:
     if not prompt.labels:
         return ""
-    told = dict(prompt.glosses)
-    lines = [f"{label}: {told[label]}" if told.get(label) else label for label in prompt.labels]
+    glosses = dict(prompt.glosses)
+    lines = [f"{label}: {glosses[label]}" if glosses.get(label) else label for label in prompt.labels]
     listing = prompt.form.labels
-    if listing == "bullets" or (told and listing in ("sentence", "comma", "quoted")):
+    if listing == "bullets" or (glosses and listing in ("sentence", "comma", "quoted")):
         return "Answer with one of:\n" + "\n".join(f"- {line}" for line in lines)
     if listing == "numbers":
         return "Answer with one of:\n" + "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1))
@@ -120,17 +120,17 @@ def messages(
         ModelError: the prompt names an encoder that `retrieve` cannot use.
     """
     text = row if isinstance(row, str) else row.text
-    return laid_out(prompt, row, (*prompt.shots, *row_shots(prompt, text, retrieve, without)))
+    return render_with_shots(prompt, row, (*prompt.shots, *row_shots(prompt, text, retrieve, without)))
 
 
-def laid_out(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
+def render_with_shots(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
     """The messages with these shots, whatever the prompt's own are."""
     head = _filled(prompt, instructions(prompt), row)
     fixed = not any(names(turn.content) for turn in prompt.lead)
     turns: list[Message] = list(prompt.lead) if fixed else []
     for shot in shots:
-        turns += [*_asked(prompt, shot, "", fixed), Message("assistant", shot.answer)]
-    own = _asked(prompt, row, _filled(prompt, prompt.reminder, row), fixed)
+        turns += [*_row_turns(prompt, shot, "", fixed), Message("assistant", shot.answer)]
+    own = _row_turns(prompt, row, _filled(prompt, prompt.reminder, row), fixed)
     system = [turn.content for turn in own[:1] if turn.role == "system"]
     turns += own[len(system) :]
     if not turns[-1].content and head:  # the instructions have the row in them
@@ -144,12 +144,12 @@ def laid_out(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, 
     return (*([Message("system", "\n\n".join(system), own_only)] if system else []), *turns)
 
 
-def asked(prompt: Prompt, shot: Shot) -> list[Message]:
+def shot_turns(prompt: Prompt, shot: Shot) -> list[Message]:
     """The turns of a worked example before its answer."""
-    return _asked(prompt, shot, "", not any(names(turn.content) for turn in prompt.lead))
+    return _row_turns(prompt, shot, "", not any(names(turn.content) for turn in prompt.lead))
 
 
-def _asked(prompt: Prompt, row: Row, reminder: str, fixed: bool) -> list[Message]:
+def _row_turns(prompt: Prompt, row: Row, reminder: str, fixed: bool) -> list[Message]:
     """The turns that bring one row: a system message of its own first, then what was said before, its text last.
 
     A worked example has no system message of its own: there is one only, the row's; its text goes before the example's.
@@ -192,20 +192,20 @@ def _values(prompt: Prompt, row: Row) -> dict[str, str] | None:
     A column that is a conversation stands for its last message: what was said before comes as turns.
     """
     if isinstance(row, str):
-        found = {}
+        values = {}
     else:
         whole = transcript(row.turns) if row.turns else None
         bare = transcript(row.turns[1:]) if row.turns and row.turns[0].role == "system" else None
         last = row.turns[-1].content if row.turns else ""
-        found = {
+        values = {
             name: last if row.turns and value in (whole, bare) else value for name, value in dict(row.input).items()
         }
     if len(prompt.variables) == 1:
-        found.setdefault(prompt.variables[0], _text(row))
-    found.setdefault(ROW, _text(row))
-    if any(name not in found for name in prompt.variables):
+        values.setdefault(prompt.variables[0], _text(row))
+    values.setdefault(ROW, _text(row))
+    if any(name not in values for name in prompt.variables):
         return None
-    return {name: found[name] for name in prompt.variables}
+    return {name: values[name] for name in prompt.variables}
 
 
 def channel_messages(prompt: Prompt, row: Row, retrieve: Retrieve = by_words) -> tuple[Message, ...]:
@@ -220,10 +220,10 @@ def channel_messages(prompt: Prompt, row: Row, retrieve: Retrieve = by_words) ->
         retrieve: chooses the shots of the row, where the prompt has a pool.
     """
     text = row if isinstance(row, str) else row.text
-    return channel_laid_out(prompt, row, (*prompt.shots, *retrieve(prompt, text)))
+    return channel_render_with_shots(prompt, row, (*prompt.shots, *retrieve(prompt, text)))
 
 
-def channel_laid_out(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
+def channel_render_with_shots(prompt: Prompt, row: Row, shots: Sequence[Shot]) -> tuple[Message, ...]:
     """`channel_messages` with these shots, whatever the prompt's own are."""
     head, wrap = _filled(prompt, channel_instructions(prompt), row), prompt.form.wrap
     text = row if isinstance(row, str) else row.text
@@ -241,8 +241,8 @@ def channel_instructions(prompt: Prompt) -> str:
 
     The slots that say how to answer (labels, format, steps) have no place there; the one that says what is asked has.
     """
-    asked = prompt.objective.strip()
-    return f"{_CHANNEL}\n\n{asked}" if asked else ""
+    objective = prompt.objective.strip()
+    return f"{_CHANNEL}\n\n{objective}" if objective else ""
 
 
 def outline(prompt: Prompt, channel: bool = False) -> tuple[Message, ...]:
@@ -256,8 +256,8 @@ def outline(prompt: Prompt, channel: bool = False) -> tuple[Message, ...]:
         named = tuple((name, note) for name in prompt.variables)
         shots = (*shots, Shot(note, "[its answer]", named))
     if not channel:
-        return laid_out(prompt, stand_in(prompt), shots)
-    return with_label(channel_laid_out(prompt, stand_in(prompt), shots), placeholder(prompt, "label"))
+        return render_with_shots(prompt, stand_in(prompt), shots)
+    return with_label(channel_render_with_shots(prompt, stand_in(prompt), shots), placeholder(prompt, "label"))
 
 
 def with_label(turns: Sequence[Message], label: str) -> tuple[Message, ...]:
@@ -274,14 +274,14 @@ def stand_in(prompt: Prompt) -> Shot:
 def placeholders(prompt: Prompt) -> dict[str, str]:
     """Variable -> where its value goes in a shown prompt: `{{name}}`, or a numbered variant that no example holds."""
     words = str([(s.text, s.answer, s.input, s.turns) for s in (*prompt.shots, *prompt.pool)])
-    found = {}
+    marks = {}
     for name in prompt.variables:
         mark, number = f"{{{{{name}}}}}", 1
         while mark in words:
             number += 1
             mark = f"{{{{{name}_{number}}}}}"
-        found[name] = mark
-    return found
+        marks[name] = mark
+    return marks
 
 
 def own_turns(prompt: Prompt) -> int:

@@ -34,17 +34,17 @@ class Index:
             for term, weight in self._vector(text).items():
                 self._holds[term].append((place, weight))
 
-    def likeness(self, text: str) -> dict[int, float]:
+    def similarities(self, text: str) -> dict[int, float]:
         """Cosine of a text with each of the texts that shares a term with it, by place."""
-        found: dict[int, float] = defaultdict(float)
+        products: dict[int, float] = defaultdict(float)
         for term, weight in self._vector(text).items():
             for place, other in self._holds[term]:
-                found[place] += weight * other
-        return {place: round(cosine, 9) for place, cosine in found.items()}  # equal ones stay equal in any order
+                products[place] += weight * other
+        return {place: round(cosine, 9) for place, cosine in products.items()}  # equal ones stay equal in any order
 
     def nearest(self, text: str, count: int) -> list[int]:
         """Places of the `count` texts most like a text, the most like first; ties in order, the same text never."""
-        likeness = self.likeness(text)
+        likeness = self.similarities(text)
         places = (place for place, other in enumerate(self.texts) if other != text)
         return heapq.nsmallest(count, places, key=lambda place: (-likeness.get(place, 0.0), place))
 

@@ -28,8 +28,8 @@ _SHOTS = frozenset({"shots", "pool", "labels", "glosses", "protected", "layout",
 
 def names(text: str) -> tuple[str, ...]:
     """The variables of a text in their order, each once; what stands in `{% raw %}` is none."""
-    found = (match["name"] for match in _TAG.finditer(text))
-    return tuple(dict.fromkeys(name for name in found if name))
+    matches = (match["name"] for match in _TAG.finditer(text))
+    return tuple(dict.fromkeys(name for name in matches if name))
 
 
 def plain(text: str, where: str) -> str:
@@ -39,15 +39,15 @@ def plain(text: str, where: str) -> str:
         DataError: template logic, a filter, or a variable of the environment; names the line.
     """
 
-    def kept(match: re.Match[str]) -> str:
-        if match["raw"] is not None:
-            return match["raw"]
-        if match["note"] is not None:
+    def replacement(tag: re.Match[str]) -> str:
+        if tag["raw"] is not None:
+            return tag["raw"]
+        if tag["note"] is not None:
             return ""
-        _refuse(match, text, where)
-        return match.group()
+        _refuse(tag, text, where)
+        return tag.group()
 
-    return _TAG.sub(kept, text)
+    return _TAG.sub(replacement, text)
 
 
 def _refuse(match: re.Match[str], text: str, where: str) -> None:
@@ -106,12 +106,12 @@ def declared(prompt: Prompt, where: str = "prompt") -> Prompt:
     """
     if prompt.variables:
         return prompt
-    found = of_prompt(prompt)
+    declared_names = of_prompt(prompt)
     fenced = (match["raw"] for text in texts(prompt) for match in _TAG.finditer(text) if match["raw"])
-    both = next((name for text in fenced for name in names(text) if name in found), None)
+    both = next((name for text in fenced for name in names(text) if name in declared_names), None)
     if both is not None:
         raise DataError(f"{where}: {{{{{both}}}}} stands both as a variable and inside {{% raw %}}. Rename one.")
-    return replace(_mapped(prompt, lambda text: plain(text, where)), variables=found)
+    return replace(_mapped(prompt, lambda text: plain(text, where)), variables=declared_names)
 
 
 def _mapped(prompt: Prompt, change: Callable[[str], str]) -> Prompt:

@@ -54,8 +54,8 @@ def lines(text: str, key: str) -> list[int]:
     """The line on which each element of the list under a top key begins; empty where there is no such list."""
     root = yaml.compose(text, _Loader)
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    found = next((value for name, value in pairs if name.value == key), None)
-    return [node.start_mark.line + 1 for node in found.value] if isinstance(found, yaml.SequenceNode) else []
+    sequence = next((value for name, value in pairs if name.value == key), None)
+    return [node.start_mark.line + 1 for node in sequence.value] if isinstance(sequence, yaml.SequenceNode) else []
 
 
 def typed(value: Any) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from whichway.report.words import points, seconds, signed, usd
+from whichway.report.formatting import points, seconds, signed, usd
 from whichway.verdict.advice import Advice, Calibration, Situation
 
-SAID = {"prompt": "prompting", "fine-tune": "fine-tuning", "either": "neither"}
+LEANS = {"prompt": "prompting", "fine-tune": "fine-tuning", "either": "neither"}
 
 
 def lines(about: Situation, advice: Advice, estimate: Any, task: Path | None) -> Iterator[str]:
@@ -27,7 +27,7 @@ def lines(about: Situation, advice: Advice, estimate: Any, task: Path | None) ->
     elif advice.leans == "either":
         yield f"Before anything runs: open ({100 * advice.p_tune:.0f} % for fine-tuning). Only trying both tells."
     else:
-        yield f"Before anything runs: {SAID[advice.leans]} is the better bet, about {chance:.0f} %. Trying both tells."
+        yield f"Before anything runs: {LEANS[advice.leans]} is the better bet, about {chance:.0f} %. Trying both tells."
     yield from why(advice)
     yield ""
     yield from power(advice)
@@ -69,15 +69,15 @@ def time(about: Situation, estimate: Any) -> Iterator[str]:
         yield f"  {way.way:<16}{seconds(way.seconds):>10} {usd(way.usd):>10}"
 
 
-def calibration(found: Calibration) -> Iterator[str]:
+def calibration(result: Calibration) -> Iterator[str]:
     """How often the opinion agreed with finished verdicts."""
-    for run in found.runs:
-        said = "fine-tune" if run.p_tune >= 0.5 else "prompt"
-        came = run.came or "neither shown ahead"
+    for run in result.runs:
+        prediction = "fine-tune" if run.p_tune >= 0.5 else "prompt"
+        outcome = run.came or "neither shown ahead"
         gap = "" if run.gap is None else f" ({signed(run.gap)} points for fine-tuning)"
-        yield f"{run.run}: said {said} ({100 * run.p_tune:.0f} % for fine-tuning), came out {came}{gap}"
-    if found.settled == 0:
+        yield f"{run.run}: said {prediction} ({100 * run.p_tune:.0f} % for fine-tuning), came out {outcome}{gap}"
+    if result.settled == 0:
         yield "No run shows either ahead: nothing to calibrate on."
         return
-    brier = "" if found.brier is None else f"; Brier score {found.brier:.3f} (a coin: 0.250)"
-    yield f"Agreed with {found.agreed} of {found.settled} runs that show either ahead{brier}."
+    brier = "" if result.brier is None else f"; Brier score {result.brier:.3f} (a coin: 0.250)"
+    yield f"Agreed with {result.agreed} of {result.settled} runs that show either ahead{brier}."

@@ -7,7 +7,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from whichway.nouns import canonical
-from whichway.report import money, prompt, words
+from whichway.report import breakeven, formatting, prompt
 
 FILTERS = (
     *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
@@ -27,10 +27,10 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     for name in FILTERS:
-        pages.filters[name] = getattr(words, name)
+        pages.filters[name] = getattr(formatting, name)
     pages.filters["weights"] = prompt.weights
     pages.filters["canonical"] = canonical
-    pages.filters["money"] = money.answer
-    pages.filters["pays_back"] = money.back
-    pages.filters["horizon"] = money.days_in_words
+    pages.filters["money"] = breakeven.answer
+    pages.filters["pays_back"] = breakeven.payback
+    pages.filters["horizon"] = breakeven.days_in_words
     return pages

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whichway.report.words import NOTHING, seconds, size, usd
+from whichway.report.formatting import NOTHING, seconds, size, usd
 
 TITLES = ("Way", "Time", "Range", "At most", "Money", "Memory", "Disk")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EstimateRow:
     """One contestant; what is not known is None."""
 
     way: str
@@ -35,18 +35,18 @@ class Line:
 
 
 def lines_of(
-    found: Mapping[str, Any], actual: Mapping[str, float] | None = None, peaks: Mapping[str, int] | None = None
-) -> list[Line]:
+    estimate: Mapping[str, Any], actual: Mapping[str, float] | None = None, peaks: Mapping[str, int] | None = None
+) -> list[EstimateRow]:
     """The rows of an estimate, the longest first.
 
     Args:
-        found: what estimate.json holds.
+        estimate: what estimate.json holds.
         actual: contestant -> list seconds; None before the run.
         peaks: contestant -> peak memory of its training.
     """
-    within = float(found["within"])
+    within = float(estimate["within"])
     rows = [
-        Line(
+        EstimateRow(
             way=way,
             seconds=amount["seconds"],
             low=amount["seconds"] / within,
@@ -60,12 +60,12 @@ def lines_of(
             actual=None if actual is None else actual.get(way, 0.0),
             peak_bytes=(peaks or {}).get(way),
         )
-        for way, amount in found["ways"].items()
+        for way, amount in estimate["ways"].items()
     ]
     return sorted(rows, key=lambda row: (-row.seconds, row.way))
 
 
-def before(rows: Sequence[Line], within: float) -> Iterator[str]:
+def before(rows: Sequence[EstimateRow], within: float) -> Iterator[str]:
     """The estimate for a terminal, before the start."""
     cells = [TITLES, *(_cells(row) for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(TITLES))]
@@ -84,13 +84,13 @@ def before(rows: Sequence[Line], within: float) -> Iterator[str]:
     yield from (f"  {row.way} will fail: {row.reason}" for row in rows if row.reason)
 
 
-def _cells(row: Line) -> tuple[str, ...]:
+def _cells(row: EstimateRow) -> tuple[str, ...]:
     span = f"{seconds(row.low)}–{seconds(row.high)}"
     memory = NOTHING if row.memory_bytes is None else size(row.memory_bytes)
     return row.way, seconds(row.seconds), span, seconds(row.ceiling), usd(row.usd), memory, size(row.disk_bytes)
 
 
-def after(rows: Sequence[Line]) -> str:
+def after(rows: Sequence[EstimateRow]) -> str:
     """Estimate beside actual in one line for a terminal."""
     total, took = sum(r.seconds for r in rows), sum(r.actual or 0.0 for r in rows)
     far = [r for r in rows if r.ratio is not None and not 1 / 1.5 <= r.ratio <= 1.5]

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from whichway.errors import DiskError
 from whichway.findings import JudgeScore
 from whichway.nouns import Pair, Standing
-from whichway.report import estimates, learning, plot, prompt, sections, words
+from whichway.report import curves, estimates, formatting, plot, prompt, sections
 from whichway.report.environment import environment
-from whichway.report.rows import Line, binary, confusions, side_by_side
+from whichway.report.rows import RowView, binary, confusions, side_by_side
 from whichway.runs.run import Run, as_run
 
 STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
@@ -83,20 +83,20 @@ def render(run: Run) -> str:
         binary=binary(run),
         warnings=list(dict.fromkeys((*run.plan.warnings, *run.verdict.warnings))),
         crossings=len({candidate for candidate, _ in run.test_records}),
-        title=words.title(run.verdict),
-        headline=words.headline(run.verdict),
+        title=formatting.title(run.verdict),
+        headline=formatting.headline(run.verdict),
         tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
-        learning=[(name, drawn) for name, *size in PLOTS if (drawn := learning.chart(run.verdict.curves, *size))],
+        learning=[(name, drawn) for name, *size in PLOTS if (drawn := curves.chart(run.verdict.curves, *size))],
         spread_most=sections.spread_scale(run.verdict.spreads),
         flips=sections.flips(run),
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
         estimates=estimates.lines_of(run.estimate, run.seconds, run.peaks) if run.estimate else [],
-        wishes=words.wishes(run.verdict),
+        wishes=formatting.diversity_advice(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
         variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
         judge=run.plan.judge if run.verdict.judgement else None,
-        quality="Judge’s level" if _judged(run) else words.metric(run.plan),
+        quality="Judge’s level" if _judged(run) else formatting.metric(run.plan),
         samples=sections.samples(run),
         check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
         check_rows=sections.check_rows(run.verdict.checks),
@@ -105,8 +105,8 @@ def render(run: Run) -> str:
 
 def _judged(run: Run) -> Mapping[str, JudgeScore]:
     """A judge's scores by way, if it was found to tell answers apart."""
-    found = run.verdict.judgement
-    return {j.way: j for j in found.scores} if found and found.useful else {}
+    judgement = run.verdict.judgement
+    return {j.way: j for j in judgement.scores} if judgement and judgement.useful else {}
 
 
 def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
@@ -138,8 +138,8 @@ class Contrast:
 def _turn(pair: Pair, forward: bool) -> Contrast:
     """A pair as second minus first (forward, as stored) or as first minus second."""
     if forward:
-        found = (pair.second, pair.first, pair.difference, pair.low, pair.high)
-        return Contrast(*found, pair.p_holm, pair.wins, pair.losses)
+        values = (pair.second, pair.first, pair.difference, pair.low, pair.high)
+        return Contrast(*values, pair.p_holm, pair.wins, pair.losses)
     low, high = (None if value is None else 0.0 - value for value in (pair.high, pair.low))
     difference = None if pair.difference is None else 0.0 - pair.difference
     return Contrast(pair.first, pair.second, difference, low, high, pair.p_holm, pair.losses, pair.wins)
@@ -166,12 +166,12 @@ def _pair_scale(run: Run) -> plot.Scale:
 
 def _optimist(standings: Sequence[Standing]) -> tuple[Standing, float] | None:
     """The way whose dev score flatters it most, and by how much."""
-    found = [(s, s.dev_score - s.score) for s in standings if s.dev_score is not None and s.score is not None]
-    best = max(found, key=lambda pair: (pair[1], pair[0].way), default=None)
+    differences = [(s, s.dev_score - s.score) for s in standings if s.dev_score is not None and s.score is not None]
+    best = max(differences, key=lambda pair: (pair[1], pair[0].way), default=None)
     return best if best and best[1] > 0 else None
 
 
-def _data(lines: Sequence[Line], run: Run) -> Markup:
+def _data(lines: Sequence[RowView], run: Run) -> Markup:
     """All rows for the script, as JSON in which nothing can end the element that holds it."""
     ways = [[s.way, s.kind] for s in run.verdict.standings]
     data: dict[str, Any] = {"ways": ways, "choice": run.verdict.choice, "rows": [line.data() for line in lines]}

@@ -82,8 +82,8 @@ def scale(values: Iterable[float | None], *, around: Sequence[float] = (), room:
 def score_scale(standings: Sequence[Standing]) -> Scale:
     """The scale of scores: with little room above 1, and below 0 only where there are negative ones."""
     values = [v for s in standings for v in (s.score, s.low, s.high) if v is not None]
-    found = scale(values)
-    return Scale(max(found.low, -0.02) if min(values) >= 0 else found.low, min(found.high, 1.02))
+    full = scale(values)
+    return Scale(max(full.low, -0.02) if min(values) >= 0 else full.low, min(full.high, 1.02))
 
 
 def score_ticks(quality: Scale, to_y: Callable[[float], float]) -> list[Tick]:
@@ -153,9 +153,9 @@ def quality_against_variety(
     return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, _label(places, (left, top, right, bottom)))
 
 
-def _ends(found: Variety) -> tuple[float, ...]:
+def _ends(measured: Variety) -> tuple[float, ...]:
     """Similarity and the ends of its interval, where it has one."""
-    ends = (found.similarity.value, found.similarity.low, found.similarity.high)
+    ends = (measured.similarity.value, measured.similarity.low, measured.similarity.high)
     return tuple(x for x in ends if x is not None)
 
 
@@ -213,12 +213,12 @@ def _label(points: Sequence[Point], frame: Box) -> list[Point]:
 
 def _positions(point: Point) -> list[Point]:
     """Where a name can stand, best first; the far ones need a line to the mark."""
-    found = []
+    places = []
     for far in (0, 18, 36, 56, 80):
         for up in (0.0, -14.0 - far, 14.0 + far) if far == 0 else (-14.0 - far, 14.0 + far):
             for side, anchor in ((12.0, "start"), (-12.0, "end")):
-                found.append(_named(point, point.x + side, point.y + 4 + up, anchor, far > 0))
-    return found
+                places.append(_named(point, point.x + side, point.y + 4 + up, anchor, far > 0))
+    return places
 
 
 def _named(p: Point, x: float, y: float, anchor: str, leader: bool) -> Point:

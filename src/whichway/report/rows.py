@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from whichway.nouns import Record, Standing
-from whichway.report import words
+from whichway.report import formatting
 from whichway.runs.run import Run, RunRow
 
 State = Literal["right", "partly", "wrong", "unread", "missing"]
@@ -19,7 +19,7 @@ HALF = 0.5  # with a graded metric, a score below it counts as wrong, and scores
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class WayAnswer:
     """One way's answer to one row."""
 
     way: str
@@ -30,16 +30,16 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class AnswerGroup:
     """An answer and the ways that gave it."""
 
     text: str
     state: State
-    voices: tuple[Voice, ...]
+    answers: tuple[WayAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RowView:
     """One test row with all answers, equal ones together."""
 
     number: int  # 1-based place in the test split
@@ -48,11 +48,11 @@ class Line:
     gold: str
     wrong: bool  # the choice is wrong
     differ: bool  # prompts and fine-tunes disagree; baselines would disagree nearly everywhere
-    sayings: tuple[Saying, ...]
+    groups: tuple[AnswerGroup, ...]
 
     def data(self) -> list[Any]:
         """The row for the page's script: arrays, no names."""
-        groups = [[s.text, s.state, [[v.way, v.mark] for v in s.voices]] for s in self.sayings]
+        groups = [[s.text, s.state, [[v.way, v.mark] for v in s.answers]] for s in self.groups]
         return [self.number, self.origin, self.text, self.gold, int(self.wrong), int(self.differ), groups]
 
 
@@ -61,38 +61,38 @@ def binary(run: Run) -> bool:
     return all(r.score in (None, 0.0, 1.0) for records in run.test_records.values() for r in records)
 
 
-def side_by_side(run: Run) -> list[Line]:
+def side_by_side(run: Run) -> list[RowView]:
     """All test rows: rows the choice gets wrong first, then rows on which the ways disagree."""
     crossed = {candidate for candidate, _ in run.test_records}
     ways = [s for s in run.verdict.standings if crossed.intersection(s.candidates)]
     plain = binary(run)
     contenders = {s.way for s in ways if s.kind != "baseline" and s.status == "ok"}
     lines = [_line(run, ways, contenders, number, row, plain) for number, row in enumerate(run.test, start=1)]
-    return sorted(lines, key=lambda line: (not line.wrong, not line.differ, -len(line.sayings), line.number))
+    return sorted(lines, key=lambda line: (not line.wrong, not line.differ, -len(line.groups), line.number))
 
 
-def _line(run: Run, ways: Sequence[Standing], contenders: set[str], number: int, row: RunRow, plain: bool) -> Line:
-    voices = [_voice(way.way, run.answers(way, row.id), bool(run.plan.labels), plain) for way in ways]
+def _line(run: Run, ways: Sequence[Standing], contenders: set[str], number: int, row: RunRow, plain: bool) -> RowView:
+    voices = [_way_answer(way.way, run.answers(way, row.id), bool(run.plan.labels), plain) for way in ways]
     chosen = next((v for v in voices if v.way == run.verdict.choice), None)
-    return Line(
+    return RowView(
         number=number,
         origin=row.origin.replace("\\", "/").rsplit("/", 1)[-1],
         text=shorten(row.text),
         gold=shorten(row.target),
         wrong=chosen is not None and chosen.score < (1.0 if plain else HALF),
         differ=_differ([v for v in voices if v.way in contenders], plain),
-        sayings=_sayings(voices, run.verdict.choice),
+        groups=_answer_groups(voices, run.verdict.choice),
     )
 
 
-def _differ(voices: Sequence[Voice], plain: bool) -> bool:
+def _differ(voices: Sequence[WayAnswer], plain: bool) -> bool:
     scores = [v.score for v in voices]
     return len(scores) > 1 and max(scores) - min(scores) >= (1.0 if plain else HALF)
 
 
-def _voice(way: str, records: Sequence[Record], closed: bool, plain: bool) -> Voice:
+def _way_answer(way: str, records: Sequence[Record], closed: bool, plain: bool) -> WayAnswer:
     if not records:
-        return Voice(way, "", "missing", 0.0, "")
+        return WayAnswer(way, "", "missing", 0.0, "")
     texts = Counter(_normal(r.text) for r in records)
     common, times = texts.most_common(1)[0]
     if closed and (times > 1 or len(records) == 1):
@@ -102,8 +102,12 @@ def _voice(way: str, records: Sequence[Record], closed: bool, plain: bool) -> Vo
         seeds = len({r.candidate for r in records})
         shown, mark = records[0], "seed 0" if seeds > 1 else f"1 of {len(records)} answers" if len(records) > 1 else ""
     score = shown.points
-    marks = [mark, "" if plain or shown.score is None else words.points(score), shown.why if shown.text.strip() else ""]
-    return Voice(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
+    marks = [
+        mark,
+        "" if plain or shown.score is None else formatting.points(score),
+        shown.why if shown.text.strip() else "",
+    ]
+    return WayAnswer(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
 
 
 def _state(record: Record) -> State:
@@ -112,16 +116,16 @@ def _state(record: Record) -> State:
     return "right" if record.score >= 1.0 else "wrong" if record.score <= 0.0 else "partly"
 
 
-def _sayings(voices: Sequence[Voice], choice: str | None) -> tuple[Saying, ...]:
-    groups: dict[tuple[str, State], list[Voice]] = {}
+def _answer_groups(voices: Sequence[WayAnswer], choice: str | None) -> tuple[AnswerGroup, ...]:
+    groups: dict[tuple[str, State], list[WayAnswer]] = {}
     for voice in voices:
         groups.setdefault((_normal(voice.text), voice.state), []).append(voice)
 
-    def rank(saying: Saying) -> tuple[int, float, bool, int]:
-        chosen = choice in [voice.way for voice in saying.voices]
-        return (STATES.index(saying.state), -saying.voices[0].score, not chosen, -len(saying.voices))
+    def rank(saying: AnswerGroup) -> tuple[int, float, bool, int]:
+        chosen = choice in [voice.way for voice in saying.answers]
+        return (STATES.index(saying.state), -saying.answers[0].score, not chosen, -len(saying.answers))
 
-    sayings = [Saying(group[0].text, state, tuple(group)) for (_, state), group in groups.items()]
+    sayings = [AnswerGroup(group[0].text, state, tuple(group)) for (_, state), group in groups.items()]
     return tuple(sorted(sayings, key=rank))
 
 
@@ -136,11 +140,11 @@ def shorten(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Mixup:
+class ConfusedPair:
     """A wanted label and the label given instead; rows is a mean over seeds."""
 
     gold: str
-    said: str
+    predicted: str
     rows: float
 
 
@@ -151,7 +155,7 @@ class Confusion:
     title: str
     standing: Standing
     wrong: float  # rows, mean over seeds
-    mixups: tuple[Mixup, ...]
+    mixups: tuple[ConfusedPair, ...]
 
 
 def confusions(run: Run, most: int = 8) -> list[Confusion]:
@@ -176,8 +180,8 @@ def _confusion(run: Run, title: str, standing: Standing, most: int) -> Confusion
         answers = run.answers(standing, row.id)
         for record in answers:
             if record.score is None or record.score < 1.0:
-                said = names.get(_normal(record.text), "(no label)")
-                counts[row.target, said] += 1 / len(answers)  # type: ignore[assignment]
+                predicted = names.get(_normal(record.text), "(no label)")
+                counts[row.target, predicted] += 1 / len(answers)  # type: ignore[assignment]
     top = sorted(counts.items(), key=lambda item: (-round(item[1], 6), item[0]))[:most]
-    mixups = tuple(Mixup(gold, said, rows) for (gold, said), rows in top)
+    mixups = tuple(ConfusedPair(gold, predicted, rows) for (gold, predicted), rows in top)
     return Confusion(title, standing, sum(counts.values()), mixups)

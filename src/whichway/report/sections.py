@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from whichway.findings import BreakEven, CheckShare, Slice, Spread
 from whichway.nouns import Standing
-from whichway.report import money
+from whichway.report import breakeven
 from whichway.report.plot import Scale, Tick
 from whichway.report.rows import HALF, shorten
 from whichway.runs.run import Run, RunRow
@@ -48,11 +48,11 @@ class Tornado:
     idle: tuple[str, ...]  # assumptions that leave it at never, halved and doubled
 
 
-def tornado(found: BreakEven) -> Tornado | None:
+def tornado(result: BreakEven) -> Tornado | None:
     """The chart; None where no assumption gives a break-even at any volume."""
-    ends = [v for s in found.swings for v in (s.at_low, s.at_high) if v]
-    known = [*ends, *([found.per_day] if found.per_day else [])]
-    if not known or not found.swings:
+    ends = [v for s in result.swings for v in (s.at_low, s.at_high) if v]
+    known = [*ends, *([result.per_day] if result.per_day else [])]
+    if not known or not result.swings:
         return None
     low, high = math.log10(min(known)), math.log10(max(known))
     room = max(0.3, 0.12 * (high - low))
@@ -65,7 +65,7 @@ def tornado(found: BreakEven) -> Tornado | None:
         return 0.0 if per_day <= 0 else min(100.0, max(0.0, scale(math.log10(per_day))))
 
     bars, idle = [], []
-    for swing in found.swings:
+    for swing in result.swings:
         if swing.at_low is None and swing.at_high is None:
             idle.append(swing.assumption)
             continue
@@ -73,7 +73,7 @@ def tornado(found: BreakEven) -> Tornado | None:
         bars.append(
             Bar(
                 assumption=swing.assumption, low=swing.low, high=swing.high, start=min(a, b), end=max(a, b),
-                at_low=money.at(swing.at_low), at_high=money.at(swing.at_high),
+                at_low=breakeven.at(swing.at_low), at_high=breakeven.at(swing.at_high),
                 open=swing.at_low is None or swing.at_high is None,
             )
         )  # fmt: skip
@@ -81,10 +81,10 @@ def tornado(found: BreakEven) -> Tornado | None:
     powers = range(math.ceil(low), math.floor(high) + 1)
     step = max(1, math.ceil(len(powers) / 6))
     ticks = tuple(Tick(scale(e), f"{10.0**e:,.10g}") for e in powers if e % step == 0)
-    here = math.log10(found.volume) if found.volume > 0 else None
+    here = math.log10(result.volume) if result.volume > 0 else None
     return Tornado(
         bars=tuple(bars),
-        middle=place(found.per_day) if found.per_day else None,
+        middle=place(result.per_day) if result.per_day else None,
         volume=scale(here) if here is not None and low <= here <= high else None,
         ticks=ticks,
         idle=tuple(idle),
@@ -113,17 +113,17 @@ class _Named(Protocol):
 N = TypeVar("N", bound=_Named)
 
 
-def by_standing(found: Sequence[N], standings: Sequence[Standing]) -> list[N]:
+def by_standing(findings: Sequence[N], standings: Sequence[Standing]) -> list[N]:
     """Findings about ways in the order of the table of ways."""
     place = {s.way: k for k, s in enumerate(standings)}
-    return sorted(found, key=lambda s: place.get(s.way, len(place)))
+    return sorted(findings, key=lambda s: place.get(s.way, len(place)))
 
 
 def check_rows(checks: Sequence[CheckShare]) -> dict[str, dict[str, float]]:
     """Way -> check -> share of answers that pass it."""
     rows: dict[str, dict[str, float]] = {}
-    for found in checks:
-        rows.setdefault(found.way, {})[found.check] = found.share
+    for entry in checks:
+        rows.setdefault(entry.way, {})[entry.check] = entry.share
     return rows
 
 
@@ -145,22 +145,22 @@ def flips(run: Run) -> list[Flip]:
     ids: dict[str, None] = {}
     longest = max((len(s.flips) for s in spreads), default=0)
     for place in range(longest):
-        for found in spreads:
-            if place < len(found.flips):
-                ids.setdefault(found.flips[place])
+        for spread in spreads:
+            if place < len(spread.flips):
+                ids.setdefault(spread.flips[place])
     return [_flip(run, rows[key], spreads) for key in list(ids)[:FLIPS] if key in rows]
 
 
 def _flip(run: Run, row: RunRow, spreads: Sequence[Spread]) -> Flip:
-    told = []
+    by_way = []
     standings = {s.way: s for s in run.verdict.standings}
-    for found in spreads:
-        answers = run.answers(standings[found.way], row.id)
+    for spread in spreads:
+        answers = run.answers(standings[spread.way], row.id)
         right = sum(r.points >= HALF for r in answers)
-        told.append((found.way, f"{right} of {len(answers)} right"))
+        by_way.append((spread.way, f"{right} of {len(answers)} right"))
     text = shorten(row.text)
     brief = text if len(text) <= BRIEF else f"{text[:BRIEF]} …"
-    return Flip(brief, shorten(row.target)[:BRIEF], row.origin.replace("\\", "/").rsplit("/", 1)[-1], tuple(told))
+    return Flip(brief, shorten(row.target)[:BRIEF], row.origin.replace("\\", "/").rsplit("/", 1)[-1], tuple(by_way))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +178,12 @@ def samples(run: Run) -> list[Sample]:
 
 
 def _sample(run: Run, row: RunRow, ways: Sequence[Standing]) -> Sample:
-    told = []
+    by_way = []
     for way in ways:
         written = [shorten(r.text) or "(empty)" for r in run.answers(way, row.id)]
         different = list(dict.fromkeys(written))
-        told.append((way.way, len(different), len(written), tuple(different[:SHOWN])))
-    return Sample(shorten(row.text), tuple(told))
+        by_way.append((way.way, len(different), len(written), tuple(different[:SHOWN])))
+    return Sample(shorten(row.text), tuple(by_way))
 
 
 # --- slices

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
-from whichway.report import estimates, words
+from whichway.report import estimates, formatting
 from whichway.runs.run import Run, as_run
 
 WIDE = 104  # columns from which notes have a place of their own
@@ -42,8 +42,10 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
     if run.estimate is not None:
         console.print(Text(estimates.after(estimates.lines_of(run.estimate, run.seconds)), style="dim"))
     report = run.path / "report.html"
-    told = f"Paid {words.usd(usd)} and {words.seconds(seconds)} of computing for this run, all starts together."
-    console.print(Text(told, style="dim"))
+    paid_text = (
+        f"Paid {formatting.usd(usd)} and {formatting.seconds(seconds)} of computing for this run, all starts together."
+    )
+    console.print(Text(paid_text, style="dim"))
     # A path is no prose: no wrapping, so that it can be clicked and copied.
     place = f"Report: {report}" if report.exists() else f"Run: {run.path}"
     console.print(Text(place), soft_wrap=True)
@@ -52,7 +54,7 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
 def _table(run: Run, width: int) -> Table:
     gap = 2 if width >= WIDE else 1
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    score = f"{words.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
+    score = f"{formatting.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
     lines = run.verdict.standings
     rows = [
@@ -82,31 +84,31 @@ def _shown(titles: Sequence[str], rows: Sequence[Mapping[str, Text]], width: int
 
 
 def _cells(s: Standing, chosen: bool, plain: bool = False) -> list[Text]:
-    write = words.plain if plain else words.points
+    write = formatting.plain if plain else formatting.points
     return [
         Text(("> " if chosen else "  ") + s.way),
         Text(s.kind, style=STYLES[s.kind]),
         Text("failed" if s.score is None else _score(s, plain)),
         Text(write(s.dev_score)),
-        Text(words.seconds(s.seconds_fit)),
-        Text(words.NOTHING if s.score is None else words.seconds(s.seconds_per_row)),
-        Text(words.NOTHING if s.score is None else words.usd(s.usd_per_1000)),
+        Text(formatting.seconds(s.seconds_fit)),
+        Text(formatting.NOTHING if s.score is None else formatting.seconds(s.seconds_per_row)),
+        Text(formatting.NOTHING if s.score is None else formatting.usd(s.usd_per_1000)),
         Text(_note(s, plain)),
     ]
 
 
 def _score(s: Standing, plain: bool) -> str:
-    score = f"{words.plain(s.score) if plain else words.points(s.score):>5}"
+    score = f"{formatting.plain(s.score) if plain else formatting.points(s.score):>5}"
     if s.low is None or s.high is None:
         return score
-    return f"{score}  {(words.plain_span if plain else words.span)(s.low, s.high)}"
+    return f"{score}  {(formatting.plain_span if plain else formatting.span)(s.low, s.high)}"
 
 
 def _note(s: Standing, plain: bool) -> str:
-    write = words.plain if plain else words.points
+    write = formatting.plain if plain else formatting.points
     parts = [
         f"failed: {s.reason}" if s.status == "failed" else s.note,
-        f"{words.share(s.unparsed)} unparsed" if s.unparsed else "",
+        f"{formatting.share(s.unparsed)} unparsed" if s.unparsed else "",
         f"seeds ±{write(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
         f"folds ±{write(s.fold_sd)}" if s.fold_sd is not None and s.score is not None else "",
     ]
@@ -114,13 +116,13 @@ def _note(s: Standing, plain: bool) -> str:
 
 
 def _panel(verdict: Verdict) -> Panel:
-    parts = [Text(words.headline(verdict)), *_list("Why", verdict.reasons)]
-    parts += _list("Variety or sameness", words.wishes(verdict))
+    parts = [Text(formatting.headline(verdict)), *_list("Why", verdict.reasons)]
+    parts += _list("Variety or sameness", formatting.diversity_advice(verdict))
     parts += _list("On the other hand", verdict.dissent)
     title = "What would decide it" if verdict.answer == "undecided" else "What would change it"
     parts += _list(title, verdict.would_decide)
     parts += _list("Keep in mind", verdict.warnings)
-    heading = Text(words.title(verdict).rstrip("."), style="bold")
+    heading = Text(formatting.title(verdict).rstrip("."), style="bold")
     return Panel(Group(*parts), title=heading, title_align="left", box=box.ROUNDED, padding=(1, 2))
 
 

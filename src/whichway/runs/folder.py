@@ -71,7 +71,7 @@ def record_key(record: Record) -> tuple[str, str, str, int]:
 
 
 def run_id(folder: Path) -> str:
-    """The run's own random name, by which the cache remembers who paid."""
+    """The run's random id, by which the cache remembers which run paid."""
     path = folder / "run_id"
     if not path.exists():
         write_text(path, uuid.uuid4().hex + "\n")
@@ -105,7 +105,7 @@ class Lines:
         self._out.flush()
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All lines so far."""
+        """All lines written so far."""
         yield from read_lines(self.path)
 
     def close(self) -> None:
@@ -229,11 +229,11 @@ def read_candidates(folder: Path, way: str = "*") -> dict[str, tuple[Candidate, 
 
     Two ways may end at one candidate, with one id; among all it is the first way's.
     """
-    found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
+    candidates: dict[str, tuple[Candidate, dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"ways/{way}/candidates.jsonl")):
         for line in read_lines(path):
-            found.setdefault(line["id"], (from_json(Candidate, line.pop("candidate")), line))
-    return found
+            candidates.setdefault(line["id"], (from_json(Candidate, line.pop("candidate")), line))
+    return candidates
 
 
 def read_status(folder: Path, way: str) -> dict[str, Any] | None:

@@ -22,14 +22,14 @@ import numpy as np
 
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
-from whichway.nouns import Candidate, Example, Record, Verdict, apart
+from whichway.nouns import Candidate, Example, Record, Verdict, split_name
 from whichway.runs.folder import data_rows, read_lines
 from whichway.runs.run import Run, RunRow, as_run
 from whichway.scoring import clusters, is_mean, label_codes
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
 from whichway.verdict.curves import CurveRun
-from whichway.verdict.decide import Arm, Side, decide
+from whichway.verdict.decide import Arm, Extras, decide
 from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.slices import RowFacts
 
@@ -41,12 +41,12 @@ Answers = Mapping[tuple[str, str], Sequence[Record]]  # (candidate, example) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class RunResults:
     """A run folder as the verdict sees it."""
 
     plan: Mapping[str, Any]
     arms: tuple[Arm, ...]
-    side: Side
+    extras: Extras
 
     def verdict(
         self,
@@ -56,21 +56,21 @@ class Counted:
         terms: Terms | None = None,
     ) -> Verdict:
         """Decide, with the plan's numbers where none is given."""
-        asked = self.plan["volume"] if volume is None else volume
-        side = self.side if terms is None else replace(self.side, terms=terms)
+        requests_per_day = self.plan["volume"] if volume is None else volume
+        extras = self.extras if terms is None else replace(self.extras, terms=terms)
         return decide(
             self.arms,
             margin=self.plan["margin"] if margin is None else margin,
             confidence=self.plan["confidence"] if confidence is None else confidence,
-            volume=asked,
+            volume=requests_per_day,
             warnings=tuple(self.plan["warnings"]),
-            side=side,
+            extras=extras,
         )
 
 
-def recount(
+def run_results(
     run: Run | Path, metric: Metric, columns: Sequence[str] | None = None, checks: Checks | None = None
-) -> Counted:
+) -> RunResults:
     """What a verdict is decided on, from a run whose ways have all crossed the test split.
 
     Args:
@@ -87,7 +87,7 @@ def recount(
     plan, test = run.plan_data, run.test
     answers, calls = _answers(run.all_records), run.test_calls
     arms = [arm for way in plan["ways"] if (arm := _arm(run, way, answers, calls.get(way), metric, checks)) is not None]
-    side = Side(
+    side = Extras(
         rows=_row_facts(test, plan, columns),
         dev_rows=sum(row.split == "dev" for row in run.rows),
         runs=tuple(map(_curve_run, run.curve_lines)),
@@ -100,7 +100,7 @@ def recount(
         paired=str(plan.get("paired") or "t"),
         data_rows=_rows_to_fold(plan),
     )
-    return Counted(plan, tuple(arms), side)
+    return RunResults(plan, tuple(arms), side)
 
 
 def _rows_to_fold(plan: Mapping[str, Any]) -> int:
@@ -115,14 +115,14 @@ def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    by_example: dict[tuple[str, str], list[Record]] = defaultdict(list)
     seen = set()
     for record in sorted((r for r in records if r.split == "test"), key=lambda r: r.repeat):
         key = (record.candidate, record.example, record.repeat)
         if key not in seen:
             seen.add(key)
-            found[record.candidate, record.example].append(record)
-    return found
+            by_example[record.candidate, record.example].append(record)
+    return by_example
 
 
 def _arm(
@@ -137,28 +137,28 @@ def _arm(
     finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
     known = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
-    kept = [] if status["status"] == "failed" else finalists
-    runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in kept]
+    tested = [] if status["status"] == "failed" else finalists
+    runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in tested]
     folds = _folds(test)
-    if folds is not None and kept:  # each row by the finalist of its fold, as if they were one
-        by_fold = {entry.candidate.seed: entry.facts["id"] for entry in kept}
+    if folds is not None and tested:  # each row by the finalist of its fold, as if they were one
+        by_fold = {entry.candidate.seed: entry.facts["id"] for entry in tested}
         runs = [[answers.get((by_fold.get(k, ""), row.id), ()) for row, k in zip(test, folds.tolist(), strict=True)]]
     reason = status["reason"]
     _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
-    gold, said = (None, None) if is_mean(metric) else _codes(test, runs, metric)
+    gold, codes = (None, None) if is_mean(metric) else _codes(test, runs, metric)
     flat = [record for answered in runs for records in answered for record in records]
     seconds, usd = _fit(status, lines)
     repeats, every = _points(runs, shape)
-    writes = bool(kept) and all(entry.candidate.decoding.mode == "generate" for entry in kept)
+    writes = bool(tested) and all(entry.candidate.decoding.mode == "generate" for entry in tested)
     return Arm(
         way=way,
-        model=apart(way)[1],
+        model=split_name(way)[1],
         kind=status["kind"],
         random=bool(status.get("random", len({entry.candidate.seed for entry in entries}) > 1)),
         scores=every.mean(axis=2),
         targets=gold,
-        answers=said,
+        answers=codes,
         groups=clusters(test),
         aggregate=metric.aggregate,
         lowest=metric.lowest,
@@ -186,7 +186,7 @@ def _arm(
         status=status["status"],
         reason=reason,
         texts=_texts(runs) if writes else (),
-        draws=writes and any(entry.candidate.decoding.draws for entry in kept),
+        draws=writes and any(entry.candidate.decoding.samples for entry in tested),
         checks=_checks(checks, test, runs) if checks else (),
         folds=folds,
         refit=run.refits[way]["id"] if way in run.refits else None,
@@ -222,14 +222,14 @@ def _checks(
     checks: Checks, test: Sequence[RunRow], runs: Sequence[Sequence[Sequence[Record]]]
 ) -> tuple[tuple[str, float], ...]:
     """Share of answers that pass each check."""
-    found: dict[str, list[float]] = defaultdict(list)
+    shares: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         for row, records in zip(test, run, strict=True):
             example = Example(row.input, row.target)
             for record in records:
                 for name, passed in checks(example, record.text).items():
-                    found[name].append(passed)
-    return tuple((name, _mean(passed)) for name, passed in found.items())
+                    shares[name].append(passed)
+    return tuple((name, _mean(passed)) for name, passed in shares.items())
 
 
 def _fit(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

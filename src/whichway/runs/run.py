@@ -47,9 +47,9 @@ class CandidateEntry:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What one who spent on one thing, at list price."""
+    """What one account spent on one activity, at list price."""
 
-    who: str
+    account: str
     what: str
     calls: int
     seconds: float
@@ -118,16 +118,16 @@ class Run:
     @cached_property
     def entries(self) -> dict[str, list[CandidateEntry]]:
         """Way -> its candidates with their facts, in the order in which they came."""
-        found: dict[str, list[CandidateEntry]] = {}
+        by_way: dict[str, list[CandidateEntry]] = {}
         for path in sorted(self.path.glob("ways/*/candidates.jsonl")):
-            found[path.parent.name] = [
+            by_way[path.parent.name] = [
                 CandidateEntry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
             ]
         for way, facts in self.refits.items():
-            if all(entry.facts["id"] != facts["id"] for entry in found.get(way, ())):
+            if all(entry.facts["id"] != facts["id"] for entry in by_way.get(way, ())):
                 line = dict(facts)
-                found.setdefault(way, []).append(CandidateEntry(from_json(Candidate, line.pop("candidate")), line))
-        return found
+                by_way.setdefault(way, []).append(CandidateEntry(from_json(Candidate, line.pop("candidate")), line))
+        return by_way
 
     @cached_property
     def refits(self) -> dict[str, dict[str, Any]]:
@@ -192,11 +192,11 @@ class Run:
     @cached_property
     def known(self) -> dict[str, CandidateEntry]:
         """Candidate id -> candidate and facts. Two ways may end at one candidate, with one id: the first way's."""
-        found: dict[str, CandidateEntry] = {}
+        by_id: dict[str, CandidateEntry] = {}
         for entries in self.entries.values():
             for entry in entries:
-                found.setdefault(entry.facts["id"], entry)
-        return found
+                by_id.setdefault(entry.facts["id"], entry)
+        return by_id
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
@@ -255,12 +255,12 @@ class Run:
     @property
     def peaks(self) -> dict[str, int]:
         """Way -> peak memory of its training, bytes, where it is known."""
-        found = {}
+        by_way = {}
         for way, entries in self.entries.items():
-            peaks = [entry.facts["peak_bytes"] for entry in entries if entry.facts.get("peak_bytes")]
-            if peaks:
-                found[way] = max(peaks)
-        return found
+            sizes = [entry.facts["peak_bytes"] for entry in entries if entry.facts.get("peak_bytes")]
+            if sizes:
+                by_way[way] = max(sizes)
+        return by_way
 
     @cached_property
     def _charges(self) -> list[Any]:
@@ -269,7 +269,7 @@ class Run:
 
     @cached_property
     def spends(self) -> tuple[Spend, ...]:
-        """The ledger, summed by who and what at list price, in the order of the verdict.
+        """The ledger, summed by account and activity at list price, in the order of the verdict.
 
         What was paid is left out: a warm cache must not change the page.
         """
@@ -291,12 +291,12 @@ class Run:
         return self._spent_by_way("usd")
 
     def _spent_by_way(self, column: str) -> dict[str, float]:
-        found: dict[str, float] = {}
+        by_way: dict[str, float] = {}
         for line in self._charges:
             if line["what"] != "forgetting":
                 way = line["who"].removeprefix("curve/")
-                found[way] = found.get(way, 0.0) + line[column]
-        return found
+                by_way[way] = by_way.get(way, 0.0) + line[column]
+        return by_way
 
     @property
     def paid(self) -> tuple[float, float]:
@@ -306,11 +306,11 @@ class Run:
     @property
     def test_calls(self) -> dict[str, float]:
         """Way -> answers to test rows, from the ledger."""
-        found: Counter[str] = Counter()
+        calls: Counter[str] = Counter()
         for line in self.ledger:
             if line["what"] == "test":
-                found[line["who"]] += line["calls"]
-        return {who: float(calls) for who, calls in found.items()}
+                calls[line["who"]] += line["calls"]
+        return {account: float(count) for account, count in calls.items()}
 
 
 def as_run(run: Run | Path) -> Run:
@@ -329,10 +329,10 @@ def read(folder: Path) -> Run:
     return run
 
 
-def _total(who: str, what: str, lines: Sequence[Sequence[float]]) -> Spend:
+def _total(account: str, what: str, lines: Sequence[Sequence[float]]) -> Spend:
     # Sorted before adding: floating-point sums depend on order.
     calls, seconds, usd = (sum(sorted(column)) for column in zip(*lines, strict=True))
-    return Spend(who, what, int(calls), seconds, usd)
+    return Spend(account, what, int(calls), seconds, usd)
 
 
 def _bytes(path: Path) -> bytes:

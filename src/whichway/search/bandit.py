@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Record:
-    """How an idea has fared."""
+class MutationStats:
+    """The record of one mutation: tries, wins, and batches since the last win."""
 
     weight: float
     tries: int = 0
@@ -28,8 +28,8 @@ class Record:
 
 
 @dataclass(slots=True)
-class Portfolio:
-    """The ideas of one search.
+class Bandit:
+    """A bandit over the mutations of one search.
 
     Args:
         weights: idea -> weight at first.
@@ -38,10 +38,10 @@ class Portfolio:
 
     weights: Mapping[str, float]
     patience: int = 2
-    records: dict[str, Record] = field(init=False)
+    records: dict[str, MutationStats] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.records = {name: Record(weight) for name, weight in self.weights.items()}
+        self.records = {name: MutationStats(weight) for name, weight in self.weights.items()}
 
     @property
     def live(self) -> list[str]:
@@ -56,7 +56,7 @@ class Portfolio:
         return sorted(fresh, key=lambda name: -self.records[name].weight) + sorted(rest, key=lambda name: -keys[name])
 
     def learn(self, won: Mapping[str, bool]) -> None:
-        """Count a batch.
+        """Update the statistics of each mutation with the results of a batch.
 
         Args:
             won: idea -> whether a proposal of it beat the prompt that it started from.
@@ -68,5 +68,5 @@ class Portfolio:
             record.barren = 0 if success else record.barren + 1
 
     def fail(self, name: str) -> None:
-        """An idea had nothing to say, or a guard refused it."""
+        """Count a try of a mutation that proposed nothing, or whose proposal a guard refused."""
         self.records[name].barren += 1

@@ -20,11 +20,11 @@ class Failure:
     """A training row that was answered wrongly."""
 
     example: Example
-    said: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SearchContext:
     """Training rows (never dev, never test), and failures of the prompt at hand on others of them."""
 
     rows: tuple[Example, ...]  # to draw shots and words from
@@ -34,7 +34,7 @@ class Evidence:
 
     def confused(self) -> tuple[tuple[str, str], ...]:
         """(wanted, said) pairs of labels, the most frequent first."""
-        pairs = Counter((f.example.target, f.said) for f in self.failures if f.said in self.labels)
+        pairs = Counter((f.example.target, f.answer) for f in self.failures if f.answer in self.labels)
         return tuple(pair for pair, _ in sorted(pairs.items(), key=lambda item: (-item[1], item[0])))
 
 

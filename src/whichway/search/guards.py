@@ -33,18 +33,18 @@ def faults(prompt: Prompt, start: Prompt, held_out: frozenset[tuple[str, ...]] =
         start: the prompt whose protected slots must stay as they are.
         held_out: `grams` of rows that no prompt may quote: those of dev that do not occur in train.
     """
-    found = [f"protected slot '{slot}' changed" for slot in changed_protected(start, prompt)]
+    problems = [f"protected slot '{slot}' changed" for slot in changed_protected(start, prompt)]
     changed = {slot: text_of(prompt, slot) for slot in TEXTS if text_of(prompt, slot) != text_of(start, slot)}
     for slot, text in changed.items():
-        found += [f"{why} in '{slot}'" for why in text_faults(text)]
+        problems += [f"{why} in '{slot}'" for why in text_faults(text)]
     shown = (text for shot in (*prompt.shots, *prompt.pool) for text in (shot.text, shot.answer))
     if held_out and not held_out.isdisjoint(grams([*changed.values(), *shown])):
-        found.append("it quotes a held-out row")
-    found += [f"the variable {{{{{name}}}}} is gone" for name in _lost(prompt, start)]
+        problems.append("it quotes a held-out row")
+    problems += [f"the variable {{{{{name}}}}} is gone" for name in _lost(prompt, start)]
     asks = prompt.shots or prompt.labels or prompt.nearest
     if not asks and not any(text_of(prompt, slot).strip() for slot in TEXTS):
-        found.append("nothing is left of it")
-    return tuple(found)
+        problems.append("nothing is left of it")
+    return tuple(problems)
 
 
 def _lost(prompt: Prompt, start: Prompt) -> list[str]:
@@ -57,16 +57,16 @@ def _lost(prompt: Prompt, start: Prompt) -> list[str]:
 
 def text_faults(text: str) -> list[str]:
     """What is wrong with a text that a model wrote."""
-    found = []
+    problems = []
     if text.count("```") % 2:
-        found.append("an unbalanced fence")
+        problems.append("an unbalanced fence")
     if any(text.count(left) != text.count(right) for left, right in PAIRS) or text.count('"') % 2:
-        found.append("an unbalanced bracket or quotation mark")
+        problems.append("an unbalanced bracket or quotation mark")
     if RESIDUE.search(text):
-        found.append("residue of a model's own marks")
+        problems.append("residue of a model's own marks")
     if CUT.search(text) or text.rstrip().endswith(("...", "…")):
-        found.append("a text that was cut short")
-    return found
+        problems.append("a text that was cut short")
+    return problems
 
 
 def _grams(text: str, size: int) -> Iterator[tuple[str, ...]]:

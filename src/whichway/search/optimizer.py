@@ -9,22 +9,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from whichway.contracts import Bench, Runner
+from whichway.contracts import Bench, RaceResult
 from whichway.errors import BudgetSpent, OptionError, WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Practice, Prompt, Reply, Weights, digest
+from whichway.nouns import Candidate, Decoding, Example, Prompt, Reply, TrainDevView, Weights, digest
 from whichway.prompts.calibrate import biased, calibrated, fitted_bias
 from whichway.prompts.nearest import chosen_encoder
-from whichway.prompts.plain import first_prompt, reading
+from whichway.prompts.plain import base_prompt, decoding_for
 from whichway.search import rewrite
-from whichway.search.bandit import Portfolio
-from whichway.search.context import Evidence, Failure, Proposal
+from whichway.search.bandit import Bandit
+from whichway.search.context import Failure, Proposal, SearchContext
 from whichway.search.guards import faults, grams
-from whichway.search.mutations import ideas
+from whichway.search.mutations import mutations
 
 REWRITE = "rewrite"
 REWRITE_WEIGHT = 0.5
 WRITTEN = 160  # tokens of a rewritten instruction
-DUEL = 0.15  # share of the calls kept for the last comparison with the starting prompt
+FINAL_SHARE = 0.15  # share of the calls kept for the last comparison with the starting prompt
 LOOK = 24  # dev rows at the first look of a race, or up to twice as many (see `first_look`)
 
 
@@ -33,25 +33,32 @@ class Numbers(Protocol):
 
     @property
     def batch(self) -> int:
-        """Proposals a round."""
+        """Proposals in a round."""
+
     @property
     def rounds(self) -> int:
-        """Rounds at most."""
+        """The largest number of rounds."""
+
     @property
     def patience(self) -> int:
         """Rounds without a gain before the search stops."""
+
     @property
     def proposer(self) -> str:
-        """Who rewrites: the model itself, or another."""
+        """Which model rewrites: the model under trial, or another."""
+
     @property
     def without(self) -> tuple[str, ...]:
         """Mutations that are left out."""
+
     @property
     def calibrate(self) -> int:
         """Dev rows that labels are calibrated on."""
+
     @property
     def encoder(self) -> str:
         """The sentence encoder that nearest shots are chosen by."""
+
     @property
     def max_tokens(self) -> int:
         """Tokens of an answer at most."""
@@ -77,7 +84,7 @@ class Search:
         share: of how many seeds what is left of the purse's time and money must do.
     """
 
-    def __init__(self, task: Practice, bench: Bench, options: Numbers, seed: int, calls: int, share: int) -> None:
+    def __init__(self, task: TrainDevView, bench: Bench, options: Numbers, seed: int, calls: int, share: int) -> None:
         self._task, self._bench, self._options, self._seed = task, bench, options, seed
         self._rng = random.Random(f"{seed}/{task.name}/search")
         self._calls, self._first = calls, bench.spent.calls or 0
@@ -91,21 +98,21 @@ class Search:
         self._asked, self._rows = rows[: self._held], tuple(rows[self._held :])
         self._prior = Counter(e.target for e in task.train)
         self._dev = grams(e.text for e in task.dev) - grams(e.text for e in task.train)
-        weights = {name: idea.WEIGHT for name, idea in ideas().items() if name not in options.without}
+        weights = {name: idea.WEIGHT for name, idea in mutations().items() if name not in options.without}
         if options.proposer != "none":
             weights[REWRITE] = REWRITE_WEIGHT
-        self._portfolio = Portfolio(weights, options.patience)
+        self._portfolio = Bandit(weights, options.patience)
         self._seen: set[str] = set()
         self._notes: dict[str, str] = {}  # prompt -> how it came about
         self._writer = _writer(bench, options.proposer)
-        self._start = first_prompt(task)
+        self._start = base_prompt(task)
         self._encoder = chosen_encoder(bench, options.encoder)
 
     # the whole
 
     def run(self) -> Iterator[Candidate]:
         """Yield the best candidate; the starting prompt when nothing is shown to be better."""
-        decoding = reading(self._task, self._options.max_tokens, 0.0, "prompt_search")
+        decoding = decoding_for(self._task, self._options.max_tokens, 0.0, "prompt_search")
         start = Candidate(self._start, self._bench.base, decoding, seed=self._seed, note="starting prompt")
         best, why = start, f"stopped after {self._options.rounds} batches"
         try:
@@ -123,14 +130,14 @@ class Search:
                     break
         except BudgetSpent as spent:
             why = f"stopped: {spent}"
-        yield self._settled(start, best, why)
+        yield self._finish(start, best, why)
 
     def _round(self, number: int, best: Candidate, now: Variants) -> tuple[Candidate, Variants]:
         """Draw a batch, race it with what it started from; returns the winner with its variants."""
         batch = self._batch(best, now)
         entered = {best.id: now} | {c.id: v for v in batch.values() for c in v.candidates}
         field = list(dict.fromkeys([best, *now.candidates, *(c for v in batch.values() for c in v.candidates)]))
-        room = max(0, self._rest() - self._duel())
+        room = max(0, self._rest() - self._final_calls())
         least = 2 * self._look * (len(batch) + 1)
         calls = min(room, max(least, room // 2))
         ranked = self._bench.race(field, keep=1, calls=calls, halve=len(batch) > 1)
@@ -147,29 +154,29 @@ class Search:
         self._tell(number, len(batch), ranked[0], won)
         return winner, entered.get(winner.id, now)
 
-    def _settled(self, start: Candidate, best: Candidate, why: str) -> Candidate:
+    def _finish(self, start: Candidate, best: Candidate, why: str) -> Candidate:
         """The winner, when a last comparison shows a gain; else the starting prompt. Both with the finish reason."""
         ranked = [] if best.id == start.id else self._bench.race([start, best], calls=self._rest(), halve=False)
-        found = {runner.candidate.id: runner for runner in ranked}
-        if len(found) < 2:
-            told = "no gain found" if best.id == start.id else "no rows left to compare with the starting prompt"
-            return self._finished(start, f"{told}; {why}")
-        gain, error, rows = _gain(found[start.id], found[best.id])
-        said = f"dev {100 * gain:+.1f} points (standard error {100 * error:.1f}) on {rows} rows"
+        by_id = {runner.candidate.id: runner for runner in ranked}
+        if len(by_id) < 2:
+            reason = "no gain found" if best.id == start.id else "no rows left to compare with the starting prompt"
+            return self._with_result(start, f"{reason}; {why}")
+        gain, error, rows = _gain(by_id[start.id], by_id[best.id])
+        result = f"dev {100 * gain:+.1f} points (standard error {100 * error:.1f}) on {rows} rows"
         if gain <= error:
-            return self._finished(start, f"no gain found: the best of the others had {said}; {why}")
-        return self._finished(best, f"{said}; {why}")
+            return self._with_result(start, f"no gain found: the best of the others had {result}; {why}")
+        return self._with_result(best, f"{result}; {why}")
 
-    def _finished(self, candidate: Candidate, told: str) -> Candidate:
-        self._bench.say(f"seed {self._seed}: {candidate.note}: {told}")
-        return replace(candidate, note=f"{candidate.note}; {told}")
+    def _with_result(self, candidate: Candidate, result: str) -> Candidate:
+        self._bench.say(f"seed {self._seed}: {candidate.note}: {result}")
+        return replace(candidate, note=f"{candidate.note}; {result}")
 
     # proposals
 
     def _batch(self, best: Candidate, now: Variants) -> dict[str, Variants]:
         """Idea -> its proposal, ready to race."""
-        evidence = Evidence(self._rows, self._task.labels, now.failures, self._encoder)
-        room = max(0, self._rest() - self._duel()) // (self._held + 2 * self._look)
+        evidence = SearchContext(self._rows, self._task.labels, now.failures, self._encoder)
+        room = max(0, self._rest() - self._final_calls()) // (self._held + 2 * self._look)
         batch: dict[str, Variants] = {}
         for name in self._portfolio.order(self._rng):
             if len(batch) >= max(1, min(self._options.batch, room)) or self._rest() <= self._held:
@@ -182,18 +189,18 @@ class Search:
                 self._portfolio.fail(name)
         return batch
 
-    def _propose(self, name: str, prompt: Prompt, evidence: Evidence) -> Proposal | None:
+    def _propose(self, name: str, prompt: Prompt, evidence: SearchContext) -> Proposal | None:
         if name == REWRITE:
             return self._rewritten(prompt, evidence)
-        return ideas()[name].propose(prompt, evidence, self._rng)
+        return mutations()[name].propose(prompt, evidence, self._rng)
 
-    def _rewritten(self, prompt: Prompt, evidence: Evidence) -> Proposal | None:
+    def _rewritten(self, prompt: Prompt, evidence: SearchContext) -> Proposal | None:
         """What the writer makes of the instruction."""
         if not evidence.failures:
             return None
         writer = Candidate(Prompt(objective=rewrite.TASK), self._writer, Decoding("generate", WRITTEN, 0.7))
-        asked = Example({"text": rewrite.question(prompt, evidence, self._rng)}, "")
-        reply = self._bench.ask(writer, [asked])[0]
+        question = Example({"text": rewrite.question(prompt, evidence, self._rng)}, "")
+        reply = self._bench.ask(writer, [question])[0]
         read = rewrite.read(prompt, reply.text, reply.finish)
         if isinstance(read, str):
             self._bench.say(f"seed {self._seed}: a rewritten instruction was refused: {read}")
@@ -210,16 +217,16 @@ class Search:
             return None
         self._seen.add(mark)
         before = self._notes.get(digest(parent.prompt))
-        made = Candidate(
+        candidate = Candidate(
             proposal.prompt,
             self._bench.base,
-            reading(self._task, self._options.max_tokens, 0.0, "prompt_search"),
+            decoding_for(self._task, self._options.max_tokens, 0.0, "prompt_search"),
             seed=self._seed,
             note=f"{before} + {proposal.note}" if before else proposal.note,
             parent=parent.id,
         )
-        self._notes[mark] = made.note
-        return self._variants(made)
+        self._notes[mark] = candidate.note
+        return self._variants(candidate)
 
     def _variants(self, candidate: Candidate) -> Variants | None:
         """Ask some training rows: for biases, for failures, and whether the prompt fits into the model at all."""
@@ -229,12 +236,12 @@ class Search:
         if broken:
             self._bench.say(f"seed {self._seed}: refused ({candidate.note}): {broken}")
             return None
-        made = [candidate, *self._calibrated(candidate, replies)]
-        said = [biased(reply, made[-1].decoding.bias).text for reply in replies]
+        variants = [candidate, *self._calibrated(candidate, replies)]
+        texts = [biased(reply, variants[-1].decoding.bias).text for reply in replies]
         failures = tuple(
-            Failure(e, text) for e, text in zip(self._asked, said, strict=True) if text.strip() != e.target
+            Failure(e, text) for e, text in zip(self._asked, texts, strict=True) if text.strip() != e.target
         )
-        return Variants(tuple(made), failures)
+        return Variants(tuple(variants), failures)
 
     def _calibrated(self, candidate: Candidate, replies: Sequence[Reply]) -> Iterator[Candidate]:
         """The same prompt with the labels' popularity evened out, and with biases fitted on the answers."""
@@ -253,12 +260,12 @@ class Search:
         """Answers that may still be bought."""
         return self._calls - ((self._bench.spent.calls or 0) - self._first)
 
-    def _duel(self) -> int:
-        return int(DUEL * self._calls)
+    def _final_calls(self) -> int:
+        return int(FINAL_SHARE * self._calls)
 
     def _over(self) -> str:
         """Why no further batch can be paid for, or ""."""
-        if self._rest() - self._duel() < self._held + 2 * self._look:
+        if self._rest() - self._final_calls() < self._held + 2 * self._look:
             return f"stopped at the cap of {self._calls} calls"
         if self._seconds is not None and (self._bench.spent.seconds or 0.0) - self._began >= self._seconds:
             return f"stopped at the cap of {self._seconds:.3g} s"
@@ -272,7 +279,7 @@ class Search:
     def _good_enough(self, best: Candidate) -> bool:
         return self._bench.until is not None and self._bench.value(best) >= self._bench.until
 
-    def _tell(self, number: int, size: int, first: Runner, won: dict[str, bool]) -> None:
+    def _tell(self, number: int, size: int, first: RaceResult, won: dict[str, bool]) -> None:
         """A line of progress with the time that the rest will take."""
         spent, used = self._bench.spent, self._calls - self._rest()
         pace = ((spent.seconds or 0.0) - self._began) / max(1, used)
@@ -302,7 +309,7 @@ def first_look(rows: int) -> int:
     return rows
 
 
-def _gain(start: Runner, best: Runner) -> tuple[float, float, int]:
+def _gain(start: RaceResult, best: RaceResult) -> tuple[float, float, int]:
     """Mean paired difference on the rows that both answered, its standard error, and their number."""
     differences = [b - a for a, b in zip(start.scores, best.scores, strict=False)]
     n = len(differences)

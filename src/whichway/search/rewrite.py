@@ -11,7 +11,7 @@ import random
 import re
 
 from whichway.nouns import Prompt
-from whichway.search.context import Evidence, Proposal, free, text_of, with_text
+from whichway.search.context import Proposal, SearchContext, free, text_of, with_text
 from whichway.search.guards import text_faults
 
 SLOT = "objective"  # what is written anew
@@ -20,7 +20,7 @@ LONGEST = 200  # characters of a row that are shown
 TASK = "Improve the instruction that a language model is given. Write the improved instruction only."
 
 
-def question(prompt: Prompt, evidence: Evidence, rng: random.Random) -> str:
+def question(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> str:
     """What the writer is asked."""
     failures = rng.sample(evidence.failures, min(SHOWN, len(evidence.failures)))
     lines = [f"Instruction: {text_of(prompt, SLOT)}"]
@@ -28,7 +28,7 @@ def question(prompt: Prompt, evidence: Evidence, rng: random.Random) -> str:
         lines.append(f"Allowed answers: {', '.join(evidence.labels)}")
     for failure in failures:
         row = failure.example
-        lines.append(f"Input: {row.text[:LONGEST]}\nAnswer given: {failure.said}\nWanted: {row.target}")
+        lines.append(f"Input: {row.text[:LONGEST]}\nAnswer given: {failure.answer}\nWanted: {row.target}")
     return "\n\n".join([*lines, "Improved instruction:"])
 
 
@@ -57,5 +57,5 @@ def read(prompt: Prompt, text: str, finish: str) -> Proposal | str:
 
 
 def _unfenced(text: str) -> str:
-    found = re.search(r"```[\w-]*\n(.*?)```", text, flags=re.DOTALL)
-    return found.group(1) if found else text
+    match = re.search(r"```[\w-]*\n(.*?)```", text, flags=re.DOTALL)
+    return match.group(1) if match else text

@@ -9,53 +9,53 @@ from dataclasses import dataclass
 
 from whichway.contracts import Backend
 from whichway.nouns import Reply, Request
-from whichway.ship.served_models import Offer
+from whichway.ship.served_models import ServedModel
 
 BATCH = 256  # questions asked in one call
 
 
 @dataclass(slots=True)
-class _Slip:
-    offer: Offer
+class _Pending:
+    served: ServedModel
     request: Request
     answer: asyncio.Future[Reply]
 
     @property
     def key(self) -> tuple[object, ...]:
         decoding = self.request.decoding
-        return (self.offer.weights.key, decoding.mode, decoding.channel)
+        return (self.served.weights.key, decoding.mode, decoding.channel)
 
 
-class Desk:
+class MicroBatcher:
     """Takes questions while the model is at work, and asks all that wait for the same weights at once.
 
     Args:
-        doors: backend name -> backend.
+        backends: backend name -> backend.
     """
 
-    def __init__(self, doors: Mapping[str, Backend]) -> None:
-        self._doors = doors
-        self._waiting: asyncio.Queue[_Slip] = asyncio.Queue()
-        self._clerk: asyncio.Task[None] | None = None
+    def __init__(self, backends: Mapping[str, Backend]) -> None:
+        self._backends = backends
+        self._waiting: asyncio.Queue[_Pending] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Desk:
-        self._clerk = asyncio.create_task(self._work())
+    async def __aenter__(self) -> MicroBatcher:
+        self._worker = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._clerk is not None:
-            self._clerk.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
             with suppress(asyncio.CancelledError):
-                await self._clerk
+                await self._worker
 
-    async def ask(self, offer: Offer, requests: list[Request]) -> list[Reply]:
+    async def ask(self, served: ServedModel, requests: list[Request]) -> list[Reply]:
         """Answers in the order of the requests.
 
         Raises:
             Exception: whatever the backend raises.
         """
         loop = asyncio.get_running_loop()
-        slips = [_Slip(offer, request, loop.create_future()) for request in requests]
+        slips = [_Pending(served, request, loop.create_future()) for request in requests]
         for slip in slips:
             self._waiting.put_nowait(slip)
         return list(await asyncio.gather(*(slip.answer for slip in slips)))
@@ -68,7 +68,7 @@ class Desk:
             for batch in _batches(slips):
                 await self._serve(batch)
 
-    async def _serve(self, batch: list[_Slip]) -> None:
+    async def _serve(self, batch: list[_Pending]) -> None:
         try:
             replies = await asyncio.to_thread(self._answer, batch)
         except Exception as error:  # one bad batch must not end the server
@@ -80,16 +80,16 @@ class Desk:
             if not slip.answer.done():  # the client may have gone
                 slip.answer.set_result(reply)
 
-    def _answer(self, batch: list[_Slip]) -> list[Reply]:
-        offer, mode = batch[0].offer, batch[0].request.decoding.mode
-        with self._doors[offer.weights.backend].open(offer.weights, offer.adapter) as session:
-            asked = [slip.request for slip in batch]
-            return session.choose(asked) if mode == "choose" else session.generate(asked)
+    def _answer(self, batch: list[_Pending]) -> list[Reply]:
+        served, mode = batch[0].served, batch[0].request.decoding.mode
+        with self._backends[served.weights.backend].open(served.weights, served.adapter) as session:
+            requests = [slip.request for slip in batch]
+            return session.choose(requests) if mode == "choose" else session.generate(requests)
 
 
-def _batches(slips: list[_Slip]) -> Iterator[list[_Slip]]:
+def _batches(pending: list[_Pending]) -> Iterator[list[_Pending]]:
     """Slips by weights and by how they are read, in order of arrival."""
-    groups: dict[tuple[object, ...], list[_Slip]] = {}
-    for slip in slips:
+    groups: dict[tuple[object, ...], list[_Pending]] = {}
+    for slip in pending:
         groups.setdefault(slip.key, []).append(slip)
     yield from groups.values()

@@ -100,8 +100,8 @@ def _prompt(source: ShipSource) -> str:
     if prompt.variables and source.asks_base:
         return json.dumps([_named(prompt, role, text) for role, text in turns], indent=2, ensure_ascii=False) + "\n"
     row = f"{{{{{fields[0]}}}}}" if len(fields) == 1 else "\n".join(f"{name}: {{{{{name}}}}}" for name in fields)
-    found = [{"role": role, "content": row.join(fenced(part) for part in text.split(mark))} for role, text in turns]
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    turn_list = [{"role": role, "content": row.join(fenced(part) for part in text.split(mark))} for role, text in turns]
+    return json.dumps(turn_list, indent=2, ensure_ascii=False) + "\n"
 
 
 def _named(prompt: Prompt, role: str, text: str) -> dict[str, str]:
@@ -158,7 +158,7 @@ def _test(row: Mapping[str, Any], spec: MetricSpec) -> dict[str, Any]:
 
 def _back(one: Mapping[str, Any]) -> dict[str, Any]:
     """An assert as promptfoo writes it."""
-    found = {key: value for key, value in one.items() if key != "digest"}
+    assertion = {key: value for key, value in one.items() if key != "digest"}
     if str(one["type"]).endswith("python"):
-        found["value"] = f"file://{one['value']}"
-    return found
+        assertion["value"] = f"file://{one['value']}"
+    return assertion

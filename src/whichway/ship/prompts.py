@@ -23,10 +23,10 @@ def turns(candidate: Candidate) -> tuple[Message, ...]:
 
 def plain_text(candidate: Candidate) -> str:
     """The messages for models without a chat template."""
-    asked = turns(candidate)
+    messages = turns(candidate)
     if not candidate.decoding.channel:
-        return template.plain(asked)
-    return f"{template.plain(asked[:-1])} {asked[-1].content}"
+        return template.plain(messages)
+    return f"{template.plain(messages[:-1])} {messages[-1].content}"
 
 
 def prompt_files(candidate: Candidate) -> dict[str, Any]:
@@ -38,13 +38,13 @@ def prompt_files(candidate: Candidate) -> dict[str, Any]:
     files: dict[str, Any] = {"prompt.txt": plain_text(candidate), "prompt.json": to_json(prompt)}
     if not prompt.pool:
         plain = {"placeholder": placeholder(prompt), "messages": to_json(turns(candidate))}
-        asked: dict[str, Any] = {**plain, **_filled_in(prompt)}
+        description: dict[str, Any] = {**plain, **_filled_in(prompt)}
     else:
-        asked = chosen_for_each(prompt, decoding.channel)
+        description = chosen_for_each(prompt, decoding.channel)
         files |= {"tfidf.py": _code(tfidf)} if prompt.encoder is None else {ENCODER: _code(standalone_encoder)}
     if decoding.channel:
-        asked["label"] = placeholder(prompt, "label")
-    files["messages.json"] = asked
+        description["label"] = placeholder(prompt, "label")
+    files["messages.json"] = description
     if decoding.answer_mark or decoding.votes > 1:
         files["answer_extraction.py"] = _code(answer_extraction)
     return files
@@ -57,16 +57,16 @@ def chosen_for_each(prompt: Prompt, channel: bool = False) -> dict[str, Any]:
     messages as they are sent.
     """
     head = (template.channel_instructions if channel else template.instructions)(prompt)
-    lay_out = template.channel_laid_out if channel else template.laid_out
-    asked = lay_out(replace(prompt, layout="system"), template.stand_in(prompt), prompt.shots)
+    render = template.channel_render_with_shots if channel else template.render_with_shots
+    messages = render(replace(prompt, layout="system"), template.stand_in(prompt), prompt.shots)
     if channel:
-        asked = template.with_label(asked, placeholder(prompt, "label"))
+        messages = template.with_label(messages, placeholder(prompt, "label"))
     in_system = prompt.layout == "system" or not head
     pool = [_pooled(prompt, shot, channel) for shot in prompt.pool]
     return {
         **_filled_in(prompt),
         "placeholder": placeholder(prompt),
-        "messages": to_json(asked if in_system else asked[1:]),
+        "messages": to_json(messages if in_system else messages[1:]),
         "first": "" if in_system else head,
         "nearest": prompt.nearest,
         **({"shot_characters": prompt.shot_characters} if prompt.shot_characters else {}),
@@ -83,9 +83,9 @@ def _pooled(prompt: Prompt, shot: Shot, channel: bool) -> dict[str, Any]:
     """A shot with its text to compare, and its messages as they are sent."""
     if channel:
         return {"text": shot.text, "asked": shot.answer, "answer": template.wrapped(shot.text, prompt.form.wrap)}
-    *before, asked = template.asked(prompt, shot)
+    *before, question = template.shot_turns(prompt, shot)
     earlier = {"before": to_json(before)} if before else {}
-    return {"text": shot.text, "asked": asked.content, "answer": shot.answer, **earlier}
+    return {"text": shot.text, "asked": question.content, "answer": shot.answer, **earlier}
 
 
 def _code(module: ModuleType) -> str:

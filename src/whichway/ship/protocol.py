@@ -19,7 +19,7 @@ from whichway.nouns import Candidate, Decoding, Example, Message, Reply, Request
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.nearest import Retrieve, by_words
-from whichway.ship.served_models import Offer
+from whichway.ship.served_models import ServedModel
 
 MAX_TOKENS = 128  # when the client names no limit
 MOST = 16  # answers to one request
@@ -128,7 +128,7 @@ def parse(body: bytes) -> Chat:
         raise Refused(f"the body is no JSON: {error}") from error
 
 
-def requests(chat: Chat, offer: Offer, retrieve: Retrieve = by_words) -> list[Request]:
+def requests(chat: Chat, offer: ServedModel, retrieve: Retrieve = by_words) -> list[Request]:
     """The questions for the session: one for each of the `n` answers, or as many as a candidate takes votes for one.
 
     Raises:
@@ -145,12 +145,13 @@ def requests(chat: Chat, offer: Offer, retrieve: Retrieve = by_words) -> list[Re
             _bias(chat, labels),
         )
         first = _first(chat)
-        return [Request(turns, decoding, labels, repeat=first + k if decoding.draws else 0) for k in range(chat.n)]
-    row, asked, first = _row(chat, offer), _asked(candidate, chat), _first(chat)
-    turned = [
-        questions(asked, row, offer.labels, first + k if asked.decoding.draws else 0, retrieve) for k in range(chat.n)
+        return [Request(turns, decoding, labels, repeat=first + k if decoding.samples else 0) for k in range(chat.n)]
+    row, adjusted, first = _row(chat, offer), _adjusted(candidate, chat), _first(chat)
+    by_answer = [
+        questions(adjusted, row, offer.labels, first + k if adjusted.decoding.samples else 0, retrieve)
+        for k in range(chat.n)
     ]
-    return [request for several in turned for request in several]
+    return [request for several in by_answer for request in several]
 
 
 def _first(chat: Chat) -> int:
@@ -158,13 +159,13 @@ def _first(chat: Chat) -> int:
     return (chat.seed or 0) * MOST
 
 
-def answers(chat: Chat, offer: Offer, replies: list[Reply]) -> list[Reply]:
+def answers(chat: Chat, offer: ServedModel, replies: list[Reply]) -> list[Reply]:
     """The `n` answers of the replies to `requests`: read off thoughts and voted on where the candidate says so."""
     if offer.candidate is None:
         return replies
-    asked = _asked(offer.candidate, chat)
-    each = asked.decoding.votes
-    return [read_off(asked, replies[start : start + each]) for start in range(0, len(replies), each)]
+    adjusted = _adjusted(offer.candidate, chat)
+    each = adjusted.decoding.votes
+    return [read_off(adjusted, replies[start : start + each]) for start in range(0, len(replies), each)]
 
 
 def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
@@ -174,7 +175,7 @@ def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((label, chat.choice_bias[label]) for label in labels if label in chat.choice_bias)
 
 
-def _asked(candidate: Candidate, chat: Chat) -> Candidate:
+def _adjusted(candidate: Candidate, chat: Chat) -> Candidate:
     """The contest's candidate; for written text the client may ask for another length or temperature."""
     decoding = candidate.decoding
     if decoding.mode == "choose":
@@ -185,7 +186,7 @@ def _asked(candidate: Candidate, chat: Chat) -> Candidate:
     return replace(candidate, decoding=replace(decoding, max_tokens=limit, temperature=temperature, votes=votes))
 
 
-def _row(chat: Chat, offer: Offer) -> Example:
+def _row(chat: Chat, offer: ServedModel) -> Example:
     """The row: one user message, plain or a JSON object when the row has several fields; or a whole conversation.
 
     Raises:
@@ -205,16 +206,16 @@ def _row(chat: Chat, offer: Offer) -> Example:
     if len(offer.fields) < 2:
         return Example(dict.fromkeys(offer.fields, text) or {"text": text}, "")
     try:
-        found = json.loads(text)
-        values = {name: found[name] for name in offer.fields}
+        values = json.loads(text)
+        by_field = {name: values[name] for name in offer.fields}
     except (ValueError, TypeError, KeyError) as error:
         wanted = ", ".join(offer.fields)
         raise Refused(f"send a JSON object with the fields {wanted} as the message's content", "messages") from error
-    texts = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in values.items()}
+    texts = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in by_field.items()}
     return Example(texts, "")
 
 
-def _conversation(chat: Chat, offer: Offer) -> Example:
+def _conversation(chat: Chat, offer: ServedModel) -> Example:
     """The turns of a conversation, as the run's rows have them."""
     turns = [Message(turn.role, turn.content) for turn in chat.messages]
     head = 1 if turns[0].role == "system" else 0
@@ -268,7 +269,7 @@ def completion(chat: Chat, replies: list[Reply], head: Mapping[str, Any]) -> dic
 def chunks(chat: Chat, replies: list[Reply], head: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same answer as a stream's chunks: role, text, finish for each choice; then the usage when asked for."""
     lines: list[dict[str, Any]] = []
-    told = {**head, "object": "chat.completion.chunk"}
+    envelope = {**head, "object": "chat.completion.chunk"}
     for index, reply in enumerate(replies):
         text, finish = answered(reply, chat)
         deltas: list[tuple[dict[str, str], str | None]] = [
@@ -276,7 +277,7 @@ def chunks(chat: Chat, replies: list[Reply], head: Mapping[str, Any]) -> list[di
             ({"content": text}, None),
             ({}, finish),
         ]
-        lines += [{**told, "choices": [{"index": index, "delta": d, "finish_reason": f}]} for d, f in deltas]
+        lines += [{**envelope, "choices": [{"index": index, "delta": d, "finish_reason": f}]} for d, f in deltas]
     if (chat.stream_options or {}).get("include_usage"):
-        lines.append({**told, "choices": [], "usage": usage(replies)})
+        lines.append({**envelope, "choices": [], "usage": usage(replies)})
     return lines

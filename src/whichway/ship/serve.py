@@ -19,9 +19,9 @@ from whichway.contracts import Backend
 from whichway.errors import WhichwayError, did_you_mean
 from whichway.nouns import Reply, Request
 from whichway.prompts.nearest import Retrieve, retriever_of
-from whichway.ship.batching import Desk
+from whichway.ship.batching import MicroBatcher
 from whichway.ship.protocol import Chat, Refused, answers, chunks, completion, parse, requests
-from whichway.ship.served_models import Offer, names
+from whichway.ship.served_models import ServedModel, names
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 LARGEST = 1_000_000  # bytes of a body
 
 
-def app(offers: Mapping[str, Offer], doors: Mapping[str, Backend], api_key: str | None = None) -> Starlette:
+def app(offers: Mapping[str, ServedModel], backends: Mapping[str, Backend], api_key: str | None = None) -> Starlette:
     """The server as an ASGI application.
 
     Args:
         offers: model id -> what it stands for.
-        doors: backend name -> backend.
+        backends: backend name -> backend.
         api_key: wanted as a bearer token when given.
     """
     from starlette.applications import Starlette
@@ -44,7 +44,7 @@ def app(offers: Mapping[str, Offer], doors: Mapping[str, Backend], api_key: str 
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    house = _House(offers, Desk(doors), retriever_of(doors), api_key)
+    server = _Server(offers, MicroBatcher(backends), retriever_of(backends), api_key)
 
     async def refused(call: Call, error: Exception) -> Response:
         assert isinstance(error, Refused)
@@ -52,28 +52,30 @@ def app(offers: Mapping[str, Offer], doors: Mapping[str, Backend], api_key: str 
 
     async def unknown(call: Call, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = Refused(f"{call.method} {call.url.path}: {error.detail}", status=error.status_code)
-        return JSONResponse(told.body(), error.status_code)
+        refusal = Refused(f"{call.method} {call.url.path}: {error.detail}", status=error.status_code)
+        return JSONResponse(refusal.body(), error.status_code)
 
     @asynccontextmanager
-    async def open_hours(app: Starlette) -> AsyncIterator[None]:
-        async with house.desk:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with server.batcher:
             yield
 
     return Starlette(
         routes=[
-            Route("/health", house.health),
-            Route("/v1/models", house.models),
-            Route("/v1/chat/completions", house.chat, methods=["POST"]),
+            Route("/health", server.health),
+            Route("/v1/models", server.models),
+            Route("/v1/chat/completions", server.chat, methods=["POST"]),
         ],
         exception_handlers={Refused: refused, HTTPException: unknown},
-        lifespan=open_hours,
+        lifespan=lifespan,
     )
 
 
-class _House:
-    def __init__(self, offers: Mapping[str, Offer], desk: Desk, retrieve: Retrieve, api_key: str | None) -> None:
-        self.offers, self.desk, self._key, self._born = offers, desk, api_key, int(time.time())
+class _Server:
+    def __init__(
+        self, offers: Mapping[str, ServedModel], batcher: MicroBatcher, retrieve: Retrieve, api_key: str | None
+    ) -> None:
+        self.offers, self.batcher, self._key, self._born = offers, batcher, api_key, int(time.time())
         self._retrieve = retrieve
 
     async def health(self, call: Call) -> Response:
@@ -86,7 +88,7 @@ class _House:
 
         self._admit(call)
         facts = {"object": "model", "created": self._born, "owned_by": "whichway"}
-        listed = [{"id": name, **facts, "description": told} for name, told in names(self.offers)]
+        listed = [{"id": name, **facts, "description": description} for name, description in names(self.offers)]
         return JSONResponse({"object": "list", "data": listed})
 
     async def chat(self, call: Call) -> Response:
@@ -104,19 +106,19 @@ class _House:
     def _admit(self, call: Call) -> None:
         if self._key is None:
             return
-        given = call.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._key.encode()):
+        token = call.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(token.encode(), self._key.encode()):
             raise Refused("a bearer token is wanted, and this is not it", status=401, code="invalid_api_key")
 
-    def _offer(self, name: str) -> Offer:
+    def _offer(self, name: str) -> ServedModel:
         if name not in self.offers:
-            told = f"there is no model '{name}'.{did_you_mean(name, self.offers)}"
-            raise Refused(told, "model", 404, "model_not_found")
+            message = f"there is no model '{name}'.{did_you_mean(name, self.offers)}"
+            raise Refused(message, "model", 404, "model_not_found")
         return self.offers[name]
 
-    async def _replies(self, offer: Offer, chat: Chat) -> list[Reply]:
+    async def _replies(self, offer: ServedModel, chat: Chat) -> list[Reply]:
         try:
-            replies = await self.desk.ask(offer, await self._requests(offer, chat))
+            replies = await self.batcher.ask(offer, await self._requests(offer, chat))
         except WhichwayError as error:
             raise Refused(str(error), status=500) from error
         broken = next((r.error for r in replies if r.finish == "error"), None)
@@ -124,8 +126,7 @@ class _House:
             raise Refused(broken, "messages")
         return answers(chat, offer, replies)
 
-
-    async def _requests(self, offer: Offer, chat: Chat) -> list[Request]:
+    async def _requests(self, offer: ServedModel, chat: Chat) -> list[Request]:
         """The questions; an encoder that chooses shots works beside the other calls."""
         if offer.candidate is None or offer.candidate.prompt.encoder is None:
             return requests(chat, offer)

@@ -16,7 +16,7 @@ WINNER = "winner"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ServedModel:
     """What one model id stands for. Without a candidate it is the base, which answers the client's own messages."""
 
     weights: Weights
@@ -27,49 +27,51 @@ class Offer:
     conversation: bool = False  # rows are conversations: the client sends their turns
 
 
-def of_run(run: Run | Path) -> dict[str, Offer]:
+def of_run(run: Run | Path) -> dict[str, ServedModel]:
     """Model id -> offer: `winner`, each way's name (what would ship of it), each finalist's id, `base`.
 
     Raises:
         UserError: no finished run, or nothing in it can be served.
     """
     run = as_run(run)
-    verdict, found = run.verdict, run.candidates
-    offers: dict[str, Offer] = {}
-    if verdict.candidate in found:
+    verdict, candidates = run.verdict, run.candidates
+    offers: dict[str, ServedModel] = {}
+    if verdict.candidate in candidates:
         offers[WINNER] = _offer(pick(run))
     for standing in verdict.standings:
-        finalists = [key for key in (*standing.candidates, standing.refit) if key in found]
+        finalists = [key for key in (*standing.candidates, standing.refit) if key in candidates]
         if finalists:
             offers[standing.way] = _offer(pick(run, way=standing.way))
         offers |= {key: _offer(pick(run, candidate=key)) for key in finalists}
-    trial = _base(found.values())
+    trial = _base(candidates.values())
     if trial is not None:
-        offers[BASE] = Offer(trial)
+        offers[BASE] = ServedModel(trial)
     if not offers:
         raise UserError(f"{run.path}: no way gave a candidate, so there is nothing to serve.")
     return offers
 
 
-def of_model(weights: Weights) -> dict[str, Offer]:
+def of_model(weights: Weights) -> dict[str, ServedModel]:
     """A model without a run: the base alone."""
-    return {BASE: Offer(weights)}
+    return {BASE: ServedModel(weights)}
 
 
-def _offer(source: ShipSource) -> Offer:
+def _offer(source: ShipSource) -> ServedModel:
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return Offer(source.candidate.weights, source.adapter, source.candidate, labels, source.fields, source.conversation)
+    return ServedModel(
+        source.candidate.weights, source.adapter, source.candidate, labels, source.fields, source.conversation
+    )
 
 
 def _base(candidates: Iterable[Candidate]) -> Weights | None:
     """The model under trial, from any candidate that stands on it."""
     all_weights = (candidate.weights for candidate in candidates)
-    found = next((weights for weights in all_weights if weights.backend not in ("classical", "encoder")), None)
-    return None if found is None else Weights(found.backend, found.base, found.revision)
+    trial = next((weights for weights in all_weights if weights.backend not in ("classical", "encoder")), None)
+    return None if trial is None else Weights(trial.backend, trial.base, trial.revision)
 
 
-def names(offers: Mapping[str, Offer]) -> Iterator[tuple[str, str]]:
+def names(offers: Mapping[str, ServedModel]) -> Iterator[tuple[str, str]]:
     """Model id and what it is, in a few words."""
     for name, offer in offers.items():
-        told = offer.candidate.way if offer.candidate else "the model without a prompt of ours"
-        yield name, told
+        description = offer.candidate.way if offer.candidate else "the model without a prompt of ours"
+        yield name, description

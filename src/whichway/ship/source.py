@@ -143,7 +143,7 @@ def _adapter(run: Run, candidate: Candidate) -> Path | None:
     for place in places:
         if place.is_dir():
             return place
-    kept = ", ".join(key for key, entry in run.known.items() if entry.facts.get("finalist"))
+    available = ", ".join(key for key, entry in run.known.items() if entry.facts.get("finalist"))
     raise UserError(
-        f"{places[0]} is missing: a run keeps the trained parts of its finalists only. Choose one of them: {kept}."
+        f"{places[0]} is missing: a run keeps the trained parts of its finalists only. Choose one of them: {available}."
     )

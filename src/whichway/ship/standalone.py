@@ -35,17 +35,24 @@ def beside(name: str) -> Any:
     return module
 
 
-
 class Winner:
     """The shipped prompt and weights."""
 
     def __init__(self, base: str | None = None) -> None:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
-        asked = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
-        self.turns, self.mark, self.label = asked["messages"], asked["placeholder"], asked.get("label", "")
-        self.variables, self.own = asked.get("variables", {}), asked.get("own", 1)
-        self.first, self.pool, self.near = asked.get("first", ""), asked.get("pool", []), asked.get("nearest", 0)
-        self.room = asked.get("shot_characters", 0)
+        description = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
+        self.turns, self.mark, self.label = (
+            description["messages"],
+            description["placeholder"],
+            description.get("label", ""),
+        )
+        self.variables, self.own = description.get("variables", {}), description.get("own", 1)
+        self.first, self.pool, self.near = (
+            description.get("first", ""),
+            description.get("pool", []),
+            description.get("nearest", 0),
+        )
+        self.room = description.get("shot_characters", 0)
         if self.pool:
             by = "sentence_encoder" if (HERE / "sentence_encoder.py").is_file() else "tfidf"
             self.index = beside(by).Index([shot["text"] for shot in self.pool])
@@ -88,8 +95,8 @@ class Winner:
         if not mark and len(texts) == 1:
             return texts[0]
         final = beside("answer_extraction")
-        said = [final.behind(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
-        return final.vote(said)[0] or ""
+        answers = [final.extract(text, mark, self.facts["listed"]) if mark else text or None for text in texts]
+        return final.vote(answers)[0] or ""
 
     def prompt(self, row: Any) -> list[int]:
         """Token ids of the prompt for one row."""
@@ -149,7 +156,7 @@ class Winner:
             row = row["messages"]
         if isinstance(row, list):
             talk = [turn for turn in row if turn["role"] != "system"]
-            whole = said(talk)
+            whole = transcript(talk)
             column = next((name for name in names if name != "system"), "input")
             fields = {"system": "\n\n".join(t["content"] for t in row if t["role"] == "system"), column: whole}
             known = {name: fields[name] for name in names if name in fields}
@@ -170,22 +177,22 @@ class Winner:
         """The worked examples that are chosen for one row, the most similar last, as turns."""
         if not self.pool:
             return []
-        found = self._fitting([self.pool[place] for place in self.index.nearest(text, self.near)])[::-1]
+        chosen = self._fitting([self.pool[place] for place in self.index.nearest(text, self.near)])[::-1]
         turns: list[dict[str, str]] = []
-        for shot in found:
+        for shot in chosen:
             turns += [*shot.get("before", []), {"role": "user", "content": shot["asked"]}]
             turns.append({"role": "assistant", "content": shot["answer"]})
         return turns
 
     def _fitting(self, shots: list[dict[str, str]]) -> list[dict[str, str]]:
         """Those for which there is room, in their order."""
-        room, kept = self.room, []
+        room, chosen = self.room, []
         for shot in shots:
             size = len(shot["text"]) + len(shot["answer"])
             if not self.room or size <= room:
                 room -= size
-                kept.append(shot)
-        return kept
+                chosen.append(shot)
+        return chosen
 
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:
@@ -231,11 +238,11 @@ class Winner:
         return answer
 
     def answer(self, answer: str) -> list[int]:
-        """Token ids of an answer behind any prompt, its turn end included."""
+        """Token ids of an answer after any prompt, its turn end included."""
         return list(self.chat.answer_ids(answer))
 
 
-def said(talk: list[dict[str, str]]) -> str:
+def transcript(talk: list[dict[str, str]]) -> str:
     """A conversation as one text, as it was compared with others."""
     return talk[0]["content"] if len(talk) == 1 else lines((turn["role"], turn["content"]) for turn in talk)
 

@@ -35,11 +35,11 @@ class Index:
         self.longest = int(min(most, LONGEST))
         self.texts = tuple(texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        found: dict[int, Any] = {}
+        vectors_by_place: dict[int, Any] = {}
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
-            found |= dict(zip(places, self.vectors([texts[place] for place in places]), strict=True))
-        self.pool = [found[place] for place in range(len(texts))]
+            vectors_by_place |= dict(zip(places, self.vectors([texts[place] for place in places]), strict=True))
+        self.pool = [vectors_by_place[place] for place in range(len(texts))]
 
     def vectors(self, texts: Sequence[str]) -> Any:
         """`[B, hidden]`, each of length 1."""

@@ -18,33 +18,33 @@ _VALUES = ("choices", "text", "taxonomy", "rating", "number")  # of Label Studio
 _TAKEN = ("submitted", "completed")  # states of an Argilla response
 
 
-def unwrapped(found: Contents, path: Path) -> Contents:
+def unwrapped(contents: Contents, path: Path) -> Contents:
     """The rows of an export with text and annotation as columns; other contents as they are.
 
     Args:
-        found: what a reader found.
+        contents: what a reader found.
         path: of the file, for messages.
 
     Raises:
         DataError: annotations that are no answers.
     """
-    if not found.rows:
-        return found
+    if not contents.rows:
+        return contents
     for tool, fits, row_of in _TOOLS:
-        if all(fits(row.fields) for row in found.rows):
+        if all(fits(row.fields) for row in contents.rows):
             rows = []
             several = 0
-            for row in found.rows:
+            for row in contents.rows:
                 fields, more = row_of(row.fields, f"{row.path or path}:{row.line}")
                 if fields is not None:
                     rows.append(RawRow(row.line, fields, row.split, row.path))
                 several += more
-            left = len(found.rows) - len(rows)
+            left = len(contents.rows) - len(rows)
             notes = [f"an export of {tool}: texts and annotations are read as columns."]
             notes += [f"{left} rows without an annotation are left out."] if left else []
             notes += [f"{several} rows have several annotations: the first is read."] if several else []
-            return replace(found, rows=rows, notes=(*found.notes, *notes))
-    return found
+            return replace(contents, rows=rows, notes=(*contents.notes, *notes))
+    return contents
 
 
 Fields = tuple[dict[str, Any] | None, bool]  # None: without an annotation; whether there are several

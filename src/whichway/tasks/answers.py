@@ -85,9 +85,9 @@ def complete(metric: MetricSpec, labels: tuple[str, ...]) -> MetricSpec:
     if metric.options.get("function"):
         file = Path(str(metric.options["function"]).rpartition(":")[0])
         extra["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    found = MetricSpec(metric.name, {**extra, **metric.options})
-    metrics.load(found)
-    return found
+    completed = MetricSpec(metric.name, {**extra, **metric.options})
+    metrics.load(completed)
+    return completed
 
 
 def _kind(
@@ -111,7 +111,7 @@ def _kind(
     if name:
         closed = metrics.load(spec.metric).closed if spec.metric else False
         return ("label", None) if closed else ({"numeric": "number", "json_fields": "json"}.get(name, "text"), None)  # type: ignore[return-value]
-    several = several_labels.found(bare, where, column)
+    several = several_labels.detect(bare, where, column)
     if several is not None and several.sure:
         return ("label" if all(len(row) == 1 for row in several.rows) else "multi_label"), several
     return kinds.found_type(bare, column, where), several
@@ -144,7 +144,7 @@ def _closed(spec: Spec, bare: Sequence[str], column: str, several: several_label
     if spec.metric is None or metrics.load(spec.metric).closed:
         _refuse_open(name, labels, bare, spec.target_type == "label" or bool(spec.labels))
     targets, warnings, wrong = _spelled(bare, labels)
-    warnings = [*warnings, *_aside(targets, labels)]
+    warnings = [*warnings, *_missing_value_warning(targets, labels)]
     if several is not None and not several.sure:
         example = next(text for text, row in zip(bare, several.rows, strict=True) if len(row) > 1)
         warnings.append(
@@ -155,21 +155,21 @@ def _closed(spec: Spec, bare: Sequence[str], column: str, several: several_label
     return Answers(labels, metric, tuple(targets), notes, tuple(warnings), tuple(wrong))
 
 
-def _several(spec: Spec, found: several_labels.Several) -> Answers:
+def _several(spec: Spec, sets: several_labels.Several) -> Answers:
     """Several labels a row, in one order."""
     metric = spec.metric or MetricSpec(MULTI_LABEL)
-    labels = tuple(spec.labels or found.labels)
+    labels = tuple(spec.labels or sets.labels)
     if metric.name == MULTI_LABEL:
         metric = complete(metric, labels)
-    empty = sum(not row for row in found.rows)
-    mean = sum(map(len, found.rows)) / len(found.rows)
+    empty = sum(not row for row in sets.rows)
+    mean = sum(map(len, sets.rows)) / len(sets.rows)
     note = (
-        f"several labels a row ({found.how}): {len(labels)} labels, {mean:.1f} a row; their order does not count, and "
+        f"several labels a row ({sets.how}): {len(labels)} labels, {mean:.1f} a row; their order does not count, and "
         f"they are written in one, divided by '{several_labels.separator(labels).strip()}'. If each text is one label: "
         "--target-type label."
     )
     notes = (note, *((f"{empty} rows have no label: read as '{several_labels.NONE}'.",) if empty else ()))
-    return Answers((), metric, tuple(found.spelled()), notes)
+    return Answers((), metric, tuple(sets.spelled()), notes)
 
 
 def _objects(metric: MetricSpec, bare: Sequence[str]) -> Answers:
@@ -182,16 +182,16 @@ def _objects(metric: MetricSpec, bare: Sequence[str]) -> Answers:
 def _numbers(metric: MetricSpec, bare: Sequence[str]) -> Answers:
     unit = kinds.with_unit(bare)
     if unit:
-        said = [text.replace(unit, "").strip() for text in bare]
-        without = _numbers(metric, said)
+        without_unit = [text.replace(unit, "").strip() for text in bare]
+        without = _numbers(metric, without_unit)
         note = f"the unit of the numbers is left out: {bare[0]} is {without.targets[0]}."
         return replace(without, notes=(note, *without.notes))
-    found = kinds.with_point(bare)
-    if found is None:
+    numbers = kinds.with_point(bare)
+    if numbers is None:
         return Answers((), metric, tuple(bare), (), kinds.thousands(bare))
-    place = next(n for n, text in enumerate(bare) if text != found[n])
-    note = f"numbers with a decimal comma are written with a point: {bare[place]} is {found[place]}."
-    return Answers((), metric, tuple(found), (note,))
+    place = next(n for n, text in enumerate(bare) if text != numbers[n])
+    note = f"numbers with a decimal comma are written with a point: {bare[place]} is {numbers[place]}."
+    return Answers((), metric, tuple(numbers), (note,))
 
 
 def _lists_note(bare: Sequence[str]) -> tuple[str, ...]:
@@ -209,9 +209,9 @@ def _preference(metric: MetricSpec | None, prefers: bool) -> MetricSpec:
             f"rows with a chosen and a rejected answer are judged by {PREFERENCE}, not by {metric.name}. To learn the "
             "chosen answers alone, take the column 'rejected' out of the data."
         )
-    found = metric or MetricSpec(PREFERENCE)
-    metrics.load(found)  # its options are known
-    return found
+    preference_metric = metric or MetricSpec(PREFERENCE)
+    metrics.load(preference_metric)  # its options are known
+    return preference_metric
 
 
 # Labels
@@ -256,10 +256,10 @@ def _spelled(targets: Sequence[str], labels: Sequence[str]) -> tuple[list[str], 
         else:
             variants[label].add(target)
         spelled.append(label)
-    mixed = {label: found - {label} for label, found in variants.items() if found - {label}}
+    mixed = {label: spellings - {label} for label, spellings in variants.items() if spellings - {label}}
     notes = [
-        f"'{label}'{_signs(label)} is also spelled {', '.join(o + _signs(o) for o in sorted(found))}: taken as one."
-        for label, found in mixed.items()
+        f"'{label}'{_signs(label)} is also spelled {', '.join(o + _signs(o) for o in sorted(spellings))}: taken as one."
+        for label, spellings in mixed.items()
     ]
     return spelled, notes, wrong
 
@@ -275,7 +275,7 @@ def _signs(label: str) -> str:
     return f" ({', '.join(f'U+{ord(c):04X}' for c in odd)})" if odd else ""
 
 
-def _aside(targets: Sequence[str], labels: Sequence[str]) -> list[str]:
+def _missing_value_warning(targets: Sequence[str], labels: Sequence[str]) -> list[str]:
     """A warning about labels that may stand for a missing value."""
     odd = [label for label in labels if label.casefold() in _ASIDE]
     counts = Counter(targets)

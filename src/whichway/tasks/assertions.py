@@ -47,17 +47,21 @@ class Assertion:
     digest: str = ""  # of the Python file, so that a plan notices a change
 
     def facts(self) -> dict[str, Any]:
-        """As JSON, without what is not said."""
-        said = {"type": ("not-" if self.negated else "") + self.kind, "value": self.value}
-        more = {"weight": self.weight if self.weight != 1 else None, "threshold": self.threshold, "digest": self.digest}
-        return {key: value for key, value in {**said, **more}.items() if value not in (None, "")}
+        """The assert as JSON, without keys at their defaults."""
+        required = {"type": ("not-" if self.negated else "") + self.kind, "value": self.value}
+        optional = {
+            "weight": self.weight if self.weight != 1 else None,
+            "threshold": self.threshold,
+            "digest": self.digest,
+        }
+        return {key: value for key, value in {**required, **optional}.items() if value not in (None, "")}
 
 
-def assertion(given: Any, values: Mapping[str, str], folder: Path, where: str) -> Assertion:
-    """An assert of a test.
+def assertion(source: Any, values: Mapping[str, str], folder: Path, where: str) -> Assertion:
+    """An assert of a promptfoo test, checked and with its variables filled in.
 
     Args:
-        given: as the configuration has it.
+        source: as the configuration has it.
         values: of the test's vars, put in place of `{{name}}`.
         folder: of the configuration; `file://` is relative to it.
         where: for messages.
@@ -65,15 +69,15 @@ def assertion(given: Any, values: Mapping[str, str], folder: Path, where: str) -
     Raises:
         DataError: its type cannot be judged here.
     """
-    if not isinstance(given, Mapping) or not isinstance(given.get("type"), str):
-        raise DataError(f"{where}: an assert needs a type, such as equals, not {given!r:.60}.")
-    negated, kind = given["type"].startswith("not-"), given["type"].removeprefix("not-")
+    if not isinstance(source, Mapping) or not isinstance(source.get("type"), str):
+        raise DataError(f"{where}: an assert needs a type, such as equals, not {source!r:.60}.")
+    negated, kind = source["type"].startswith("not-"), source["type"].removeprefix("not-")
     if kind in _REFUSED or kind in _ALIKE:
         raise DataError(f"{where}: the assert {kind} {_REFUSED[_ALIKE.get(kind, kind)]}.")
     if kind not in _JUDGES:
         raise DataError(f"{where}: the assert {kind} is not known here. Known: {', '.join(sorted(_JUDGES))}.")
-    _refuse_unknown(given.get("value"), values, where)
-    value, digest = _filled(given.get("value"), values), ""
+    _refuse_unknown(source.get("value"), values, where)
+    value, digest = _filled(source.get("value"), values), ""
     if isinstance(value, bool | int | float):
         value = json.dumps(value)
     if (
@@ -91,7 +95,7 @@ def assertion(given: Any, values: Mapping[str, str], folder: Path, where: str) -
     if value is None and kind not in ("is-json", "contains-json"):
         raise DataError(f"{where}: the assert {kind} needs a value.")
     _try(kind, value, where)
-    threshold, weight = (_number(given.get(key), key, where) for key in ("threshold", "weight"))
+    threshold, weight = (_number(source.get(key), key, where) for key in ("threshold", "weight"))
     return Assertion(kind, value, negated, 1.0 if weight is None else weight, threshold, digest)
 
 
@@ -101,8 +105,10 @@ def _refuse_unknown(value: Any, values: Mapping[str, str], where: str) -> None:
     for part in parts:
         for name in names(plain(part, where)) if isinstance(part, str) and "{" in part else ():
             if name not in values:
-                told = did_you_mean(name, values)
-                raise DataError(f"{where}: an assert names {{{{{name}}}}}, and the test has no var '{name}'.{told}")
+                suggestion = did_you_mean(name, values)
+                raise DataError(
+                    f"{where}: an assert names {{{{{name}}}}}, and the test has no var '{name}'.{suggestion}"
+                )
 
 
 def _number(value: Any, key: str, where: str) -> float | None:
@@ -120,8 +126,8 @@ def of_word(word: str) -> dict[str, Any]:
     plain = kind.removeprefix("not-")
     if match and (plain in _JUDGES or plain in _REFUSED or plain in _ALIKE):
         value = word[match.end() :].strip()
-        found: dict[str, Any] = {"type": kind, "value": value or None}
-        return found if not match.group(2) else {**found, "threshold": float(match.group(2))}
+        assertion_data: dict[str, Any] = {"type": kind, "value": value or None}
+        return assertion_data if not match.group(2) else {**assertion_data, "threshold": float(match.group(2))}
     return {"type": "equals", "value": word.strip()}
 
 
@@ -184,9 +190,9 @@ def _json(whole: bool) -> Judge:
 
         for part in [text] if whole else _objects(text):
             try:
-                found = json.loads(part)
+                parsed = json.loads(part)
                 if value:
-                    jsonschema.validate(found, value)
+                    jsonschema.validate(parsed, value)
                 return 1.0, ""
             except (ValueError, jsonschema.ValidationError):
                 continue
@@ -197,14 +203,14 @@ def _json(whole: bool) -> Judge:
 
 def _objects(text: str) -> list[str]:
     """The JSON values that begin at some brace of a text."""
-    decoder, found = json.JSONDecoder(), []
+    decoder, texts = json.JSONDecoder(), []
     for match in re.finditer(r"[\[{]", text):
         try:
             _, end = decoder.raw_decode(text, match.start())
-            found.append(text[match.start() : end])
+            texts.append(text[match.start() : end])
         except ValueError:
             continue
-    return found
+    return texts
 
 
 def _python(value: Any, example: Example, text: str) -> tuple[float, str]:

@@ -57,12 +57,12 @@ class Conversation(str):
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _ParsedTurn:
     """One message as the file has it."""
 
     message: Message
     thoughts: str = ""
-    counts: bool = True  # whether it may be learned
+    trained: bool = True  # whether it may be learned
     name: str = ""
 
 
@@ -111,13 +111,13 @@ def listed(value: Any) -> list[Any]:
     ):
         return []
     try:
-        found = json.loads(value)
+        messages = json.loads(value)
     except (ValueError, RecursionError):
         try:
-            found = ast.literal_eval(value.strip())
+            messages = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return []
-    return found if isinstance(found, list) and found and all(map(is_message, found)) else []
+    return messages if isinstance(messages, list) and messages and all(map(is_message, messages)) else []
 
 
 def conversation(value: Any, where: str, key: str = INPUT) -> Conversation:
@@ -134,20 +134,20 @@ def conversation(value: Any, where: str, key: str = INPUT) -> Conversation:
     turns = listed(value)
     if not turns:
         raise DataError(f"{where}: '{key}' holds no messages: {str(value)[:60]}")
-    said = [_turn(turn, where, key, number) for number, turn in enumerate(turns, 1)]
-    return _before(said, where, key)
+    parsed = [_turn(turn, where, key, number) for number, turn in enumerate(turns, 1)]
+    return _question_turns(parsed, where, key)
 
 
 def _preference(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Two conversations that differ in their last answer."""
     _refuse_tools(fields, where)
-    asked = fields.get("prompt")
-    before = [{"role": "user", "content": asked}] if isinstance(asked, str) else _chat(asked)
+    prompt = fields.get("prompt")
+    before = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _chat(prompt)
     rest = _without(fields, "prompt", "chosen", "rejected", "tools", "functions")
     sides = []
     for key in ("chosen", "rejected"):
-        said = _chat(fields[key])
-        whole = said if before and said[: len(before)] == before else [*before, *said]
+        messages = _chat(fields[key])
+        whole = messages if before and messages[: len(before)] == before else [*before, *messages]
         side = _split(whole, {}, where, key)
         if TARGET not in side:
             raise DataError(f"{where}: '{key}' ends with the user; the assistant's answer is missing.")
@@ -156,8 +156,8 @@ def _preference(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     if {**chosen, TARGET: ""} != {**rejected, TARGET: ""}:
         raise DataError(f"{where}: 'chosen' and 'rejected' answer different conversations; only the last may differ.")
     system = {SYSTEM: chosen[SYSTEM]} if SYSTEM in chosen else {}
-    told = {"prompt": chosen[INPUT], "chosen": chosen[TARGET], "rejected": rejected[TARGET]}
-    return {**system, **told, **rest}
+    columns = {"prompt": chosen[INPUT], "chosen": chosen[TARGET], "rejected": rejected[TARGET]}
+    return {**system, **columns, **rest}
 
 
 def _chat(value: Any) -> list[Any]:
@@ -179,43 +179,43 @@ def _refuse_tools(fields: Mapping[str, Any], where: str) -> None:
 
 def _split(turns: Sequence[Any], rest: dict[str, Any], where: str, key: str) -> dict[str, Any]:
     """System text, the conversation up to the last answer, and that answer."""
-    said = [_turn(turn, where, key, number) for number, turn in enumerate(turns, 1)]
+    parsed = [_turn(turn, where, key, number) for number, turn in enumerate(turns, 1)]
     notes: list[str] = []
-    if said and said[-1].message.role == "assistant" and not all(one.counts for one in said):
-        said, left = _counting(said, where, key)
+    if parsed and parsed[-1].message.role == "assistant" and not all(one.trained for one in parsed):
+        parsed, left = _up_to_trained_answer(parsed, where, key)
         notes += [LEFT_WEIGHT] if left else []
-    if not said or said[-1].message.role != "assistant":
-        asked = _asked(said, notes, where, key)
+    if not parsed or parsed[-1].message.role != "assistant":
+        question = _question_columns(parsed, notes, where, key)
         if rest:  # another column may be what is wanted
-            return {**asked, **rest}
-        everything = _before(said, where, key)
+            return {**question, **rest}
+        everything = _question_turns(parsed, where, key)
         talk = everything.turns[1 if everything.turns[0].role == "system" else 0 :]
-        return {**asked, INPUT: Conversation(talk, everything.notes), TARGET: ""}
-    first = len(said) - 1
-    while first and said[first - 1].message.role == "assistant":  # an answer in several messages is one
+        return {**question, INPUT: Conversation(talk, everything.notes), TARGET: ""}
+    first = len(parsed) - 1
+    while first and parsed[first - 1].message.role == "assistant":  # an answer in several messages is one
         first -= 1
-    asked = _asked(said[:first], notes, where, key)
-    text = "\n\n".join(one.message.content for one in said[first:] if one.message.content)
-    thoughts = "\n\n".join(one.thoughts for one in said[first:] if one.thoughts)
+    question = _question_columns(parsed[:first], notes, where, key)
+    text = "\n\n".join(one.message.content for one in parsed[first:] if one.message.content)
+    thoughts = "\n\n".join(one.thoughts for one in parsed[first:] if one.thoughts)
     if thoughts:
         text = f"<think>\n{thoughts}\n</think>\n\n{text}"
-    whole = {key: Conversation([one.message for one in said])} if rest else {}
-    return {**asked, TARGET: text, **rest, **whole}
+    whole = {key: Conversation([one.message for one in parsed])} if rest else {}
+    return {**question, TARGET: text, **rest, **whole}
 
 
-def _counting(said: list[_Said], where: str, key: str) -> tuple[list[_Said], bool]:
+def _up_to_trained_answer(parsed: list[_ParsedTurn], where: str, key: str) -> tuple[list[_ParsedTurn], bool]:
     """The conversation up to the last answer that may be learned, and whether that left something out."""
     last = next(
-        (n for n in range(len(said) - 1, -1, -1) if said[n].counts and said[n].message.role == "assistant"), None
+        (n for n in range(len(parsed) - 1, -1, -1) if parsed[n].trained and parsed[n].message.role == "assistant"), None
     )
     if last is None:
         raise DataError(f"{where}: every answer of '{key}' has weight 0: there is nothing to learn. Delete the row.")
-    return said[: last + 1], last + 1 < len(said)
+    return parsed[: last + 1], last + 1 < len(parsed)
 
 
-def _asked(said: list[_Said], notes: list[str], where: str, key: str) -> dict[str, Any]:
+def _question_columns(parsed: list[_ParsedTurn], notes: list[str], where: str, key: str) -> dict[str, Any]:
     """The columns of what was said before the answer."""
-    before = _before(said, where, key)
+    before = _question_turns(parsed, where, key)
     head = 1 if before.turns[0].role == "system" else 0
     system = {SYSTEM: before.turns[0].content} if head else {}
     talk, notes = before.turns[head:], [*notes, *before.notes]
@@ -224,19 +224,19 @@ def _asked(said: list[_Said], notes: list[str], where: str, key: str) -> dict[st
     return {**system, INPUT: Conversation(talk, notes)}
 
 
-def _before(said: Sequence[_Said], where: str, key: str) -> Conversation:
+def _question_turns(parsed: Sequence[_ParsedTurn], where: str, key: str) -> Conversation:
     """The turns that ask: leading system messages as one, then the talk, which ends with the user."""
     head = 0
-    while head < len(said) and said[head].message.role == "system":
+    while head < len(parsed) and parsed[head].message.role == "system":
         head += 1
-    system = "\n\n".join(one.message.content for one in said[:head] if one.message.content)
-    talk = said[head:]
+    system = "\n\n".join(one.message.content for one in parsed[:head] if one.message.content)
+    talk = parsed[head:]
     if not any(one.message.role == "user" for one in talk):
         raise DataError(f"{where}: '{key}' holds no user's message: there is nothing to answer.")
     last = max(n for n, one in enumerate(talk) if one.message.role == "user")
-    behind = list(talk[last + 1 :])
-    if all(one.message.role == "system" for one in behind):  # an instruction after the question stands before it
-        talk = [*talk[:last], *behind, talk[last]]
+    after = list(talk[last + 1 :])
+    if all(one.message.role == "system" for one in after):  # an instruction after the question stands before it
+        talk = [*talk[:last], *after, talk[last]]
     names = {one.name for one in talk if one.name and one.message.role == "user"}
     if len(names) > 1:
         raise DataError(
@@ -248,7 +248,7 @@ def _before(said: Sequence[_Said], where: str, key: str) -> Conversation:
     return Conversation([*turns, *(one.message for one in talk)], notes)
 
 
-def _turn(turn: Any, where: str, key: str, number: int) -> _Said:
+def _turn(turn: Any, where: str, key: str, number: int) -> _ParsedTurn:
     if not isinstance(turn, Mapping):
         raise DataError(f"{where}: '{key}' holds something that is no message: {str(turn)[:60]}")
     at = f"{where}: message {number} of '{key}'"
@@ -274,7 +274,7 @@ def _turn(turn: Any, where: str, key: str, number: int) -> _Said:
     thoughts = next((str(turn[name]).strip() for name in _THOUGHTS if isinstance(turn.get(name), str)), "")
     counts = all(turn.get(name) not in (0, False, "0") for name in _UNTRAINED)
     message = Message(role, content.strip(), untrained=role == "assistant" and not counts)
-    return _Said(message, thoughts, counts, str(turn.get("name") or ""))
+    return _ParsedTurn(message, thoughts, counts, str(turn.get("name") or ""))
 
 
 def _parts(parts: Sequence[Any], at: str) -> str | None:
@@ -320,8 +320,8 @@ def turns_of(fields: Mapping[str, str]) -> tuple[Message, ...]:
     system = fields.get(SYSTEM, "")
     others = [name for name in fields if name != SYSTEM]
     if len(others) != 1:
-        found = (value.turns for value in fields.values() if isinstance(value, Conversation))
-        return next((turns for turns in found if turns[-1].role == "user"), ())
+        conversations = (value.turns for value in fields.values() if isinstance(value, Conversation))
+        return next((turns for turns in conversations if turns[-1].role == "user"), ())
     value = fields[others[0]]
     if (
         isinstance(value, Conversation) and value.turns[-1].role != "user"
@@ -341,7 +341,7 @@ def text_of(value: str) -> str:
     return str.__str__(value) if isinstance(value, Conversation) else value
 
 
-def told(fields: Iterable[Mapping[str, str]]) -> list[str]:
+def left_out_notes(fields: Iterable[Mapping[str, str]]) -> list[str]:
     """What was left out of conversations, counted over rows."""
     counts: dict[str, int] = {}
     for row in fields:

@@ -32,9 +32,9 @@ def rewritten(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     if not any(type(value) in (list, dict) for value in fields.values()):
         return _headed(fields) if "chosen" in fields and "rejected" in fields else fields
     for change in (_gemini, _log, _history, _any_name):
-        found = change(fields, where)
-        if found is not None:
-            return found
+        changed = change(fields, where)
+        if changed is not None:
+            return changed
     return fields
 
 
@@ -99,29 +99,29 @@ def _answer(response: Any) -> Mapping[str, Any] | None:
 def _history(fields: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     """An instruction with a `history` of earlier pairs (LLaMA-Factory)."""
     pairs = fields.get("history")
-    asked = [name for name in _ASKED if isinstance(fields.get(name), str)]
+    questions = [name for name in _ASKED if isinstance(fields.get(name), str)]
     answered = next((name for name in _ANSWERED if isinstance(fields.get(name), str)), None)
-    if not isinstance(pairs, list) or not asked or answered is None:
+    if not isinstance(pairs, list) or not questions or answered is None:
         return None
     if not all(isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
         return None
-    question = "\n".join(fields[name] for name in asked if fields[name])
-    said = [(who, text) for pair in pairs for who, text in zip(("user", "assistant"), pair, strict=True)]
-    said += [("user", question), ("assistant", fields[answered])]
+    question = "\n".join(fields[name] for name in questions if fields[name])
+    turns = [(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]
+    turns += [("user", question), ("assistant", fields[answered])]
     system = fields.get("system")
     messages = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
-    messages += [{"role": who, "content": text} for who, text in said]
-    return {**_without(fields, "history", "system", answered, *asked), MESSAGES: messages}
+    messages += [{"role": role, "content": text} for role, text in turns]
+    return {**_without(fields, "history", "system", answered, *questions), MESSAGES: messages}
 
 
 def _any_name(fields: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     """One column that holds lists of messages, whatever its name."""
     if not USUAL.isdisjoint(fields):
         return None
-    found = [k for k, v in fields.items() if isinstance(v, list) and v and all(map(is_message, v))]
-    if len(found) != 1:
+    candidates = [k for k, v in fields.items() if isinstance(v, list) and v and all(map(is_message, v))]
+    if len(candidates) != 1:
         return None
-    return {**_without(fields, found[0]), MESSAGES: fields[found[0]]}
+    return {**_without(fields, candidates[0]), MESSAGES: fields[candidates[0]]}
 
 
 def _headed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,5 +134,7 @@ def _turns(text: Any) -> list[dict[str, str]]:
     if not isinstance(text, str) or not text.startswith("\n\nHuman:"):
         return []
     parts = _TURNS.split(text)[1:]
-    who = {"Human": "user", "Assistant": "assistant"}
-    return [{"role": who[role], "content": said.strip()} for role, said in zip(parts[::2], parts[1::2], strict=True)]
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [
+        {"role": roles[role], "content": content.strip()} for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]

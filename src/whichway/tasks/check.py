@@ -49,18 +49,18 @@ class Findings:
 def findings(task: Task, *, notes: Sequence[str] = (), warnings: Sequence[str] = ()) -> Findings:
     """Counts, lengths and warnings of a task; `notes` and `warnings` are those from reading it."""
     splits = _splits(task)
-    examples = [example for found in splits.values() for example in found]
+    examples = [example for split_rows in splits.values() for example in split_rows]
     texts = [example.text for example in examples]
-    counts = {split: Counter(e.target for e in found) for split, found in splits.items()}
+    counts = {split: Counter(e.target for e in split_rows) for split, split_rows in splits.items()}
     return Findings(
         task=task.name,
         ask=task.ask,
         metric=task.metric.name,
-        rows={split: len(found) for split, found in splits.items()},
+        rows={split: len(split_rows) for split, split_rows in splits.items()},
         labels={label: {split: count[label] for split, count in counts.items()} for label in task.labels},
         lengths={
             "input": _lengths(texts, examples),
-            **({} if task.open else {"target": _lengths([e.target for e in examples], examples)}),
+            **({} if task.reference_free else {"target": _lengths([e.target for e in examples], examples)}),
         },
         notes=tuple(notes),
         warnings=(*warnings, *_warn(task, examples, texts)),
@@ -75,8 +75,8 @@ def warn(task: Task) -> list[str]:
 
 def _warn(task: Task, examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     """The same, of rows whose texts are at hand."""
-    found = [*_conflicts(examples, texts), *_rare(task), *_imbalance(task, examples), *_long(examples, texts)]
-    return [*found, *([] if task.open else _leak(examples, texts)), *_few(task)]
+    warnings = [*_conflicts(examples, texts), *_rare(task), *_imbalance(task, examples), *_long(examples, texts)]
+    return [*warnings, *([] if task.reference_free else _leak(examples, texts)), *_few(task)]
 
 
 def of_split(task: Task) -> list[str]:
@@ -88,7 +88,7 @@ def _few(task: Task) -> list[str]:
     """A small test split."""
     if len(task.test) >= FEW_TEST_ROWS:
         return []
-    if task.open:
+    if task.reference_free:
         return [
             f"{len(task.test)} test inputs: a difference between ways shows only where nearly every input agrees. "
             "Repeats tell how answers vary, not how other inputs would fare."
@@ -134,10 +134,10 @@ def refuse_splits(task: Task, where: str, advice: str = "") -> None:
     Raises:
         DataError: a split has too few rows; says which.
     """
-    for split, found in _splits(task).items():
-        if len(found) < LEAST[split]:
+    for split, split_rows in _splits(task).items():
+        if len(split_rows) < LEAST[split]:
             raise DataError(
-                f"{where}: the {split} split has {len(found)} rows, at least {LEAST[split]} are needed. "
+                f"{where}: the {split} split has {len(split_rows)} rows, at least {LEAST[split]} are needed. "
                 f"Add rows, or set other shares (split:); rows of one group are never divided.{advice}"
             )
     if task.labels:
@@ -180,18 +180,20 @@ def _lengths(texts: Sequence[str], examples: Sequence[Example]) -> Lengths:
 
 def _rare(task: Task) -> list[str]:
     """Labels that are hard to learn, or not measured."""
-    found = []
+    warnings = []
     train, test = Counter(e.target for e in task.train), Counter(e.target for e in task.test)
     rare = [label for label in task.labels if train[label] < RARE]
     if rare:
-        found.append(f"{len(rare)} labels have fewer than {RARE} train rows: {_some(rare)}.")
+        warnings.append(f"{len(rare)} labels have fewer than {RARE} train rows: {_shortened(rare)}.")
     unmeasured = [label for label in task.labels if not test[label]]
     if unmeasured:
-        found.append(f"{len(unmeasured)} labels have no test row, so they are not measured: {_some(unmeasured)}.")
-    return found
+        warnings.append(
+            f"{len(unmeasured)} labels have no test row, so they are not measured: {_shortened(unmeasured)}."
+        )
+    return warnings
 
 
-def _some(words: Sequence[str]) -> str:
+def _shortened(words: Sequence[str]) -> str:
     return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
 
 
@@ -227,7 +229,7 @@ def _long(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     long = [(len(text), place) for place, text in enumerate(texts) if len(text) > LONG_INPUT]
     if not long:
         return []
-    size, place = max(long, key=lambda found: found[0])
+    size, place = max(long, key=lambda size_and_place: size_and_place[0])
     return [
         f"{len(long)} inputs are longer than {LONG_INPUT} characters, the longest has {size} "
         f"({examples[place].origin}). Check that they fit the model's context."

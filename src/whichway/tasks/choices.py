@@ -96,11 +96,11 @@ def with_listed(table: DataTable) -> DataTable:
     Raises:
         DataError: no column holds choices.
     """
-    found = _find(table, table.columns)
-    if found is None:
+    choices = _find(table, table.columns)
+    if choices is None:
         raise DataError(f"{table.path}: the rows need choices, as those of the task have: a column such as 'choices'.")
     rows = (replace(row, fields={**row.fields, LISTED: _with_letters(some)}) for row, some in
-            zip(table.rows, found.rows, strict=True))  # fmt: skip
+            zip(table.rows, choices.rows, strict=True))  # fmt: skip
     return replace(table, columns=(*table.columns, LISTED), rows=tuple(rows))
 
 
@@ -137,10 +137,10 @@ def _choices(table: DataTable, parts: Columns) -> _Choices | None:
 def _find(table: DataTable, usable: Sequence[str]) -> _Choices | None:
     """A column of lists, or several columns that are numbered or lettered."""
     for name in (name for name in usable if name.casefold() in NAMES):
-        found = [_list(row.fields.get(name, "")) for row in table.rows]
-        if all(found):
-            marks = tuple(one[1] for one in found if one)
-            return _Choices((name,), tuple(one[0] for one in found if one), marks)
+        lists = [_list(row.fields.get(name, "")) for row in table.rows]
+        if all(lists):
+            marks = tuple(one[1] for one in lists if one)
+            return _Choices((name,), tuple(one[0] for one in lists if one), marks)
     family = _family(usable)
     if family is None:
         return None

@@ -15,25 +15,25 @@ from typing import Literal
 from whichway.errors import DiskError, UserError
 from whichway.nouns import Example, Split, Task
 from whichway.tasks import near_duplicates, pii
-from whichway.tasks.label_errors import suspects
+from whichway.tasks.label_errors import label_errors
 from whichway.tasks.load import Source
 from whichway.tasks.table import Skipped
 
-Did = Literal["dropped", "masked", "merged"]
+ChangeKind = Literal["dropped", "masked", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
 class CleanedCell:
     """One thing that was done to one row."""
 
-    change: Did
+    change: ChangeKind
     where: str  # "tickets.csv:57"
     what: str  # "exact duplicate", "near-duplicate", "label suspect", "e-mail", "label spelling", "unusable"
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class CleanOptions:
     """What may be done to the rows."""
 
     drop_duplicates: bool = False
@@ -42,7 +42,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class Repeat:
     """A row that repeats an earlier one."""
 
     row: Example
@@ -50,19 +50,19 @@ class Twins:
     exact: bool  # the same input, but for case, punctuation and spacing
 
 
-def twins(rows: Sequence[Example]) -> list[Twins]:
+def repeats(rows: Sequence[Example]) -> list[Repeat]:
     """Rows whose input repeats an earlier row's, exactly or nearly; each beside the first it repeats."""
-    found: list[Twins] = []
-    standing: dict[str, Example] = {}
+    repeated: list[Repeat] = []
+    first_rows: dict[str, Example] = {}
     for row in rows:
-        first = standing.setdefault(near_duplicates.skeleton(row.text), row)
+        first = first_rows.setdefault(near_duplicates.skeleton(row.text), row)
         if first is not row:
-            found.append(Twins(row, first, True))
-    keys = list(standing)
+            repeated.append(Repeat(row, first, True))
+    keys = list(first_rows)
     for place, before in enumerate(near_duplicates.earlier(keys)):
         if before:
-            found.append(Twins(standing[keys[place]], standing[keys[before[0]]], False))
-    return found
+            repeated.append(Repeat(first_rows[keys[place]], first_rows[keys[before[0]]], False))
+    return repeated
 
 
 def left_out(skipped: Iterable[Skipped]) -> list[CleanedCell]:
@@ -70,24 +70,24 @@ def left_out(skipped: Iterable[Skipped]) -> list[CleanedCell]:
     return [CleanedCell("dropped", row.origin, "unusable", row.reason) for row in skipped]
 
 
-def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[Source], list[CleanedCell]]:
+def clean(rows: Sequence[Source], cleaning: CleanOptions, closed: bool) -> tuple[list[Source], list[CleanedCell]]:
     """Rows after the changes that are wished for, and the changes in the order in which they were made.
 
     Args:
         rows: as the file holds them.
-        wishes: what may be done.
+        cleaning: what may be done.
         closed: whether targets are labels.
     """
-    changes = [_merged(row) for row in rows if row.said != row.example.target]
-    if wishes.mask_personal:
+    changes = [_merged(row) for row in rows if row.spelled != row.example.target]
+    if cleaning.mask_personal:
         masked = [_masked(row) for row in rows]
-        rows, found = [row for row, _ in masked], [change for _, more in masked for change in more]
-        changes += found
-    if wishes.drop_duplicates:
-        rows, found = _without(rows, _repeated(rows))
-        changes += found
-    if wishes.drop_suspects and closed:
-        sure = suspects([row.example for row in rows])
+        rows, new_changes = [row for row, _ in masked], [change for _, more in masked for change in more]
+        changes += new_changes
+    if cleaning.drop_duplicates:
+        rows, new_changes = _without(rows, _repeated(rows))
+        changes += new_changes
+    if cleaning.drop_suspects and closed:
+        sure = label_errors([row.example for row in rows])
         why = {
             id(s.example): CleanedCell(
                 "dropped", s.example.origin, "label suspect",
@@ -95,13 +95,13 @@ def clean(rows: Sequence[Source], wishes: Wishes, closed: bool) -> tuple[list[So
             )
             for s in sure
         }  # fmt: skip
-        rows, found = _without(rows, why)
-        changes += found
+        rows, new_changes = _without(rows, why)
+        changes += new_changes
     return list(rows), changes
 
 
 def _merged(row: Source) -> CleanedCell:
-    why = f"'{row.said}' is spelled as '{row.example.target}'"
+    why = f"'{row.spelled}' is spelled as '{row.example.target}'"
     return CleanedCell("merged", row.example.origin, "label spelling", why)
 
 
@@ -109,22 +109,22 @@ def _masked(row: Source) -> tuple[Source, list[CleanedCell]]:
     example, hits = row.example, []
     fields = {}
     for name, value in example.input.items():
-        fields[name], found = pii.mask(value)
-        hits += found
-    target, found = pii.mask(example.target)
-    hits += found
+        fields[name], new_hits = pii.mask(value)
+        hits += new_hits
+    target, new_hits = pii.mask(example.target)
+    hits += new_hits
     if not hits:
         return row, []
     turns = tuple(replace(turn, content=pii.mask(turn.content)[0]) for turn in example.turns)
-    told = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
-    changes = [CleanedCell("masked", example.origin, kind, why) for kind, why in told]
+    reasons = [(hit.kind, f"{hit.masked} → {pii.MASKS[hit.kind]}, looks like one") for hit in hits]
+    changes = [CleanedCell("masked", example.origin, kind, why) for kind, why in reasons]
     return replace(row, example=replace(example, input=fields, target=target, turns=turns)), changes
 
 
 def _repeated(rows: Sequence[Source]) -> dict[int, CleanedCell]:
     """Rows to drop: those that repeat an earlier one and have its answer. Where answers differ both stay."""
     gone: dict[int, CleanedCell] = {}
-    for pair in twins([row.example for row in rows]):
+    for pair in repeats([row.example for row in rows]):
         if pair.row.target == pair.first.target:
             what = "exact duplicate" if pair.exact else "near-duplicate"
             why = f"repeats {pair.first.origin}, with the same answer"
@@ -176,8 +176,8 @@ def write(out: Path, task: Task, rows: Sequence[Source], changes: Iterable[Clean
         for path, some in parts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(chat_line(row.example, task.ask) + "\n" for row in some), encoding="utf-8")
-        told = (json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes)
-        log.write_text("".join(told), encoding="utf-8")
+        lines = (json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes)
+        log.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
         raise DiskError(f"{out} cannot be written: {error.strerror}. Give another place with --out.") from error
     return [*parts, log]

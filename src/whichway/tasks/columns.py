@@ -93,7 +93,7 @@ def find(
     inputs = (input,) if isinstance(input, str) else tuple(input or ())
     refused = {part for part, name in (("group", group), ("id", id), ("split", split)) if is_none(name, table)}
     group, id, split = (None if is_none(name, table) else name for name in (group, id, split))  # noqa: A001
-    said = {part for part, name in (("group", group), ("id", id), ("split", split)) if name}
+    by_user = {part for part, name in (("group", group), ("id", id), ("split", split)) if name}
     _exist(table, {"input": inputs, "target": (target,), "group": (group,), "id": (id,), "split": (split,)})
     if target is not None and target in inputs:
         raise DataError(f"{table.path}: '{target}' is both input and target.")
@@ -113,10 +113,10 @@ def find(
     inputs, target = _input_and_target(table, usable, inputs, target)
     if SYSTEM in usable and inputs in (("input",), ("prompt",)) and input is None:  # system messages of their own
         inputs = (SYSTEM, *inputs)
-    _refuse_marked(table, inputs, target, said=bool(named - {None}))
+    _refuse_marked(table, inputs, target, by_user=bool(named - {None}))
     spare = tuple(name for name in (*usable, *empty) if name not in (*inputs, target))
     parts = {"group": group, "id": unique, "split": split}
-    by_name = tuple(part for part, name in parts.items() if name and part not in said)
+    by_name = tuple(part for part, name in parts.items() if name and part not in by_user)
     return Columns(inputs, target, group, unique, split, ask, spare, rejected, by_name)
 
 
@@ -130,13 +130,13 @@ def _empty(table: DataTable) -> list[str]:
     return [name for name in table.columns if name not in filled] if len(filled) > 1 else []
 
 
-def _refuse_marked(table: DataTable, inputs: Sequence[str], target: str, *, said: bool) -> None:
+def _refuse_marked(table: DataTable, inputs: Sequence[str], target: str, *, by_user: bool) -> None:
     """Refuse answers of which a column says that some are bad (KTO): they would be learned like the good ones.
 
     Raises:
         DataError: prompts and completions with a column "label" of truth values, where the user named no column.
     """
-    if said or target.casefold() != "completion" or "label" not in table.columns:
+    if by_user or target.casefold() != "completion" or "label" not in table.columns:
         return
     if {row.fields.get("label", "").casefold() for row in table.rows} == {"true", "false"}:
         raise DataError(
@@ -180,8 +180,8 @@ def _exist(table: DataTable, parts: dict[str, Sequence[str | None]]) -> None:
 
 
 def _one(free: Iterable[str], names: Iterable[str], fits: Callable[[str], bool] = bool) -> str | None:
-    found = [name for name in free if name.casefold() in names and fits(name)]
-    return found[0] if len(found) == 1 else None
+    matching = [name for name in free if name.casefold() in names and fits(name)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _is_split(table: DataTable, name: str) -> bool:
@@ -223,9 +223,9 @@ def _input_and_target(
 def _pair(free: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
     """The one known pair whose columns are all there; more inputs before fewer, a label's text before its number."""
     names = {name.casefold(): name for name in free}
-    found = [(inputs, target) for inputs, target in PAIRS if {*inputs, target} <= names.keys()]
-    most = max((len(inputs) for inputs, _ in found), default=0)
-    best = [pair for pair in found if len(pair[0]) == most]
+    known = [(inputs, target) for inputs, target in PAIRS if {*inputs, target} <= names.keys()]
+    most = max((len(inputs) for inputs, _ in known), default=0)
+    best = [pair for pair in known if len(pair[0]) == most]
     if len(best) == 2 and {target for _, target in best} == {"label", "label_text"}:
         best = [pair for pair in best if pair[1] == "label_text"]
     if len(best) != 1:

@@ -17,7 +17,7 @@ LEAST = 5  # words of a whole row that is shorter
 _WORD = re.compile(r"[^\W_]+")
 
 
-class Held:
+class HeldOutRows:
     """Hashes of the word sequences of dev and test rows.
 
     Args:
@@ -34,13 +34,13 @@ class Held:
     def __call__(self, text: str) -> list[tuple[int, int, str]]:
         """Spans of a text whose words stand in a dev or test row, overlapping ones joined: (start, end, split)."""
         words = list(_WORD.finditer(text))
-        found: list[tuple[int, int, str]] = []
+        spans: list[tuple[int, int, str]] = []
         for size in range(LEAST, WORDS + 1):
             for at in range(len(words) - size + 1):
                 split = self._of.get(_hash(w.group() for w in words[at : at + size]))
                 if split:
-                    found.append((words[at].start(), words[at + size - 1].end(), split))
-        return list(_joined(sorted(found)))
+                    spans.append((words[at].start(), words[at + size - 1].end(), split))
+        return list(_joined(sorted(spans)))
 
 
 def _joined(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
@@ -57,7 +57,7 @@ def _joined(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, s
 
 
 def _hashes(rows: Iterable[Example]) -> Iterator[bytes]:
-    """Of every run of 8 words, and of whole rows of 5 to 7."""
+    """Hashes of every run of 8 words, and of whole rows of 5 to 7."""
     for row in rows:
         words = _WORD.findall(row.text)
         size = min(WORDS, len(words))

@@ -150,7 +150,7 @@ def _as_named(path: Path, data: bytes, encoding: str) -> Decoded:
         raise OptionError(
             f"--encoding {encoding}: there is no such encoding. Examples: utf-8, gb18030, cp1251, shift_jis, cp1252."
         ) from None
-    mark = next((found for sign, found in _MARKS if data.startswith(sign)), None)
+    mark = next((encoding_of_mark for sign, encoding_of_mark in _MARKS if data.startswith(sign)), None)
     if mark and name not in ("utf-8", "utf-8-sig", "utf-16", "utf-32") and mark.split("-")[:2] != name.split("-")[:2]:
         raise DataError(f"{path}: the byte order mark says {mark}, not {encoding}. Leave the encoding out.")
     text = _checked(_strict(path, data, "utf-8-sig" if name == "utf-8" else name), path)
@@ -162,11 +162,11 @@ def _doubt(data: bytes, name: str) -> tuple[str, ...]:
     sample = _unusual(data)
     if not sample or name.startswith("utf"):
         return ()
-    found = _readings(sample)
-    odd = next((m.chaos for m in found if codecs.lookup(m.encoding).name == name), 1.0)
-    if not found or odd <= _PLAUSIBLE or found[0].chaos > _PLAUSIBLE / 2:
+    readings = _readings(sample)
+    odd = next((m.chaos for m in readings if codecs.lookup(m.encoding).name == name), 1.0)
+    if not readings or odd <= _PLAUSIBLE or readings[0].chaos > _PLAUSIBLE / 2:
         return ()
-    best = found[0].encoding
+    best = readings[0].encoding
     return (f"the file reads oddly as {name}: {_shown(sample, name)}; as {best}: {_shown(sample, best)}.",)
 
 
@@ -187,8 +187,8 @@ def _readings(sample: bytes) -> list[Any]:
     """Encodings in which a sample makes sense, the best first."""
     from charset_normalizer import from_bytes
 
-    found = [m for m in from_bytes(sample, cp_isolation=list(LIKELY), threshold=0.5) if m.chaos <= 2 * _PLAUSIBLE]
-    return sorted(found, key=lambda m: (round(m.chaos, 1), -m.coherence, LIKELY.index(m.encoding)))
+    matches = [m for m in from_bytes(sample, cp_isolation=list(LIKELY), threshold=0.5) if m.chaos <= 2 * _PLAUSIBLE]
+    return sorted(matches, key=lambda m: (round(m.chaos, 1), -m.coherence, LIKELY.index(m.encoding)))
 
 
 def _shown(sample: bytes, encoding: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from whichway.errors import DataError
-from whichway.nouns import Example, Practice, Task
+from whichway.nouns import Example, Task, TrainDevView
 from whichway.tasks.split import TEMPLATE_ROWS, TEMPLATE_SHARE, links_of, points_of, set_aside
 
 LEAST = 4  # rows of a fold: as a test split needs
@@ -63,12 +63,12 @@ def cut(task: Task, count: int) -> Task:
     return made
 
 
-def practice(task: Task, fold: int) -> Practice:
+def practice(task: Task, fold: int) -> TrainDevView:
     """What a way sees in a fold: the next fold as dev, the others to train on."""
     count = len(task.folds)
     dev = (fold + 1) % count
     train = tuple(e for k in range(count) if k not in (fold, dev) for e in task.folds[k])
-    return replace(task.practice(), train=train, dev=task.folds[dev])
+    return replace(task.train_dev_view(), train=train, dev=task.folds[dev])
 
 
 def all_rows(task: Task) -> tuple[Example, ...]:

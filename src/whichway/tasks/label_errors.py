@@ -22,7 +22,7 @@ LEAST_ROWS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class LabelError:
     """A row that a cross-validated classifier is sure is labelled wrongly."""
 
     example: Example
@@ -31,7 +31,7 @@ class Suspect:
     given_probability: float
 
 
-def suspects(examples: Sequence[Example], features: Any = None) -> list[Suspect]:
+def label_errors(examples: Sequence[Example], features: Any = None) -> list[LabelError]:
     """Suspects, the surest first.
 
     Args:
@@ -45,27 +45,27 @@ def suspects(examples: Sequence[Example], features: Any = None) -> list[Suspect]
     counts: dict[str, int] = {}
     for example in examples:
         counts[example.target] = counts.get(example.target, 0) + 1
-    kept = [i for i, example in enumerate(examples) if counts[example.target] >= FOLDS]
-    labels = sorted({examples[i].target for i in kept})
-    if len(kept) < LEAST_ROWS or len(labels) < 2:
+    judged = [i for i, example in enumerate(examples) if counts[example.target] >= FOLDS]
+    labels = sorted({examples[i].target for i in judged})
+    if len(judged) < LEAST_ROWS or len(labels) < 2:
         return []
     code = {label: k for k, label in enumerate(labels)}
-    given = np.array([code[examples[i].target] for i in kept])
-    matrix = _words([examples[i].text for i in kept]) if features is None else np.asarray(features)[kept]
-    chance = _cross_validated(matrix, given, features is not None)
-    found = [
-        Suspect(examples[kept[row]], labels[k], float(chance[row, k]), float(chance[row, given[row]]))
-        for row, k in _sure(chance, given)
+    codes = np.array([code[examples[i].target] for i in judged])
+    matrix = _words([examples[i].text for i in judged]) if features is None else np.asarray(features)[judged]
+    chance = _cross_validated(matrix, codes, features is not None)
+    errors = [
+        LabelError(examples[judged[row]], labels[k], float(chance[row, k]), float(chance[row, codes[row]]))
+        for row, k in _sure(chance, codes)
     ]
-    return sorted(found, key=lambda s: (-s.probability, s.example.origin))
+    return sorted(errors, key=lambda s: (-s.probability, s.example.origin))
 
 
-def _sure(chance: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+def _sure(chance: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
     """(row, believed label) of each suspect."""
-    usual = np.array([chance[given == k, k].mean() for k in range(chance.shape[1])])
+    usual = np.array([chance[codes == k, k].mean() for k in range(chance.shape[1])])
     believed = chance.argmax(axis=1)
-    top = chance[np.arange(len(given)), believed]
-    wrong = (believed != given) & (top >= np.maximum(usual[believed], SURE))
+    top = chance[np.arange(len(codes)), believed]
+    wrong = (believed != codes) & (top >= np.maximum(usual[believed], SURE))
     return [(int(row), int(believed[row])) for row in np.flatnonzero(wrong)]
 
 
@@ -77,7 +77,7 @@ def _words(texts: Sequence[str]) -> Any:
     return make_union(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), characters).fit_transform(texts).tocsr()
 
 
-def _cross_validated(matrix: Any, given: np.ndarray[Any, Any], dense: bool) -> np.ndarray[Any, Any]:
+def _cross_validated(matrix: Any, codes: np.ndarray[Any, Any], dense: bool) -> np.ndarray[Any, Any]:
     """Probabilities [rows, labels] from models that did not see the row."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -89,7 +89,7 @@ def _cross_validated(matrix: Any, given: np.ndarray[Any, Any], dense: bool) -> n
     model: Any = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with threadpool_limits(1):
-        found = cross_val_predict(
-            make_pipeline(StandardScaler(), model) if dense else model, matrix, given, cv=folds, method="predict_proba"
+        probabilities = cross_val_predict(
+            make_pipeline(StandardScaler(), model) if dense else model, matrix, codes, cv=folds, method="predict_proba"
         )
-    return np.asarray(found)
+    return np.asarray(probabilities)

@@ -145,8 +145,8 @@ def thousands(targets: Sequence[str]) -> tuple[str, ...]:
 
 def with_unit(targets: Sequence[str]) -> str:
     """The unit or currency that stands at every number ("%", "$"); "" where none does."""
-    found = {(match[1] or match[2]) if (match := _UNIT.fullmatch(text)) else "" for text in targets}
-    return found.pop() if len(found) == 1 else ""
+    units = {(match[1] or match[2]) if (match := _UNIT.fullmatch(text)) else "" for text in targets}
+    return units.pop() if len(units) == 1 else ""
 
 
 def _short(targets: Sequence[str]) -> bool:

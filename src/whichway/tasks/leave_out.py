@@ -30,8 +30,8 @@ def left_out(examples: Sequence[Example]) -> dict[str, frozenset[str]]:
         if example.group is not None:
             groups[example.group].add(example.text)
     near: dict[int, set[int]] = {number: {number} for number in texts}
-    for number, found in enumerate(near_duplicates.earlier(list(numbers))):
-        for other in found:
+    for number, earlier in enumerate(near_duplicates.earlier(list(numbers))):
+        for other in earlier:
             near[number].add(other)
             near[other].add(number)
     mates: dict[str, frozenset[str]] = {}

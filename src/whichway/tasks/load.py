@@ -26,9 +26,9 @@ from whichway.tasks import (
     task_notes,
     unusable,
 )
-from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, told
+from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, left_out_notes
 from whichway.tasks.collection import uncollected
-from whichway.tasks.conversed import conversed, example_of
+from whichway.tasks.conversation_rows import example_of, with_conversations
 from whichway.tasks.encodings import COMPRESSED
 from whichway.tasks.metrics import checks
 from whichway.tasks.spec import Spec
@@ -64,7 +64,7 @@ class _Loaded:
     parts: columns.Columns
     samples: list[_Sample]
     answers: answers.Answers
-    said: list[str]  # each target as its file spells it
+    spelled: list[str]  # each target as its file spells it
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
     prompts: tuple[Prompt, ...]
@@ -96,29 +96,29 @@ def examine(spec: Spec, rows: DataTable | None = None) -> Examined:
 def _examine(spec: Spec, rows: DataTable | None) -> Examined:
     """A task with wanted answers."""
     loaded = _loaded(spec, rows)
-    where, parts, judged = str(loaded.table.path), loaded.parts, loaded.answers
+    where, parts, answers_read = str(loaded.table.path), loaded.parts, loaded.answers
     samples, doubles = _distinct(loaded.samples)
     check.refuse_small(len(samples), f"{where}, without duplicates")
     sides = split.split(
         [s.example for s in samples],
-        stratify=bool(judged.labels),
-        given=[s.side for s in samples],
+        stratify=bool(answers_read.labels),
+        sides_in_data=[s.side for s in samples],
         fractions=_fractions(spec),
     )
-    task = _task(spec, parts, samples, sides.of, judged.labels, judged.metric)
+    task = _task(spec, parts, samples, sides.of, answers_read.labels, answers_read.metric)
     task = replace(task, foldable=not (any(s.side for s in samples) or spec.split or parts.rejected))
     check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
     task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
-    decided = [*loaded.notes, *notes.decided(spec, parts, judged, sides.near_duplicates)]
+    decided = [*loaded.notes, *notes.decided(spec, parts, answers_read, sides.near_duplicates)]
     decided += [*task_notes.prompts(task.prompts, parts.input), *task_notes.reasoning(task)]
     warnings = [
         *loaded.table.warnings,
-        *judged.warnings,
+        *answers_read.warnings,
         *doubles,
         *sides.warnings,
         *notes.group_hint(loaded.table, parts),
     ]
-    warnings += [*told(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
+    warnings += [*left_out_notes(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
     warnings += notes.left_out(loaded.skipped, len(samples))
     rows_of = tuple((s.example, s.row) for s in samples)
     return Examined(task, check.findings(task, notes=decided, warnings=warnings), rows_of, parts)
@@ -134,13 +134,13 @@ def _loaded(spec: Spec, rows: DataTable | None = None) -> _Loaded:
     table = replace(table, rows=tuple(unusable.usable(table, parts, spec, bad)))
     resolved = choices.resolve(table, parts, spec.input is not None)
     table, parts = resolved.table, resolved.parts
-    inputs = conversed(table, parts.input)
+    inputs = with_conversations(table, parts.input)
     samples = [_sample(row, fields, parts) for row, fields in zip(table.rows, inputs, strict=True)]
     count = len(bad.skipped) + len(table.skipped)
     check.refuse_small(len(samples), where)
     check.refuse_constant((row.fields[parts.target] for row in table.rows), where, parts.target)
-    said = [s.example.target for s in samples]
-    judged = _judged(spec, said, parts, where)
+    spelled = [s.example.target for s in samples]
+    judged = _read_answers(spec, spelled, parts, where)
     for place, message in judged.places:
         bad.refuse(samples[place].row.origin, f"{samples[place].row.where}: {message}")
     wrong = {place for place, _ in judged.places}
@@ -149,27 +149,27 @@ def _loaded(spec: Spec, rows: DataTable | None = None) -> _Loaded:
         for n, (s, target) in enumerate(zip(samples, judged.targets, strict=True))
         if n not in wrong
     ]
-    said = [spelling.strip() for n, spelling in enumerate(said) if n not in wrong]
+    spelled = [spelling.strip() for n, spelling in enumerate(spelled) if n not in wrong]
     skipped = (*table.skipped, *bad.skipped)
     if skipped and len(skipped) > count:
         check.refuse_small(len(samples), where)
     _check_share(skipped, len(samples), spec.skip_bad, where)
-    found = (*table.notes, *resolved.notes, *notes.spaces(table, parts, judged))
-    return _Loaded(table, parts, samples, judged, said, skipped, found, prompts)
+    all_notes = (*table.notes, *resolved.notes, *notes.spaces(table, parts, judged))
+    return _Loaded(table, parts, samples, judged, spelled, skipped, all_notes, prompts)
 
 
-def _judged(spec: Spec, said: Sequence[str], parts: columns.Columns, where: str) -> answers.Answers:
+def _read_answers(spec: Spec, spelled: Sequence[str], parts: columns.Columns, where: str) -> answers.Answers:
     """Labels, metric and targets. Answers that bring their reasoning are free text, unless the user asks for labels."""
-    if not any(map(thinks, said)):
-        return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
-    bare = [spoken(text)[0] for text in said]
+    if not any(map(thinks, spelled)):
+        return answers.judge(spec, spelled, parts.target, where, bool(parts.rejected))
+    bare = [spoken(text)[0] for text in spelled]
     closed = spec.metric is not None and metrics.load(spec.metric).closed
     if spec.labels or closed or spec.target_type not in (None, "text"):
         return answers.judge(spec, bare, parts.target, where, bool(parts.rejected))
     few = len(set(bare)) * 3 <= len(bare)
     metric = spec.metric or MetricSpec("exact_match" if few else "token_f1")
     spec = spec.model_copy(update={"target_type": "text", "metric": metric})
-    return answers.judge(spec, said, parts.target, where, bool(parts.rejected))
+    return answers.judge(spec, spelled, parts.target, where, bool(parts.rejected))
 
 
 def _check_share(skipped: Sequence[Skipped], rows: int, allowed: float, where: str) -> None:
@@ -193,17 +193,17 @@ def _examine_open(spec: Spec, rows: DataTable | None) -> Examined:
     named = None if spec.input or table is None else _named(prompts, table, ())
     if named:
         spec = spec.model_copy(update={"input": named})
-    task, found, warnings = open_ended.build(spec, metric and answers.complete(metric, ()), table)
+    task, task_notes_found, warnings = open_ended.build(spec, metric and answers.complete(metric, ()), table)
     fields = tuple(task.test[0].input)
-    task = replace(task, **_said(spec))
+    task = replace(task, **_spec_fields(spec))
     task = replace(task, prompts=tuple(settled(prompt, fields, "") for prompt in prompts))
-    found = [*found, *task_notes.prompts(task.prompts, fields)]
+    task_notes_found = [*task_notes_found, *task_notes.prompts(task.prompts, fields)]
     warnings = [*warnings, *task_notes.marks(task)]
     if table is not None:
-        found = [*table.notes, *found]
+        task_notes_found = [*table.notes, *task_notes_found]
         _check_share(table.skipped, len(table.rows), spec.skip_bad, str(table.path))
         warnings = [*table.warnings, *warnings, *notes.left_out(table.skipped, len(table.rows))]
-    return Examined(task, check.findings(task, notes=found, warnings=warnings))
+    return Examined(task, check.findings(task, notes=task_notes_found, warnings=warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Source:
 
     example: Example
     side: Split | None
-    said: str
+    spelled: str
 
 
 def sources(spec: Spec) -> list[Source]:
@@ -230,14 +230,14 @@ def sources_and_skipped(spec: Spec) -> tuple[list[Source], tuple[Skipped, ...]]:
     if loaded.parts.rejected:
         raise UserError("Preferences (chosen and rejected answers) are no chat lines; they are trained as they are.")
     free = not loaded.answers.labels and loaded.answers.targets == tuple(s.example.target for s in loaded.samples)
-    said = [s.example.target for s in loaded.samples] if free and not _rewritten(loaded) else loaded.said
-    found = [Source(s.example, s.side, spelling) for s, spelling in zip(loaded.samples, said, strict=True)]
-    return found, loaded.skipped
+    spelled = [s.example.target for s in loaded.samples] if free and not _rewritten(loaded) else loaded.spelled
+    rows = [Source(s.example, s.side, spelling) for s, spelling in zip(loaded.samples, spelled, strict=True)]
+    return rows, loaded.skipped
 
 
 def _rewritten(loaded: _Loaded) -> bool:
     """Whether a target was written in another way than its file has it, apart from white space."""
-    return any(s.example.target.strip() != said for s, said in zip(loaded.samples, loaded.said, strict=True))
+    return any(s.example.target.strip() != spelling for s, spelling in zip(loaded.samples, loaded.spelled, strict=True))
 
 
 # Reading
@@ -263,20 +263,20 @@ def _prompts(spec: Spec) -> tuple[Prompt, ...]:
 def _columns(spec: Spec, table: DataTable, prompts: Sequence[Prompt]) -> columns.Columns:
     """The part each column plays; those that a prompt names are the input where nothing else is said."""
     by = spec.split if isinstance(spec.split, str) else None
-    said = {"target": spec.target, "group": spec.group, "id": spec.id, "split": by}
-    named = () if spec.input else _named(prompts, table, [name for name in said.values() if name])
+    roles = {"target": spec.target, "group": spec.group, "id": spec.id, "split": by}
+    named = () if spec.input else _named(prompts, table, [name for name in roles.values() if name])
     if not named:
-        found = columns.find(table, input=spec.input, **said)
+        by_name = columns.find(table, input=spec.input, **roles)
         whole = next((key for key in KEYS if key in table.columns), None)
-        if whole and not spec.input and found.target != TARGET and found.input in ((INPUT,), (SYSTEM, INPUT)):
-            return columns.find(table, input=whole, **said)  # a talk to be judged, its last answer with it
-        return found
+        if whole and not spec.input and by_name.target != TARGET and by_name.input in ((INPUT,), (SYSTEM, INPUT)):
+            return columns.find(table, input=whole, **roles)  # a talk to be judged, its last answer with it
+        return by_name
     try:
-        target = spec.target or columns.find(table, **said).target
+        target = spec.target or columns.find(table, **roles).target
     except DataError:  # only the prompt says what is input
         target = None
     inputs = tuple(name for name in named if name != target)
-    return columns.find(table, input=inputs or None, **{**said, "target": target})
+    return columns.find(table, input=inputs or None, **{**roles, "target": target})
 
 
 def _named(prompts: Sequence[Prompt], table: DataTable, taken: Sequence[str]) -> tuple[str, ...]:
@@ -313,8 +313,8 @@ def _distinct(samples: Sequence[_Sample]) -> tuple[list[_Sample], list[str]]:
         return list(samples), []
     drop, keep = dropped[0]
     note = f"{len(dropped)} exact duplicates dropped, first: {drop.example.origin} repeats {keep.example.origin}."
-    kept = {id(s) for s in best.values()}
-    return [s for s in samples if id(s) in kept], [note]
+    unique = {id(s) for s in best.values()}
+    return [s for s in samples if id(s) in unique], [note]
 
 
 def _fractions(spec: Spec) -> dict[Split, float] | None:
@@ -332,7 +332,7 @@ def _task(
     metric: MetricSpec,
 ) -> Task:
     def of(side: Split) -> tuple[Example, ...]:
-        return tuple(s.example for s, found in zip(samples, sides, strict=True) if found == side)
+        return tuple(s.example for s, row_side in zip(samples, sides, strict=True) if row_side == side)
 
     return Task(
         name=spec.name or _name(samples[0].row.path if spec.data is None else spec.data),
@@ -345,12 +345,12 @@ def _task(
         metric=metric,
         labels=labels,
         checks=_checks(spec, parts),
-        judge=_beside(spec, labels),
-        **_said(spec),
+        judge=_judge(spec, labels),
+        **_spec_fields(spec),
     )
 
 
-def _said(spec: Spec) -> dict[str, Any]:
+def _spec_fields(spec: Spec) -> dict[str, Any]:
     """What a task takes over from its spec, whatever its rows are."""
     return {
         "model": spec.models[0] if spec.models else spec.model,
@@ -363,8 +363,8 @@ def _said(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _beside(spec: Spec, labels: tuple[str, ...]) -> JudgeSpec | None:
-    """A judge of free text.
+def _judge(spec: Spec, labels: tuple[str, ...]) -> JudgeSpec | None:
+    """The judge of free text that the spec names.
 
     Raises:
         OptionError: the answers are labels.

@@ -53,21 +53,21 @@ def examples_of(data: Any, fields: Sequence[str], conversation: bool = False) ->
     Raises:
         DataError: a row lacks a field.
     """
-    from whichway.tasks.conversed import conversation_row, example_of
+    from whichway.tasks.conversation_rows import conversation_row, example_of
 
     if conversation and not is_frame(data):
         data = [{"messages": one} if isinstance(one, list) else one for one in data]
-    found = []
+    examples = []
     for number, values in enumerate(with_choices(inputs_of(data, fields), fields, PLACE)):
         if conversation:
-            found.append(conversation_row({str(k): v for k, v in values.items()}, fields, f"{PLACE}:{number}"))
+            examples.append(conversation_row({str(k): v for k, v in values.items()}, fields, f"{PLACE}:{number}"))
             continue
         row = _row(values, number)
         missing = [name for name in fields if name not in row.fields]
         if missing:
             raise DataError(f"{row.where}: the field '{missing[0]}' is missing; there is {', '.join(row.fields)}.")
-        found.append(example_of({name: row.fields[name] for name in fields}, "", origin=row.origin))
-    return found
+        examples.append(example_of({name: row.fields[name] for name in fields}, "", origin=row.origin))
+    return examples
 
 
 def records_of(data: Any) -> list[Mapping[str, Any]]:
@@ -112,9 +112,9 @@ def is_frame(data: Any) -> bool:
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
-def name_of(table: DataTable, said: Any = None) -> str:
+def name_of(table: DataTable, arguments: Any = None) -> str:
     """A task name for rows without a file, made of the rows and what is said: another call never meets its folder."""
-    return f"rows-{digest([[dict(row.fields) for row in table.rows], repr(said)], 8)}"
+    return f"rows-{digest([[dict(row.fields) for row in table.rows], repr(arguments)], 8)}"
 
 
 def _input(value: Any, number: int, fields: Sequence[str]) -> Mapping[str, Any]:
@@ -158,12 +158,12 @@ def _data_set(data: Any) -> Iterable[Mapping[str, Any]]:
     """The rows of a Hugging Face data set, with labels by their names."""
     names = {name: feature.names for name, feature in data.features.items() if hasattr(feature, "names")}
     for row in data:
-        found = dict(row)
+        fields = dict(row)
         for column, labels in names.items():
-            value = found.get(column)
+            value = fields.get(column)
             if isinstance(value, int) and 0 <= value < len(labels):
-                found[column] = labels[value]
-        yield found
+                fields[column] = labels[value]
+        yield fields
 
 
 def _row(fields: Mapping[str, Any], number: int) -> Row:

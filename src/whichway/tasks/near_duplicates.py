@@ -36,13 +36,13 @@ def skeleton(text: str) -> str:
 def grams(text: str) -> frozenset[str]:
     """The character 5-grams of a skeleton, or the sketch of them when there are many."""
     padded = f" {text} "
-    found = {padded[i : i + GRAM] for i in range(max(1, len(padded) - GRAM + 1))}
-    if len(found) > SKETCH:
-        return frozenset(heapq.nsmallest(SKETCH, found, key=lambda gram: (zlib.crc32(gram.encode()), gram)))
-    return frozenset(found)
+    all_grams = {padded[i : i + GRAM] for i in range(max(1, len(padded) - GRAM + 1))}
+    if len(all_grams) > SKETCH:
+        return frozenset(heapq.nsmallest(SKETCH, all_grams, key=lambda gram: (zlib.crc32(gram.encode()), gram)))
+    return frozenset(all_grams)
 
 
-def alike(first: frozenset[str], second: frozenset[str]) -> bool:
+def near_grams(first: frozenset[str], second: frozenset[str]) -> bool:
     """Whether two gram sets are near."""
     common = len(first & second)
     return common >= NEAR * (len(first) + len(second) - common)
@@ -65,9 +65,9 @@ def earlier(skeletons: Sequence[str]) -> list[list[int]]:
         for later in rest:
             if first not in near[later]:
                 near[later].append(first)
-    for found in near:
-        if len(found) > 1:
-            found.sort()
+    for places in near:
+        if len(places) > 1:
+            places.sort()
     return near
 
 
@@ -90,12 +90,12 @@ def _near(skeletons: tuple[str, ...]) -> tuple[list[tuple[str, str]], list[list[
 
     padded = [f" {text} ".ljust(GRAM) for text in skeletons]
     families = near_pairs.Families(len(skeletons), ENOUGH, MISSES)
-    found = []
+    pairs = []
     for i, j in near_pairs.candidates(padded, NEAR, GRAM, SKETCH, families):
-        if alike(grams_of(i), grams_of(j)):
+        if near_grams(grams_of(i), grams_of(j)):
             families.join(i, j)
-            found.append((skeletons[i], skeletons[j]))
+            pairs.append((skeletons[i], skeletons[j]))
         else:
             families.miss(i, j)
     crowds = [[skeletons[n] for n in crowd] for crowd in families.crowded()]
-    return found, crowds, int(families.tired.sum())
+    return pairs, crowds, int(families.tired.sum())

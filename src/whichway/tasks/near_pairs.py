@@ -131,15 +131,15 @@ class _Sets:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of one size fill chunks of their own
         self.sums: dict[int, list[tuple[Array, Array]]] = {}  # level -> [positions, sums of hashes by part]
         with ThreadPoolExecutor(2) as pool:  # NumPy computes without the interpreter's lock
-            for found in pool.map(self._read, _chunks(order, [len(texts[i]) for i in order])):
-                for level, places, sums in found:
+            for chunk_sums in pool.map(self._read, _chunks(order, [len(texts[i]) for i in order])):
+                for level, places, sums in chunk_sums:
                     self.sums.setdefault(level, []).append((places, sums))
 
     def agreeing(self, families: Families) -> Iterator[tuple[Array, Array]]:
         """Pairs that agree in a signature, and whose bitmaps do not tell them apart."""
         for level in sorted(self.sums):
             where = np.concatenate([places for places, _ in self.sums[level]])
-            sums = np.concatenate([found.T for _, found in self.sums.pop(level)], axis=1)  # [parts, texts]
+            sums = np.concatenate([part_sums.T for _, part_sums in self.sums.pop(level)], axis=1)  # [parts, texts]
             if len(where) < 2:
                 continue
             for ranked, order in self._signatures(level, sums):
@@ -159,11 +159,11 @@ class _Sets:
         """Each signature of every text, sorted, and the texts in that order."""
 
         def ranked(parts: tuple[int, ...]) -> tuple[Array, Array]:
-            found = np.zeros(sums.shape[1], dtype=np.uint32)
+            hashes = np.zeros(sums.shape[1], dtype=np.uint32)
             for n in parts:
-                found = (found + sums[n]) * np.uint32(0x9E3779B1)
-                found ^= found >> np.uint32(15)
-            keys = (found.astype(np.uint64) << np.uint64(32)) | np.arange(len(found), dtype=np.uint64)
+                hashes = (hashes + sums[n]) * np.uint32(0x9E3779B1)
+                hashes ^= hashes >> np.uint32(15)
+            keys = (hashes.astype(np.uint64) << np.uint64(32)) | np.arange(len(hashes), dtype=np.uint64)
             keys.sort()  # faster than argsort
             return (keys >> np.uint64(32)).astype(np.uint32), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
@@ -191,12 +191,12 @@ class _Sets:
         """Take up the sets of some texts; gives their sums of hashes by level."""
         sums = self._grams([self.texts[i] for i in places.tolist()])  # [texts, windows]
         sums.sort(axis=1)
-        kept = np.ones(sums.shape, dtype=bool)
-        np.not_equal(sums[:, 1:], sums[:, :-1], out=kept[:, 1:])
+        distinct = np.ones(sums.shape, dtype=bool)
+        np.not_equal(sums[:, 1:], sums[:, :-1], out=distinct[:, 1:])
         if sums.shape[1] > self.most:
-            kept &= np.cumsum(kept, axis=1, dtype=np.int32) <= self.most
-        owner = np.repeat(np.arange(len(places)), np.count_nonzero(kept, axis=1))
-        mixed = sums[kept].astype(np.uint64)
+            distinct &= np.cumsum(distinct, axis=1, dtype=np.int32) <= self.most
+        owner = np.repeat(np.arange(len(places)), np.count_nonzero(distinct, axis=1))
+        mixed = sums[distinct].astype(np.uint64)
         mixed *= _MIX[0]
         mixed ^= mixed >> np.uint64(31)
         mixed *= _MIX[1]
@@ -237,16 +237,18 @@ class _Sets:
         flat = "".join([text.ljust(wide, "\0") for text in texts])
         windows = wide - self.gram + 1
         if flat.isascii():
-            found = _crc_ascii(np.frombuffer(flat.encode(), dtype=np.uint8), self.gram)
-            found = np.append(found, np.zeros(self.gram - 1, dtype=np.uint32)).reshape(len(texts), wide)[:, :windows]
+            codes_of_grams = _crc_ascii(np.frombuffer(flat.encode(), dtype=np.uint8), self.gram)
+            codes_of_grams = np.append(codes_of_grams, np.zeros(self.gram - 1, dtype=np.uint32)).reshape(
+                len(texts), wide
+            )[:, :windows]
         else:
             codes = np.frombuffer(flat.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
             starts = np.arange(len(texts))[:, None] * wide + np.arange(windows)
-            found = _crc(codes, starts.ravel(), self.gram).reshape(starts.shape)
+            codes_of_grams = _crc(codes, starts.ravel(), self.gram).reshape(starts.shape)
         least = int(lengths.min()) - self.gram + 1
         beyond = np.arange(least, windows) >= (lengths - self.gram + 1)[:, None]
-        found[:, least:] = np.where(beyond, found[:, :1], found[:, least:])
-        return found
+        codes_of_grams[:, least:] = np.where(beyond, codes_of_grams[:, :1], codes_of_grams[:, least:])
+        return codes_of_grams
 
 
 def _chunks(order: Sequence[int], lengths: Sequence[int]) -> Iterator[Array]:

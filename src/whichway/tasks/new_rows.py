@@ -8,7 +8,7 @@ from pathlib import Path
 from whichway.nouns import Example
 from whichway.tasks import choices, columns, read
 from whichway.tasks.chat_formats import SYSTEM
-from whichway.tasks.conversed import conversed, example_of
+from whichway.tasks.conversation_rows import example_of, with_conversations
 from whichway.tasks.table import DEFAULT, ReadOptions
 
 
@@ -34,7 +34,7 @@ def read_inputs(
         table = choices.with_listed(table)
     table = columns.with_paths(table, fields)
     names = columns.inputs_of(table, [name for name in fields if not (conversation and name == SYSTEM)])
-    rows = conversed(table, names)
+    rows = with_conversations(table, names)
     if conversation and SYSTEM in fields:
-        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **found} for row, found in zip(table.rows, rows, strict=True)]
-    return [example_of(found, "", origin=row.origin) for row, found in zip(table.rows, rows, strict=True)]
+        rows = [{SYSTEM: row.fields.get(SYSTEM, ""), **cells} for row, cells in zip(table.rows, rows, strict=True)]
+    return [example_of(cells, "", origin=row.origin) for row, cells in zip(table.rows, rows, strict=True)]

@@ -74,10 +74,10 @@ def left_out(skipped: Sequence[Skipped], rows: int) -> list[str]:
     """
     if not skipped:
         return []
-    told = [f"left out: {one.reason}" for one in skipped[:LISTED]]
+    lines = [f"left out: {one.reason}" for one in skipped[:LISTED]]
     if len(skipped) > LISTED:
-        told.append(f"left out: {', '.join(one.origin for one in skipped[LISTED:])}.")
-    return [f"{len(skipped)} of {len(skipped) + rows} rows cannot be used and are left out (skip_bad).", *told]
+        lines.append(f"left out: {', '.join(one.origin for one in skipped[LISTED:])}.")
+    return [f"{len(skipped)} of {len(skipped) + rows} rows cannot be used and are left out (skip_bad).", *lines]
 
 
 def group_advice(parts: Columns, examples: Sequence[Example]) -> str:

@@ -33,8 +33,8 @@ INLINE = Path("inputs")  # where rows of the task file itself come from, in mess
 
 def is_open(spec: Spec) -> bool:
     """Whether a spec says that there are no wanted answers: inputs or checks or a judge, and no target."""
-    said = spec.inputs is not None or spec.checks is not None or spec.judge is not None
-    return (said or (spec.metric is not None and spec.metric.name == "checks")) and spec.target is None
+    has_open_keys = spec.inputs is not None or spec.checks is not None or spec.judge is not None
+    return (has_open_keys or (spec.metric is not None and spec.metric.name == "checks")) and spec.target is None
 
 
 def build(spec: Spec, metric: MetricSpec | None, table: DataTable | None) -> tuple[Task, list[str], list[str]]:
@@ -62,7 +62,7 @@ def build(spec: Spec, metric: MetricSpec | None, table: DataTable | None) -> tup
             f"{table.path}: {len(rows)} different inputs. At least {LEAST} are needed to say how answers vary from "
             "input to input; 8 are a start."
         )
-    dev, test, told = _halves(rows, passed["split"])
+    dev, test, split_note = _halves(rows, passed["split"])
     judge = spec.judge.spec() if spec.judge else None
     name = spec.name or (spec.data.stem if spec.data is not None else "open")
     task = Task(name, spec.ask, (), dev, test, metric or MetricSpec("checks"), checks=metric, judge=judge)
@@ -72,7 +72,7 @@ def build(spec: Spec, metric: MetricSpec | None, table: DataTable | None) -> tup
     notes += [] if metric else ["No checks: every answer that is not empty scores 100; the judge stands beside."]
     warnings = [f"{doubles} inputs stand twice and count once."] if doubles else []
     warnings += [POOR] if spec.model == "embedded" else []
-    return task, [*notes, *([told] if dev else [])], [*warnings, *([] if dev else [told])]
+    return task, [*notes, *([split_note] if dev else [])], [*warnings, *([] if dev else [split_note])]
 
 
 def _inline(spec: Spec) -> DataTable:
@@ -80,20 +80,20 @@ def _inline(spec: Spec) -> DataTable:
     assert spec.inputs is not None  # the caller's choice
     fields = [item if isinstance(item, dict) else {"input": item} for item in spec.inputs]
     first = tuple(fields[0])
-    for number, found in enumerate(fields, start=1):
-        if tuple(sorted(found)) != tuple(sorted(first)):
+    for number, values in enumerate(fields, start=1):
+        if tuple(sorted(values)) != tuple(sorted(first)):
             raise DataError(
-                f"inputs: number {number} has {', '.join(found)}, the first has {', '.join(first)}. "
+                f"inputs: number {number} has {', '.join(values)}, the first has {', '.join(first)}. "
                 "All inputs need the same fields."
             )
-    return DataTable(INLINE, first, tuple(Row(found, INLINE, number) for number, found in enumerate(fields, start=1)))
+    return DataTable(INLINE, first, tuple(Row(values, INLINE, number) for number, values in enumerate(fields, start=1)))
 
 
 def _columns(spec: Spec, table: DataTable) -> tuple[tuple[str, ...], dict[str, str | None], str]:
     """The input columns, the group and split columns, and a note about a column that looks like answers."""
     by = spec.split if isinstance(spec.split, str) else None
-    said = {"group": spec.group, "split": by, "id": spec.id}
-    named = {part: None if columns.is_none(name, table) else name for part, name in said.items()}
+    roles = {"group": spec.group, "split": by, "id": spec.id}
+    named = {part: None if columns.is_none(name, table) else name for part, name in roles.items()}
     for part, name in [("input", name) for name in spec.input or ()] + list(named.items()):
         if name is not None and name not in table.columns:
             raise DataError(
@@ -104,9 +104,9 @@ def _columns(spec: Spec, table: DataTable) -> tuple[tuple[str, ...], dict[str, s
         return tuple(spec.input), named, ""
     free = [name for name in table.columns if name not in named.values() and name.casefold() not in ("id", "group")]
     answers = [name for name in free if name.casefold() in columns.TARGETS]
-    kept = tuple(name for name in free if name not in answers) or tuple(free)
+    inputs = tuple(name for name in free if name not in answers) or tuple(free)
     hint = f"; {', '.join(answers)} left out: if it holds wanted answers, say target: {answers[0]}" if answers else ""
-    return kept, named, hint
+    return inputs, named, hint
 
 
 def _distinct(rows: Sequence[Row], names: Sequence[str], group: str | None) -> list[tuple[Example, Row]]:
@@ -115,24 +115,24 @@ def _distinct(rows: Sequence[Row], names: Sequence[str], group: str | None) -> l
     Raises:
         DataError: an input is empty.
     """
-    found: dict[str, tuple[Example, Row]] = {}
+    by_id: dict[str, tuple[Example, Row]] = {}
     for row in rows:
         fields = {name: row.fields.get(name, "") for name in names}
         if not any(text.strip() for text in fields.values()):
             raise DataError(f"{row.where}: the input ({', '.join(names)}) is empty. Fill it or delete the row.")
         example = Example(fields, "", (row.fields.get(group) or None) if group else None, row.origin)
-        found.setdefault(example.id, (example, row))
-    return list(found.values())
+        by_id.setdefault(example.id, (example, row))
+    return list(by_id.values())
 
 
 def _halves(
     rows: Sequence[tuple[Example, Row]], column: str | None
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], str]:
     """Dev and test, and what to tell about it."""
-    given = [row.side(column, "dev or test") for _, row in rows]
-    if any(given):
-        dev = tuple(e for (e, _), side in zip(rows, given, strict=True) if side in ("train", "dev"))
-        test = tuple(e for (e, _), side in zip(rows, given, strict=True) if side not in ("train", "dev"))
+    split_sides = [row.side(column, "dev or test") for _, row in rows]
+    if any(split_sides):
+        dev = tuple(e for (e, _), side in zip(rows, split_sides, strict=True) if side in ("train", "dev"))
+        test = tuple(e for (e, _), side in zip(rows, split_sides, strict=True) if side not in ("train", "dev"))
         if len(test) < LEAST:
             raise DataError(f"the test split that the data bring has {len(test)} inputs; at least {LEAST} are needed.")
         return dev, test, f"Split as the data say: {len(dev)} inputs to choose candidates by, {len(test)} to test."

@@ -74,15 +74,15 @@ _IBAN_START = re.compile(r"[A-Z]{2}\d\d")
 
 def _possible(text: str) -> list[str]:
     """The kinds for which a text holds what every match needs: cheap, as most texts hold nothing."""
-    found = ["API key"] if any(map(text.__contains__, _KEY_SIGNS)) else []
+    kinds = ["API key"] if any(map(text.__contains__, _KEY_SIGNS)) else []
     if "@" in text:
-        found.append("e-mail")
+        kinds.append("e-mail")
     digits = _digits(text)
     if digits > 1 and not text.islower() and _IBAN_START.search(text):
-        found.append("IBAN")
+        kinds.append("IBAN")
     if digits > 6 and _DIGITS.search(text):
-        found += ["card", "phone"]
-    return found
+        kinds += ["card", "phone"]
+    return kinds
 
 
 def _digits(text: str) -> int:

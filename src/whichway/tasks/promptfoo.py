@@ -62,11 +62,11 @@ def wordings(path: Path) -> list[Wording]:
         DataError: there is none, or one that is a program or holds template logic; names file and line.
     """
     values = _values(path)
-    found = promptfoo_prompts.wordings(values, path)
+    prompts = promptfoo_prompts.wordings(values, path)
     names, judged = _names(values, path)
-    asked = {name for one in found for name in one.names}
-    fields = tuple(name for name in names if name in asked or name not in judged) or None
-    return [replace(one, fields=fields) for one in found]
+    variables_asked = {name for one in prompts for name in one.names}
+    fields = tuple(name for name in names if name in variables_asked or name not in judged) or None
+    return [replace(one, fields=fields) for one in prompts]
 
 
 def spec_values(path: Path) -> dict[str, Any]:
@@ -76,39 +76,39 @@ def spec_values(path: Path) -> dict[str, Any]:
         DataError: as `cases` and `wordings` do, or a prompt that names no var, or one that no test has.
     """
     values, judge = _values(path), rubric(path)
-    found, prompts = cases(path), wordings(path)
-    said: dict[str, Any] = {
+    tests, prompts = cases(path), wordings(path)
+    keys: dict[str, Any] = {
         "data": path.name,
-        "prompt": [_made(one) for one in prompts],
-        "input": list(_inputs(prompts, found, path)),
+        "prompt": [_prompt(one) for one in prompts],
+        "input": list(_inputs(prompts, tests, path)),
         "name": path.absolute().parent.name or "promptfoo",
         "ask": str(values.get("description") or "Answer as the prompt asks.").strip().split("\n")[0],
     }
     if judge:
-        return {**said, "judge": {"model": judge[0], "rubric": judge[1]}}
-    metric, ways = _ruler(found)
+        return {**keys, "judge": {"model": judge[0], "rubric": judge[1]}}
+    metric, ways = _metric_and_ways(tests)
     labels: dict[str, Any] = {"labels": []} if metric == "assertions" else {}
-    return {**said, "target": _target(said["input"]), "metric": metric, **labels, **ways}
+    return {**keys, "target": _target(keys["input"]), "metric": metric, **labels, **ways}
 
 
-def _made(wording: Wording) -> Prompt:
+def _prompt(wording: Wording) -> Prompt:
     if wording.chat:
         return files.of_turns(files.messages_of(wording.text, wording.path)[0], wording.path)
     return files.of_text(wording.text, wording.path)
 
 
-def _inputs(prompts: Sequence[Wording], found: Sequence[Case], path: Path) -> tuple[str, ...]:
+def _inputs(prompts: Sequence[Wording], tests: Sequence[Case], path: Path) -> tuple[str, ...]:
     """The vars that some prompt names, in the order of the tests; a path into a value is a field of its own."""
-    known = promptfoo_tests.names(found)
+    known = promptfoo_tests.names(tests)
     named = tuple(dict.fromkeys(name for one in prompts for name in one.names))
     if not named:
         raise DataError(
             f"{path}: no prompt names a variable, so each test would ask the same. Write {{{{name}}}} in one."
         )
     for name in named:
-        if not any(_lookup(name, case.values) is not None for case in found):
-            told = did_you_mean(name, known)
-            raise DataError(f"{path}: a prompt names {{{{{name}}}}}, and no test has a var '{name}'.{told}")
+        if not any(_lookup(name, case.values) is not None for case in tests):
+            suggestion = did_you_mean(name, known)
+            raise DataError(f"{path}: a prompt names {{{{{name}}}}}, and no test has a var '{name}'.{suggestion}")
     return tuple(sorted(named, key=lambda name: known.index(name) if name in known else len(known)))
 
 
@@ -120,12 +120,12 @@ def _lookup(name: str, values: Mapping[str, str]) -> str | None:
     if first not in values or not rest:
         return None
     try:
-        found = json.loads(values[first])
+        value = json.loads(values[first])
         for step in rest:
-            found = found[int(step)] if isinstance(found, list) else found[step]
+            value = value[int(step)] if isinstance(value, list) else value[step]
     except (ValueError, TypeError, KeyError, IndexError):
         return None
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _target(inputs: Sequence[str]) -> str:
@@ -138,23 +138,23 @@ def _target(inputs: Sequence[str]) -> str:
 
 def table(path: Path) -> DataTable:
     """The tests as rows."""
-    found, judged = _tests(path), rubric(path) is not None
+    tests, judged = _tests(path), rubric(path) is not None
     prompts = wordings(path)
-    inputs = _inputs(prompts, found.cases, path)
-    gold = None if judged else _gold(found.cases)
+    inputs = _inputs(prompts, tests.cases, path)
+    gold = None if judged else _gold(tests.cases)
     target = _target(inputs)
     rows, missing = [], []
-    for case in found.cases:
+    for case in tests.cases:
         fields = {name: _lookup(name, case.values) for name in inputs}
         missing += [name for name, value in fields.items() if value is None]
         wanted = {} if judged else {target: gold(case) if gold else canonical(list(_facts(case, inputs)))}
         rows.append(Row({name: value or "" for name, value in fields.items()} | wanted, case.path, case.line))
-    notes = [*found.notes, *_unread(path)]
+    notes = [*tests.notes, *_unread(path)]
     if missing:
         notes.append(
             f"{len(missing)} times a var that a prompt names is missing in a test: {', '.join(dict.fromkeys(missing))}."
         )
-    spare = [name for name in promptfoo_tests.names(found.cases) if not _used(name, inputs)]
+    spare = [name for name in promptfoo_tests.names(tests.cases) if not _used(name, inputs)]
     if spare:
         notes.append(f"Vars that no prompt names are no input: {', '.join(spare)}.")
     names = (*inputs, *(() if judged else (target,)))
@@ -197,8 +197,8 @@ def rubric(path: Path) -> tuple[str, str] | None:
     default = default_test(values, path)
     grader = (default.get("options") or {}).get("provider")
     pairs = set()
-    for found in every(values, path):
-        asserts = [*(default.get("assert") or []), *(found.test.get("assert") or [])]
+    for entry in every(values, path):
+        asserts = [*(default.get("assert") or []), *(entry.test.get("assert") or [])]
         if len(asserts) != 1 or not isinstance(asserts[0], Mapping) or asserts[0].get("type") != "llm-rubric":
             return None
         pairs.add((str(asserts[0].get("provider") or grader or ""), str(asserts[0].get("value") or "")))
@@ -210,25 +210,25 @@ def rubric(path: Path) -> tuple[str, str] | None:
 # The ruler
 
 
-def _gold(found: Sequence[Case]) -> Callable[[Case], str] | None:
+def _gold(tests: Sequence[Case]) -> Callable[[Case], str] | None:
     """The wanted answer of a case, when every case has just one `equals` of a text; else None."""
 
     def one(case: Case) -> bool:
         return len(case.asserts) == 1 and case.asserts[0].kind == "equals" and not case.asserts[0].negated
 
-    return (lambda case: _written(case.asserts[0].value)) if all(map(one, found)) else None
+    return (lambda case: _written(case.asserts[0].value)) if all(map(one, tests)) else None
 
 
 def _written(value: Any) -> str:
     return str(value) if isinstance(value, str) else json.dumps(typed(value), ensure_ascii=False)
 
 
-def _ruler(found: Sequence[Case]) -> tuple[str | dict[str, Any], dict[str, Any]]:
+def _metric_and_ways(tests: Sequence[Case]) -> tuple[str | dict[str, Any], dict[str, Any]]:
     """The metric, and the ways where there is nothing to train on."""
-    gold = _gold(found)
+    gold = _gold(tests)
     if gold is None:
         return "assertions", {"ways": {"prompt_plain": {}}}
-    targets = [gold(case) for case in found]
+    targets = [gold(case) for case in tests]
     few = len(set(targets)) <= MOST_LABELS and len(targets) >= 3 * len(set(targets)) > 3
     return ("accuracy" if few else {"name": "exact_match", "strict": True}), {}
 
@@ -237,15 +237,15 @@ def _names(values: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], froz
     """Names of the vars, and those that asserts name."""
     names: dict[str, None] = {}
     judged: set[str] = set()
-    for test in (default_test(values, path), *(found.test for found in every(values, path))):
-        given = test.get("vars") or {}
-        names |= dict.fromkeys(str(name) for name in given) if isinstance(given, Mapping) else {}
+    for test in (default_test(values, path), *(entry.test for entry in every(values, path))):
+        test_vars = test.get("vars") or {}
+        names |= dict.fromkeys(str(name) for name in test_vars) if isinstance(test_vars, Mapping) else {}
         judged |= set(variables.names(json.dumps(test.get("assert") or [])))
     return tuple(names), frozenset(judged)
 
 
 def _values(path: Path) -> Mapping[str, Any]:
-    found = parse(path)
-    if not isinstance(found, Mapping):
+    config = parse(path)
+    if not isinstance(config, Mapping):
         raise DataError(f"{path}: a promptfoo configuration holds keys, such as prompts and tests.")
-    return found
+    return config

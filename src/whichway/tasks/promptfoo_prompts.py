@@ -46,8 +46,8 @@ def wordings(values: Mapping[str, Any], path: Path) -> list[Wording]:
     Raises:
         DataError: there is none, or one that is a program or holds template logic; names file and line.
     """
-    given = values.get("prompts") or []
-    listed = _listed(given)
+    entries = values.get("prompts") or []
+    listed = _listed(entries)
     if not listed:
         raise DataError(f"{path}: no prompts. A configuration needs at least one.")
     settings, source = _settings(values), decode(path)
@@ -58,14 +58,14 @@ def wordings(values: Mapping[str, Any], path: Path) -> list[Wording]:
     ]
 
 
-def _listed(given: Any) -> list[Any]:
-    if isinstance(given, Mapping) and not _KEYS & set(given):  # file: label, as older configurations have it
-        return list(given)
-    return [given] if isinstance(given, str | Mapping) else list(given)
+def _listed(entries: Any) -> list[Any]:
+    if isinstance(entries, Mapping) and not _KEYS & set(entries):  # file: label, as older configurations have it
+        return list(entries)
+    return [entries] if isinstance(entries, str | Mapping) else list(entries)
 
 
 def _texts(one: Any, path: Path) -> Iterator[tuple[str, bool, Path]]:
-    """Text, whether it is chat, and file of each prompt behind an entry."""
+    """Text, whether it is chat, and file of each prompt that an entry names."""
     if isinstance(one, Mapping):
         changed = next((key for key in ("function", "prefix", "suffix") if one.get(key)), None)
         if changed:
@@ -100,9 +100,9 @@ def _file_texts(file: Path) -> Iterator[tuple[str, bool, Path]]:
     if kind not in (*_TEXTS, ".json", ".yaml", ".yml"):
         raise DataError(f"{file}: a prompt that is a program is not run. Write out the text it gives.")
     if kind in (".yaml", ".yml"):
-        found = typed(parse(file))
-        text = json.dumps(found, ensure_ascii=False)
-        if not isinstance(found, list):
+        messages = typed(parse(file))
+        text = json.dumps(messages, ensure_ascii=False)
+        if not isinstance(messages, list):
             raise DataError(f"{file}: a prompt in YAML is a list of messages with role and content.")
         yield _checked(text, file), True, file
         return
@@ -124,8 +124,8 @@ def _checked(text: str, path: Path) -> str:
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Decoding of the first provider that configures any."""
-    given = values.get("providers") or values.get("targets") or ()
-    for one in [given] if isinstance(given, Mapping) else given:
+    providers = values.get("providers") or values.get("targets") or ()
+    for one in [providers] if isinstance(providers, Mapping) else providers:
         if isinstance(one, Mapping):
             inner = one if "config" in one or "id" in one else next(iter(one.values()), {})
             config = (inner.get("config") if isinstance(inner, Mapping) else None) or {}

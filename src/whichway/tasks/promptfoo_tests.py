@@ -53,7 +53,7 @@ class Tests:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Entry:
     """A test as a file holds it."""
 
     test: Mapping[str, Any]
@@ -84,12 +84,12 @@ def parse(path: Path) -> Any:
 
 def default_test(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """The default test, also from the file that it names."""
-    given = values.get("defaultTest") or {}
-    if isinstance(given, str) and given.startswith(FILE):
-        given = parse(path.parent / given.removeprefix(FILE)) or {}
-    if not isinstance(given, Mapping):
-        raise DataError(f"{path}: defaultTest is a mapping or {FILE}PATH, not {given!r:.60}.")
-    return given
+    default = values.get("defaultTest") or {}
+    if isinstance(default, str) and default.startswith(FILE):
+        default = parse(path.parent / default.removeprefix(FILE)) or {}
+    if not isinstance(default, Mapping):
+        raise DataError(f"{path}: defaultTest is a mapping or {FILE}PATH, not {default!r:.60}.")
+    return default
 
 
 def tests(values: Mapping[str, Any], path: Path, judged: bool) -> Tests:
@@ -104,14 +104,14 @@ def tests(values: Mapping[str, Any], path: Path, judged: bool) -> Tests:
         DataError: no test, none with vars and asserts, or what cannot be asked or judged here; names file and line.
     """
     default = default_test(values, path)
-    found = list(every(values, path))
-    if not found:
+    entries = list(every(values, path))
+    if not entries:
         raise DataError(f"{path}: no tests. Each test becomes a row; a task needs at least a dozen.")
-    notes = _Notes(len(found))
-    cases = [case for one in found for case in _cases(one, default, path, judged, notes)]
+    notes = _Notes(len(entries))
+    cases = [case for one in entries for case in _cases(one, default, path, judged, notes)]
     if not cases:
-        raise DataError(f"{found[0].where}: {notes.first} Every test is so.")
-    return Tests(tuple(cases), tuple(notes.told()))
+        raise DataError(f"{entries[0].where}: {notes.first} Every test is so.")
+    return Tests(tuple(cases), tuple(notes.sentences()))
 
 
 class _Notes:
@@ -127,7 +127,7 @@ class _Notes:
         self.first = self.first or f"{why}: {what}."
         self.left.setdefault(why, []).append(where)
 
-    def told(self) -> Iterator[str]:
+    def sentences(self) -> Iterator[str]:
         for why, places in self.left.items():
             named = Path(places[0]).name
             yield f"{len(places)} of {self.total} tests left out: {why} (first: {named})."
@@ -138,9 +138,9 @@ class _Notes:
             yield (f"{len(self.braces)} values hold {named}: promptfoo would fill that in, here a row's text stays so.")
 
 
-def _cases(one: _Found, default: Mapping[str, Any], path: Path, judged: bool, notes: _Notes) -> Iterator[Case]:
+def _cases(one: _Entry, default: Mapping[str, Any], path: Path, judged: bool, notes: _Notes) -> Iterator[Case]:
     test, where = one.test, one.where
-    given = {**_mapping(default.get("vars"), path, path), **_mapping(test.get("vars"), one.path, path)}
+    test_vars = {**_mapping(default.get("vars"), path, path), **_mapping(test.get("vars"), one.path, path)}
     asserts = [*(default.get("assert") or []), *(test.get("assert") or [])]
     options = _options(default, test, where, notes)
     for each in asserts:
@@ -150,31 +150,31 @@ def _cases(one: _Found, default: Mapping[str, Any], path: Path, judged: bool, no
     for key in test:
         if key not in _READ and key not in notes.keys:
             notes.keys[str(key)] = where
-    if not given:
+    if not test_vars:
         notes.leave("a test without vars", "there is nothing to ask about", where)
         return
     if not asserts:
         notes.leave("a test without assert", "there is nothing to judge by", where)
         return
     whole = str(options.get("disableVarExpansion")).lower() == "true"
-    lists = {str(name): _values(value, path.parent, whole) for name, value in given.items()}
+    lists = {str(name): _values(value, path.parent, whole) for name, value in test_vars.items()}
     for combination in itertools.product(*lists.values()):
         filled = dict(zip(lists, combination, strict=True))
         notes.braces += [f"{{{{{name}}}}}" for name in filled if any(f"{{{{{name}}}}}" in v for v in filled.values())]
-        told = () if judged else tuple(assertion(each, filled, path.parent, where) for each in asserts)
-        yield Case(filled, told, one.line, one.path)
+        asserts_filled = () if judged else tuple(assertion(each, filled, path.parent, where) for each in asserts)
+        yield Case(filled, asserts_filled, one.line, one.path)
 
 
-def _mapping(given: Any, at: Path, path: Path) -> Mapping[str, Any]:
+def _mapping(variables_given: Any, at: Path, path: Path) -> Mapping[str, Any]:
     """Vars, also from the YAML or JSON files that they name."""
-    if isinstance(given, str | list) and given:
-        names = [given] if isinstance(given, str) else given
+    if isinstance(variables_given, str | list) and variables_given:
+        names = [variables_given] if isinstance(variables_given, str) else variables_given
         files = [file for name in names for file in _glob(str(name), path.parent)]
         parts = [_mapping(parse(file), file, path) for file in files]
         return {key: value for part in parts for key, value in part.items()}
-    if given and not isinstance(given, Mapping):
-        raise DataError(f"{at}: vars are a mapping from names to values, not {given!r:.60}.")
-    return given or {}
+    if variables_given and not isinstance(variables_given, Mapping):
+        raise DataError(f"{at}: vars are a mapping from names to values, not {variables_given!r:.60}.")
+    return variables_given or {}
 
 
 def _options(default: Mapping[str, Any], test: Mapping[str, Any], where: str, notes: _Notes) -> Mapping[str, Any]:
@@ -208,7 +208,7 @@ def _file_value(file: Path) -> str:
 
 
 def _glob(named: str, folder: Path) -> list[Path]:
-    """The files behind a name.
+    """The files that a name or pattern matches.
 
     Raises:
         DataError: there is none.
@@ -224,26 +224,26 @@ def _glob(named: str, folder: Path) -> list[Path]:
 # Where tests stand
 
 
-def every(values: Mapping[str, Any], path: Path) -> Iterator[_Found]:
+def every(values: Mapping[str, Any], path: Path) -> Iterator[_Entry]:
     """All tests: those of the file, those of its files, and those of its scenarios.
 
     Raises:
         DataError: a file that is missing, or that cannot be read here.
     """
-    given = values.get("tests") or []
+    entries = values.get("tests") or []
     marks = yaml_core.lines(decode(path), "tests")
-    for place, one in enumerate([given] if isinstance(given, str | Mapping) else given):
+    for place, one in enumerate([entries] if isinstance(entries, str | Mapping) else entries):
         yield from _tests_of(one, path, marks[place] if place < len(marks) else 1)
     marks = yaml_core.lines(decode(path), "scenarios")
     for place, one in enumerate(values.get("scenarios") or []):
         yield from _scenario(one, path, marks[place] if place < len(marks) else 1)
 
 
-def _tests_of(one: Any, path: Path, line: int) -> Iterator[_Found]:
+def _tests_of(one: Any, path: Path, line: int) -> Iterator[_Entry]:
     if isinstance(one, Mapping) and "path" in one and "vars" not in one:
         one = one["path"]
     if isinstance(one, Mapping):
-        yield _Found(one, path, line)
+        yield _Entry(one, path, line)
     elif isinstance(one, str):
         for file in _test_files(one, path, line):
             yield from _file_tests(file)
@@ -262,7 +262,7 @@ def _test_files(named: str, path: Path, line: int) -> list[Path]:
     return _glob(named, path.parent)
 
 
-def _scenario(one: Any, path: Path, line: int) -> Iterator[_Found]:
+def _scenario(one: Any, path: Path, line: int) -> Iterator[_Entry]:
     """Each of a scenario's settings with each of its tests."""
     if isinstance(one, str):
         for file in _glob(one, path.parent):
@@ -275,18 +275,18 @@ def _scenario(one: Any, path: Path, line: int) -> Iterator[_Found]:
     listed = {key: one.get(key) or [{}] for key in ("config", "tests")}
     parts = {
         key: [
-            found.test
+            entry.test
             for each in (value if isinstance(value, list) else [value])
-            for found in _tests_of(each, path, line)
+            for entry in _tests_of(each, path, line)
         ]
         for key, value in listed.items()
     }
     for setting, test in itertools.product(parts["config"], parts["tests"]):
         joined = {**setting, **test, "vars": {**(setting.get("vars") or {}), **(test.get("vars") or {})}}
-        yield _Found({**joined, "assert": [*(setting.get("assert") or []), *(test.get("assert") or [])]}, path, line)
+        yield _Entry({**joined, "assert": [*(setting.get("assert") or []), *(test.get("assert") or [])]}, path, line)
 
 
-def _file_tests(path: Path) -> Iterator[_Found]:
+def _file_tests(path: Path) -> Iterator[_Entry]:
     """Tests of a CSV file (`__expected` columns), or of a YAML, JSON or JSON-lines file.
 
     Raises:
@@ -294,29 +294,29 @@ def _file_tests(path: Path) -> Iterator[_Found]:
     """
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        yield from (_Found(_csv_test(row.fields, row.where), path, row.line) for row in text_rows.read_file(path).rows)
+        yield from (_Entry(_csv_test(row.fields, row.where), path, row.line) for row in text_rows.read_file(path).rows)
     elif kind in (".yaml", ".yml", ".json"):
         yield from _listed(path)
     elif kind == ".jsonl":
         lines = ((number, text) for number, text in enumerate(decode(path).split("\n"), 1) if text.strip())
-        yield from (_Found(_json(text, path, number), path, number) for number, text in lines)
+        yield from (_Entry(_json(text, path, number), path, number) for number, text in lines)
     else:
         raise DataError(f"{path}: tests are read from YAML, JSON, JSONL, CSV and TSV files, not from '{kind}'.")
 
 
-def _listed(path: Path) -> Iterator[_Found]:
-    found = parse(path)
-    for place, one in enumerate(found if isinstance(found, list) else [found]):
+def _listed(path: Path) -> Iterator[_Entry]:
+    parsed = parse(path)
+    for place, one in enumerate(parsed if isinstance(parsed, list) else [parsed]):
         if not isinstance(one, Mapping):
             raise DataError(f"{path}: test {place + 1} is no mapping with vars and assert: {one!r:.60}.")
-        yield _Found(one, path, _line(one, path))
+        yield _Entry(one, path, _line(one, path))
 
 
 def _line(test: Mapping[str, Any], path: Path) -> int:
     """The line of a test, found by its first value that stands in the file once."""
     source = decode(path)
-    given = test.get("vars")
-    for value in (given if isinstance(given, Mapping) else {}).values():
+    test_vars = test.get("vars")
+    for value in (test_vars if isinstance(test_vars, Mapping) else {}).values():
         first = str(value).strip().split("\n")[0]
         if first and source.count(first) == 1:
             return source[: source.index(first)].count("\n") + 1
@@ -325,12 +325,12 @@ def _line(test: Mapping[str, Any], path: Path) -> int:
 
 def _json(text: str, path: Path, number: int) -> Mapping[str, Any]:
     try:
-        found = json.loads(text, parse_int=yaml_core.Plain, parse_float=yaml_core.Plain)
+        test = json.loads(text, parse_int=yaml_core.Plain, parse_float=yaml_core.Plain)
     except ValueError as error:
         raise DataError(f"{path}:{number}: broken JSON: {error}.") from None
-    if not isinstance(found, Mapping):
+    if not isinstance(test, Mapping):
         raise DataError(f"{path}:{number}: a test is an object with vars and assert, not {text[:60]}.")
-    return found
+    return test
 
 
 def _csv_test(fields: Mapping[str, str], where: str) -> Mapping[str, Any]:

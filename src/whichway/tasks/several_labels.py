@@ -40,7 +40,7 @@ def separator(labels: Sequence[str]) -> str:
     return "; " if any("," in label for label in labels) else ", "
 
 
-def found(targets: Sequence[str], where: str = "", column: str = "") -> Several | None:
+def detect(targets: Sequence[str], where: str = "", column: str = "") -> Several | None:
     """Targets as sets of labels, where they look like it.
 
     Raises:

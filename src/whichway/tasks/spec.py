@@ -54,7 +54,7 @@ def split_of(text: str) -> str | dict[str, float]:
     return dict(zip(("train", "dev", "test"), (part / sum(parts) for part in parts), strict=True))
 
 
-class Purse(BaseModel):
+class BudgetKeys(BaseModel):
     """The budget of one way; the same keys as `nouns.Budget`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,7 +64,7 @@ class Purse(BaseModel):
     calls: int | None = Field(None, gt=0)
 
     def budget(self) -> Budget:
-        """As a noun."""
+        """The budget as a `nouns.Budget`."""
         return Budget(self.usd, self.seconds, self.calls)
 
 
@@ -151,7 +151,7 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
     prompt: Annotated[tuple[Prompt | Path, ...], Flag(list[Path], read=tuple)] = Field(
         (), description="A file with your own prompt, to start from; repeatable."
     )
-    budget: Purse | None = Field(None, description="Limit for each way.")
+    budget: BudgetKeys | None = Field(None, description="Limit for each way.")
     ways: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Ways to try, with options.")
     inputs: tuple[str | dict[str, str], ...] | None = Field(
         None, min_length=1, description="The inputs themselves, in place of data: texts, or fields by name."
@@ -278,13 +278,13 @@ def from_flags(task: Path | None = None, **flags: Any) -> Spec:
         DataError: the task file is at fault.
     """
     try:
-        said: Spec = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
+        by_flags: Spec = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
     except ValidationError as error:
         raise OptionError(f"--{_explain(error)[1]}") from None
-    said = _rebase(said, Path())
+    by_flags = _rebase(by_flags, Path())
     if task is None:
-        return said
-    spec: Spec = read_spec(task).model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+        return by_flags
+    spec: Spec = read_spec(task).model_copy(update={key: getattr(by_flags, key) for key in by_flags.model_fields_set})
     return spec
 
 
@@ -359,7 +359,7 @@ def _explain(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     """Where a value is wrong, and a sentence about it."""
     first = error.errors()[0]
     at = first["loc"]
-    inner = {"budget": Purse.model_fields, "judge": JudgeKeys.model_fields}.get(str(at[0]) if at else "", {})
+    inner = {"budget": BudgetKeys.model_fields, "judge": JudgeKeys.model_fields}.get(str(at[0]) if at else "", {})
     key = ".".join(str(part) for part in at if part in Spec.model_fields or part in inner) or "task"
     if first["type"] == "extra_forbidden":
         known = inner if len(at) > 1 else Spec.model_fields

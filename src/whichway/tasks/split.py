@@ -57,7 +57,7 @@ def split(
     examples: Sequence[Example],
     *,
     stratify: bool,
-    given: Sequence[Split | None] | None = None,
+    sides_in_data: Sequence[Split | None] | None = None,
     fractions: Mapping[Split, float] | None = None,
 ) -> Sides:
     """Give each example its side.
@@ -65,14 +65,14 @@ def split(
     Args:
         examples: in file order, without exact duplicates.
         stratify: whether targets are labels, each of which every split should hold.
-        given: the sides that the data bring, if they do.
+        sides_in_data: the sides that the data bring, if they do.
         fractions: share of train, dev and test; floors on rows are off when the user gave them.
 
     Raises:
         DataError: data that are split already lack a train split.
     """
-    if given is not None and any(given):
-        return _complete(examples, given, stratify)
+    if sides_in_data is not None and any(sides_in_data):
+        return _complete(examples, sides_in_data, stratify)
     return _cut(examples, fractions or DEFAULT, stratify, floors=fractions is None)
 
 
@@ -81,17 +81,17 @@ def point(key: str) -> float:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big") / 2**56
 
 
-def _complete(examples: Sequence[Example], given: Sequence[Split | None], stratify: bool) -> Sides:
+def _complete(examples: Sequence[Example], sides_in_data: Sequence[Split | None], stratify: bool) -> Sides:
     """Keep the sides that the data bring; carve what is missing from train."""
-    if "train" not in given:
+    if "train" not in sides_in_data:
         raise DataError("The data are split already, but no row is in train. Add a train file, or rows marked train.")
-    sides: list[Split | None] = list(given)
+    sides: list[Split | None] = list(sides_in_data)
     wanted: tuple[Split, ...] = ("dev", "test")
-    missing = [side for side in wanted if side not in given]
-    warnings = _leaks(examples, given)
+    missing = [side for side in wanted if side not in sides_in_data]
+    warnings = _leaks(examples, sides_in_data)
     if not missing:
         return Sides(tuple(sides), 0, warnings)
-    at = [i for i, side in enumerate(given) if side == "train"]
+    at = [i for i, side in enumerate(sides_in_data) if side == "train"]
     shares: dict[Split, float] = {"dev": 0.0, "test": 0.0}
     for side in missing:
         shares[side] = DEFAULT[side] if len(missing) == 2 else 0.2
@@ -103,13 +103,13 @@ def _complete(examples: Sequence[Example], given: Sequence[Split | None], strati
     return Sides(tuple(sides), cut.near_duplicates, (note, *warnings, *cut.warnings))
 
 
-def _leaks(examples: Sequence[Example], given: Sequence[Split | None]) -> tuple[str, ...]:
+def _leaks(examples: Sequence[Example], sides_in_data: Sequence[Split | None]) -> tuple[str, ...]:
     """A warning when given splits share inputs."""
     sides: dict[str, set[Split]] = defaultdict(set)
-    for example, side in zip(examples, given, strict=True):
+    for example, side in zip(examples, sides_in_data, strict=True):
         if side:
             sides[near_duplicates.skeleton(example.text)].add(side)
-    shared = sum("test" in found and len(found) > 1 for found in sides.values())
+    shared = sum("test" in splits and len(splits) > 1 for splits in sides.values())
     if not shared:
         return ()
     return (f"{shared} inputs of the given test split also occur in train or dev: scores will be too good.",)
@@ -120,7 +120,7 @@ def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: b
     which, links = links_of(examples)
     alone = [[i] for i in range(len(links))]
     own = points_of(examples, which, alone)
-    points = points_of(examples, which, links, own) if any(len(found) > 1 for found in links) else own
+    points = points_of(examples, which, links, own) if any(len(near) > 1 for near in links) else own
     sides = set_aside(_sides(examples, points, shares, stratify, floors), which, links)
     largest = max(Counter(p for p, q in zip(points, own, strict=True) if p != q).values(), default=0)
     aside = sides.count(None)
@@ -226,9 +226,9 @@ def _promotions(
     by_label: dict[str, list[float]] = defaultdict(list)
     for example, p in zip(examples, points, strict=True):
         by_label[example.target].append(p)
-    for _, found in sorted(by_label.items()):
-        families = sorted(set(found))
-        if len(found) < LABEL_ROWS or len(families) < 4:
+    for _, points_of_label in sorted(by_label.items()):
+        families = sorted(set(points_of_label))
+        if len(points_of_label) < LABEL_ROWS or len(families) < 4:
             continue
         if shares["test"] and families[0] >= low:
             up.add(families[0])

@@ -19,16 +19,16 @@ MARKS = re.compile(
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-fA-F]{2,5});")
 
 
-def prompts(found: Sequence[Prompt], fields: Sequence[str]) -> Iterator[str]:
+def prompts(user_prompts: Sequence[Prompt], fields: Sequence[str]) -> Iterator[str]:
     """What prompts name, and what they do not."""
-    named = {name for prompt in found for name in prompt.variables}
+    named = {name for prompt in user_prompts for name in prompt.variables}
     left = [name for name in fields if name not in named]
-    if named and left and all(prompt.variables for prompt in found):
+    if named and left and all(prompt.variables for prompt in user_prompts):
         yield (
             f"{', '.join(left)}: input that no prompt names. Baselines see it, prompts do not; name it, or say which "
             "columns are input."
         )
-    for prompt in found:
+    for prompt in user_prompts:
         braced = [
             name
             for name in fields
@@ -52,16 +52,16 @@ def reasoning(task: Task) -> Iterator[str]:
 def entities(task: Task) -> Iterator[str]:
     """Signs of HTML in rows: they are read as they stand, and a model reads `&#39;` where people read an apostrophe."""
     rows = (*task.train, *task.dev, *task.test)
-    found = [
+    hits = [
         (match.group(), e.origin)
         for e in rows
         for text in (*e.input.values(), e.target)
         if "&" in text and (match := _ENTITY.search(text))
     ]
-    if found:
-        words = ", ".join(word for word, _ in Counter(word for word, _ in found).most_common(3))
+    if hits:
+        words = ", ".join(word for word, _ in Counter(word for word, _ in hits).most_common(3))
         yield (
-            f"{len(found)} texts hold HTML entities ({words}; first: {found[0][1]}), which are read as they stand. "
+            f"{len(hits)} texts hold HTML entities ({words}; first: {hits[0][1]}), which are read as they stand. "
             "Turn them into plain text (html.unescape in Python)."
         )
 
@@ -73,15 +73,15 @@ def marks(task: Task) -> Iterator[str]:
         ("inputs", ((" ".join(e.input.values()), e) for e in rows)),
         ("answers", ((e.target, e) for e in rows)),
     ):
-        found = [
+        hits = [
             (match.group(), e.origin)
             for text, e in values
             if ("<" in text or "[" in text) and (match := MARKS.search(text))
         ]
-        if found:
-            words = ", ".join(word for word, _ in Counter(word for word, _ in found).most_common(3))
+        if hits:
+            words = ", ".join(word for word, _ in Counter(word for word, _ in hits).most_common(3))
             more = "" if part == "inputs" else " An answer ends by itself: take them out of the data"
             yield (
-                f"{len(found)} {part} hold marks of chat templates ({words}; first: {found[0][1]}): they are read as "
+                f"{len(hits)} {part} hold marks of chat templates ({words}; first: {hits[0][1]}): they are read as "
                 f"text, never as turns.{more}{'.' if more else ''}"
             )

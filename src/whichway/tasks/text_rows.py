@@ -59,11 +59,11 @@ def _siblings(path: Path) -> str:
     return did_you_mean(path.name, names[:20]) if names else f" No data file lies in {path.parent.absolute()}."
 
 
-def table_of(found: Contents, path: Path, bad: BadRows) -> DataTable:
+def table_of(contents: Contents, path: Path, bad: BadRows) -> DataTable:
     """What a reader found, as a table of text.
 
     Args:
-        found: rows with values of any type.
+        contents: rows with values of any type.
         path: the file or folder, for messages.
         bad: takes up rows that cannot be used.
 
@@ -71,8 +71,8 @@ def table_of(found: Contents, path: Path, bad: BadRows) -> DataTable:
         DataError: there are no rows, or one cannot be used.
     """
     rows: list[Row] = []
-    found = annotation_tools.unwrapped(found, path)
-    for raw in found.rows:
+    contents = annotation_tools.unwrapped(contents, path)
+    for raw in contents.rows:
         try:
             rows.append(row_of(raw, path))
         except DataError as error:
@@ -81,8 +81,8 @@ def table_of(found: Contents, path: Path, bad: BadRows) -> DataTable:
         raise DataError(f"{path}: no rows. A data file needs at least a dozen.")
     columns = tuple(dict.fromkeys(name for row in rows for name in row.fields))
     rows, whole = _whole_numbers(rows, columns)
-    told = [f"numbers like 1.0 are read as 1 in: {', '.join(whole)}."] if whole else []
-    return DataTable(path, columns, tuple(rows), (*found.notes, *told), bad.skipped, found.warnings)
+    number_notes = [f"numbers like 1.0 are read as 1 in: {', '.join(whole)}."] if whole else []
+    return DataTable(path, columns, tuple(rows), (*contents.notes, *number_notes), bad.skipped, contents.warnings)
 
 
 def row_of(raw: RawRow, path: Path) -> Row:
@@ -124,17 +124,17 @@ def as_text(value: Any) -> str:
 
 def _whole_numbers(rows: Sequence[Row], columns: Iterable[str]) -> tuple[list[Row], list[str]]:
     """Rows where "1.0" is "1" in columns that hold whole numbers only, and the names of these columns."""
-    found = [name for name in columns if _is_whole(rows, name)]
-    if not found:
+    whole = [name for name in columns if _is_whole(rows, name)]
+    if not whole:
         return list(rows), []
     changed = []
     for row in rows:
         fields = dict(row.fields)
-        for name in found:
+        for name in whole:
             if name in fields:
                 fields[name] = fields[name].removesuffix(".0")
         changed.append(Row(fields, row.path, row.line, row.split, row.raw))
-    return changed, found
+    return changed, whole
 
 
 def _is_whole(rows: Sequence[Row], name: str) -> bool:

@@ -115,13 +115,13 @@ def unseen_groups(
         labelled: whether targets are labels.
     """
     words = Words(examples)
-    found = [
+    groups = [
         group
         for name in columns[: min(COLUMNS, max(3, CELLS // max(1, len(examples))))]
         if (group := _column(words, name, [row.get(name, "") for row in fields], labelled)) is not None
     ]
-    if found:
-        return sorted(found, key=lambda group: -group.wider)
+    if groups:
+        return sorted(groups, key=lambda group: -group.wider)
     return [group for group in (_runs(words, labelled), _families(words, labelled)) if group is not None][:1]
 
 
@@ -215,8 +215,8 @@ def _compared(
     in_labels = same is not None and _clear(*same, MORE_LABELS)
     if not (in_words or in_labels):
         return None
-    told = None if same is None else (float(same[0].mean()), float(same[1].mean()))
-    return _Seen((float(own.mean()), float(other.mean())), told, in_words)
+    same_means = None if same is None else (float(same[0].mean()), float(same[1].mean()))
+    return _Seen((float(own.mean()), float(other.mean())), same_means, in_words)
 
 
 def _clear(own: Array, other: Array, least: float) -> bool:
@@ -363,7 +363,7 @@ def correlation(values: Array, codes: Array) -> float:
 # words for a reader
 
 
-def told(groups: Sequence[UnseenGroup]) -> Iterator[str]:
+def unseen_group_lines(groups: Sequence[UnseenGroup]) -> Iterator[str]:
     """The findings, a line each."""
     for group in groups:
         alike = f"two rows share {group.words[0]:.0%} of their words, others {group.words[1]:.0%}"

@@ -19,9 +19,9 @@ MISSING = frozenset(("nan", "<na>", "nat", "#n/a", "#na", "#ref!", "#value!", "#
 def usable(table: DataTable, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
     """Rows with an input and a target; others are refused, or left out where the user allows it."""
     _refuse_hidden(table, parts)
-    kept = {plain(label) for label in spec.labels or ()}
+    label_words = {plain(label) for label in spec.labels or ()}
     needed = {"the target": parts.target, "the rejected answer": parts.rejected}
-    empty = {part: _empty(table, column, kept) for part, column in needed.items() if column}
+    empty = {part: _empty(table, column, label_words) for part, column in needed.items() if column}
     ids: dict[tuple[Path, str], Row] = {}
     for row in table.rows:
         alone = bool(spec.skip_bad)

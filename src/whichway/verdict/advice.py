@@ -15,7 +15,7 @@ from typing import Literal
 
 from whichway.nouns import Verdict
 from whichway.verdict import stats
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.folds import BELOW, FEWEST
 
 TaskKind = Literal["classification", "extraction", "generation", "reasoning"]
@@ -73,14 +73,14 @@ class Advice:
 
 def advise(about: Situation) -> Advice:
     """The opinion on a situation."""
-    found = tuple(sorted(considerations(about), key=lambda c: -abs(c.weight)))
-    odds = max(-MOST, min(MOST, sum(c.weight for c in found)))
+    applicable = tuple(sorted(considerations(about), key=lambda c: -abs(c.weight)))
+    odds = max(-MOST, min(MOST, sum(c.weight for c in applicable)))
     p = 1 / (1 + math.exp(-odds))
     n = rows_to_test(about)
     return Advice(
         p_tune=clean(p) or 0.0,
         leans="fine-tune" if p >= LEAN else "prompt" if p <= 1 - LEAN else "either",
-        considerations=found,
+        considerations=applicable,
         smallest_gap=clean(stats.smallest_gap(n, about.row_variance)) if n else None,
         detectable=clean(stats.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD, about.row_variance)) if n else None,
         first=tuple(run_first(about, p)),
@@ -101,13 +101,13 @@ def rows_to_test(about: Situation) -> int | None:
 
 
 def considerations(about: Situation) -> Iterator[Consideration]:
-    """All that apply."""
-    for found in (by_rows(about.rows), by_kind(about.kind), by_model(about), by_volume(about.volume)):
-        if found is not None:
-            yield found
-    for more in (by_latency(about.latency_ms), by_changes(about.changes), by_maintainer(about.maintainer)):
-        if more is not None:
-            yield more
+    """All considerations that apply to a situation."""
+    for single in (by_rows(about.rows), by_kind(about.kind), by_model(about), by_volume(about.volume)):
+        if single is not None:
+            yield single
+    for several in (by_latency(about.latency_ms), by_changes(about.changes), by_maintainer(about.maintainer)):
+        if several is not None:
+            yield several
     if about.privacy == "local" and about.hardware != "gpu":
         yield Consideration(
             "The data must stay here and there is no GPU: models are small, and small models need their weights tuned.",
@@ -117,7 +117,7 @@ def considerations(about: Situation) -> Iterator[Consideration]:
 
 
 def by_rows(rows: int | None) -> Consideration | None:
-    """The number of labelled rows, by far the most important."""
+    """The consideration of the number of labelled rows, by far the most important."""
     if rows is None:
         return None
     if rows < 100:
@@ -135,7 +135,7 @@ def by_rows(rows: int | None) -> Consideration | None:
 
 
 def by_kind(kind: TaskKind | None) -> Consideration | None:
-    """What is asked."""
+    """The consideration of the kind of task."""
     if kind == "classification":
         text = "Classification is where fine-tuning does best with few labels (about 100 in a medical study)."
         return Consideration(text, 0.4, "arXiv 2406.08660; openreview gZUbTtTjbN")
@@ -148,7 +148,7 @@ def by_kind(kind: TaskKind | None) -> Consideration | None:
 
 
 def by_model(about: Situation) -> Consideration | None:
-    """How large the model is."""
+    """The consideration of the size of the model."""
     if about.parameters is not None and about.parameters < 1e9:
         text = "The model is small: prompts close the gap to tuned weights only as models pass billions of parameters."
         return Consideration(text, 0.8, "arXiv 2104.08691")
@@ -159,7 +159,7 @@ def by_model(about: Situation) -> Consideration | None:
 
 
 def by_volume(volume: float | None) -> Consideration | None:
-    """How many requests pay for the making."""
+    """The consideration of how many requests pay for the making."""
     if volume is None:
         return None
     if volume >= 20_000:
@@ -172,7 +172,7 @@ def by_volume(volume: float | None) -> Consideration | None:
 
 
 def by_latency(milliseconds: float | None) -> Consideration | None:
-    """How fast an answer must come."""
+    """The consideration of how fast an answer must come."""
     if milliseconds is None or milliseconds >= 300:
         return None
     text = f"An answer within {milliseconds:,.0f} ms leaves no room for long prompts or large models."
@@ -184,18 +184,18 @@ def by_changes(changes: Changes | None) -> Consideration | None:
     weight = {"weekly": -1.1, "monthly": -0.5, "yearly": 0.1, "never": 0.2}.get(changes or "")
     if weight is None:
         return None
-    said = "never changes" if changes == "never" else f"changes {changes}"
-    much = "each change is a new training" if weight < 0 else "a training lasts"
-    return Consideration(f"The task {said}: {much}.", weight, "break-even formula, R and τ")
+    frequency = "never changes" if changes == "never" else f"changes {changes}"
+    effect = "each change is a new training" if weight < 0 else "a training lasts"
+    return Consideration(f"The task {frequency}: {effect}.", weight, "break-even formula, R and τ")
 
 
-def by_maintainer(who: Maintainer | None) -> Consideration | None:
-    """Who looks after it."""
-    if who == "ml engineer":
+def by_maintainer(maintainer: Maintainer | None) -> Consideration | None:
+    """The consideration of who maintains the system."""
+    if maintainer == "ml engineer":
         return Consideration("Somebody who trains models looks after it.", 0.2, "judgement")
-    if who in ("developer", "nobody"):
-        told = "Nobody looks after it" if who == "nobody" else "A developer looks after it"
-        return Consideration(f"{told}: a prompt is edited, a training has to be run.", -0.4, "judgement")
+    if maintainer in ("developer", "nobody"):
+        subject = "Nobody looks after it" if maintainer == "nobody" else "A developer looks after it"
+        return Consideration(f"{subject}: a prompt is edited, a training has to be run.", -0.4, "judgement")
     return None
 
 

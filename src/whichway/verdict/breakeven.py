@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whichway.findings import BreakEven, BreakEvenAnswer, Swing
+from whichway.findings import BreakEven, BreakEvenAnswer, SensitivityBar
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.explain.numbers import clean, usd
+from whichway.verdict.explain.number_format import clean, usd
 from whichway.verdict.stats import FloatArray, Groups
 
 RESAMPLES = 2000
@@ -62,7 +62,7 @@ class Costs:
         return self.fixed + self.hosting * days + self.retrain * self.retrainings(days)
 
     def retrainings(self, days: float) -> float:
-        """⌊T/τ⌋."""
+        """The number of retrainings within the horizon, ⌊T/τ⌋."""
         return 0.0 if self.retire_days is None else float(np.floor(days / self.retire_days))
 
     def each(self, wrong_answer_usd: float) -> float:
@@ -72,7 +72,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked: volume, horizon, what a wrong answer costs, and how costs differ from the measured ones."""
+    """The user's terms: volume, horizon, what a wrong answer costs, and costs that differ from the measured ones."""
 
     volume: float = 1000.0  # requests a day
     days: float = 30.0
@@ -108,8 +108,8 @@ def token_cost(arm: Arm, price: Price) -> FloatArray:
     tokens = arm.row_tokens
     if tokens is None:
         tokens = np.broadcast_to((arm.tokens_in, arm.tokens_cached, arm.tokens_out), (*arm.scores.shape, 3))
-    found: FloatArray = tokens @ np.array([price.new, price.cached, price.out]) / MILLION
-    return found
+    usd: FloatArray = tokens @ np.array([price.new, price.cached, price.out]) / MILLION
+    return usd
 
 
 def break_even(
@@ -214,13 +214,13 @@ def quantiles(x: FloatArray) -> tuple[float, float, float]:
 # --- sensitivity
 
 
-def with_swings(found: BreakEven, first: Arm, second: Arm, terms: Terms) -> BreakEven:
+def with_sensitivity(result: BreakEven, first: Arm, second: Arm, terms: Terms) -> BreakEven:
     """The break-even with what each assumption does to it."""
     swings = []
     for assumption, low, high, short, long in assumptions(first, second, terms):
-        at_low, at_high = (point(found.above, pairing) for pairing in (short, long))
-        swings.append(Swing(assumption, low, high, clean(at_low), clean(at_high)))
-    return replace(found, swings=tuple(swings))
+        at_low, at_high = (point(result.above, pairing) for pairing in (short, long))
+        swings.append(SensitivityBar(assumption, low, high, clean(at_low), clean(at_high)))
+    return replace(result, swings=tuple(swings))
 
 
 Pairing = tuple[Costs, Costs, Terms]

@@ -101,7 +101,7 @@ class Arm:
 
     @property
     def dev(self) -> float | None:
-        """What selection saw."""
+        """The dev score that selection saw."""
         if self.dev_score is not None or not self.dev_scores:
             return self.dev_score
         return sum(self.dev_scores) / len(self.dev_scores)
@@ -169,7 +169,7 @@ class Table:
         self.binary = [bool(((arm.scores == 0) | (arm.scores == 1)).all()) for arm in self.arms]
         self.values = [float(values.mean()) for values in self.seeds]
         self.sds = [float(values.std(ddof=1)) if len(values) > 1 else None for values in self.seeds]
-        self.found: dict[tuple[int, int], Comparison] = {}
+        self.comparisons: dict[tuple[int, int], Comparison] = {}
 
     @cached_property
     def draws(self) -> list[FloatArray]:
@@ -181,8 +181,8 @@ class Table:
         for weights in stats.row_weights(self.n, self.groups, resamples=RESAMPLES):
             for k, arm in enumerate(self.arms):
                 parts[k].append(seed_values(arm, weights).mean(axis=0))
-        found = np.stack([np.concatenate(part) for part in parts])
-        return list(found[:, np.isfinite(found).all(axis=0)])
+        values = np.stack([np.concatenate(part) for part in parts])
+        return list(values[:, np.isfinite(values).all(axis=0)])
 
     def value(self, k: int) -> float:
         """The arm's score: mean over seeds of each seed's value."""
@@ -206,12 +206,12 @@ class Table:
     @cached_property
     def seed_squares(self) -> list[tuple[float, float]]:
         """For each arm V/S and MSe/(nS); (0, 0) with one seed, and no MSe where the metric is no mean."""
-        found = []
+        squares = []
         for arm, sd in zip(self.arms, self.sds, strict=True):
             seeds = len(arm.scores)
             left = None if self.pooled else stats.seed_residual(arm.scores)
-            found.append((0.0 if sd is None else sd**2 / seeds, 0.0 if left is None else left / (self.n * seeds)))
-        return found
+            squares.append((0.0 if sd is None else sd**2 / seeds, 0.0 if left is None else left / (self.n * seeds)))
+        return squares
 
     def combine(self, row_variance: float, *arms: int) -> tuple[float, float]:
         """Standard error and degrees of freedom of row noise and the seed noise of some arms together."""
@@ -288,8 +288,8 @@ class Table:
         se, df = self.error(variance, k)
         if self.pooled:
             return stats.ranged_interval(value, se, df, self.clusters, self.confidence, self.lowest)
-        found = stats.estimate(value, se, df, self.confidence)
-        return max(0.0, found.low), min(1.0, found.high)
+        estimate = stats.estimate(value, se, df, self.confidence)
+        return max(0.0, estimate.low), min(1.0, estimate.high)
 
     def effective(self, k: int) -> float:
         """Independent rows that would give a 0/1 arm the variance it has."""
@@ -315,9 +315,9 @@ class Table:
             return Comparison(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0, 0)
         if first > second:
             return self.compare(second, first).turned()
-        if (first, second) not in self.found:
-            self.found[first, second] = self.difference(first, second)
-        return self.found[first, second]
+        if (first, second) not in self.comparisons:
+            self.comparisons[first, second] = self.difference(first, second)
+        return self.comparisons[first, second]
 
     def difference(self, first: int, second: int) -> Comparison:
         """Work out the paired difference of two arms."""
@@ -335,8 +335,8 @@ class Table:
         se, df = self.error(rows, first, second)
         if self.folds is not None:
             seeds = max(0.0, se**2 - rows)
-        found = stats.estimate(value, se, df, self.confidence)
-        low, high, p = found.low, found.high, stats.t_test(value, se, df)
+        estimate = stats.estimate(value, se, df, self.confidence)
+        low, high, p = estimate.low, estimate.high, stats.t_test(value, se, df)
         if self.single(first, second) and (self.folds is None or seeds == 0):
             p = stats.mcnemar(wins, losses, mid=True)
             if self.paired == "score":

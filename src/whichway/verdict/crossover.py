@@ -10,7 +10,7 @@ import numpy as np
 
 from whichway.findings import Crossover, CrossState
 from whichway.verdict.curves import REACH, Curves
-from whichway.verdict.explain.numbers import clean, percent, whole
+from whichway.verdict.explain.number_format import clean, percent, whole
 from whichway.verdict.stats import FloatArray
 
 GRID = 240  # sizes at which the curves are compared
@@ -20,7 +20,7 @@ WIDE = 1.5  # an interval with ends further apart than this factor is worth anot
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The last size at which the second way is shown behind, and where it is shown ahead for good; None is outside."""
+    """The last size at which the second way is shown worse, and the size from which on it is shown better; or None."""
 
     low: float | None
     high: float | None
@@ -65,8 +65,10 @@ def crossover(
         next_n=None if curves.blind(first, second) else next_size(ends, state, sizes),
         text=" ".join(
             (
-                told(first, second, ends, state, sizes, stuck(curves, second, baseline) if flat else None, why),
-                worth_told(first, second, worth, window, score),
+                crossover_text(
+                    first, second, ends, state, sizes, plateau_text(curves, second, baseline) if flat else None, why
+                ),
+                advantage_text(first, second, worth, window, score),
             )
             if len(sizes)
             else (f"{second} and {first} were measured at no common size: their curves cannot be compared.",)
@@ -171,12 +173,12 @@ def advantage(curves: Curves, first: str, second: str, window: tuple[float, floa
 
 
 def window_of(
-    first: FloatArray, second: FloatArray, asked: tuple[float, float] | None = None
+    first: FloatArray, second: FloatArray, requested: tuple[float, float] | None = None
 ) -> tuple[float, float] | None:
     """Levels of score that both curves reach within what was measured (and asked for); None when there are none."""
     low, high = max(first[0], second[0]), min(first.max(), second.max())
-    if asked is not None:
-        low, high = max(low, asked[0]), min(high, asked[1])
+    if requested is not None:
+        low, high = max(low, requested[0]), min(high, requested[1])
     return (float(low), float(high)) if low <= high else None
 
 
@@ -185,13 +187,13 @@ def mean_distance(
     first: FloatArray,
     n_second: FloatArray,
     second: FloatArray,
-    asked: tuple[float, float] | None = None,
+    requested: tuple[float, float] | None = None,
 ) -> float | None:
     """Mean over levels of the rows that the second way needs more than the first: the exact area over the height.
 
     Both inverse curves are straight between the levels of their points, so that the middle of each piece is its mean.
     """
-    window = window_of(first, second, asked)
+    window = window_of(first, second, requested)
     if window is None:
         return None
     corners = np.unique(np.clip(np.concatenate([window, first, second]), *window))
@@ -208,14 +210,14 @@ def rows_to_reach(sizes: FloatArray, curve: FloatArray, levels: FloatArray) -> F
     left = np.maximum(right - 1, 0)
     rise = top[right] - top[left]
     share = np.divide(levels - top[left], rise, out=np.ones_like(levels), where=rise > 0)
-    found: FloatArray = sizes[left] + np.clip(share, 0, 1) * (sizes[right] - sizes[left])
-    return found
+    reached: FloatArray = sizes[left] + np.clip(share, 0, 1) * (sizes[right] - sizes[left])
+    return reached
 
 
 # --- words
 
 
-def told(
+def crossover_text(
     first: str, second: str, ends: Ends, state: CrossState, sizes: FloatArray, stuck: str | None, why: str | None
 ) -> str:
     """The crossover in words."""
@@ -244,16 +246,16 @@ def told(
     return f"{text}; {stuck}." if held else f"{text}."
 
 
-def worth_told(
+def advantage_text(
     first: str,
     second: str,
     worth: RowsWorth | None,
-    asked: tuple[float, float] | None = None,
+    requested: tuple[float, float] | None = None,
     score: Callable[[float], str] = percent,
 ) -> str:
     """The data advantage in words."""
     if worth is None:
-        where = f" between {score(asked[0])} and {score(asked[1])}" if asked else ""
+        where = f" between {score(requested[0])} and {score(requested[1])}" if requested else ""
         return f"Data advantage: not comparable, {first} and {second} reach no common score{where}."
     named, rows, other = (first, worth.mean, second) if worth.mean >= 0 else (second, -worth.mean, first)
     bottom, top = (score(end) for end in worth.window)
@@ -263,8 +265,8 @@ def worth_told(
     low, high = sorted((worth.low, worth.high) if worth.mean >= 0 else (-worth.low, -worth.high))
     span = f"{rounded(low)} to {rounded(high)}"
     if low <= 0 <= high:
-        found = f"{named} is worth {rounded(rows)} of them ({span}) against {other}, {over}"
-        return f"Neither is shown to save training rows: {found}."
+        saving = f"{named} is worth {rounded(rows)} of them ({span}) against {other}, {over}"
+        return f"Neither is shown to save training rows: {saving}."
     return f"{named} is worth {rounded(rows)} training rows ({span}) against {other}, {over}."
 
 
@@ -273,7 +275,7 @@ def rounded(rows: float) -> str:
     return whole(round(rows)).replace("-", "−")
 
 
-def stuck(curves: Curves, way: str, baseline: float | None) -> str:
+def plateau_text(curves: Curves, way: str, baseline: float | None) -> str:
     """A plateau in words; near the baseline, that it cannot be said when, or whether, the curve will rise."""
     last = curves.curve(way).points[-1]
     if baseline is not None and last.low is not None and last.low <= baseline:

@@ -34,7 +34,7 @@ from scipy import special
 
 from whichway.findings import Curve, CurvePoint
 from whichway.verdict import stats
-from whichway.verdict.explain.numbers import clean, listed, whole
+from whichway.verdict.explain.number_format import clean, listed, whole
 from whichway.verdict.stats import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -73,8 +73,8 @@ class Family:
     @property
     def runs(self) -> IntArray:
         """(k,) runs at each size."""
-        found: IntArray = np.isfinite(self.scores).sum(axis=0)
-        return found
+        counts: IntArray = np.isfinite(self.scores).sum(axis=0)
+        return counts
 
     @property
     def measured(self) -> BoolArray:
@@ -118,13 +118,13 @@ class Curves:
         seeds = sorted({seed for family in self.families.values() for seed in family.seeds})
         normal = dict(zip(seeds, rng.normal(size=(len(seeds), self.resamples)), strict=True))
         share: dict[tuple[int, ...], FloatArray] = {}  # ways with the same seeds share their Student scale
-        found = {}
+        values = {}
         for way, family in self.families.items():
             if family.seeds not in share:
                 share[family.seeds] = rng.random(self.resamples)
             multipliers = np.stack([normal[seed] for seed in family.seeds], axis=1)
-            found[way] = self.drawn(family, weights, multipliers, share[family.seeds])
-        return found
+            values[way] = self.drawn(family, weights, multipliers, share[family.seeds])
+        return values
 
     def drawn(
         self, family: Family, weights: FloatArray | None, multipliers: FloatArray, share: FloatArray
@@ -142,14 +142,14 @@ class Curves:
         return noisy if family.flat else np.where(family.measured, noisy, np.nan)
 
     def centre(self, way: str) -> FloatArray:
-        """(k,) the curve."""
+        """The curve itself, (k,)."""
         scores = self.families[way].scores
         return running(np.nanmax(scores, axis=0)) if self.aggregate == "max" else np.nanmean(scores, axis=0)
 
     def measured(self, way: str) -> BoolArray:
         """(k,) sizes that have an interval."""
-        found = self.families[way].measured
-        return np.zeros_like(found) if self.aggregate == "max" else found
+        sizes = self.families[way].measured
+        return np.zeros_like(sizes) if self.aggregate == "max" else sizes
 
     def blind(self, *ways: str) -> bool:
         """Whether a way that grows has no interval at any size: no further size would tell more."""
@@ -169,13 +169,13 @@ class Curves:
         lacking = {way: ~self.measured(way) for way in (first, second)}
         if all(gone.all() for gone in lacking.values()):
             return "one run of each"
-        told = []
+        reasons = []
         for way, gone in lacking.items():
             family = self.families[way]
             if gone.any() and not family.flat:
                 at = listed([whole(n) for n in family.sizes[gone]])
-                told.append(f"one run of {way}" if gone.all() else f"one run of {way} at {at} rows")
-        return " and ".join(told) or None
+                reasons.append(f"one run of {way}" if gone.all() else f"one run of {way} at {at} rows")
+        return " and ".join(reasons) or None
 
     def curve(self, way: str) -> Curve:
         """The curve as a finding."""
@@ -203,15 +203,15 @@ class Curves:
             return None, None, None
         at = np.array([max(sizes[-1] / 4, sizes[0]), sizes[-1]])
         values = self.at(way, at)
-        found = float(values[1] - values[0])
+        rise = float(values[1] - values[0])
         drawn = self.drawn_at(way, at)
         low, high = np.quantile(drawn[:, 1] - drawn[:, 0], self.ends)
-        return (found, float(low), float(high)) if np.isfinite(low) else (found, None, None)
+        return (rise, float(low), float(high)) if np.isfinite(low) else (rise, None, None)
 
     def at(self, way: str, n: FloatArray) -> FloatArray:
         """The curve at any measured size or between two, interpolated in log n; a flat way is the same everywhere."""
-        found: FloatArray = between(self.families[way], self.centre(way)[None, :], n)[0]
-        return found
+        values: FloatArray = between(self.families[way], self.centre(way)[None, :], n)[0]
+        return values
 
     def drawn_at(self, way: str, n: FloatArray) -> FloatArray:
         """(B, len(n)) replicates at sizes."""
@@ -248,7 +248,7 @@ def families(runs: Sequence[CurveRun]) -> dict[str, Family]:
     first = runs[0].rows if runs else ()
     ids = tuple(key for key, _ in first)
     paired = len(ids) > 1 and all(tuple(key for key, _ in run.rows) == ids for run in runs)
-    found = {}
+    result = {}
     for way in sorted({run.way for run in runs}):
         mine = [run for run in runs if run.way == way]
         sizes, seeds = sorted({run.n for run in mine}), sorted({run.seed for run in mine})
@@ -259,8 +259,8 @@ def families(runs: Sequence[CurveRun]) -> dict[str, Family]:
             scores[place] = run.score
             if rows is not None:
                 rows[place] = [score for _, score in run.rows]
-        found[way] = Family(way, tuple(seeds), np.array(sizes, dtype=np.float64), scores, rows)
-    return found
+        result[way] = Family(way, tuple(seeds), np.array(sizes, dtype=np.float64), scores, rows)
+    return result
 
 
 def least(family: Family) -> float:
@@ -290,26 +290,26 @@ def seed_noise(family: Family, multipliers: FloatArray, share: FloatArray) -> Fl
     wanted = np.maximum(0.0, variance - left)
     factor = np.sqrt(np.divide(wanted, variance, out=np.zeros_like(variance), where=variance > 0))
     student = np.sqrt(df / special.chdtri(df, share[:, None]))  # (B, k)
-    found: FloatArray = (multipliers @ deviations) * student * (factor / np.sqrt(seeds * df))
-    return found
+    noise: FloatArray = (multipliers @ deviations) * student * (factor / np.sqrt(seeds * df))
+    return noise
 
 
 def running(x: FloatArray) -> FloatArray:
     """The accumulated maximum over sizes (the last axis)."""
-    found: FloatArray = np.maximum.accumulate(x, axis=-1)
-    return found
+    maxima: FloatArray = np.maximum.accumulate(x, axis=-1)
+    return maxima
 
 
 def between(family: Family, curves: FloatArray, n: FloatArray) -> FloatArray:
     """(B, len(n)) curves (B, k) read at sizes, interpolated in log n, the ends repeated outside."""
-    found: FloatArray
+    values: FloatArray
     if len(family.sizes) == 1:
-        found = np.repeat(curves, len(n), axis=1)
-        return found
+        values = np.repeat(curves, len(n), axis=1)
+        return values
     places = np.log(np.maximum(family.sizes, 0.5))
     at = np.clip(np.log(np.maximum(n, 0.5)), places[0], places[-1])
     right = np.clip(np.searchsorted(places, at), 1, len(places) - 1)
     share = (at - places[right - 1]) / (places[right] - places[right - 1])
     left_part = np.where(share < 1, curves[:, right - 1] * (1 - share), 0.0)  # NaN beside a measured size stays there
-    found = left_part + np.where(share > 0, curves[:, right] * share, 0.0)
-    return found
+    values = left_part + np.where(share > 0, curves[:, right] * share, 0.0)
+    return values

@@ -10,12 +10,12 @@ from typing import Any
 from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Odds, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, stats
-from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
+from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.explain import caveats, diversity_advice, explanation
-from whichway.verdict.explain.inputs import Facts, champions
-from whichway.verdict.explain.numbers import PLAIN, SHARE, clean
+from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
+from whichway.verdict.explain.number_format import PLAIN, SHARE, clean
 from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import MonthlyWorth, Ruling, answer, order, rule
@@ -26,7 +26,7 @@ from whichway.verdict.variety import answers_of, variety
 
 MONTH = 30  # days
 
-__all__ = ["Arm", "Side", "decide", "sanity"]
+__all__ = ["Arm", "Extras", "decide", "sanity"]
 
 
 def sanity(
@@ -67,7 +67,7 @@ def sanity(
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Extras:
     """What a verdict can say more with: rows by their content, dev rows, terms of the break-even, curves, the race."""
 
     rows: RowFacts = field(default_factory=RowFacts)
@@ -91,7 +91,7 @@ def decide(
     volume: float = 1000.0,
     rows: int | None = None,
     warnings: Sequence[str] = (),
-    side: Side | None = None,
+    extras: Extras | None = None,
 ) -> Verdict:
     """Choose the cheapest way that is good enough, or say that it is undecided and what would decide it.
 
@@ -102,7 +102,7 @@ def decide(
         volume: requests a day.
         rows: test rows; None: as many as the arms have.
         warnings: to hand on.
-        side: for slices, break-even, learning curves and the race.
+        extras: for slices, break-even, learning curves and the race.
 
     Returns:
         The verdict; the same arms give the same verdict, byte for byte.
@@ -110,42 +110,42 @@ def decide(
     Raises:
         ValueError: the arms were not measured on the same rows.
     """
-    side = side or Side()
+    extras = extras or Extras()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
-    table = Table([arm for arm in ordered if arm.competes], confidence, side.paired)
-    terms = side.terms or Terms(volume=volume)
+    table = Table([arm for arm in ordered if arm.competes], confidence, extras.paired)
+    terms = extras.terms or Terms(volume=volume)
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     lines = standings(ordered, table, ruling, volume)
-    best = champions(table)
-    drawn = curves.Curves(side.runs, confidence=confidence) if side.runs else None
-    written = tuple(a for arm in table.arms if (a := answers_of(arm, side.repeats)) is not None)
-    facts = Facts(
+    best = best_of_each_kind(table)
+    drawn = curves.Curves(extras.runs, confidence=confidence) if extras.runs else None
+    written = tuple(a for arm in table.arms if (a := answers_of(arm, extras.repeats)) is not None)
+    facts = ExplanationInputs(
         standings=lines,
         pairs=pairs(table),
         table=table,
         ruling=ruling,
         margin=margin,
         volume=volume,
-        break_even=pay(table, best, terms),
+        break_even=best_break_even(table, best, terms),
         crossovers=crossed(drawn, ordered, table) if drawn else (),
         curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
-        slices=slices(table, ruling.choice, side.rows, best) if ruling else (),
-        spreads=tuple(spread(arm, side.rows.ids) for arm in table.arms) if table.n else (),
-        formats=side.formats,
-        selections=selected(ordered, lines, side.dev_rows),
-        race=side.race,
-        models=side.models,
-        forgetting=side.forgetting,
+        slices=slices(table, ruling.choice, extras.rows, best) if ruling else (),
+        spreads=tuple(spread(arm, extras.rows.ids) for arm in table.arms) if table.n else (),
+        formats=extras.formats,
+        selections=selected(ordered, lines, extras.dev_rows),
+        race=extras.race,
+        models=extras.models,
+        forgetting=extras.forgetting,
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
-        data_rows=side.data_rows,
-        judgement=judgement(side.judged, table.arms, side.rows.ids, confidence),
+        data_rows=extras.data_rows,
+        judgement=judgement(extras.judged, table.arms, extras.rows.ids, confidence),
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
     headline, reasons = explanation.headline(facts, reply), explanation.reasons(facts)
-    against, more = caveats.dissent(facts), would_decide(facts)
-    wanted = diversity_advice.wishes(facts)
+    against, more = caveats.caveats(facts), would_decide(facts)
+    wanted = diversity_advice.diversity_advice(facts)
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
@@ -176,9 +176,9 @@ def decide(
         overlap=overlap(table, best),
         curves=facts.curves,
         crossovers=facts.crossovers,
-        race=side.race,
+        race=extras.race,
         detectable=detectable(table, best),
-        forgetting=side.forgetting,
+        forgetting=extras.forgetting,
         varieties=facts.varieties,
         checks=checked(table),
         judgement=facts.judgement,
@@ -224,13 +224,13 @@ def texts(sentences: Sequence[Sentence]) -> tuple[str, ...]:
     return tuple(s.text for s in sentences)
 
 
-def pay(table: Table, best: tuple[int, int] | None, terms: Terms) -> BreakEven | None:
+def best_break_even(table: Table, best: tuple[int, int] | None, terms: Terms) -> BreakEven | None:
     """The break-even of the best prompt and the best fine-tune."""
     if best is None or table.n < 2:
         return None
     first, second = (table.arms[k] for k in best)
-    found = break_even(costs_of(first, terms), costs_of(second, terms), terms, table.groups)
-    return with_swings(found, first, second, terms)
+    result = break_even(costs_of(first, terms), costs_of(second, terms), terms, table.groups)
+    return with_sensitivity(result, first, second, terms)
 
 
 def selected(arms: Sequence[Arm], lines: Sequence[Standing], dev_rows: int) -> tuple[Selection, ...]:
@@ -260,12 +260,12 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
     """
     if best is None or table.clusters < 2:
         return None
-    found = table.compare(*best)
+    gap = table.compare(*best)
     return clean(
         stats.gap_found(
-            found.row_variance or 0.0,
-            found.seed_variance,
-            found.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),
+            gap.row_variance or 0.0,
+            gap.seed_variance,
+            gap.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),
             rows_df=table.clusters - 1,
             seeds=table.fold_count if table.folds is not None else max(len(table.arms[k].scores) for k in best),
             arms=len(table.arms),
@@ -276,8 +276,8 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
 
 def pairs(table: Table) -> tuple[Pair, ...]:
     """All paired differences, the cheaper way first, with Holm over all of them."""
-    found = [(i, j, table.compare(i, j)) for i, j in combinations(range(len(table.arms)), 2)]
-    adjusted = iter(stats.holm([c.p for _, _, c in found if c.p is not None]))
+    compared = [(i, j, table.compare(i, j)) for i, j in combinations(range(len(table.arms)), 2)]
+    adjusted = iter(stats.holm([c.p for _, _, c in compared if c.p is not None]))
     return tuple(
         Pair(
             first=table.arms[i].way,
@@ -290,7 +290,7 @@ def pairs(table: Table) -> tuple[Pair, ...]:
             wins=c.wins,
             losses=c.losses,
         )
-        for i, j, c in found
+        for i, j, c in compared
     )
 
 

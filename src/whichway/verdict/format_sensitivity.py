@@ -10,7 +10,7 @@ import numpy as np
 
 from whichway.findings import Formats
 from whichway.nouns import Candidate, Form, Record, digest, to_json
-from whichway.verdict.formats import FEWEST, formats
+from whichway.verdict.format_spread import FEWEST, formats
 
 
 def spread_over_forms(
@@ -29,23 +29,25 @@ def spread_over_forms(
     for record in records:
         if record.candidate in ids and record.split == "dev" and not record.repeat:
             scores[record.candidate][record.example] = record.points
-    found = []
+    spreads = []
     for way in ways:
-        spreads = [_spread(way, group, candidates, scores) for (who, _), group in wanted.items() if who == way]
-        known = [spread for spread in spreads if spread is not None]
+        measured = [
+            _spread(way, group, candidates, scores) for (family_way, _), group in wanted.items() if family_way == way
+        ]
+        known = [spread for spread in measured if spread is not None]
         if known:  # the family with most forms, then most rows, speaks for the way
-            found.append(max(known, key=lambda spread: (spread.forms, spread.rows)))
-    return tuple(found)
+            spreads.append(max(known, key=lambda spread: (spread.forms, spread.rows)))
+    return tuple(spreads)
 
 
 def _families(candidates: Mapping[str, Candidate]) -> dict[tuple[str, str], list[str]]:
     """(way, content without its form) -> candidates. Calibrated ones and others are never one family."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    families: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, candidate in candidates.items():
         words = replace(candidate.prompt, form=Form(), layout="system").content
         read = {**to_json(candidate.decoding), "bias": bool(candidate.decoding.bias)}
-        found[candidate.way, digest([words, candidate.weights.key, read, candidate.seed])].append(key)
-    return found
+        families[candidate.way, digest([words, candidate.weights.key, read, candidate.seed])].append(key)
+    return families
 
 
 def _spread(

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from whichway.findings import Duel, Judgement, JudgeScore
+from whichway.findings import Judgement, JudgeScore, PairwiseJudgement
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.rule import not_shown_worse
 from whichway.verdict.stats import FloatArray
 
@@ -82,7 +82,7 @@ def judgement(
         consistent=clean(both),
         useful=(share or 0.0) >= RELIABLE and (commonest or 1.0) < SAME and (both is None or both >= CONSISTENT),
         scores=tuple(_score(table, k, way, k in standing) for k, way in enumerate(ways)),
-        duels=duels(pairs, confidence),
+        duels=pairwise(pairs, confidence),
     )
 
 
@@ -90,13 +90,13 @@ def _table(
     levels: Sequence[Line], arms: Sequence[Arm], examples: Sequence[str], confidence: float
 ) -> tuple[Table, list[str]]:
     """The judge's scores of the ways that it judged on every input."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     for line in levels:
-        found[line["way"], line["example"]].append(line["score"] or 0.0)
-    judged = [arm for arm in arms if all((arm.way, e) in found for e in examples)]
-    rows = [np.array([[float(np.mean(found[arm.way, e])) for e in examples]]) for arm in judged]
-    made = [Arm(way=a.way, kind=a.kind, scores=x, groups=a.groups) for a, x in zip(judged, rows, strict=True)]
-    return Table(made, confidence), [arm.way for arm in judged]
+        scores[line["way"], line["example"]].append(line["score"] or 0.0)
+    judged = [arm for arm in arms if all((arm.way, e) in scores for e in examples)]
+    rows = [np.array([[float(np.mean(scores[arm.way, e])) for e in examples]]) for arm in judged]
+    arms_of_judge = [Arm(way=a.way, kind=a.kind, scores=x, groups=a.groups) for a, x in zip(judged, rows, strict=True)]
+    return Table(arms_of_judge, confidence), [arm.way for arm in judged]
 
 
 def _score(table: Table, k: int, way: str, standing: bool) -> JudgeScore:
@@ -107,11 +107,11 @@ def _score(table: Table, k: int, way: str, standing: bool) -> JudgeScore:
 
 def _again(levels: Sequence[Line]) -> list[list[float]]:
     """The judgements of each different answer to an input."""
-    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    judged: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for line in levels:
         if line["score"] is not None:
-            found[line["example"], line["text"]][line["again"]] = line["score"]
-    return [list(scores.values()) for _, scores in sorted(found.items())]
+            judged[line["example"], line["text"]][line["again"]] = line["score"]
+    return [list(scores.values()) for _, scores in sorted(judged.items())]
 
 
 def noise(again: Sequence[Sequence[float]]) -> tuple[float | None, float | None, float | None]:
@@ -136,29 +136,31 @@ def same_again(again: Sequence[Sequence[float]]) -> float | None:
 
 def _rounds(pairs: Sequence[Line]) -> dict[tuple[str, str, str, int], list[str | None]]:
     """(first, second, example, again) -> the better way, in each order."""
-    found: dict[tuple[str, str, str, int], list[str | None]] = defaultdict(list)
+    rounds: dict[tuple[str, str, str, int], list[str | None]] = defaultdict(list)
     for line in pairs:
-        found[line["first"], line["second"], line["example"], line["again"]].append(line["better"])
-    return found
+        rounds[line["first"], line["second"], line["example"], line["again"]].append(line["better"])
+    return rounds
 
 
 def consistent(pairs: Sequence[Line]) -> float | None:
     """Share of pairs that were asked about on which both orders prefer the same answer."""
-    asked = _rounds([line for line in pairs if line["asked"]])
-    both = [words for words in asked.values() if len(words) == 2 and None not in words]
+    rounds = _rounds([line for line in pairs if line["asked"]])
+    both = [words for words in rounds.values() if len(words) == 2 and None not in words]
     return sum(words[0] == words[1] for words in both) / len(both) if both else None
 
 
-def duels(pairs: Sequence[Line], confidence: float) -> tuple[Duel, ...]:
+def pairwise(pairs: Sequence[Line], confidence: float) -> tuple[PairwiseJudgement, ...]:
     """For each two ways: inputs on which the judge prefers one both ways round, and the others, which are ties."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (one, two, example, _), words in _rounds(pairs).items():
         value = (1.0 if words[0] == one else -1.0) if len(set(words)) == 1 and words[0] is not None else 0.0
-        found[one, two][example].append(value)
-    return tuple(_duel(one, two, by_input, confidence) for (one, two), by_input in found.items())
+        values[one, two][example].append(value)
+    return tuple(_pairwise(one, two, by_input, confidence) for (one, two), by_input in values.items())
 
 
-def _duel(one: str, two: str, by_input: Mapping[str, Sequence[float]], confidence: float) -> Duel:
+def _pairwise(one: str, two: str, by_input: Mapping[str, Sequence[float]], confidence: float) -> PairwiseJudgement:
     values = [float(np.mean(v)) for _, v in sorted(by_input.items())]
     wins, losses = sum(v > 0 for v in values), sum(v < 0 for v in values)
-    return Duel(one, two, len(values), wins, losses, len(values) - wins - losses, clean(stats.mcnemar(wins, losses)))
+    return PairwiseJudgement(
+        one, two, len(values), wins, losses, len(values) - wins - losses, clean(stats.mcnemar(wins, losses))
+    )

@@ -33,7 +33,7 @@ MOST = 10.0  # times the rows there are, added: more is not looked at
 SEEDS = (2, 3, 4)  # times the seeds there are
 LIKELY = 0.87  # probability from which a number is named: in simulations it then holds in four of five cases or more
 APART = 0.85  # quantile of a distance that is said to hold with `SAID`
-SAID = 0.8
+STATED = 0.8
 TAUS = np.array([0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15])  # standard deviations of seeds
 TAU_WIDTH = 1.0  # of the weak prior on log τ around `stats.SEED_SD`
 SEED = 23
@@ -111,7 +111,7 @@ class Predictive:
             rows = self.rows + 0.5 / (self.table.n * self.table.clusters) * np.eye(len(self.seeds))
             added: FloatArray = np.diag(rows) * (self.table.fold_ratio(rows) - 1)
             return np.broadcast_to(added, self.true.shape).copy()
-        found = np.broadcast_to(seed_noise(self.table), self.true.shape).copy()
+        variances = np.broadcast_to(seed_noise(self.table), self.true.shape).copy()
         prior = np.exp(-(np.log(np.maximum(TAUS, 1e-3) / stats.SEED_SD) ** 2) / (2 * TAU_WIDTH**2))
         for k, (between, _) in enumerate(self.table.seed_squares):
             count = int(self.seeds[k])
@@ -120,9 +120,9 @@ class Predictive:
             expected = TAUS**2 + self.residual[k] * count + 1e-9
             fit = -(count - 1) / 2 * (np.log(expected) + between * count / expected)
             weights = np.cumsum(prior * np.exp(fit - fit.max()))
-            places = np.searchsorted(weights, weights[-1] * rng.random(len(found)), side="right")
-            found[:, k] = TAUS[places.clip(max=len(TAUS) - 1)] ** 2
-        return found
+            places = np.searchsorted(weights, weights[-1] * rng.random(len(variances)), side="right")
+            variances[:, k] = TAUS[places.clip(max=len(TAUS) - 1)] ** 2
+        return variances
 
     def split(self, rng: np.random.Generator) -> None:
         """Split what was observed beyond the true scores into luck of seeds, of shared rows and of single answers.
@@ -173,31 +173,33 @@ class Predictive:
     def row_variances(self, rows: float, left: FloatArray, seeds: IntArray) -> FloatArray:
         """Row variance of each paired difference, (K, K), with the discordant row that `compare.py` adds."""
         own = (np.diag(self.rows) - self.residual) / rows + left
-        found = own[:, None] + own[None, :] - 2 * self.rows / rows
-        np.fill_diagonal(found, 0.0)
+        variances = own[:, None] + own[None, :] - 2 * self.rows / rows
+        np.fill_diagonal(variances, 0.0)
         binary = np.array(self.table.binary) & (not self.table.pooled)
         extra = 1 / ((self.table.n * rows) ** 2 * np.maximum.outer(seeds, seeds))
         nothing = 1 / (self.table.clusters * rows) ** 2
-        found = np.where(found < 1e-15, nothing, found + np.where(np.logical_and.outer(binary, binary), extra, 0.0))
-        return np.asarray(found, dtype=np.float64)
+        variances = np.where(
+            variances < 1e-15, nothing, variances + np.where(np.logical_and.outer(binary, binary), extra, 0.0)
+        )
+        return np.asarray(variances, dtype=np.float64)
 
     def between(self, rows: float, seeds: IntArray) -> FloatArray:
         """V/S that will be measured, (D, K): known seeds on more rows, and new seeds."""
         rng = np.random.default_rng(SEED + 1)
-        found = np.zeros_like(self.true)
+        noise = np.zeros_like(self.true)
         for k, (measured, _) in enumerate(self.table.seed_squares):
             old, count = int(self.seeds[k]), int(seeds[k])
             if count < 2:
                 continue
             tau2, single = self.tau2[:, k], self.residual[k] * old  # τ² and MSe/n
             true_share = tau2 / (tau2 + single + 1e-12)
-            kept = (1 + (rows - 1) * true_share) / rows
+            remaining = (1 + (rows - 1) * true_share) / rows
             moved = ((rows - 1) / rows) ** 2 * (1 - true_share) * tau2 + (rows - 1) / rows**2 * single + 1e-12
-            squares = moved * rng.noncentral_chisquare(old - 1, (old - 1) * kept**2 * measured * old / moved)
+            squares = moved * rng.noncentral_chisquare(old - 1, (old - 1) * remaining**2 * measured * old / moved)
             if count > old:
                 squares += (tau2 + single / rows) * rng.chisquare(count - old, len(tau2))
-            found[:, k] = squares / (count - 1) / count
-        return found
+            noise[:, k] = squares / (count - 1) / count
+        return noise
 
     def chance(self, rows: float = 1.0, seeds: int = 1) -> float:
         """Probability that the rule decides at `rows` times the rows and `seeds` times the seeds."""
@@ -218,18 +220,20 @@ class Predictive:
         rows, chance = self.fewest(most) if top >= LIKELY else (None, top)
         several = bool((self.seeds > 1).any())
         tried = [(k, self.chance(seeds=k)) for k in SEEDS] if several else []
-        seeds, seeds_chance = next((found for found in tried if found[1] >= LIKELY), (None, 0.0))
-        found = Prospect(rows, round(chance, 2), self.count(most), seeds, round(seeds_chance, 2), None, 0.0)
+        seeds, seeds_chance = next(
+            (prospect_of_rows for prospect_of_rows in tried if prospect_of_rows[1] >= LIKELY), (None, 0.0)
+        )
+        prospect_of_rows = Prospect(rows, round(chance, 2), self.count(most), seeds, round(seeds_chance, 2), None, 0.0)
         if rows is not None or seeds is not None or not several:
-            return found
+            return prospect_of_rows
         many = SEEDS[-1]
         if self.chance(1 + most, many) < LIKELY:
-            return found
+            return prospect_of_rows
         more, both_chance = self.fewest(most, many)
-        return replace(found, both=(more, many), both_chance=round(both_chance, 2))
+        return replace(prospect_of_rows, both=(more, many), both_chance=round(both_chance, 2))
 
     def fewest(self, most: float, seeds: int = 1, steps: int = 6) -> tuple[int, float]:
-        """By bisection on the logarithm, the fewest further rows that make a decision likely, and how likely."""
+        """The fewest further rows that make a decision likely, by bisection on the logarithm, and how likely."""
         low, high = math.log(1 / self.table.n), math.log(most)
         for _ in range(steps):
             middle = (low + high) / 2

@@ -189,7 +189,7 @@ def cheapest_near_best(loss: FloatArray, arms: Sequence[int], tolerance: float) 
 
 
 def rounded(values: FloatArray) -> tuple[float, ...]:
-    """As floats without the last digits, so that a verdict is the same on every machine."""
+    """The values as floats without their last digits, so that a verdict is the same on every machine."""
     return tuple(round(float(v), 6) for v in values)
 
 
@@ -214,12 +214,12 @@ def step_down(ahead: dict[tuple[int, int], Comparison], count: int, alpha: float
         shown = [(ahead[j, i].p, i) for i in standing for j in standing if better(ahead[j, i], level)]
         if not shown:
             break
-        standing.discard(min(shown, key=lambda found: (found[0] or 0.0, -found[1]))[1])
+        standing.discard(min(shown, key=lambda shown_pair: (shown_pair[0] or 0.0, -shown_pair[1]))[1])
     return standing, levels
 
 
 def unsettled(ahead: dict[tuple[int, int], Comparison], levels: Sequence[float], i: int, margin: float) -> list[int]:
-    """Arms that are neither held within the margin of arm `i` (dearer ones) nor shown worse (cheaper ones)."""
+    """Arms neither held within the margin of arm `i` (more expensive ones) nor shown worse (cheaper ones)."""
     others = (j for j in range(len(levels)) if j != i)
     return [j for j in others if not (held(ahead[i, j], margin) if j > i else better(ahead[i, j], levels[j]))]
 
@@ -230,5 +230,5 @@ def better(ahead: Comparison, level: float) -> bool:
 
 
 def held(ahead: Comparison, margin: float) -> bool:
-    """Whether an arm is shown non-inferior to another: at worst less than the margin behind."""
+    """Whether an arm is shown non-inferior to another: at worst, its score is less by less than the margin."""
     return ahead.low is not None and ahead.low > -margin

@@ -10,7 +10,7 @@ from scipy import special
 
 from whichway.findings import Selection
 from whichway.verdict.compare import Arm
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.stats import FloatArray
 
 EXACT = 2000  # dev rows up to which the distribution is worked out row by row
@@ -74,10 +74,10 @@ def row_chances(rows: int, p: float, correlation: float) -> FloatArray:
 def right_rows(rows: int, p: float, correlation: float) -> FloatArray:
     """Distribution of the number of right rows, (rows + 1,): a product of coin flips, by convolution."""
     chances = row_chances(min(rows, EXACT), p, correlation)
-    found = np.ones(1)
+    distribution = np.ones(1)
     for chance in chances:
-        found = np.convolve(found, (1 - chance, chance))
-    return found
+        distribution = np.convolve(distribution, (1 - chance, chance))
+    return distribution
 
 
 def expected_maximum(arms: int) -> float:

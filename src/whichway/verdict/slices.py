@@ -15,7 +15,7 @@ import numpy as np
 from whichway.findings import Overlap, Slice
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Comparison, Table
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.folds import folds_on
 from whichway.verdict.spread import HALF
 
@@ -34,28 +34,28 @@ class RowFacts:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def slices(table: Table, choice: int, rows: RowFacts, champions: tuple[int, int] | None) -> tuple[Slice, ...]:
+def slices(table: Table, choice: int, rows: RowFacts, best_pair: tuple[int, int] | None) -> tuple[Slice, ...]:
     """The choice on every part that has enough rows, worst first.
 
     Args:
         table: competing arms.
         choice: place of the choice among them.
         rows: labels, lengths, columns.
-        champions: the best prompt and the best fine-tune, for the share of rows on which they differ.
+        best_pair: the best prompt and the best fine-tune, for the share of rows on which they differ.
     """
     rivals = [k for k, arm in enumerate(table.arms) if k != choice and arm.way != CONSTANT]
     parts = [(by, value, mask) for by, value, mask in masks(rows) if mask.sum() >= FEWEST]
     if not rivals or not parts:
         return ()
     cut = [part_of(table, mask) for _, _, mask in parts]
-    found = {(i, k): small.compare(k, choice) for i, small in enumerate(cut) for k in rivals}
-    known = [key for key, c in found.items() if c.p is not None]
-    holm = dict(zip(known, stats.holm([found[key].p or 0.0 for key in known]), strict=True))
+    differences = {(i, k): small.compare(k, choice) for i, small in enumerate(cut) for k in rivals}
+    known = [key for key, c in differences.items() if c.p is not None]
+    holm = dict(zip(known, stats.holm([differences[key].p or 0.0 for key in known]), strict=True))
     lines = []
     for i, (by, value, mask) in enumerate(parts):
         rival = max(rivals, key=lambda k: (cut[i].value(k), -k))
-        differ = disagreement(table, champions, mask)
-        lines.append(line(cut[i], choice, rival, by, value, found[i, rival], holm.get((i, rival)), differ))
+        differ = disagreement(table, best_pair, mask)
+        lines.append(line(cut[i], choice, rival, by, value, differences[i, rival], holm.get((i, rival)), differ))
     return tuple(sorted(lines, key=lambda s: (not s.worse, s.difference, s.by, s.value)))
 
 
@@ -65,12 +65,12 @@ def line(
     rival: int,
     by: str,
     value: str,
-    found: Comparison,
+    comparison: Comparison,
     p_holm: float | None,
     differ: float | None,
 ) -> Slice:
-    """One part's line; `found` is choice − rival."""
-    worse = p_holm is not None and found.value < 0 and p_holm <= 1 - table.confidence
+    """One part's line; `comparison` is choice − rival."""
+    worse = p_holm is not None and comparison.value < 0 and p_holm <= 1 - table.confidence
     return Slice(
         by=by,
         value=value,
@@ -78,10 +78,10 @@ def line(
         score=clean(table.value(choice)) or 0.0,
         rival=table.arms[rival].way,
         rival_score=clean(table.value(rival)) or 0.0,
-        difference=clean(found.value) or 0.0,
-        low=clean(found.low),
-        high=clean(found.high),
-        p=clean(found.p),
+        difference=clean(comparison.value) or 0.0,
+        low=clean(comparison.low),
+        high=clean(comparison.high),
+        p=clean(comparison.p),
         p_holm=clean(p_holm),
         worse=worse,
         disagree=clean(differ),
@@ -142,24 +142,24 @@ def thirds(lengths: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
 
 def right(arm: Arm) -> np.ndarray:
     """(n,) whether an arm is right on each row: by the majority of its seeds."""
-    found: np.ndarray = arm.scores.mean(axis=0) >= HALF
-    return found
+    majority: np.ndarray = arm.scores.mean(axis=0) >= HALF
+    return majority
 
 
-def disagreement(table: Table, champions: tuple[int, int] | None, mask: np.ndarray) -> float | None:
+def disagreement(table: Table, best_pair: tuple[int, int] | None, mask: np.ndarray) -> float | None:
     """Share of rows on which exactly one of the best prompt and the best fine-tune is right."""
-    if champions is None:
+    if best_pair is None:
         return None
-    a, b = (right(table.arms[k])[mask] for k in champions)
+    a, b = (right(table.arms[k])[mask] for k in best_pair)
     return float((a != b).mean())
 
 
-def overlap(table: Table, champions: tuple[int, int] | None) -> Overlap | None:
+def overlap(table: Table, best_pair: tuple[int, int] | None) -> Overlap | None:
     """Who is right where: the best prompt against the best fine-tune."""
-    if champions is None:
+    if best_pair is None:
         return None
-    a, b = (right(table.arms[k]) for k in champions)
-    prompt, tuned = (table.arms[k].way for k in champions)
+    a, b = (right(table.arms[k]) for k in best_pair)
+    prompt, tuned = (table.arms[k].way for k in best_pair)
     return Overlap(
         prompt, tuned, int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum())
     )  # fmt: skip

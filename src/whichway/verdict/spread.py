@@ -14,7 +14,7 @@ import numpy as np
 from whichway.findings import Spread
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.stats import FloatArray
 
 FLIPS = 30  # flipping rows named
@@ -78,5 +78,5 @@ def agreement(right: FloatArray) -> float | None:
 
 
 def root(variance: float | None) -> float | None:
-    """A standard deviation."""
+    """The square root of a variance; None where it is not known."""
     return None if variance is None else clean(math.sqrt(variance))

@@ -440,12 +440,12 @@ def bootstrap(
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = stats.bootstrap(
+            result = stats.bootstrap(
                 data, statistic, paired=True, n_resamples=resamples, confidence_level=confidence,
                 method=method, rng=np.random.default_rng(seed),
             ).confidence_interval  # fmt: skip
-        if np.isfinite(found.low) and np.isfinite(found.high):
-            return float(found.low), float(found.high)
+        if np.isfinite(result.low) and np.isfinite(result.high):
+            return float(result.low), float(result.high)
     return None
 
 
@@ -501,8 +501,8 @@ def hierarchical_bootstrap(
     Returns:
         (resamples,) replicates, or None with fewer than two rows.
     """
-    given = (scores,) if minus is None else (scores, minus)
-    arms = [np.atleast_2d(np.asarray(arm, dtype=np.float64)) for arm in given]
+    score_tables = (scores,) if minus is None else (scores, minus)
+    arms = [np.atleast_2d(np.asarray(arm, dtype=np.float64)) for arm in score_tables]
     n = arms[0].shape[1]
     if n < 2:
         return None

@@ -35,7 +35,7 @@ from scipy import special
 from whichway.findings import Measure, Variety
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.stats import FloatArray
 
 ROWS = 200  # inputs measured, the first of them; chrF of all pairs of answers takes its time
@@ -112,9 +112,9 @@ def measure(name: str, answers: WrittenAnswers, confidence: float) -> Measure | 
 
 
 def _sure(name: str, answers: WrittenAnswers, confidence: float) -> Measure:
-    found = measure(name, answers, confidence)
-    assert found is not None  # defined for any texts
-    return found
+    measured = measure(name, answers, confidence)
+    assert measured is not None  # defined for any texts
+    return measured
 
 
 def _within(ends: stats.Interval) -> tuple[float | None, float | None]:
@@ -194,7 +194,7 @@ def gap(first: WrittenAnswers, second: WrittenAnswers, confidence: float) -> tup
 
 
 def words(text: str) -> list[str]:
-    """Words, case-folded."""
+    """The words of a text, case-folded."""
     return _WORD.findall(text.casefold())
 
 
@@ -241,14 +241,14 @@ def chrf(first: str, second: str) -> float:
 
 
 def _of(name: str) -> Callable[[tuple[str, ...]], float]:
-    found: dict[str, Callable[[tuple[str, ...]], float]] = {
+    measures: dict[str, Callable[[tuple[str, ...]], float]] = {
         "distinct_1": lambda texts: distinct(texts, 1),
         "distinct_2": lambda texts: distinct(texts, 2),
         "self_bleu": self_bleu,
         "similarity": similarity,
         "agreement": agreement,
     }
-    return found[name]
+    return measures[name]
 
 
 @cache

@@ -21,15 +21,15 @@ from typing import Any, TypeVar
 
 from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Message, Practice, Prompt, Shot, from_json, to_json
+from whichway.nouns import Candidate, Decoding, Example, Message, Prompt, Shot, TrainDevView, from_json, to_json
 from whichway.prompts.template import messages
 
 T = TypeVar("T")
 Body = dict[str, Any]
 
 
-class Spent(Exception):
-    """The purse is empty, as the optimiser's side hears of it."""
+class OptimizerBudgetSpent(Exception):
+    """The budget is spent: what the optimiser's side of the endpoint raises."""
 
 
 class Endpoint:
@@ -41,7 +41,7 @@ class Endpoint:
         calls: answers that may be bought; None: as many as the purse pays for.
     """
 
-    def __init__(self, task: Practice, bench: Bench, calls: int | None = None) -> None:
+    def __init__(self, task: TrainDevView, bench: Bench, calls: int | None = None) -> None:
         self._bench = bench
         self._end = None if calls is None else (bench.spent.calls or 0) + calls
         self._rows = {e.id: e for e in (*task.train, *task.dev)}
@@ -138,15 +138,15 @@ def _completion(text: str, finish: str, why: str, score: float | None) -> Body:
     return {"id": "whichway", "object": "chat.completion", "model": "whichway", "choices": [choice], "score": score}
 
 
-def _handler(asked: queue.Queue[Any]) -> type[BaseHTTPRequestHandler]:
+def _handler(requests: queue.Queue[Any]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer: Future[Body] = Future()
-            asked.put((body, answer))
+            requests.put((body, answer))
             try:
-                found = answer.result()
-                self._send(400 if "error" in found else 200, found)
+                reply = answer.result()
+                self._send(400 if "error" in reply else 200, reply)
             except BudgetSpent as spent:
                 self._send(402, {"error": {"message": str(spent), "code": "insufficient_quota"}})
             except Exception as error:
@@ -167,7 +167,7 @@ def _handler(asked: queue.Queue[Any]) -> type[BaseHTTPRequestHandler]:
 
 
 def post(url: str, turns: Sequence[Message], **more: Any) -> Body:
-    """Ask an endpoint.
+    """The answer of an endpoint to chat messages.
 
     Returns:
         The body of the answer; with a key "error" where the question could not be answered (it was too long).
@@ -181,15 +181,15 @@ def post(url: str, turns: Sequence[Message], **more: Any) -> Body:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine, whatever proxies are set
     try:
         with opener.open(request) as answer:
-            found: Body = json.load(answer)
-            return found
+            reply: Body = json.load(answer)
+            return reply
     except urllib.error.HTTPError as error:
-        told: Body = json.load(error)
+        failure: Body = json.load(error)
         if error.code == 402:
-            raise Spent(told["error"]["message"]) from error
+            raise OptimizerBudgetSpent(failure["error"]["message"]) from error
         if error.code == 400:
-            return told
-        raise WayFailed(f"the endpoint broke: {told['error']['message']}") from error
+            return failure
+        raise WayFailed(f"the endpoint broke: {failure['error']['message']}") from error
 
 
 def content(body: Mapping[str, Any]) -> str:

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Example, Message, Practice, Prompt, Shot, digest, to_json
-from whichway.prompts.plain import first_prompt, reading
+from whichway.nouns import Candidate, Example, Message, Prompt, Shot, TrainDevView, digest, to_json
+from whichway.prompts.plain import base_prompt, decoding_for
 from whichway.prompts.template import messages
 from whichway.search.optimizer import first_look
-from whichway.ways._endpoint import Spent, content, post
+from whichway.ways._endpoint import OptimizerBudgetSpent, content, post
 
 FEWEST = 35  # rows behind a best-so-far, where there are so many: a minibatch of MIPROv2
 
 
 @dataclass(slots=True)
-class Desk:
-    """Questions of one optimiser, and how its prompts fared.
+class OptimizerClient:
+    """A client of the endpoint: the questions of one optimiser, and the scores of its prompts.
 
     Args:
         task: what is asked.
@@ -31,7 +31,7 @@ class Desk:
         max_tokens: of a written answer.
     """
 
-    task: Practice
+    task: TrainDevView
     url: str
     rows: tuple[Example, ...]
     max_tokens: int
@@ -45,7 +45,7 @@ class Desk:
         Raises:
             WayFailed: its own shots are chosen by a sentence encoder, which works where the bench is.
         """
-        first = first_prompt(self.task)
+        first = base_prompt(self.task)
         if first.encoder is not None:
             raise WayFailed("this optimiser cannot start from a prompt whose shots a sentence encoder chooses")
         return replace(first, objective=instruction.strip(), shots=shots)
@@ -62,7 +62,7 @@ class Desk:
             facts["prompt"] = to_json(prompt)
         try:
             body = post(self.url, messages(prompt, row), max_tokens=self.max_tokens, metadata=facts, **more)
-        except Spent:
+        except OptimizerBudgetSpent:
             self.spent = True
             raise
         score = float(body.get("score") or 0.0)
@@ -80,7 +80,7 @@ class Desk:
         """
         try:
             body = post(self.url, [Message("user", question)], max_tokens=max_tokens, temperature=temperature)
-        except Spent:
+        except OptimizerBudgetSpent:
             self.spent = True
             raise
         return content(body)
@@ -92,25 +92,27 @@ class Desk:
             WayFailed: no prompt was measured.
         """
         if not self.scores:
-            raise WayFailed("the purse was empty before any prompt was measured; give it more calls")
-        enough = min(FEWEST, max(len(found) for found in self.scores.values()))
+            raise WayFailed("the budget was spent before any prompt was measured; give it more calls")
+        enough = min(FEWEST, max(len(row_scores) for row_scores in self.scores.values()))
         means = {n: sum(f.values()) / len(f) for n, f in self.scores.items() if len(f) >= enough}
         name = max(means, key=lambda n: means[n])
         return self.prompts[name], means[name], len(self.scores[name])
 
 
-def validation(task: Practice, seed: int, count: int) -> tuple[Example, ...]:
+def validation(task: TrainDevView, seed: int, count: int) -> tuple[Example, ...]:
     """Dev rows to validate on, drawn by the seed."""
     return tuple(random.Random(f"{seed}/validation").sample(task.dev, min(count, len(task.dev))))
 
 
-def made(task: Practice, bench: Bench, prompt: Prompt, seed: int, max_tokens: int, way: str, note: str) -> Candidate:
-    """The optimiser's prompt as a candidate."""
-    return Candidate(prompt, bench.base, reading(task, max_tokens, 0.0, way), seed=seed, note=note)
+def as_candidate(
+    task: TrainDevView, bench: Bench, prompt: Prompt, seed: int, max_tokens: int, way: str, note: str
+) -> Candidate:
+    """An optimiser's prompt as a candidate."""
+    return Candidate(prompt, bench.base, decoding_for(task, max_tokens, 0.0, way), seed=seed, note=note)
 
 
-def allowance(task: Practice, bench: Bench, place: int) -> int | None:
-    """Calls for this seed: an equal share of what is left, less the rows that the house looks at first on dev.
+def calls_left_per_seed(task: TrainDevView, bench: Bench, place: int) -> int | None:
+    """Calls for this seed: an equal share of what is left, less the rows that the contest looks at first on dev.
 
     Raises:
         BudgetSpent: too little is left.

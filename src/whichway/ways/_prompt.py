@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Example, Practice, Prompt, Weights
+from whichway.nouns import Candidate, Example, Prompt, TrainDevView, Weights
 
 
 class _OneSeed:
@@ -22,7 +22,7 @@ class _OneSeed:
         return getattr(self._bench, name)
 
 
-def best_prompt(task: Practice, bench: Bench, names: Sequence[str], base: Weights | None = None) -> Candidate:
+def best_prompt(task: TrainDevView, bench: Bench, names: Sequence[str], base: Weights | None = None) -> Candidate:
     """The candidate of these prompting ways that is best on dev, the first of equals.
 
     Prompts that choose shots for each row are passed over: a training row would find itself among them.
@@ -39,11 +39,11 @@ def best_prompt(task: Practice, bench: Bench, names: Sequence[str], base: Weight
     """
     one = cast(Bench, _OneSeed(bench, base or bench.base))
     fixed = (candidate for candidate in _candidates(task, one, names) if not candidate.prompt.pool)
-    found = [(bench.value(candidate), candidate) for candidate in fixed]
-    if not found:
+    scored = [(bench.value(candidate), candidate) for candidate in fixed]
+    if not scored:
         raise WayFailed("no prompting way gave a prompt to start from")
-    value, best = max(found, key=lambda pair: pair[0])
-    bench.say(f"best of {len(found)} prompts: {best.note}, dev {value:.3f}")
+    value, best = max(scored, key=lambda pair: pair[0])
+    bench.say(f"best of {len(scored)} prompts: {best.note}, dev {value:.3f}")
     return best
 
 
@@ -53,7 +53,7 @@ def not_shown(examples: Sequence[Example], prompt: Prompt) -> tuple[Example, ...
     return tuple(example for example in examples if example.text not in shown)
 
 
-def _candidates(task: Practice, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:
+def _candidates(task: TrainDevView, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:
     for name in names:
         try:
             way = importlib.import_module(f"whichway.ways.{name}")

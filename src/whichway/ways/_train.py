@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from whichway.contracts import RUNGS, Bench
-from whichway.nouns import Adapter, Candidate, Decoding, Example, Practice, Prompt, Weights
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Adapter, Candidate, Decoding, Example, Prompt, TrainDevView, Weights
+from whichway.prompts.plain import base_prompt
 from whichway.training_length import training_length
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
@@ -30,7 +30,7 @@ FOUR = (1.6, 0.63, 4.0, 0.25)  # for kinds of training whose best rate is less w
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingOptions:
     """The options that such ways have in common."""
 
     rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
@@ -60,13 +60,13 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RateTraining:
     """One training: everything but its rate and seed."""
 
-    task: Practice
+    task: TrainDevView
     bench: Bench
     kind: str
-    options: Training
+    options: TrainingOptions
     prompt: Prompt
     examples: Sequence[Example]
     more: dict[str, Any]
@@ -76,13 +76,13 @@ class Run:
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
         options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens, thinking=self.task.thinks)
-        told = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
-        told = f"{self.label} at {told}" if self.label else told
+        description = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
+        description = f"{self.label} at {description}" if self.label else description
         best, waited = -math.inf, 0
-        made = self._adapters(rate, seed)
+        adapters = self._adapters(rate, seed)
         try:
-            for number, adapter in enumerate(made, 1):
-                note = f"{told}, {adapter.epoch:.1f} epochs"
+            for number, adapter in enumerate(adapters, 1):
+                note = f"{description}, {adapter.epoch:.1f} epochs"
                 candidate = Candidate(self.prompt, adapter.weights, decoding, seed=seed, note=note)
                 yield candidate
                 if number == options.checkpoints or not (options.patience or self.bench.until is not None):
@@ -93,7 +93,7 @@ class Run:
                 if self._may_stop(note, value, waited):
                     return
         finally:
-            getattr(made, "close", lambda: None)()  # the training's memory is free before the next one starts
+            getattr(adapters, "close", lambda: None)()  # the training's memory is free before the next one starts
 
     def _adapters(self, rate: Rate, seed: int) -> Iterator[Adapter]:
         options = self.options
@@ -114,10 +114,10 @@ class Run:
 
 
 def trained(
-    task: Practice,
+    task: TrainDevView,
     bench: Bench,
     kind: str,
-    options: Training,
+    options: TrainingOptions,
     prompt: Prompt | None = None,
     examples: Sequence[Example] | None = None,
     soup: int = 1,
@@ -138,7 +138,7 @@ def trained(
         more: options of the training that only this kind has.
     """
     rows = task.train if examples is None else examples
-    run = Run(task, bench, kind, options, prompt or first_prompt(task), rows, more, start)
+    run = RateTraining(task, bench, kind, options, prompt or base_prompt(task), rows, more, start)
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))
@@ -148,7 +148,7 @@ def trained(
 
 
 def shares(count: int) -> tuple[float, ...]:
-    """Of the steps behind which checkpoints are: at the rungs and at the end, others in the widest gaps."""
+    """The shares of the steps after which checkpoints are saved: at the rungs, at the end, others evenly between."""
     if count <= len(RUNGS):
         return tuple((k + 1) / count for k in range(count))
     ends = (*(share for share, _ in RUNGS), 1.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 from whichway.prompts.nearest import DEFAULT, MODEL, named, not_here
 
 KIND = "baseline"
@@ -19,13 +19,13 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which encoder."""
+    """The encoder to use."""
 
     model: str = field(default=DEFAULT, metadata=MODEL)
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
-    """Yield one candidate."""
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate: a classifier on the encoder's vectors."""
     base = bench.encoder(options.model)
     if base is None:
         raise WayFailed(not_here(options.model, "base_encoder"))

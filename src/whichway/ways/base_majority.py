@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 
 KIND = "baseline"
 RANDOM = False
@@ -15,12 +15,12 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """None."""
+    """This way has no options."""
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
-    """Yield one candidate."""
-    if task.prefers:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate: the most frequent answer."""
+    if task.is_preference:
         raise WayFailed("there is no most frequent answer to preferences")
     base = bench.weights("classical", "majority")
     for adapter in bench.train("majority", base, Prompt(), task.train, seed=0):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Practice, Prompt
+from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 
 KIND = "baseline"
 RANDOM = False
@@ -18,12 +18,12 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """None."""
+    """This way has no options."""
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
-    """Yield one candidate."""
-    if task.prefers:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate: a classifier on TF-IDF."""
+    if task.is_preference:
         raise WayFailed("word counts cannot tell which of two answers is preferred")
     base = bench.weights("classical", "tfidf")
     note = "word and character TF-IDF, logistic regression" if task.labels else "answer of the most similar row"

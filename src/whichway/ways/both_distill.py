@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Example, Practice, Prompt
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Example, Prompt, TrainDevView
+from whichway.prompts.plain import base_prompt
 from whichway.ways._prompt import best_prompt, not_shown
-from whichway.ways._train import Training, trained
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "both"
 RANDOM = True
@@ -23,7 +23,7 @@ FEWEST = 8  # answers to learn from
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """Who teaches, what is kept, what is trained, and how long."""
 
     prompts: tuple[str, ...] = field(
@@ -36,34 +36,34 @@ class Options(Training):
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs on the teacher's answers, seed by seed."""
-    if task.prefers:
+    if task.is_preference:
         raise WayFailed("preference rows hold both answers already; use tune_dpo")
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
     base = bench.weights(options.teacher_backend or bench.base.backend, options.teacher) if options.teacher else None
     teacher = best_prompt(task, bench, options.prompts, base)
-    kept = _answered(task, bench, teacher, options.keep)
-    prompt = first_prompt(task)
+    examples = _answered(task, bench, teacher, options.keep)
+    prompt = base_prompt(task)
     if options.bare:
         prompt = Prompt(objective=prompt.objective, output_format=prompt.output_format)
-    yield from trained(task, bench, "lora", options, prompt=prompt, examples=kept, rank=options.rank)
+    yield from trained(task, bench, "lora", options, prompt=prompt, examples=examples, rank=options.rank)
 
 
-def _answered(task: Practice, bench: Bench, teacher: Candidate, least: float) -> list[Example]:
+def _answered(task: TrainDevView, bench: Bench, teacher: Candidate, least: float) -> list[Example]:
     """Training rows with the teacher's answers for targets, those that the metric finds good."""
-    asked = not_shown(task.train, teacher.prompt)
-    records = bench.score(teacher, asked)
-    kept = [
+    rows = not_shown(task.train, teacher.prompt)
+    records = bench.score(teacher, rows)
+    examples = [
         replace(example, target=record.text)
-        for example, record in zip(asked, records, strict=True)
+        for example, record in zip(rows, records, strict=True)
         if record.score is not None and record.score >= least and record.text.strip()
     ]
-    bench.say(f"the teacher answered {len(kept)} of {len(asked)} rows well enough to learn from")
-    if len(kept) < min(FEWEST, len(task.train)):
+    bench.say(f"the teacher answered {len(examples)} of {len(rows)} rows well enough to learn from")
+    if len(examples) < min(FEWEST, len(task.train)):
         raise WayFailed(
-            f"the teacher answered only {len(kept)} of {len(asked)} training rows with a score of {least:g} or "
+            f"the teacher answered only {len(examples)} of {len(rows)} training rows with a score of {least:g} or "
             "more; name a better one with both_distill.teacher, or lower both_distill.keep"
         )
-    return kept
+    return examples

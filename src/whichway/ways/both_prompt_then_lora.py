@@ -12,9 +12,9 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
+from whichway.nouns import Candidate, TrainDevView
 from whichway.ways._prompt import best_prompt, not_shown
-from whichway.ways._train import Training, trained
+from whichway.ways._train import TrainingOptions, trained
 from whichway.ways.tune_lora import SOUP, WORDS, adapter
 
 KIND = "both"
@@ -22,7 +22,7 @@ RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """Which prompts are tried, what is trained, and how long."""
 
     prompts: tuple[str, ...] = field(
@@ -36,7 +36,7 @@ class Options(Training):
     soup: int = field(default=1, metadata=SOUP)
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs under the best prompt, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")

@@ -25,19 +25,19 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Example, Practice, Prompt, Weights
+from whichway.nouns import Candidate, Example, Prompt, TrainDevView, Weights
 from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder
-from whichway.prompts.plain import first_prompt
+from whichway.prompts.plain import base_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
-from whichway.ways._train import Rate, Run, Training, shares
+from whichway.ways._train import Rate, RateTraining, TrainingOptions, shares
 
 KIND = "both"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """How many examples a row has, what is trained, and how long."""
 
     counts: tuple[int, ...] = field(default=(4,), metadata={"help": "numbers of examples for a row to try", "least": 1})
@@ -59,7 +59,7 @@ class Options(Training):
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the best training, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
@@ -71,7 +71,9 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         bench.say(f"a row's examples have {prompts[0].shot_characters} characters: more do not fit the model's context")
     label = "{} examples" if len(prompts) > 1 else ""
     numbers = {"rank": options.rank, **({"targets": "all"} if options.targets == "all" else {})}
-    runs = [Run(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts]
+    runs = [
+        RateTraining(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts
+    ]
     searched: list[Rate] = [{"factor": factor} for factor in options.factors]
     rates = [{"rate": options.rate}] if options.rate else searched
     trials = list(product(rates, runs))
@@ -82,7 +84,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
 
 def train_prompts(
-    task: Practice, options: Options, encoder: Weights | None, fill: Callable[[Prompt, Sequence[Example]], float]
+    task: TrainDevView, options: Options, encoder: Weights | None, fill: Callable[[Prompt, Sequence[Example]], float]
 ) -> tuple[list[Prompt], tuple[Example, ...]]:
     """The prompt for each number of examples, and the rows that are trained under it.
 
@@ -92,7 +94,7 @@ def train_prompts(
         encoder: by which examples are chosen; None: by words.
         fill: share of the model's context that the longest of some rows takes under a prompt.
     """
-    start = first_prompt(task)
+    start = base_prompt(task)
     rows = not_shown(task.train, start)
     pool = tuple(map(shot, rows[: options.pool]))
     starts = [replace(start, pool=pool, nearest=count, encoder=encoder) for count in options.counts]

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, did_you_mean
-from whichway.nouns import Candidate, Headings, Layout, Practice
-from whichway.prompts.calibrate import evened
+from whichway.nouns import Candidate, Headings, Layout, TrainDevView
+from whichway.prompts.calibrate import batch_calibrated
 from whichway.prompts.frameworks import FRAMEWORKS, form
-from whichway.prompts.plain import first_prompt, reading
+from whichway.prompts.plain import base_prompt, decoding_for
 
 KIND = "prompt"
 RANDOM = False
@@ -42,20 +42,20 @@ class Options:
     )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield one candidate for each framework and writing; closed labels are calibrated."""
     names = {name.lower(): name for name in FRAMEWORKS}
     for name in options.frameworks:
         if name.lower() not in names:
             raise OptionError(f"prompt_framework.frameworks: '{name}' is none.{did_you_mean(name, FRAMEWORKS)}")
-    decoding = reading(task, options.max_tokens, options.temperature, "prompt_framework")
+    decoding = decoding_for(task, options.max_tokens, options.temperature, "prompt_framework")
     for name in options.frameworks:
         for headings in options.headings:
             shape = form(names[name.lower()], headings)
-            prompt = replace(first_prompt(task), form=shape, layout=options.layout)
+            prompt = replace(base_prompt(task), form=shape, layout=options.layout)
             candidate = Candidate(prompt, bench.base, decoding, note=f"{shape.name}, {headings}")
             if task.labels and options.calibrate:
-                candidate = evened(candidate, bench, task.train[: options.calibrate])
+                candidate = batch_calibrated(candidate, bench, task.train[: options.calibrate])
             if options.spread:
                 bench.value(candidate)
             yield candidate

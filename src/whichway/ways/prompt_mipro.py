@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError
-from whichway.nouns import Candidate, Example, Practice, Shot, digest
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Example, Shot, TrainDevView, digest
+from whichway.prompts.plain import base_prompt
 from whichway.ways._endpoint import Endpoint
-from whichway.ways._peer import Desk, allowance, made, validation
+from whichway.ways._peer import OptimizerClient, as_candidate, calls_left_per_seed, validation
 
 KIND = "prompt"
 RANDOM = True
@@ -38,27 +38,27 @@ class Options:
     max_tokens: int = field(default=128, metadata={"help": "longest written answer, in tokens (free text only)"})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield MIPROv2's best prompt, seed by seed."""
     need()
     for place, seed in enumerate(bench.seeds):
-        calls = allowance(task, bench, place)
+        calls = calls_left_per_seed(task, bench, place)
         count = options.validate if calls is None else min(options.validate, max(8, calls // 5))
         rows = validation(task, seed, count)
-        desks: list[Desk] = []
+        clients: list[OptimizerClient] = []
 
         def work(url: str, seed: int = seed, rows: tuple[Example, ...] = rows) -> Any:
-            desks.append(Desk(task, url, rows, options.max_tokens))  # noqa: B023 - used before the next turn
-            return optimise(desks[0], seed, options)  # noqa: B023
+            clients.append(OptimizerClient(task, url, rows, options.max_tokens))  # noqa: B023 - used before the next turn
+            return optimise(clients[0], seed, options)  # noqa: B023
 
         program = Endpoint(task, bench, calls).run(work)
-        desk = desks[0]
-        prompt, value, seen = desk.best() if desk.spent else _chosen(desk, program)
-        why = "stopped as its calls were spent" if desk.spent else "MIPROv2 ended by itself"
-        told = f"{len(prompt.shots)} demonstrations"
-        gain = "the starting instruction" if prompt.objective == first_prompt(task).objective else "a new instruction"
-        bench.say(f"seed {seed}: {len(desk.scores)} prompts tried; {gain}, {told}, dev {value:.3f} on {seen}; {why}")
-        yield made(task, bench, prompt, seed, options.max_tokens, "prompt_mipro", f"{gain}, {told}; {why}")
+        client = clients[0]
+        prompt, value, seen = client.best() if client.spent else _chosen(client, program)
+        why = "stopped as its calls were spent" if client.spent else "MIPROv2 ended by itself"
+        demos = f"{len(prompt.shots)} demonstrations"
+        gain = "the starting instruction" if prompt.objective == base_prompt(task).objective else "a new instruction"
+        bench.say(f"seed {seed}: {len(client.scores)} prompts tried; {gain}, {demos}, dev {value:.3f} on {seen}; {why}")
+        yield as_candidate(task, bench, prompt, seed, options.max_tokens, "prompt_mipro", f"{gain}, {demos}; {why}")
 
 
 def need() -> None:
@@ -74,15 +74,15 @@ def need() -> None:
         raise OptionError("prompt_mipro needs the packages dspy and optuna: pip install 'whichway[dspy]'.") from error
 
 
-def optimise(desk: Desk, seed: int, options: Options) -> Any:
-    """Run MIPROv2; returns its program, or None when the purse was empty before its end."""
+def optimise(client: OptimizerClient, seed: int, options: Options) -> Any:
+    """Run MIPROv2; returns its program, or None when the budget was spent before its end."""
     import dspy
     from dspy.teleprompt import MIPROv2
 
-    model = _model(desk)
-    signature = dspy.Signature("text -> answer", first_prompt(desk.task).objective)
-    short = [e for e in desk.task.train if len(e.text) + len(e.target) <= options.longest] or list(desk.task.train)
-    train, val = ([_example(e) for e in rows] for rows in (short, desk.rows))
+    model = _model(client)
+    signature = dspy.Signature("text -> answer", base_prompt(client.task).objective)
+    short = [e for e in client.task.train if len(e.text) + len(e.target) <= options.longest] or list(client.task.train)
+    train, val = ([_example(e) for e in rows] for rows in (short, client.rows))
     optimiser = MIPROv2(
         metric=lambda example, answer, _trace=None: model.score(example.text, answer.answer),
         prompt_model=model,
@@ -94,11 +94,11 @@ def optimise(desk: Desk, seed: int, options: Options) -> Any:
         max_errors=1,
         seed=seed + 1,  # it reads 0 as none given
     )
-    with dspy.context(lm=model, adapter=_adapter(desk, model)), _quiet():
+    with dspy.context(lm=model, adapter=_adapter(client, model)), _quiet():
         try:
             return optimiser.compile(dspy.Predict(signature), trainset=train, valset=val)
         except Exception:
-            if desk.spent:  # dspy wraps what the model raises, or counts it as a wrong answer
+            if client.spent:  # dspy wraps what the model raises, or counts it as a wrong answer
                 return None
             raise
 
@@ -109,7 +109,7 @@ def _example(row: Example) -> Any:
     return dspy.Example(text=row.text, answer=row.target).with_inputs("text")
 
 
-def _model(desk: Desk) -> Any:
+def _model(client: OptimizerClient) -> Any:
     """The model as dspy sees it; it holds the scores of answers, which the metric looks up."""
     import dspy
 
@@ -124,7 +124,7 @@ def _model(desk: Desk) -> Any:
     return Model()
 
 
-def _adapter(desk: Desk, model: Any) -> Any:
+def _adapter(client: OptimizerClient, model: Any) -> Any:
     """From a signature with demonstrations and inputs to a question at the desk, and back.
 
     Signatures of MIPROv2's own proposer are asked plainly; what the model writes is their last output field, so that a
@@ -132,22 +132,22 @@ def _adapter(desk: Desk, model: Any) -> Any:
     """
     import dspy
 
-    rows = {row.text: row for row in (*desk.task.train, *desk.task.dev)}
+    rows = {row.text: row for row in (*client.task.train, *client.task.dev)}
 
     class Plain(dspy.Adapter):  # type: ignore[misc]
         def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
             row = rows.get(str(inputs.get("text", "")))
             if row is None or set(signature.output_fields) != {"answer"}:
                 return [written(signature, inputs, float(lm_kwargs.get("temperature") or 1.0))]
-            prompt = desk.prompt(signature.instructions, _shots(demos))
-            answer, score = desk.ask(prompt, row)
+            prompt = client.prompt(signature.instructions, _shots(demos))
+            answer, score = client.ask(prompt, row)
             model.scores[row.text, answer] = score
             return [{"answer": answer}]
 
     def written(signature: Any, inputs: Any, temperature: float) -> dict[str, Any]:
-        told = "\n".join(f"{name.replace('_', ' ')}: {str(value)[:600]}" for name, value in inputs.items())
+        fields = "\n".join(f"{name.replace('_', ' ')}: {str(value)[:600]}" for name, value in inputs.items())
         *others, last = signature.output_fields
-        text = desk.write(f"{signature.instructions}\n\n{told}\n\n{last.replace('_', ' ')}:", temperature)
+        text = client.write(f"{signature.instructions}\n\n{fields}\n\n{last.replace('_', ' ')}:", temperature)
         return {**dict.fromkeys(others, ""), last: text}
 
     return Plain()
@@ -157,12 +157,12 @@ def _shots(demos: Any) -> tuple[Shot, ...]:
     return tuple(Shot(str(d["text"]), str(d["answer"])) for d in demos if d.get("text") and d.get("answer"))
 
 
-def _chosen(desk: Desk, program: Any) -> tuple[Any, float, int]:
+def _chosen(client: OptimizerClient, program: Any) -> tuple[Any, float, int]:
     """The program that MIPROv2 returned, as a prompt with its dev score."""
     predictor = program.predictors()[0]
-    prompt = desk.prompt(predictor.signature.instructions, _shots(predictor.demos))
-    found = desk.scores.get(digest(prompt.content), {})
-    return prompt, sum(found.values()) / max(1, len(found)), len(found)
+    prompt = client.prompt(predictor.signature.instructions, _shots(predictor.demos))
+    row_scores = client.scores.get(digest(prompt.content), {})
+    return prompt, sum(row_scores.values()) / max(1, len(row_scores)), len(row_scores)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Layout, Practice, Prompt
+from whichway.nouns import Candidate, Layout, Prompt, TrainDevView
 from whichway.prompts.calibrate import calibrated
-from whichway.prompts.plain import CHANNEL, both_readings, first_prompt, reading, starts
+from whichway.prompts.plain import CHANNEL, base_prompt, both_readings, decoding_for, starts
 
 KIND = "prompt"
 RANDOM = False
@@ -35,9 +35,9 @@ class Options:
     channel: bool = field(default=False, metadata=CHANNEL)
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield each layout as it is, then calibrated."""
-    decoding = reading(task, options.max_tokens, options.temperature, "prompt_plain")
+    decoding = decoding_for(task, options.max_tokens, options.temperature, "prompt_plain")
     for prompt, note in _starts(task, options.layouts):
         for read in both_readings(Candidate(prompt, bench.base, decoding, note=note), options.channel):
             yield read
@@ -47,11 +47,11 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
                     yield even
 
 
-def _starts(task: Practice, layouts: Sequence[Layout]) -> Iterator[tuple[Prompt, str]]:
+def _starts(task: TrainDevView, layouts: Sequence[Layout]) -> Iterator[tuple[Prompt, str]]:
     """The user's prompts as they are; without any, the plain one in each layout."""
     if not task.prompts:
         for layout in layouts:
-            yield replace(first_prompt(task), layout=layout), f"instructions in the {layout} message"
+            yield replace(base_prompt(task), layout=layout), f"instructions in the {layout} message"
         return
     for number, prompt in enumerate(starts(task), 1):
         yield prompt, "your prompt" if len(task.prompts) == 1 else f"your prompt {number}"

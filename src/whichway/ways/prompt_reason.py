@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Decoding, Layout, Practice, Prompt
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Decoding, Layout, Prompt, TrainDevView
+from whichway.prompts.plain import base_prompt
 
 KIND = "prompt"
 RANDOM = False
@@ -38,13 +38,13 @@ class Options:
     layout: Layout = field(default="user", metadata={"help": "where the instructions stand: system or user"})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield a candidate for each number of votes."""
     if not options.mark.strip():
         raise OptionError("prompt_reason wants a mark that is not empty")
     if max(options.votes) > 1 and options.temperature <= 0:
         raise OptionError("prompt_reason.temperature must be above 0: at 0 all texts that vote would be equal")
-    if task.prefers:
+    if task.is_preference:
         raise WayFailed("preferences are compared as whole answers, so no thoughts are written")
     prompt = _prompt(task, options)
     for votes in options.votes:
@@ -54,15 +54,15 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
         yield Candidate(prompt, bench.base, decoding, note=note)
 
 
-def _prompt(task: Practice, options: Options) -> Prompt:
+def _prompt(task: TrainDevView, options: Options) -> Prompt:
     """The task's prompt that asks for thoughts, and says at its end how the answer is to be marked."""
-    plain = first_prompt(task)
+    plain = base_prompt(task)
     what = "one of the allowed answers" if task.labels else "the answer alone"
     ending = f"End with a line that starts with '{options.mark}', followed by {what}."
-    told = plain.output_format and f"{plain.output_format.rstrip('.')}, behind '{options.mark}'."
+    format_line = plain.output_format and f"{plain.output_format.rstrip('.')}, behind '{options.mark}'."
     return replace(
         plain,
         instructions=(*plain.instructions, options.ask),
-        output_format=f"{told} {ending}".strip(),
+        output_format=f"{format_line} {ending}".strip(),
         layout=options.layout,
     )

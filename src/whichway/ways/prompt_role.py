@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 from whichway.contracts import Bench
-from whichway.nouns import Candidate, Layout, Practice
-from whichway.prompts.calibrate import evened
-from whichway.prompts.plain import first_prompt, reading
+from whichway.nouns import Candidate, Layout, TrainDevView
+from whichway.prompts.calibrate import batch_calibrated
+from whichway.prompts.plain import base_prompt, decoding_for
 
 KIND = "prompt"
 RANDOM = False
@@ -21,7 +21,7 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which roles."""
+    """The roles to try, and how they are asked."""
 
     roles: tuple[str, ...] = field(default=(), metadata={"help": "roles to try; none: those of the package's list"})
     layout: Layout = field(default="system", metadata={"help": "where the instructions stand: system or user"})
@@ -34,16 +34,16 @@ class Options:
     )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield the prompt without a role, then with each; closed labels are calibrated."""
-    decoding = reading(task, options.max_tokens, options.temperature, "prompt_role")
-    plain = replace(first_prompt(task), layout=options.layout)
+    decoding = decoding_for(task, options.max_tokens, options.temperature, "prompt_role")
+    plain = replace(base_prompt(task), layout=options.layout)
     parent = ""
     for role in ("", *(options.roles or listed(task.name))):
         note = f"role: {role}" if role else "no role"
         candidate = Candidate(replace(plain, role=role), bench.base, decoding, note=note, parent=parent)
         if task.labels and options.calibrate:
-            candidate = evened(candidate, bench, task.train[: options.calibrate])
+            candidate = batch_calibrated(candidate, bench, task.train[: options.calibrate])
         parent = parent or candidate.id
         yield candidate
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 from whichway.contracts import Bench
 from whichway.errors import OptionError, WayFailed
-from whichway.nouns import Candidate, Practice
+from whichway.nouns import Candidate, TrainDevView
 from whichway.prompts.nearest import DEFAULT, RETRIEVER
-from whichway.search.mutations import ideas
+from whichway.search.mutations import mutations
 from whichway.search.optimizer import Search
 
 KIND = "prompt"
@@ -47,7 +47,7 @@ class Options:
         metadata={"help": "who rewrites: self (the model under trial), none, or backend:model, such as openai:NAME"},
     )
     without: tuple[str, ...] = field(
-        default=(), metadata={"help": f"ideas that are not tried, of: {', '.join(ideas())}"}
+        default=(), metadata={"help": f"ideas that are not tried, of: {', '.join(mutations())}"}
     )
     calibrate: int = field(
         default=32, metadata={"help": "training rows that the labels' biases are fitted on, for each prompt; 0: none"}
@@ -60,13 +60,15 @@ class Options:
             raise OptionError(
                 f"prompt_search.proposer is '{self.proposer}'; write self, none, or backend:model, such as openai:NAME"
             )
-        unknown = sorted(set(self.without) - set(ideas()))
+        unknown = sorted(set(self.without) - set(mutations()))
         if unknown:
-            raise OptionError(f"prompt_search.without: there is no idea '{unknown[0]}'. Known: {', '.join(ideas())}.")
+            raise OptionError(
+                f"prompt_search.without: there is no idea '{unknown[0]}'. Known: {', '.join(mutations())}."
+            )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
-    """Yield the best prompt found, seed by seed; each seed has an equal share of what is left of the purse."""
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield the best prompt found, seed by seed; each seed has an equal share of what is left of the budget."""
     if not task.dev:
         raise WayFailed("there are no dev rows to compare prompts on")
     for place, seed in enumerate(bench.seeds):

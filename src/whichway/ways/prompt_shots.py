@@ -18,11 +18,11 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Example, Layout, Practice, Prompt, Weights
+from whichway.nouns import Candidate, Decoding, Example, Layout, Prompt, TrainDevView, Weights
 from whichway.prompts import shots as choosing
-from whichway.prompts.calibrate import evened
+from whichway.prompts.calibrate import batch_calibrated
 from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder, named
-from whichway.prompts.plain import CHANNEL, both_readings, first_prompt, reading
+from whichway.prompts.plain import CHANNEL, base_prompt, both_readings, decoding_for
 
 KIND = "prompt"
 RANDOM = True
@@ -71,7 +71,7 @@ class Options:
     channel: bool = field(default=False, metadata=CHANNEL)
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates seed by seed."""
     if not task.train:
         raise WayFailed("there are no training rows to show as worked examples")
@@ -90,7 +90,7 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
                     yield _read(task, bench, options, candidate)
 
 
-def _kinds(task: Practice, options: Options) -> tuple[str, ...]:
+def _kinds(task: TrainDevView, options: Options) -> tuple[str, ...]:
     """Free text has no labels to balance, so shots are random there, and none to confuse."""
     if task.labels:
         return options.kinds
@@ -98,25 +98,25 @@ def _kinds(task: Practice, options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kinds)) or ("random",)
 
 
-def _decoding(task: Practice, options: Options) -> Decoding:
-    return reading(task, options.max_tokens, options.temperature, "prompt_shots")
+def _decoding(task: TrainDevView, options: Options) -> Decoding:
+    return decoding_for(task, options.max_tokens, options.temperature, "prompt_shots")
 
 
-def _confused(task: Practice, bench: Bench, options: Options) -> list[tuple[str, str]]:
+def _confused(task: TrainDevView, bench: Bench, options: Options) -> list[tuple[str, str]]:
     """Labels that the plain prompt confuses on training rows, the most confused first."""
     rows = task.train[: options.confusions]
-    plain = Candidate(replace(first_prompt(task), layout=options.layout), bench.base, _decoding(task, options))
+    plain = Candidate(replace(base_prompt(task), layout=options.layout), bench.base, _decoding(task, options))
     if options.calibrate:
-        plain = evened(plain, bench, task.train[: options.calibrate])
+        plain = batch_calibrated(plain, bench, task.train[: options.calibrate])
     pairs = choosing.confused_pairs(rows, [reply.text for reply in bench.ask(plain, rows)])
     if not pairs:
         raise WayFailed("the plain prompt confuses no labels on the training rows; leave out the kind contrastive")
-    bench.say("most confused: " + ", ".join(f"{wanted} taken for {said}" for wanted, said in pairs[:3]))
+    bench.say("most confused: " + ", ".join(f"{wanted} taken for {taken_for}" for wanted, taken_for in pairs[:3]))
     return pairs
 
 
 def _prompts(
-    task: Practice,
+    task: TrainDevView,
     options: Options,
     rows: Sequence[Example],
     kind: str,
@@ -126,7 +126,7 @@ def _prompts(
     rng: random.Random,
 ) -> Iterator[tuple[Prompt, str]]:
     """One draw in each order."""
-    plain = replace(first_prompt(task), layout=options.layout)
+    plain = replace(base_prompt(task), layout=options.layout)
     if kind == "knn":
         pool = choosing.random_shots(rows, options.pool, rng)
         by = f", by {named(encoder)}" if encoder else ""
@@ -138,14 +138,14 @@ def _prompts(
     else:
         shots = DRAWS[kind](rows, count, rng)
     for order in options.orders:
-        told = "" if order == "drawn" else f", {order.replace('_', ' ')}"
-        yield replace(plain, shots=choosing.ordered(shots, order)), f"{len(shots)} shots, {kind}{told}"
+        order_text = "" if order == "drawn" else f", {order.replace('_', ' ')}"
+        yield replace(plain, shots=choosing.ordered(shots, order)), f"{len(shots)} shots, {kind}{order_text}"
 
 
-def _read(task: Practice, bench: Bench, options: Options, candidate: Candidate) -> Candidate:
+def _read(task: TrainDevView, bench: Bench, options: Options, candidate: Candidate) -> Candidate:
     """Calibrated on inputs that are no shots, where that is wanted."""
     if not (task.labels and options.calibrate):
         return candidate
     shown = {shot.text for shot in candidate.prompt.shots}
     inputs = [e for e in task.train if e.text not in shown][: options.calibrate]
-    return evened(candidate, bench, inputs)
+    return batch_calibrated(candidate, bench, inputs)

@@ -12,15 +12,15 @@ from typing import Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.ways._train import FACTORS, FOUR, Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.ways._train import FACTORS, FOUR, TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     factors: tuple[float, ...] = field(default=FOUR, metadata=FACTORS)
@@ -30,7 +30,7 @@ class Options(Training):
     )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("bias"):
         raise WayFailed("this model's backend cannot train biases alone")

@@ -11,25 +11,28 @@ from dataclasses import dataclass, field
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.ways._train import Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     epochs: int = field(default=3, metadata={"help": "passes over the training rows", "least": 1})
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
-    beta: float = field(default=0.1, metadata={"help": "how dearly departing from the base is paid"})
+    beta: float = field(
+        default=0.1,
+        metadata={"help": "strength of the pull towards the base model: a larger beta keeps the policy closer to it"},
+    )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
-    if not task.prefers:
+    if not task.is_preference:
         raise WayFailed("preferences want rows with a chosen and a rejected answer; use tune_lora for answers alone")
     if not bench.has("dpo"):
         raise WayFailed("this model's backend cannot train on preferences")

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice, Prompt
+from whichway.nouns import Candidate, Prompt, TrainDevView
 from whichway.prompts.nearest import DEFAULT, MODEL, not_here
-from whichway.ways._train import Training, trained
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -23,7 +23,7 @@ OWN_MODEL = True  # the model under trial plays no part
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """Which encoder, and how long it is trained."""
 
     model: str = field(default=DEFAULT, metadata=MODEL)
@@ -44,7 +44,7 @@ class Options(Training):
     )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the runs, seed by seed."""
     base = bench.encoder(options.model)
     if base is None:

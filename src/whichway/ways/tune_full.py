@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.ways._train import Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("full"):
         raise WayFailed("this model's backend cannot train all weights")

@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.prompts.plain import first_prompt
-from whichway.ways._train import Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.prompts.plain import base_prompt
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
@@ -39,13 +39,13 @@ class Options(Training):
     list_labels: bool = field(default=False, metadata={"help": "list the labels in the prompt"})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not task.labels:
         raise WayFailed("a head needs a closed set of labels")
     if not bench.has("head"):
         raise WayFailed("this model's backend cannot train a head over the labels")
-    prompt = first_prompt(task)
+    prompt = base_prompt(task)
     if not (options.list_labels or task.prompts):
         prompt = replace(prompt, labels=())
     more: dict[str, Any] = {"rank": options.rank, "init": options.init, "share": options.share}

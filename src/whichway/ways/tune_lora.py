@@ -23,8 +23,8 @@ from typing import Any, Literal
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.ways._train import Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -36,7 +36,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
@@ -47,7 +47,7 @@ class Options(Training):
     soup: int = field(default=1, metadata=SOUP)
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("lora"):
         raise WayFailed("this model's backend cannot train LoRA adapters")
@@ -58,9 +58,9 @@ def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]
 
 def adapter(rank: int, variant: str, word_dropout: float) -> dict[str, Any]:
     """The numbers of a LoRA training that are not everyone's; the plain variant goes without saying."""
-    given: dict[str, Any] = {"rank": rank}
+    arguments: dict[str, Any] = {"rank": rank}
     if variant != "lora":
-        given["variant"] = variant
+        arguments["variant"] = variant
     if word_dropout:
-        given["word_dropout"] = word_dropout
-    return given
+        arguments["word_dropout"] = word_dropout
+    return arguments

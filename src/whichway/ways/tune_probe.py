@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Decoding, Practice
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Decoding, TrainDevView
+from whichway.prompts.plain import base_prompt
 
 KIND = "fine-tune"
 RANDOM = False
@@ -16,15 +16,15 @@ RANDOM = False
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """None: the regularisation is chosen by cross-validation on the training rows."""
+    """This way has no options: the regularisation is chosen by cross-validation on the training rows."""
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
-    """Yield one candidate."""
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
+    """Yield one candidate: a classifier on the frozen model's hidden states."""
     if not task.labels:
         raise WayFailed("a probe needs a closed set of labels")
     if not bench.has("probe"):
         raise WayFailed("this model's backend cannot train a probe")
-    prompt = first_prompt(task)
+    prompt = base_prompt(task)
     for adapter in bench.train("probe", bench.base, prompt, task.train, seed=0):
         yield Candidate(prompt, adapter.weights, Decoding(mode="choose"), note="head on hidden states")

@@ -12,17 +12,17 @@ from typing import Any
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice, Prompt
-from whichway.prompts.plain import first_prompt
+from whichway.nouns import Candidate, Prompt, TrainDevView
+from whichway.prompts.plain import base_prompt
 from whichway.prompts.template import instructions
-from whichway.ways._train import FACTORS, FOUR, Training, trained
+from whichway.ways._train import FACTORS, FOUR, TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     factors: tuple[float, ...] = field(default=FOUR, metadata=FACTORS)
@@ -32,11 +32,11 @@ class Options(Training):
     )
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     if not bench.has("soft_prompt"):
         raise WayFailed("this model's backend cannot train a soft prompt")
-    written = first_prompt(task)
+    written = base_prompt(task)
     prompt = Prompt() if options.instead else written
     more: dict[str, Any] = {"tokens": options.tokens, "text": instructions(written)}
     yield from trained(task, bench, "soft_prompt", options, prompt=prompt, **more)

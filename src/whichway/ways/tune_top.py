@@ -12,15 +12,15 @@ from typing import Any
 
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
-from whichway.nouns import Candidate, Practice
-from whichway.ways._train import Training, trained
+from whichway.nouns import Candidate, TrainDevView
+from whichway.ways._train import TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
 
 
 @dataclass(frozen=True, slots=True)
-class Options(Training):
+class Options(TrainingOptions):
     """What is trained, and how long."""
 
     layers: int = field(default=2, metadata={"help": "layers to train, counted from the top", "least": 1})
@@ -28,7 +28,7 @@ class Options(Training):
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 
 
-def adapt(task: Practice, bench: Bench, options: Options) -> Iterator[Candidate]:
+def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """Yield candidates: checkpoints of the full runs, seed by seed."""
     kind = "top_full" if options.all_weights else "top"
     if not bench.has(kind):

@@ -56,17 +56,17 @@ def reply_of(body: Mapping[str, Any], most: Usage, sent: int, labels: Sequence[s
 def _cut_in_thoughts(body: Mapping[str, Any], used: Usage) -> str:
     details = (body.get("usage") or {}).get("completion_tokens_details") or {}
     thought = details.get("reasoning_tokens") or 0
-    told = f", {thought} of them reasoning" if thought else ""
-    return f"cut off after {used.tokens_out} tokens{told}, before an answer: raise thinking_tokens in models.yaml"
+    share_text = f", {thought} of them reasoning" if thought else ""
+    return f"cut off after {used.tokens_out} tokens{share_text}, before an answer: raise thinking_tokens in models.yaml"
 
 
 def _label(reply: Reply, tokens: Sequence[Token], labels: Sequence[str]) -> Reply:
-    found = label_reading.read(reply.text, labels)
-    if found is None:
+    label = label_reading.read(reply.text, labels)
+    if label is None:
         cut = ", cut off" if reply.finish == "length" else ""
         return replace(reply, unread=f"none of the labels{cut}: {reply.text.strip()[:SHOWN]!r}")
     scores = label_reading.scores(tokens, labels) if tokens else {}
-    return replace(reply, text=found, scores=scores, finish="stop")
+    return replace(reply, text=label, scores=scores, finish="stop")
 
 
 def _message(choice: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -78,11 +78,11 @@ def _message(choice: Mapping[str, Any]) -> tuple[str, str, str]:
     if not isinstance(message, Mapping):
         raise Unreadable("the answer has no message")
     content, thoughts = _parts(message.get("content"))
-    said, inside = spoken(content)
+    answer_text, inside = spoken(content)
     apart = message.get("reasoning_content") or message.get("reasoning") or ""
     thoughts = "\n".join(filter(None, (apart if isinstance(apart, str) else "", thoughts, inside)))
     refusal = message.get("refusal")
-    return said, thoughts, refusal if isinstance(refusal, str) else ""
+    return answer_text, thoughts, refusal if isinstance(refusal, str) else ""
 
 
 def _parts(content: Any) -> tuple[str, str]:
@@ -142,15 +142,15 @@ def usage_of(body: Mapping[str, Any], most: Usage, sent: int, text: str) -> Usag
         sent: bytes of the prompt.
         text: that was written, thoughts included.
     """
-    said = body.get("usage")
-    said = said if isinstance(said, Mapping) else {}
-    whole = _count(said.get("prompt_tokens"), most.tokens_in) or -(-sent // CHARACTERS_PER_TOKEN)
-    out = _count(said.get("completion_tokens"), most.tokens_out)
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    whole = _count(usage.get("prompt_tokens"), most.tokens_in) or -(-sent // CHARACTERS_PER_TOKEN)
+    out = _count(usage.get("completion_tokens"), most.tokens_out)
     if out is None or (out == 0 and text):
         out = min(most.tokens_out, -(-len(text.encode()) // CHARACTERS_PER_TOKEN))
-    details = said.get("prompt_tokens_details")
+    details = usage.get("prompt_tokens_details")
     details = details if isinstance(details, Mapping) else {}
-    cached = _count(details.get("cached_tokens", said.get("prompt_cache_hit_tokens")), whole) or 0
+    cached = _count(details.get("cached_tokens", usage.get("prompt_cache_hit_tokens")), whole) or 0
     return Usage(whole - cached, cached, out)
 
 

@@ -161,9 +161,9 @@ class Caller:
 
         pace = self._pace
         error = state.outcome.exception() if state.outcome else None
-        told = error.wait if isinstance(error, Again) else 0.0
+        retry_after = error.wait if isinstance(error, Again) else 0.0
         jitter = wait_exponential_jitter(pace.first_wait, pace.longest_wait, jitter=pace.first_wait)
-        return max(told, float(jitter(state)))
+        return max(retry_after, float(jitter(state)))
 
     def _once(self, body: Mapping[str, Any], most: Usage, meter: Meter, stop: threading.Event) -> Answer:
         reserved = meter.reserve(most.tokens_in, most.tokens_out)
@@ -235,8 +235,8 @@ class Caller:
         unsent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
         late = isinstance(cause, httpx2.TimeoutException)
         what = f"no answer within {self._endpoint.timeout_seconds:g} s" if late else type(cause).__name__
-        told = "it cannot be reached" if unsent else what
-        return Again(told, billed=not unsent, slow=late and not unsent)
+        reason = "it cannot be reached" if unsent else what
+        return Again(reason, billed=not unsent, slow=late and not unsent)
 
     def _of_status(self, status: int, headers: Mapping[str, str], body: Any, plain: str) -> Exception:
         """The error behind a status of HTTP and the body that came with it."""

@@ -19,22 +19,22 @@ def find(name: str) -> str:
     Raises:
         ModelError: neither has it.
     """
-    found = os.environ.get(name) or _of_keyring(name)
-    if not found:
+    key = os.environ.get(name) or _of_keyring(name)
+    if not key:
         raise ModelError(
             f"the key {name} is not set. Put it into the environment (export {name}=...), or into the keyring: "
             f"keyring set {SERVICE} {name}"
         )
-    return found.strip()
+    return key.strip()
 
 
 def _of_keyring(name: str) -> str | None:
     """What the package `keyring` holds, where it is installed and works."""
     try:
-        found = importlib.import_module("keyring").get_password(SERVICE, name)
+        key = importlib.import_module("keyring").get_password(SERVICE, name)
     except Exception:  # not installed, or no keyring on this machine: it goes without
         return None
-    return str(found) if found else None
+    return str(key) if key else None
 
 
 def blotted(text: str, key: str) -> str:

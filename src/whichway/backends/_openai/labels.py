@@ -55,8 +55,8 @@ def read(text: str, labels: Sequence[str]) -> str | None:
     A JSON object with the answer, then the whole text, then the label at its start, then the only one that stands in it
     as a word. Case and marks around a label do not matter.
     """
-    found = _of_object(text)
-    plain = found if found is not None else text
+    label_of_object = _of_object(text)
+    plain = label_of_object if label_of_object is not None else text
     exact = {_same(label): label for label in labels}
     if _same(plain) in exact:
         return exact[_same(plain)]
@@ -79,8 +79,8 @@ def _of_object(text: str) -> str | None:
         value, _ = json.JSONDecoder().raw_decode(text[start:])
     except ValueError:
         return None
-    found = value.get(FIELD) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
+    label = value.get(FIELD) if isinstance(value, dict) else None
+    return label if isinstance(label, str) else None
 
 
 def _same(text: str) -> str:
@@ -99,7 +99,7 @@ def scores(tokens: Sequence[Token], labels: Sequence[str]) -> dict[str, float]:
     wanted = {label: head + (json.dumps(label, ensure_ascii=False)[1:] if closing else label) for label in labels}
     if not any(_along(whole, text[: len(whole)]) for whole in wanted.values()):
         return {}
-    found: dict[str, float] = {}
+    by_label: dict[str, float] = {}
     alive, before, reached = dict(wanted), "", 0.0
     for token in tokens:
         after = before + token.text
@@ -107,13 +107,13 @@ def scores(tokens: Sequence[Token], labels: Sequence[str]) -> dict[str, float]:
             break
         if len(after) > len(head):  # the head is the same for all
             parted, step = _node(token, before, alive)
-            found |= {label: reached + value for label, value in parted.items()}
+            by_label |= {label: reached + value for label, value in parted.items()}
             alive = {label: whole for label, whole in alive.items() if label not in parted}
             reached += step
         before = after
     for label, whole in alive.items():
-        found[label] = reached if len(alive) == 1 or text.startswith(whole) else reached - UNSEEN
-    return among(found)
+        by_label[label] = reached if len(alive) == 1 or text.startswith(whole) else reached - UNSEEN
+    return among(by_label)
 
 
 def _node(token: Token, before: str, alive: Mapping[str, str]) -> tuple[dict[str, float], float]:
@@ -145,10 +145,10 @@ def _log_sum(values: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def among(found: Mapping[str, float]) -> dict[str, float]:
+def among(logprobs: Mapping[str, float]) -> dict[str, float]:
     """Log-probabilities of labels, moved so that the labels' probabilities sum to one."""
-    whole = _log_sum(list(found.values()))
-    return {label: value - whole for label, value in found.items()}
+    whole = _log_sum(list(logprobs.values()))
+    return {label: value - whole for label, value in logprobs.items()}
 
 
 def told_apart(label: str, labels: Sequence[str]) -> int:

@@ -71,13 +71,13 @@ class Limiter:
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that an answer asks to wait: `Retry-After` as a number or as a date, or in milliseconds; 0 without it."""
-    milliseconds, said = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    milliseconds, header = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
     try:
-        return max(0.0, float(milliseconds) / 1000 if milliseconds else float(said or 0.0))
+        return max(0.0, float(milliseconds) / 1000 if milliseconds else float(header or 0.0))
     except ValueError:
         pass
     try:
-        date = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(header)
     except (TypeError, ValueError):
         return 0.0
     date = date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -92,34 +92,34 @@ class Dialect:
 
     def learn(self, body: Mapping[str, Any], reading: Reading | None, param: str, message: str) -> bool:
         """Learn from a refusal what this endpoint does not know; whether the request can be sent in another form."""
-        said = f"{param} {message}".lower()
-        if any(words in said for words in TOO_LONG):
+        complaint = f"{param} {message}".lower()
+        if any(words in complaint for words in TOO_LONG):
             return False
         with self._lock:
-            if self._other_limit(body, said) or self._fewer(body, said):
+            if self._other_limit(body, complaint) or self._fewer(body, complaint):
                 return True
             for name, words in _NAMES.items():
-                if name in body and any(word in said for word in words):
+                if name in body and any(word in complaint for word in words):
                     self.without.add(name)
                     return True
         if reading in (None, "parse"):
             return False
-        known = any(word in said for word in _READINGS[str(reading)])
+        known = any(word in complaint for word in _READINGS[str(reading)])
         return self.next_reading(reading) if known or reading not in self._worked else False
 
-    def _other_limit(self, body: Mapping[str, Any], said: str) -> bool:
+    def _other_limit(self, body: Mapping[str, Any], complaint: str) -> bool:
         """The field for the longest answer has two names; a message that refuses one often tells of the other."""
         sent = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
         other = "max_tokens" if sent == "max_completion_tokens" else "max_completion_tokens"
-        refused = f"'{sent}'" in said or said.startswith(f"{sent} ")
+        refused = f"'{sent}'" in complaint or complaint.startswith(f"{sent} ")
         if not refused or f"tried-{other}" in self.without:
             return self.limit != sent and refused
         self.without.add(f"tried-{sent}")
         self.limit = other
         return True
 
-    def _fewer(self, body: Mapping[str, Any], said: str) -> bool:
-        if "top_logprobs" in said and body.get("top_logprobs") == MOST_SHOWN:
+    def _fewer(self, body: Mapping[str, Any], complaint: str) -> bool:
+        if "top_logprobs" in complaint and body.get("top_logprobs") == MOST_SHOWN:
             self.shown = FEWER_SHOWN
             return True
         return False
@@ -172,8 +172,8 @@ class Dialect:
         decoding = request.decoding
         body: dict[str, Any] = {"model": self.endpoint.model, **self.endpoint.body}
         if "temperature" not in self.without:
-            body["temperature"] = decoding.temperature if decoding.draws else 0.0
-        if decoding.draws and "seed" not in self.without:
+            body["temperature"] = decoding.temperature if decoding.samples else 0.0
+        if decoding.samples and "seed" not in self.without:
             body["seed"] = request.repeat
         return body
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whichway.app.lint_prompts import Known, Report, report_of, world
+from whichway.app.lint_prompts import LintOptions, Report, lint_context, report_of
 from whichway.app.prompt_files import read_drafts
 from whichway.cli.linting import show
 from whichway.errors import DiskError
@@ -22,7 +22,7 @@ from whichway.nouns import to_json
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputOptions:
     """What becomes of the findings."""
 
     ignore: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Output:
     json: bool = False
 
 
-def check(files: Sequence[Path], known: Known, output: Output) -> int:
+def check(files: Sequence[Path], known: LintOptions, output: OutputOptions) -> int:
     """Lint files and print; the exit code is 1 when an error is left.
 
     Raises:
@@ -41,32 +41,34 @@ def check(files: Sequence[Path], known: Known, output: Output) -> int:
     left_out = [word.strip().upper() for words in output.ignore for word in words.split(",") if word.strip()]
     check_ids(left_out, rules())
     drafts = [draft for file in files for draft in read_drafts(file)]
-    with world(known) as seen:
-        raw = [(draft, find(seen.scene(draft), left_out)) for draft in drafts]
-        kept, dropped = _kept(raw, output)
-        reports = [report_of(seen, draft, found) for draft, found in kept]
+    with lint_context(known) as context:
+        raw = [(draft, find(context.scene(draft), left_out)) for draft in drafts]
+        remaining, dropped = _without_accepted(raw, output)
+        reports = [report_of(context, draft, findings) for draft, findings in remaining]
     _write(reports, output)
     _print(reports, dropped, output)
-    return int(any(f.severity == "error" for report in reports for f in report.found))
+    return int(any(f.severity == "error" for report in reports for f in report.findings))
 
 
-def _kept(raw: Sequence[tuple[Draft, list[Finding]]], output: Output) -> tuple[list[tuple[Draft, list[Finding]]], int]:
+def _without_accepted(
+    raw: Sequence[tuple[Draft, list[Finding]]], output: OutputOptions
+) -> tuple[list[tuple[Draft, list[Finding]]], int]:
     """Findings without those that files suppress or a baseline accepts, and how many that were."""
     accepted: Counter[str] = Counter()
     if output.baseline:
         from whichway.tasks.read import decode
 
         accepted = read_baseline(decode(output.baseline), str(output.baseline))
-    kept = []
-    for draft, found in raw:
+    remaining = []
+    for draft, findings in raw:
         ignored = suppressions(draft.source, rules())
-        kept.append((draft, fresh([f for f in found if not ignored.holds(f)], accepted)))
-    return kept, sum(len(found) for _, found in raw) - sum(len(found) for _, found in kept)
+        remaining.append((draft, fresh([f for f in findings if not ignored.holds(f)], accepted)))
+    return remaining, sum(len(findings) for _, findings in raw) - sum(len(findings) for _, findings in remaining)
 
 
-def _write(reports: Sequence[Report], output: Output) -> None:
-    found = [(_uri(report.draft.path), f) for report in reports for f in report.found]
-    texts = {output.sarif: sarif(found, rules()), output.write_baseline: baseline([f for _, f in found])}
+def _write(reports: Sequence[Report], output: OutputOptions) -> None:
+    findings = [(_uri(report.draft.path), f) for report in reports for f in report.findings]
+    texts = {output.sarif: sarif(findings, rules()), output.write_baseline: baseline([f for _, f in findings])}
     for path, text in texts.items():
         if path is None:
             continue
@@ -83,7 +85,7 @@ def _uri(path: str) -> str:
     return Path(path if relative.startswith("..") else relative).as_posix()
 
 
-def _print(reports: Sequence[Report], dropped: int, output: Output) -> None:
+def _print(reports: Sequence[Report], dropped: int, output: OutputOptions) -> None:
     if output.json:
         print(json.dumps({"findings": [line for report in reports for line in _lines(report)]}, ensure_ascii=False))
         return
@@ -91,12 +93,12 @@ def _print(reports: Sequence[Report], dropped: int, output: Output) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for report in reports:
-        show.show(console, report.draft.path, report.draft.source, report.found, report.effects)
-    console.print(show.summary([f for report in reports for f in report.found], dropped))
+        show.show(console, report.draft.path, report.draft.source, report.findings, report.effects)
+    console.print(show.summary([f for report in reports for f in report.findings], dropped))
 
 
 def _lines(report: Report) -> Iterator[dict[str, Any]]:
-    for finding in report.found:
+    for finding in report.findings:
         effect = report.effects.get(finding.fingerprint)
         names = [name for name in Finding.__slots__ if name != "edit"]
         facts = {name: getattr(finding, name) for name in names}

@@ -15,10 +15,10 @@ STYLES = {"error": "bold red", "warn": "yellow", "info": "cyan"}
 WIDTH = 100  # of a shown line
 
 
-def show(console: Console, path: str, source: str, found: Sequence[Finding], effects: Mapping[str, Effect]) -> None:
+def show(console: Console, path: str, source: str, findings: Sequence[Finding], effects: Mapping[str, Effect]) -> None:
     """All findings of one prompt."""
     lines = source.splitlines()
-    for finding in found:
+    for finding in findings:
         _one(console, path, lines, finding, effects.get(finding.fingerprint))
 
 
@@ -41,7 +41,8 @@ def _one(console: Console, path: str, lines: Sequence[str], finding: Finding, ef
     if effect is not None:
         console.print(
             Text(
-                f"        measured: {told(effect)}", "bold green" if effect.clear and effect.difference > 0 else "bold"
+                f"        measured: {effect_text(effect)}",
+                "bold green" if effect.clear and effect.difference > 0 else "bold",
             )
         )
     console.print()
@@ -57,8 +58,8 @@ def underlined(line: str, finding: Finding) -> tuple[str, str]:
     return shown, " " * begin + "~" * max(1, min(end - shift, len(shown)) - begin)
 
 
-def told(effect: Effect) -> str:
-    """An effect in points."""
+def effect_text(effect: Effect) -> str:
+    """The effect of an edit in points, as text."""
     ends = [] if effect.low is None or effect.high is None else [effect.low, effect.high]
     span = f" ({' to '.join(f'{100 * end:+.1f}' for end in ends)})" if ends else ""
     verdict = "" if effect.clear else ", not clear"
@@ -69,9 +70,9 @@ def told(effect: Effect) -> str:
     )
 
 
-def summary(found: Sequence[Finding], left_out: int) -> str:
-    """One line at the end."""
-    counts = Counter(f.severity for f in found)
+def summary(findings: Sequence[Finding], left_out: int) -> str:
+    """The last line: how many findings of each severity."""
+    counts = Counter(f.severity for f in findings)
     words = {"error": "errors", "warn": "warnings", "info": "notes"}
     parts = [f"{counts[s]} {words[s] if counts[s] != 1 else words[s][:-1]}" for s in SEVERITIES if counts[s]]
     rest = f"; {left_out} ignored" if left_out else ""

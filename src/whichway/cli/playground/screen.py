@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from whichway.app.prompt_history import Desk
-from whichway.app.prompt_trial import Trial, Trials
+from whichway.app.prompt_history import PromptHistory
+from whichway.app.prompt_trial import PromptEvaluation, PromptEvaluator
 from whichway.cli.linting.show import STYLES
 from whichway.lint import Finding
 from whichway.nouns import Prompt
 from whichway.prompts.diff import readable
 from whichway.prompts.files import dump
-from whichway.report import words
+from whichway.report import formatting
 
 WORDS = {
     "edit": "edit the whole prompt in $EDITOR",
@@ -38,21 +38,21 @@ WORDS = {
 
 
 class Screen:
-    """Prints to a console."""
+    """Prints the state of a playground session to a console."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def say(self, text: str, style: str = "") -> None:
-        """A line."""
+        """Print one line."""
         self.console.print(Text(text, style))
 
     def help(self) -> None:
-        """What can be typed."""
+        """Print the commands that can be typed."""
         for word, meaning in WORDS.items():
             self.console.print(Text.assemble((f"  {word:<14}", "bold"), meaning))
 
-    def trial(self, trial: Trial, same: bool, metric: str) -> None:
+    def evaluation(self, trial: PromptEvaluation, same: bool, metric: str) -> None:
         """Score, difference, cost: three lines at most."""
         of = f" of {trial.of}" if trial.early else ""
         score = f"{metric} {points(trial.score)}{interval(trial.low, trial.high)} on {trial.rows}{of} dev rows"
@@ -63,9 +63,9 @@ class Screen:
             self.console.print(Text(against(trial), style))
         self.say(cost(trial), "dim")
 
-    def rows(self, trials: Trials, trial: Trial, kept: Prompt, most: int) -> None:
+    def rows(self, trials: PromptEvaluator, trial: PromptEvaluation, reference: Prompt, most: int) -> None:
         """Rows that the new prompt answers otherwise right or wrong."""
-        before, after = trials.records(kept), trials.records(trial.prompt)
+        before, after = trials.records(reference), trials.records(trial.prompt)
         for name, places, style in (("better", trial.better, "green"), ("worse", trial.worse, "red")):
             for place in places[:most]:
                 row = trials.rows[place]
@@ -79,47 +79,49 @@ class Screen:
         if not trial.better and not trial.worse:
             self.say("no row changed between right and wrong")
 
-    def lint(self, found: Sequence[Finding], whole: bool) -> None:
+    def lint(self, findings: Sequence[Finding], whole: bool) -> None:
         """Findings, one line each; with their reasons when asked for."""
-        for finding in found:
+        for finding in findings:
             fix = f"  [fix {finding.id}]" if finding.edit else ""
             head = (f"{finding.severity:<5} {finding.id}  ", STYLES[finding.severity])
             self.console.print(Text.assemble(head, f"{finding.message}{fix}"))
             if whole:
                 self.say(f"      {finding.why} ({finding.source})", "dim")
                 self.say(f"      {finding.suggestion}")
-        if whole and not found:
+        if whole and not findings:
             self.say("lint: nothing found")
 
     def prompt(self, prompt: Prompt) -> None:
         """The prompt as its file would be."""
         self.console.print(Text(dump(prompt).rstrip(), "cyan"))
 
-    def compare(self, kept: Prompt, current: Prompt) -> None:
+    def compare(self, reference: Prompt, current: Prompt) -> None:
         """What differs, slot by slot."""
-        told = list(readable(kept, current))
-        self.say("\n".join(told) if told else "the same prompt as the kept one")
+        differences = list(readable(reference, current))
+        self.say("\n".join(differences) if differences else "the same prompt as the kept one")
 
-    def history(self, desk: Desk) -> None:
+    def history(self, prompt_history: PromptHistory) -> None:
         """All steps, the kept and the current one marked."""
         grid = Grid.grid(padding=(0, 1))
-        for number, step in enumerate(desk.steps):
-            marks = ("*" if number == desk.at else " ") + ("k" if step.prompt == desk.kept else " ")
+        for number, step in enumerate(prompt_history.steps):
+            marks = ("*" if number == prompt_history.at else " ") + (
+                "k" if step.prompt == prompt_history.reference else " "
+            )
             grid.add_row(marks, str(number), Text(step.what))
         self.console.print(grid)
 
 
 def points(value: float) -> str:
     """A score in points."""
-    return words.points(value)
+    return formatting.points(value)
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Ends in brackets; nothing when they are not known."""
-    return "" if low is None or high is None else f" ({words.span(low, high)})"
+    return "" if low is None or high is None else f" ({formatting.span(low, high)})"
 
 
-def against(trial: Trial) -> str:
+def against(trial: PromptEvaluation) -> str:
     """The difference to the kept prompt in words."""
     low, high = trial.difference_low, trial.difference_high
     ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f}, valid at every look)"
@@ -130,13 +132,13 @@ def against(trial: Trial) -> str:
     return f"{100 * trial.difference:+.1f} against the kept prompt's {points(trial.kept_score)}{ends}: {word}; {moved}"
 
 
-def cost(trial: Trial) -> str:
+def cost(trial: PromptEvaluation) -> str:
     """Seconds, tokens, money."""
     tokens = f"{trial.tokens_in:.0f} + {trial.tokens_cached:.0f} cached + {trial.tokens_out:.0f} written tokens a row"
     return f"{trial.seconds:.1f} s; {tokens}; ${trial.usd_per_1000:.4f} per 1,000 at list price"
 
 
 def short(text: str, most: int) -> str:
-    """One line, cut."""
+    """A text as one line of limited length."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -7,23 +7,25 @@ import sys
 
 from rich.console import Console
 
-from whichway.app.prompt_history import Desk
-from whichway.app.prompt_session import Seat
+from whichway.app.prompt_history import PromptHistory
+from whichway.app.prompt_session import PlaygroundSession
 from whichway.cli.playground.screen import Screen
 from whichway.cli.playground.shell import Read, Shell
 from whichway.nouns import to_json
 
 
-def sit(seat: Seat, read: Read | None = None, console: Console | None = None) -> Shell:
+def run_session(session: PlaygroundSession, read: Read | None = None, console: Console | None = None) -> Shell:
     """Talk until the user leaves.
 
     Args:
-        seat: the playground.
+        session: the playground.
         read: where lines come from; None: the terminal, with line editing where there is one.
         console: where it prints; None: standard output.
     """
     screen = Screen(console or Console(highlight=False, soft_wrap=True))
-    shell = Shell(seat.trials, seat.lint, Desk.of(seat.plain, seat.given), screen, read or _terminal())
+    shell = Shell(
+        session.trials, session.lint, PromptHistory.of(session.plain, session.own_prompt), screen, read or _terminal()
+    )
     shell.run()
     return shell
 
@@ -37,18 +39,18 @@ def _terminal() -> Read:
     return input
 
 
-def once(seat: Seat, whole: bool, as_json: bool) -> None:
+def once(session: PlaygroundSession, whole: bool, as_json: bool) -> None:
     """Score the given prompt (or the plain one) and print."""
-    prompt = seat.given or seat.plain
-    trial = seat.trials.of(prompt, seat.plain, whole=whole)
-    found = seat.lint(prompt)
+    prompt = session.own_prompt or session.plain
+    trial = session.trials.of(prompt, session.plain, whole=whole)
+    lint_findings = session.lint(prompt)
     if as_json:
-        findings = [{"id": f.id, "severity": f.severity, "message": f.message} for f in found]
+        findings = [{"id": f.id, "severity": f.severity, "message": f.message} for f in lint_findings]
         facts = {key: value for key, value in to_json(trial).items() if key != "prompt"}
         print(json.dumps({**facts, "clear": trial.clear, "findings": findings}, ensure_ascii=False))
         return
     screen = Screen(Console(highlight=False, soft_wrap=True))
-    screen.trial(trial, prompt == seat.plain, seat.trials.metric.name)
-    if prompt != seat.plain:
-        screen.rows(seat.trials, trial, seat.plain, 5)
-    screen.lint(found, whole=False)
+    screen.evaluation(trial, prompt == session.plain, session.trials.metric.name)
+    if prompt != session.plain:
+        screen.rows(session.trials, trial, session.plain, 5)
+    screen.lint(lint_findings, whole=False)

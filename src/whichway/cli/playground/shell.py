@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from whichway.app.prompt_history import Desk, added, dropped, with_slot
-from whichway.app.prompt_trial import Trial, Trials
+from whichway.app.prompt_history import PromptHistory, added, dropped, with_slot
+from whichway.app.prompt_trial import PromptEvaluation, PromptEvaluator
 from whichway.cli.playground.screen import Screen
 from whichway.errors import OptionError, UserError, WhichwayError, did_you_mean
 from whichway.lint import Finding
@@ -24,35 +24,40 @@ SHOWN = 3  # rows after each edit
 
 
 class Shell:
-    """One sitting.
+    """One playground session: reads lines and changes the prompt.
 
     Args:
         trials: answers prompts on dev rows.
         find: lint.
-        desk: kept and current prompt.
+        history: kept and current prompt.
         screen: where it prints.
         read: where lines come from.
     """
 
     def __init__(
-        self, trials: Trials, find: Callable[[Prompt], list[Finding]], desk: Desk, screen: Screen, read: Read
+        self,
+        trials: PromptEvaluator,
+        find: Callable[[Prompt], list[Finding]],
+        history: PromptHistory,
+        screen: Screen,
+        read: Read,
     ) -> None:
-        self.trials, self.find, self.desk, self.screen, self.read = trials, find, desk, screen, read
-        self.trial: Trial | None = None
+        self.trials, self.find, self.history, self.screen, self.read = trials, find, history, screen, read
+        self.trial: PromptEvaluation | None = None
         self.saved: Prompt | None = None
         self._words: dict[str, Callable[[str], bool | None]] = {
             "help": lambda _: screen.help(),
             "edit": lambda _: self._edit(),
-            "show": lambda _: screen.prompt(desk.current),
+            "show": lambda _: screen.prompt(history.current),
             "rows": self._rows,
-            "lint": lambda _: screen.lint(self.find(desk.current), whole=True),
+            "lint": lambda _: screen.lint(self.find(history.current), whole=True),
             "compare": lambda _: self._compare(),
             "all": lambda _: self.score(whole=True),
             "keep": lambda _: self._keep(),
-            "revert": lambda _: self._moved(desk.revert(), "this is the kept prompt already"),
-            "undo": lambda _: self._moved(desk.undo(), "nothing to undo"),
-            "redo": lambda _: self._moved(desk.redo(), "nothing to redo"),
-            "history": lambda _: screen.history(desk),
+            "revert": lambda _: self._moved(history.revert(), "this is the kept prompt already"),
+            "undo": lambda _: self._moved(history.undo(), "nothing to undo"),
+            "redo": lambda _: self._moved(history.redo(), "nothing to redo"),
+            "history": lambda _: screen.history(history),
             "save": self._save,
             "fix": self._fix,
             "quit": lambda _: True,
@@ -81,11 +86,11 @@ class Shell:
     def _do(self, line: str) -> bool | None:
         slot = _SLOT.fullmatch(line)
         if slot:
-            self._put(with_slot(self.desk.current, slot[1], slot[2].strip()), line)
+            self._put(with_slot(self.history.current, slot[1], slot[2].strip()), line)
             return None
         if line[0] in "+-":
             change = added if line[0] == "+" else dropped
-            self._put(change(self.desk.current, line[1:].strip()), line)
+            self._put(change(self.history.current, line[1:].strip()), line)
             return None
         word, _, rest = line.partition(" ")
         word = {"q": "quit", "exit": "quit", "e": "edit", "?": "help", "h": "help"}.get(word, word)
@@ -95,15 +100,15 @@ class Shell:
 
     def score(self, whole: bool = False) -> None:
         """Try the current prompt and show what came out."""
-        desk, same = self.desk, self.desk.current == self.desk.kept
-        self.trial = self.trials.of(desk.current, desk.kept, whole=whole)
-        self.screen.trial(self.trial, same, self.trials.metric.name)
+        history, same = self.history, self.history.current == self.history.reference
+        self.trial = self.trials.of(history.current, history.reference, whole=whole)
+        self.screen.evaluation(self.trial, same, self.trials.metric.name)
         if not same:
-            self.screen.rows(self.trials, self.trial, desk.kept, SHOWN)
-        self.screen.lint([f for f in self.find(desk.current) if f.severity != "info"], whole=False)
+            self.screen.rows(self.trials, self.trial, history.reference, SHOWN)
+        self.screen.lint([f for f in self.find(history.current) if f.severity != "info"], whole=False)
 
     def _put(self, prompt: Prompt, what: str) -> None:
-        self._moved(self.desk.put(prompt, what), "nothing changed")
+        self._moved(self.history.put(prompt, what), "nothing changed")
 
     def _moved(self, moved: bool, otherwise: str) -> None:
         if moved:
@@ -112,27 +117,27 @@ class Shell:
             self.screen.say(otherwise)
 
     def _keep(self) -> None:
-        self.desk.keep()
+        self.history.keep()
         self.screen.say("kept; from now on compared with this one")
 
     def _compare(self) -> None:
-        self.screen.compare(self.desk.kept, self.desk.current)
-        if self.desk.kept != self.desk.current:
+        self.screen.compare(self.history.reference, self.history.current)
+        if self.history.reference != self.history.current:
             self.score(whole=True)
 
     def _rows(self, rest: str) -> None:
-        if self.trial is None or self.trial.prompt != self.desk.current:
-            self.trial = self.trials.of(self.desk.current, self.desk.kept)
+        if self.trial is None or self.trial.prompt != self.history.current:
+            self.trial = self.trials.of(self.history.current, self.history.reference)
         most = int(rest) if rest.isdecimal() else 10
-        self.screen.rows(self.trials, self.trial, self.desk.kept, most)
+        self.screen.rows(self.trials, self.trial, self.history.reference, most)
 
     def _fix(self, rest: str) -> None:
-        found = [f for f in self.find(self.desk.current) if f.edit]
-        chosen = [f for f in found if f.id == rest.upper()]
+        findings = [f for f in self.find(self.history.current) if f.edit]
+        chosen = [f for f in findings if f.id == rest.upper()]
         if not chosen:
-            known = ", ".join(dict.fromkeys(f.id for f in found)) or "none"
+            known = ", ".join(dict.fromkeys(f.id for f in findings)) or "none"
             raise OptionError(f"fix {rest}: no finding of that rule has an edit. With an edit: {known}.")
-        prompt = self.desk.current
+        prompt = self.history.current
         for finding in chosen:
             if finding.edit:
                 prompt = finding.edit.apply(prompt)
@@ -146,16 +151,16 @@ class Shell:
             path = path.with_name(path.name + ".yaml")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files.dump(self.desk.current), encoding="utf-8")
+            path.write_text(files.dump(self.history.current), encoding="utf-8")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-        self.saved = self.desk.current
+        self.saved = self.history.current
         self.screen.say(f"saved: {path}   (whichway run TASK --prompt {path})")
 
     def _edit(self) -> None:
         """The prompt in the user's editor; what cannot be read is shown again with the reason."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        written = files.dump(self.desk.current)
+        written = files.dump(self.history.current)
         with tempfile.TemporaryDirectory(prefix="whichway-") as folder:
             path = Path(folder) / "prompt.yaml"
             path.write_text(written, encoding="utf-8")

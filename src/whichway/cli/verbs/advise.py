@@ -50,19 +50,21 @@ def advise(
     from whichway.verdict.advice import calibrate as check
 
     if calibrate:
-        found = check([advice_inputs.of_run(run) for run in calibrate])
-        print(as_json.dumps(to_json(found), allow_nan=False) if json else "\n".join(told.calibration(found)))
+        calibration = check([advice_inputs.of_run(run) for run in calibrate])
+        print(
+            as_json.dumps(to_json(calibration), allow_nan=False) if json else "\n".join(told.calibration(calibration))
+        )
         return
     spec = None if task.task is None and "data" not in task.keys else spec_of(task)
     if probe and spec is None:
         raise OptionError("--probe wants a task: give a task file, or --data.")
     about, examined = advice_inputs.of_task(spec)
-    given = {
+    flags = {
         "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
         "maintainer": maintainer, "changes": changes, "volume": task.keys.get("volume"),
     }  # fmt: skip
-    said = {name: value for name, value in given.items() if value is not None}
-    about = replace(about, **said)  # type: ignore[arg-type]
+    known = {name: value for name, value in flags.items() if value is not None}
+    about = replace(about, **known)  # type: ignore[arg-type]
     if sys.stdin.isatty() and not json:
         about = ask(about)
     advice = opinion(about)

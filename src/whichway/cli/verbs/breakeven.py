@@ -34,18 +34,18 @@ def breakeven(
     from whichway.app.prices import load
     from whichway.cli.units import MONTH, amounts, by_way, per_day
     from whichway.nouns import to_json
-    from whichway.report.money import lines
-    from whichway.verdict.breakeven import Terms, break_even, costs_of, with_swings
+    from whichway.report.breakeven import lines
+    from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
 
-    found = results_of(run)
+    results = results_of(run)
     book = load(prices) if price or prices else None
     hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
-    factor = 1.0 if hourly is None else hourly / (found.plan["price_per_hour"] or 1.0)
-    arms = [priced(arm, factor, found.plan) for arm in found.arms if arm.competes]
+    factor = 1.0 if hourly is None else hourly / (results.plan["price_per_hour"] or 1.0)
+    arms = [priced(arm, factor, results.plan) for arm in results.arms if arm.competes]
     names = [arm.way for arm in arms]
     entries = by_way("--price", price or (), names)
     terms = Terms(
-        volume=float(found.plan["volume"]) if volume is None else per_day(volume),
+        volume=float(results.plan["volume"]) if volume is None else per_day(volume),
         days=months * MONTH,
         wrong_answer_usd=wrong_answer_costs,
         label_usd=label_costs,
@@ -54,9 +54,9 @@ def breakeven(
         retire_days=retire_after,
         retrain_usd=retrain_costs,
     )
-    first, second = pair(arms, terms, found.plan["confidence"], ways)
+    first, second = pair(arms, terms, results.plan["confidence"], ways)
     result = break_even(costs_of(first, terms), costs_of(second, terms), terms, first.groups)
-    result = with_swings(result, first, second, replace(terms))
+    result = with_sensitivity(result, first, second, replace(terms))
     if json:
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
     else:

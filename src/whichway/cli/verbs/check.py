@@ -42,16 +42,16 @@ def check(
     from whichway.tasks.collection import uncollected
 
     if baseline is not None:
-        from whichway.app.regression import gate  # statistics are imported with it, which cost a second
+        from whichway.app.regression import check_regression  # statistics are imported with it, which cost a second
 
-        result = gate(spec_of(task), baseline)
+        result = check_regression(spec_of(task), baseline)
         print(result.line)
         return result.code
     with uncollected():
-        found = load_task(spec_of(task))
-        print("\n".join(lines(found.findings)), flush=True)
-        print("\n".join(group_lines(found)), flush=True)
-        print_report(data_report(found.task, show, probe, suspects), Console(highlight=False))
+        examined = load_task(spec_of(task))
+        print("\n".join(lines(examined.findings)), flush=True)
+        print("\n".join(group_lines(examined)), flush=True)
+        print_report(data_report(examined.task, show, probe, suspects), Console(highlight=False))
     return 0
 
 
@@ -60,10 +60,10 @@ def lines(findings: Findings) -> Iterator[str]:
     yield f"task      {findings.task}: {findings.ask}"
     yield f"metric    {findings.metric}"
     yield f"rows      {', '.join(f'{findings.rows.get(side, 0)} {side}' for side in SIDES)}"
-    for name, found in findings.lengths.items():
+    for name, length in findings.lengths.items():
         yield (
-            f"{name:<10}{found.characters_median:.0f} characters in the middle, {found.characters_p95:.0f} at 95 %, "
-            f"{found.characters_max} at most ({found.longest})"
+            f"{name:<10}{length.characters_median:.0f} characters in the middle, {length.characters_p95:.0f} at 95 %, "
+            f"{length.characters_max} at most ({length.longest})"
         )
     yield from _labels(findings)
     yield from (f"note: {note}" for note in findings.notes)

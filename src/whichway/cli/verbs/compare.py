@@ -21,14 +21,14 @@ def compare(
     import json as as_json
 
     from whichway.app.open_results import results_of
-    from whichway.contest.compare_runs import versus
+    from whichway.contest.compare_runs import compare_ways
     from whichway.nouns import to_json
-    from whichway.report.versus import lines
+    from whichway.report.compare import lines
     from whichway.runs.folder import read_verdict
 
     names = way.split(",") if way else [read_verdict(run).choice or "" for run in (first, second)]
     one, two = (names[0].strip(), names[-1].strip())
-    result = versus(results_of(first), results_of(second), one, two, confidence, (first, second))
+    result = compare_ways(results_of(first), results_of(second), one, two, confidence, (first, second))
     if json:
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
     else:

@@ -28,17 +28,17 @@ def curves(
     from whichway.app.curves import pairs, read
     from whichway.app.curves import window as levels
     from whichway.nouns import to_json
-    from whichway.report import learning
+    from whichway.report import curves
     from whichway.verdict.curves import Curves
 
-    asked = levels(window)
+    score_window = levels(window)
     drawn = Curves(read(file), aggregate, confidence)
-    found = [drawn.curve(way) for way in drawn.families]
-    crossed = pairs(drawn, ways, baseline, asked)
+    fitted = [drawn.curve(way) for way in drawn.families]
+    crossed = pairs(drawn, ways, baseline, score_window)
     if html is not None:
-        learning.write(html, file.name, found, crossed, drawn)
+        curves.write(html, file.name, fitted, crossed, drawn)
     if json:
-        facts = {"aggregate": aggregate, "confidence": confidence, "curves": found, "crossovers": crossed}
+        facts = {"aggregate": aggregate, "confidence": confidence, "curves": fitted, "crossovers": crossed}
         print(as_json.dumps(to_json(facts), ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(learning.lines(found, crossed, confidence, drawn.rows_known)))
+        print("\n".join(curves.lines(fitted, crossed, confidence, drawn.rows_known)))

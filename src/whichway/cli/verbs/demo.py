@@ -31,7 +31,7 @@ def demo(
     import sys
 
     from whichway.app.run import RUNS, prepare
-    from whichway.cli.contest import exit_code, hold
+    from whichway.cli.contest import exit_code, run_and_show
     from whichway.cli.fetching import with_models
     from whichway.cli.task_flags import request_of, spec_of
 
@@ -40,7 +40,7 @@ def demo(
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, options=options)
     task = TaskFlags(task=find(example), keys={"model": [model]} if model else {}, yes=yes)
     ready = with_models(lambda: prepare(spec_of(task, flags), request_of(flags)), yes)
-    outcome = hold(ready, bars=not no_progress, as_json=json)
+    outcome = run_and_show(ready, bars=not no_progress, as_json=json)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)

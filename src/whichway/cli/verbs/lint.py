@@ -37,10 +37,12 @@ def lint(
     cache: Annotated[Path, Option(help="Shared cache of replies.")] = Path("runs/.cache"),
 ) -> int:
     """Check prompts against rules with evidence. Exit code 1 when there are errors."""
-    from whichway.app.lint_prompts import Known
-    from whichway.cli.linting.run import Output, check
+    from whichway.app.lint_prompts import LintOptions
+    from whichway.cli.linting.run import OutputOptions, check
 
     if measure and task is None:
         raise OptionError("--measure needs --task: an effect is measured on dev rows.")
-    known = Known(task, model, provider, context, reasoning, usd_per_million, seed, measure, not no_calibrate, cache)
-    return check(files, known, Output(tuple(ignore or ()), baseline, write_baseline, sarif, json))
+    known = LintOptions(
+        task, model, provider, context, reasoning, usd_per_million, seed, measure, not no_calibrate, cache
+    )
+    return check(files, known, OutputOptions(tuple(ignore or ()), baseline, write_baseline, sarif, json))

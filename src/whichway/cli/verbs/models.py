@@ -37,8 +37,8 @@ def fetch(
     from whichway.cli.fetching import Terminal
 
     with Terminal(yes) as terminal:
-        found = fetch_models(names, accept or (), terminal)
-    for name, folder in found:
+        fetched = fetch_models(names, accept or (), terminal)
+    for name, folder in fetched:
         print(f"{name} is here: {folder}")
 
 
@@ -76,11 +76,11 @@ def lines() -> Iterator[str]:
         yield f"converted  {facts.get('source', name)}  ({name}: whichway models remove {name})"
     for name, address in room.endpoints():
         yield f"--model {name}  at {address}"
-    found = list(room.elsewhere())
-    for word, _ in found[:MOST]:
+    words = list(room.elsewhere())
+    for word, _ in words[:MOST]:
         yield f"--model {word}"
-    if len(found) > MOST:
-        yield f"and {len(found) - MOST} more of Ollama and LM Studio"
+    if len(words) > MOST:
+        yield f"and {len(words) - MOST} more of Ollama and LM Studio"
 
 
 def _row(listed: Listed) -> tuple[str, ...]:

@@ -56,8 +56,8 @@ def standard_input(stream: TextIO, fields: Sequence[str], conversation: bool = F
         ) from error
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("{") or (conversation and first.lstrip().startswith("[")):
-        found = [(n, _json(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
-        return _json_rows(found, fields, conversation)
+        numbered_rows = [(n, _json(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
+        return _json_rows(numbered_rows, fields, conversation)
     return text_lines(lines, STDIN, fields)
 
 
@@ -81,29 +81,29 @@ def _json(line: str, number: int) -> Any:
         raise DataError(f"{where}: broken JSON: {error}. Each line must be one JSON object.") from error
 
 
-def _json_rows(found: Sequence[tuple[int, Any]], fields: Sequence[str], conversation: bool) -> list[Example]:
+def _json_rows(numbered_rows: Sequence[tuple[int, Any]], fields: Sequence[str], conversation: bool) -> list[Example]:
     from whichway.tasks.choices import with_choices
-    from whichway.tasks.conversed import conversation_row
+    from whichway.tasks.conversation_rows import conversation_row
 
     if conversation:
         return [
             conversation_row({"messages": row} if isinstance(row, list) else row, fields, f"{STDIN}:{number}")
-            for number, row in found
+            for number, row in numbered_rows
         ]
-    wrong = next((number for number, row in found if not isinstance(row, dict)), None)
+    wrong = next((number for number, row in numbered_rows if not isinstance(row, dict)), None)
     if wrong is not None:
         raise DataError(f"{STDIN}:{wrong}: no JSON object. Each line must be one, as the first is.")
-    rows = with_choices([row for _, row in found], fields, Path(STDIN))
+    rows = with_choices([row for _, row in numbered_rows], fields, Path(STDIN))
     return [
         Example({field: _field(row, field, f"{STDIN}:{number}") for field in fields}, "")
-        for (number, _), row in zip(found, rows, strict=True)
+        for (number, _), row in zip(numbered_rows, rows, strict=True)
     ]
 
 
-def _field(found: Mapping[str, Any], field: str, where: str) -> str:
-    if field not in found:
-        raise DataError(f"{where}: the field '{field}' is missing; there is {', '.join(found) or 'nothing'}.")
-    value = found[field]
+def _field(values: Mapping[str, Any], field: str, where: str) -> str:
+    if field not in values:
+        raise DataError(f"{where}: the field '{field}' is missing; there is {', '.join(values) or 'nothing'}.")
+    value = values[field]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -37,14 +37,14 @@ def prepare(
 
     spec = spec_of(task)
     examined, (rows, skipped) = load_task(spec), sources_and_skipped(spec)
-    wishes = clean.Wishes(drop_duplicates, mask_personal, drop_suspects)
-    kept, changes = clean.clean(rows, wishes, bool(examined.task.labels))
+    cleaning = clean.CleanOptions(drop_duplicates, mask_personal, drop_suspects)
+    remaining, changes = clean.clean(rows, cleaning, bool(examined.task.labels))
     changes = [*clean.left_out(skipped), *changes]
-    files = clean.write(out, examined.task, kept, changes)
+    files = clean.write(out, examined.task, remaining, changes)
     for name, on in (
         ("drop duplicates", drop_duplicates), ("mask personal", mask_personal), ("drop suspects", drop_suspects)
     ):  # fmt: skip
         print(f"{name:<16}{'on' if on else 'off'}")
     for (change, what), count in sorted(Counter((c.change, c.what) for c in changes).items()):
         print(f"  {count} {change}: {what}")
-    print(f"{len(kept)} of {len(rows) + len(skipped)} rows -> {', '.join(map(str, files))}")
+    print(f"{len(remaining)} of {len(rows) + len(skipped)} rows -> {', '.join(map(str, files))}")

@@ -23,7 +23,7 @@ def run(
 ) -> int:
     """Try every way on your data, decide, and write a report. A rerun resumes; a finished run costs nothing."""
     from whichway.app.run import lines_of, prepare
-    from whichway.cli.contest import exit_code, hold
+    from whichway.cli.contest import exit_code, run_and_show
     from whichway.cli.fetching import with_models
     from whichway.cli.task_flags import request_of, spec_of
 
@@ -31,4 +31,4 @@ def run(
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0
-    return exit_code(hold(ready, bars=not no_progress, as_json=json, yes=task.yes))
+    return exit_code(run_and_show(ready, bars=not no_progress, as_json=json, yes=task.yes))

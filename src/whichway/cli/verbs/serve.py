@@ -37,15 +37,15 @@ def serve(
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
-    doors = backends()
+    known_backends = backends()
     offers = (
         served_models.of_run(run)
         if run is not None
-        else served_models.of_model(with_models(lambda: base_of(model or "", doors), yes))
+        else served_models.of_model(with_models(lambda: base_of(model or "", known_backends), yes))
     )
-    for name, told in served_models.names(offers):
-        print(f"  {name:<24}{told}")
-    listen(app(offers, doors, key), host, port)
+    for name, description in served_models.names(offers):
+        print(f"  {name:<24}{description}")
+    listen(app(offers, known_backends, key), host, port)
 
 
 def listen(application: object, host: str, port: int) -> None:

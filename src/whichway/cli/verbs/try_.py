@@ -22,16 +22,16 @@ def try_(
     cache: Annotated[Path, Option(help="Shared cache of replies.")] = Path("runs/.cache"),
 ) -> None:
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
-    from whichway.app.prompt_session import sitting
+    from whichway.app.prompt_session import open_session
     from whichway.cli.fetching import with_models
     from whichway.cli.playground.session import once as score_once
-    from whichway.cli.playground.session import sit
+    from whichway.cli.playground.session import run_session
     from whichway.cli.task_flags import spec_of
 
     spec = spec_of(task)
     with ExitStack() as stack:
-        seat = with_models(lambda: stack.enter_context(sitting(spec, cache, rows, not no_calibrate)), task.yes)
+        seat = with_models(lambda: stack.enter_context(open_session(spec, cache, rows, not no_calibrate)), task.yes)
         if once:
             score_once(seat, whole, json)
         else:
-            sit(seat)
+            run_session(seat)

@@ -33,12 +33,12 @@ def verdict(
     from whichway.verdict.breakeven import Terms
 
     finished = Run(run)
-    found = results_of(finished, slice_)
-    asked = float(found.plan["volume"]) if volume is None else per_day(volume)
+    results = results_of(finished, slice_)
+    requests_per_day = float(results.plan["volume"]) if volume is None else per_day(volume)
     changed = wrong_answer_costs > 0 or months is not None
     days = 30.0 if months is None else months * MONTH
-    terms = Terms(volume=asked, days=days, wrong_answer_usd=wrong_answer_costs) if changed else None
-    decided = found.verdict(margin, asked, confidence, terms)
+    terms = Terms(volume=requests_per_day, days=days, wrong_answer_usd=wrong_answer_costs) if changed else None
+    decided = results.verdict(margin, requests_per_day, confidence, terms)
     text = json_text(decided)
     if json:
         print(text, end="")
@@ -58,7 +58,7 @@ def _show(run: Run, decided: Verdict, text: str) -> None:
     from whichway.report import terminal
 
     terminal.show(run, Console(highlight=False), decided)
-    kept = run.path / "verdict.json"
-    if kept.exists():
-        same = kept.read_text(encoding="utf-8") == text
-        print(f"{kept}: {'the same, byte for byte' if same else 'another one (--write replaces it)'}.")
+    stored = run.path / "verdict.json"
+    if stored.exists():
+        same = stored.read_text(encoding="utf-8") == text
+        print(f"{stored}: {'the same, byte for byte' if same else 'another one (--write replaces it)'}.")

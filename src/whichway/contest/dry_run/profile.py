@@ -90,7 +90,7 @@ class Timings:
         self.path, self._scratch, self._here = path, scratch, machine()
         self._known: dict[str, dict[str, Any]] = {}
         self._jobs: dict[tuple[str, str, str], tuple[Backend, TrainJob]] = {}
-        self._made: dict[tuple[str, str, str], tuple[Weights, Path] | None] = {}
+        self._trained_parts: dict[tuple[str, str, str], tuple[Weights, Path] | None] = {}
         self.probes = 0  # measured now, not taken from the file
         if path is not None and path.exists():
             with suppress(ValueError):  # a damaged file is measured anew
@@ -130,13 +130,13 @@ class Timings:
         if key not in self._known:
             some = sorted(texts, key=len)[:: max(1, len(texts) // CHUNK)][:CHUNK]
             backend.embed(weights, some[:2])  # the first is slower than all others
-            took = sum(found.seconds for found in backend.embed(weights, some))
+            took = sum(vector.seconds for vector in backend.embed(weights, some))
             self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
         return float(self._known[key]["seconds"])
 
-    def _keep(self, key: str, found: Answering | Learning) -> None:
+    def _keep(self, key: str, cost: Answering | Learning) -> None:
         self.probes += 1
-        self._known[key] = {name: getattr(found, name) for name in found.__slots__}
+        self._known[key] = {name: getattr(cost, name) for name in cost.__slots__}
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_suffix(".tmp")
@@ -162,10 +162,10 @@ class Timings:
         if weights.adapter is None:
             return weights, None
         part = _part(weights, weights.kind)
-        if part not in self._made and part in self._jobs:
+        if part not in self._trained_parts and part in self._jobs:
             self._train(*self._jobs[part])
-        made = self._made.get(part)
-        return made or (replace(weights, adapter=None, kind="none"), None)
+        trained = self._trained_parts.get(part)
+        return trained or (replace(weights, adapter=None, kind="none"), None)
 
     # learning
 
@@ -199,20 +199,20 @@ class Timings:
     def _whole(self, backend: Backend, job: TrainJob) -> Learning:
         """A quarter of the rows, then all of them, where that is quick twice."""
         rows = _spread(job.rows, max(CHUNK, len(job.rows) // 4))
-        made = self._trained(backend, replace(job, rows=rows))[-1]
-        for _ in range(2 if made.seconds < TRAINING / 2 else int(made.seconds < 2 * TRAINING)):
+        adapter = self._trained(backend, replace(job, rows=rows))[-1]
+        for _ in range(2 if adapter.seconds < TRAINING / 2 else int(adapter.seconds < 2 * TRAINING)):
             again = self._trained(backend, job)[-1]
-            made = again if len(rows) < len(job.rows) or again.seconds < made.seconds else made
+            adapter = again if len(rows) < len(job.rows) or again.seconds < adapter.seconds else adapter
             rows = job.rows
-        return Learning(0.0, made.seconds / len(rows), 0.0, made.bytes, made.peak_bytes)
+        return Learning(0.0, adapter.seconds / len(rows), 0.0, adapter.bytes, adapter.peak_bytes)
 
     def _trained(self, backend: Backend, job: TrainJob) -> list[Adapter]:
         folder = self._scratch / digest([time.time_ns(), job.id])
         folder.mkdir(parents=True)
-        made = list(backend.train(job, folder, None))
-        last = made[-1].weights
-        self._made[_part(job.weights, job.kind)] = (last, folder / str(last.adapter))
-        return made
+        adapters = list(backend.train(job, folder, None))
+        last = adapters[-1].weights
+        self._trained_parts[_part(job.weights, job.kind)] = (last, folder / str(last.adapter))
+        return adapters
 
 
 def units_of(job: TrainJob) -> float:
@@ -235,17 +235,17 @@ def _timed(
     comes in between only ever adds.
     """
 
-    def asked(requests: Sequence[Request]) -> tuple[list[Reply], float]:
+    def timed_answers(requests: Sequence[Request]) -> tuple[list[Reply], float]:
         began = time.perf_counter()
         with backend.open(weights, place) as session:
             replies = (session.choose if requests[0].labels else session.generate)(requests)
         return replies, time.perf_counter() - began
 
-    first, opened = asked(few[:2])
-    asked([replace(few[0], messages=(Message("user", "?"),))])
-    cold, took = asked(few)
+    first, opened = timed_answers(few[:2])
+    timed_answers([replace(few[0], messages=(Message("user", "?"),))])
+    cold, took = timed_answers(few)
     some = whole if took < SHORT else few
-    row = min(_total(asked(some)[0]) for _ in range(2 if took < SHORT else 1)) / len(some)
+    row = min(_total(timed_answers(some)[0]) for _ in range(2 if took < SHORT else 1)) / len(some)
     return row, max(0.0, _total(cold) - row * len(cold)), max(0.0, opened - _total(first))
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.dry_run.profile import Timings, own_examples, units_of
-from whichway.contest.plan import House, Settings
-from whichway.contest.run import rehearsed
+from whichway.contest.plan import Components, Settings
+from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
 from whichway.contracts import Backend, Embedder, Embedding, Hosted, Listener, Session, Sized, follow_nothing
 from whichway.errors import ModelError
@@ -71,55 +71,59 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """All of them."""
+        """Seconds of answering and training of all ways together."""
         return sum(amount.seconds for amount in self.ways.values())
 
     @property
     def clock_seconds(self) -> float:
-        """All of them with what is not in the ledger: what a user will wait."""
+        """Seconds that a user will wait: those of the ledger, and those that no ledger holds."""
         return self.seconds + sum(amount.opening_seconds for amount in self.ways.values())
 
 
-def estimate(task: Task, house: House, settings: Settings, listener: Listener) -> Estimate:
-    """Rehearse a contest.
+def estimate(task: Task, components: Components, settings: Settings, listener: Listener) -> Estimate:
+    """Estimate what a contest takes, by running it with simulated models.
 
     Args:
         task: all rows; the test split is only counted.
-        house: its backends are probed for seconds.
+        components: its backends are probed for seconds.
         settings: of the contest; timings are kept in its cache.
         listener: hears "probe" for each thing that is measured.
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
         timings = Timings(settings.cache / TIMINGS, Path(place) / "probed")
-        stage = Stage(timings, _answer_tokens(task), listener)
-        doors = replace(
-            house,
-            backends=Doors(house.backends, stage, ""),
-            backends_of=lambda way: Doors(house.backends, stage, way),
+        simulation = SimulatedRun(timings, _answer_tokens(task), listener)
+        simulated = replace(
+            components,
+            backends=SimulatedBackends(components.backends, simulation, ""),
+            backends_of=lambda way: SimulatedBackends(components.backends, simulation, way),
         )
         took: list[dict[str, float]] = []
         spent: list[dict[str, float]] = []
         for race in _races(task, settings):
             folder = Path(place) / ("raced" if race else "whole")
-            stage.race, stage.trained = race, {}
-            rehearsed(task, doors, folder, replace(settings, cache=folder / ".cache", race=race), follow_nothing)
+            simulation.race, simulation.trained = race, {}
+            run_without_verdict(
+                task, simulated, folder, replace(settings, cache=folder / ".cache", race=race), follow_nothing
+            )
             took.append(Run(folder).seconds)
             spent.append(Run(folder).usd)
             reasons = {name: _reason(folder, name) for name in settings.ways}
         ways = {}
         for name in settings.ways:
             seconds, most = took[0].get(name, 0.0), took[-1].get(name, 0.0)
-            memory, disk = stage.memory.get(name), sum(stage.disk[name].values())
-            opening = stage.opening.get((settings.race, name), 0.0)
+            memory, disk = simulation.memory.get(name), sum(simulation.disk[name].values())
+            opening = simulation.load_seconds.get((settings.race, name), 0.0)
             usd = spent[0].get(name, 0.0)
             amount = Amount(seconds, max(seconds, most), usd, memory, disk, reasons[name], opening)
-            ways[name] = stage.with_tokens(amount, name, house.price_of(house.base_of(name)), settings.budget.usd)
-        return Estimate(ways, seconds_per_row=stage.per_row)
+            ways[name] = simulation.with_tokens(
+                amount, name, components.price_of(components.base_of(name)), settings.budget.usd
+            )
+        return Estimate(ways, seconds_per_row=simulation.per_row)
 
 
-def estimate_json(found: Estimate) -> dict[str, Any]:
+def estimate_json(estimate: Estimate) -> dict[str, Any]:
     """What estimate.json holds; written once: what a rerun would estimate anew is not what was said before."""
-    return {"within": found.within, "ways": {name: asdict(amount) for name, amount in found.ways.items()}}
+    return {"within": estimate.within, "ways": {name: asdict(amount) for name, amount in estimate.ways.items()}}
 
 
 def _races(task: Task, settings: Settings) -> tuple[bool, ...]:
@@ -132,14 +136,14 @@ def _reason(folder: Path, name: str) -> str:
     return str(status["reason"]) if status else ""
 
 
-class Doors(Mapping[str, Backend]):
-    """The backends of a house, each behind a rehearsed one, for one contestant."""
+class SimulatedBackends(Mapping[str, Backend]):
+    """The backends of a run, each wrapped by a simulated one."""
 
-    def __init__(self, real: Mapping[str, Backend], stage: Stage, way: str) -> None:
-        self._real, self._stage, self._way = real, stage, way
+    def __init__(self, real: Mapping[str, Backend], simulation: SimulatedRun, way: str) -> None:
+        self._real, self._stage, self._way = real, simulation, way
 
     def __getitem__(self, name: str) -> Backend:
-        return Pretending(self._real[name], self._stage, self._way)
+        return SimulatedBackend(self._real[name], self._stage, self._way)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._real)
@@ -149,14 +153,14 @@ class Doors(Mapping[str, Backend]):
 
 
 @dataclass(slots=True)
-class Stage:
+class SimulatedRun:
     """What rehearsed backends share: measured times, and what each contestant needed."""
 
     timings: Timings
     answer_tokens: int  # that a trained model will write for nearly every row
     listener: Listener
     race: bool = True
-    opening: dict[tuple[bool, str], float] = field(default_factory=dict)
+    load_seconds: dict[tuple[bool, str], float] = field(default_factory=dict)
     loaded: str | None = None  # the trained part that would be in memory
     prompt: str = ""  # what the last rows shared
     trained: dict[str, list[float]] = field(default_factory=dict)  # training -> seconds at each checkpoint so far
@@ -179,10 +183,10 @@ class Stage:
 
     def with_tokens(self, amount: Amount, name: str, price: Price | None, cap: float | None) -> Amount:
         """The amount with what a hosted model takes: raced and not raced, as counted and at its worst."""
-        found = [known for (_, way), known in sorted(self.tokens.items()) if way == name]
-        if not found:
+        counts = [known for (_, way), known in sorted(self.tokens.items()) if way == name]
+        if not counts:
             return amount
-        raced, whole = found[-1], found[0]
+        raced, whole = counts[-1], counts[0]
         amount = replace(amount, tokens_in=raced[0], tokens_out=raced[1])
         if price is None:
             return amount
@@ -193,42 +197,42 @@ class Stage:
     def opens(self, way: str, seconds: float) -> None:
         """Note seconds by the clock that no ledger will hold."""
         key = (self.race, way)
-        self.opening[key] = self.opening.get(key, 0.0) + seconds
+        self.load_seconds[key] = self.load_seconds.get(key, 0.0) + seconds
 
     def measure(self, way: str, what: str) -> None:
         """Say what is looked at."""
         self.listener(ProbeBegan(way, what))
 
 
-class Pretending:
+class SimulatedBackend:
     """A backend that neither answers nor trains, and says how long it would have."""
 
-    def __init__(self, real: Backend, stage: Stage, way: str) -> None:
-        self.real, self.stage, self.way = real, stage, way
+    def __init__(self, real: Backend, simulation: SimulatedRun, way: str) -> None:
+        self.real, self.simulation, self.way = real, simulation, way
         self.name, self.version = real.name, real.version
 
     def weights(self, base: str) -> Weights:
-        """The real one's."""
+        """The base weights, as the real backend gives them."""
         return self.real.weights(base)
 
     def trains(self) -> frozenset[str]:
-        """The real one's."""
+        """The kinds of training that the real backend can do."""
         return self.real.trains()
 
     def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
-        """The real one's; 0 where it does not say."""
+        """The share of the context that the real backend reports; 0 where it reports none."""
         return self.real.fill(weights, rows) if isinstance(self.real, Sized) else 0.0
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """A session that makes its answers up."""
-        return nullcontext(Improvised(self.real, self.stage, self.way, weights))
+        return nullcontext(SimulatedSession(self.real, self.simulation, self.way, weights))
 
     def embed(self, weights: Weights, texts: Sequence[str]) -> list[Embedding]:
         """Made-up vectors, with the seconds of real ones."""
         if not isinstance(self.real, Embedder):
             raise ModelError(f"The backend '{self.name}' makes no vectors of texts.")
-        self.stage.measure(self.way, "encoding")
-        each = self.stage.timings.embedding(self.real, weights, texts)
+        self.simulation.measure(self.way, "encoding")
+        each = self.simulation.timings.embedding(self.real, weights, texts)
         return [Embedding(_made_up(text), 0, len(text) * each) for text in texts]
 
     def files(self, weights: Weights) -> Path:
@@ -237,12 +241,12 @@ class Pretending:
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Checkpoints of nothing, with the seconds and bytes of a real training."""
-        self.stage.measure(self.way, f"training ({job.kind})")
-        cost = self.stage.timings.learning(self.real, job)
-        self.stage.needs(self.way, cost.peak_bytes)
-        self.stage.opens(self.way, cost.opening)
+        self.simulation.measure(self.way, f"training ({job.kind})")
+        cost = self.simulation.timings.learning(self.real, job)
+        self.simulation.needs(self.way, cost.peak_bytes)
+        self.simulation.opens(self.way, cost.opening)
         units, before = units_of(job), 0.0
-        took = self.stage.trained.setdefault(job.id, [])  # taken up again, it has to start again
+        took = self.simulation.trained.setdefault(job.id, [])  # taken up again, it has to start again
         reached, begun = len(took), len(took)
         for k, share in enumerate(job.shares, 1):
             if k > reached:
@@ -250,20 +254,20 @@ class Pretending:
                 took[-1] -= cost.start if k - 1 > begun else 0.0
             before = share
             name = digest(["rehearsed", job.id, k])
-            self.stage.parts[name] = share
-            self.stage.disk[self.way][name] = cost.bytes
-            made = replace(job.weights, adapter=name, kind=job.kind)
+            self.simulation.parts[name] = share
+            self.simulation.disk[self.way][name] = cost.bytes
+            weights = replace(job.weights, adapter=name, kind=job.kind)
             epoch = float(job.options.get("epochs", 1.0)) * share
             step = max(1, round(units * share))
-            yield Adapter(made, step, epoch, 1.0 / k, took[k - 1], 0, cost.bytes, cost.peak_bytes)
+            yield Adapter(weights, step, epoch, 1.0 / k, took[k - 1], 0, cost.bytes, cost.peak_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Improvised:
+class SimulatedSession:
     """Made-up answers with measured seconds."""
 
     real: Backend
-    stage: Stage
+    simulation: SimulatedRun
     way: str
     weights: Weights
 
@@ -298,32 +302,34 @@ class Improvised:
         sent = sum(len(turn.content) + TURN_CHARACTERS for turn in request.messages)
         tokens_in, tokens_out = math.ceil(sent / TYPICAL_CHARACTERS), math.ceil(len(answer) / CHARACTERS_PER_TOKEN)
         tokens_out += 8 if request.labels else 2
-        self.stage.asks(self.way, tokens_in, tokens_out, *self.real.most_tokens(self.weights, request))
+        self.simulation.asks(self.way, tokens_in, tokens_out, *self.real.most_tokens(self.weights, request))
         return tokens_in, 0, tokens_out
 
     def _share(self, requests: Sequence[Request]) -> float:
-        """Of rows that are answered rightly."""
-        return RIGHT + RISE * max(float(own_examples(requests)), self.stage.parts.get(self.weights.adapter or "", 0.0))
+        """The share of rows that are answered rightly."""
+        return RIGHT + RISE * max(
+            float(own_examples(requests)), self.simulation.parts.get(self.weights.adapter or "", 0.0)
+        )
 
     def _seconds(self, requests: Sequence[Request], first: Example) -> float:
-        """Of a row; a trained model stops at the end of its answer, which the probe's, trained briefly, may not.
+        """Seconds of one row; a trained model is taken to stop at the end of its answer.
 
         A hosted model is not asked before the user has agreed to what that costs.
         """
         if isinstance(self.real, Hosted):
             return HOSTED_SECONDS
         if self.weights.adapter is not None and not requests[0].labels:
-            most = min(requests[0].decoding.max_tokens, self.stage.answer_tokens)
+            most = min(requests[0].decoding.max_tokens, self.simulation.answer_tokens)
             requests = [replace(r, decoding=replace(r.decoding, max_tokens=most)) for r in requests]
-        self.stage.measure(self.way, f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
-        found = self.stage.timings.answering(self.real, self.weights, requests)
-        self.stage.needs(self.way, found.memory_bytes)
+        self.simulation.measure(self.way, f"answering ({self.weights.kind if self.weights.adapter else 'base'})")
+        answering = self.simulation.timings.answering(self.real, self.weights, requests)
+        self.simulation.needs(self.way, answering.memory_bytes)
         if self.weights.adapter is None:
-            self.stage.per_row.setdefault(self.weights, found.seconds)
-        if self.weights.adapter != self.stage.loaded:
-            self.stage.loaded = self.weights.adapter
-            self.stage.opens(self.way, found.opening)
-        return found.seconds + self._prefix(requests[0], first) * found.prefix / len(requests)
+            self.simulation.per_row.setdefault(self.weights, answering.seconds)
+        if self.weights.adapter != self.simulation.loaded:
+            self.simulation.loaded = self.weights.adapter
+            self.simulation.opens(self.way, answering.opening)
+        return answering.seconds + self._prefix(requests[0], first) * answering.prefix / len(requests)
 
     def _prefix(self, request: Request, row: Example) -> bool:
         """Whether these rows share another prompt than the last ones did."""
@@ -331,7 +337,7 @@ class Improvised:
         text = _text(row)
         around = last.content.replace(text, "") if text in last.content else ""  # else its fields stand in the prompt
         key = digest([self.weights.key, head, around])
-        new, self.stage.prompt = key != self.stage.prompt, key
+        new, self.simulation.prompt = key != self.simulation.prompt, key
         return new
 
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contest.selection.race import Entry, Rules, drop_worse
 from whichway.contest.selection.successive_halving import tied
-from whichway.contracts import Runner
+from whichway.contracts import RaceResult
 from whichway.errors import BudgetSpent
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
-    """A candidate in a heat."""
+class Contender:
+    """A contender: a candidate in the race, with its scores and losses."""
 
     entry: Entry
     losses: list[float] = field(default_factory=list)  # nats, where labels are scored
@@ -35,53 +35,57 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """What a heat is held with."""
+class CandidateRace:
+    """What a race among candidates is run with."""
 
     rules: Rules
-    answer: Callable[[Lane, int], None]  # gives a lane its scores up to so many rows; BudgetSpent when it cannot
-    price: Callable[[Sequence[Lane], int], int]  # answers that lanes must still buy for so many rows; equal ones once
+    answer: Callable[[Contender, int], None]  # gives a lane its scores up to so many rows; BudgetSpent when it cannot
+    price: Callable[
+        [Sequence[Contender], int], int
+    ]  # answers that lanes must still buy for so many rows; equal ones once
     halve: bool = True
 
 
-def hold(lanes: Sequence[Lane], heat: Heat, keep: int, calls: int | None) -> list[Runner]:
-    """Race lanes until `keep` are left.
+def run_race(
+    contenders: Sequence[Contender], candidate_race: CandidateRace, keep: int, calls: int | None
+) -> list[RaceResult]:
+    """Race contenders until `keep` are left.
 
     Args:
-        lanes: the earlier is the better when equal.
-        heat: how.
+        contenders: the earlier is the better when equal.
+        candidate_race: how.
         keep: how many are wanted.
         calls: answers that may be bought; None: as many as the purse pays for.
 
     Returns:
         All that were measured, the best first: those left, then the dropped ones, the last dropped first.
     """
-    going, gone, left, reached = list(lanes), list[tuple[Lane, str]](), calls, 0
-    prompts = len({_unbiased(lane) for lane in lanes})
-    start = _first_cut(prompts, heat.rules.looks, calls)
-    for rows in heat.rules.looks:
+    going, gone, left, reached = list(contenders), list[tuple[Contender, str]](), calls, 0
+    prompts = len({_unbiased(contender) for contender in contenders})
+    start = _first_cut(prompts, candidate_race.rules.looks, calls)
+    for rows in candidate_race.rules.looks:
         if left is not None and reached:
-            going, poor = _affordable(going, rows, heat, left, keep)
-            gone += [(lane, "the rest of the purse paid for fewer") for lane in poor]
-        to = rows if left is None else _within(going, reached, rows, heat, left)
+            going, poor = _affordable(going, rows, candidate_race, left, keep)
+            gone += [(contender, "the rest of the purse paid for fewer") for contender in poor]
+        to = rows if left is None else _within(going, reached, rows, candidate_race, left)
         try:
-            left = None if left is None else left - heat.price(going, to)
-            for lane in going:
-                heat.answer(lane, to)
+            left = None if left is None else left - candidate_race.price(going, to)
+            for contender in going:
+                candidate_race.answer(contender, to)
         except BudgetSpent:
             break
         reached = to
         if to < rows:
             break
-        size = max(keep, kept(prompts, rows, start)) if heat.halve and rows >= start else None
-        going, dropped = _cut(going, rows, heat, size)
+        size = max(keep, survivors(prompts, rows, start)) if candidate_race.halve and rows >= start else None
+        going, dropped = _cut(going, rows, candidate_race, size)
         gone += dropped
-        if len(going) <= keep and (heat.halve or len(going) == 1):
+        if len(going) <= keep and (candidate_race.halve or len(going) == 1):
             break
-    return _ranked(going, gone, heat)
+    return _ranked(going, gone, candidate_race)
 
 
-def kept(prompts: int, rows: int, start: float) -> int:
+def survivors(prompts: int, rows: int, start: float) -> int:
     """How many prompts go on after so many rows, when they are thinned out first at `start` rows."""
     if rows < start:
         return prompts
@@ -96,7 +100,7 @@ def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
         paid, before, going = 0, 0, prompts
         for rows in at:
             paid, before = paid + going * (rows - before), rows
-            going = kept(prompts, rows, start)
+            going = survivors(prompts, rows, start)
             if going <= 1:
                 break
         if calls is None or paid <= calls:
@@ -104,85 +108,97 @@ def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
     return starts[-1]
 
 
-def _within(going: Sequence[Lane], reached: int, rows: int, heat: Heat, left: int) -> int:
-    """Rows up to which what is left of the purse pays for all of them: the next look, or fewer."""
-    while rows > reached and heat.price(going, rows) > left:
-        rows = max(reached, rows - max(1, (heat.price(going, rows) - left) // len(going)))
+def _within(going: Sequence[Contender], reached: int, rows: int, candidate_race: CandidateRace, left: int) -> int:
+    """The rows up to which the calls that are left pay for all contenders: the next look, or fewer."""
+    while rows > reached and candidate_race.price(going, rows) > left:
+        rows = max(reached, rows - max(1, (candidate_race.price(going, rows) - left) // len(going)))
     return rows
 
 
-def _affordable(going: list[Lane], rows: int, heat: Heat, left: int, keep: int) -> tuple[list[Lane], list[Lane]]:
-    """As many of the best as the rest of the purse takes to the next look."""
-    order = _order(going, heat.rules)
+def _affordable(
+    going: list[Contender], rows: int, candidate_race: CandidateRace, left: int, keep: int
+) -> tuple[list[Contender], list[Contender]]:
+    """As many of the best contenders as the calls that are left take to the next look, and the others."""
+    order = _order(going, candidate_race.rules)
     for place in range(max(2, keep + 1), len(order)):
-        if heat.price(order[: place + 1], rows) > left:
+        if candidate_race.price(order[: place + 1], rows) > left:
             return order[:place], order[place:][::-1]
     return going, []
 
 
-def _cut(going: list[Lane], rows: int, heat: Heat, size: int | None) -> tuple[list[Lane], list[tuple[Lane, str]]]:
-    """Who goes on (the best `size` prompts at most), and who is dropped, the worst first."""
-    order = _order(going, heat.rules)
-    drop_worse([lane.entry for lane in order], order[0].entry, heat.rules, rows, len(going))
-    worse = [lane for lane in order if lane.entry.drop is not None]
-    live = [lane for lane in order if lane.entry.drop is None]
-    firsts = {_unbiased(lane): lane for lane in live[::-1]} if size is not None else {}
-    twins = [lane for lane in live if firsts.get(_unbiased(lane), lane) is not lane]
-    live = [lane for lane in live if lane not in twins]
+def _cut(
+    going: list[Contender], rows: int, candidate_race: CandidateRace, size: int | None
+) -> tuple[list[Contender], list[tuple[Contender, str]]]:
+    """The contenders that go on (the best `size` prompts at most), and those that are dropped, the worst first."""
+    order = _order(going, candidate_race.rules)
+    drop_worse([contender.entry for contender in order], order[0].entry, candidate_race.rules, rows, len(going))
+    worse = [contender for contender in order if contender.entry.drop is not None]
+    live = [contender for contender in order if contender.entry.drop is None]
+    firsts = {_unbiased(contender): contender for contender in live[::-1]} if size is not None else {}
+    twins = [contender for contender in live if firsts.get(_unbiased(contender), contender) is not contender]
+    live = [contender for contender in live if contender not in twins]
     half = live[size:] if size is not None else []
     reasons = (("shown worse", worse), ("other biases lead", twins), ("halved", half))
-    return [lane for lane in live if lane not in half], [(lane, why) for why, out in reasons for lane in out[::-1]]
+    return [contender for contender in live if contender not in half], [
+        (contender, why) for why, out in reasons for contender in out[::-1]
+    ]
 
 
-def _unbiased(lane: Lane) -> str:
+def _unbiased(contender: Contender) -> str:
     """What candidates have in common that differ in their labels' biases only."""
-    candidate = lane.entry.candidate
+    candidate = contender.entry.candidate
     return replace(candidate, decoding=replace(candidate.decoding, bias=())).id
 
 
-def _order(lanes: Sequence[Lane], rules: Rules) -> list[Lane]:
+def _order(contenders: Sequence[Contender], rules: Rules) -> list[Contender]:
     """Lanes with equal rows, the best first: one of each prompt, then those that differ from it in their biases only.
 
     Among the biases of one prompt those within one standard error of the best are a tie, which the loss breaks. Between
     prompts the loss says less, as some are surer of themselves than others; it breaks exact ties only.
     """
-    values = {lane: rules.value(lane.entry, lane.entry.rows) for lane in lanes}
-    groups: dict[str, list[Lane]] = {}
-    for lane in lanes:
-        groups.setdefault(_unbiased(lane), []).append(lane)
-    firsts, twins = list[Lane](), list[Lane]()
+    values = {contender: rules.value(contender.entry, contender.entry.rows) for contender in contenders}
+    groups: dict[str, list[Contender]] = {}
+    for contender in contenders:
+        groups.setdefault(_unbiased(contender), []).append(contender)
+    firsts, twins = list[Contender](), list[Contender]()
     for group in groups.values():
         first = _first(group, values, rules)
         firsts.append(first)
-        twins += [lane for lane in group if lane is not first]
+        twins += [contender for contender in group if contender is not first]
 
-    def merit(lane: Lane) -> tuple[float, float]:
-        return -values[lane], lane.loss
+    def merit(contender: Contender) -> tuple[float, float]:
+        return -values[contender], contender.loss
 
     return [*sorted(firsts, key=merit), *sorted(twins, key=merit)]
 
 
-def _first(group: Sequence[Lane], values: Mapping[Lane, float], rules: Rules) -> Lane:
-    """The best of one prompt's."""
-    best = min(group, key=lambda lane: -values[lane])
-    if len(group) == 1 or not all(lane.losses for lane in group):
+def _first(group: Sequence[Contender], values: Mapping[Contender, float], rules: Rules) -> Contender:
+    """The best contender among those of one prompt."""
+    best = min(group, key=lambda contender: -values[contender])
+    if len(group) == 1 or not all(contender.losses for contender in group):
         return best
-    rows = {lane: rules.row_values(lane.entry, lane.entry.rows) for lane in group}
-    level = [lane for lane in group if tied(values[best] - values[lane], rows[best], rows[lane])]
-    return min(level, key=lambda lane: lane.loss)
+    rows = {contender: rules.row_values(contender.entry, contender.entry.rows) for contender in group}
+    level = [contender for contender in group if tied(values[best] - values[contender], rows[best], rows[contender])]
+    return min(level, key=lambda contender: contender.loss)
 
 
-def _ranked(going: Sequence[Lane], gone: Sequence[tuple[Lane, str]], heat: Heat) -> list[Runner]:
-    """Runners from the best to the worst. A block that the purse cut short counts for nobody."""
-    rows = min((lane.entry.rows for lane in going), default=0)
-    for lane in going:
-        del lane.entry.scores[rows:], lane.entry.records[rows:], lane.losses[rows:]
-    left = [(lane, "") for lane in (_order(going, heat.rules) if rows else [])]
-    return [_runner(lane, why, heat) for lane, why in (*left, *reversed(gone)) if lane.entry.rows]
+def _ranked(
+    going: Sequence[Contender], gone: Sequence[tuple[Contender, str]], candidate_race: CandidateRace
+) -> list[RaceResult]:
+    """Results from the best to the worst. A block that the budget cut short is left out."""
+    rows = min((contender.entry.rows for contender in going), default=0)
+    for contender in going:
+        del contender.entry.scores[rows:], contender.entry.records[rows:], contender.losses[rows:]
+    left = [(contender, "") for contender in (_order(going, candidate_race.rules) if rows else [])]
+    return [
+        _race_result(contender, why, candidate_race)
+        for contender, why in (*left, *reversed(gone))
+        if contender.entry.rows
+    ]
 
 
-def _runner(lane: Lane, why: str, heat: Heat) -> Runner:
-    entry = lane.entry
-    value = heat.rules.value(entry, entry.rows)
-    values = tuple(float(x) for x in heat.rules.row_values(entry, entry.rows))
-    return Runner(entry.candidate, value, values, tuple(r.text for r in entry.records), why)
+def _race_result(contender: Contender, why: str, candidate_race: CandidateRace) -> RaceResult:
+    entry = contender.entry
+    value = candidate_race.rules.value(entry, entry.rows)
+    values = tuple(float(x) for x in candidate_race.rules.row_values(entry, entry.rows))
+    return RaceResult(entry.candidate, value, values, tuple(r.text for r in entry.records), why)

@@ -49,8 +49,8 @@ Why = Literal["shown worse", "halved"]
 Values = Sequence[float] | FloatArray
 
 
-class Stop(Exception):
-    """No more rows for any candidate of this way: its purse is empty, or it failed."""
+class OutOfBudget(Exception):
+    """No candidate of this way gets more rows: its budget is spent, or it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,22 @@ class Entry:
     scores: list[float] = field(default_factory=list)  # an answer that could not be read counts 0
     records: list[Record] = field(default_factory=list)
     drop: Drop | None = None
-    resting: bool = False  # no more rows, though not dropped: settled, or its way's purse is empty
+    paused: bool = False  # no more rows, though not dropped: settled, or its way's purse is empty
 
     @property
     def group(self) -> tuple[str, int]:
-        """Of this way and seed one candidate goes on to test."""
+        """Way and seed: of each such group one candidate goes on to test."""
         return self.candidate.way, self.candidate.seed
 
     @property
     def rows(self) -> int:
-        """Rows answered so far."""
+        """How many rows are answered so far."""
         return len(self.scores)
 
     @property
     def going(self) -> bool:
         """Whether it gets more rows."""
-        return self.drop is None and not self.resting
+        return self.drop is None and not self.paused
 
 
 def mean(entry: Entry, rows: int) -> float:
@@ -119,7 +119,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look did."""
+    """The result of one interim look."""
 
     rows: int
     entries: int  # in the race before it
@@ -140,11 +140,11 @@ def looks(rows: Sequence[Example] | int, racing: bool = True) -> tuple[int, ...]
         racing: False for one look at all of them.
     """
     n = rows if isinstance(rows, int) else len(rows)
-    found = [n]
-    while racing and math.ceil(found[-1] / 2) >= FIRST_LOOK:
-        found.append(math.ceil(found[-1] / 2))
-    ends = found if isinstance(rows, int) else [_whole(rows, end) for end in found]
-    return tuple(sorted(set(ends)))
+    ends = [n]
+    while racing and math.ceil(ends[-1] / 2) >= FIRST_LOOK:
+        ends.append(math.ceil(ends[-1] / 2))
+    cluster_ends = ends if isinstance(rows, int) else [_whole(rows, end) for end in ends]
+    return tuple(sorted(set(cluster_ends)))
 
 
 def _whole(rows: Sequence[Example], end: int) -> int:
@@ -183,7 +183,7 @@ def race(
             halve(going, rules, rows)
             if leader.drop:  # a later checkpoint of its training goes on in its place
                 leader = best([e for e in going if e.going and e.group == leader.group], rules, rows)
-            rest(entries, leader)
+            pause_settled(entries, leader)
         tell(Look(rows, len(field_), tuple(e for e in going if e.drop), sum(e.going for e in entries)))
         if not any(e.going for e in entries):
             return taken
@@ -193,9 +193,9 @@ def race(
 def _answer(entry: Entry, rows: int, answer: Callable[[Entry, int], None], entries: Sequence[Entry]) -> None:
     try:
         answer(entry, rows)
-    except Stop:
+    except OutOfBudget:
         for other in entries:
-            other.resting |= other.candidate.way == entry.candidate.way
+            other.paused |= other.candidate.way == entry.candidate.way
 
 
 def best(entries: Sequence[Entry], rules: Rules, rows: int) -> Entry:
@@ -234,16 +234,16 @@ def halve(going: Sequence[Entry], rules: Rules, rows: int) -> None:
     """Let the better half of each group go on, rounded up."""
     for group in dict.fromkeys(e.group for e in going):
         left = [e for e in going if e.group == group and e.going]
-        kept = []
+        chosen = []
         for _ in range(math.ceil(len(left) / 2)):
-            kept.append(pick(left, rules, rows))
-            left.remove(kept[-1])
+            chosen.append(pick(left, rules, rows))
+            left.remove(chosen[-1])
         for entry in left:
-            entry.drop = Drop("halved", rows, kept[0].candidate.id, None, None)
+            entry.drop = Drop("halved", rows, chosen[0].candidate.id, None, None)
 
 
-def rest(entries: Sequence[Entry], leader: Entry) -> None:
-    """Let settled groups rest: one live candidate, of a way with one seed, that does not lead those who go on."""
+def pause_settled(entries: Sequence[Entry], leader: Entry) -> None:
+    """Pause settled groups: one live candidate, of a way with one seed, that does not lead those still racing."""
     seeds: dict[str, set[int]] = {}
     for entry in entries:
         seeds.setdefault(entry.candidate.way, set()).add(entry.candidate.seed)
@@ -251,12 +251,12 @@ def rest(entries: Sequence[Entry], leader: Entry) -> None:
     for entry in entries:
         settled = live.count(entry.group) == 1 and len(seeds[entry.candidate.way]) == 1
         if entry.going and settled and entry is not leader:
-            entry.resting = True
+            entry.paused = True
     if [e for e in entries if e.going] == [leader] and len(seeds[leader.candidate.way]) == 1:
-        leader.resting = live.count(leader.group) == 1
+        leader.paused = live.count(leader.group) == 1
 
 
 def finalist(group: Sequence[Entry], rules: Rules) -> Entry:
-    """The last one standing of a group; among several, who is picked on the rows that all of them answered."""
+    """The last candidate left of a group; among several, the one picked on the rows that all of them answered."""
     live = [e for e in group if e.drop is None] or [e for e in group if e.rows == max(g.rows for g in group)]
     return pick(live, rules, min(e.rows for e in live))

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from whichway.contest.bench import HouseBench
-from whichway.contest.ledger import Till
+from whichway.contest.bench import RunBench
+from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import fill_options
-from whichway.contest.selection.race import Entry, Look, Rules, Stop, finalist, looks, race, shuffled
+from whichway.contest.selection.race import Entry, Look, OutOfBudget, Rules, finalist, looks, race, shuffled
 from whichway.contracts import Way
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
 from whichway.events import CandidateEntered, RaceEnded, RaceLooked
-from whichway.nouns import Candidate, Practice, apart, canonical, contestant, to_json
+from whichway.nouns import Candidate, TrainDevView, canonical, qualified_name, split_name, to_json
 from whichway.runs.folder import write_json, write_text
 from whichway.scoring import clusters, is_mean, row_values, total
 from whichway.verdict.decide import sanity
@@ -23,12 +23,12 @@ ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
 
 
 @dataclass(slots=True)
-class Tried:
+class WayRun:
     """One way on its way to the test split."""
 
     name: str
     way: Way
-    bench: HouseBench
+    bench: RunBench
     entries: dict[str, Entry] = field(default_factory=dict)  # seed/id -> candidate, in the order of the way
     costs: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> seconds, usd up to its first scores
     reason: str = ""  # why it failed; "" when it did not
@@ -39,13 +39,13 @@ class Tried:
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
 
-def rules_of(practice: Practice, till: Till) -> Rules:
+def rules_of(practice: TrainDevView, ledger: RunLedger) -> Rules:
     """The race over the dev rows of a task."""
-    order, metric = shuffled(practice.dev), till.house.metric
+    order, metric = shuffled(practice.dev), ledger.components.metric
     return Rules(
-        looks=looks(order, till.settings.race),
+        looks=looks(order, ledger.settings.race),
         margin=practice.margin,
-        alpha=1 - till.settings.confidence,
+        alpha=1 - ledger.settings.confidence,
         value=lambda entry, rows: total(metric, order[:rows], entry.records[:rows]),
         sequence=is_mean(metric),
         row_values=lambda entry, rows: row_values(metric, order[:rows], entry.records[:rows]),
@@ -55,38 +55,38 @@ def rules_of(practice: Practice, till: Till) -> Rules:
     )
 
 
-def follow(name: str, practice: Practice, bench: HouseBench, till: Till, rules: Rules) -> Tried:
+def run_way(name: str, practice: TrainDevView, bench: RunBench, ledger: RunLedger, rules: Rules) -> WayRun:
     """Run a way to its end; each candidate gets its first rows as soon as there is one."""
-    tried = Tried(name, till.house.ways[apart(name)[0]], bench)
-    if practice.open and tried.way.KIND != "prompt":
+    tried = WayRun(name, ledger.components.ways[split_name(name)[0]], bench)
+    if practice.reference_free and tried.way.KIND != "prompt":
         tried.reason = "there are no wanted answers to learn from"
         return tried
-    options = fill_options(name, tried.way, till.settings.ways[name])
+    options = fill_options(name, tried.way, ledger.settings.ways[name])
     try:
         for candidate in tried.way.adapt(practice, bench, options):
             seed = candidate.seed if bench.fold is None else bench.fold
-            _enter(tried, replace(candidate, way=name, seed=seed), rules, till)
+            _enter(tried, replace(candidate, way=name, seed=seed), rules, ledger)
     except BudgetSpent as spent:
         bench.say(str(spent))
         tried.reason = "" if tried.entries else f"{spent}, before there was a first candidate"
     except Exception as error:  # one broken way must not cost the others their verdict
-        tried.reason = blame(error, bench)
+        tried.reason = failure_reason(error, bench)
     return tried
 
 
-def _enter(tried: Tried, candidate: Candidate, rules: Rules, till: Till) -> None:
+def _enter(tried: WayRun, candidate: Candidate, rules: Rules, ledger: RunLedger) -> None:
     if f"{candidate.seed}/{candidate.id}" in tried.entries:
         return
     bench = tried.bench
     entry = bench.entry(candidate)
     bench.answer(entry, rules.looks[0])
     tried.entries[f"{candidate.seed}/{candidate.id}"] = entry
-    tried.costs.setdefault(candidate.id, (bench.account.purse.seconds, bench.account.purse.usd))
+    tried.costs.setdefault(candidate.id, (bench.account.spend.seconds, bench.account.spend.usd))
     dev = rules.value(entry, entry.rows)
-    till.tell(CandidateEntered(tried.name, candidate.note, candidate.seed, dev, entry.rows, rules.looks[-1]))
+    ledger.tell(CandidateEntered(tried.name, candidate.note, candidate.seed, dev, entry.rows, rules.looks[-1]))
 
 
-def blame(error: Exception, bench: HouseBench) -> str:
+def failure_reason(error: Exception, bench: RunBench) -> str:
     """Why a way failed; errors that are no fault of the way are raised again."""
     if isinstance(error, WayFailed | AdapterNotLive):
         return str(error)
@@ -98,7 +98,7 @@ def blame(error: Exception, bench: HouseBench) -> str:
     return f"{type(error).__name__}: {error} (an error inside the way; see its log)"
 
 
-def hold_race(tried: Sequence[Tried], till: Till, rules: Rules, told: bool = True) -> int:
+def race_all(tried: Sequence[WayRun], ledger: RunLedger, rules: Rules, report_looks: bool = True) -> int:
     """Race the candidates of all ways that did not fail; returns the number of looks."""
     at = {t.name: t for t in tried}
 
@@ -108,21 +108,21 @@ def hold_race(tried: Sequence[Tried], till: Till, rules: Rules, told: bool = Tru
             one.bench.answer(entry, rows)
         except BudgetSpent as spent:
             one.bench.say(str(spent))
-            raise Stop from spent
+            raise OutOfBudget from spent
         except Exception as error:
-            one.reason = blame(error, one.bench)
-            raise Stop from error
+            one.reason = failure_reason(error, one.bench)
+            raise OutOfBudget from error
 
     def tell(look: Look) -> None:
-        if told and len(rules.looks) > 1:
+        if report_looks and len(rules.looks) > 1:
             dropped = tuple(e.candidate.id for e in look.dropped)
-            till.tell(RaceLooked(look.rows, rules.looks[-1], look.entries, look.going, dropped))
+            ledger.tell(RaceLooked(look.rows, rules.looks[-1], look.entries, look.going, dropped))
 
     entries = [e for t in tried if not t.reason for e in t.entries.values()]
     return race(entries, rules, answer, tell) if entries else 0
 
 
-def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
+def choose_finalists(tried: WayRun, rules: Rules, zero_shot: Entry | None) -> None:
     """Keep a finalist for each seed; their dev scores are over the rows that all of them answered."""
     groups: dict[int, list[Entry]] = {}
     for entry in tried.entries.values():
@@ -133,7 +133,7 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
     tried.last = tuple(last)
     tried.values = {key: (rules.value(e, e.rows) if e.rows else None, e.rows) for key, e in tried.entries.items()}
     tried.values |= {f"{c.seed}/{c.id}": (value, tried.dev_rows) for c, value in tried.finalists}
-    if last and zero_shot is not None and apart(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
+    if last and zero_shot is not None and split_name(tried.name)[0] != ZERO_SHOT and tried.way.KIND != "baseline":
         rows = min(tried.dev_rows, zero_shot.rows)
         top, floor = max(rules.value(e, rows) for e in last), rules.value(zero_shot, rows)
         tried.reason = sanity(top, floor, rows, rules.margin, tried.way.KIND, rules.lowest, rules.plain)
@@ -141,16 +141,16 @@ def settle(tried: Tried, rules: Rules, zero_shot: Entry | None) -> None:
         tried.reason = "it gave no candidate"
 
 
-def zero_shot_of(tried: Sequence[Tried], rules: Rules, model: str = "") -> Entry | None:
+def zero_shot_of(tried: Sequence[WayRun], rules: Rules, model: str = "") -> Entry | None:
     """What the sanity gate measures against, when plain zero-shot was tried on the model and did not fail."""
-    name = contestant(ZERO_SHOT, model)
-    found = [list(t.entries.values()) for t in tried if t.name == name and t.entries and not t.reason]
-    return finalist(found[0], rules) if found else None
+    name = qualified_name(ZERO_SHOT, model)
+    entries = [list(t.entries.values()) for t in tried if t.name == name and t.entries and not t.reason]
+    return finalist(entries[0], rules) if entries else None
 
 
-def write_way(tried: Tried, till: Till) -> None:
-    """Write what a way left: its candidates, how it ended, and the trained parts of its finalists."""
-    folder = till.folder / "ways" / tried.name
+def write_way(tried: WayRun, ledger: RunLedger) -> None:
+    """Write the result of a way: its candidates, its status, and the trained parts of its finalists."""
+    folder = ledger.folder / "ways" / tried.name
     finalists = {f"{c.seed}/{c.id}" for c, _ in tried.finalists}
     lines = []
     for key, entry in tried.entries.items():
@@ -172,26 +172,26 @@ def write_way(tried: Tried, till: Till) -> None:
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
-    purse = tried.bench.account.purse
+    purse = tried.bench.account.spend
     tried.fit = {"seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
-    write_status(tried, till)
+    write_status(tried, ledger)
 
 
-def write_status(tried: Tried, till: Till) -> None:
+def write_status(tried: WayRun, ledger: RunLedger) -> None:
     """Write how a way ended, and what it spent before test."""
     status = {"status": "failed" if tried.reason else "ok", "reason": tried.reason, "kind": tried.way.KIND}
     facts = {**status, "random": tried.way.RANDOM, **tried.fit}
-    write_json(till.folder / "ways" / tried.name / "status.json", facts)
+    write_json(ledger.folder / "ways" / tried.name / "status.json", facts)
 
 
-def write_race(facts: Mapping[str, Any], till: Till) -> None:
+def write_race(facts: Mapping[str, Any], ledger: RunLedger) -> None:
     """Write race.json: what racing and halving dropped, and what that saved."""
-    write_json(till.folder / "race.json", facts)
-    till.tell(RaceEnded(facts))
+    write_json(ledger.folder / "race.json", facts)
+    ledger.tell(RaceEnded(facts))
 
 
-def race_facts(tried: Sequence[Tried], rules: Rules, taken: int) -> dict[str, Any]:
-    """What race.json holds.
+def race_facts(tried: Sequence[WayRun], rules: Rules, taken: int) -> dict[str, Any]:
+    """The content of race.json.
 
     `full_evaluations` is what the same candidates (and the same trials of learning rates, at the same rungs) would have
     cost on all dev rows. Rows of the test split are in neither number: racing never touches them.
@@ -208,9 +208,9 @@ def race_facts(tried: Sequence[Tried], rules: Rules, taken: int) -> dict[str, An
         "rung_evaluations": rungs[0],
         "dropped": [_dropped(e) for e in entries if e.drop],
         "trainings": [
-            {"way": t.name, "trials": h.full_runs, "kept": h.kept, "runs": h.runs, "full_runs": h.full_runs}
+            {"way": t.name, "trials": h.full_runs, "kept": h.survivor, "runs": h.runs, "full_runs": h.full_runs}
             for t in tried
-            for h in t.bench.thinned
+            for h in t.bench.halvings
             if h.full_runs > 1
         ],
     }

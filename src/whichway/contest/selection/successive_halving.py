@@ -33,46 +33,46 @@ Trial = Callable[[], Iterator[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a trial stands at a rung."""
+class RungScore:
+    """The score of a trial at a rung."""
 
     name: str
     value: float  # the task's metric; higher is better
     scores: tuple[float, ...]  # row by row
 
 
-Measure = Callable[[Candidate, float], Standing]  # of a candidate after a share of the steps
+Measure = Callable[[Candidate, float], RungScore]  # of a candidate after a share of the steps
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Thinned:
+class HalvingResult:
     """What successive halving chose, and what it cost."""
 
-    kept: int  # place of the survivor among the trials
+    survivor: int  # place of the survivor among the trials
     runs: float  # in whole runs, the survivor's own included
     full_runs: int  # without halving: one for each trial
 
 
 def rungs(shares: Sequence[float]) -> list[tuple[int, int]]:
-    """(checkpoint, trials that may go on behind it) for each rung.
+    """(checkpoint, trials that may go on after it) for each rung.
 
     Args:
         shares: of the steps at which a trial yields, ascending; the last is 1.
     """
-    found: dict[int, int] = {}
+    trials_at: dict[int, int] = {}
     for share, keep in RUNGS:
-        found[next(i for i, s in enumerate(shares) if s >= share - 1e-9)] = keep
-    return list(found.items())
+        trials_at[next(i for i, s in enumerate(shares) if s >= share - 1e-9)] = keep
+    return list(trials_at.items())
 
 
-def thin(
+def successive_halving(
     trials: Sequence[Trial],
     shares: Sequence[float],
     measure: Measure,
     say: Say,
-) -> Thinned:
-    """Thin trials out until one is left.
+) -> HalvingResult:
+    """Run successive halving until one trial is left.
 
     Args:
         trials: each starts a training, or takes it up again, and yields a candidate at every checkpoint; the likeliest
@@ -89,17 +89,17 @@ def thin(
         BudgetSpent: the purse was empty before any trial reached the first rung.
     """
     if len(trials) == 1:
-        return Thinned(0, 1.0, 1)
+        return HalvingResult(0, 1.0, 1)
     live, reached, measured = list(range(len(trials))), [0.0] * len(trials), False
     for checkpoint, keep in rungs(shares):
         if len(live) == 1:
             break
-        standing: dict[int, Standing] = {}
+        standing: dict[int, RungScore] = {}
         try:
             for i in live:
-                found = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
-                if found is not None:
-                    reached[i], standing[i], measured = shares[checkpoint], found, True
+                score = _measured(trials[i], checkpoint, shares[checkpoint], measure, say)
+                if score is not None:
+                    reached[i], standing[i], measured = shares[checkpoint], score, True
         except BudgetSpent:
             if not measured:
                 raise
@@ -108,27 +108,27 @@ def thin(
         if not standing:
             raise WayFailed("the training failed at every rate that was tried; give a lower one")
         live = rank(standing)[: 1 if len(trials) == 2 else keep]
-        say(_told(standing, live))
+        say(_rung_text(standing, live))
     reached[live[0]] = 1.0
-    return Thinned(live[0], sum(reached), len(trials))
+    return HalvingResult(live[0], sum(reached), len(trials))
 
 
-def rank(standing: Mapping[int, Standing]) -> list[int]:
+def rank(standing: Mapping[int, RungScore]) -> list[int]:
     """Trials from best to worst; of those that are level with the best, the earlier first."""
     best = max(standing.values(), key=lambda s: s.value)
     level = [i for i in sorted(standing) if _level(best, standing[i])]
     return [*level, *sorted(standing.keys() - level, key=lambda i: (-standing[i].value, i))]
 
 
-def _told(standing: Mapping[int, Standing], live: Sequence[int]) -> str:
-    """Who goes on behind a rung, and why where it is not the scores alone."""
+def _rung_text(standing: Mapping[int, RungScore], live: Sequence[int]) -> str:
+    """Which trials go on after a rung, and why where it is not the scores alone."""
     best, on = max(standing.values(), key=lambda s: s.value), [standing[i] for i in live]
     level = [s.name for s in on if s.value < best.value and _level(best, s)]
     why = f" (dev cannot tell {' and '.join(level)} from the best)" if level else ""
     return f"{'goes' if len(on) == 1 else 'go'} on: {' and '.join(s.name for s in on)}{why}"
 
 
-def _level(best: Standing, other: Standing) -> bool:
+def _level(best: RungScore, other: RungScore) -> bool:
     return tied(best.value - other.value, best.scores, other.scores, TIE)
 
 
@@ -143,7 +143,7 @@ def tied(
 
 
 def latest(values: Sequence[float], scores: Sequence[Sequence[float] | FloatArray]) -> int:
-    """Of one training's checkpoints, in their order, the last whose value ties with the best one's."""
+    """The last of a training's checkpoints, in their order, whose value ties with the best one's."""
     top = values.index(max(values))
     return max(i for i, value in enumerate(values) if tied(values[top] - value, scores[top], scores[i]))
 
@@ -153,13 +153,13 @@ def gap_error(first: Sequence[float] | FloatArray, second: Sequence[float] | Flo
     return float(np.subtract(first, second).std(ddof=1) / math.sqrt(len(first))) if len(first) > 1 else 0.0
 
 
-def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> Standing | None:
-    """Standing of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
-    made, candidate = trial(), None
+def _measured(trial: Trial, checkpoint: int, share: float, measure: Measure, say: Say) -> RungScore | None:
+    """The score of a trial at a checkpoint; None when its training failed, or has not changed anything yet."""
+    checkpoints, candidate = trial(), None
     try:
-        for candidate in islice(made, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
+        for candidate in islice(checkpoints, checkpoint + 1):  # noqa: B007 - the last one; a short training has fewer
             pass
-        getattr(made, "close", lambda: None)()  # its memory is free before the candidate answers
+        getattr(checkpoints, "close", lambda: None)()  # its memory is free before the candidate answers
         return None if candidate is None else measure(candidate, share)
     except (WayFailed, AdapterNotLive) as error:
         say(str(error))

@@ -21,7 +21,7 @@ import torch
 
 from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.model.packing import Shared
+from whichway.engine.model.packing import PrefixCache
 from whichway.errors import WayFailed
 from whichway.nouns import Message, Reply, Request
 from whichway.prompts.template import with_label
@@ -38,7 +38,7 @@ class PrefixSession(Protocol):
 
     model: Model
     module: Any
-    prefix: Shared  # what all prompts of the last call begin with
+    prefix: PrefixCache  # what all prompts of the last call begin with
 
     def share(self, prompts: list[list[int]]) -> None:
         """Have the prompts' common prefix ready in `prefix`."""
@@ -58,7 +58,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A row's text behind one label's prompt."""
+    """A row's text after one label's prompt."""
 
     row: _Row
     prompt: list[int]
@@ -141,28 +141,28 @@ def _score(session: PrefixSession, prompts: Sequence[list[int]], rows: list[_Row
         each = (time.perf_counter() - began) / len(rows)
         for row in rows:
             row.seconds += each
-        _run(session, Shared(ids, layers), [_Pair(row, prompt) for row in rows])
+        _run(session, PrefixCache(ids, layers), [_Pair(row, prompt) for row in rows])
 
 
-def _run(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> None:
+def _run(session: PrefixSession, prefix: PrefixCache, pairs: list[_Pair]) -> None:
     """Append to each pair's row the log-probability of its text; fewer at once when memory runs out."""
     order = {id(pair): n for n, pair in enumerate(pairs)}
-    found: dict[int, float] = {}
+    scores_by_pair: dict[int, float] = {}
     for batch in _batches(session, prefix, pairs):
         began = time.perf_counter()
         scores = _log_probabilities(session, prefix, batch)
         rate = (time.perf_counter() - began) / sum(len(pair.row.text) for pair in batch)
         for pair, score in zip(batch, scores, strict=True):
             pair.row.seconds += rate * len(pair.row.text)
-            found[order[id(pair)]] = score
+            scores_by_pair[order[id(pair)]] = score
     for n, pair in enumerate(pairs):
-        pair.row.scores.append(found[n])
+        pair.row.scores.append(scores_by_pair[n])
 
 
-def _log_probabilities(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> list[float]:
+def _log_probabilities(session: PrefixSession, prefix: PrefixCache, pairs: list[_Pair]) -> list[float]:
     rows = [(pair.prompt, pair.row.text) for pair in pairs]
     try:
-        said = forward.answer_logprobs(session.module, rows, prefix.layers, len(prefix.ids))
+        logprobs = forward.answer_logprobs(session.module, rows, prefix.layers, len(prefix.ids))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -171,10 +171,10 @@ def _log_probabilities(session: PrefixSession, prefix: Shared, pairs: list[_Pair
         middle = len(pairs) // 2
         first = _log_probabilities(session, prefix, pairs[:middle])
         return first + _log_probabilities(session, prefix, pairs[middle:])
-    return [float(part.double().sum()) for part in torch.split(said, [len(text) for _, text in rows])]
+    return [float(part.double().sum()) for part in torch.split(logprobs, [len(text) for _, text in rows])]
 
 
-def _batches(session: PrefixSession, prefix: Shared, pairs: list[_Pair]) -> Iterator[list[_Pair]]:
+def _batches(session: PrefixSession, prefix: PrefixCache, pairs: list[_Pair]) -> Iterator[list[_Pair]]:
     """Pairs of similar length together, as many as fit."""
     limit, batch, total = _TOKENS[session.model.device.type], list[_Pair](), 0
     for pair in sorted(pairs, key=lambda pair: len(pair.prompt) + len(pair.row.text)):

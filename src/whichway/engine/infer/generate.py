@@ -24,7 +24,7 @@ _BLOCK = 128  # tokens of the vocabulary that are compared together
 _REFILL = 4  # a place in so many must be free before rows are read into them
 
 
-class Draw:
+class Sampler:
     """Chooses a row's next token; its random numbers depend on the request alone, not on its batch."""
 
     def __init__(self, request: Request, ids: list[int]) -> None:
@@ -41,28 +41,33 @@ class Draw:
 
 
 @dataclass(slots=True)
-class Writing:
+class GeneratedRow:
     """A row that is being answered."""
 
     ids: list[int]  # its prompt behind the shared prefix
     room: int  # tokens it may get
-    draw: Draw
+    sample: Sampler
     written: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
 
-class Batch:
+class ContinuousBatch:
     """Rows in their places, with their keys and values; `run` writes all of them to their ends."""
 
     def __init__(
-        self, module: Any, device: torch.device, prefix: packing.Shared, places: int, over: Callable[[list[int]], bool]
+        self,
+        module: Any,
+        device: torch.device,
+        prefix: packing.PrefixCache,
+        places: int,
+        over: Callable[[list[int]], bool],
     ) -> None:
         """`places`: rows at once; `over`: whether what is written is a whole answer."""
         self.module, self.device, self.prefix, self.places, self.over = module, device, prefix, places, over
-        self.rows: list[Writing] = []
+        self.rows: list[GeneratedRow] = []
         self.cache: list[KeyValue] = []  # per layer `[N, places, C, D]`
 
-    def run(self, waiting: Sequence[Writing]) -> None:
+    def run(self, waiting: Sequence[GeneratedRow]) -> None:
         """Write until every row is over."""
         queue = sorted(waiting, key=lambda row: len(row.ids), reverse=True)
         self.width = max(len(row.ids) + row.room for row in queue)
@@ -74,7 +79,7 @@ class Batch:
             if self.rows:
                 self._timed(self.rows, self._step)
 
-    def _fill(self, queue: list[Writing], count: int) -> None:
+    def _fill(self, queue: list[GeneratedRow], count: int) -> None:
         """Read the next `count` rows, as many at once as a pass takes."""
         while count > 0:
             new = [queue.pop()]
@@ -85,7 +90,7 @@ class Batch:
             count -= len(new)
             self._timed(new, self._read)
 
-    def _timed(self, rows: Sequence[Writing], work: Callable[[Sequence[Writing]], None]) -> None:
+    def _timed(self, rows: Sequence[GeneratedRow], work: Callable[[Sequence[GeneratedRow]], None]) -> None:
         """Charge each row its share of the time: by tokens when read, equally when written."""
         rows, start = list(rows), time.perf_counter()
         sizes = [len(row.ids) if not row.written else 1 for row in rows]
@@ -94,10 +99,10 @@ class Batch:
         for row, size in zip(rows, sizes, strict=True):
             row.seconds += rate * size
 
-    def _read(self, rows: Sequence[Writing]) -> None:
+    def _read(self, rows: Sequence[GeneratedRow]) -> None:
         """Read prompts into free places, and write each row's first token."""
         lengths = [len(row.ids) for row in rows]
-        layout = packing.lay(
+        layout = packing.pack_rows(
             lengths, len(self.prefix.ids), self.device, prefix=self.prefix.layers, keep=True,
             even=forward.even(self.module),
         )  # fmt: skip
@@ -107,31 +112,33 @@ class Batch:
         self.rows += rows
         self._add(logits, rows)
 
-    def _store(self, layout: packing.Rows, count: int) -> None:
+    def _store(self, layout: packing.PackedRows, count: int) -> None:
         """Put the keys and values of `count` rows behind those of the rows already here."""
-        kept, at = layout.kept or {}, len(self.rows)
+        key_values, at = layout.key_values or {}, len(self.rows)
         if not self.cache:
-            heads, _, depth = kept[0][0].shape
+            heads, _, depth = key_values[0][0].shape
             shape = (heads, self.places, self.width, depth)
-            self.cache = [(kept[n][0].new_zeros(shape), kept[n][1].new_zeros(shape)) for n in sorted(kept)]
+            self.cache = [
+                (key_values[n][0].new_zeros(shape), key_values[n][1].new_zeros(shape)) for n in sorted(key_values)
+            ]
         for n, old in enumerate(self.cache):
-            for into, new in zip(old, kept.pop(n), strict=True):
+            for into, new in zip(old, key_values.pop(n), strict=True):
                 rows = layout.rows(new)  # [N, count, S, D]
                 into[:, at : at + count, : rows.shape[2]] = rows
 
-    def _step(self, rows: Sequence[Writing]) -> None:
+    def _step(self, rows: Sequence[GeneratedRow]) -> None:
         """Write one more token of every row."""
         lengths = torch.tensor([len(row.ids) + len(row.written) - 1 for row in rows], device=self.device)
         cache = [(k[:, : len(rows)], v[:, : len(rows)]) for k, v in self.cache]
-        step = packing.Step(cache, lengths, len(self.prefix.ids), self.prefix.layers)
+        step = packing.DecodeStep(cache, lengths, len(self.prefix.ids), self.prefix.layers)
         ids = torch.tensor([row.written[-1] for row in rows], device=self.device)
         self._add(forward.logits(self.module, ids, step, torch.arange(len(rows), device=self.device)), rows)
 
-    def _add(self, logits: Tensor, rows: Sequence[Writing]) -> None:
+    def _add(self, logits: Tensor, rows: Sequence[GeneratedRow]) -> None:
         """Take up each row's next token; rows that are over give up their places."""
         greedy: list[int] = likeliest(logits).tolist()
         for row, here, token in zip(rows, logits, greedy, strict=True):
-            row.written.append(row.draw(here) if row.draw.generator else token)
+            row.written.append(row.sample(here) if row.sample.generator else token)
         done = {id(row) for row in rows if len(row.written) >= row.room or self.over(row.written)}
         for place in reversed(range(len(self.rows))):  # from the end, so that no row moves that is over, too
             if id(self.rows[place]) in done:

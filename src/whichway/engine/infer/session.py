@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from whichway.engine.infer import channel
-from whichway.engine.infer.generate import Batch, Draw, Writing
+from whichway.engine.infer.generate import ContinuousBatch, GeneratedRow, Sampler
 from whichway.engine.infer.label_trie import Trie, grow, score
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.model.packing import Shared
+from whichway.engine.model.packing import PrefixCache
 from whichway.errors import WayFailed
 from whichway.nouns import Reply, Request
 from whichway.prompts.answer_extraction import CLOSE, spoken
@@ -42,18 +42,18 @@ class PromptRow:
     seconds: float = 0.0
 
 
-class Answerer:
+class InferenceSession:
     """A session: one set of weights, answering. Keeps the last shared prefix between calls."""
 
     def __init__(self, model: Model, module: Any) -> None:
         """`module`: the base's own or a fork of it with trained parts."""
         self.model = model
         self.module = module
-        self.prefix = Shared([], None)
+        self.prefix = PrefixCache([], None)
         self._common = 0  # tokens that the prompts of the call share
         self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
         self._first = 0  # number of the call's first row
-        self._small = model.device.type == "cpu" and decoder.trunk_of(module) is not None and _bytes(module) <= _SMALL
+        self._small = model.device.type == "cpu" and decoder.decoder_of(module) is not None and _bytes(module) <= _SMALL
         self._hands = 1  # parts of the call that are answered side by side
 
     @torch.no_grad()
@@ -81,8 +81,8 @@ class Answerer:
         nats, count = 0.0, 0
         for piece in pieces:
             if len(piece) > 1:
-                found = forward.answer_logprobs(self.module, [(piece[:1], piece[1:])], None, 0)
-                nats, count = nats - float(found.sum()), count + len(piece) - 1
+                logprobs = forward.answer_logprobs(self.module, [(piece[:1], piece[1:])], None, 0)
+                nats, count = nats - float(logprobs.sum()), count + len(piece) - 1
         return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
     def _answer(self, requests: Sequence[Request], work: Callable[[list[PromptRow]], list[Reply]]) -> list[Reply]:
@@ -99,12 +99,12 @@ class Answerer:
     def _prompts(self, requests: Sequence[Request]) -> list[tuple[list[int], int]]:
         """Each prompt's ids, and how many of its oldest turns were left out so that there is room for an answer."""
         renderer = self.model.renderer
-        found: dict[int, list[int]] = {}
+        prompt_ids: dict[int, list[int]] = {}
         for think in {r.decoding.thinking for r in requests}:
             places = [n for n, r in enumerate(requests) if r.decoding.thinking is think]
             prompts = renderer.prompt_ids([requests[n].messages for n in places], think)
-            found |= dict(zip(places, prompts, strict=True))
-        return [self._trimmed(request, found[n]) for n, request in enumerate(requests)]
+            prompt_ids |= dict(zip(places, prompts, strict=True))
+        return [self._trimmed(request, prompt_ids[n]) for n, request in enumerate(requests)]
 
     def _trimmed(self, request: Request, ids: list[int]) -> tuple[list[int], int]:
         if not any(message.earlier for message in request.messages):
@@ -127,7 +127,7 @@ class Answerer:
         open_: list[int],
         work: Callable[[list[PromptRow]], list[Reply]],
     ) -> None:
-        """Answer the open ones."""
+        """Answer the requests that have no reply yet."""
         start = time.perf_counter()
         self.share([prompts[i] for i in open_])
         size = len(self.prefix.ids)
@@ -156,8 +156,8 @@ class Answerer:
         room = self.model.context - len(prompt)
         if room >= self._need(request):
             return None
-        told = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
-        return Reply("", finish="error", error=told)
+        reason = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
+        return Reply("", finish="error", error=reason)
 
     def share(self, prompts: list[list[int]]) -> None:
         """Have the prompts' common prefix ready in `prefix`; what an earlier call left is used again."""
@@ -166,9 +166,11 @@ class Answerer:
         ids, known = prompts[0][:size], self.prefix
         same = packing.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
-            self.prefix = Shared(ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None)
+            self.prefix = PrefixCache(
+                ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None
+            )
             return
-        self.prefix = Shared(ids, forward.run_prefix(self.module, ids, self.model.device))
+        self.prefix = PrefixCache(ids, forward.run_prefix(self.module, ids, self.model.device))
 
     def _counts(self, row: PromptRow, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
@@ -202,11 +204,11 @@ class Answerer:
         for batch in self._batches(rows, 2 * max(self._longest_answer(row) for row in rows)):
             scores = halving(functools.partial(self._timed, work=self._whole), batch)
             for row, numbers in zip(batch, scores, strict=True):
-                said = dict(zip(row.request.labels, numbers, strict=True))
-                text = max(said, key=lambda label: said[label])  # the first of equals
+                scores_by_label = dict(zip(row.request.labels, numbers, strict=True))
+                text = max(scores_by_label, key=lambda label: scores_by_label[label])  # the first of equals
                 size = len(self.model.renderer.answer_ids(text))
                 counts = self._counts(row, row.number == self._first)
-                replies[row.number] = Reply(text, *counts, size, row.seconds, said)
+                replies[row.number] = Reply(text, *counts, size, row.seconds, scores_by_label)
         return [replies[row.number] for row in rows]
 
     def _longest_answer(self, row: PromptRow) -> int:
@@ -216,8 +218,8 @@ class Answerer:
         """Log-probability of each answer of each row; one forward pass."""
         answers = [[self.model.renderer.answer_ids(label) for label in row.request.labels] for row in rows]
         pairs = [([*self.prefix.ids, *row.ids], ids) for row, mine in zip(rows, answers, strict=True) for ids in mine]
-        said = forward.answer_logprobs(self.module, pairs, self.prefix.layers, len(self.prefix.ids))
-        parts = iter(torch.split(said, [len(ids) for _, ids in pairs]))
+        logprobs = forward.answer_logprobs(self.module, pairs, self.prefix.layers, len(self.prefix.ids))
+        parts = iter(torch.split(logprobs, [len(ids) for _, ids in pairs]))
         return [
             [float(part.mean() if row.request.decoding.mode == "likelier_per_token" else part.sum()) for _, part in
              zip(mine, parts, strict=False)]
@@ -231,7 +233,7 @@ class Answerer:
         extra, device = len(trie.tree.ids), self.model.device
         lengths = [len(row.ids) for row in rows]
         even = forward.even(self.module)
-        layout = packing.lay(
+        layout = packing.pack_rows(
             lengths, len(self.prefix.ids), device, tree=trie.tree, prefix=self.prefix.layers, even=even
         )
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
@@ -291,9 +293,11 @@ class Answerer:
         """Decode all rows; fewer at once when memory runs out."""
         places = _ROWS[self.model.device.type]
         while True:
-            writing = [Writing(row.ids, self._room(row), Draw(row.request, self.prefix.ids + row.ids)) for row in rows]
+            writing = [
+                GeneratedRow(row.ids, self._room(row), Sampler(row.request, self.prefix.ids + row.ids)) for row in rows
+            ]
             try:
-                Batch(self.module, self.model.device, self.prefix, places, self._over).run(writing)
+                ContinuousBatch(self.module, self.model.device, self.prefix, places, self._over).run(writing)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise

@@ -24,7 +24,7 @@ from whichway.engine.model import packing, prefix_attention
 
 _FAR = -1e30  # added to the score of a key that is not seen; finite, so that padding gives no NaN
 _EIGHTS = 8  # rows are padded to a multiple: products of other widths take up to twice as long
-_KEPT = 1 << 22  # weights of a block that are kept for the backward; more are computed again
+_KEPT_WEIGHTS = 1 << 22  # weights of a block that are kept for the backward; more are computed again
 
 
 @dataclass(slots=True)
@@ -33,18 +33,18 @@ class Block:
 
     rows: int
     span: slice  # the own keys of all rows, in the packed sequence
-    front: int  # keys at the start of the sequence that all rows see
+    prefix_keys: int  # keys at the start of the sequence that all rows see
     queries: Tensor | None  # [B Q] index of each query among the block's asking tokens; None: all of them, in order
     keys: Tensor | None  # [B K] index of each own key within the span; None: all of them, in order
-    home: Tensor | None  # index into [B Q] of each asking token; None: as they are
-    own: Tensor | None  # index into [B K] of each token of the span; None: as they are
-    seen: Tensor  # [1 or B, Q, K] bool
-    far: Tensor | None  # [1 or B, Q, P] bool, which shared keys are seen; None: all
+    unpack_queries: Tensor | None  # index into [B Q] of each asking token; None: as they are
+    unpack_keys: Tensor | None  # index into [B K] of each token of the span; None: as they are
+    row_mask: Tensor  # [1 or B, Q, K] bool
+    prefix_mask: Tensor | None  # [1 or B, Q, P] bool, which shared keys are seen; None: all
 
 
 @dataclass(slots=True)
-class Sheet:
-    """One training piece: a shared prefix and rows, packed behind it."""
+class PackedTrainBatch:
+    """One packed training batch: a shared prefix, and the rows after it."""
 
     ids: Tensor  # [T]
     positions: Tensor  # [T]
@@ -52,7 +52,7 @@ class Sheet:
     wanted: Tensor  # [M] what is to be predicted there
     prefix: int
     lengths: tuple[int, ...]  # of the rows
-    kept: tuple[int, ...]  # predicted tokens of each row
+    target_counts: tuple[int, ...]  # predicted tokens of each row
     places: Tensor  # [M] place of each of them in its row, behind the prefix; on the processor
     real: int  # predicted tokens without those of the padding, which come last
 
@@ -63,22 +63,22 @@ class Sheet:
 
     def last(self, window: int | None) -> list[Block]:
         """Only the kept tokens ask, in the order of `keep`."""
-        return [self._rows(self.kept, window)]
+        return [self._rows(self.target_counts, window)]
 
     def _prefix(self, window: int | None) -> Block:
         at = torch.arange(self.prefix, device=self.ids.device)
-        return Block(1, slice(0, self.prefix), 0, None, None, None, None, _sight(at[None], at[None], window), None)
+        return Block(1, slice(0, self.prefix), 0, None, None, None, None, _visible(at[None], at[None], window), None)
 
     def _rows(self, asking: Sequence[int], window: int | None) -> Block:
         """All tokens of each row ask, or the `asking[b]` predicted ones."""
-        sizes, asked = torch.tensor(self.lengths), torch.tensor(asking)
+        sizes, query_counts = torch.tensor(self.lengths), torch.tensor(asking)
         every = asking is self.lengths
         keys, own = _padded(sizes)
-        queries, home = (keys, own) if every else _padded(asked)
+        queries, home = (keys, own) if every else _padded(query_counts)
         front = torch.arange(self.prefix)
         where = (torch.arange(queries.shape[1])[None] if every else self.places[queries]) + self.prefix  # positions
-        seen = _sight(where, (self.prefix + torch.arange(keys.shape[1]))[None], window)
-        far = None if window is None or not self.prefix else _sight(where, front[None], window)
+        seen = _visible(where, (self.prefix + torch.arange(keys.shape[1]))[None], window)
+        far = None if window is None or not self.prefix else _visible(where, front[None], window)
         device = self.ids.device
         span = slice(self.prefix, self.prefix + sum(self.lengths))
         return Block(
@@ -102,14 +102,14 @@ def _padded(sizes: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(real, start + slot, start), real.flatten().nonzero()[:, 0]
 
 
-def sheet(
+def pack_train_batch(
     rows: Sequence[tuple[Sequence[int], Sequence[int]]],
     prefix: Sequence[int],
     device: torch.device,
     *,
     even: bool = False,
     spans: Sequence[Sequence[tuple[int, int]]] | None = None,
-) -> Sheet:
+) -> PackedTrainBatch:
     """Lay out rows of (prompt, answer) token ids whose prompts begin with `prefix`.
 
     `spans`: earlier answers in each row's prompt, behind the prefix, that are predicted too, as `(start, end)`.
@@ -120,31 +120,33 @@ def sheet(
     keep: list[int] = []
     wanted: list[int] = []
     places: list[int] = []
-    kept: list[int] = []
+    target_counts: list[int] = []
     for (prompt, answer), more in zip(rows, spans or [()] * len(rows), strict=True):
         at, tokens = packing.predicted(len(prompt), len(answer), more), [*prompt, *answer]
         keep += [len(ids) + place - size for place in at]
         wanted += [tokens[place + 1] for place in at]
         places += [place - size for place in at]
-        kept.append(len(at))
+        target_counts.append(len(at))
         ids += tokens[size:-1]
         positions += range(size, len(tokens) - 1)
     lengths = [len(prompt) + len(answer) - 1 - size for prompt, answer in rows]
     real = len(keep)
-    asked = -real % _EIGHTS if even else 0
-    spare = packing.spare(len(ids), asked) if even else 0
-    if spare:
-        ids, positions, wanted = ids + [0] * spare, positions + [0] * spare, wanted + [0] * asked
-        keep += range(len(ids) - asked, len(ids))
-        lengths.append(spare)
-        kept.append(asked)
-        places += range(spare - asked, spare)
-    made = [torch.tensor(numbers, device=device) for numbers in (ids, positions, keep, wanted)]
+    padded_targets = -real % _EIGHTS if even else 0
+    padding = packing.padding_tokens(len(ids), padded_targets) if even else 0
+    if padding:
+        ids, positions, wanted = ids + [0] * padding, positions + [0] * padding, wanted + [0] * padded_targets
+        keep += range(len(ids) - padded_targets, len(ids))
+        lengths.append(padding)
+        target_counts.append(padded_targets)
+        places += range(padding - padded_targets, padding)
+    tensors = [torch.tensor(numbers, device=device) for numbers in (ids, positions, keep, wanted)]
     where = torch.tensor(places, dtype=torch.long)
-    return Sheet(made[0], made[1], made[2], made[3], size, tuple(lengths), tuple(kept), where, real)
+    return PackedTrainBatch(
+        tensors[0], tensors[1], tensors[2], tensors[3], size, tuple(lengths), tuple(target_counts), where, real
+    )
 
 
-def _sight(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:
+def _visible(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:
     """`[B, Q, K]` whether a query at its position sees a key at its position."""
     gap = queries[:, :, None] - keys[:, None, :]
     return (gap >= 0) if window is None else (gap >= 0) & (gap < window)
@@ -156,79 +158,79 @@ class Attention:
     def __init__(self, block: Block, heads: int, key_heads: int, scaling: float) -> None:
         self.block, self.heads, self.key_heads, self.scaling = block, heads, key_heads, scaling
         self.groups = heads // key_heads
-        self.hidden = [None if seen is None else self._bias(seen) for seen in (block.seen, block.far)]
+        self.hidden = [None if seen is None else self._bias(seen) for seen in (block.row_mask, block.prefix_mask)]
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Any]:
         """`[asking, H, D]` queries and `[T, N, D]` keys and values to `[asking, H * D]`, and what `backward` needs."""
         block = self.block
         q = self._queries(q if block.queries is None else q.index_select(0, block.queries))
-        keys, values = (_Keys(t[: block.front].transpose(0, 1), self._own(t)) for t in (k, v))
+        keys, values = (_Keys(t[: block.prefix_keys].transpose(0, 1), self._own(t)) for t in (k, v))
         if self._fused(q):
-            out, kept = self._long(q, keys, values)
-            return self._asking(out), kept
+            out, saved = self._long(q, keys, values)
+            return self._asking(out), saved
         weights = self._weights(q, keys)
         out = self._mixed(weights, values)
-        return self._asking(out), (q, keys, values, weights if weights.numel() <= _KEPT else None)
+        return self._asking(out), (q, keys, values, weights if weights.numel() <= _KEPT_WEIGHTS else None)
 
-    def backward(self, grad: Tensor, kept: Any, dk: Tensor, dv: Tensor) -> Tensor:
+    def backward(self, grad: Tensor, saved: Any, dk: Tensor, dv: Tensor) -> Tensor:
         """The gradient of the queries `[asking, H, D]`; those of keys and values are added to `dk` and `dv`."""
         grad = self._slots(grad)
-        if len(kept) == 2:
-            out, inputs = kept
+        if len(saved) == 2:
+            out, inputs = saved
             gq, *others = torch.autograd.grad(out, inputs, grad)
             gk, gv = _Keys(*others[:2]), _Keys(*others[2:])
         else:
-            gq, gk, gv = self._back(grad, *kept)
+            gq, gk, gv = self._back(grad, *saved)
         self._spread(gk, dk)
         self._spread(gv, dv)
         return self._asking(gq).view(-1, self.heads, gq.shape[-1])
 
     def _back(self, grad: Tensor, q: Tensor, k: _Keys, v: _Keys, weights: Tensor | None) -> tuple[Tensor, _Keys, _Keys]:
-        """By plain products: gradients of queries, keys and values."""
+        """Gradients of queries, keys and values, by plain matrix products."""
         weights = self._weights(q, k) if weights is None else weights
         scores = self._joined(grad, v)
         scores = torch._softmax_backward_data(scores, weights, -1, weights.dtype)
         gq = self._mixed(scores, k).mul_(self.scaling)
         gk = self._of_keys(scores, q)
-        gk.front.mul_(self.scaling)
-        gk.own.mul_(self.scaling)
+        gk.prefix.mul_(self.scaling)
+        gk.rows.mul_(self.scaling)
         return gq, gk, self._of_keys(weights, grad)
 
     def _fused(self, q: Tensor) -> bool:
-        keys = self.block.seen.shape[2] + self.block.front
-        behind = self.block.front and q.shape[:3].numel() * keys <= prefix_attention.SCORES
+        keys = self.block.row_mask.shape[2] + self.block.prefix_keys
+        behind = self.block.prefix_keys and q.shape[:3].numel() * keys <= prefix_attention.SCORES
         return q.is_cuda or (keys > prefix_attention.LONG and not behind)
 
     def _weights(self, q: Tensor, k: _Keys) -> Tensor:
         """`[N, B G Q, P + K]`: one softmax over shared and own keys."""
         long = q.dtype if q.dtype in (torch.float32, torch.float64) else torch.float32
-        scores = self._joined(q.to(long).mul(self.scaling), _Keys(k.front.to(long), k.own.to(long)), self.hidden)
+        scores = self._joined(q.to(long).mul(self.scaling), _Keys(k.prefix.to(long), k.rows.to(long)), self.hidden)
         return scores.softmax(-1).to(q.dtype)
 
     def _joined(self, asks: Tensor, keys: _Keys, hidden: Sequence[Tensor | None] = (None, None)) -> Tensor:
         """Products `[N, B G Q, P + K]` of `[N, B, G Q, D]` with the shared and with each row's own keys."""
         flat = asks.flatten(1, 2)
-        own = torch.matmul(asks, keys.own.transpose(2, 3))
+        own = torch.matmul(asks, keys.rows.transpose(2, 3))
         if hidden[0] is not None:
             own += hidden[0]
-        if not self.block.front:
+        if not self.block.prefix_keys:
             return own.flatten(1, 2)
-        front = torch.bmm(flat, keys.front.transpose(1, 2))
+        front = torch.bmm(flat, keys.prefix.transpose(1, 2))
         if hidden[1] is not None:
             front.view(*asks.shape[:3], -1).add_(hidden[1])
         return torch.cat([front, own.flatten(1, 2)], dim=-1)
 
     def _split(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """`[N, B G Q, P]` and `[N, B, G Q, K]`; contiguous, as products of strided matrices take twice as long."""
-        size, front = self.block.rows, self.block.front
+        size, front = self.block.rows, self.block.prefix_keys
         own = weights[..., front:].reshape(len(weights), size, -1, weights.shape[-1] - front)
         return weights[..., :front].contiguous(), own
 
     def _mixed(self, weights: Tensor, values: _Keys) -> Tensor:
         """`[N, B, G Q, D]`: values in the proportion of the weights."""
         front, own = self._split(weights)
-        out = torch.matmul(own, values.own)
-        return out.add_(torch.bmm(front, values.front).view_as(out)) if self.block.front else out
+        out = torch.matmul(own, values.rows)
+        return out.add_(torch.bmm(front, values.prefix).view_as(out)) if self.block.prefix_keys else out
 
     def _of_keys(self, weights: Tensor, asks: Tensor) -> _Keys:
         """Transposed: what all rows give to the shared keys `[N, P, D]`, and each row to its own `[N, B, K, D]`."""
@@ -243,11 +245,11 @@ class Attention:
 
     def _long(self, q: Tensor, k: _Keys, v: _Keys) -> tuple[Tensor, Any]:
         """PyTorch's fused attention; its own graph is kept for the backward."""
-        inputs = [t.detach().requires_grad_() for t in (q, k.front, k.own, v.front, v.own)]
-        mask = self.block.seen
-        if self.block.front:
-            far = self.block.far
-            far = mask.new_ones(*mask.shape[:2], self.block.front) if far is None else far
+        inputs = [t.detach().requires_grad_() for t in (q, k.prefix, k.rows, v.prefix, v.rows)]
+        mask = self.block.row_mask
+        if self.block.prefix_keys:
+            far = self.block.prefix_mask
+            far = mask.new_ones(*mask.shape[:2], self.block.prefix_keys) if far is None else far
             mask = torch.cat([far.expand(len(mask), -1, -1), mask], dim=2)
         mask = mask.repeat(1, self.groups, 1)[:, None]  # [1 or B, 1, G Q, P + K]
         with torch.enable_grad():
@@ -276,27 +278,27 @@ class Attention:
         depth = out.shape[-1]
         rows = out.view(self.key_heads, self.block.rows, self.groups, -1, depth)
         packed = rows.permute(1, 3, 0, 2, 4).reshape(-1, self.heads * depth)
-        return packed if self.block.home is None else packed.index_select(0, self.block.home)
+        return packed if self.block.unpack_queries is None else packed.index_select(0, self.block.unpack_queries)
 
     def _slots(self, grad: Tensor) -> Tensor:
         """`[asking, H * D]` to `[N, B, G Q, D]`; padding gets zeros."""
-        if self.block.home is not None:
-            wide = grad.new_zeros(self.block.seen.shape[1] * self.block.rows, grad.shape[1])
-            grad = wide.index_copy_(0, self.block.home, grad)
+        if self.block.unpack_queries is not None:
+            wide = grad.new_zeros(self.block.row_mask.shape[1] * self.block.rows, grad.shape[1])
+            grad = wide.index_copy_(0, self.block.unpack_queries, grad)
         return self._queries(grad.view(len(grad), self.heads, -1))
 
     def _spread(self, grad: _Keys, into: Tensor) -> None:
         """Add the gradients of shared and own keys to those of the packed ones `[T, N, D]`."""
         block = self.block
-        if block.front:
-            into[: block.front] += grad.front.transpose(0, 1)
-        own = grad.own.permute(1, 2, 0, 3).flatten(0, 1)
-        into[block.span] += own if block.own is None else own.index_select(0, block.own)
+        if block.prefix_keys:
+            into[: block.prefix_keys] += grad.prefix.transpose(0, 1)
+        own = grad.rows.permute(1, 2, 0, 3).flatten(0, 1)
+        into[block.span] += own if block.unpack_keys is None else own.index_select(0, block.unpack_keys)
 
 
 @dataclass(slots=True)
 class _Keys:
     """Keys or values of a block."""
 
-    front: Tensor  # [N, P, D]
-    own: Tensor  # [N, B, K, D]
+    prefix: Tensor  # [N, P, D]
+    rows: Tensor  # [N, B, K, D]

@@ -49,7 +49,7 @@ class Renderer:
         """The words of this model's control tokens; in a row they are read as text."""
         return tuple(self._chat.marks.words)
 
-    def behind(self, ids: Sequence[int]) -> Renderer:
+    def with_prefix(self, ids: Sequence[int]) -> Renderer:
         """A renderer that puts these ids in front of every prompt."""
         other = copy.copy(self)
         other._chat = copy.copy(self._chat)
@@ -66,11 +66,11 @@ class Renderer:
         Raises:
             ModelError: the template cannot render some turns.
         """
-        return _told(lambda: self._chat.prompt_ids([_turns(row) for row in rows], think))
+        return _with_model_errors(lambda: self._chat.prompt_ids([_turns(row) for row in rows], think))
 
     def fitted(self, row: Sequence[Message], room: int, think: bool = False) -> tuple[list[int], int]:
         """Token ids of a row's prompt in `room` tokens, and how many of its earlier turns were left out for that."""
-        return _told(lambda: self._chat.fitted(_turns(row), room, think))
+        return _with_model_errors(lambda: self._chat.fitted(_turns(row), room, think))
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text, as a model that was pretrained on such text begins it."""
@@ -79,11 +79,11 @@ class Renderer:
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The prompt as text. Trailing spaces belong to the answer: tokenizers merge them with its first word."""
-        return self._chat.marks.shown(_told(lambda: self._chat.prompt_text(_turns(messages))))
+        return self._chat.marks.shown(_with_model_errors(lambda: self._chat.prompt_text(_turns(messages))))
 
     def answer_ids(self, answer: str) -> tuple[int, ...]:
         """Token ids that follow any prompt when the answer is `answer`; the last one ends the turn."""
-        return _told(lambda: self._chat.answer_ids(answer))
+        return _with_model_errors(lambda: self._chat.answer_ids(answer))
 
     def earlier_answers(self, rows: Sequence[Sequence[Message]]) -> list[tuple[tuple[int, int], ...]]:
         """Where the assistant's turns lie in `prompt_ids` of rows: `(start, end)` of each answer with its turn end.
@@ -100,7 +100,7 @@ class Renderer:
         return [self._answers_in(row) for row in rows]
 
     def _answers_in(self, row: Sequence[Message]) -> tuple[tuple[int, int], ...]:
-        text, ids, places, before = _told(lambda: self._chat.located(_turns(row), self._before))
+        text, ids, places, before = _with_model_errors(lambda: self._chat.located(_turns(row), self._before))
         spans = (self._tokens_of(span, ids, places) for span in _turns_of(row, text, before))
         lead = len(self._chat.lead)
         return tuple((lead + start, lead + end) for start, end in spans if start < end)
@@ -121,7 +121,7 @@ class Renderer:
         return first, last
 
     def text(self, ids: Sequence[int]) -> str:
-        """The answer behind generated ids."""
+        """The answer that generated ids spell."""
         text = self._decode([i for i in ids if i not in self.ends])
         return (text if self.chat else text.split(chat_text.BREAK)[0]).strip()
 
@@ -146,7 +146,7 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
     return [{"role": m.role, "content": m.content, **({"earlier": True} if m.earlier else {})} for m in messages]
 
 
-def _told(work: Callable[[], T]) -> T:
+def _with_model_errors(work: Callable[[], T]) -> T:
     """What a piece of work gives; a template's fault is the model's."""
     try:
         return work()
@@ -157,13 +157,13 @@ def _told(work: Callable[[], T]) -> T:
 def _turns_of(row: Sequence[Message], text: str, before: str) -> list[tuple[int, int]]:
     """Characters of each earlier answer in the prompt's text, in order; `before` stands before an answer."""
     spans, at = [], 0
-    for asked, turn in pairwise(row):
+    for question, turn in pairwise(row):
         answer = turn.content.strip()
         if turn.role != "assistant" or not answer:
             continue
         place = at
         while (place := text.find(before + answer, place)) >= 0:
-            if text[:place].rstrip().endswith(asked.content.strip()):  # the turn itself, not a text that quotes one
+            if text[:place].rstrip().endswith(question.content.strip()):  # the turn itself, not a text that quotes one
                 at = place + len(before) + len(answer)
                 spans += [] if turn.untrained else [(at - len(answer), at)]
                 break

@@ -65,7 +65,7 @@ class Marks:
         return self._hidden.setdefault(word, f"{_LEFT}{len(self._hidden)}{_RIGHT}")
 
     def shown(self, text: str) -> str:
-        """The text behind stand-ins."""
+        """The text that stand-ins stand for."""
         if _LEFT not in text:
             return text
         words = list(self._hidden)
@@ -74,10 +74,10 @@ class Marks:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts; stand-ins become the words they stand for, as text."""
         plain = [text for text in texts if _LEFT not in text]
-        found: list[list[int]] = (
+        encoded: list[list[int]] = (
             self.tokenizer(plain, add_special_tokens=False, verbose=False)["input_ids"] if plain else []
         )
-        ids = iter(found)
+        ids = iter(encoded)
         return [self._apart(text) if _LEFT in text else list(next(ids)) for text in texts]
 
     def _apart(self, text: str) -> list[int]:
@@ -90,8 +90,8 @@ class Marks:
             return text, list(plain["input_ids"]), list(plain["offset_mapping"])
         encoder, back = self._renamed
         named = self.shown(self.named(text))
-        found = encoder.encode(named, add_special_tokens=False)
-        return named, [back.get(i, i) for i in found.ids], list(found.offsets)
+        encoding = encoder.encode(named, add_special_tokens=False)
+        return named, [back.get(i, i) for i in encoding.ids], list(encoding.offsets)
 
     def named(self, text: str) -> str:
         """A text in which the control tokens have their other names."""
@@ -101,7 +101,7 @@ class Marks:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """Control token -> a name that nobody can have written."""
+        """Control token -> a name that cannot occur in a text."""
         return {word: f"\ue0f2{self._nonce}.{number}\ue0f3" for number, word in enumerate(self.words)}
 
     @cached_property
@@ -248,7 +248,7 @@ class ChatText:
         return full[at:] if at >= 0 else answer
 
     def _behind(self, head: str, body: str) -> list[int]:
-        """Ids of `body` behind `head`. Where the tokenizer would merge across, the prompt's own ids are kept."""
+        """Ids of `body` after `head`. Where the tokenizer would merge across, the prompt's own ids are kept."""
         before, both = self.marks.encode([head, head + body])
         return both[len(before) :] if both[: len(before)] == before else self.marks.encode([body])[0]
 
@@ -374,10 +374,10 @@ def fold(turns: Sequence[Turn]) -> list[dict[str, str]]:
 
 def merged(turns: Sequence[Turn]) -> list[dict[str, str]]:
     """Neighbours of one role as one turn."""
-    found: list[dict[str, str]] = []
+    turns_out: list[dict[str, str]] = []
     for turn in turns:
-        if found and found[-1]["role"] == turn["role"]:
-            found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{turn['content']}"}
+        if turns_out and turns_out[-1]["role"] == turn["role"]:
+            turns_out[-1] = {**turns_out[-1], "content": f"{turns_out[-1]['content']}\n\n{turn['content']}"}
         else:
-            found.append(dict(turn))
-    return found
+            turns_out.append(dict(turn))
+    return turns_out

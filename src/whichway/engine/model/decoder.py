@@ -19,42 +19,42 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import layers, packing
-from whichway.engine.model.attention import Attention, Sheet
-from whichway.engine.model.prefix_attention import How
+from whichway.engine.model.attention import Attention, PackedTrainBatch
+from whichway.engine.model.prefix_attention import AttentionParams
 from whichway.engine.model.weights import DecoderWeights, Layer, Norm, Unknown, read
 
-_trunks: weakref.WeakKeyDictionary[Any, Trunk | None] = weakref.WeakKeyDictionary()
+_own_decoders: weakref.WeakKeyDictionary[Any, Decoder | None] = weakref.WeakKeyDictionary()
 
 
-def trunk_of(module: Any) -> Trunk | None:
+def decoder_of(module: Any) -> Decoder | None:
     """The trunk over a module's weights (made once); None: it must be run through transformers."""
-    if module not in _trunks:
+    if module not in _own_decoders:
         try:
-            _trunks[module] = Trunk(read(module))
+            _own_decoders[module] = Decoder(read(module))
         except Unknown:
-            _trunks[module] = None
-    return _trunks[module]
+            _own_decoders[module] = None
+    return _own_decoders[module]
 
 
-def known(module: Any) -> Trunk:
-    """The trunk of a module that is known to have one."""
-    trunk = trunk_of(module)
-    assert trunk is not None
-    return trunk
+def known(module: Any) -> Decoder:
+    """The decoder of a module that is known to have one."""
+    own_decoder = decoder_of(module)
+    assert own_decoder is not None
+    return own_decoder
 
 
-def adopt(module: Any, trunk: Trunk) -> None:
-    """Run this module through a trunk made elsewhere."""
-    _trunks[module] = trunk
+def register(module: Any, own_decoder: Decoder) -> None:
+    """Run this module through a decoder made elsewhere."""
+    _own_decoders[module] = own_decoder
 
 
-def forget(module: Any) -> None:
+def unregister(module: Any) -> None:
     """Run this module through transformers from now on."""
-    _trunks[module] = None
+    _own_decoders[module] = None
 
 
 @dataclass(slots=True)
-class Kept:
+class SavedForBackward:
     """What the backward of one training pass needs."""
 
     first: int
@@ -63,13 +63,13 @@ class Kept:
     attentions: dict[Any, list[Attention]] = field(default_factory=dict)
 
 
-class Trunk:
+class Decoder:
     """One decoder's weights, and how to run them."""
 
     def __init__(self, weights: DecoderWeights) -> None:
         self.weights = weights
         self.wide = torch.float64 if weights.dtype == torch.float64 else torch.float32  # format of states
-        self.how = [How(weights.depth**-0.5, layer.window) for layer in weights.layers]
+        self.how = [AttentionParams(weights.depth**-0.5, layer.window) for layer in weights.layers]
 
     # Answering
 
@@ -82,41 +82,41 @@ class Trunk:
 
     @torch.no_grad()
     def fill(self, ids: Tensor, layout: packing.Layout) -> None:
-        """Compute keys and values of all layers and nothing behind them; `layout.kept` takes them."""
+        """Compute keys and values of all layers, and no logits; `layout.key_values` takes them."""
         self._run(ids, layout, ids[:0])
 
     @torch.no_grad()
     def depths(self, ids: Tensor, layout: packing.Layout) -> list[Tensor]:
-        """States `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
+        """States `[R, hidden]` at three depths: the embeddings, the middle layer, after the last layer's norm."""
         count = len(self.weights.layers)
         seen: dict[int, Tensor] = {}
         last = self._run(ids, layout, None, seen, {0, count // 2})
         return [seen[0], seen[count // 2], layers.norm(last, self.weights.norm)[0]]
 
     @torch.no_grad()
-    def below(self, sheet: Sheet, first: int) -> Tensor:
+    def below(self, sheet: PackedTrainBatch, first: int) -> Tensor:
         """States `[T, hidden]` in front of layer `first`, of the prefix and all rows."""
-        kept = Kept(0)
+        saved = SavedForBackward(0)
         states = self.embed(sheet.ids, sheet.positions)
-        kept.rotation = self.rotation(sheet.positions)
+        saved.rotation = self.rotation(sheet.positions)
         for n in range(first):
-            states = self._forward(n, states, sheet, kept)
-            kept.tape.clear()
+            states = self._forward(n, states, sheet, saved)
+            saved.tape.clear()
         return states
 
     @torch.no_grad()
-    def above(self, sheet: Sheet, states: Tensor | None, first: int) -> Tensor:
-        """States `[M, hidden]` behind the last layer's norm at `sheet.keep`.
+    def above(self, sheet: PackedTrainBatch, states: Tensor | None, first: int) -> Tensor:
+        """States `[M, hidden]` after the last layer's norm at `sheet.keep`.
 
         `states`: those in front of layer `first`; None: run from the embeddings.
         """
-        kept = Kept(first)
+        saved = SavedForBackward(first)
         if states is None:
             states = self.embed(sheet.ids, sheet.positions)
-        kept.rotation = self.rotation(sheet.positions)
+        saved.rotation = self.rotation(sheet.positions)
         for n in range(first, len(self.how)):
-            states = self._forward(n, states, sheet, kept)
-            kept.tape.clear()
+            states = self._forward(n, states, sheet, saved)
+            saved.tape.clear()
         return layers.norm(states, self.weights.norm)[0]
 
     def _run(
@@ -134,9 +134,9 @@ class Trunk:
     def _layer(
         self, states: Tensor, n: int, layer: Layer, layout: packing.Layout, rotation: Any, keep: Tensor | None
     ) -> Tensor:
-        normal, _ = layers.norm(states, layer.before)
+        normal, _ = layers.norm(states, layer.input_norm)
         if keep is not None and self._few(layer, layout, keep):
-            mixed = self._ask_few(normal, n, layer, layout, rotation, keep)
+            mixed = self._attend_few(normal, n, layer, layout, rotation, keep)
             return self._behind(mixed, states.index_select(0, keep), layer)
         qkv, _ = layers.linear(normal, layer.qkv)
         q, k, v = self._heads(qkv)
@@ -152,18 +152,20 @@ class Trunk:
     def _few(self, layer: Layer, layout: packing.Layout, keep: Tensor) -> bool:
         """Whether the last layer can be asked for these tokens alone."""
         whole = len(keep) in (0, len(layout.positions))
-        return not whole and isinstance(layout, packing.Rows) and layer.qkv.splits(self._width) and layout.even(keep)
+        return (
+            not whole and isinstance(layout, packing.PackedRows) and layer.qkv.splits(self._width) and layout.even(keep)
+        )
 
     @property
     def _width(self) -> int:
-        """Of all queries together."""
+        """The width of all queries together."""
         return self.weights.heads * self.weights.depth
 
-    def _ask_few(
+    def _attend_few(
         self, normal: Tensor, n: int, layer: Layer, layout: packing.Layout, rotation: Any, keep: Tensor
     ) -> Tensor:
         """Attention of the kept tokens `[K, H D]`: keys and values of all, queries of these."""
-        assert isinstance(layout, packing.Rows)
+        assert isinstance(layout, packing.PackedRows)
         w = self.weights
         asking, telling = layer.qkv.split(self._width)
         q = layers.linear(normal.index_select(0, keep), asking)[0].view(len(keep), w.heads, w.depth)
@@ -177,7 +179,7 @@ class Trunk:
     def _behind(self, mixed: Tensor, states: Tensor, layer: Layer) -> Tensor:
         """What follows attention in a layer."""
         states = states + layers.linear(mixed, layer.out)[0]
-        normal, _ = layers.norm(states, layer.between)
+        normal, _ = layers.norm(states, layer.post_attention_norm)
         opened, _ = layers.activate(layers.linear(normal, layer.up)[0], self.weights.activation, self.weights.gated)
         return states.add_(layers.linear(opened, layer.down)[0])
 
@@ -213,34 +215,34 @@ class Trunk:
 
     # Learning
 
-    def forward(self, sheet: Sheet, kept: Kept, states: Tensor | None = None) -> Tensor:
-        """States `[M, hidden]` behind the last layer at `sheet.keep`; `states`: those in front of `kept.first`."""
+    def forward(self, sheet: PackedTrainBatch, saved: SavedForBackward, states: Tensor | None = None) -> Tensor:
+        """States `[M, hidden]` behind the last layer at `sheet.keep`; `states`: those in front of `saved.first`."""
         if states is None:
             states = self.embed(sheet.ids, sheet.positions)
-        kept.rotation = self.rotation(sheet.positions)
-        for n in range(kept.first, len(self.how)):
-            states = self._forward(n, states, sheet, kept)
+        saved.rotation = self.rotation(sheet.positions)
+        for n in range(saved.first, len(self.how)):
+            states = self._forward(n, states, sheet, saved)
         return states
 
-    def _attention(self, sheet: Sheet, kept: Kept, n: int, last: bool) -> list[Attention]:
+    def _attention(self, sheet: PackedTrainBatch, saved: SavedForBackward, n: int, last: bool) -> list[Attention]:
         window = self.how[n].window
-        if (last, window) not in kept.attentions:
+        if (last, window) not in saved.attentions:
             w, blocks = self.weights, sheet.last(window) if last else sheet.blocks(window)
-            made = [Attention(block, w.heads, w.key_heads, self.how[n].scaling) for block in blocks]
-            kept.attentions[last, window] = made
-        return kept.attentions[last, window]
+            attentions = [Attention(block, w.heads, w.key_heads, self.how[n].scaling) for block in blocks]
+            saved.attentions[last, window] = attentions
+        return saved.attentions[last, window]
 
-    def _forward(self, n: int, states: Tensor, sheet: Sheet, kept: Kept) -> Tensor:
+    def _forward(self, n: int, states: Tensor, sheet: PackedTrainBatch, saved: SavedForBackward) -> Tensor:
         w, layer = self.weights, self.weights.layers[n]
         last = n == len(self.how) - 1
-        normal, before = layers.norm(states, layer.before)
+        normal, before = layers.norm(states, layer.input_norm)
         keep = sheet.keep if last else None
-        qkv, asked = self._ask(normal, layer, keep)
-        q, k, v, turned = self._rotated(qkv, layer, kept.rotation, keep)
+        qkv, qkv_saved = self._qkv(normal, layer, keep)
+        q, k, v, turned = self._rotated(qkv, layer, saved.rotation, keep)
         out: list[Tensor] = []
         attended: list[Any] = []
         start = 0
-        for attention in self._attention(sheet, kept, n, last):
+        for attention in self._attention(sheet, saved, n, last):
             stop = start + (sheet.prefix if len(out) == 0 and not last and sheet.prefix else len(q) - start)
             mixed, needed = attention.forward(q[start:stop], k, v)
             out.append(mixed)
@@ -248,14 +250,14 @@ class Trunk:
             start = stop
         mixed, projected = layers.linear(out[0] if len(out) == 1 else torch.cat(out), layer.out)
         states = states + mixed if keep is None else states.index_select(0, keep) + mixed
-        normal, between = layers.norm(states, layer.between)
-        risen, up = layers.linear(normal, layer.up)
-        opened, activated = layers.activate(risen, w.activation, w.gated)
-        fallen, down = layers.linear(opened, layer.down)
-        kept.tape.append((before, asked, turned, attended, len(k), projected, between, up, activated, down))
-        return states.add_(fallen)
+        normal, between = layers.norm(states, layer.post_attention_norm)
+        up_out, up = layers.linear(normal, layer.up)
+        act_out, activated = layers.activate(up_out, w.activation, w.gated)
+        down_out, down = layers.linear(act_out, layer.down)
+        saved.tape.append((before, qkv_saved, turned, attended, len(k), projected, between, up, activated, down))
+        return states.add_(down_out)
 
-    def _ask(self, normal: Tensor, layer: Layer, keep: Tensor | None) -> tuple[tuple[Tensor, Tensor], Any]:
+    def _qkv(self, normal: Tensor, layer: Layer, keep: Tensor | None) -> tuple[tuple[Tensor, Tensor], Any]:
         """Queries and keys-with-values; in the last layer queries of the kept tokens only."""
         size = self._width
         if keep is None or not layer.qkv.splits(size):
@@ -263,9 +265,9 @@ class Trunk:
             q, kv = qkv[:, :size], qkv[:, size:]
             return (q if keep is None else q.index_select(0, keep), kv), needed
         ask, tell = layer.qkv.split(size)
-        q, asked = layers.linear(normal.index_select(0, keep), ask)
-        kv, told = layers.linear(normal, tell)
-        return (q, kv), (asked, told)
+        q, q_saved = layers.linear(normal.index_select(0, keep), ask)
+        kv, kv_saved = layers.linear(normal, tell)
+        return (q, kv), (q_saved, kv_saved)
 
     def _rotated(
         self, qkv: tuple[Tensor, Tensor], layer: Layer, rotation: tuple[Tensor, Tensor] | None, keep: Tensor | None
@@ -285,43 +287,47 @@ class Trunk:
             q, k = layers.rotate(q, *mine).to(kind), layers.rotate(k, cos, sin).to(kind)
         return q, k, v, needed
 
-    def backward(self, grad: Tensor, sheet: Sheet, kept: Kept) -> None:
+    def backward(self, grad: Tensor, sheet: PackedTrainBatch, saved: SavedForBackward) -> None:
         """Add the gradients of all trained weights; `grad` `[M, hidden]` is that of what `forward` gave."""
         w = self.weights
         low = w.embed.grad is not None or (w.positions is not None and w.positions.grad is not None)
-        for n in range(len(self.how) - 1, kept.first - 1, -1):
-            grad = self._backward(n, grad, sheet, kept, onward=low or n > kept.first)
+        for n in range(len(self.how) - 1, saved.first - 1, -1):
+            grad = self._backward(n, grad, sheet, saved, onward=low or n > saved.first)
         if w.embed.grad is not None:
             w.embed.grad.index_add_(0, sheet.ids, grad.to(w.embed.grad.dtype), alpha=w.scale)
         if w.positions is not None and w.positions.grad is not None:
             w.positions.grad.index_add_(0, sheet.positions, grad.to(w.positions.grad.dtype))
 
-    def _backward(self, n: int, grad: Tensor, sheet: Sheet, kept: Kept, *, onward: bool) -> Tensor:
+    def _backward(
+        self, n: int, grad: Tensor, sheet: PackedTrainBatch, saved: SavedForBackward, *, onward: bool
+    ) -> Tensor:
         w, layer = self.weights, self.weights.layers[n]
         last = n == len(self.how) - 1
-        before, asked, turned, attended, tokens, projected, between, up, activated, down = kept.tape.pop()
+        before, qkv_saved, turned, attended, tokens, projected, between, up, activated, down = saved.tape.pop()
         narrow = layers.linear_back(grad.to(w.dtype), down, layer.down)
-        narrow = layers.linear_back(layers.activate_back(_must(narrow), activated, w.activation), up, layer.up)
+        narrow = layers.linear_back(layers.activate_back(_required(narrow), activated, w.activation), up, layer.up)
         grad = grad.clone() if last else grad
-        layers.norm_back(_must(narrow), between, layer.between, grad)
-        mixed = _must(layers.linear_back(grad.to(w.dtype), projected, layer.out))
+        layers.norm_back(_required(narrow), between, layer.post_attention_norm, grad)
+        mixed = _required(layers.linear_back(grad.to(w.dtype), projected, layer.out))
         dk, dv = (mixed.new_zeros(tokens, w.key_heads, w.depth) for _ in range(2))
         parts, start = [], 0
-        for attention, needed in zip(self._attention(sheet, kept, n, last), attended, strict=True):
+        for attention, needed in zip(self._attention(sheet, saved, n, last), attended, strict=True):
             stop = start + (sheet.prefix if start == 0 and len(attended) > 1 else len(mixed) - start)
             parts.append(attention.backward(mixed[start:stop], needed, dk, dv))
             start = stop
         dq = parts[0] if len(parts) == 1 else torch.cat(parts)
         keep = sheet.keep if last else None
-        dq, dk = self._unrotate(dq, dk, layer, kept.rotation, turned, keep)
-        normal = self._unask(dq, dk, dv, layer, asked, keep, onward)
+        dq, dk = self._rotate_back(dq, dk, layer, saved.rotation, turned, keep)
+        normal = self._qkv_back(dq, dk, dv, layer, qkv_saved, keep, onward)
         if last:
             grad = grad.new_zeros(tokens, grad.shape[1]).index_copy_(0, sheet.keep, grad)
         if normal is not None:
-            layers.norm_back(normal, before, layer.before, grad)
+            layers.norm_back(normal, before, layer.input_norm, grad)
         return grad
 
-    def _unrotate(self, dq: Tensor, dk: Tensor, layer: Layer, rotation: Any, turned: Any, keep: Tensor | None) -> Any:
+    def _rotate_back(
+        self, dq: Tensor, dk: Tensor, layer: Layer, rotation: Any, turned: Any, keep: Tensor | None
+    ) -> Any:
         kind = dq.dtype
         if rotation is not None:
             cos, sin = rotation
@@ -336,23 +342,23 @@ class Trunk:
             done.append(states.to(kind))
         return done
 
-    def _unask(
-        self, dq: Tensor, dk: Tensor, dv: Tensor, layer: Layer, asked: Any, keep: Tensor | None, onward: bool
+    def _qkv_back(
+        self, dq: Tensor, dk: Tensor, dv: Tensor, layer: Layer, qkv_saved: Any, keep: Tensor | None, onward: bool
     ) -> Tensor | None:
         """The gradient of the normalised states in front of queries, keys and values."""
         dq, dkv = dq.flatten(1), torch.cat([dk, dv], dim=1).flatten(1)
-        onward = onward or layer.before.weight.grad is not None
+        onward = onward or layer.input_norm.weight.grad is not None
         if keep is None:
-            return layers.linear_back(torch.cat([dq, dkv], dim=1), asked, layer.qkv, onward=onward)
+            return layers.linear_back(torch.cat([dq, dkv], dim=1), qkv_saved, layer.qkv, onward=onward)
         if not layer.qkv.splits(dq.shape[1]):
             wide = dq.new_zeros(len(dkv), dq.shape[1]).index_copy_(0, keep, dq)
-            return layers.linear_back(torch.cat([wide, dkv], dim=1), asked, layer.qkv, onward=onward)
+            return layers.linear_back(torch.cat([wide, dkv], dim=1), qkv_saved, layer.qkv, onward=onward)
         ask, tell = layer.qkv.split(dq.shape[1])
-        of_q = layers.linear_back(dq, asked[0], ask, onward=onward)
-        of_kv = layers.linear_back(dkv, asked[1], tell, onward=onward)
+        of_q = layers.linear_back(dq, qkv_saved[0], ask, onward=onward)
+        of_kv = layers.linear_back(dkv, qkv_saved[1], tell, onward=onward)
         return None if of_q is None or of_kv is None else of_kv.index_add_(0, keep, of_q)
 
 
-def _must(grad: Tensor | None) -> Tensor:
+def _required(grad: Tensor | None) -> Tensor:
     assert grad is not None
     return grad

@@ -13,25 +13,25 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import packing
-from whichway.engine.model.decoder import Trunk, trunk_of
-from whichway.engine.model.packing import Layout, Shared, lay
+from whichway.engine.model.decoder import Decoder, decoder_of
+from whichway.engine.model.packing import Layout, PrefixCache, pack_rows
 from whichway.engine.model.prefix_attention import KeyValue
 
 
 def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
     """Logits `[K, V]` at the packed positions `keep`; the head runs nowhere else. `only`: of these tokens `[T]`."""
-    trunk, ids = _trunk(module), _padded(ids, layout)
-    if trunk is not None:
-        return trunk.logits(ids, layout, keep, only)
+    own_decoder, ids = _own_decoder(module), _padded(ids, layout)
+    if own_decoder is not None:
+        return own_decoder.logits(ids, layout, keep, only)
     out = torch.as_tensor(module(**_inputs(ids, layout), logits_to_keep=keep).logits[0])
     return out if only is None else out.index_select(1, only)
 
 
 def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
     """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
-    trunk = _trunk(module)
-    if trunk is not None:
-        return trunk.depths(ids, layout)
+    own_decoder = _own_decoder(module)
+    if own_decoder is not None:
+        return own_decoder.depths(ids, layout)
     every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
     return [every[n][0] for n in (0, len(every) // 2, -1)]
 
@@ -40,14 +40,14 @@ def _padded(ids: Tensor, layout: Layout) -> Tensor:
     return F.pad(ids, (0, len(layout.positions) - len(ids)))
 
 
-def _trunk(module: Any) -> Trunk | None:
+def _own_decoder(module: Any) -> Decoder | None:
     # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder_loss.Losses`).
-    return None if torch.is_grad_enabled() else trunk_of(module)
+    return None if torch.is_grad_enabled() else decoder_of(module)
 
 
 def even(module: Any) -> bool:
     """Whether passes through this module are padded to even sizes."""
-    return not torch.is_grad_enabled() and packing.evens(module.dtype, module.device)
+    return not torch.is_grad_enabled() and packing.pads_shapes(module.dtype, module.device)
 
 
 def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
 
 
 def run_prefix(
-    module: Any, ids: Sequence[int], device: torch.device, front: Shared | None = None
+    module: Any, ids: Sequence[int], device: torch.device, front: PrefixCache | None = None
 ) -> list[KeyValue] | None:
     """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
 
@@ -73,17 +73,17 @@ def run_prefix(
     start, before = (0, None) if front is None else (len(front.ids), front.layers)
     if not ids:
         return before
-    layout = lay([len(ids)], start, device, prefix=before, keep=True)
-    tokens, trunk = torch.tensor(ids, device=device), _trunk(module)
-    if trunk is not None:
-        trunk.fill(tokens, layout)
+    layout = pack_rows([len(ids)], start, device, prefix=before, keep=True)
+    tokens, own_decoder = torch.tensor(ids, device=device), _own_decoder(module)
+    if own_decoder is not None:
+        own_decoder.fill(tokens, layout)
     else:
         module.base_model(**_inputs(tokens, layout))
-    assert layout.kept is not None
-    made = [layout.kept[layer] for layer in sorted(layout.kept)]
+    assert layout.key_values is not None
+    key_values = [layout.key_values[layer] for layer in sorted(layout.key_values)]
     if before is None:
-        return made
-    return [(torch.cat([a, k], 1), torch.cat([b, v], 1)) for (a, b), (k, v) in zip(before, made, strict=True)]
+        return key_values
+    return [(torch.cat([a, k], 1), torch.cat([b, v], 1)) for (a, b), (k, v) in zip(before, key_values, strict=True)]
 
 
 def answer_logprobs(
@@ -104,7 +104,7 @@ def answer_logprobs(
     """
     device = module.device
     fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
-    layout = lay([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
+    layout = pack_rows([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
     keep: list[int] = []
     targets: list[int] = []
     first = 0

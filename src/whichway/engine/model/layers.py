@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from whichway.engine.model.weights import Group, Low, Norm
+from whichway.engine.model.weights import FusedLinear, LoraGroup, Norm
 
-NormKept = tuple[Tensor, Tensor]  # normalised states, reciprocal scale
-GroupKept = tuple[Tensor, Tensor | None]  # input, input times the adapters' first matrices
+NormSaved = tuple[Tensor, Tensor]  # normalised states, reciprocal scale
+LinearSaved = tuple[Tensor, Tensor | None]  # input, input times the adapters' first matrices
 
 
-def norm(states: Tensor, part: Norm) -> tuple[Tensor, NormKept]:
+def norm(states: Tensor, part: Norm) -> tuple[Tensor, NormSaved]:
     """Normalise `[..., I]`; the result has the format of the weights."""
     kind = part.weight.value.dtype
     size = states.shape[-1]
@@ -33,9 +33,9 @@ def norm(states: Tensor, part: Norm) -> tuple[Tensor, NormKept]:
     return (out.add_(part.bias.value) if part.bias else out), (normal, scale)
 
 
-def norm_back(grad: Tensor, kept: NormKept, part: Norm, into: Tensor) -> None:
+def norm_back(grad: Tensor, saved: NormSaved, part: Norm, into: Tensor) -> None:
     """Add the gradient of the states to `into`."""
-    normal, scale = kept
+    normal, scale = saved
     if part.weight.grad is not None:
         flat = grad.reshape(-1, grad.shape[-1])
         part.weight.grad += (flat * normal.reshape_as(flat)).sum(0)
@@ -49,10 +49,10 @@ def norm_back(grad: Tensor, kept: NormKept, part: Norm, into: Tensor) -> None:
     into.addcmul_(torch.addcmul(grad, wide, shared), scale)
 
 
-def linear(inputs: Tensor, group: Group) -> tuple[Tensor, GroupKept]:
+def linear(inputs: Tensor, group: FusedLinear) -> tuple[Tensor, LinearSaved]:
     """`[T, I]` to `[T, O]`, adapters included."""
     out = F.linear(inputs, group.weight.value, group.bias.value if group.bias else None)
-    low = group.low
+    low = group.lora
     if low is None:
         return out, (inputs, None)
     inner = inputs @ low.a.value.t()
@@ -62,21 +62,21 @@ def linear(inputs: Tensor, group: Group) -> tuple[Tensor, GroupKept]:
     return out, (inputs, inner)
 
 
-def linear_back(grad: Tensor, kept: GroupKept, group: Group, *, onward: bool = True) -> Tensor | None:
-    """The gradient of the input; `onward` False: nobody before needs it."""
-    inputs, inner = kept
+def linear_back(grad: Tensor, saved: LinearSaved, group: FusedLinear, *, onward: bool = True) -> Tensor | None:
+    """The gradient of the input; `onward` False: it is not needed, and None is returned."""
+    inputs, inner = saved
     if group.bias is not None and group.bias.grad is not None:
         group.bias.grad += grad.sum(0)
     if group.weight.grad is not None:
         add_product(group.weight.grad, grad.t(), inputs)
     out = grad @ group.weight.value if onward else None
-    if group.low is None or inner is None:
+    if group.lora is None or inner is None:
         return out
-    narrow = _low_back(grad, inputs, inner, group.low)
-    return None if out is None else out.addmm_(narrow, group.low.a.value)
+    narrow = _lora_back(grad, inputs, inner, group.lora)
+    return None if out is None else out.addmm_(narrow, group.lora.a.value)
 
 
-def _low_back(grad: Tensor, inputs: Tensor, inner: Tensor, low: Low) -> Tensor:
+def _lora_back(grad: Tensor, inputs: Tensor, inner: Tensor, low: LoraGroup) -> Tensor:
     """Gradients of the adapters; returns that of `inner` `[T, k r]`."""
     narrow = torch.empty_like(inner)
     for i, (start, stop) in enumerate(low.columns):
@@ -118,14 +118,14 @@ def activate(inputs: Tensor, activation: str, gated: bool) -> tuple[Tensor, Any]
     return opened * value, (gate, value, opened)
 
 
-def activate_back(grad: Tensor, kept: Any, activation: str) -> Tensor:
+def activate_back(grad: Tensor, saved: Any, activation: str) -> Tensor:
     """The gradient of the activation's input."""
-    gate, value, opened = kept
+    gate, value, activated = saved
     if value is None:
         return _act_back(grad, gate, activation, torch.empty_like(gate))
     both = grad.new_empty(len(grad), 2 * grad.shape[1])  # written in place: joining afterwards copies it once more
     of_gate, of_value = both.chunk(2, dim=1)
-    torch.mul(grad, opened, out=of_value)
+    torch.mul(grad, activated, out=of_value)
     _act_back(grad * value, gate, activation, of_gate)
     return both
 

@@ -134,7 +134,7 @@ def _load(folder: Path, proved: str | None) -> Model:
         packing.register()
         module.set_attn_implementation(packing.ATTENTION)
     else:
-        prove(folder, module)
+        verify(folder, module)
     refuse_larger(tokenizer, int(module.get_input_embeddings().weight.shape[0]), folder)
     renderer = Renderer(tokenizer, _eos(module))
     context = context_of(config.to_dict(), folder)
@@ -190,7 +190,7 @@ def _tokenizer(folder: Path) -> Any:
         raise ModelError(f"The tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
-def reading(folder: Path) -> tuple[Any, list[int], int]:
+def tokenizer_and_context(folder: Path) -> tuple[Any, list[int], int]:
     """Tokenizer, token ids that end a text, and context of a model, without its weights.
 
     Raises:
@@ -201,8 +201,8 @@ def reading(folder: Path) -> tuple[Any, list[int], int]:
     generation = folder / "generation_config.json"
     more = json.loads(generation.read_text(encoding="utf-8")) if generation.exists() else {}
     ends: list[int] = []
-    for found in (inner, more):
-        eos = found.get("eos_token_id")
+    for config_part in (inner, more):
+        eos = config_part.get("eos_token_id")
         ends += eos if isinstance(eos, list) else [eos] if eos is not None else []
     tokenizer = _tokenizer(folder)
     if inner.get("vocab_size"):
@@ -264,14 +264,14 @@ def first_line(error: Exception) -> str:
 
 def _eos(module: Any) -> list[int]:
     """What the model's configurations call an end of text."""
-    found: list[int] = []
+    end_ids: list[int] = []
     for config in (module.config.get_text_config(), module.generation_config):
         eos = getattr(config, "eos_token_id", None)
-        found += eos if isinstance(eos, list) else [eos] if eos is not None else []
-    return list(dict.fromkeys(found))
+        end_ids += eos if isinstance(eos, list) else [eos] if eos is not None else []
+    return list(dict.fromkeys(end_ids))
 
 
-def prove(folder: Path, module: Any) -> None:
+def verify(folder: Path, module: Any) -> None:
     """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
 
     Where our own decoder does not give them too, transformers' layers are used from now on.
@@ -294,24 +294,24 @@ def prove(folder: Path, module: Any) -> None:
     room = 1e-3 if wanted.dtype == torch.float32 else 0.1
     if not gap < room:
         raise ModelError(f"{_name(module)} in {folder} computes attention in a way that the engine does not know yet.")
-    if decoder.trunk_of(module) is None:
+    if decoder.decoder_of(module) is None:
         return
     with torch.no_grad():
         gap = _gap(wanted, _behind_prefix(module, ids))
     if not gap < room:
         log.warning("%s: our decoder differs from transformers by %.1g; transformers' is used.", _name(module), gap)
-        decoder.forget(module)
+        decoder.unregister(module)
 
 
 def _behind_prefix(module: Any, ids: Tensor) -> Tensor:
     """Logits of two rows behind a shared prefix, in one pass."""
     prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
-    layout = packing.lay([3, 4], 4, module.device, prefix=prefix)
+    layout = packing.pack_rows([3, 4], 4, module.device, prefix=prefix)
     return forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))
 
 
-def _gap(wanted: Tensor, found: Tensor) -> float:
-    return float((wanted - found).abs().max() / wanted.abs().max().clamp(min=1e-6))
+def _gap(wanted: Tensor, got: Tensor) -> float:
+    return float((wanted - got).abs().max() / wanted.abs().max().clamp(min=1e-6))
 
 
 def _name(module: Any) -> str:

@@ -12,15 +12,15 @@ import ctypes
 import sys
 
 _ARENA_MAX, _MMAP_MAX, _TRIM_THRESHOLD = -8, -4, -1  # malloc.h
-_KEPT = 256 << 20  # bytes: a contest has a helper beside the process that answers
+_HELD_BYTES = 256 << 20  # bytes: a contest has a helper beside the process that answers
 
 
-def settle(kept: int = _KEPT) -> bool:
-    """One arena, no mappings, `kept` bytes of freed memory held on to; returns whether the C library took it."""
+def hold_freed_memory(held_bytes: int = _HELD_BYTES) -> bool:
+    """One arena, no mappings, `held_bytes` bytes of freed memory held on to; returns whether the C library took it."""
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    return all(mallopt(what, value) for what, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, kept)))
+    return all(mallopt(what, value) for what, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, held_bytes)))

@@ -9,4 +9,4 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return any(told in str(error).lower() for told in ("not enough memory", "can't allocate"))
+    return any(phrase in str(error).lower() for phrase in ("not enough memory", "can't allocate"))

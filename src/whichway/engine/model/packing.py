@@ -18,14 +18,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from whichway.engine.model.prefix_attention import How, KeyValue, causal, mix
+from whichway.engine.model.prefix_attention import AttentionParams, KeyValue, attend_rows, causal
 
 ATTENTION = "whichway"  # the name under which transformers finds our attention
 EVEN = 32  # tokens; see `spare`
 
 
 @dataclass(slots=True)
-class Shared:
+class PrefixCache:
     """The shared prefix's ids, with its keys and values."""
 
     ids: list[int]
@@ -47,7 +47,7 @@ class Tree:
             depths.append(depths[parent] + 1 if parent >= 0 else 0)
         return depths
 
-    def seen(self) -> Tensor:
+    def mask(self) -> Tensor:
         """`[T, T]` bool: token i sees token j when j is i or an ancestor of i."""
         seen = torch.eye(len(self.ids), dtype=torch.bool)
         for i, parent in enumerate(self.parents):
@@ -61,7 +61,7 @@ class Layout(Protocol):
 
     positions: Tensor
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams) -> Tensor:
         """`[H, R, D]` and `[N, R, D]` in, `[R, H, D]` out."""
         ...
 
@@ -71,18 +71,18 @@ class Layout(Protocol):
 
 
 @dataclass(slots=True)
-class Rows:
+class PackedRows:
     """Layout of packed rows. Build it with `lay`."""
 
     positions: Tensor  # [R]
     shape: tuple[int, int]  # B, S
     slots: Tensor | None  # [B * S] packed index of each padded slot; None: rows are equally long
-    home: Tensor | None  # [R] slot of each packed token
-    seen: Tensor | None  # [B, S, S] bool; None: plain causal
+    unpack_index: Tensor | None  # [R] slot of each packed token
+    row_mask: Tensor | None  # [B, S, S] bool; None: plain causal
     prefix: Sequence[KeyValue] | None = None
-    kept: dict[int, KeyValue] | None = None  # filled with this pass's keys and values, `[N, R, D]`, when not None
+    key_values: dict[int, KeyValue] | None = None  # filled with this pass's keys and values, `[N, R, D]`, when not None
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams) -> Tensor:
         """Attention of each token over the prefix and its row."""
         self.store(layer, key, value)
         heads, groups = key.shape[0], query.shape[0] // key.shape[0]
@@ -90,14 +90,14 @@ class Rows:
         q = rows.reshape(heads, groups, *rows.shape[1:]).transpose(1, 2)  # [N, B, G, S, D]
         prefix = self.prefix[layer] if self.prefix else None
         seen, far = self._windows(how.window, prefix)
-        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        out = attend_rows(q, self.rows(key), self.rows(value), prefix, seen, far, how)
         flat = out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)  # [B * S, H, D]
-        return flat if self.home is None else flat.index_select(0, self.home)
+        return flat if self.unpack_index is None else flat.index_select(0, self.unpack_index)
 
     def store(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Take up keys and values of a layer whose attention nobody needs."""
-        if self.kept is not None:  # as views they would keep the queries beside them in memory
-            self.kept[layer] = (key.contiguous(), value.contiguous())
+        if self.key_values is not None:  # as views they would keep the queries beside them in memory
+            self.key_values[layer] = (key.contiguous(), value.contiguous())
 
     def even(self, keep: Tensor) -> bool:
         """Whether `keep` names equally many tokens of each row, row after row."""
@@ -107,9 +107,9 @@ class Rows:
         return bool((rows == torch.arange(self.shape[0], device=rows.device)[:, None]).all())
 
     def _slot(self, keep: Tensor) -> Tensor:
-        return keep if self.home is None else self.home[keep]
+        return keep if self.unpack_index is None else self.unpack_index[keep]
 
-    def ask(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How, keep: Tensor) -> Tensor:
+    def ask(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams, keep: Tensor) -> Tensor:
         """Attention of the tokens `keep` alone (an `even` choice): queries `[H, K, D]` in, `[K, H, D]` out."""
         self.store(layer, key, value)
         rows, longest = self.shape
@@ -121,7 +121,7 @@ class Rows:
         seen = causal(longest, q.device)[None] if seen is None else seen
         seen = seen[row if len(seen) > 1 else torch.zeros_like(row), place]  # [B, M, S]
         far = None if far is None else far[row if len(far) > 1 else torch.zeros_like(row), place]
-        out = mix(q, self.rows(key), self.rows(value), prefix, seen, far, how)
+        out = attend_rows(q, self.rows(key), self.rows(value), prefix, seen, far, how)
         return out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)
 
     def rows(self, packed: Tensor) -> Tensor:
@@ -133,9 +133,9 @@ class Rows:
     def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor | None, Tensor | None]:
         """Masks over the row and over the prefix, with a sliding window applied where it bites."""
         if window is None or int(self.positions.max()) < window:
-            return self.seen, None
+            return self.row_mask, None
         at = (self.positions if self.slots is None else self.positions[self.slots]).view(self.shape)
-        seen = causal(self.shape[1], at.device)[None] if self.seen is None else self.seen
+        seen = causal(self.shape[1], at.device)[None] if self.row_mask is None else self.row_mask
         seen = seen & (at[:, :, None] - at[:, None, :] < window)
         if prefix is None:
             return seen, None
@@ -143,7 +143,7 @@ class Rows:
 
 
 @dataclass(slots=True)
-class Step:
+class DecodeStep:
     """Layout of one decoding step: one new token per row, with the keys and values of the row so far."""
 
     cache: list[KeyValue]  # per layer `[N, B, C, D]`, with room for the tokens to come
@@ -157,7 +157,7 @@ class Step:
         self.positions = self.lengths + self.start
         self.used = int(self.lengths.max()) + 1
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams) -> Tensor:
         """Write the new keys and values, then attend to prefix and row."""
         keys, values = self.cache[layer]
         each = torch.arange(len(self.lengths), device=key.device)
@@ -166,7 +166,7 @@ class Step:
         q = query.reshape(heads, groups, *query.shape[1:]).transpose(1, 2)[:, :, :, None]  # [N, B, G, 1, D]
         prefix = self.prefix[layer] if self.prefix else None
         seen, far = self._windows(how.window, prefix)
-        out = mix(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
+        out = attend_rows(q, keys[:, :, : self.used], values[:, :, : self.used], prefix, seen, far, how)
         return out[:, :, :, 0].transpose(0, 1).flatten(1, 2)
 
     def store(self, layer: int, key: Tensor, value: Tensor) -> None:
@@ -185,7 +185,7 @@ class Step:
         return seen[:, None], far[:, None]
 
 
-def lay(
+def pack_rows(
     lengths: Sequence[int],
     start: int,
     device: torch.device,
@@ -194,7 +194,7 @@ def lay(
     prefix: Sequence[KeyValue] | None = None,
     keep: bool = False,
     even: bool = False,
-) -> Rows:
+) -> PackedRows:
     """Lay out rows of `lengths` tokens, each followed by the tree's tokens, behind a prefix of `start` tokens.
 
     Args:
@@ -210,7 +210,7 @@ def lay(
     sizes = torch.tensor(lengths) + extra
     rows, longest = len(lengths), int(sizes.max())
     slots = home = None
-    padding = spare(int(sizes.sum())) if even else 0
+    padding = padding_tokens(int(sizes.sum())) if even else 0
     if padding or (rows > 1 and int(sizes.min()) != longest):
         real = torch.arange(longest)[None] < sizes[:, None]
         home = real.flatten().nonzero()[:, 0].to(device)
@@ -221,13 +221,13 @@ def lay(
     positions = torch.cat([torch.cat([torch.arange(n), n + after]) for n in lengths]) + start
     positions = torch.cat([positions, positions.new_zeros(padding)])
     seen = _branches(lengths, longest, tree).to(device) if tree and extra else None
-    return Rows(positions.to(device), (rows, longest), slots, home, seen, prefix, {} if keep else None)
+    return PackedRows(positions.to(device), (rows, longest), slots, home, seen, prefix, {} if keep else None)
 
 
 def _branches(lengths: Sequence[int], longest: int, tree: Tree) -> Tensor:
     """`[B, S, S]`: causal within the row, ancestors only within the tree behind it."""
     seen = causal(longest, torch.device("cpu")).repeat(len(lengths), 1, 1)
-    branch, size = tree.seen(), len(tree.ids)
+    branch, size = tree.mask(), len(tree.ids)
     for row, n in zip(seen, lengths, strict=True):
         row[n : n + size, n : n + size] = branch
     return seen
@@ -262,11 +262,11 @@ def _attention(
         )[0]
         return out, None
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    how = How(scaling, others.get("sliding_window"), others.get("softcap"))
+    how = AttentionParams(scaling, others.get("sliding_window"), others.get("softcap"))
     return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
 
 
-def evens(kind: torch.dtype, device: torch.device) -> bool:
+def pads_shapes(kind: torch.dtype, device: torch.device) -> bool:
     """Whether passes are padded to even sizes: bfloat16 products on a processor compile a kernel for each new shape.
 
     The first product of a shape takes 2 to 8 times as long as the next (`dev/LOG.md`).
@@ -274,7 +274,7 @@ def evens(kind: torch.dtype, device: torch.device) -> bool:
     return kind == torch.bfloat16 and device.type == "cpu"
 
 
-def spare(count: int, least: int = 0) -> int:
+def padding_tokens(count: int, least: int = 0) -> int:
     """Tokens of padding, `least` of them at least, that make `count` a multiple of `EVEN`."""
     return -(count + least) % EVEN + least
 

@@ -27,7 +27,7 @@ KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class AttentionParams:
     """What a layer asks of its attention: scale, sliding window, cap on scores."""
 
     scaling: float
@@ -35,8 +35,14 @@ class How:
     softcap: float | None = None
 
 
-def mix(
-    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor | None, far: Tensor | None, how: How
+def attend_rows(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prefix: KeyValue | None,
+    row_mask: Tensor | None,
+    prefix_mask: Tensor | None,
+    how: AttentionParams,
 ) -> Tensor:
     """Attention over a shared prefix and each row's own keys, in one softmax.
 
@@ -45,22 +51,22 @@ def mix(
         k: `[N, B, C, D]`.
         v: `[N, B, C, D]`.
         prefix: keys and values that all rows share; never copied per row by the plain path.
-        seen: `[B or 1, S, C]` bool, which of its row's keys a token sees; None: causal.
-        far: `[B, S, P]` bool, which prefix keys a token sees; None: all.
+        row_mask: `[B or 1, S, C]` bool, which of its row's keys a token sees; None: causal.
+        prefix_mask: `[B, S, P]` bool, which prefix keys a token sees; None: all.
         how: scale, cap.
 
     Returns:
         `[N, B, G, S, D]`.
     """
-    if prefix is None and seen is None and how.softcap is None:
+    if prefix is None and row_mask is None and how.softcap is None:
         return _causal(q, k, v, how)
-    if seen is None:
-        seen = causal(k.shape[2], q.device)[None]
+    if row_mask is None:
+        row_mask = causal(k.shape[2], q.device)[None]
     if how.softcap is None and _is_long(q, k, prefix):
-        return _fused(q, k, v, prefix, seen, far, how.scaling)
-    if how.softcap is None and far is None and _merges(q):
-        return _merged(q, k, v, prefix, seen, how.scaling)
-    return _plain(q, k, v, prefix, seen, far, how)
+        return _fused(q, k, v, prefix, row_mask, prefix_mask, how.scaling)
+    if how.softcap is None and prefix_mask is None and _merges(q):
+        return _merged(q, k, v, prefix, row_mask, how.scaling)
+    return _plain(q, k, v, prefix, row_mask, prefix_mask, how)
 
 
 def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
@@ -82,7 +88,11 @@ def _merges(q: Tensor) -> bool:
 def _merging_pays(kind: torch.dtype) -> bool:
     """Measured once, on a few rows behind a prompt: some processors are faster at plain products."""
     q, k = torch.ones(4, 16, 1, 48, 64, dtype=kind), torch.ones(4, 16, 48, 64, dtype=kind)
-    prefix, seen, how = (k[:, :8].flatten(1, 2), k[:, :8].flatten(1, 2)), causal(48, q.device)[None], How(0.125)
+    prefix, seen, how = (
+        (k[:, :8].flatten(1, 2), k[:, :8].flatten(1, 2)),
+        causal(48, q.device)[None],
+        AttentionParams(0.125),
+    )
     plain = throughput.seconds(lambda: _plain(q, k, k, prefix, seen, None, how))
     return throughput.seconds(lambda: _merged(q, k, k, prefix, seen, how.scaling)) < plain
 
@@ -120,7 +130,7 @@ def causal(size: int, device: torch.device) -> Tensor:
     return torch.ones(size, size, dtype=torch.bool, device=device).tril_()
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+def _causal(q: Tensor, k: Tensor, v: Tensor, how: AttentionParams) -> Tensor:
     if q.shape[1] == 1 and q.shape[3] > _CHUNK and not (q.is_cuda or torch.is_grad_enabled() or _merges(q)):
         return _in_chunks(q, k, v, how)
     groups = q.shape[2]
@@ -129,7 +139,7 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=how.scaling).view(shape)
 
 
-def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: How) -> Tensor:
+def _in_chunks(q: Tensor, k: Tensor, v: Tensor, how: AttentionParams) -> Tensor:
     """Causal attention of one long row, some queries at a time behind all earlier keys."""
     parts = []
     for start in range(0, q.shape[3], _CHUNK):
@@ -159,14 +169,14 @@ def _fused(
 
 
 def _plain(
-    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: How
+    q: Tensor, k: Tensor, v: Tensor, prefix: KeyValue | None, seen: Tensor, far: Tensor | None, how: AttentionParams
 ) -> Tensor:
     """By plain products; softmax in float32 or longer, whatever the format of the rest."""
     heads, rows, groups, size, depth = q.shape
     wide = q.dtype if q.dtype == torch.float64 else torch.float32
     asks = (q.to(wide) * how.scaling).reshape(heads, rows, groups * size, depth)
     own = torch.matmul(asks, k.to(wide).transpose(2, 3)).view(heads, rows, groups, size, -1)
-    own = _soften(own, how).masked_fill(~seen[:, None], torch.finfo(wide).min)
+    own = _capped(own, how).masked_fill(~seen[:, None], torch.finfo(wide).min)
     if prefix is None:
         return torch.matmul(own.softmax(-1).to(v.dtype).flatten(2, 3), v).view(heads, rows, groups, size, -1)
     far = None if far is None else far[:, None].expand(-1, groups, -1, -1).flatten(0, 2)
@@ -175,7 +185,9 @@ def _plain(
     return shared.view_as(of_own).add_(of_own).view(heads, rows, groups, size, depth)
 
 
-def _beside(asks: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: How) -> tuple[Tensor, Tensor]:
+def _beside(
+    asks: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how: AttentionParams
+) -> tuple[Tensor, Tensor]:
     """What the prefix's values give `[N, Q, D]`, and the weights of the own keys `[N, Q, C]`, by one softmax over both.
 
     Some queries at a time: their scores then stay in the processor's cache. They have the format of the values, as in
@@ -185,18 +197,18 @@ def _beside(asks: Tensor, own: Tensor, prefix: KeyValue, far: Tensor | None, how
     asks, own = asks.to(values.dtype), own.to(values.dtype)
     length, low = keys.shape[2], torch.finfo(own.dtype).min
     step = max(16, _CACHED // (asks.shape[0] * (length + own.shape[2])))
-    given: list[Tensor] = []
-    kept: list[Tensor] = []
+    prefix_outputs: list[Tensor] = []
+    own_weights: list[Tensor] = []
     for start in range(0, asks.shape[1], step):
         here = slice(start, start + step)
-        scores = _soften(torch.bmm(asks[:, here], keys), how)
+        scores = _capped(torch.bmm(asks[:, here], keys), how)
         if far is not None:
             scores = scores.masked_fill(~far[here], low)
         weights = torch.cat([scores, own[:, here]], dim=-1).softmax(-1)
-        given.append(torch.bmm(weights[..., :length], values))
-        kept.append(weights[..., length:])
-    return torch.cat(given, dim=1), torch.cat(kept, dim=1)
+        prefix_outputs.append(torch.bmm(weights[..., :length], values))
+        own_weights.append(weights[..., length:])
+    return torch.cat(prefix_outputs, dim=1), torch.cat(own_weights, dim=1)
 
 
-def _soften(scores: Tensor, how: How) -> Tensor:
+def _capped(scores: Tensor, how: AttentionParams) -> Tensor:
     return scores if how.softcap is None else torch.tanh(scores / how.softcap) * how.softcap

@@ -48,23 +48,23 @@ class Encoder:
 
     @property
     def hidden(self) -> int:
-        """Width of a vector."""
+        """The width of a vector."""
         return int(self.model.config.hidden_size)
 
     def fed(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Token ids and mask `[B, T]` of some texts; trained and answered rows are read alike."""
-        found = self.tokenizer(
+        encoding = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.longest, padding_side="right",
             return_tensors="pt", split_special_tokens=True,  # "[SEP]" in a text is text
         )  # fmt: skip
-        return {name: found[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+        return {name: encoding[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], list[int]]:
         """Vectors `[B, hidden]` in float32, and the tokens read of each text."""
         import numpy as np
 
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        found: dict[int, Any] = {}
+        vectors: dict[int, Any] = {}
         sizes = [0] * len(texts)
         with torch.no_grad(), throughput.fitting():
             for start in range(0, len(order), _BATCH):
@@ -72,8 +72,8 @@ class Encoder:
                 fed = self.fed([texts[i] for i in places])
                 means = pooled(self.model, fed).float().cpu()
                 for i, vector, size in zip(places, means, fed["attention_mask"].sum(1).tolist(), strict=True):
-                    found[i], sizes[i] = vector.numpy(), int(size)
-        return np.stack([found[i] for i in range(len(texts))]), sizes
+                    vectors[i], sizes[i] = vector.numpy(), int(size)
+        return np.stack([vectors[i] for i in range(len(texts))]), sizes
 
 
 def pooled(model: Any, fed: dict[str, Tensor]) -> Tensor:

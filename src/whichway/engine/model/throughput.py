@@ -18,7 +18,7 @@ _NARROW = 128  # below this width the products are too small for a format to mat
 _WORTH = 1.5  # bfloat16 rounds: it must pay
 _WORTH_THREADS = 1.2
 _FRESH_SECONDS = 5.0
-_found: dict[int, tuple[float, int]] = {}  # most threads -> when measured, what came out
+_measured: dict[int, tuple[float, int]] = {}  # most threads -> when measured, what came out
 
 
 def product_rate(kind: torch.dtype, rows: int = 256, width: int = 512, repeats: int = 6) -> float:
@@ -28,7 +28,7 @@ def product_rate(kind: torch.dtype, rows: int = 256, width: int = 512, repeats: 
 
 
 def seconds(work: Callable[[], object], repeats: int = 6) -> float:
-    """Of the fastest of a few times."""
+    """The seconds of the fastest of a few runs."""
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
@@ -46,8 +46,8 @@ def dtype(where: torch.device, width: int) -> torch.dtype:
         return torch.float32
     size = min(max(width, 256), 1024)
     kinds = (torch.bfloat16, torch.float32)  # in turns: a busy moment must not choose
-    found = [[product_rate(kind, rows=_ROWS, width=size, repeats=2) for kind in kinds] for _ in range(3)]
-    short, long = (max(rates) for rates in zip(*found, strict=True))
+    measured_rates = [[product_rate(kind, rows=_ROWS, width=size, repeats=2) for kind in kinds] for _ in range(3)]
+    short, long = (max(rates) for rates in zip(*measured_rates, strict=True))
     return torch.bfloat16 if short > _WORTH * long else torch.float32
 
 
@@ -56,17 +56,17 @@ def threads(most: int) -> int:
     if most <= 1:
         return 1
     now = time.monotonic()
-    if most not in _found or now - _found[most][0] > _FRESH_SECONDS:
+    if most not in _measured or now - _measured[most][0] > _FRESH_SECONDS:
         with using(1):
             alone = _usual_seconds()
         with using(most):
             together = _usual_seconds()
-        _found[most] = (now, most if together * _WORTH_THREADS < alone else 1)
-    return _found[most][1]
+        _measured[most] = (now, most if together * _WORTH_THREADS < alone else 1)
+    return _measured[most][1]
 
 
 def _usual_seconds() -> float:
-    """Of a few small products and sums, as a small model's step is made of; the middle one, so that waiting counts."""
+    """The median seconds of a few small products and sums, such as a small model's step is made of."""
     left, right = torch.ones(256, 512), torch.ones(512, 256)
     seconds = []
     for _ in range(7):
@@ -79,7 +79,7 @@ def _usual_seconds() -> float:
 
 @contextmanager
 def fitting() -> Iterator[None]:
-    """As many threads as pay just now."""
+    """Products on as many threads as are measured to be fastest now."""
     with using(threads(torch.get_num_threads())):
         yield
 

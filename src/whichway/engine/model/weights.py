@@ -31,69 +31,71 @@ class Unknown(Exception):
 
 
 @dataclass(slots=True)
-class Slot:
+class ParamView:
     """A weight in the format it is computed in, and where its gradient is summed (None: frozen)."""
 
     value: Tensor
     parameters: tuple[nn.Parameter, ...]  # the model's own, in order along the first axis of `value`
     grad: Tensor | None = None
 
-    def split(self, at: int) -> tuple[Slot, Slot]:
+    def split(self, at: int) -> tuple[ParamView, ParamView]:
         """The rows before and from `at`, as views."""
         grads = (None, None) if self.grad is None else (self.grad[:at], self.grad[at:])
-        return Slot(self.value[:at], (), grads[0]), Slot(self.value[at:], (), grads[1])
+        return ParamView(self.value[:at], (), grads[0]), ParamView(self.value[at:], (), grads[1])
 
 
 @dataclass(slots=True)
-class Low:
+class LoraGroup:
     """The LoRA adapters of a group: outputs `columns[i]` get `scale * (x a[i].T) b[i].T`."""
 
-    a: Slot  # [k r, I]
-    b: tuple[Slot, ...]  # each [o, r]
+    a: ParamView  # [k r, I]
+    b: tuple[ParamView, ...]  # each [o, r]
     columns: tuple[tuple[int, int], ...]
     scale: float
 
     @property
     def rank(self) -> int:
-        """Of each adapter."""
+        """The rank of each adapter."""
         return self.b[0].value.shape[1]
 
 
 @dataclass(slots=True)
-class Group:
+class FusedLinear:
     """Linear layers that read the same input."""
 
-    weight: Slot  # [O, I]
-    bias: Slot | None = None  # [O]
-    low: Low | None = None
+    weight: ParamView  # [O, I]
+    bias: ParamView | None = None  # [O]
+    lora: LoraGroup | None = None
 
-    def split(self, at: int) -> tuple[Group, Group]:
+    def split(self, at: int) -> tuple[FusedLinear, FusedLinear]:
         """The outputs before and from `at`, as views."""
         weights = self.weight.split(at)
         biases = self.bias.split(at) if self.bias else (None, None)
-        return Group(weights[0], biases[0], self._part(0, at)), Group(weights[1], biases[1], self._part(at, 1 << 62))
+        return FusedLinear(weights[0], biases[0], self._part(0, at)), FusedLinear(
+            weights[1], biases[1], self._part(at, 1 << 62)
+        )
 
-    def _part(self, start: int, stop: int) -> Low | None:
-        low = self.low
+    def _part(self, start: int, stop: int) -> LoraGroup | None:
+        low = self.lora
         mine = [i for i, (a, b) in enumerate(low.columns) if a >= start and b <= stop] if low else []
         if low is None or not mine:
             return None
         a = low.a.split(low.rank * (mine[-1] + 1))[0].split(low.rank * mine[0])[1]
         columns = tuple((low.columns[i][0] - start, low.columns[i][1] - start) for i in mine)
-        return Low(a, tuple(low.b[i] for i in mine), columns, low.scale)
+        return LoraGroup(a, tuple(low.b[i] for i in mine), columns, low.scale)
 
     def splits(self, at: int) -> bool:
         """Whether no adapter reaches across `at` (GPT-2 has one layer for query, key and value)."""
-        return self.low is None or all(stop <= at or start >= at for start, stop in self.low.columns)
+        return self.lora is None or all(stop <= at or start >= at for start, stop in self.lora.columns)
 
 
 @dataclass(slots=True)
 class Norm:
     """RMS norm, or layer norm when it has a bias. `plus`: Gemma stores the gain less one."""
 
-    weight: Slot
+    weight: ParamView
     eps: float
-    bias: Slot | None = None
+    bias: ParamView | None = None
     plus: float = 0.0
 
     def gain(self) -> Tensor:
@@ -103,14 +105,14 @@ class Norm:
 
 @dataclass(slots=True)
 class Layer:
-    """One decoder layer."""
+    """The weights of one decoder layer."""
 
-    before: Norm  # attention
-    qkv: Group
-    out: Group
-    between: Norm  # attention and MLP
-    up: Group  # gate and up in one, when gated
-    down: Group
+    input_norm: Norm  # attention
+    qkv: FusedLinear
+    out: FusedLinear
+    post_attention_norm: Norm  # attention and MLP
+    up: FusedLinear  # gate and up in one, when gated
+    down: FusedLinear
     q_norm: Norm | None = None
     k_norm: Norm | None = None
     window: int | None = None
@@ -120,19 +122,19 @@ class Layer:
 class DecoderWeights:
     """A whole decoder."""
 
-    embed: Slot  # [V, hidden]
+    embed: ParamView  # [V, hidden]
     layers: list[Layer]
     norm: Norm
-    head: Slot  # [V, hidden]; the same slot as `embed` when tied
+    head: ParamView  # [V, hidden]; the same slot as `embed` when tied
     heads: int
     key_heads: int
     depth: int  # of a head
     activation: str
     gated: bool
     scale: float = 1.0  # of the embeddings
-    positions: Slot | None = None  # learned ones [context, hidden]
+    positions: ParamView | None = None  # learned ones [context, hidden]
     rotary: Any = None  # positions to (cos, sin)
-    slots: list[Slot] = field(default_factory=list)
+    slots: list[ParamView] = field(default_factory=list)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -158,7 +160,7 @@ class _Reader:
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.slots: list[Slot] = []
+        self.slots: list[ParamView] = []
         name = getattr(config, "hidden_act", None) or getattr(config, "activation_function", None)
         if name not in _ACTIVATIONS:
             raise Unknown(f"activation {name}")
@@ -215,8 +217,8 @@ class _Reader:
             config.n_embd // config.n_head, self.activation, False, 1.0, self.slot(base.wpe.weight), None, self.slots,
         )  # fmt: skip
 
-    def slot(self, parameter: nn.Parameter, value: Tensor | None = None) -> Slot:
-        slot = Slot(parameter.data if value is None else value, (parameter,))
+    def slot(self, parameter: nn.Parameter, value: Tensor | None = None) -> ParamView:
+        slot = ParamView(parameter.data if value is None else value, (parameter,))
         self.slots.append(slot)
         return slot
 
@@ -228,48 +230,50 @@ class _Reader:
     def layer_norm(self, part: Any) -> Norm:
         return Norm(self.slot(part.weight), float(part.eps), self.slot(part.bias))
 
-    def group(self, *parts: Any) -> Group:
+    def group(self, *parts: Any) -> FusedLinear:
         """Put linear layers into one matrix; the layers' own parameters become views of it."""
         plain = [getattr(part, "base_layer", part) for part in parts]
         turned = not isinstance(plain[0], nn.Linear)  # GPT-2's layers store [I, O]
         if turned and len(plain) > 1:
             raise Unknown(type(plain[0]).__name__)
         if turned:
-            weight = Slot(plain[0].weight.data.t(), (plain[0].weight,))
+            weight = ParamView(plain[0].weight.data.t(), (plain[0].weight,))
             self.slots.append(weight)
         else:
             weight = self.joined([p.weight for p in plain])
         biases = [p.bias for p in plain if p.bias is not None]
         if biases and len(biases) != len(plain):
             raise Unknown("biases on some layers of a group")
-        return Group(weight, self.joined(biases) if biases else None, self.low(parts, weight))
+        return FusedLinear(weight, self.joined(biases) if biases else None, self.lora(parts, weight))
 
-    def joined(self, parameters: Sequence[nn.Parameter]) -> Slot:
+    def joined(self, parameters: Sequence[nn.Parameter]) -> ParamView:
         tensors = [p.data for p in parameters]
         whole = tensors[0] if len(tensors) == 1 else _already_joined(tensors)
         if whole is None:
             whole = torch.cat(tensors)
             for p, view in zip(parameters, torch.split(whole, [len(t) for t in tensors]), strict=True):
                 p.data = view
-        slot = Slot(whole, tuple(parameters))
+        slot = ParamView(whole, tuple(parameters))
         self.slots.append(slot)
         return slot
 
-    def low(self, parts: Sequence[Any], weight: Slot) -> Low | None:
+    def lora(self, parts: Sequence[Any], weight: ParamView) -> LoraGroup | None:
         """PEFT's LoRA layers on the parts of a group."""
-        found: list[tuple[nn.Parameter, nn.Parameter, float, tuple[int, int]]] = []
+        adapters: list[tuple[nn.Parameter, nn.Parameter, float, tuple[int, int]]] = []
         start = 0
         for part in parts:
             size = weight.value.shape[0] if len(parts) == 1 else len(getattr(part, "base_layer", part).weight)
             if hasattr(part, "lora_A"):
-                found.append((*_plain_lora(part), (start, start + size)))
+                adapters.append((*_plain_lora(part), (start, start + size)))
             start += size
-        if not found:
+        if not adapters:
             return None
-        if len({(a.shape[0], scale) for a, _, scale, _ in found}) > 1:
+        if len({(a.shape[0], scale) for a, _, scale, _ in adapters}) > 1:
             raise Unknown("adapters of several ranks on one group")
-        a = self.joined([a for a, _, _, _ in found])
-        return Low(a, tuple(self.slot(b) for _, b, _, _ in found), tuple(c for *_, c in found), found[0][2])
+        a = self.joined([a for a, _, _, _ in adapters])
+        return LoraGroup(
+            a, tuple(self.slot(b) for _, b, _, _ in adapters), tuple(c for *_, c in adapters), adapters[0][2]
+        )
 
 
 def _already_joined(tensors: Sequence[Tensor]) -> Tensor | None:
@@ -306,7 +310,7 @@ def _plain_lora(part: Any) -> tuple[nn.Parameter, nn.Parameter, float]:
 
 
 @dataclass(slots=True)
-class Masters:
+class MasterWeights:
     """All trained weights in one vector: the optimiser, the norm and the zeroing are one call each.
 
     `vector` holds float32 (or longer) masters, and the model's parameters are views of it; the slots compute with
@@ -323,7 +327,7 @@ class Masters:
             self.working.copy_(self.vector.data)
 
 
-def gather(weights: DecoderWeights, module: Any, dtype: torch.dtype) -> Masters:
+def gather(weights: DecoderWeights, module: Any, dtype: torch.dtype) -> MasterWeights:
     """Put every parameter of `module` that requires gradients into one vector, and tell its slots.
 
     Args:
@@ -343,19 +347,19 @@ def gather(weights: DecoderWeights, module: Any, dtype: torch.dtype) -> Masters:
         if slot.grad is None and slot.value.dtype != dtype:  # frozen beside trained ones that are float32 on disk
             slot.value = slot.value.to(dtype)
     names = {name: p.data for name, p in module.named_parameters() if p.requires_grad}
-    masters = Masters(vector, working, names)
+    masters = MasterWeights(vector, working, names)
     masters.refresh()
     return masters
 
 
-def _places(slots: Sequence[Slot]) -> Iterator[tuple[Slot, int]]:
+def _places(slots: Sequence[ParamView]) -> Iterator[tuple[ParamView, int]]:
     start = 0
     for slot in slots:
         yield slot, start
         start += sum(p.numel() for p in slot.parameters)
 
 
-def _move(slot: Slot, start: int, vector: nn.Parameter, working: Tensor | None) -> None:
+def _move(slot: ParamView, start: int, vector: nn.Parameter, working: Tensor | None) -> None:
     assert vector.grad is not None
     at = start
     for p in slot.parameters:

@@ -18,7 +18,7 @@ from whichway.nouns import digest
 LIMIT = 2 << 30  # bytes of one file; more is not kept
 
 
-def kept(beside: Path, key: object, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached_tensors(beside: Path, key: object, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Tensors from disk (mapped, not read), or made and written there.
 
     Args:
@@ -31,16 +31,16 @@ def kept(beside: Path, key: object, make: Callable[[], dict[str, Tensor]]) -> di
     place = beside.parent / "states" / f"{digest(key, 32)}.safetensors"
     with contextlib.suppress(FileNotFoundError):
         return load_file(place)
-    made = make()
-    if sum(t.numel() * t.element_size() for t in made.values()) > LIMIT:
-        return made
+    tensors = make()
+    if sum(t.numel() * t.element_size() for t in tensors.values()) > LIMIT:
+        return tensors
     temporary = place.with_suffix(f".{os.getpid()}.tmp")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        save_file(made, temporary)
+        save_file(tensors, temporary)
         temporary.replace(place)
         return load_file(place)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        return made
+        return tensors

@@ -60,21 +60,27 @@ def encode(
             earlier turns as well.
         context: tokens that the model reads; a conversation that is longer loses its oldest turns. None: as it is.
     """
-    found: dict[int, Encoded] = {}
-    asked = [messages for messages, _ in rows]
+    encoded_rows: dict[int, Encoded] = {}
+    conversations = [messages for messages, _ in rows]
     for think in (False, True):
         places = [n for n, (_, answer) in enumerate(rows) if thinks(answer) is think]
-        prompts = renderer.prompt_ids([asked[n] for n in places], think)
+        prompts = renderer.prompt_ids([conversations[n] for n in places], think)
         for n, prompt in zip(places, prompts, strict=True):
             ids, left = list(renderer.answer_ids(rows[n][1])), 0
-            if context is not None and len(prompt) + len(ids) - 1 > context and any(m.earlier for m in asked[n]):
-                prompt, left = renderer.fitted(asked[n], context - len(ids) + 1, think)
-                asked[n] = _without_oldest(asked[n], left)
-            found[n] = Encoded(prompt, ids, (), left)
-    encoded = [found[n] for n in range(len(rows))]
+            if (
+                context is not None
+                and len(prompt) + len(ids) - 1 > context
+                and any(m.earlier for m in conversations[n])
+            ):
+                prompt, left = renderer.fitted(conversations[n], context - len(ids) + 1, think)
+                conversations[n] = _without_oldest(conversations[n], left)
+            encoded_rows[n] = Encoded(prompt, ids, (), left)
+    encoded = [encoded_rows[n] for n in range(len(rows))]
     if targets != "all":
         return encoded
-    return [replace(row, earlier=spans) for row, spans in zip(encoded, renderer.earlier_answers(asked), strict=True)]
+    return [
+        replace(row, earlier=spans) for row, spans in zip(encoded, renderer.earlier_answers(conversations), strict=True)
+    ]
 
 
 def _without_oldest(messages: Sequence[Message], count: int) -> list[Message]:
@@ -83,19 +89,19 @@ def _without_oldest(messages: Sequence[Message], count: int) -> list[Message]:
     return [m for n, m in enumerate(messages) if not first <= n < first + count]
 
 
-def count_earlier(rows: Sequence[Encoded], asked: Sequence[Sequence[Message]]) -> None:
+def count_earlier(rows: Sequence[Encoded], conversations: Sequence[Sequence[Message]]) -> None:
     """Warn of earlier answers that the chat template writes otherwise than they were given: they carry no loss.
 
     Raises:
         DataError: it does so with all of them.
     """
-    given = sum(turn.role == "assistant" and not turn.untrained for messages in asked for turn in messages)
-    found = sum(len(row.earlier) for row in rows)
-    if given and not found:
+    answers = sum(turn.role == "assistant" and not turn.untrained for messages in conversations for turn in messages)
+    located = sum(len(row.earlier) for row in rows)
+    if answers and not located:
         raise DataError("The model's chat template shows no earlier answer as it was given: there is none to train.")
-    if found < given:
+    if located < answers:
         log.warning(
-            "%d of %d earlier answers stand otherwise in the prompt; they are not trained.", given - found, given
+            "%d of %d earlier answers stand otherwise in the prompt; they are not trained.", answers - located, answers
         )
 
 
@@ -119,9 +125,9 @@ def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
 def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
     """Store a few of a training's rows and what `module` gives them, next to its trained part."""
     few = rows[:: max(1, len(rows) // _FEW)][:_FEW]
-    given = zip(few, measure(module, few), strict=True)
-    kept = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in given]
-    (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
+    measured = zip(few, measure(module, few), strict=True)
+    stored = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in measured]
+    (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
 
 
 def check(folder: Path, model: Model, module: Any, base: Any = None) -> None:
@@ -164,6 +170,6 @@ def _known(rows: Sequence[Encoded], base: Any) -> list[Encoded]:
 def _rows(folder: Path, model: Model) -> tuple[list[Encoded], list[float] | None]:
     file = folder / FILE
     if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return [Encoded(r["prompt"], r["answer"]) for r in kept], [r["logprob"] for r in kept]
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return [Encoded(r["prompt"], r["answer"]) for r in stored], [r["logprob"] for r in stored]
     return encode(model.renderer, [((Message("user", ask),), "Yes") for ask in _ASKS]), None

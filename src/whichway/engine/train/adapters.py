@@ -36,7 +36,7 @@ def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
     from peft import PeftConfig, PeftModel
 
     try:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             config = PeftConfig.from_pretrained(str(folder), local_files_only=True)
             if config.task_type == "SEQ_CLS":  # its head is on `base` already; see `head.put`
@@ -46,7 +46,7 @@ def peft_model(base: Any, folder: Path, *, trainable: bool) -> Any:
             )
     except Exception as error:  # not an adapter, another base's adapter, broken files
         raise ModelError(f"The adapter in {folder} cannot be put on this model: {first_line(error)}") from error
-    missing = [str(w.message) for w in told if "missing adapter keys" in str(w.message)]
+    missing = [str(w.message) for w in warned if "missing adapter keys" in str(w.message)]
     if missing:
         raise ModelError(f"The adapter in {folder} lacks weights for this model: {missing[0][:200]}")
     return wrapped
@@ -57,13 +57,13 @@ def full(base: Any, folder: Path) -> Any:
     from safetensors.torch import load_file
 
     module = fork(base)
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        found |= load_file(file)
+        tensors |= load_file(file)
     for name, parameter in module.named_parameters():
-        if name not in found or found[name].shape != parameter.shape:
+        if name not in tensors or tensors[name].shape != parameter.shape:
             raise ModelError(f"The weights in {folder} do not fit the base: {name} is missing or has another shape.")
-        parameter.data = found[name].to(parameter)
+        parameter.data = tensors[name].to(parameter)
     return module
 
 
@@ -72,9 +72,9 @@ def trained(base: Any, folder: Path) -> Any:
     file = folder / "adapter_config.json"
     if not file.exists():
         return full(base, folder)
-    said = json.loads(file.read_text(encoding="utf-8"))
-    if said.get("peft_type") == "PROMPT_TUNING":
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config.get("peft_type") == "PROMPT_TUNING":
         return prompt_tuning.put(base, folder)
-    if said.get("peft_type") == "LN_TUNING" or said.get("lora_bias") or said.get("bias") == "all":
-        return bitfit.put(base, folder, said)
+    if config.get("peft_type") == "LN_TUNING" or config.get("lora_bias") or config.get("bias") == "all":
+        return bitfit.put(base, folder, config)
     return lora(base, folder)

@@ -20,7 +20,7 @@ import torch
 
 from whichway.engine.model.load import Model
 from whichway.engine.train import adapter_check, adapters, checkpoint, process_memory, trainer
-from whichway.engine.train.train_progress import Now, Watch
+from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 from whichway.errors import OptionError
 from whichway.nouns import Adapter, TrainJob, digest
 from whichway.training_kinds import LoraOptions
@@ -33,55 +33,57 @@ class Soup:
     """Trainings that go forward together, checkpoint by checkpoint, each continuing by itself where it was stopped."""
 
     def __init__(
-        self, model: Model, job: TrainJob, given: LoraOptions, folder: Path, start: Path | None,
-        watch: Watch | None = None,
+        self, model: Model, job: TrainJob, settings: LoraOptions, folder: Path, start: Path | None,
+        watch: ProgressWatcher | None = None,
     ) -> None:  # fmt: skip
-        """As `learn.Run`; `given.soup` trainings.
+        """As `learn.Run`; `settings.soup` trainings.
 
         Raises:
             OptionError: DoRA, whose changes have no mean of this form.
         """
-        if given.variant == "dora":
+        if settings.variant == "dora":
             raise OptionError("Training option soup cannot be used with variant = 'dora': its changes are no products.")
         self.model, self.job, self.folder = model, job, folder
         self.key = digest(["soup", _VERSION, job])
-        self._at: dict[int, Now] = {}
+        self._at: dict[int, TrainProgress] = {}
         self.runs = [
-            trainer.Run(model, job, given, folder, start, self._told(n, watch) if watch else None, member=n)
-            for n in range(given.soup)
+            trainer.TrainingRun(
+                model, job, settings, folder, start, self._reported(n, watch) if watch else None, member=n
+            )
+            for n in range(settings.soup)
         ]
 
     def steps(self) -> Iterator[Adapter]:
         """One adapter for each checkpoint that all trainings have reached."""
-        for number, made in enumerate(zip(*(run.steps() for run in self.runs), strict=True)):
-            yield self._mean(digest([self.key, number]), made)
+        for number, adapters_of_step in enumerate(zip(*(run.steps() for run in self.runs), strict=True)):
+            yield self._mean(digest([self.key, number]), adapters_of_step)
 
-    def _told(self, number: int, watch: Watch) -> Watch:
+    def _reported(self, number: int, watch: ProgressWatcher) -> ProgressWatcher:
         """A watcher of one training, which tells `watch` where all of them together stand."""
 
-        def tell(now: Now) -> None:
+        def tell(now: TrainProgress) -> None:
             self._at[number] = now
             all_ = self._at.values()
             step, tokens = sum(n.step for n in all_), sum(n.tokens for n in all_)
-            watch(Now(step, now.steps * len(self.runs), now.loss, tokens, sum(n.seconds for n in all_)))
+            watch(TrainProgress(step, now.steps * len(self.runs), now.loss, tokens, sum(n.seconds for n in all_)))
 
         return tell
 
-    def _mean(self, name: str, made: Sequence[Adapter]) -> Adapter:
+    def _mean(self, name: str, members: Sequence[Adapter]) -> Adapter:
         """The mean of these checkpoints."""
         place = self.folder / name
         if not place.exists():
             with checkpoint.written(place) as temporary:
-                _join([self.folder / str(adapter.weights.adapter) for adapter in made], temporary)
+                _join([self.folder / str(adapter.weights.adapter) for adapter in members], temporary)
                 adapter_check.write(temporary, adapters.trained(self.model.module, temporary), self.runs[0].rows)
                 checkpoint.write_facts(
                     temporary,
                     kind=self.job.kind,
-                    step=sum(a.step for a in made),
-                    epoch=made[0].epoch,
-                    loss=sum(a.loss or 0.0 for a in made) / len(made),
-                    seconds=sum(a.seconds for a in made),
-                    tokens=sum(a.tokens for a in made),
+                    step=sum(a.step for a in members),
+                    epoch=members[0].epoch,
+                    loss=sum(a.loss or 0.0 for a in members) / len(members),
+                    seconds=sum(a.seconds for a in members),
+                    tokens=sum(a.tokens for a in members),
                     peak_bytes=process_memory.peak_bytes(),
                 )
         return checkpoint.read_adapter(place, self.job.weights)
@@ -97,11 +99,11 @@ def _join(places: Sequence[Path], into: Path) -> None:
     config["r"] *= count
     config["lora_alpha"] *= math.sqrt(count) if config.get("use_rslora") else count
     (into / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-    found = [load_file(place / _TENSORS) for place in places]
+    tensors_by_place = [load_file(place / _TENSORS) for place in places]
     joined = {
-        name: torch.cat([tensors[name] for tensors in found])
+        name: torch.cat([member[name] for member in tensors_by_place])
         if "lora_A" in name
-        else torch.cat([tensors[name] for tensors in found], dim=1) / count
-        for name in found[0]
+        else torch.cat([member[name] for member in tensors_by_place], dim=1) / count
+        for name in tensors_by_place[0]
     }
     save_file({k: t.contiguous() for k, t in joined.items()}, into / _TENSORS, metadata={"format": "pt"})

@@ -124,24 +124,24 @@ def save(chosen: Chosen, base: Any, word: str, folder: Path) -> None:
         for layer in layers:
             old = base.get_submodule(layer).bias
             change = values[f"{layer}.bias"] - (0.0 if old is None else old.data.float().cpu())
-            tensors |= {**_nothing(base, layer), f"{_FRONT}{layer}.lora_B.bias": change}
+            tensors |= {**_zero_matrices(base, layer), f"{_FRONT}{layer}.lora_B.bias": change}
     else:
         layer = _first_linear(base)
         config = LoraConfig(target_modules=[layer], bias="all", **zero)
         tensors = {_FRONT + name.replace(f"{layer}.bias", f"{layer}.base_layer.bias"): v for name, v in values.items()}
-        tensors |= _nothing(base, layer)
+        tensors |= _zero_matrices(base, layer)
     config.save_pretrained(folder)
     save_file(tensors, folder / _FILE, metadata={"format": "pt"})
 
 
 def _others(base: Any, layers: list[str]) -> dict[str, Tensor]:
     """Biases of the norms whose gains are trained: PEFT's type carries whole norms."""
-    found = {}
+    biases = {}
     for layer in layers:
         bias = getattr(base.get_submodule(layer), "bias", None)
         if bias is not None:
-            found[f"{_FRONT}{layer}.ln_tuning_layers.bias"] = bias.data.detach().float().cpu().clone()
-    return found
+            biases[f"{_FRONT}{layer}.ln_tuning_layers.bias"] = bias.data.detach().float().cpu().clone()
+    return biases
 
 
 def _first_linear(base: Any) -> str:
@@ -150,7 +150,7 @@ def _first_linear(base: Any) -> str:
     return next(name for name in linear if name != "lm_head")
 
 
-def _nothing(base: Any, layer: str) -> dict[str, Tensor]:
+def _zero_matrices(base: Any, layer: str) -> dict[str, Tensor]:
     """The matrices of a LoRA layer of rank 1 that changes nothing."""
     part = base.get_submodule(layer)
     outputs, inputs = part.weight.shape if isinstance(part, nn.Linear) else part.weight.shape[::-1]
@@ -158,26 +158,26 @@ def _nothing(base: Any, layer: str) -> dict[str, Tensor]:
     return {f"{front}.lora_A.weight": torch.zeros(1, inputs), f"{front}.lora_B.weight": torch.zeros(outputs, 1)}
 
 
-def put(base: Any, folder: Path, said: dict[str, Any]) -> Any:
-    """A fork of `base` with the biases or norms in `folder`; `said` is its adapter_config.json.
+def put(base: Any, folder: Path, config: dict[str, Any]) -> Any:
+    """A fork of `base` with the biases or norms in `folder`; `config` is its adapter_config.json.
 
     Raises:
         ModelError: they do not fit the base, or it is an adapter of another make.
     """
     from safetensors.torch import load_file
 
-    found = load_file(folder / _FILE)
-    if any("lora_" in name and "bias" not in name and bool(t.any()) for name, t in found.items()):
+    tensors = load_file(folder / _FILE)
+    if any("lora_" in name and "bias" not in name and bool(t.any()) for name, t in tensors.items()):
         raise ModelError(f"The adapter in {folder} trains biases and matrices at once, which the engine does not know.")
     module = fork(base)
     kind = next(base.parameters()).dtype
-    if said.get("lora_bias"):
+    if config.get("lora_bias"):
         for _, attention in _attentions(module):
             for projection in ("q_proj", "k_proj", "v_proj"):
                 _own_bias(getattr(attention, projection))
     parameters = dict(module.named_parameters())
     with torch.no_grad():
-        for name, tensor in found.items():
+        for name, tensor in tensors.items():
             plain = name.removeprefix(_FRONT)
             for extra in (".base_layer", ".ln_tuning_layers", ".lora_B"):
                 plain = plain.replace(extra, "")

@@ -21,7 +21,7 @@ from whichway.training_kinds import DpoOptions
 _TOKENS = 1024  # that the reference reads at once
 
 
-class PairRun(trainer.Run):
+class PairRun(trainer.TrainingRun):
     """A training on pairs of rows."""
 
     unit = 2
@@ -30,12 +30,12 @@ class PairRun(trainer.Run):
         return len(batch) // 2
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
-        assert isinstance(self.given, DpoOptions)
-        losses = trainer.row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
-        said = -torch.stack([part.sum() for part in torch.split(losses, [len(row.answer) for row in rows])])
+        assert isinstance(self.settings, DpoOptions)
+        losses = trainer.row_losses(self.trainable.module, rows, self.prefix, self.trainable.masters, self.below)
+        policy_logprobs = -torch.stack([part.sum() for part in torch.split(losses, [len(row.answer) for row in rows])])
         known = [self._reference[_key(row)] for row in rows]
-        gained = said - torch.tensor(known, dtype=said.dtype, device=said.device)
-        loss = -F.logsigmoid(self.given.beta * (gained[0::2] - gained[1::2])).sum() / trained
+        gained = policy_logprobs - torch.tensor(known, dtype=policy_logprobs.dtype, device=policy_logprobs.device)
+        loss = -F.logsigmoid(self.settings.beta * (gained[0::2] - gained[1::2])).sum() / trained
         torch.autograd.backward(loss)
         return float(loss.detach())
 
@@ -43,15 +43,15 @@ class PairRun(trainer.Run):
     def _reference(self) -> dict[tuple[int, ...], float]:
         """The base's log-probability of every row's answer, in nats."""
         module = self.model.module
-        found: dict[tuple[int, ...], float] = {}
+        by_row: dict[tuple[int, ...], float] = {}
         with torch.no_grad():
             shared = forward.run_prefix(module, self.prefix, module.device)
             for piece in self._small_pieces():
                 pairs = [(row.prompt, row.answer) for row in piece]
-                said = forward.answer_logprobs(module, pairs, shared, len(self.prefix))
-                parts = torch.split(said, [len(row.answer) for row in piece])
-                found.update((_key(row), float(part.sum())) for row, part in zip(piece, parts, strict=True))
-        return found
+                logprobs = forward.answer_logprobs(module, pairs, shared, len(self.prefix))
+                parts = torch.split(logprobs, [len(row.answer) for row in piece])
+                by_row.update((_key(row), float(part.sum())) for row, part in zip(piece, parts, strict=True))
+        return by_row
 
     def _small_pieces(self) -> list[list[Encoded]]:
         pieces: list[list[Encoded]] = [[]]

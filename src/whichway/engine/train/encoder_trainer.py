@@ -31,9 +31,9 @@ from whichway.engine.model import throughput
 from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
 from whichway.engine.train import checkpoint, encoder_files, probe, process_memory
-from whichway.engine.train.activation_cache import kept
+from whichway.engine.train.activation_cache import cached_tensors
 from whichway.engine.train.seen_tokens import SeenVocabulary
-from whichway.engine.train.train_progress import Now, Watch
+from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
 from whichway.training_kinds import KINDS, EncoderOptions, default_rate, options
@@ -58,7 +58,7 @@ class EncoderTrainerState:
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
 
 
-def train(encoder: Encoder, job: TrainJob, folder: Path, watch: Watch | None = None) -> Iterator[Adapter]:
+def train(encoder: Encoder, job: TrainJob, folder: Path, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
     """Train an encoder with a head; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
 
     Continues from `folder/state/` when the same job was interrupted; a finished one yields what is there.
@@ -80,11 +80,11 @@ class EncoderRun:
     """One training from its rows to its last checkpoint."""
 
     def __init__(
-        self, encoder: Encoder, job: TrainJob, given: EncoderOptions, folder: Path, watch: Watch | None
+        self, encoder: Encoder, job: TrainJob, settings: EncoderOptions, folder: Path, watch: ProgressWatcher | None
     ) -> None:
         if not job.rows:
             raise DataError("There are no rows to train on.")
-        self.encoder, self.job, self.given, self.folder, self.watch = encoder, job, given, folder, watch
+        self.encoder, self.job, self.settings, self.folder, self.watch = encoder, job, settings, folder, watch
         self.texts = [row_text(row.messages) for row in job.rows]
         self.labels = sorted({row.answer for row in job.rows})
         if len(self.labels) < 2:
@@ -92,12 +92,12 @@ class EncoderRun:
         code = {label: k for k, label in enumerate(self.labels)}
         self.wanted = [code[row.answer] for row in job.rows]
         self.key = digest([KIND, KINDS[KIND].version, job])
-        length = training_length(len(self.texts), given.batch, given.epochs, max_steps=given.max_steps)
+        length = training_length(len(self.texts), settings.batch, settings.epochs, max_steps=settings.max_steps)
         self.per_epoch, self.total = length.per_epoch, length.steps
-        self.contrastive = min(round(given.contrastive * self.total), self.total - 1)
-        self.rate = given.factor * (default_rate(encoder.hidden, KIND) if given.rate is None else given.rate)
+        self.contrastive = min(round(settings.contrastive * self.total), self.total - 1)
+        self.rate = settings.factor * (default_rate(encoder.hidden, KIND) if settings.rate is None else settings.rate)
         self.stops = {max(1, round(self.total * share)) for share in job.shares}
-        self.limit = given.batch  # rows in one backward pass
+        self.limit = settings.batch  # rows in one backward pass
         self._order: tuple[int, list[list[int]]] | None = None
 
     def steps(self) -> Iterator[Adapter]:
@@ -115,7 +115,7 @@ class EncoderRun:
                 loss = self._step()
             self.at.seconds = time.perf_counter() - began
             if self.watch is not None:
-                self.watch(Now(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
+                self.watch(TrainProgress(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
             if self.at.step in self.stops:
                 name = self._checkpoint()
                 self._save_state()
@@ -167,17 +167,17 @@ class EncoderRun:
 
     def _factor(self, step: int) -> float:
         """Warm-up, then decay to nothing after the last step."""
-        warm = max(1, round(self.total * self.given.warmup))
+        warm = max(1, round(self.total * self.settings.warmup))
         if step <= warm:
             return step / warm
         left = (self.total - step + 1) / (self.total - warm + 1)
-        return left if self.given.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+        return left if self.settings.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
     def _batch(self, step: int) -> list[int]:
         """The rows of a step: each once an epoch, rows of like length together."""
         epoch, place = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
-            draw, size = random.Random(f"{self.job.seed}/{epoch}"), self.given.batch
+            draw, size = random.Random(f"{self.job.seed}/{epoch}"), self.settings.batch
             rows = list(range(len(self.texts)))
             draw.shuffle(rows)
             batches = []
@@ -193,7 +193,7 @@ class EncoderRun:
         draw, by_label = random.Random(f"{self.job.seed}/{step}/pairs"), defaultdict(list)
         for row, label in enumerate(self.wanted):
             by_label[label].append(row)
-        rows = draw.sample(range(len(self.texts)), min(max(1, self.given.batch // 2), len(self.texts)))
+        rows = draw.sample(range(len(self.texts)), min(max(1, self.settings.batch // 2), len(self.texts)))
         others = ([other for other in by_label[self.wanted[row]] if other != row] or [row] for row in rows)
         return [row for first, mates in zip(rows, others, strict=True) for row in (first, draw.choice(mates))]
 
@@ -234,18 +234,18 @@ class EncoderRun:
 
     def _start_head(self) -> None:
         """Logistic regression on the states of the training rows as they are now, or zeros."""
-        if self.given.init == "zeros":
+        if self.settings.init == "zeros":
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
             return
         if self.contrastive:
-            found = self._fit()
+            fitted_head = self._fit()
         else:  # the same for all rates and seeds
             key = [KIND, KINDS[KIND].version, self.job.weights.revision, self.texts, self.wanted]
-            found = kept(self.folder, key, self._fit)
+            fitted_head = cached_tensors(self.folder, key, self._fit)
         with torch.no_grad():
-            self.head.weight.copy_(found["weight"])
-            self.head.bias.copy_(found["bias"])
+            self.head.weight.copy_(fitted_head["weight"])
+            self.head.bias.copy_(fitted_head["bias"])
 
     def _fit(self) -> dict[str, Tensor]:
         own = copy.copy(self.encoder)
@@ -296,17 +296,17 @@ class EncoderRun:
     def _save_state(self) -> None:
         from safetensors.torch import save_file
 
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for name, p in self._tensors().items():
-            found[f"w/{name}"] = p.data
+            tensors[f"w/{name}"] = p.data
             moments = self.adam.state.get(p)
             if moments:  # an unused pooler has none, nor has the head during the contrastive steps
-                found |= {f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
-                found[f"s/{name}"] = moments["step"].reshape(1)
+                tensors |= {f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
+                tensors[f"s/{name}"] = moments["step"].reshape(1)
         self._state.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".tmp")
         facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit})
-        save_file({k: t.detach().contiguous() for k, t in found.items()}, temporary, metadata={"progress": facts})
+        save_file({k: t.detach().contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
         temporary.replace(self._state)
 
     def _resume(self) -> EncoderTrainerState | None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from whichway.engine.model import decoder
-from whichway.engine.model.attention import sheet
-from whichway.engine.train.activation_cache import kept
+from whichway.engine.model.attention import pack_train_batch
+from whichway.engine.train.activation_cache import cached_tensors
 from whichway.engine.train.adapter_check import Encoded
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _TOKENS = 2048  # run together
 
 
 @dataclass(frozen=True, slots=True)
-class Below:
-    """States in front of layer `first`: `[P, hidden]` of the shared prefix, and of each row behind it."""
+class FrozenStates:
+    """States in front of layer `first`: `[P, hidden]` of the shared prefix, and of each row after it."""
 
     first: int
     prefix: Tensor
@@ -35,19 +35,19 @@ class Below:
         return torch.cat([self.prefix, *(self.rows[_key(row)] for row in rows)])
 
     @staticmethod
-    def of(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], first: int, folder: Path) -> Below:
+    def of(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], first: int, folder: Path) -> FrozenStates:
         """From disk, or computed and kept beside the training's `folder`.
 
         The key holds the base's revision, the layer, the format, and all token ids.
         """
-        trunk = decoder.known(model.module)
+        own_decoder = decoder.known(model.module)
         distinct = {_key(row): row for row in rows}
         ordered = [distinct[key] for key in sorted(distinct)]
         size = len(prefix)
-        key = ["below", _VERSION, model.revision, first, str(trunk.weights.dtype), size, sorted(distinct)]
-        found = kept(folder, key, lambda: _compute(trunk, ordered, prefix, first, model.device))
-        parts = torch.split(found["rows"].to(model.device), [len(k) - size for k in sorted(distinct)])
-        return Below(first, found["prefix"].to(model.device), dict(zip(sorted(distinct), parts, strict=True)))
+        key = ["below", _VERSION, model.revision, first, str(own_decoder.weights.dtype), size, sorted(distinct)]
+        tensors = cached_tensors(folder, key, lambda: _compute(own_decoder, ordered, prefix, first, model.device))
+        parts = torch.split(tensors["rows"].to(model.device), [len(k) - size for k in sorted(distinct)])
+        return FrozenStates(first, tensors["prefix"].to(model.device), dict(zip(sorted(distinct), parts, strict=True)))
 
 
 def _key(row: Encoded) -> tuple[int, ...]:
@@ -55,11 +55,13 @@ def _key(row: Encoded) -> tuple[int, ...]:
 
 
 def _compute(
-    trunk: decoder.Trunk, rows: Sequence[Encoded], prefix: Sequence[int], first: int, device: torch.device
+    own_decoder: decoder.Decoder, rows: Sequence[Encoded], prefix: Sequence[int], first: int, device: torch.device
 ) -> dict[str, Tensor]:
     shared, own = torch.empty(0), []
     for piece in _pieces(rows, len(prefix)):
-        states = trunk.below(sheet([(row.prompt, row.answer) for row in piece], prefix, device), first).cpu()
+        states = own_decoder.below(
+            pack_train_batch([(row.prompt, row.answer) for row in piece], prefix, device), first
+        ).cpu()
         shared = states[: len(prefix)].clone()
         own.append(states[len(prefix) :])
     return {"prefix": shared, "rows": torch.cat(own)}

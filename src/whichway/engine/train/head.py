@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.infer.session import Answerer, PromptRow, halving
+from whichway.engine.infer.session import InferenceSession, PromptRow, halving
 from whichway.engine.model import decoder, forward, packing
-from whichway.engine.model.attention import sheet
+from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model, fork
 from whichway.engine.train import adapter_check, adapters
-from whichway.engine.train.activation_cache import kept
+from whichway.engine.train.activation_cache import cached_tensors
 from whichway.engine.train.adapter_check import Encoded
 from whichway.errors import DataError, ModelError, WayFailed
 from whichway.nouns import Reply, Request, TrainJob
 
 if TYPE_CHECKING:
-    from whichway.engine.train.frozen_states import Below
+    from whichway.engine.train.frozen_states import FrozenStates
 
 LABELS = "labels.json"
 _CONFIG, _TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -106,7 +106,7 @@ def save(folder: Path, weight: Tensor, labels: Sequence[str]) -> None:
 
 
 def fitted(
-    model: Model, rows: Sequence[Encoded], prefix: Sequence[int], count: int, folder: Path, below: Below | None
+    model: Model, rows: Sequence[Encoded], prefix: Sequence[int], count: int, folder: Path, below: FrozenStates | None
 ) -> Tensor:
     """The weight `[K, hidden]` of a logistic regression on the frozen states of the rows' last tokens.
 
@@ -119,32 +119,32 @@ def fitted(
         below: the states in front of the first trained layer, when they are known.
     """
     key = ["last", _VERSION, model.revision, str(model.module.dtype), len(prefix), [row.prompt for row in rows]]
-    states = kept(folder, key, lambda: {"states": _last_states(model, rows, prefix, below)})["states"].numpy()
+    states = cached_tensors(folder, key, lambda: {"states": _last_states(model, rows, prefix, below)})["states"].numpy()
     return torch.from_numpy(fit(states, np.array([row.answer[0] for row in rows]), count)).to(model.device)
 
 
 @torch.no_grad()
-def _last_states(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], below: Below | None) -> Tensor:
+def _last_states(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], below: FrozenStates | None) -> Tensor:
     """States `[B, hidden]` behind the last layer's norm, float32."""
-    trunk = decoder.trunk_of(model.module)
+    own_decoder = decoder.decoder_of(model.module)
     places = sorted(range(len(rows)), key=lambda n: len(rows[n].prompt))
     step = max(1, _TOKENS // max(1, len(rows[places[-1]].prompt) - len(prefix)))
-    found: dict[int, Tensor] = {}
-    shared = None if trunk is not None else forward.run_prefix(model.module, prefix, model.device)
+    states_by_row: dict[int, Tensor] = {}
+    shared = None if own_decoder is not None else forward.run_prefix(model.module, prefix, model.device)
     for start in range(0, len(places), step):
         here = places[start : start + step]
         few = [rows[n] for n in here]
-        if trunk is not None:
-            paper = sheet([(row.prompt, row.answer) for row in few], prefix, model.device)
-            states = trunk.above(paper, below(few) if below else None, below.first if below else 0)
+        if own_decoder is not None:
+            paper = pack_train_batch([(row.prompt, row.answer) for row in few], prefix, model.device)
+            states = own_decoder.above(paper, below(few) if below else None, below.first if below else 0)
         else:
             lengths = [len(row.prompt) - len(prefix) for row in few]
-            layout = packing.lay(lengths, len(prefix), model.device, prefix=shared)
+            layout = packing.pack_rows(lengths, len(prefix), model.device, prefix=shared)
             ids = torch.tensor([i for row in few for i in row.prompt[len(prefix) :]], device=model.device)
             ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1
             states = forward.depths(model.module, ids, layout)[-1][ends]
-        found |= dict(zip(here, states.float().cpu(), strict=True))
-    return torch.stack([found[n] for n in range(len(rows))])
+        states_by_row |= dict(zip(here, states.float().cpu(), strict=True))
+    return torch.stack([states_by_row[n] for n in range(len(rows))])
 
 
 def fit(states: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
@@ -191,7 +191,7 @@ def _choose_c(inputs: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> flo
 # Answering
 
 
-class HeadSession(Answerer):
+class HeadSession(InferenceSession):
     """A session that answers with labels, by a head in one forward pass; it cannot write."""
 
     def __init__(self, model: Model, module: Any, labels: Sequence[str]) -> None:
@@ -224,7 +224,7 @@ class HeadSession(Answerer):
         """Log-probability of each label for each row; one forward pass."""
         lengths, device = [len(row.ids) for row in rows], self.model.device
         even = forward.even(self.module)
-        layout = packing.lay(lengths, len(self.prefix.ids), device, prefix=self.prefix.layers, even=even)
+        layout = packing.pack_rows(lengths, len(self.prefix.ids), device, prefix=self.prefix.layers, even=even)
         ids = torch.tensor([i for row in rows for i in row.ids], device=device)
         ends = torch.tensor(lengths, device=device).cumsum(0) - 1
         scores = forward.logits(self.module, ids, layout, ends).float().log_softmax(-1)

@@ -21,10 +21,10 @@ _EXACT = 1024  # up to this size all singular vectors are computed; above it the
 _FILE = "adapter_model.safetensors"
 
 
-def words(variant: str) -> dict[str, Any]:
+def peft_arguments(variant: str) -> dict[str, Any]:
     """What PEFT calls a variant."""
-    said: dict[str, dict[str, Any]] = {"rslora": {"use_rslora": True}, "dora": {"use_dora": True}}
-    return said.get(variant, {})
+    by_variant: dict[str, dict[str, Any]] = {"rslora": {"use_rslora": True}, "dora": {"use_dora": True}}
+    return by_variant.get(variant, {})
 
 
 def alpha(variant: str, rank: int) -> float:

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine.infer.session import Answerer, PromptRow, halving
+from whichway.engine.infer.session import InferenceSession, PromptRow, halving
 from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.train import checkpoint
-from whichway.engine.train.activation_cache import kept
+from whichway.engine.train.activation_cache import cached_tensors
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
 from whichway.training_kinds import KINDS, ProbeOptions, options
@@ -54,7 +54,7 @@ class Head:
         return np.asarray(scores - np.log(np.exp(scores).sum(1, keepdims=True)))
 
 
-class Prober(Answerer):
+class Prober(InferenceSession):
     """A session that answers with labels, by a head; it cannot write."""
 
     def __init__(self, model: Model, head: Head | None) -> None:
@@ -69,19 +69,19 @@ class Prober(Answerer):
     @torch.no_grad()
     def features(self, requests: Sequence[Request]) -> tuple[np.ndarray[Any, Any], list[Reply]]:
         """Features `[B, F]` (zeros for rows in error), and replies that hold only counts."""
-        found: dict[int, np.ndarray[Any, Any]] = {}
+        feature_rows: dict[int, np.ndarray[Any, Any]] = {}
         starts = [self._start(request.messages) for request in requests]
         self._longest = min(starts)
 
         def work(rows: list[PromptRow]) -> list[Reply]:
             for batch in self._batches(rows, 0):
                 states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
-                found.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
+                feature_rows.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
             return [Reply("", *self._counts(row, row.number == self._first), 0, row.seconds) for row in rows]
 
         replies = self._answer(requests, work)
         empty = np.zeros(_PARTS * self.model.hidden, np.float32)
-        return np.stack([found.get(i, empty) for i in range(len(requests))]), replies
+        return np.stack([feature_rows.get(i, empty) for i in range(len(requests))]), replies
 
     def _start(self, messages: Sequence[Message]) -> int:
         """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
@@ -94,12 +94,12 @@ class Prober(Answerer):
 
     def _states(self, rows: list[PromptRow], starts: Sequence[int]) -> list[Tensor]:
         lengths = [len(row.ids) for row in rows]
-        layout = packing.lay(lengths, len(self.prefix.ids), self.model.device, prefix=self.prefix.layers)
+        layout = packing.pack_rows(lengths, len(self.prefix.ids), self.model.device, prefix=self.prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        found = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
+        state_parts = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
         size = len(self.prefix.ids)
         own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
-        each = zip(zip(*found, strict=True), own, strict=True)
+        each = zip(zip(*state_parts, strict=True), own, strict=True)
         return [torch.cat([states[-1][-1], *(state[skip:].mean(0) for state in states)]) for states, skip in each]
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
@@ -128,14 +128,14 @@ def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
         WayFailed: fewer than two labels among the rows.
         OptionError: an unknown option.
     """
-    given = options(ProbeOptions, job.options)
+    settings = options(ProbeOptions, job.options)
     place = folder / digest(["probe", KINDS["probe"].version, job])
     if not place.exists():
-        _fit(model, job, given, place)
+        _fit(model, job, settings, place)
     yield checkpoint.read_adapter(place, job.weights)
 
 
-def _fit(model: Model, job: TrainJob, given: ProbeOptions, place: Path) -> None:
+def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path) -> None:
     start = time.perf_counter()
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")
@@ -145,7 +145,7 @@ def _fit(model: Model, job: TrainJob, given: ProbeOptions, place: Path) -> None:
     answers = [job.rows[i].answer for i in fine]
     if len(set(answers)) < 2:
         raise WayFailed("A probe needs training rows of at least two labels that fit the model.")
-    head, loss = fit(features[fine], answers, given.C, job.seed)
+    head, loss = fit(features[fine], answers, settings.C, job.seed)
     facts = {
         "kind": "probe",
         "step": 1,
@@ -168,9 +168,9 @@ def _read_all(model: Model, requests: Sequence[Request], folder: Path) -> tuple[
 
     kind = str(next(model.module.parameters()).dtype)
     key = ["features", _VERSION, model.revision, kind, [request.messages for request in requests]]
-    found = kept(folder, key, make)
-    numbers: list[int] = found["sizes"].tolist()
-    return found["features"].numpy(), [None if n < 0 else n for n in numbers]
+    stored = cached_tensors(folder, key, make)
+    numbers: list[int] = stored["sizes"].tolist()
+    return stored["features"].numpy(), [None if n < 0 else n for n in numbers]
 
 
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:
@@ -216,10 +216,13 @@ def _save(
 
     arrays = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
     rows = [{"messages": [[m.role, m.content, *([True] if m.earlier else [])] for m in r.messages]} for r in requests]
-    told = {"labels": head.labels, "live": [row | {"scores": s} for row, s in zip(rows, scores.tolist(), strict=True)]}
+    description = {
+        "labels": head.labels,
+        "live": [row | {"scores": s} for row, s in zip(rows, scores.tolist(), strict=True)],
+    }
     with checkpoint.written(place) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "head.safetensors")
-        (temporary / "head.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        (temporary / "head.json").write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
         checkpoint.write_facts(temporary, **facts)
 
 
@@ -231,12 +234,12 @@ def open_head(model: Model, folder: Path) -> Prober:
     """
     from safetensors.numpy import load_file
 
-    told = json.loads((folder / "head.json").read_text(encoding="utf-8"))
-    prober = Prober(model, Head(tuple(told["labels"]), **load_file(folder / "head.safetensors")))
-    requests = [Request(tuple(Message(*m) for m in row["messages"]), _DECODING, ()) for row in told["live"]]
+    description = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    prober = Prober(model, Head(tuple(description["labels"]), **load_file(folder / "head.safetensors")))
+    requests = [Request(tuple(Message(*m) for m in row["messages"]), _DECODING, ()) for row in description["live"]]
     assert prober.head is not None
     now = prober.head(prober.features(requests)[0])
-    stored = np.array([row["scores"] for row in told["live"]])
+    stored = np.array([row["scores"] for row in description["live"]])
     if not np.abs(now - stored).max() <= 0.05 * (1 + np.abs(stored).max()):
         raise AdapterNotLive(f"The probe in {folder} does not answer as when it was saved; was the base model changed?")
     return prober

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import decoder
-from whichway.engine.model.attention import Sheet
+from whichway.engine.model.attention import PackedTrainBatch
 from whichway.engine.model.load import Model, fork
-from whichway.engine.model.weights import Slot, Unknown, read
+from whichway.engine.model.weights import ParamView, Unknown, read
 from whichway.engine.train.adapter_check import Encoded
 from whichway.errors import ModelError
 from whichway.training_kinds import FullOptions, SoftOptions
@@ -26,8 +26,8 @@ from whichway.training_kinds import FullOptions, SoftOptions
 _FILE = "adapter_model.safetensors"
 
 
-class Front(nn.Module):
-    """Embeddings of a vocabulary and, behind it, of learned vectors `[n, hidden]`."""
+class SoftPromptEmbedding(nn.Module):
+    """Embeddings of a vocabulary and, after it, of learned vectors `[n, hidden]`."""
 
     def __init__(self, inner: Any, vectors: Tensor) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Front(nn.Module):
 
     @property
     def weight(self) -> Any:
-        """The vocabulary's."""
+        """The embeddings of the vocabulary, without the learned vectors."""
         return self.inner.weight
 
     @property
     def scalar_embed_scale(self) -> float:
-        """Of the vocabulary's embeddings (Gemma); learned vectors are taken as they are."""
+        """The scale of the vocabulary's embeddings (Gemma); learned vectors are taken as they are."""
         return float(getattr(self.inner, "scalar_embed_scale", 1.0))
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -52,13 +52,13 @@ class Front(nn.Module):
         return torch.where((ids >= size)[..., None], mine, states)
 
 
-class FrontTrunk(decoder.Trunk):
-    """Our decoder, with learned vectors behind the vocabulary."""
+class SoftPromptDecoder(decoder.Decoder):
+    """Our decoder, with learned vectors after the vocabulary."""
 
     def __init__(self, module: Any) -> None:
         super().__init__(read(module))
         front = module.get_input_embeddings()
-        self.vectors = Slot(front.vectors.data, (front.vectors,))
+        self.vectors = ParamView(front.vectors.data, (front.vectors,))
         self.weights.slots.append(self.vectors)
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
@@ -73,21 +73,21 @@ class FrontTrunk(decoder.Trunk):
             mine = mine + F.embedding(positions[at], self.weights.positions.value)
         return states.index_copy(0, at, mine.to(states.dtype))
 
-    def backward(self, grad: Tensor, sheet: Sheet, kept: decoder.Kept) -> None:
+    def backward(self, grad: Tensor, sheet: PackedTrainBatch, saved: decoder.SavedForBackward) -> None:
         """Add the gradients of the learned vectors; everything else is frozen."""
-        for n in range(len(self.how) - 1, kept.first - 1, -1):
-            grad = self._backward(n, grad, sheet, kept, onward=True)
+        for n in range(len(self.how) - 1, saved.first - 1, -1):
+            grad = self._backward(n, grad, sheet, saved, onward=True)
         if self.vectors.grad is not None:
             size = len(self.weights.embed.value)
             at = (sheet.ids >= size).nonzero()[:, 0]
             self.vectors.grad.index_add_(0, sheet.ids[at] - size, grad[at].to(self.vectors.grad.dtype))
 
 
-def fronted(rows: list[Encoded], model: Model, given: FullOptions) -> list[Encoded]:
+def with_soft_prompt(rows: list[Encoded], model: Model, settings: FullOptions) -> list[Encoded]:
     """Rows with the learned vectors' ids in front; as they are when none are trained."""
-    if not isinstance(given, SoftOptions):
+    if not isinstance(settings, SoftOptions):
         return rows
-    ids = _ids(model.module, given.tokens)
+    ids = _ids(model.module, settings.tokens)
     return [Encoded([*ids, *row.prompt], row.answer) for row in rows]
 
 
@@ -112,22 +112,22 @@ def start(model: Model, count: int, text: str, seed: int) -> Any:
     tokens = (tokens * (count // len(tokens) + 1))[:count]
     with torch.no_grad():
         vectors = model.module.get_input_embeddings()(torch.tensor(tokens, device=model.device)).float()
-    module = _with_front(model.module, vectors)
+    module = _with_vectors(model.module, vectors)
     module.requires_grad_(False)
     module.get_input_embeddings().vectors.requires_grad_(True)
     return module
 
 
-def _with_front(base: Any, vectors: Tensor) -> Any:
+def _with_vectors(base: Any, vectors: Tensor) -> Any:
     module = fork(base)
-    module.set_input_embeddings(Front(module.get_input_embeddings(), vectors))
-    if decoder.trunk_of(base) is not None:
+    module.set_input_embeddings(SoftPromptEmbedding(module.get_input_embeddings(), vectors))
+    if decoder.decoder_of(base) is not None:
         try:
-            decoder.adopt(module, FrontTrunk(module))
+            decoder.register(module, SoftPromptDecoder(module))
         except Unknown:
-            decoder.forget(module)
+            decoder.unregister(module)
     else:
-        decoder.forget(module)
+        decoder.unregister(module)
     return module
 
 
@@ -158,12 +158,12 @@ def put(base: Any, folder: Path) -> Any:
     like = base.get_input_embeddings().weight
     if vectors.shape[1] != like.shape[1]:
         raise ModelError(f"The soft prompt in {folder} is {vectors.shape[1]} wide, the model {like.shape[1]}.")
-    return _with_front(base, vectors.to(like)).requires_grad_(False).eval()
+    return _with_vectors(base, vectors.to(like)).requires_grad_(False).eval()
 
 
-def behind(model: Model, module: Any) -> Model:
+def with_prefix_ids(model: Model, module: Any) -> Model:
     """The model with a renderer that puts the learned vectors' ids in front of every prompt."""
     front = module.get_input_embeddings()
-    if not isinstance(front, Front):
+    if not isinstance(front, SoftPromptEmbedding):
         return model
-    return dataclasses.replace(model, renderer=model.renderer.behind(_ids(module, len(front.vectors))))
+    return dataclasses.replace(model, renderer=model.renderer.with_prefix(_ids(module, len(front.vectors))))

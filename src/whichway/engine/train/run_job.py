@@ -8,14 +8,14 @@ from pathlib import Path
 from whichway.engine.model.load import Model
 from whichway.engine.train.averaging import Soup
 from whichway.engine.train.dpo import PairRun
-from whichway.engine.train.train_progress import Watch
-from whichway.engine.train.trainer import Run
+from whichway.engine.train.train_progress import ProgressWatcher
+from whichway.engine.train.trainer import TrainingRun
 from whichway.nouns import Adapter, TrainJob
 from whichway.training_kinds import KINDS, FullOptions, LoraOptions, options
 
 
 def train(
-    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: Watch | None = None
+    model: Model, job: TrainJob, folder: Path, start: Path | None, watch: ProgressWatcher | None = None
 ) -> Iterator[Adapter]:
     """Train a LoRA adapter or all weights; one `Adapter` per checkpoint, saved as `folder/<digest>/`.
 
@@ -26,8 +26,10 @@ def train(
         WayFailed: it diverged, or no row fits the model.
         OptionError: an unknown option.
     """
-    given: FullOptions = options(KINDS[job.kind].options, job.options)
-    if isinstance(given, LoraOptions) and given.soup > 1:
-        yield from Soup(model, job, given, folder, start, watch).steps()
+    settings: FullOptions = options(KINDS[job.kind].options, job.options)
+    if isinstance(settings, LoraOptions) and settings.soup > 1:
+        yield from Soup(model, job, settings, folder, start, watch).steps()
     else:
-        yield from (PairRun if KINDS[job.kind].pairs else Run)(model, job, given, folder, start, watch).steps()
+        yield from (PairRun if KINDS[job.kind].pairs else TrainingRun)(
+            model, job, settings, folder, start, watch
+        ).steps()

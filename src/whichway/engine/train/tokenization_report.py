@@ -52,18 +52,18 @@ def reader(folder: Path) -> PromptReader:
     Raises:
         ModelError: it cannot be read.
     """
-    tokenizer, ends, context = load.reading(folder)
+    tokenizer, ends, context = load.tokenizer_and_context(folder)
     return PromptReader(Renderer(tokenizer, ends), context)
 
 
 def lengths(read: PromptReader, rows: Rows, targets: Targets = "last") -> TokenLengths:
     """Token counts of rows. An answer's turn end alone is no answer: it does not count."""
-    found = adapter_check.encode(read.renderer, rows, targets, read.context)
+    encoded = adapter_check.encode(read.renderer, rows, targets, read.context)
     ends = read.renderer.ends
-    earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in found)
-    trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(found, earlier, strict=True))
-    sizes = tuple(len(row.prompt) + len(row.answer) for row in found)
-    return TokenLengths(sizes, trained, read.context, tuple(row.trimmed for row in found))
+    earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in encoded)
+    trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(encoded, earlier, strict=True))
+    sizes = tuple(len(row.prompt) + len(row.answer) for row in encoded)
+    return TokenLengths(sizes, trained, read.context, tuple(row.trimmed for row in encoded))
 
 
 def tokens(
@@ -86,15 +86,15 @@ def pieces(read: PromptReader, ids: Sequence[int]) -> list[str]:
     Byte-level tokens cut characters in two (emoji, Cyrillic), and half of one decodes to "\ufffd". Tokens are joined
     until they decode to whole characters, or as far as four bytes can reach.
     """
-    found: list[str] = []
-    held: list[int] = []
+    texts: list[str] = []
+    pending: list[int] = []
     for i in ids:
-        held.append(i)
-        text = _text(read, held)
-        if not text.endswith("\ufffd") or len(held) == 4:
-            found += [*[""] * (len(held) - 1), text]
-            held = []
-    return found + ([*[""] * (len(held) - 1), _text(read, held)] if held else [])
+        pending.append(i)
+        text = _text(read, pending)
+        if not text.endswith("\ufffd") or len(pending) == 4:
+            texts += [*[""] * (len(pending) - 1), text]
+            pending = []
+    return texts + ([*[""] * (len(pending) - 1), _text(read, pending)] if pending else [])
 
 
 def _text(read: PromptReader, ids: Sequence[int]) -> str:

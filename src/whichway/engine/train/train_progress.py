@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class TrainProgress:
     """Where a training stands."""
 
     step: int
@@ -17,8 +17,8 @@ class Now:
     seconds: float
 
 
-Watch = Callable[[Now], None]
+ProgressWatcher = Callable[[TrainProgress], None]
 
 
-class Stop(Exception):
-    """A watcher's wish to stop: the state is saved, and the same job goes on from there another time."""
+class StopTraining(Exception):
+    """A watcher wants to stop: the state is saved, and the same job goes on from there another time."""

@@ -31,7 +31,7 @@ _LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 
 
 @dataclass(slots=True)
-class Trainee:
+class Trainable:
     """What is trained: a module to run, its trained tensors by name, and how they are saved."""
 
     kind: str
@@ -39,21 +39,21 @@ class Trainee:
     tensors: dict[str, nn.Parameter]
     outer: Any  # what has `save_pretrained`: PEFT's wrapper, or the module
     base: str
-    masters: weights.Masters | None = None  # None: it learns through transformers' layers and autograd
+    masters: weights.MasterWeights | None = None  # None: it learns through transformers' layers and autograd
     write: Callable[[Path], None] | None = None  # saves the trained part; None: by `outer`
     head: nn.Parameter | None = None  # a trained head over `labels`, in the place of the model's own
     labels: tuple[str, ...] = ()
     masks: dict[str, Tensor] = field(default_factory=dict)  # parameter -> 0 where it must stay as it is
-    held: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)  # the same, for the trained tensors
+    frozen: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)  # the same, for the trained tensors
 
-    def hold(self) -> None:
+    def drop_frozen_gradients(self) -> None:
         """Take out the gradients of what must stay as it is; without gradients Adam does not move it."""
-        for parameter, mask in self.held:
+        for parameter, mask in self.frozen:
             if parameter.grad is not None:
                 parameter.grad *= mask
 
     def refresh(self) -> None:
-        """After a step."""
+        """Bring the weights that are computed with up to date after a step."""
         if self.masters is not None:
             self.masters.refresh()
 
@@ -78,80 +78,80 @@ class Trainee:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
 
 
-def trainee(model: Model, job: TrainJob, given: FullOptions, start: Path | None) -> Trainee:
+def set_up(model: Model, job: TrainJob, settings: FullOptions, start: Path | None) -> Trainable:
     """Set up what the job trains, from the base or from an earlier trained part of the same kind."""
     if start is not None and job.weights.kind != job.kind:
         raise WayFailed(f"A {job.kind} training cannot start from a {job.weights.kind} part.")
     base = job.weights.base
-    if isinstance(given, AdapterOptions):
-        heads = isinstance(given, HeadOptions)
+    if isinstance(settings, AdapterOptions):
+        heads = isinstance(settings, HeadOptions)
         if heads and start is not None:
             raise WayFailed("A head training starts from the base.")
-        wrapped = _lora(head.blank(model, job.labels) if heads else model.module, given, job.seed, start)
+        wrapped = _lora(head.blank(model, job.labels) if heads else model.module, settings, job.seed, start)
         module = wrapped.get_base_model()
         if heads:
             module.lm_head.weight.requires_grad_(True)
-        who = Trainee(job.kind, module, _trained(wrapped), wrapped, base)
+        prepared = Trainable(job.kind, module, _trained(wrapped), wrapped, base)
         if heads:
-            who.head, who.labels = module.lm_head.weight, job.labels
-        if given.variant == "pissa" and start is None:
-            who.masks = lora_variants.principal(wrapped, given.rank)
-        if given.variant == "pissa":
-            who.write = lambda folder: lora_variants.save_compact(wrapped, base, folder)
-        return _gathered(who, model)
-    if isinstance(given, BiasOptions | SoftOptions):
-        return _small(model, job, given, start)
+            prepared.head, prepared.labels = module.lm_head.weight, job.labels
+        if settings.variant == "pissa" and start is None:
+            prepared.masks = lora_variants.principal(wrapped, settings.rank)
+        if settings.variant == "pissa":
+            prepared.write = lambda folder: lora_variants.save_compact(wrapped, base, folder)
+        return _gathered(prepared, model)
+    if isinstance(settings, BiasOptions | SoftOptions):
+        return _small(model, job, settings, start)
     module = model.module if start is None else adapters.full(model.module, start)
-    names = set(_top(module, given.layers)) if isinstance(given, TopFullOptions) else None
+    names = set(_top(module, settings.layers)) if isinstance(settings, TopFullOptions) else None
     module = own_float32(module)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(names is None or name in names)
-    return _gathered(Trainee(job.kind, module, _trained(module), module, base), model)
+    return _gathered(Trainable(job.kind, module, _trained(module), module, base), model)
 
 
-def _small(model: Model, job: TrainJob, given: BiasOptions | SoftOptions, start: Path | None) -> Trainee:
+def _small(model: Model, job: TrainJob, settings: BiasOptions | SoftOptions, start: Path | None) -> Trainable:
     """Biases, norm gains or a soft prompt."""
     if start is not None:
         raise WayFailed(f"A {job.kind} training starts from the base.")
-    if isinstance(given, SoftOptions):
-        module = prompt_tuning.start(model, given.tokens, given.text, job.seed)
+    if isinstance(settings, SoftOptions):
+        module = prompt_tuning.start(model, settings.tokens, settings.text, job.seed)
         write: Callable[[Path], None] = lambda folder: prompt_tuning.save(module, job.weights.base, folder)  # noqa: E731
-        return _gathered(Trainee(job.kind, module, _trained(module), module, job.weights.base, write=write), model)
-    known = decoder.trunk_of(model.module) is not None
-    chosen = bitfit.start(model.module, given.part, known)
-    who = Trainee(
+        return _gathered(Trainable(job.kind, module, _trained(module), module, job.weights.base, write=write), model)
+    known = decoder.decoder_of(model.module) is not None
+    chosen = bitfit.start(model.module, settings.part, known)
+    prepared = Trainable(
         job.kind, chosen.module, _trained(chosen.module), chosen.module, job.weights.base,
         write=lambda folder: bitfit.save(chosen, model.module, job.weights.base, folder), masks=chosen.masks,
     )  # fmt: skip
-    return _gathered(who, model)
+    return _gathered(prepared, model)
 
 
-def trained_layers(module: Any, given: FullOptions) -> int | None:
+def trained_layers(module: Any, settings: FullOptions) -> int | None:
     """How many of the top layers are trained, where a training leaves those below as they are; None: all are."""
-    if isinstance(given, TopOptions | TopFullOptions):
-        return given.layers
-    if not isinstance(given, HeadOptions) or given.share == 1:
+    if isinstance(settings, TopOptions | TopFullOptions):
+        return settings.layers
+    if not isinstance(settings, HeadOptions) or settings.share == 1:
         return None
-    return max(1, round(given.share * (max(n for n, _ in _numbered(module)) + 1)))
+    return max(1, round(settings.share * (max(n for n, _ in _numbered(module)) + 1)))
 
 
-def word_dropout(module: Any, given: FullOptions) -> float:
+def word_dropout(module: Any, settings: FullOptions) -> float:
     """The share of a row's words that each step leaves out.
 
     Raises:
         OptionError: the training needs whole rows.
     """
-    share: float = getattr(given, "word_dropout", 0.0)
-    if share and getattr(given, "targets", "last") == "all":
+    share: float = getattr(settings, "word_dropout", 0.0)
+    if share and getattr(settings, "targets", "last") == "all":
         raise OptionError("Training option word_dropout cannot be used with targets = 'all': examples stay whole.")
-    if share and trained_layers(module, given) is not None:
+    if share and trained_layers(module, settings) is not None:
         raise OptionError("Training option word_dropout needs share = 1: the kept states are those of whole rows.")
     return share
 
 
 def _numbered(module: Any) -> list[tuple[int, str]]:
     """Layer and name of each parameter that is in a layer."""
-    return [(int(found[1]), name) for name, _ in module.named_parameters() if (found := _LAYER.search(name))]
+    return [(int(match[1]), name) for name, _ in module.named_parameters() if (match := _LAYER.search(name))]
 
 
 def _top(module: Any, count: int) -> list[str]:
@@ -167,18 +167,23 @@ def _top(module: Any, count: int) -> list[str]:
     return [name for n, name in numbered if n >= total - count]
 
 
-def _gathered(who: Trainee, model: Model) -> Trainee:
+def _gathered(prepared: Trainable, model: Model) -> Trainable:
     """Switch to our own decoder, with all trained weights in one vector, where it knows the model."""
-    trunk = decoder.trunk_of(who.module) if decoder.trunk_of(model.module) is not None else None
-    parameters = dict(who.outer.named_parameters())
-    if trunk is None:
-        who.held = [(parameters[name], mask) for name, mask in who.masks.items()]
-        return who
-    who.masters = weights.gather(trunk.weights, who.outer, next(model.module.parameters()).dtype)
-    who.tensors = {"masters": who.masters.vector}
-    if who.masks:
-        who.held = [(who.masters.vector, _over(who.masters.vector, {parameters[n]: m for n, m in who.masks.items()}))]
-    return who
+    own_decoder = decoder.decoder_of(prepared.module) if decoder.decoder_of(model.module) is not None else None
+    parameters = dict(prepared.outer.named_parameters())
+    if own_decoder is None:
+        prepared.frozen = [(parameters[name], mask) for name, mask in prepared.masks.items()]
+        return prepared
+    prepared.masters = weights.gather(own_decoder.weights, prepared.outer, next(model.module.parameters()).dtype)
+    prepared.tensors = {"masters": prepared.masters.vector}
+    if prepared.masks:
+        prepared.frozen = [
+            (
+                prepared.masters.vector,
+                _over(prepared.masters.vector, {parameters[n]: m for n, m in prepared.masks.items()}),
+            )
+        ]
+    return prepared
 
 
 def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
@@ -190,22 +195,22 @@ def _over(vector: nn.Parameter, masks: dict[nn.Parameter, Tensor]) -> Tensor:
     return whole
 
 
-def _lora(base: Any, given: AdapterOptions, seed: int, start: Path | None) -> Any:
+def _lora(base: Any, settings: AdapterOptions, seed: int, start: Path | None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     if start is not None:
         wrapped = adapters.peft_model(base, start, trainable=True)
     else:
-        times = 2 if given.variant == "pissa" else 1  # the start is kept beside what is trained
-        alpha = lora_variants.alpha(given.variant, given.rank) if given.alpha is None else given.alpha
+        times = 2 if settings.variant == "pissa" else 1  # the start is kept beside what is trained
+        alpha = lora_variants.alpha(settings.variant, settings.rank) if settings.alpha is None else settings.alpha
         config = LoraConfig(
-            r=times * given.rank,
+            r=times * settings.rank,
             lora_alpha=times * alpha,  # type: ignore[arg-type]
-            lora_dropout=given.dropout,
-            target_modules=_targets(base, given),
+            lora_dropout=settings.dropout,
+            target_modules=_targets(base, settings),
             task_type="CAUSAL_LM",
             fan_in_fan_out=base.config.model_type == "gpt2",
-            **lora_variants.words(given.variant),
+            **lora_variants.peft_arguments(settings.variant),
         )
         with torch.random.fork_rng(), quiet():
             torch.manual_seed(seed)
@@ -218,17 +223,19 @@ def _lora(base: Any, given: AdapterOptions, seed: int, start: Path | None) -> An
     return wrapped
 
 
-def _targets(module: Any, given: AdapterOptions) -> str | list[str]:
+def _targets(module: Any, settings: AdapterOptions) -> str | list[str]:
     """PEFT's word for the layers that get an adapter."""
-    count = trained_layers(module, given)
+    count = trained_layers(module, settings)
     if count is not None:
         parts = {name.rpartition(".")[0] for name in _top(module, count)}
         names = sorted(name for name in parts if module.get_submodule(name).weight.dim() == 2)
-    elif given.variant == "dora":
+    elif settings.variant == "dora":
         names = lora_variants.linear_layers(module)
     else:
         return "all-linear"
-    return [name for name in names if given.variant != "dora" or lora_variants.has_lengths(module.get_submodule(name))]
+    return [
+        name for name in names if settings.variant != "dora" or lora_variants.has_lengths(module.get_submodule(name))
+    ]
 
 
 def _trained(module: Any) -> dict[str, nn.Parameter]:

@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from whichway.engine.model import decoder, decoder_loss, forward, packing, weights
-from whichway.engine.model.attention import sheet
+from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.train import adapter_check, checkpoint, head, process_memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
-from whichway.engine.train.frozen_states import Below
-from whichway.engine.train.train_progress import Now, Stop, Watch
-from whichway.engine.train.trainable import trained_layers, trainee, word_dropout
+from whichway.engine.train.frozen_states import FrozenStates
+from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
+from whichway.engine.train.trainable import set_up, trained_layers, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
@@ -58,25 +58,27 @@ class TrainerState:
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
 
 
-class Run:
+class TrainingRun:
     """One training from its rows to its last checkpoint."""
 
     unit = 1  # rows that belong together, in a batch and in memory
 
     def __init__(
-        self, model: Model, job: TrainJob, given: FullOptions, folder: Path, start: Path | None,
-        watch: Watch | None = None, member: int = 0,
+        self, model: Model, job: TrainJob, settings: FullOptions, folder: Path, start: Path | None,
+        watch: ProgressWatcher | None = None, member: int = 0,
     ) -> None:  # fmt: skip
         """`member`: number among trainings of one job, which share the start; all else is drawn for each anew."""
         self.watch = watch
-        self.model, self.job, self.given, self.folder, self.start = model, job, given, folder, start
+        self.model, self.job, self.settings, self.folder, self.start = model, job, settings, folder, start
         self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
         self.key = digest(["learn", KINDS[job.kind].version, job, *([member] if member else [])])
-        self.rows = self._fitting(prompt_tuning.fronted(encode(model, job), model, given))
+        self.rows = self._fitting(prompt_tuning.with_soft_prompt(encode(model, job), model, settings))
         self.rows, self.prefix = adapter_check.shared(self.rows)
-        length = training_length(len(self.rows) // self.unit, given.batch, given.epochs, max_steps=given.max_steps)
+        length = training_length(
+            len(self.rows) // self.unit, settings.batch, settings.epochs, max_steps=settings.max_steps
+        )
         self.per_epoch, self.total = length.per_epoch, length.steps
-        self.rate = given.factor * (default_rate(model.hidden, job.kind) if given.rate is None else given.rate)
+        self.rate = settings.factor * (default_rate(model.hidden, job.kind) if settings.rate is None else settings.rate)
         self.stops = self._stops()
         self.dropped = self._word_dropout()
         self.limit = _MICRO[model.device.type]
@@ -87,9 +89,9 @@ class Run:
         if finished is not None:
             yield from finished
             return
-        self.who = trainee(self.model, self.job, self.given, self.start)
+        self.trainable = set_up(self.model, self.job, self.settings, self.start)
         self.below = self._below()
-        self.adam = torch.optim.AdamW(self.who.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
+        self.adam = torch.optim.AdamW(self.trainable.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
         self.at = self._resume() or self._begin()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
@@ -125,34 +127,34 @@ class Run:
     def _tell(self, loss: float) -> None:
         assert self.watch is not None
         try:
-            self.watch(Now(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
-        except Stop:
+            self.watch(TrainProgress(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
+        except StopTraining:
             self._save_state()
             raise
 
     def _begin(self) -> TrainerState:
         """Before the first step: a head starts at a fit on the frozen states."""
-        if self.who.head is not None and self.given.init == "logistic":  # type: ignore[attr-defined]
+        if self.trainable.head is not None and self.settings.init == "logistic":  # type: ignore[attr-defined]
             start = head.fitted(self.model, self.rows, self.prefix, len(self.job.labels), self.folder, self.below)
-            self.who.head.data.copy_(start)
-            self.who.refresh()
+            self.trainable.head.data.copy_(start)
+            self.trainable.refresh()
         return TrainerState()
 
     def _word_dropout(self) -> WordDropout | None:
-        share = word_dropout(self.model.module, self.given)
+        share = word_dropout(self.model.module, self.settings)
         return WordDropout.of(self.rows, share, len(self.prefix), self.model.renderer.special) if share else None
 
-    def _below(self) -> Below | None:
+    def _below(self) -> FrozenStates | None:
         """States in front of the first trained layer, for ways that train the top only."""
-        layers = trained_layers(self.model.module, self.given)
-        if self.who.masters is None or layers is None:
+        layers = trained_layers(self.model.module, self.settings)
+        if self.trainable.masters is None or layers is None:
             return None
-        first = len(decoder.known(self.who.module).how) - layers
-        return Below.of(self.model, self.rows, self.prefix, first, self.folder)
+        first = len(decoder.known(self.trainable.module).how) - layers
+        return FrozenStates.of(self.model, self.rows, self.prefix, first, self.folder)
 
     def _stops(self) -> set[int]:
         """The steps after which a checkpoint is saved; the last one always is."""
-        if self.given.checkpoints is not None:
+        if self.settings.checkpoints is not None:
             return {max(1, round(self.total * share)) for share in self.job.shares}
         return {*range(self.per_epoch, self.total, self.per_epoch), self.total}
 
@@ -161,7 +163,7 @@ class Run:
         epoch, place = divmod(step, self.per_epoch)
         order = list(range(len(self.rows) // self.unit))
         random.Random(f"{self.draw}/{epoch}").shuffle(order)
-        drawn = order[place * self.given.batch : (place + 1) * self.given.batch]
+        drawn = order[place * self.settings.batch : (place + 1) * self.settings.batch]
         return [row for i in drawn for row in self.rows[i * self.unit : (i + 1) * self.unit]]
 
     def _amount(self, batch: Sequence[Encoded]) -> int:
@@ -176,31 +178,31 @@ class Run:
         trained = self._amount(batch)
         loss = self._backward(batch, trained)
         self.at.step += 1
-        self.who.hold()
-        norm = float(nn.utils.clip_grad_norm_(self.who.tensors.values(), 1.0))
+        self.trainable.drop_frozen_gradients()
+        norm = float(nn.utils.clip_grad_norm_(self.trainable.tensors.values(), 1.0))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise WayFailed(f"The training diverged at step {self.at.step}, rate {self.rate:g}; lower the rate.")
         for group in self.adam.param_groups:
             group["lr"] = self.rate * self._factor(self.at.step)
         self.adam.step()
-        self.who.refresh()
+        self.trainable.refresh()
         self.at.loss += loss * trained
         self.at.trained += trained
         self.at.tokens += self._size(batch) + len(self.prefix)
         return loss
 
     def _factor(self, step: int) -> float:
-        """Warm-up, then decay to nothing behind the last step."""
-        warm = max(1, round(self.total * self.given.warmup))
+        """The factor of the learning rate: warm-up, then decay to nothing after the last step."""
+        warm = max(1, round(self.total * self.settings.warmup))
         if step <= warm:
             return step / warm
         left = (self.total - step + 1) / (self.total - warm + 1)
-        return left if self.given.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+        return left if self.settings.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
     def _backward(self, batch: Sequence[Encoded], trained: int) -> float:
         """Gradients of the batch's mean loss; smaller pieces when memory runs out."""
         while True:
-            self.adam.zero_grad(set_to_none=self.who.masters is None)
+            self.adam.zero_grad(set_to_none=self.trainable.masters is None)
             pieces = list(self._pieces(batch))
             try:
                 with self._drawn():
@@ -209,14 +211,14 @@ class Run:
                 if not out_of_memory(error):
                     raise
                 if max(len(piece) for piece in pieces) == self.unit:
-                    told = "One training row does not fit into memory; use shorter rows or a smaller model."
-                    raise WayFailed(told) from error
+                    reason = "One training row does not fit into memory; use shorter rows or a smaller model."
+                    raise WayFailed(reason) from error
                 self.limit = max(self._size(piece) for piece in pieces) // 2
 
     @contextmanager
     def _drawn(self) -> Iterator[None]:
         """Dropout drawn from the seed and the step alone; nothing else is random here."""
-        if getattr(self.given, "dropout", 0.0) == 0:
+        if getattr(self.settings, "dropout", 0.0) == 0:
             yield
             return
         with torch.random.fork_rng():
@@ -224,7 +226,7 @@ class Run:
             yield
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
-        losses = row_losses(self.who.module, rows, self.prefix, self.who.masters, self.below)
+        losses = row_losses(self.trainable.module, rows, self.prefix, self.trainable.masters, self.below)
         loss = losses.sum() / trained
         torch.autograd.backward(loss)
         return float(loss.detach())
@@ -244,7 +246,7 @@ class Run:
         yield piece
 
     def _size(self, rows: Sequence[Encoded]) -> int:
-        """Tokens run for these rows, behind the shared prefix; the last answer token is never fed."""
+        """Tokens run for these rows after the shared prefix; the last answer token is never fed."""
         return sum(len(row.prompt) + len(row.answer) - 1 - len(self.prefix) for row in rows)
 
     # What is on disk
@@ -255,8 +257,8 @@ class Run:
         place = self.folder / name
         if not place.exists():
             with checkpoint.written(place) as temporary:
-                self.who.save(temporary, self.model.tokenizer)
-                adapter_check.write(temporary, self.who.module, self.rows)
+                self.trainable.save(temporary, self.model.tokenizer)
+                adapter_check.write(temporary, self.trainable.module, self.rows)
                 checkpoint.write_facts(
                     temporary,
                     kind=self.job.kind,
@@ -282,7 +284,7 @@ class Run:
         from safetensors.torch import save_file
 
         tensors: dict[str, Tensor] = {}
-        for name, p in self.who.tensors.items():
+        for name, p in self.trainable.tensors.items():
             moments = self.adam.state[p]
             tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
         self._state.parent.mkdir(parents=True, exist_ok=True)
@@ -304,12 +306,12 @@ class Run:
             at = TrainerState(**facts)
             if not all((self.folder / name).exists() for name in at.done):
                 return None
-            for name, p in self.who.tensors.items():
+            for name, p in self.trainable.tensors.items():
                 p.data.copy_(file.get_tensor(f"w/{name}"))
                 m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
                 step = torch.tensor(float(at.step), device=p.device)
                 self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
-        self.who.refresh()
+        self.trainable.refresh()
         return at
 
     def _finished(self) -> list[Adapter] | None:
@@ -321,8 +323,8 @@ def row_losses(
     module: Any,
     rows: Sequence[Encoded],
     prefix: Sequence[int],
-    masters: weights.Masters | None = None,
-    below: Below | None = None,
+    masters: weights.MasterWeights | None = None,
+    below: FrozenStates | None = None,
 ) -> Tensor:
     """Negative log-probability of every answer token of all rows, with the shared prefix run once.
 
@@ -330,11 +332,11 @@ def row_losses(
     """
     pairs, spans = [(row.prompt, row.answer) for row in rows], [row.earlier for row in rows]
     if masters is not None:
-        trunk = decoder.known(module)
-        even = below is None and packing.evens(trunk.weights.dtype, module.device)
-        paper = sheet(pairs, prefix, module.device, even=even, spans=spans)
+        own_decoder = decoder.known(module)
+        even = below is None and packing.pads_shapes(own_decoder.weights.dtype, module.device)
+        paper = pack_train_batch(pairs, prefix, module.device, even=even, spans=spans)
         states, first = (below(rows), below.first) if below else (None, 0)
-        return decoder_loss.losses(masters.vector, trunk, paper, states, first)[: paper.real]
+        return decoder_loss.losses(masters.vector, own_decoder, paper, states, first)[: paper.real]
     front = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, front, len(prefix), spans)
 

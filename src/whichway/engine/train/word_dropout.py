@@ -37,5 +37,5 @@ class WordDropout:
     def _thinned(self, row: Encoded, drawn: random.Random) -> Encoded:
         end = len(row.prompt) - self.tail
         own = row.prompt[self.head : end]
-        kept = [token for token in own if token in self.marks or drawn.random() >= self.share]
-        return Encoded([*row.prompt[: self.head], *(kept or own), *row.prompt[end:]], row.answer)
+        remaining = [token for token in own if token in self.marks or drawn.random() >= self.share]
+        return Encoded([*row.prompt[: self.head], *(remaining or own), *row.prompt[end:]], row.answer)

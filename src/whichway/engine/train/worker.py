@@ -27,7 +27,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from whichway.engine.train.train_progress import Now, Stop, Watch
+from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
 from whichway.errors import WayFailed, WhichwayError
 from whichway.nouns import Adapter, TrainJob
 
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class TrainRequest:
     """What the helper is to do."""
 
     model: Path
     revision: str
-    trunk: bool  # whether our own decoder is proved on this model
+    own_decoder: bool  # whether our own decoder is proved on this model
     job: TrainJob
     folder: Path
     adapter: Path | None
@@ -88,7 +88,7 @@ class Helper:
                 self._process.wait()
         self._process = self._link = None
 
-    def train(self, errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
+    def train(self, request: TrainRequest, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
         """Run a job; yields its checkpoints as `learn.train` would.
 
         Raises:
@@ -98,7 +98,7 @@ class Helper:
         assert self._link is not None
         ended = waits = False
         try:
-            self._send(errand)
+            self._send(request)
             while True:
                 what, content = self._receive()
                 if what == "adapter":
@@ -117,7 +117,7 @@ class Helper:
                     return
                 elif what in ("free", "died"):  # without a word before
                     ended = what == "free"
-                    raise WayFailed(_told(content))
+                    raise WayFailed(_exit_text(content))
         finally:
             if not ended and not (waits and self._dismiss()):
                 self.stop()
@@ -146,7 +146,7 @@ class Helper:
         return received
 
 
-def _told(status: int | None) -> str:
+def _exit_text(status: int | None) -> str:
     by = f"by signal {status}" if status else "unexpectedly"
     hint = ", most likely because memory ran out; use a smaller batch, shorter rows or a smaller model"
     return f"The training process was ended {by}{hint if status in (None, 9) else ''}."
@@ -162,7 +162,7 @@ def start() -> None:
     _idle[-1].start()
 
 
-def train(errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
+def train(request: TrainRequest, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
     """Run a job in a child process; yields its checkpoints as `learn.train` would.
 
     A training that is left open keeps its helper; another one meanwhile gets a helper of its own.
@@ -172,15 +172,15 @@ def train(errand: Errand, watch: Watch | None = None) -> Iterator[Adapter]:
     """
     helper = _idle.pop() if _idle else _new()
     try:
-        yield from helper.train(errand, watch)
+        yield from helper.train(request, watch)
     finally:
         _idle.append(helper)
 
 
 def _new() -> Helper:
-    made = Helper()
-    atexit.register(made.stop)
-    return made
+    helper = Helper()
+    atexit.register(helper.stop)
+    return helper
 
 
 # The helper's side
@@ -201,14 +201,14 @@ def serve(handle: int) -> None:
     models: dict[tuple[Path, str], Any] = {}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         while True:
-            errand = link.recv()
-            if not isinstance(errand, Errand):
+            request = link.recv()
+            if not isinstance(request, TrainRequest):
                 continue  # a word to a child that has died since
             if not _forks():
-                _work(link, errand, models)
+                _work(link, request, models)
                 return
-            if _hold(errand, models, link):
-                _fork(link, errand, models)
+            if _keep_only(request, models, link):
+                _fork(link, request, models)
 
 
 def _forks() -> bool:
@@ -217,12 +217,12 @@ def _forks() -> bool:
     return sys.platform == "linux" and load.device().type == "cpu"
 
 
-def _hold(errand: Errand, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
+def _keep_only(request: TrainRequest, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
     """Have the base model of this errand in memory, and only that."""
     try:
-        if (errand.model, errand.revision) not in models:
+        if (request.model, request.revision) not in models:
             models.clear()
-            models[errand.model, errand.revision] = _open(errand)
+            models[request.model, request.revision] = _open(request)
     except Exception as error:
         link.send(("error", _portable(error)))
         link.send(("free", None))
@@ -230,33 +230,33 @@ def _hold(errand: Errand, models: dict[tuple[Path, str], Any], link: Connection)
     return True
 
 
-def _open(errand: Errand) -> Any:
+def _open(request: TrainRequest) -> Any:
     from whichway.engine.model import decoder, load
 
-    model = load.load(errand.model, proved=errand.revision)
-    if not errand.trunk:
-        decoder.forget(model.module)
+    model = load.load(request.model, proved=request.revision)
+    if not request.own_decoder:
+        decoder.unregister(model.module)
     return model
 
 
-def _fork(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any]) -> None:
+def _fork(link: Connection, request: TrainRequest, models: dict[tuple[Path, str], Any]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            _work(link, errand, models)
+            _work(link, request, models)
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
     link.send(("free", os.WTERMSIG(status) if os.WIFSIGNALED(status) else None))
 
 
-def _work(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any]) -> None:
+def _work(link: Connection, request: TrainRequest, models: dict[tuple[Path, str], Any]) -> None:
     """One job, in the child."""
     logging.getLogger("whichway").addHandler(_Wire(link))
     try:
         if not models:
-            models[errand.model, errand.revision] = _open(errand)
-        _train(link, errand, next(iter(models.values())))
+            models[request.model, request.revision] = _open(request)
+        _train(link, request, next(iter(models.values())))
     except (_Gone, EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
@@ -265,16 +265,16 @@ def _work(link: Connection, errand: Errand, models: dict[tuple[Path, str], Any])
     link.send(("done", None))
 
 
-def _train(link: Connection, errand: Errand, model: Any) -> None:
+def _train(link: Connection, request: TrainRequest, model: Any) -> None:
     import torch
 
     from whichway.engine.model import throughput
     from whichway.engine.train import run_job
 
-    torch.set_num_threads(throughput.threads(errand.threads))
+    torch.set_num_threads(throughput.threads(request.threads))
     last = 0.0
 
-    def watch(now: Now) -> None:
+    def watch(now: TrainProgress) -> None:
         nonlocal last
         if time.perf_counter() - last < _EVERY:
             return
@@ -282,9 +282,9 @@ def _train(link: Connection, errand: Errand, model: Any) -> None:
         try:
             link.send(("now", now))
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise Stop from error
+            raise StopTraining from error
 
-    for adapter in run_job.train(model, errand.job, errand.folder, errand.adapter, watch):
+    for adapter in run_job.train(model, request.job, request.folder, request.adapter, watch):
         link.send(("adapter", adapter))
         if link.recv() != "go":
             raise _Gone

@@ -54,7 +54,7 @@ def convert(file: Path, folder: Path) -> None:
 
     header = read(file)
     try:
-        settings, words, found = config(header), tokenizer.vocabulary(header), parameters(header)
+        settings, words, tensors = config(header), tokenizer.vocabulary(header), parameters(header)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # numbers that cannot be
         raise ModelError(
             f"{file} is damaged: its metadata contradict each other ({error!r}). Fetch it again."
@@ -68,8 +68,8 @@ def convert(file: Path, folder: Path) -> None:
             if _is_done(folder, digest):
                 return
             _remove_partial(folder)
-            _check_room(folder, found)
-            _write_beside(header, folder, settings, words, found, digest)
+            _check_room(folder, tensors)
+            _write_beside(header, folder, settings, words, tensors, digest)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskError(f"The disk is full; {file} could not be converted. Make room and try again.") from error
@@ -104,8 +104,8 @@ def _remove_partial(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_room(folder: Path, found: Sequence[Parameter]) -> None:
-    needed = sum(_bytes(parameter, kind) for parameter, kind in zip(found, formats(found), strict=True)) + _ROOM
+def _check_room(folder: Path, tensors: Sequence[Parameter]) -> None:
+    needed = sum(_bytes(parameter, kind) for parameter, kind in zip(tensors, formats(tensors), strict=True)) + _ROOM
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise DiskError(
@@ -118,12 +118,12 @@ def _write_beside(
     folder: Path,
     settings: dict[str, Any],
     words: tokenizer.Vocabulary,
-    found: Sequence[Parameter],
+    tensors: Sequence[Parameter],
     digest: str,
 ) -> None:
     beside = Path(tempfile.mkdtemp(prefix=_partial(folder), dir=folder.parent))
     try:
-        kinds = formats(found)
+        kinds = formats(tensors)
         tokenizer.build(header, words).save(str(beside / "tokenizer.json"))
         ends = tokenizer.generation(words)
         width = "float32" if "F32" in kinds else "bfloat16"
@@ -134,7 +134,7 @@ def _write_beside(
         if words.chat_template:
             (beside / "chat_template.jinja").write_text(words.chat_template, encoding="utf-8")
         _write_json(beside / SOURCE, _source(header, digest, width))
-        _write_weights(header, beside / "model.safetensors", found, kinds)
+        _write_weights(header, beside / "model.safetensors", tensors, kinds)
         beside.chmod(0o755)  # mkdtemp makes it the user's alone
         beside.replace(folder)
     except BaseException:
@@ -159,22 +159,22 @@ def _write_json(file: Path, content: dict[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def formats(found: Sequence[Parameter]) -> list[str]:
+def formats(tensors: Sequence[Parameter]) -> list[str]:
     """How each parameter is stored: "BF16" or "F32"."""
-    weights = sum(int(np.prod(parameter.info.shape)) for parameter in found)
+    weights = sum(int(np.prod(parameter.info.shape)) for parameter in tensors)
     rounded = weights > EXACT_BELOW
-    return ["BF16" if p.exact or (rounded and len(p.info.shape) > 1) else "F32" for p in found]
+    return ["BF16" if p.exact or (rounded and len(p.info.shape) > 1) else "F32" for p in tensors]
 
 
 def _bytes(parameter: Parameter, kind: str) -> int:
     return int(np.prod(parameter.info.shape)) * (2 if kind == "BF16" else 4)
 
 
-def _write_weights(header: Header, file: Path, found: Sequence[Parameter], kinds: Sequence[str]) -> None:
+def _write_weights(header: Header, file: Path, tensors: Sequence[Parameter], kinds: Sequence[str]) -> None:
     """One safetensors file (https://huggingface.co/docs/safetensors), written as it goes."""
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
-    for parameter, kind in zip(found, kinds, strict=True):
+    for parameter, kind in zip(tensors, kinds, strict=True):
         size = _bytes(parameter, kind)
         shape = list(parameter.info.shape)
         entries[parameter.name] = {"dtype": kind, "shape": shape, "data_offsets": [start, start + size]}
@@ -183,7 +183,7 @@ def _write_weights(header: Header, file: Path, found: Sequence[Parameter], kinds
     text += b" " * (-len(text) % 8)
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
-        for parameter, kind in zip(found, kinds, strict=True):
+        for parameter, kind in zip(tensors, kinds, strict=True):
             for part in pieces(header, parameter):
                 stored = to_bfloat16(part) if kind == "BF16" else part
                 stream.write(np.ascontiguousarray(stored).data)

@@ -70,13 +70,13 @@ def _list(header: Header, name: str) -> list[float]:
 
 
 def _llama3(header: Header, theta: float, size: int) -> dict[str, Any] | None:
-    found = values(header, _FACTORS)
-    factor = round(float(found.max()), 4)
-    if factor == 1.0 and np.all(found == 1.0):
+    factors = values(header, _FACTORS)
+    factor = round(float(factors.max()), 4)
+    if factor == 1.0 and np.all(factors == 1.0):
         return None
     for original in dict.fromkeys((int(header.get("rope.scaling.original_context_length") or 0), *_ORIGINAL)):
         for low, high in _BANDS:
-            if original and np.allclose(found, llama3_factors(theta, size, factor, low, high, original), rtol=_CLOSE):
+            if original and np.allclose(factors, llama3_factors(theta, size, factor, low, high, original), rtol=_CLOSE):
                 return {
                     "rope_type": "llama3",
                     "factor": factor,

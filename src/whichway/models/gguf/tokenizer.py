@@ -77,8 +77,8 @@ def vocabulary(header: Header) -> Vocabulary:
 def _special(metadata: Any, model: str, count: int) -> dict[str, int]:
     defaults = {"bos": 1, "eos": 2, "unknown": 0} if model == "llama" else {}
     names = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
-    found = {name: metadata.get(f"tokenizer.ggml.{key}_token_id", defaults.get(key)) for key, name in names.items()}
-    return {name: int(i) for name, i in found.items() if i is not None and 0 <= i < count}
+    ids = {name: metadata.get(f"tokenizer.ggml.{key}_token_id", defaults.get(key)) for key, name in names.items()}
+    return {name: int(i) for name, i in ids.items() if i is not None and 0 <= i < count}
 
 
 def _kinds(metadata: Any, tokens: list[str]) -> tuple[int, ...]:
@@ -164,14 +164,14 @@ def merges_of(tokens: Iterable[str], scores: Iterable[float], kinds: Iterable[in
     """The merges that a SentencePiece vocabulary stands for: every cut of a piece into two pieces, best score first."""
     rows = zip(tokens, scores, kinds, strict=False)
     pieces = {token: score for token, score, kind in rows if kind not in (_CONTROL, _UNKNOWN)}
-    found = [
+    merges = [
         (-score, order, token[:cut], token[cut:])
         for order, (token, score) in enumerate(pieces.items())
         for cut in range(1, len(token))
         if token[:cut] in pieces and token[cut:] in pieces
     ]
-    found.sort(key=lambda merge: merge[:2])
-    return [(left, right) for _, _, left, right in found]
+    merges.sort(key=lambda merge: merge[:2])
+    return [(left, right) for _, _, left, right in merges]
 
 
 def _add_tokens(core: Any, words: Vocabulary, *, strip: bool) -> None:

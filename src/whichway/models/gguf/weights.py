@@ -77,17 +77,17 @@ def parameters(header: Header) -> list[Parameter]:
     Raises:
         ModelError: a tensor that belongs to no parameter of the architecture, or of an unreadable type; a missing one.
     """
-    found = []
+    tensors = []
     for info in header.tensors.values():
         if _IGNORED.fullmatch(info.name):
             continue
         if not readable(info.kind):
             raise ModelError(f"{header.file}: tensor {info.name} is of type {info.kind}, which cannot be read.")
         name, change = _name(header, info), _change(header, info)
-        found.append(Parameter(name, info, change, _is_exact(header, info, change)))
-    _check_complete(header, {parameter.name for parameter in found})
-    _check_shapes(header, found)
-    return found
+        tensors.append(Parameter(name, info, change, _is_exact(header, info, change)))
+    _check_complete(header, {parameter.name for parameter in tensors})
+    _check_shapes(header, tensors)
+    return tensors
 
 
 def pieces(header: Header, parameter: Parameter) -> Iterator[Floats]:
@@ -157,7 +157,7 @@ def _check_complete(header: Header, names: set[str]) -> None:
         raise ModelError(f"{header.file} announces {layers} layers and holds more ({extra[0]}).")
 
 
-def _check_shapes(header: Header, found: list[Parameter]) -> None:
+def _check_shapes(header: Header, tensors: list[Parameter]) -> None:
     """That each tensor has the size that the metadata give it."""
     hidden, inner = int(header.need("embedding_length")), int(header.need("feed_forward_length"))
     size = architectures.head_size(header)
@@ -178,7 +178,7 @@ def _check_shapes(header: Header, found: list[Parameter]) -> None:
         "q_norm": (size,),
         "k_norm": (size,),
     }
-    for parameter in found:
+    for parameter in tensors:
         part, end = parameter.name.split(".")[-2:]
         wanted = shapes.get(part, (hidden,))
         wanted = wanted if end == "weight" else wanted[:1]

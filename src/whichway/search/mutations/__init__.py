@@ -14,21 +14,21 @@ from functools import cache
 from typing import Protocol, cast
 
 from whichway.nouns import Prompt
-from whichway.search.context import Evidence, Proposal
+from whichway.search.context import Proposal, SearchContext
 
 
-class Idea(Protocol):
+class Mutation(Protocol):
     """A file of this folder."""
 
     WEIGHT: float  # how often it is drawn at first, beside the others
 
-    def propose(self, prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+    def propose(self, prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
         """Another prompt, or None."""
         ...
 
 
 @cache
-def ideas() -> dict[str, Idea]:
+def mutations() -> dict[str, Mutation]:
     """All ideas by name."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name: cast(Idea, importlib.import_module(f"{__name__}.{name}")) for name in names}
+    return {name: cast(Mutation, importlib.import_module(f"{__name__}.{name}")) for name in names}

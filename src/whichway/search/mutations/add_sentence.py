@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from whichway.nouns import Prompt
-from whichway.search.context import Evidence, Proposal, free, text_of, with_text
+from whichway.search.context import Proposal, SearchContext, free, text_of, with_text
 
 WEIGHT = 0.5
 
@@ -24,7 +24,7 @@ OPEN = (
 )
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Add one sentence that is not there yet, to the instructions or behind the input."""
     slots = [slot for slot in ("instructions", "reminder") if slot in free(prompt)]
     bank = [s for s in (CLOSED if evidence.labels else OPEN) if all(s not in text_of(prompt, t) for t in slots)]

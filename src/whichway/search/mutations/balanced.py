@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from whichway.nouns import Prompt
 from whichway.prompts.shots import balanced_shots, random_shots
-from whichway.search.context import Evidence, Proposal, short
+from whichway.search.context import Proposal, SearchContext, short
 
 WEIGHT = 0.5
 COUNTS = (2, 4, 8, 12)
 LONGEST = 240  # characters of a shot
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """New shots of another number."""
     rows, count = short(evidence.rows, LONGEST), rng.choice(COUNTS)
     if not rows or "shots" in prompt.protected:

@@ -7,27 +7,29 @@ from dataclasses import replace
 
 from whichway.nouns import Example, Prompt
 from whichway.prompts.shots import shot as worked
-from whichway.search.context import Evidence, Proposal, short
+from whichway.search.context import Proposal, SearchContext, short
 from whichway.search.mutations.gloss import words_of
 
 WEIGHT = 0.5
 LONGEST = 240  # characters of a shot
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Add the two most similar rows of a confused pair, the wanted label last."""
     pairs = evidence.confused()[:3]
     if not pairs or "shots" in prompt.protected:
         return None
-    wanted, said = rng.choice(pairs)
+    wanted, confused_with = rng.choice(pairs)
     rows = short(evidence.rows, LONGEST)
     shown = {shot.text for shot in prompt.shots}
-    firsts, seconds = ([e for e in rows if e.target == label and e.text not in shown] for label in (said, wanted))
+    firsts, seconds = (
+        [e for e in rows if e.target == label and e.text not in shown] for label in (confused_with, wanted)
+    )
     if not firsts or not seconds:
         return None
     first, second = nearest_pair(rng.sample(firsts, min(60, len(firsts))), rng.sample(seconds, min(60, len(seconds))))
     shots = (*prompt.shots, *map(worked, (first, second)))
-    return Proposal(replace(prompt, shots=shots), f"a contrast of {wanted} and {said}")
+    return Proposal(replace(prompt, shots=shots), f"a contrast of {wanted} and {confused_with}")
 
 
 def nearest_pair(firsts: list[Example], seconds: list[Example]) -> tuple[Example, Example]:

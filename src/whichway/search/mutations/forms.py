@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import get_args
 
 from whichway.nouns import Headings, Listing, Prompt, Wrap
-from whichway.search.context import Evidence, Proposal
+from whichway.search.context import Proposal, SearchContext
 
 WEIGHT = 0.75
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Another value of one of the three."""
     if "form" in prompt.protected:
         return None

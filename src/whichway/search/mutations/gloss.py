@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from whichway.nouns import Example, Prompt
-from whichway.search.context import Evidence, Proposal
+from whichway.search.context import Proposal, SearchContext
 
 WEIGHT = 1.0
 COUNTS = (3, 6, 10)
 PRIOR = 50.0  # words that the background counts for
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Gloss each label with another number of words."""
     count = rng.choice(COUNTS)
     words = characteristic(evidence.rows, evidence.labels, count)
     if "glosses" in prompt.protected or not any(words.values()):
         return None
-    glosses = tuple((label, ", ".join(found)) for label, found in words.items() if found)
+    glosses = tuple((label, ", ".join(label_words)) for label, label_words in words.items() if label_words)
     return Proposal(replace(prompt, glosses=glosses), f"labels glossed with {count} words")
 
 

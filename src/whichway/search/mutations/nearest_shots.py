@@ -8,7 +8,7 @@ from dataclasses import replace
 from whichway.nouns import Prompt
 from whichway.prompts.nearest import named
 from whichway.prompts.shots import shot
-from whichway.search.context import Evidence, Proposal, short
+from whichway.search.context import Proposal, SearchContext, short
 
 WEIGHT = 2.0
 COUNTS = (4, 8, 12)
@@ -16,7 +16,7 @@ LONGEST = 240  # characters of a shot
 MOST = 2000  # shots in a pool
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Another number of nearest shots; the fixed shots go."""
     counts = [count for count in COUNTS if count != prompt.nearest]
     rows = short(evidence.rows, LONGEST)

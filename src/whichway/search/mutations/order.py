@@ -6,13 +6,13 @@ import random
 from dataclasses import replace
 
 from whichway.nouns import Prompt
-from whichway.search.context import Evidence, Proposal
+from whichway.search.context import Proposal, SearchContext
 
 WEIGHT = 0.25
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
-    """Shuffle."""
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
+    """The prompt with its shots in a random order."""
     if len(prompt.shots) < 2 or "shots" in prompt.protected:
         return None
     shots = tuple(rng.sample(prompt.shots, len(prompt.shots)))

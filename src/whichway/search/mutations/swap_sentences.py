@@ -5,18 +5,18 @@ from __future__ import annotations
 import random
 
 from whichway.nouns import Prompt
-from whichway.search.context import Evidence, Proposal, text_of, with_text
+from whichway.search.context import Proposal, SearchContext, text_of, with_text
 from whichway.search.mutations._sentences import places, sentences
 
 WEIGHT = 0.25
 
 
-def propose(prompt: Prompt, evidence: Evidence, rng: random.Random) -> Proposal | None:
+def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
     """Exchange two sentences, of one slot or of two."""
-    found = places(prompt)
-    if len(found) < 2:
+    positions = places(prompt)
+    if len(positions) < 2:
         return None
-    (slot, here), (other, there) = rng.sample(found, 2)
+    (slot, here), (other, there) = rng.sample(positions, 2)
     texts = {name: sentences(text_of(prompt, name)) for name in (slot, other)}
     texts[slot][here], texts[other][there] = texts[other][there], texts[slot][here]
     for name, parts in texts.items():

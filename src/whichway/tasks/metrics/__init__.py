@@ -20,7 +20,7 @@ from whichway.nouns import Example, MetricSpec
 
 GROUP = "whichway.metrics"
 UNNAMED = frozenset({"assertions", "checks", "preference", "python_function"})  # what stands in the data asks for them
-UNSAID = {"title": "", "aggregate": "mean", "lowest": 0.0, "plain": False, "needs_scores": False,
+DEFAULTS = {"title": "", "aggregate": "mean", "lowest": 0.0, "plain": False, "needs_scores": False,
           "closed": False}  # if not declared  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def load(spec: MetricSpec) -> contracts.Metric:
     """
     module = _module(spec.name)
     metric: contracts.Metric = module.Metric(_options(spec, module.Options))
-    for name, value in UNSAID.items():
+    for name, value in DEFAULTS.items():
         if not hasattr(metric, name):
             setattr(type(metric), name, value)
     return metric
@@ -52,10 +52,10 @@ def checks_of(spec: MetricSpec | None) -> Callable[[Example, str], Mapping[str, 
     """What tells of an answer which checks it passes, by name; None without checks."""
     if spec is None:
         return None
-    found: Callable[[Example, str], Mapping[str, float]] = (
+    each_check: Callable[[Example, str], Mapping[str, float]] = (
         _module("checks").Metric(_options(spec, _module("checks").Options)).each
     )
-    return found
+    return each_check
 
 
 def options(name: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ def options(name: str) -> dict[str, str]:
 
 
 def _files() -> list[str]:
-    return [found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")]
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
 
 
 def _plugins() -> dict[str, EntryPoint]:

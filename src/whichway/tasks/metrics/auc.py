@@ -48,8 +48,8 @@ def _odds(scores: NDArray[np.float64], label: int) -> NDArray[np.float64]:
     others = np.delete(scores, label, axis=1)
     top = others.max(axis=1, initial=-np.inf)
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = scores[:, label] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
-    return found
+        log_odds: NDArray[np.float64] = scores[:, label] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    return log_odds
 
 
 def _area(wanted: NDArray[np.bool_], odds: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,8 +58,8 @@ def _area(wanted: NDArray[np.bool_], odds: NDArray[np.float64], drawn: NDArray[n
     mine, all_others = drawn[wanted], drawn.sum(axis=0) - drawn[wanted].sum(axis=0)
     pairs = mine.sum(axis=0) * all_others
     won = (mine * _beaten(odds[wanted], odds, ~wanted, drawn)).sum(axis=0)
-    found: NDArray[np.float64] = np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1.0), np.nan)
-    return found
+    area: NDArray[np.float64] = np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1.0), np.nan)
+    return area
 
 
 def _beaten(
@@ -67,8 +67,8 @@ def _beaten(
 ) -> NDArray[np.float64]:
     """(wanted rows, B) the weight of the other rows with lower odds than each wanted row, half of those with equal."""
     if len(own) <= FEW:  # of many labels each has few rows: a product beats sorting all others for every label
-        found: NDArray[np.float64] = (((own[:, None] > odds) + (own[:, None] == odds) / 2) * other) @ drawn
-        return found
+        weights: NDArray[np.float64] = (((own[:, None] > odds) + (own[:, None] == odds) / 2) * other) @ drawn
+        return weights
     places = np.flatnonzero(other)[np.argsort(odds[other])]
     below = np.zeros((len(places) + 1, drawn.shape[1]))
     np.cumsum(drawn[places], axis=0, out=below[1:])

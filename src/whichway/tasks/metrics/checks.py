@@ -59,9 +59,9 @@ class Metric(Base):
         """Check one answer."""
         if not text.strip():
             return Score(None, "empty answer")
-        found = {name: check(example, text) for name, check in self.checks.items()}
-        failed = [f"{name}{f' ({s.why})' if s.why else ''}" for name, s in found.items() if (s.value or 0.0) < 1]
-        share = sum(s.value or 0.0 for s in found.values()) / len(found) if found else 1.0
+        scores = {name: check(example, text) for name, check in self.checks.items()}
+        failed = [f"{name}{f' ({s.why})' if s.why else ''}" for name, s in scores.items() if (s.value or 0.0) < 1]
+        share = sum(s.value or 0.0 for s in scores.values()) / len(scores) if scores else 1.0
         return Score(share, f"failed: {'; '.join(failed)}" if failed else "")
 
     def each(self, example: Example, text: str) -> dict[str, float]:
@@ -71,9 +71,9 @@ class Metric(Base):
         return {name: check(example, text).value or 0.0 for name, check in self.checks.items()}
 
 
-def many(given: Words) -> tuple[str, ...]:
+def as_tuple(texts: Words) -> tuple[str, ...]:
     """One text or several, as several."""
-    return (given,) if isinstance(given, str) else given
+    return (texts,) if isinstance(texts, str) else texts
 
 
 def fields_of(options: Mapping[str, object]) -> set[str]:
@@ -91,11 +91,11 @@ def _checks(options: Options) -> Iterator[tuple[str, Check]]:
         length: Length | None = getattr(options, unit)
         if length is not None:
             yield _length(unit, length, count)
-    for text in many(options.must_contain):
+    for text in as_tuple(options.must_contain):
         yield f"contains “{text}”", _containing(text, True)
-    for text in many(options.must_not_contain):
+    for text in as_tuple(options.must_not_contain):
         yield f"without “{text}”", _containing(text, False)
-    for pattern in many(options.regex):
+    for pattern in as_tuple(options.regex):
         yield f"matches {pattern}", _matching(pattern)
     if options.format:
         yield f"is {options.format}", _formed(options.format)
@@ -111,9 +111,9 @@ def _length(unit: str, length: Length, count: Callable[[str], int]) -> tuple[str
     name = f"{unit} {low}–{high}" if low and high is not None else f"{unit} ≥ {low}" if low else f"{unit} ≤ {high}"
 
     def check(example: Example, text: str) -> Score:
-        found = count(text.strip())
-        fits = found >= low and (high is None or found <= high)
-        return Score(float(fits), "" if fits else f"{found}")
+        size = count(text.strip())
+        fits = size >= low and (high is None or size <= high)
+        return Score(float(fits), "" if fits else f"{size}")
 
     return name, check
 
@@ -129,7 +129,7 @@ def _sentences(text: str) -> int:
 
 def _containing(wanted: str, inside: bool) -> Check:
     def check(example: Example, text: str) -> Score:
-        filled = _FIELD.sub(lambda found: example.input.get(found[1], found[0]), wanted)
+        filled = _FIELD.sub(lambda match: example.input.get(match[1], match[0]), wanted)
         return Score(float((" ".join(filled.split()).casefold() in " ".join(text.split()).casefold()) == inside))
 
     return check

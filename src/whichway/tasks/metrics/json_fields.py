@@ -38,10 +38,10 @@ class Metric(Base):
         answer, target = parse(text), parse(example.target)
         if answer is None or target is None:
             return Score(None, f"no JSON object in {'the answer' if answer is None else 'the target'}")
-        given, wanted = Counter(self._pairs(answer)), Counter(self._pairs(target))
-        if not given and not wanted:
+        answered, wanted = Counter(self._pairs(answer)), Counter(self._pairs(target))
+        if not answered and not wanted:
             return Score(1.0)
-        return Score(2 * (given & wanted).total() / (given.total() + wanted.total()))
+        return Score(2 * (answered & wanted).total() / (answered.total() + wanted.total()))
 
     def _pairs(self, value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and (value or not path):

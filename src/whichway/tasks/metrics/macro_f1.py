@@ -26,8 +26,11 @@ class Metric(Closed):
         resample without any label scores 0.
         """
         codes = np.arange(max(int(targets.max(initial=0)), int(answers.max(initial=0))) + 1)
-        wanted, given = (targets[:, None] == codes).astype(np.float64), (answers[:, None] == codes).astype(np.float64)
-        right, seen = weights @ (wanted * given), weights @ (wanted + given)
+        wanted, answered = (
+            (targets[:, None] == codes).astype(np.float64),
+            (answers[:, None] == codes).astype(np.float64),
+        )
+        right, seen = weights @ (wanted * answered), weights @ (wanted + answered)
         f1 = np.divide(2 * right, seen, out=np.zeros_like(right), where=seen > 0)
         present = (seen > 0).sum(axis=1)
         values: NDArray[np.float64] = f1.sum(axis=1) / np.maximum(present, 1)

@@ -36,9 +36,9 @@ class Metric(Closed):
         labels = np.unique(np.concatenate([targets, answers]))
         rows = weights.sum(axis=1)
         right = weights @ (targets == answers).astype(np.float64)
-        wanted, given = (weights @ (x[:, None] == labels).astype(np.float64) for x in (targets, answers))
-        covariance = right * rows - (wanted * given).sum(axis=1)
-        spread = [rows**2 - (x**2).sum(axis=1) for x in (wanted, given)]
+        wanted, answered = (weights @ (x[:, None] == labels).astype(np.float64) for x in (targets, answers))
+        covariance = right * rows - (wanted * answered).sum(axis=1)
+        spread = [rows**2 - (x**2).sum(axis=1) for x in (wanted, answered)]
         defined = np.minimum(*spread) > ROUNDING * rows**2
         below = np.sqrt(np.where(defined, spread[0], 1.0)) * np.sqrt(np.where(defined, spread[1], 1.0))
         values: NDArray[np.float64] = np.clip(np.where(defined, covariance / below, 0.0), -1.0, 1.0)

@@ -44,8 +44,8 @@ class Metric(Base):
 
 def number(text: str) -> float | None:
     """The last number in a text: signs, decimals, exponents and thousands commas are read; None without one."""
-    found = _NUMBER.findall(text)
-    value = float(found[-1].replace(",", "").replace("−", "-")) if found else math.inf
+    numbers = _NUMBER.findall(text)
+    value = float(numbers[-1].replace(",", "").replace("−", "-")) if numbers else math.inf
     return value if math.isfinite(value) else None
 
 

@@ -13,7 +13,7 @@ from whichway.tasks.readers._contents import Contents, RawRow
 Names = Mapping[str, Sequence[str]]
 
 
-def opened(path: Path, kind: str, read: Callable[[], Any]) -> Any:
+def read_arrow(path: Path, kind: str, read: Callable[[], Any]) -> Any:
     """What `read` gives, with a message for the user where it fails.
 
     Raises:
@@ -61,7 +61,7 @@ def label_names(metadata: bytes | None) -> dict[str, list[str]]:
 
 def of_features(features: Mapping[str, Any]) -> dict[str, list[str]]:
     """Label names by column, also of columns that hold lists of labels."""
-    found = {}
+    by_column = {}
     for name, feature in (features or {}).items():
         inner = feature
         while isinstance(inner, dict | list) and not (isinstance(inner, dict) and inner.get("_type") == "ClassLabel"):
@@ -73,8 +73,8 @@ def of_features(features: Mapping[str, Any]) -> dict[str, list[str]]:
                 else 0
             )
         if isinstance(inner, dict) and isinstance(inner.get("names"), list):
-            found[name] = inner["names"]
-    return found
+            by_column[name] = inner["names"]
+    return by_column
 
 
 def _values(column: Any, names: Sequence[str] | None) -> list[Any]:

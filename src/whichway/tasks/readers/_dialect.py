@@ -45,16 +45,16 @@ def read(text: str, delimiter: str | None, usual: str) -> Reading:
     notes: list[str] = []
     sign = _SEP.match(text)
     if sign:
-        told = "\t" if sign[1] == "\\t" else sign[1]
-        delimiter = delimiter or told
+        named_separator = "\t" if sign[1] == "\\t" else sign[1]
+        delimiter = delimiter or named_separator
         text = "\n" + text[sign.end() :]  # the line is read, and counts
         notes.append(f"the first line ({sign[0].strip()}) names the separator.")
-    found = delimiter or _separator(text, usual)
-    if found is None:
+    separator = delimiter or _separator(text, usual)
+    if separator is None:
         return Reading(_one_column(text), (*notes, "one column: the first line holds no separator."))
-    if found != usual and not delimiter:
-        notes.append(f"separator: {NAMES.get(found, repr(found))}.")
-    table, more = _quotes(text, found)
+    if separator != usual and not delimiter:
+        notes.append(f"separator: {NAMES.get(separator, repr(separator))}.")
+    table, more = _quotes(text, separator)
     return Reading(table, (*notes, *more))
 
 

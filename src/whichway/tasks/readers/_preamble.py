@@ -56,8 +56,8 @@ def without_titles(
     for place, record in enumerate(head[1:], 1):
         cells = [f.strip() for f in record.fields]
         if _known(cells) and all(cells) and len(cells) >= 2:
-            said = [" ".join(f.strip() for f in r.fields if f.strip())[:40] for r in head[:place]]
-            shown = "; ".join(text for text in said if text)
+            titles = [" ".join(f.strip() for f in r.fields if f.strip())[:40] for r in head[:place]]
+            shown = "; ".join(text for text in titles if text)
             return table[place:], (f"lines above the column names are left out: {shown}.",)
     return table, ()
 

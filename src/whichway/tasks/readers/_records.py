@@ -63,12 +63,12 @@ def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[
                 yield DelimitedRecord(line, text[position:end].split(delimiter))
             position, line = end + 1, line + 1
             continue
-        found = _quoted(text, position, line, field, delimiter, quoting)
-        if isinstance(found, Fault):
-            yield found
+        parsed = _quoted(text, position, line, field, delimiter, quoting)
+        if isinstance(parsed, Fault):
+            yield parsed
             position, line = end + 1, line + 1
             continue
-        record, position = found
+        record, position = parsed
         line += record.lines
         yield record
 
@@ -125,8 +125,8 @@ def linewise(text: str, delimiter: str, width: int) -> list[DelimitedRecord] | N
         if not line:
             continue
         parts = line.split(delimiter)
-        found = _quoted(line, 0, number, field, delimiter, "double") if '"' in line else None
-        quoted = found[0].fields if isinstance(found, tuple) and found[1] > len(line) else None
+        parsed = _quoted(line, 0, number, field, delimiter, "double") if '"' in line else None
+        quoted = parsed[0].fields if isinstance(parsed, tuple) and parsed[1] > len(line) else None
         fits, fits_quoted = len(parts) == width, quoted is not None and len(quoted) == width
         if not fits and not fits_quoted:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whichway.tasks.readers._columnar import contents, opened
+from whichway.tasks.readers._columnar import contents, read_arrow
 from whichway.tasks.readers._contents import Contents
 from whichway.tasks.table import BadRows, ReadOptions
 
@@ -18,7 +18,7 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     Raises:
         DataError: it is damaged.
     """
-    return contents(opened(path, "arrow", lambda: table_of(path)), path)
+    return contents(read_arrow(path, "arrow", lambda: table_of(path)), path)
 
 
 def table_of(path: Path) -> Any:

@@ -45,15 +45,15 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
 
 def _splits(folder: Path) -> list[tuple[Split, Path]]:
     """Folders of splits that hold folders of labels."""
-    found = [(SPLIT_WORDS[p.name.lower()], p) for p in _folders(folder) if p.name.lower() in SPLIT_WORDS]
-    return [(side, path) for side, path in found if _labels(path)]
+    folders = [(SPLIT_WORDS[p.name.lower()], p) for p in _folders(folder) if p.name.lower() in SPLIT_WORDS]
+    return [(side, path) for side, path in folders if _labels(path)]
 
 
 def _labels(folder: Path) -> list[Path]:
     """The folders of texts; fewer than two are no labels, nor are those that are named like splits."""
-    found = [path for path in _folders(folder) if next(path.glob(f"*{TEXT}"), None) is not None]
-    named = any(path.name.lower() in SPLIT_WORDS for path in found)
-    return [] if len(found) < 2 or named else found
+    folders = [path for path in _folders(folder) if next(path.glob(f"*{TEXT}"), None) is not None]
+    named = any(path.name.lower() in SPLIT_WORDS for path in folders)
+    return [] if len(folders) < 2 or named else folders
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -44,31 +44,31 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
         text = text.replace("\r", "\n")
     kind = next(suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() in USUAL)
     text, above = _preamble.without(text)
-    found = read_dialect(text, _delimiter(options.delimiter), USUAL[kind])
-    records, titles = _preamble.without_titles(found.records)
-    contents = _table(records, path, (*decoded.notes, *above, *found.notes, *titles), bad)
+    reading = read_dialect(text, _delimiter(options.delimiter), USUAL[kind])
+    records, titles = _preamble.without_titles(reading.records)
+    contents = _table(records, path, (*decoded.notes, *above, *reading.notes, *titles), bad)
     return replace(_formulas.without(contents), warnings=decoded.warnings)
 
 
-def _delimiter(said: str | None) -> str | None:
-    if said is None:
+def _delimiter(separator: str | None) -> str | None:
+    if separator is None:
         return None
-    mark = _ESCAPES.get(said, said)
+    mark = _ESCAPES.get(separator, separator)
     if not mark or '"' in mark or "\n" in mark:
-        raise OptionError(f"--delimiter {said!r}: give the separator itself, such as ';' or '\\t'.")
+        raise OptionError(f"--delimiter {separator!r}: give the separator itself, such as ';' or '\\t'.")
     return mark
 
 
-def _table(found: Sequence[DelimitedRecord | Fault], path: Path, notes: Sequence[str], bad: BadRows) -> Contents:
+def _table(records: Sequence[DelimitedRecord | Fault], path: Path, notes: Sequence[str], bad: BadRows) -> Contents:
     """Records as mappings by the header, each checked to be as wide as it."""
-    lines, tally = iter(found), _Tally()
+    lines, tally = iter(records), _Tally()
     first = next((r for r in lines if isinstance(r, Fault) or any(f.strip() for f in r.fields)), None)
     if first is None or isinstance(first, Fault):
         raise DataError(f"{path}:{first.line if first else 1}: {first.message if first else 'no header.'}")
     rest = list(lines)
     header = _header(first, rest, path)
     rows = list(_rows(first, header, rest, path, bad, tally))
-    return Contents(rows, (*notes, *_told(first, header, tally)))
+    return Contents(rows, (*notes, *_notes(first, header, tally)))
 
 
 def _header(first: DelimitedRecord, rest: Sequence[DelimitedRecord | Fault], path: Path) -> list[str]:
@@ -130,7 +130,7 @@ def _ragged(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
     )
 
 
-def _told(first: DelimitedRecord, header: Sequence[str], tally: _Tally) -> Iterable[str]:
+def _notes(first: DelimitedRecord, header: Sequence[str], tally: _Tally) -> Iterable[str]:
     unnamed = len(first.fields) - len(header)
     if unnamed > 0:
         yield f"{unnamed} empty columns without a name at the end are left out."

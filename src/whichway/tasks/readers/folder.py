@@ -28,14 +28,14 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     """
     alone = _alone(path)
     if alone is not None:
-        found = reader_of(alone).read(alone, options, bad)
-        rows = [RawRow(row.line, row.fields, row.split, row.path or alone) for row in found.rows]
-        return Contents(rows, (f"the folder's one data file: {alone.name}.", *found.notes), found.warnings)
+        contents = reader_of(alone).read(alone, options, bad)
+        rows = [RawRow(row.line, row.fields, row.split, row.path or alone) for row in contents.rows]
+        return Contents(rows, (f"the folder's one data file: {alone.name}.", *contents.notes), contents.warnings)
     files, others = splits_of(path)
-    found = read_splits(files, options, bad)
-    told = [f"{side}: {', '.join(file.name for file in group)}." for side, group in files.items()]
-    told += [f"not read, as their names say no split: {', '.join(others[:10])}."] if others else []
-    return Contents(found.rows, (*told, *found.notes), found.warnings)
+    contents = read_splits(files, options, bad)
+    notes = [f"{side}: {', '.join(file.name for file in group)}." for side, group in files.items()]
+    notes += [f"not read, as their names say no split: {', '.join(others[:10])}."] if others else []
+    return Contents(contents.rows, (*notes, *contents.notes), contents.warnings)
 
 
 def read_splits(files: Mapping[Split, Iterable[Path]], options: ReadOptions, bad: BadRows) -> Contents:
@@ -47,10 +47,10 @@ def read_splits(files: Mapping[Split, Iterable[Path]], options: ReadOptions, bad
         for file in group:
             if not file.exists():
                 raise DataError(f"{file}: no such file.")
-            found = reader_of(file).read(file, options, bad)
-            rows += [RawRow(row.line, row.fields, side, row.path or file) for row in found.rows]
-            notes += [f"{file.name}: {note}" for note in found.notes]
-            warnings += [f"{file.name}: {warning}" for warning in found.warnings]
+            contents = reader_of(file).read(file, options, bad)
+            rows += [RawRow(row.line, row.fields, side, row.path or file) for row in contents.rows]
+            notes += [f"{file.name}: {note}" for note in contents.notes]
+            warnings += [f"{file.name}: {warning}" for warning in contents.warnings]
     return Contents(rows, tuple(notes), tuple(warnings))
 
 
@@ -77,7 +77,7 @@ def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
     Raises:
         DataError: there are none.
     """
-    found: dict[Split, list[Path]] = {}
+    by_split: dict[Split, list[Path]] = {}
     others: list[str] = []
     texts = _texts_only(folder)
     for path in sorted(folder.iterdir()):
@@ -85,13 +85,13 @@ def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
         if path.is_dir():
             inner = [path] if saved_dataset.reads(path) else sorted(p for p in path.iterdir() if _read(p, texts))
             if split and inner:
-                found.setdefault(split, []).extend(inner)
+                by_split.setdefault(split, []).extend(inner)
         elif _read(path, texts):
             if split:
-                found.setdefault(split, []).append(path)
+                by_split.setdefault(split, []).append(path)
             else:
                 others.append(path.name)
-    if not found:
+    if not by_split:
         if (folder / "data").is_dir():  # how the Hugging Face hub lays a dataset out
             return splits_of(folder / "data")
         listed = f" Its data files are {', '.join(others[:5])}: name one." if others else ""
@@ -99,7 +99,7 @@ def splits_of(folder: Path) -> tuple[dict[Split, list[Path]], list[str]]:
             f"{folder}: no data files found that are splits.{listed} A folder needs train.csv (or .tsv, .jsonl, .json, "
             ".parquet), and may have dev.* and test.* beside it; or name one file."
         )
-    return found, others
+    return by_split, others
 
 
 def _split(name: str) -> Split | None:
@@ -107,5 +107,5 @@ def _split(name: str) -> Split | None:
     words = re.split(r"[-_. ]", name.lower())
     if words[0] in SPLIT_WORDS:
         return SPLIT_WORDS[words[0]]
-    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
-    return said.pop() if len(said) == 1 else None
+    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return splits.pop() if len(splits) == 1 else None

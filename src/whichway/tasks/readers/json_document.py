@@ -51,12 +51,12 @@ def rows_of(text: str, path: Path, notes: tuple[str, ...], bad: BadRows) -> Cont
         return Contents(list(_array(text, text.index("[") + 1, path, bad)), notes)
     if not isinstance(whole, dict):
         raise DataError(f"{path}:1: {_SHAPES}")
-    found = _splits(whole, text, path, bad) or _under_a_key(whole, text, path, bad) or _columns(whole)
-    if found is None:
+    layout = _splits(whole, text, path, bad) or _under_a_key(whole, text, path, bad) or _columns(whole)
+    if layout is None:
         if len(whole) > 1 and all(isinstance(v, str | int | float | bool) for v in whole.values()):
             raise DataError(f"{path}: one row only. A data file needs at least a dozen.")
         raise DataError(f"{path}:1: {_SHAPES}")
-    rows, more = found
+    rows, more = layout
     return Contents(rows, (*notes, *more))
 
 
@@ -96,8 +96,8 @@ def _splits(whole: Mapping[str, Any], text: str, path: Path, bad: BadRows) -> Ro
             some = (_columns(value) or ([], ()))[0]
         rows += [RawRow(row.line, row.fields, sides[key]) for row in some]
     others = [key for key in whole if key not in sides]
-    told = (f"splits: {', '.join(f'{key} ({side})' if key != side else key for key, side in sides.items())}.",)
-    return rows, told + ((f"not read, as these are no splits: {', '.join(others)}.",) if others else ())
+    note = (f"splits: {', '.join(f'{key} ({side})' if key != side else key for key, side in sides.items())}.",)
+    return rows, note + ((f"not read, as these are no splits: {', '.join(others)}.",) if others else ())
 
 
 def _rows_or_columns(value: Any) -> bool:
@@ -117,9 +117,9 @@ def _under_a_key(whole: Mapping[str, Any], text: str, path: Path, bad: BadRows) 
         rows = list(_array(text, start + 1, path, bad, text.count("\n", 0, start) + 1, start))
         if rows and all(isinstance(row.fields.get("row"), dict) for row in rows):  # the Hugging Face dataset viewer
             return _viewed(rows, whole)
-        told = [name for name in whole if name != key and isinstance(whole[name], list | dict) and whole[name]]
+        other_keys = [name for name in whole if name != key and isinstance(whole[name], list | dict) and whole[name]]
         kinds = ("schema", "features")  # what describes the rows
-        others = [name for name in told if name not in kinds]
+        others = [name for name in other_keys if name not in kinds]
         return rows, (f"rows under '{key}'; not read: {', '.join(others)}.",) if others else ()
     return None
 
@@ -137,9 +137,9 @@ def _viewed(rows: Sequence[RawRow], whole: Mapping[str, Any]) -> Rows:
         known = names.get(name, [])
         return known[value] if isinstance(value, int) and 0 <= value < len(known) else value
 
-    found = [RawRow(r.line, {name: named(name, value) for name, value in r.fields["row"].items()}) for r in rows]
-    told = (f"label names are those of the features: {', '.join(names)}.",) if names else ()
-    return found, ("each row is taken from under 'row'.", *told)
+    raw_rows = [RawRow(r.line, {name: named(name, value) for name, value in r.fields["row"].items()}) for r in rows]
+    notes = (f"label names are those of the features: {', '.join(names)}.",) if names else ()
+    return raw_rows, ("each row is taken from under 'row'.", *notes)
 
 
 def _columns(whole: Mapping[str, Any]) -> Rows | None:

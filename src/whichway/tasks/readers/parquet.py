@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whichway.tasks.readers._columnar import contents, opened
+from whichway.tasks.readers._columnar import contents, read_arrow
 from whichway.tasks.readers._contents import Contents
 from whichway.tasks.table import BadRows, ReadOptions
 
@@ -19,4 +19,4 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     """
     import pyarrow.parquet as parquet
 
-    return contents(opened(path, "parquet", lambda: parquet.ParquetFile(path).read()), path)
+    return contents(read_arrow(path, "parquet", lambda: parquet.ParquetFile(path).read()), path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Split
-from whichway.tasks.readers._columnar import contents, of_features, opened
+from whichway.tasks.readers._columnar import contents, of_features, read_arrow
 from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers.arrow import table_of
 from whichway.tasks.table import SPLIT_WORDS, BadRows, ReadOptions
@@ -38,12 +38,12 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
         raise DataError(
             f"{path}: its splits are {', '.join(names) or 'none'}; train is missing. Name one folder of it."
         )
-    found = [_one(path / name, side) for name, side in sides.items()]
+    datasets = [_one(path / name, side) for name, side in sides.items()]
     others = [name for name in names if name not in sides]
     notes = [f"splits: {', '.join(f'{name} ({side})' if name != side else name for name, side in sides.items())}."]
     notes += [f"not read, as these are no splits of ours: {', '.join(others)}."] if others else []
-    notes += dict.fromkeys(note for one in found for note in one.notes)
-    return Contents([row for one in found for row in one.rows], tuple(notes))
+    notes += dict.fromkeys(note for one in datasets for note in one.notes)
+    return Contents([row for one in datasets for row in one.rows], tuple(notes))
 
 
 def _one(folder: Path, side: Split | None) -> Contents:
@@ -60,9 +60,9 @@ def _one(folder: Path, side: Split | None) -> Contents:
     rows: list[RawRow] = []
     notes: dict[str, None] = {}
     for file in files:
-        found = contents(opened(file, "arrow", lambda file=file: table_of(file)), file, names)  # type: ignore[misc]
-        rows += [RawRow(len(rows) + n, row.fields, side, folder) for n, row in enumerate(found.rows, 1)]
-        notes |= dict.fromkeys(found.notes)
+        arrow_rows = contents(read_arrow(file, "arrow", lambda file=file: table_of(file)), file, names)  # type: ignore[misc]
+        rows += [RawRow(len(rows) + n, row.fields, side, folder) for n, row in enumerate(arrow_rows.rows, 1)]
+        notes |= dict.fromkeys(arrow_rows.notes)
     return Contents(rows, tuple(notes))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whichway.findings import Sentence
-from whichway.verdict.explain.inputs import Facts, gap, scored
+from whichway.verdict.explain.inputs import ExplanationInputs, gap, scored
 from whichway.verdict.explain.judge_text import judged
-from whichway.verdict.explain.numbers import (
-    Said,
+from whichway.verdict.explain.number_format import (
+    CitedSentence,
     chance,
     listed,
     nats,
@@ -35,43 +35,43 @@ PLAIN_NAMES = {"base_tfidf": "a word-count classifier", "base_majority": "always
 # --- headline
 
 
-def headline(facts: Facts, answer: Answer) -> Sentence:
+def headline(facts: ExplanationInputs, answer: Answer) -> Sentence:
     """The verdict in one or two sentences."""
-    said, ruling = Said(), facts.ruling
+    cite, ruling = CitedSentence(), facts.ruling
     if ruling is None:
-        return said.sentence("Undecided: no way gave a result on the test rows.")
+        return cite.sentence("Undecided: no way gave a result on the test rows.")
     if answer == "undecided":
-        return said.sentence(f"Undecided: {undecided(said, facts, ruling)}{between_kinds(facts, ruling)}")
+        return cite.sentence(f"Undecided: {undecided(cite, facts, ruling)}{between_kinds(facts, ruling)}")
     choice = facts.line(ruling.choice)
-    start = f"{LABELS[answer]}: take {choice.way}, {scored(said, choice, facts.format)}."
+    start = f"{LABELS[answer]}: take {choice.way}, {scored(cite, choice, facts.format)}."
     if answer == "equivalent, take the cheaper":
         names = listed([facts.way(j) for j in ruling.equal])
         verb = "is" if len(ruling.equal) == 1 else "are"
-        within = said("margin", facts.margin, facts.format.size)
-        return said.sentence(f"{start} {names} {verb} within ±{within} of it, and not cheaper.")
-    return said.sentence(f"{start} {grounds(said, facts, ruling)}{between_kinds(facts, ruling)}")
+        within = cite("margin", facts.margin, facts.format.size)
+        return cite.sentence(f"{start} {names} {verb} within ±{within} of it, and not cheaper.")
+    return cite.sentence(f"{start} {grounds(cite, facts, ruling)}{between_kinds(facts, ruling)}")
 
 
-def between_kinds(facts: Facts, ruling: Ruling) -> str:
+def between_kinds(facts: ExplanationInputs, ruling: Ruling) -> str:
     """Which of prompting and fine-tuning is ahead, where the choice is a baseline; else nothing."""
-    best = facts.champions()
+    best = facts.best_of_each_kind()
     if best is None or facts.line(ruling.choice).kind != "baseline":
         return ""
     return f" Of prompting and fine-tuning, {leader(facts, *best)}."
 
 
-def leader(facts: Facts, prompt: int, tuned: int) -> str:
+def leader(facts: ExplanationInputs, prompt: int, tuned: int) -> str:
     """Which of the best prompt and the best fine-tune is shown ahead; one comparison, so at the full level."""
-    found = facts.ahead(tuned, prompt)
-    if found.p is None or found.p > 1 - facts.table.confidence or found.value == 0:
+    difference = facts.ahead(tuned, prompt)
+    if difference.p is None or difference.p > 1 - facts.table.confidence or difference.value == 0:
         return "neither is shown ahead"
-    return "fine-tuning is ahead" if found.value > 0 else "prompting is ahead"
+    return "fine-tuning is ahead" if difference.value > 0 else "prompting is ahead"
 
 
-def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
+def grounds(cite: CitedSentence, facts: ExplanationInputs, ruling: Ruling) -> str:
     """Why a decided choice is made, without the numbers of single arms."""
     parts = []
-    margin = said("margin", facts.margin, facts.format.size)
+    margin = cite("margin", facts.margin, facts.format.size)
     if ruling.choice > 0:
         parts.append("every cheaper way is shown worse")
     kinds = [arm.kind for arm in facts.table.arms]
@@ -83,40 +83,40 @@ def grounds(said: Said, facts: Facts, ruling: Ruling) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def undecided(said: Said, facts: Facts, ruling: Ruling) -> str:
+def undecided(cite: CitedSentence, facts: ExplanationInputs, ruling: Ruling) -> str:
     """Which way to use until it is decided, and what may be lost by it."""
     choice = facts.line(ruling.choice)
-    score = scored(said, choice, facts.format)
+    score = scored(cite, choice, facts.format)
     if len(facts.table.arms) == 1:
         return f"only {choice.way} competed, {score}; there is nothing to compare it with."
     if ruling.outlook is None:
         few = "with fewer than two independent test rows nothing can be compared"
         return f"use {choice.way}, {score}, for now. It is the cheapest; {few}."
     lean = "leaning" if ruling.sureness == "leaning" else "a toss-up"
-    return f"{lean}. Use {choice.way}, {score}, for now: {chances(said, facts, ruling)}{runner_up(said, facts, ruling)}"
+    return f"{lean}. Use {choice.way}, {score}, for now: {chances(cite, facts, ruling)}{runner_up(cite, facts, ruling)}"
 
 
-def chances(said: Said, facts: Facts, ruling: Ruling) -> str:
+def chances(cite: CitedSentence, facts: ExplanationInputs, ruling: Ruling) -> str:
     """The probability that the choice is good enough, and its expected loss."""
     assert ruling.outlook is not None
-    near = said("near_best", ruling.outlook.near_best[ruling.choice], chance)
-    margin = said("margin", facts.margin, facts.format.size)
-    lost = said("regret", ruling.outlook.regret[ruling.choice], facts.format.size)
+    near = cite("near_best", ruling.outlook.near_best[ruling.choice], chance)
+    margin = cite("margin", facts.margin, facts.format.size)
+    lost = cite("regret", ruling.outlook.regret[ruling.choice], facts.format.size)
     return f"with a probability of {near} it is within {margin} of the best way; the expected loss is {lost}."
 
 
-def runner_up(said: Said, facts: Facts, ruling: Ruling) -> str:
+def runner_up(cite: CitedSentence, facts: ExplanationInputs, ruling: Ruling) -> str:
     """The way with the least expected loss after the choice."""
     assert ruling.outlook is not None
     other = ruling.outlook.runner_up
     costs = facts.cost(other, ruling.choice)
-    return f" Next is {facts.way(other)}, {scored(said, facts.line(other), facts.format)}, which {costs}."
+    return f" Next is {facts.way(other)}, {scored(cite, facts.line(other), facts.format)}, which {costs}."
 
 
 # --- reasons
 
 
-def reasons(facts: Facts) -> tuple[Sentence, ...]:
+def reasons(facts: ExplanationInputs) -> tuple[Sentence, ...]:
     """The reasons with their numbers: scores, comparisons, prompt or fine-tune, cost, uncertainty, failures."""
     ruling = facts.ruling
     failed = tuple(
@@ -128,7 +128,7 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         return failed
     return (
         choice_score(facts, ruling),
-        *(rival(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
+        *(comparison_with(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
         *prompt_or_tune(facts),
         *which_model(facts),
         *no_model(facts, ruling),
@@ -136,33 +136,33 @@ def reasons(facts: Facts) -> tuple[Sentence, ...]:
         *equals(facts, ruling),
         *siblings(facts, ruling),
         *worth(facts),
-        *forgot(facts, ruling),
+        *forgetting(facts, ruling),
         *shipped(facts, ruling),
         *spreads(facts),
         *formats(facts),
         *judged(facts),
         *winners_curse(facts, ruling),
-        *saved(facts),
-        *unread(facts),
+        *racing_savings(facts),
+        *unreadable_answers(facts),
         *failed,
     )
 
 
-def choice_score(facts: Facts, ruling: Ruling) -> Sentence:
+def choice_score(facts: ExplanationInputs, ruling: Ruling) -> Sentence:
     """The score of the choice."""
-    said, line = Said(), facts.line(ruling.choice)
-    seeds = f", as the mean of {said('seeds', line.seeds, whole)} seeds" if line.seeds > 1 else ""
-    rows = said("rows", line.rows, whole)
+    cite, line = CitedSentence(), facts.line(ruling.choice)
+    seeds = f", as the mean of {cite('seeds', line.seeds, whole)} seeds" if line.seeds > 1 else ""
+    rows = cite("rows", line.rows, whole)
     if line.folds > 1:
-        folds = said("folds", line.folds, whole)
-        return said.sentence(
-            f"{line.way} scores {scored(said, line, facts.format)} on all {rows} rows, each answered once, by the one "
+        folds = cite("folds", line.folds, whole)
+        return cite.sentence(
+            f"{line.way} scores {scored(cite, line, facts.format)} on all {rows} rows, each answered once, by the one "
             f"of {folds} fits that was made without it."
         )
-    return said.sentence(f"{line.way} scores {scored(said, line, facts.format)} on {rows} test rows{seeds}.")
+    return cite.sentence(f"{line.way} scores {scored(cite, line, facts.format)} on {rows} test rows{seeds}.")
 
 
-def shipped(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def shipped(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """What ships, where folds were measured: it is none of their models."""
     line = facts.line(ruling.choice)
     if line.folds == 1:
@@ -176,112 +176,112 @@ def shipped(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
         )
 
 
-def rival(facts: Facts, ruling: Ruling, j: int) -> Sentence:
+def comparison_with(facts: ExplanationInputs, ruling: Ruling, j: int) -> Sentence:
     """How another arm compares with the choice."""
-    said, found = Said(), facts.ahead(j, ruling.choice)
+    cite, difference = CitedSentence(), facts.ahead(j, ruling.choice)
     cheaper = j < ruling.choice
     cost = facts.cost(j, ruling.choice)
     if j in ruling.worse:
-        says = "but is shown worse" if cheaper else "and is shown worse"
+        relation = "but is shown worse" if cheaper else "and is shown worse"
     elif j in ruling.held and not cheaper:
-        says = f"and is not better by {said('margin', facts.margin, points)} or more"
+        relation = f"and is not better by {cite('margin', facts.margin, points)} or more"
     elif j not in ruling.standing and cheaper:
-        says = "but is shown worse than another way"
-    elif found.p is None:
-        says = "and cannot be compared on so few rows"
+        relation = "but is shown worse than another way"
+    elif difference.p is None:
+        relation = "and cannot be compared on so few rows"
     else:
-        says = "and is neither shown better nor held within the margin"
-    return said.sentence(
-        f"{facts.way(j)} {cost} {says}: {gap(said, found, facts.format)} against {facts.way(ruling.choice)}."
+        relation = "and is neither shown better nor held within the margin"
+    return cite.sentence(
+        f"{facts.way(j)} {cost} {relation}: {gap(cite, difference, facts.format)} against {facts.way(ruling.choice)}."
     )
 
 
-def prompt_or_tune(facts: Facts) -> Iterator[Sentence]:
+def prompt_or_tune(facts: ExplanationInputs) -> Iterator[Sentence]:
     """Whether the best prompt or the best fine-tune is ahead, whichever way is chosen."""
-    best = facts.champions()
+    best = facts.best_of_each_kind()
     if best is None:
         return
     prompt, tuned = best
-    said, found = Said(), facts.ahead(tuned, prompt)
+    cite, difference = CitedSentence(), facts.ahead(tuned, prompt)
     a, b = facts.line(prompt), facts.line(tuned)
     chosen = "on dev" if None not in (a.dev_score, b.dev_score) else "by score"
-    yield said.sentence(
-        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(said, a, facts.format)}, {b.way} "
-        f"{scored(said, b, facts.format)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = "
-        f"{gap(said, found, facts.format)}."
+    yield cite.sentence(
+        f"Prompt or fine-tune? The best of each ({chosen}), on test: {a.way} {scored(cite, a, facts.format)}, {b.way} "
+        f"{scored(cite, b, facts.format)}; {leader(facts, prompt, tuned)}, {b.way} − {a.way} = "
+        f"{gap(cite, difference, facts.format)}."
     )
 
 
-def which_model(facts: Facts) -> Iterator[Sentence]:
+def which_model(facts: ExplanationInputs) -> Iterator[Sentence]:
     """Whether another model is better, where several compete: the best way on each against the best on the first."""
-    found = facts.champions_by_model()
-    if len(found) < 2:
+    best_arms = facts.best_of_each_model()
+    if len(best_arms) < 2:
         return
-    said, first = Said(), found[0]
-    told = listed([f"{facts.way(k)} {scored(said, facts.line(k), facts.format)}" for k in found])
-    gaps = [_change(said, facts, first, k) for k in found[1:]]
-    yield said.sentence(f"Which model? The best way on each, on test: {told}; {'; '.join(gaps)}.")
+    cite, first = CitedSentence(), best_arms[0]
+    scores = listed([f"{facts.way(k)} {scored(cite, facts.line(k), facts.format)}" for k in best_arms])
+    gaps = [_model_change(cite, facts, first, k) for k in best_arms[1:]]
+    yield cite.sentence(f"Which model? The best way on each, on test: {scores}; {'; '.join(gaps)}.")
 
 
-def _change(said: Said, facts: Facts, first: int, k: int) -> str:
+def _model_change(cite: CitedSentence, facts: ExplanationInputs, first: int, k: int) -> str:
     one, two = (facts.table.arms[i].model for i in (first, k))
     moved, shown = facts.ahead(k, first), facts.way(k)
     open_ = moved.p is None or moved.p > 1 - facts.table.confidence or moved.value == 0
     word = "is not shown to change anything" if open_ else "pays" if moved.value > 0 else "does not pay"
-    gained = gap(said, moved, facts.format, f"{shown}.gap")
+    gained = gap(cite, moved, facts.format, f"{shown}.gap")
     return f"changing the model from {one} to {two} {word}, {shown} − {facts.way(first)} = {gained}"
 
 
-def no_model(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def no_model(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """Whether a language model is needed at all."""
-    said, line = Said(), facts.line(ruling.choice)
+    cite, line = CitedSentence(), facts.line(ruling.choice)
     if line.kind != "baseline" or len(facts.table.arms) == 1:
         return
     name = PLAIN_NAMES.get(line.way, f"a baseline ({line.way})")
     if ruling.decided:
-        within = said("margin", facts.margin, facts.format.size)
-        told = f"is at least as good, within {within}: no language model is needed."
-        yield said.sentence(f"{name[0].upper()}{name[1:]} {told}")
+        within = cite("margin", facts.margin, facts.format.size)
+        claim = f"is at least as good, within {within}: no language model is needed."
+        yield cite.sentence(f"{name[0].upper()}{name[1:]} {claim}")
     else:
-        yield said.sentence(f"No language model is shown better than {name}: whether one is needed is open.")
+        yield cite.sentence(f"No language model is shown better than {name}: whether one is needed is open.")
 
 
-def costs(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def costs(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """What the choice and the best prompt and fine-tune cost."""
-    for k in sorted({ruling.choice, ruling.best, *(facts.champions() or ())}):
-        said, line = Said(), facts.line(k)
-        unit, fit = said("usd_per_1000", line.usd_per_1000, usd), said("usd_fit", line.usd_fit, usd)
-        took, total = said("seconds_fit", line.seconds_fit, seconds), said("usd_total", line.usd_total, usd)
-        volume = said("volume", facts.volume, whole)
-        yield said.sentence(
+    for k in sorted({ruling.choice, ruling.best, *(facts.best_of_each_kind() or ())}):
+        cite, line = CitedSentence(), facts.line(k)
+        unit, fit = cite("usd_per_1000", line.usd_per_1000, usd), cite("usd_fit", line.usd_fit, usd)
+        took, total = cite("seconds_fit", line.seconds_fit, seconds), cite("usd_total", line.usd_total, usd)
+        volume = cite("volume", facts.volume, whole)
+        yield cite.sentence(
             f"{line.way} costs {unit} per 1,000 requests after {took} of fitting ({fit}): {total} with 30 days at "
             f"{volume} requests a day."
         )
 
 
-def equals(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def equals(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """The ways that are not shown worse than the best."""
     names = [line.way for line in facts.standings if line.not_worse]
     if len(names) > 1:
         yield Sentence(f"Not shown worse than the best, {facts.way(ruling.best)}: {listed(names)}.")
 
 
-def siblings(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def siblings(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """A way of the chosen kind that may be better: the kind is decided, the way is not."""
     if not ruling.decided or ruling.outlook is None:
         return
     near = ruling.outlook.near_best
     for j in ruling.siblings:
         if near[j] >= MAY_BE_BETTER and near[ruling.choice] < SURE_OF_WAY:
-            said = Said()
-            own, other = said("near_best", near[ruling.choice], chance), said("other", near[j], chance)
-            yield said.sentence(
+            cite = CitedSentence()
+            own, other = cite("near_best", near[ruling.choice], chance), cite("other", near[j], chance)
+            yield cite.sentence(
                 f"The kind is decided, the way is not: {facts.way(j)} is within the margin of the best with a "
                 f"probability of {other}, {facts.way(ruling.choice)} of {own}."
             )
 
 
-def worth(facts: Facts) -> Iterator[Sentence]:
+def worth(facts: ExplanationInputs) -> Iterator[Sentence]:
     """How many labels a prompt is worth, and from where on fine-tuning overtakes, where curves were measured."""
     for cross in facts.crossovers:
         values = {
@@ -296,101 +296,108 @@ def worth(facts: Facts) -> Iterator[Sentence]:
         yield Sentence(cross.text, values)
 
 
-def forgot(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def forgetting(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """What the choice and the best fine-tune lost on general text."""
-    ways = {facts.way(k) for k in (ruling.choice, *(facts.champions() or ()))}
-    said, parts = Said(), []
-    for found in facts.forgetting:
-        if found.way not in ways or found.before is None or found.after is None:
+    ways = {facts.way(k) for k in (ruling.choice, *(facts.best_of_each_kind() or ()))}
+    cite, parts = CitedSentence(), []
+    for measured in facts.forgetting:
+        if measured.way not in ways or measured.before is None or measured.after is None:
             continue
-        moved = found.after - found.before
-        before, after = said(f"{found.way}.before", found.before, nats), said(f"{found.way}.after", found.after, nats)
+        moved = measured.after - measured.before
+        before, after = (
+            cite(f"{measured.way}.before", measured.before, nats),
+            cite(f"{measured.way}.after", measured.after, nats),
+        )
         word = "more" if moved >= 0 else "less"
-        parts.append(f"{found.way} {before} to {after} nats a token ({said(f'{found.way}.moved', moved, nats)} {word})")
+        parts.append(
+            f"{measured.way} {before} to {after} nats a token ({cite(f'{measured.way}.moved', moved, nats)} {word})"
+        )
     if parts:
-        yield said.sentence(f"Forgetting: loss on general text went from {listed(parts).replace(' and ', '; ')}.")
+        yield cite.sentence(f"Forgetting: loss on general text went from {listed(parts).replace(' and ', '; ')}.")
 
 
-def spreads(facts: Facts) -> Iterator[Sentence]:
+def spreads(facts: ExplanationInputs) -> Iterator[Sentence]:
     """Outcome variability: what decoding and seeds do to each way's score, which more rows do not shrink."""
-    said, parts = Said(), []
-    for found in facts.spreads:
+    cite, parts = CitedSentence(), []
+    for spread in facts.spreads:
         noise = []
-        if found.one_decoding is not None:
-            noise.append(f"±{said(f'{found.way}.decoding', found.one_decoding, points)} from decoding")
-        own = next(line for line in facts.standings if line.way == found.way)
+        if spread.one_decoding is not None:
+            noise.append(f"±{cite(f'{spread.way}.decoding', spread.one_decoding, points)} from decoding")
+        own = next(line for line in facts.standings if line.way == spread.way)
         sd = own.seed_sd
         if own.fold_sd:
-            folds = said(f"{found.way}.folds", own.folds, whole)
-            noise.append(f"±{said(f'{found.way}.fold_sd', own.fold_sd, facts.format.size)} between {folds} folds")
+            folds = cite(f"{spread.way}.folds", own.folds, whole)
+            noise.append(f"±{cite(f'{spread.way}.fold_sd', own.fold_sd, facts.format.size)} between {folds} folds")
         if sd is not None:
-            seeds = said(f"{found.way}.seeds", found.seeds, whole)
-            noise.append(f"±{said(f'{found.way}.seed_sd', sd, facts.format.size)} between {seeds} seeds")
+            seeds = cite(f"{spread.way}.seeds", spread.seeds, whole)
+            noise.append(f"±{cite(f'{spread.way}.seed_sd', sd, facts.format.size)} between {seeds} seeds")
         if noise:
-            parts.append(f"{found.way} {' and '.join(noise)}")
+            parts.append(f"{spread.way} {' and '.join(noise)}")
     if parts:
-        yield said.sentence(f"Outcome variability: {', '.join(parts)}.")
+        yield cite.sentence(f"Outcome variability: {', '.join(parts)}.")
 
 
-def formats(facts: Facts) -> Iterator[Sentence]:
+def formats(facts: ExplanationInputs) -> Iterator[Sentence]:
     """How far the form of the prompt alone moves the dev score."""
     form = facts.format
-    for found in facts.formats:
-        said = Said()
-        low, high = said("low", found.low, form.score), said("high", found.high, form.score)
-        forms, rows = said("forms", found.forms, whole), said("rows", found.rows, whole)
-        sd, luck = said("sd", found.sd, form.size), said("luck_sd", found.luck_sd, form.size)
-        yield said.sentence(
-            f"The form of the prompt alone moves {found.way} between {low} ({found.worst}) and {high} ({found.best}): "
+    for shift in facts.formats:
+        cite = CitedSentence()
+        low, high = cite("low", shift.low, form.score), cite("high", shift.high, form.score)
+        forms, rows = cite("forms", shift.forms, whole), cite("rows", shift.rows, whole)
+        sd, luck = cite("sd", shift.sd, form.size), cite("luck_sd", shift.luck_sd, form.size)
+        yield cite.sentence(
+            f"The form of the prompt alone moves {shift.way} between {low} ({shift.worst}) and {high} ({shift.best}): "
             f"{forms} forms of the same words on the same {rows} dev rows, standard deviation {sd}; chance in the "
             f"rows alone would give {luck}."
         )
 
 
-def winners_curse(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def winners_curse(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """The dev score of the choice beside its test score."""
     line = facts.line(ruling.choice)
     if line.dev_score is None or line.score is None:
         return
-    said, lost, form = Said(), line.dev_score - line.score, facts.format
-    dev, test = said("dev", line.dev_score, form.score), said("test", line.score, form.score)
-    less = said("lost", lost, form.signed)
+    cite, lost, form = CitedSentence(), line.dev_score - line.score, facts.format
+    dev, test = cite("dev", line.dev_score, form.score), cite("test", line.score, form.score)
+    less = cite("lost", lost, form.signed)
     name = "the winner's curse of selection on dev, or chance" if lost > 0 else "no sign of a winner's curse"
-    found = next((s for s in facts.selections if s.way == line.way and s.expected is not None and s.tried > 1), None)
+    selection = next(
+        (s for s in facts.selections if s.way == line.way and s.expected is not None and s.tried > 1), None
+    )
     best = ""
-    if found is not None and found.expected is not None:
-        tried, rows = said("tried", found.tried, whole), said("dev_rows", found.dev_rows, whole)
+    if selection is not None and selection.expected is not None:
+        tried, rows = cite("tried", selection.tried, whole), cite("dev_rows", selection.dev_rows, whole)
         best = f" Picking the best of {tried} equal candidates on {rows} dev rows alone flatters by "
-        best += f"{said('expected', found.expected, form.size)}."
-    yield said.sentence(
+        best += f"{cite('expected', selection.expected, form.size)}."
+    yield cite.sentence(
         f"{line.way} had {dev} on dev and has {test} on test: dev − test = {less}{form.unit}, {name}.{best}"
     )
 
 
-def saved(facts: Facts) -> Iterator[Sentence]:
+def racing_savings(facts: ExplanationInputs) -> Iterator[Sentence]:
     """How many answers racing on dev saved."""
     race = facts.race
     if race is None or race.evaluations >= race.full_evaluations:
         return
-    said = Said()
-    share = said("saved", 1 - race.evaluations / race.full_evaluations, percent)
-    asked, full = said("evaluations", race.evaluations, whole), said("full", race.full_evaluations, whole)
-    dropped = said("dropped", race.dropped, whole)
-    yield said.sentence(
-        f"Racing on dev asked for {asked} answers instead of {full} ({share} saved); {dropped} dropped early."
+    cite = CitedSentence()
+    share = cite("saved", 1 - race.evaluations / race.full_evaluations, percent)
+    answers, full = cite("evaluations", race.evaluations, whole), cite("full", race.full_evaluations, whole)
+    dropped = cite("dropped", race.dropped, whole)
+    yield cite.sentence(
+        f"Racing on dev asked for {answers} answers instead of {full} ({share} saved); {dropped} dropped early."
     )
 
 
-def unread(facts: Facts) -> Iterator[Sentence]:
+def unreadable_answers(facts: ExplanationInputs) -> Iterator[Sentence]:
     """The share of answers that could not be read, by way."""
-    said = Said()
+    cite = CitedSentence()
     lines = [line for line in facts.standings if line.status == "ok" and line.unparsed > 0]
     if lines:
-        rates = listed([f"{line.way} {said(f'{line.way}.unparsed', line.unparsed, percent)}" for line in lines])
-        yield said.sentence(f"Answers that could not be read, counted as wrong: {rates}.")
+        rates = listed([f"{line.way} {cite(f'{line.way}.unparsed', line.unparsed, percent)}" for line in lines])
+        yield cite.sentence(f"Answers that could not be read, counted as wrong: {rates}.")
 
 
-def cautions(facts: Facts) -> tuple[str, ...]:
+def cautions(facts: ExplanationInputs) -> tuple[str, ...]:
     """Warnings that follow from the numbers: seeds that were not repeated, too few rows for intervals."""
     lines = []
     names = [facts.way(k) for k in one_seed(facts)]
@@ -404,7 +411,7 @@ def cautions(facts: Facts) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def one_seed(facts: Facts) -> list[int]:
+def one_seed(facts: ExplanationInputs) -> list[int]:
     """The arms that depend on a seed and ran with one seed only; none where folds take the place of seeds."""
     if facts.table.folds is not None:
         return []

@@ -19,13 +19,13 @@ from whichway.findings import (
 )
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
-from whichway.verdict.explain.numbers import PLAIN, SHARE, Said, ScoreFormat, whole
+from whichway.verdict.explain.number_format import PLAIN, SHARE, CitedSentence, ScoreFormat, whole
 from whichway.verdict.rule import Ruling, two_digits
 from whichway.verdict.variety import WrittenAnswers
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ExplanationInputs:
     """All that the sentences are made of. Arms are numbered in the order of cost."""
 
     standings: tuple[Standing, ...]
@@ -71,17 +71,17 @@ class Facts:
         a, b = (two_digits(self.table.arms[i].total(self.volume)) for i in (k, other))
         return "costs the same" if a == b else "costs less" if a < b else "costs more"
 
-    def champions(self) -> tuple[int, int] | None:
+    def best_of_each_kind(self) -> tuple[int, int] | None:
         """The best prompt and the best fine-tune."""
-        return champions(self.table)
+        return best_of_each_kind(self.table)
 
-    def champions_by_model(self) -> list[int]:
+    def best_of_each_model(self) -> list[int]:
         """The best arm of each model that has one."""
         places = [[k for k, arm in enumerate(self.table.arms) if arm.model == model] for model in self.models]
-        return [best(self.table, found) for found in places if found]
+        return [best(self.table, arms) for arms in places if arms]
 
 
-def champion(table: Table, kind: Kind) -> int | None:
+def best_of_kind(table: Table, kind: Kind) -> int | None:
     """The best arm of a kind: on dev, so that test still judges it fairly; on test where a dev score is missing."""
     places = [k for k, arm in enumerate(table.arms) if arm.kind == kind]
     return best(table, places) if places else None
@@ -96,30 +96,30 @@ def best(table: Table, places: list[int]) -> int:
     return places[max(range(len(places)), key=lambda i: (judged[i], -i))]
 
 
-def champions(table: Table) -> tuple[int, int] | None:
+def best_of_each_kind(table: Table) -> tuple[int, int] | None:
     """The best prompt and the best fine-tune."""
-    prompt, tuned = champion(table, "prompt"), champion(table, "fine-tune")
+    prompt, tuned = best_of_kind(table, "prompt"), best_of_kind(table, "fine-tune")
     return None if prompt is None or tuned is None else (prompt, tuned)
 
 
-def scored(said: Said, line: Standing, form: ScoreFormat) -> str:
+def scored(cite: CitedSentence, line: Standing, form: ScoreFormat) -> str:
     """A score with its interval: "71.5 % (66.1–76.3)", or "0.752 (0.661–0.802)"."""
     if line.score is None:
         return "no score"
-    score = said(f"{line.way}.score", line.score, form.score)
+    score = cite(f"{line.way}.score", line.score, form.score)
     if line.low is None or line.high is None:
         return score
     to = "–" if line.low >= 0 else " to "
-    low, high = said(f"{line.way}.low", line.low, form.bare), said(f"{line.way}.high", line.high, form.bare)
+    low, high = cite(f"{line.way}.low", line.low, form.bare), cite(f"{line.way}.high", line.high, form.bare)
     return f"{score} ({low}{to}{high})"
 
 
-def gap(said: Said, found: Comparison, form: ScoreFormat, name: str = "gap") -> str:
+def gap(cite: CitedSentence, difference: Comparison, form: ScoreFormat, name: str = "gap") -> str:
     """A paired difference with its interval and rows: "+2.5 points (−1.0 to +6.0; ahead on 40 rows, behind on 30)"."""
-    wins, losses = said(f"{name}.wins", found.wins, whole), said(f"{name}.losses", found.losses, whole)
-    rows = f"ahead on {wins} row{'s' * (found.wins != 1)}, behind on {losses}"
-    value = said(f"{name}.value", found.value, form.signed)
-    if found.low is None or found.high is None:
+    wins, losses = cite(f"{name}.wins", difference.wins, whole), cite(f"{name}.losses", difference.losses, whole)
+    rows = f"ahead on {wins} row{'s' * (difference.wins != 1)}, behind on {losses}"
+    value = cite(f"{name}.value", difference.value, form.signed)
+    if difference.low is None or difference.high is None:
         return f"{value}{form.unit} ({rows})"
-    low, high = said(f"{name}.low", found.low, form.signed), said(f"{name}.high", found.high, form.signed)
+    low, high = cite(f"{name}.low", difference.low, form.signed), cite(f"{name}.high", difference.high, form.signed)
     return f"{value}{form.unit} ({low} to {high}; {rows})"

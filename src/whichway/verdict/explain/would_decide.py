@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 from whichway.findings import Sentence
 from whichway.verdict.explain.explanation import one_seed
-from whichway.verdict.explain.inputs import Facts
-from whichway.verdict.explain.numbers import Said, chance, count, listed, whole
+from whichway.verdict.explain.inputs import ExplanationInputs
+from whichway.verdict.explain.number_format import CitedSentence, chance, count, listed, whole
 from whichway.verdict.folds import BELOW, USUAL
-from whichway.verdict.predictive import SAID, Predictive, Prospect
+from whichway.verdict.predictive import STATED, Predictive, Prospect
 from whichway.verdict.rule import Ruling
 
 EVEN = 0.5
 
 
-def would_decide(facts: Facts) -> tuple[Sentence, ...]:
+def would_decide(facts: ExplanationInputs) -> tuple[Sentence, ...]:
     """What a user can do about an open question; for a decided one, only which size of training set would tell more."""
     ruling = facts.ruling
     if ruling is None:
@@ -34,13 +34,13 @@ def would_decide(facts: Facts) -> tuple[Sentence, ...]:
     return (*open_question(facts, ruling), *unknown_seeds(facts, ruling), *rising(facts, ruling), *next_size(facts))
 
 
-def in_question(facts: Facts, ruling: Ruling) -> list[int]:
+def in_question(facts: ExplanationInputs, ruling: Ruling) -> list[int]:
     """The arms that keep the choice from being decided."""
     others = [k for k in range(len(facts.table.arms)) if k != ruling.choice]
     return list(ruling.open or ruling.siblings or others)
 
 
-def open_question(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def open_question(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """Folds, seeds and rows, each where it makes a decision likely; else what is true instead."""
     predictive = Predictive(facts.table, facts.margin)
     others = in_question(facts, ruling)
@@ -51,14 +51,14 @@ def open_question(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
     if prospect.seeds is not None:
         yield more_seeds(facts, ruling, others, prospect, between)
     if prospect.rows is not None:
-        said = Said()
-        rows, sure = said("rows", prospect.rows, count), said("chance", prospect.rows_chance, chance)
-        yield said.sentence(f"About {rows} more test rows would decide {between}, with a probability of {sure}.")
+        cite = CitedSentence()
+        rows, sure = cite("rows", prospect.rows, count), cite("chance", prospect.rows_chance, chance)
+        yield cite.sentence(f"About {rows} more test rows would decide {between}, with a probability of {sure}.")
     elif prospect.both is not None:
-        said = Said()
-        rows, many = said("rows", prospect.both[0], count), said("seeds_wanted", seeds_wanted(facts, prospect), whole)
-        now, sure = said("seeds", most_seeds(facts), whole), said("chance", prospect.both_chance, chance)
-        yield said.sentence(
+        cite = CitedSentence()
+        rows, many = cite("rows", prospect.both[0], count), cite("seeds_wanted", seeds_wanted(facts, prospect), whole)
+        now, sure = cite("seeds", most_seeds(facts), whole), cite("chance", prospect.both_chance, chance)
+        yield cite.sentence(
             f"About {rows} more test rows together with {many} seeds instead of {now} would decide {between}, with a "
             f"probability of {sure}."
         )
@@ -66,61 +66,65 @@ def open_question(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
         yield unlikely(facts, ruling, predictive, prospect, others)
 
 
-def folds(facts: Facts, predictive: Predictive) -> Iterator[Sentence]:
+def folds(facts: ExplanationInputs, predictive: Predictive) -> Iterator[Sentence]:
     """The rows that are in the data already but did not test; only for a run that was not cross-fitted."""
     if not facts.table.n < facts.data_rows < BELOW:
         return
-    said = Said()
-    rows, many = said("data_rows", facts.data_rows, whole), said("folds", USUAL, whole)
-    sure = said("chance", round(predictive.chance(facts.data_rows / facts.table.n), 2), chance)
-    yield said.sentence(
+    cite = CitedSentence()
+    rows, many = cite("data_rows", facts.data_rows, whole), cite("folds", USUAL, whole)
+    sure = cite("chance", round(predictive.chance(facts.data_rows / facts.table.n), 2), chance)
+    yield cite.sentence(
         f"No new labels: with --folds {many} each of the {rows} rows of the data tests once; so many test rows decide "
         f"with a probability of {sure}."
     )
 
 
-def most_seeds(facts: Facts) -> int:
+def most_seeds(facts: ExplanationInputs) -> int:
     """Seeds of the way that has most."""
     return max(len(arm.scores) for arm in facts.table.arms)
 
 
-def seeds_wanted(facts: Facts, prospect: Prospect) -> int:
+def seeds_wanted(facts: ExplanationInputs, prospect: Prospect) -> int:
     """Seeds that the prospect asks for."""
     return most_seeds(facts) * (prospect.both[1] if prospect.both else prospect.seeds or 1)
 
 
-def more_seeds(facts: Facts, ruling: Ruling, others: list[int], prospect: Prospect, between: str) -> Sentence:
+def more_seeds(
+    facts: ExplanationInputs, ruling: Ruling, others: list[int], prospect: Prospect, between: str
+) -> Sentence:
     """Seeds that decide on the rows there are, and what blurs the gap."""
-    said = Said()
-    found = max((facts.ahead(j, ruling.choice) for j in others), key=lambda c: c.seed_variance)
-    many, now = said("seeds_wanted", seeds_wanted(facts, prospect), count), said("seeds", most_seeds(facts), whole)
-    blur = said("seed_error", math.sqrt(found.seed_variance), facts.format.size)
-    rows = said("row_error", math.sqrt(found.row_variance or 0.0), facts.format.size)
-    sure = said("chance", prospect.seeds_chance, chance)
-    return said.sentence(
+    cite = CitedSentence()
+    noisiest = max((facts.ahead(j, ruling.choice) for j in others), key=lambda c: c.seed_variance)
+    many, now = cite("seeds_wanted", seeds_wanted(facts, prospect), count), cite("seeds", most_seeds(facts), whole)
+    blur = cite("seed_error", math.sqrt(noisiest.seed_variance), facts.format.size)
+    rows = cite("row_error", math.sqrt(noisiest.row_variance or 0.0), facts.format.size)
+    sure = cite("chance", prospect.seeds_chance, chance)
+    return cite.sentence(
         f"No new labels: {many} seeds instead of {now} would decide {between} on the same test rows, with a "
         f"probability of {sure}; seeds blur a gap by ±{blur}, test rows by ±{rows}."
     )
 
 
-def unlikely(facts: Facts, ruling: Ruling, predictive: Predictive, prospect: Prospect, others: list[int]) -> Sentence:
+def unlikely(
+    facts: ExplanationInputs, ruling: Ruling, predictive: Predictive, prospect: Prospect, others: list[int]
+) -> Sentence:
     """No sensible number of rows makes a decision likely: how likely the most would, and how far apart the ways are."""
-    said, names = Said(), [facts.way(k) for k in (ruling.choice, *others)]
-    most, sure = said("most", prospect.most, whole), said("chance", prospect.rows_chance, chance)
+    cite, names = CitedSentence(), [facts.way(k) for k in (ruling.choice, *others)]
+    most, sure = cite("most", prospect.most, whole), cite("chance", prospect.rows_chance, chance)
     if prospect.rows_chance >= EVEN:
-        return said.sentence(
+        return cite.sentence(
             f"No number of test rows is sure enough to be named: {most} more decide between {listed(names)} with a "
             f"probability of {sure}."
         )
-    gap = said("apart", predictive.apart(ruling.choice, others), facts.format.size)
-    return said.sentence(
+    gap = cite("apart", predictive.apart(ruling.choice, others), facts.format.size)
+    return cite.sentence(
         f"More test rows are unlikely to decide between {listed(names)}: {most} more do with a probability of {sure}. "
-        f"With a probability of {said('within', SAID, chance)} they are within {gap} of {names[0]}"
-        f"{cheaper(facts, ruling, said, others)}."
+        f"With a probability of {cite('within', STATED, chance)} they are within {gap} of {names[0]}"
+        f"{cheaper(facts, ruling, cite, others)}."
     )
 
 
-def cheaper(facts: Facts, ruling: Ruling, said: Said, others: list[int]) -> str:
+def cheaper(facts: ExplanationInputs, ruling: Ruling, cite: CitedSentence, others: list[int]) -> str:
     """The advice to take the cheapest way, where it loses little and the rows are unlikely to decide."""
     first = min(ruling.choice, *others)  # arms are in the order of cost
     if first == ruling.choice:
@@ -131,18 +135,18 @@ def cheaper(facts: Facts, ruling: Ruling, said: Said, others: list[int]) -> str:
     if more > facts.margin:
         return ""
     return (
-        f"; the cheaper {facts.way(first)} is expected to lose only {said('more_loss', more, facts.format.size)} more"
+        f"; the cheaper {facts.way(first)} is expected to lose only {cite('more_loss', more, facts.format.size)} more"
     )
 
 
-def unknown_seeds(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def unknown_seeds(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """Random ways in question whose seed noise was not measured."""
     unknown = [facts.way(k) for k in one_seed(facts) if k in {ruling.choice, *ruling.open}]
     if unknown:
         yield Sentence(f"At least 3 seeds for {listed(unknown)}: the noise between seeds is not measured.")
 
 
-def rising(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
+def rising(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """Trained ways in question that are shown to gain by more training rows: labels serve them twice."""
     for k in sorted({ruling.choice, *in_question(facts, ruling)}):
         curve = next((c for c in facts.curves if c.way == facts.way(k)), None)
@@ -150,20 +154,20 @@ def rising(facts: Facts, ruling: Ruling) -> Iterator[Sentence]:
             continue
         if curve.plateau or curve.gain is None or not (curve.gain_low or 0.0) > 0:
             continue
-        said = Said()
-        gain = said("gain", curve.gain, facts.format.signed)
-        size = said("largest", curve.points[-1].n, whole)
-        yield said.sentence(
+        cite = CitedSentence()
+        gain = cite("gain", curve.gain, facts.format.signed)
+        size = cite("largest", curve.points[-1].n, whole)
+        yield cite.sentence(
             f"More labelled rows: {curve.way} still rises at {size} training rows, {gain}{facts.format.unit} over its "
             "last two doublings, so that they help it as well as the comparison."
         )
 
 
-def next_size(facts: Facts) -> Iterator[Sentence]:
+def next_size(facts: ExplanationInputs) -> Iterator[Sentence]:
     """The size of training set that would tell more about a crossover that is open."""
     for cross in facts.crossovers:
         if cross.next_n is not None:
-            said = Said()
-            size = said("next_n", cross.next_n, whole)
+            cite = CitedSentence()
+            size = cite("next_n", cross.next_n, whole)
             pair = f"{cross.second} and {cross.first}"
-            yield said.sentence(f"A run with {size} training rows would tell more about {pair}.")
+            yield cite.sentence(f"A run with {size} training rows would tell more about {pair}.")

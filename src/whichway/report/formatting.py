@@ -59,7 +59,7 @@ def headline(verdict: Verdict) -> str:
     return verdict.headline
 
 
-def wishes(verdict: Verdict) -> tuple[str, ...]:
+def diversity_advice(verdict: Verdict) -> tuple[str, ...]:
     """What to take for variety, and for sameness."""
     return tuple(s.text for s in verdict.sentences if s.part == "variety")
 
@@ -152,7 +152,7 @@ def model(name: str) -> str:
 
 
 def budget(purse: Budget) -> str:
-    """A way's purse."""
+    """The budget of a way as text."""
     parts = [
         "" if purse.usd is None else usd(purse.usd),
         "" if purse.seconds is None else seconds(purse.seconds),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from whichway.errors import DiskError
 from whichway.findings import Crossover, Curve, CurvePoint
 from whichway.report.environment import environment
+from whichway.report.formatting import points, span
 from whichway.report.plot import Tick, scale, score_ticks
-from whichway.report.words import points, span
 
 if TYPE_CHECKING:
     from whichway.verdict.curves import Curves
@@ -105,7 +105,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """All curves in pixels."""
+    """The learning curves placed in pixels."""
 
     width: float
     height: float
@@ -137,18 +137,18 @@ def chart(curves: Sequence[Curve], width: float, height: float) -> Chart | None:
 
     ends = (to_x(sizes[0]), to_x(sizes[-1]))
     tracks = [_track(curve, to_x, to_y, ends) for curve in curves]
-    x_ticks = [Tick(to_x(n), f"{n:,}") for n in _apart(sizes, to_x, 34.0)]
+    x_ticks = [Tick(to_x(n), f"{n:,}") for n in _spaced(sizes, to_x, 34.0)]
     y_ticks = score_ticks(quality, to_y)
     return Chart(width, height, left, right, top, bottom, x_ticks, y_ticks, _spread(tracks))
 
 
-def _apart(sizes: Sequence[int], to_x: Callable[[float], float], least: float) -> list[int]:
+def _spaced(sizes: Sequence[int], to_x: Callable[[float], float], least: float) -> list[int]:
     """Sizes whose ticks do not run into each other."""
-    kept: list[int] = []
+    chosen: list[int] = []
     for n in sizes:
-        if not kept or to_x(n) - to_x(kept[-1]) >= least:
-            kept.append(n)
-    return kept
+        if not chosen or to_x(n) - to_x(chosen[-1]) >= least:
+            chosen.append(n)
+    return chosen
 
 
 def _track(

@@ -12,7 +12,7 @@ GGUF = ".gguf"
 
 
 def find(word: str) -> Path:
-    """The model folder behind a user's word.
+    """The model folder that a user's word names.
 
     A word is a name of the shelf (`smollm2`, `embedded`), `ollama:NAME`, `lmstudio:NAME`, a model folder, a `.gguf`
     file, or a hub name; "" is the shelf's default. A name of the shelf comes first: a folder of the same name is
@@ -27,10 +27,10 @@ def find(word: str) -> Path:
     entries = shelf.load().entries
     word = word or default()
     if word in entries:
-        found = fetch.here(entries[word])
-        if found is None:
+        folder = fetch.here(entries[word])
+        if folder is None:
             raise ModelMissing(missing(entries[word]), word)
-        return found
+        return folder
     place = _on_disk(word)
     if place is None:
         return _from_hub(word, entries)
@@ -38,7 +38,7 @@ def find(word: str) -> Path:
 
 
 def here(word: str) -> Path | None:
-    """The folder behind a word where it can be used at once; None where something must be fetched or converted first.
+    """The folder that a word names, where it can be used at once; None where it must be fetched or converted first.
 
     Raises:
         ModelError: a file or a store's model that can never be used.
@@ -69,7 +69,7 @@ def default_encoder() -> str:
 
 
 def to_convert(word: str) -> Path | None:
-    """The GGUF file behind a word that was not converted yet; None where there is nothing to convert.
+    """The GGUF file that a word names and that was not converted yet; None where there is nothing to convert.
 
     Raises:
         ModelError: a file or a store's model that can never be used.
@@ -90,7 +90,7 @@ def missing(entry: shelf.ShelfEntry) -> str:
 
 
 def _on_disk(word: str) -> Path | None:
-    """The folder or GGUF file behind a store's name or a path; None for other words.
+    """The folder or GGUF file that a store's name or a path names; None for other words.
 
     Raises:
         ModelError: it is there but is no model, or it can only be a path and is not there.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whichway.findings import Formats
-from whichway.verdict.explain.numbers import clean
+from whichway.verdict.explain.number_format import clean
 from whichway.verdict.spread import root
 from whichway.verdict.stats import FloatArray
 

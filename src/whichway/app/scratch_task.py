@@ -10,7 +10,7 @@ from whichway.app.request import RunRequest
 from whichway.errors import UserError
 
 if TYPE_CHECKING:
-    from whichway.contest import House, Settings
+    from whichway.contest import Components, Settings
     from whichway.nouns import Task
     from whichway.tasks import Spec
 
@@ -26,8 +26,8 @@ def with_dev(task: Task) -> Task:
     return task
 
 
-def house_of(spec: Spec, cache: Path | None = None) -> tuple[Task, House, Settings]:
-    """The task, its house and settings with the given cache (default: that of `runs/`).
+def components_of(spec: Spec, cache: Path | None = None) -> tuple[Task, Components, Settings]:
+    """The task, its components, and settings with the given cache (default: that of `runs/`).
 
     Raises:
         UserError: the task or the model cannot be used.
@@ -35,4 +35,4 @@ def house_of(spec: Spec, cache: Path | None = None) -> tuple[Task, House, Settin
     from whichway.app.run import RUNS, prepare
 
     ready = prepare(spec, RunRequest(ways=("prompt_plain",), cache=cache or RUNS / ".cache"))
-    return ready.task, ready.house, replace(ready.settings, ways={})
+    return ready.task, ready.components, replace(ready.settings, ways={})

@@ -11,15 +11,15 @@ from whichway.tasks.chat_formats import as_conversations, conversation, flatten,
 from whichway.tasks.table import DataTable
 
 
-def conversation_row(found: Any, fields: Sequence[str], where: str) -> Example:
+def conversation_row(data: Any, fields: Sequence[str], where: str) -> Example:
     """A conversation to answer, from a JSON object with `messages` or with the task's own fields.
 
     Raises:
         DataError: no conversation, or a field is missing.
     """
-    if not isinstance(found, Mapping):
+    if not isinstance(data, Mapping):
         raise DataError(f"{where}: no JSON object and no list of messages.")
-    flat = flatten(found, where)
+    flat = flatten(data, where)
     texts = {name: flat.get(name, "") for name in fields}
     cells = {
         name: value if isinstance(value, str) and not listed(value) else conversation(value, where, name)
@@ -38,11 +38,11 @@ def example_of(
     return Example(texts, target, group, origin, rejected, turns_of(fields))
 
 
-def conversed(table: DataTable, names: Sequence[str]) -> list[dict[str, str]]:
+def with_conversations(table: DataTable, names: Sequence[str]) -> list[dict[str, str]]:
     """The input fields of every row, with conversations that are written as text read as such."""
     rows = [{name: row.fields.get(name, "") for name in names} for row in table.rows]
     for name in names:
-        found = as_conversations([row[name] for row in rows], [row.where for row in table.rows], name)
-        for row, cell in zip(rows, found or (), strict=False):
+        conversations = as_conversations([row[name] for row in rows], [row.where for row in table.rows], name)
+        for row, cell in zip(rows, conversations or (), strict=False):
             row[name] = cell
     return rows

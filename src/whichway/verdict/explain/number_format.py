@@ -126,7 +126,7 @@ def clean(x: float | None) -> float | None:
     return round(float(x), 10) + 0.0
 
 
-class Said:
+class CitedSentence:
     """The numbers of one sentence, noted while it is written."""
 
     def __init__(self) -> None:
@@ -134,9 +134,9 @@ class Said:
 
     def __call__(self, name: str, value: float, shown: Callable[[float], str]) -> str:
         """Note a number under a name and give its text."""
-        kept = clean(value)
-        if kept is not None:
-            self.values[name] = kept
+        rounded = clean(value)
+        if rounded is not None:
+            self.values[name] = rounded
         return shown(value)
 
     def sentence(self, text: str) -> Sentence:
