@@ -72,15 +72,15 @@ def sizes_of(value: Any) -> Any:
     return sizes
 
 
-def folds_of(said: Any) -> Any:
+def folds_of(value: Any) -> Any:
     """`auto`, 1 or a number of folds from 3 on."""
-    if said == "auto":
+    if value == "auto":
         return AUTO
     try:
-        count = int(str(said))
+        count = int(str(value))
     except ValueError:
         count = 0
-    if isinstance(said, bool) or count < 1 or count == 2:
+    if isinstance(value, bool) or count < 1 or count == 2:
         raise ValueError("write auto, 1 for a single split, or a number of folds from 3 on, such as 5")
     return count
 

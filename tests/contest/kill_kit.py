@@ -110,7 +110,7 @@ def _spots() -> dict[str, Callable[[int], None]]:
         "the write of a checkpoint": lambda n: _at(n, adapter_check, "write"),
         "the write of the state": _half_a_state,
         "the line of a checkpoint": _half_a_line,
-        "the search for a rate": lambda n: _at(n, RunBench, "_standing"),
+        "the search for a rate": lambda n: _at(n, RunBench, "_rung_score"),
         "the keeping of answers": lambda n: _at(n, Cache, "put", before=True),
         "the crossing of the test split": lambda n: _at(n, RunBench, "cross"),
     }

@@ -190,7 +190,7 @@ def test_training_the_seen_tokens_alone_gives_the_weights_of_training_all(
 
     job = job_of(door, encoder)
     seen = trained(door, job, tmp_path / "seen")[-1]
-    monkeypatch.setattr(encoder_trainer, "Vocabulary", lambda model, ids: SimpleNamespace(whole=nullcontext))
+    monkeypatch.setattr(encoder_trainer, "SeenVocabulary", lambda model, ids: SimpleNamespace(whole=nullcontext))
     every = trained(door, job, tmp_path / "all")[-1]
     one, two = (
         load_file(tmp_path / name / str(made.weights.adapter) / "model.safetensors")

@@ -13,7 +13,7 @@ spec = importlib.util.spec_from_file_location("heap", sys.argv[2])
 heap = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(heap)
 if sys.argv[1] == "settled":
-    assert heap.settle()
+    assert heap.hold_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 meet = threading.Barrier(3)

@@ -37,8 +37,8 @@ def passed(text, example=None, **options):
 def test_inputs_in_the_task_file_are_enough(tmp_path):
     found = inline(tmp_path, ["a dog", "a cat", "a newt"])
     task = found.task
-    assert task.open
-    assert task.practice().open
+    assert task.reference_free
+    assert task.train_dev_view().reference_free
     assert (task.train, task.dev, len(task.test)) == ((), (), 3)
     assert [e.text for e in task.test] == ["a dog", "a cat", "a newt"]
     assert [e.origin for e in task.test] == ["inputs:1", "inputs:2", "inputs:3"]
@@ -133,7 +133,7 @@ def test_a_named_target_keeps_its_metric_and_checks_stand_beside(tmp_path):
     rows = [{"text": f"text {n * 7919} {'xyz'[n % 3]}", "reply": f"a reply {n} of its own {n * 31}"} for n in range(40)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     task = written(tmp_path, f"ask: x\ndata: rows.jsonl\ntarget: reply\nmetric: chrf\n{CHECKS}").task
-    assert not task.open
+    assert not task.reference_free
     assert task.train
     assert (task.metric.name, task.checks and task.checks.name) == ("chrf", "checks")
 

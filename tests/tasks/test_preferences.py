@@ -36,7 +36,7 @@ def test_columns_prompt_chosen_rejected(tmp_path):
     assert task.labels == ()
     assert task.ask == ""
     assert all(e.rejected == "No." and e.target.startswith("Gladly") for e in (*task.train, *task.dev, *task.test))
-    practice = task.practice()
+    practice = task.train_dev_view()
     assert practice.is_preference
     assert practice.mode == "likelier"
     assert any("chosen or rejected" in note for note in found.findings.notes)
@@ -44,7 +44,7 @@ def test_columns_prompt_chosen_rejected(tmp_path):
 
 def test_per_token_is_an_option_of_the_metric(tmp_path):
     spec = MetricSpec("preference", {"per_token": True})
-    assert examined(lines(tmp_path, plain), metric=spec).task.practice().mode == "likelier_per_token"
+    assert examined(lines(tmp_path, plain), metric=spec).task.train_dev_view().mode == "likelier_per_token"
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,14 @@ def folded(task: Task, folder: Path) -> Task:
     from whichway.runs.folder import plan_of
     from whichway.tasks.folds import cut
 
-    said = task.options.get("folds", AUTO)
-    if said == 1:
+    asked_folds = task.options.get("folds", AUTO)
+    if asked_folds == 1:
         return task
     reason = _reason(task)
-    if said != AUTO:
+    if asked_folds != AUTO:
         if reason:
-            raise OptionError(f"--folds {said}: {reason}, or --folds 1.")
-        return cut(task, said)
+            raise OptionError(f"--folds {asked_folds}: {reason}, or --folds 1.")
+        return cut(task, asked_folds)
     begun = plan_of(folder)
     count = begun.get("folds", 1) if begun else USUAL
     if reason or count == 1 or not (begun or FEWEST <= _rows(task) < BELOW):
@@ -44,8 +44,8 @@ def folded(task: Task, folder: Path) -> Task:
 
 def test_rows(task: Task) -> int:
     """How many rows a run of the task would test on: all of them where it is cross-fitted."""
-    said = task.options.get("folds", AUTO)
-    folds = said > 1 if said != AUTO else FEWEST <= _rows(task) < BELOW
+    asked_folds = task.options.get("folds", AUTO)
+    folds = asked_folds > 1 if asked_folds != AUTO else FEWEST <= _rows(task) < BELOW
     return _rows(task) if folds and not _reason(task) else len(task.test)
 
 

@@ -52,58 +52,58 @@ class FoldedWay:
     def whole(self) -> WayRun:
         """All folds as one: a finalist for each."""
         last = self.parts[-1]
-        made = WayRun(self.name, last.way, last.bench, reason=self.reason)
+        whole = WayRun(self.name, last.way, last.bench, reason=self.reason)
         for part in self.parts:
-            made.entries |= part.entries
-            made.values |= part.values
-            made.costs = part.costs | made.costs
-            made.finalists += part.finalists
-            made.last += part.last
-        made.dev_rows = min((part.dev_rows for part in self.parts), default=0)
-        return made
+            whole.entries |= part.entries
+            whole.values |= part.values
+            whole.costs = part.costs | whole.costs
+            whole.finalists += part.finalists
+            whole.last += part.last
+        whole.dev_rows = min((part.dev_rows for part in self.parts), default=0)
+        return whole
 
 
-def cross_fit(task: Task, till: RunLedger) -> list[WayRun]:
+def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
     """Hold the contest in all folds and write what its ways left.
 
     Returns:
         The ways, each with a finalist for every fold, or with the reason why not.
     """
-    ways = {name: FoldedWay(name) for name in till.settings.ways}
+    ways = {name: FoldedWay(name) for name in ledger.settings.ways}
     rounds: list[Round] = []
     for fold, test in enumerate(task.folds):
         live = [name for name, way in ways.items() if not way.reason]
         if not live:
             break
-        held = _hold(task, till, ways, live, fold)
+        held = _hold(task, ledger, ways, live, fold)
         rounds.append(held)
         for one in held.tried:
-            _cross(ways[one.name], one, test, till, fold, len(task.folds))
+            _cross(ways[one.name], one, test, ledger, fold, len(task.folds))
         if fold + 1 >= LOOK:
-            for name, reason in _lost(task, ways, till, fold + 1).items():
+            for name, reason in _lost(task, ways, ledger, fold + 1).items():
                 ways[name].reason = reason
     tried = [way.whole() for way in ways.values()]
     for one in tried:
-        write_way(one, till)
+        write_way(one, ledger)
         if one.reason:
-            till.tell(WayRefused(one.name, one.reason))
-        till.tell(WayTested(one.name, len(one.finalists)))
-    if till.settings.race and rounds:
-        write_race(_merged([race_facts(held.tried, held.rules, held.taken) for held in rounds]), till)
+            ledger.tell(WayRefused(one.name, one.reason))
+        ledger.tell(WayTested(one.name, len(one.finalists)))
+    if ledger.settings.race and rounds:
+        write_race(_merged([race_facts(held.tried, held.rules, held.taken) for held in rounds]), ledger)
     return tried
 
 
-def _hold(task: Task, till: RunLedger, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
+def _hold(task: Task, ledger: RunLedger, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
     """One fold for the ways that are still in."""
     seen, count = practice(task, fold), len(task.folds)
-    till.test_answers = len(task.folds[fold]) * till.settings.repeats
+    ledger.test_answers = len(task.folds[fold]) * ledger.settings.repeats
 
     def bench(name: str) -> RunBench:
         earlier = ways[name].parts[-1].bench if ways[name].parts else None
         place = InFold(fold, (fold + 1) / (count + 1), earlier)
-        return RunBench(till, name, seen, note=f"fold {fold + 1} of {count}: ", fold=place)
+        return RunBench(ledger, name, seen, note=f"fold {fold + 1} of {count}: ", fold=place)
 
-    return try_all(seen, till, live, bench, gate=False)
+    return try_all(seen, ledger, live, bench, gate=False)
 
 
 def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLedger, fold: int, count: int) -> None:
@@ -114,22 +114,22 @@ def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLe
         way.reason = f"in fold {fold + 1} of {count}: {tried.reason}"
 
 
-def _lost(task: Task, ways: Mapping[str, FoldedWay], till: RunLedger, done: int) -> dict[str, str]:
+def _lost(task: Task, ways: Mapping[str, FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
     """Ways that fail the sanity gate, or are shown worse than one of their kind, with the reason."""
     live = {name: way for name, way in ways.items() if not way.reason}
-    found = {}
+    reasons = {}
     for name, way in live.items():
         floor = live.get(qualified_name(ZERO_SHOT, split_name(name)[1]))
-        reason = _below(task, way, floor, till) if way.gated and floor is not None else ""
+        reason = _below(task, way, floor, ledger) if way.gated and floor is not None else ""
         if reason:
-            found[name] = reason
-    if not till.settings.race or not is_mean(till.components.metric) or done == len(task.folds):
-        return found
-    left = [way for name, way in live.items() if name not in found]
-    return {**_outraced(task, left, till, done), **found}
+            reasons[name] = reason
+    if not ledger.settings.race or not is_mean(ledger.components.metric) or done == len(task.folds):
+        return reasons
+    left = [way for name, way in live.items() if name not in reasons]
+    return {**_outraced(task, left, ledger, done), **reasons}
 
 
-def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: RunLedger) -> str:
+def _below(task: Task, way: FoldedWay, floor: FoldedWay, ledger: RunLedger) -> str:
     """Why a way fails its sanity gate on the dev rows of all folds so far; "" where it passes."""
     pairs = [(a, b, min(a.dev_rows, b.dev_rows)) for a, b in zip(way.parts, floor.parts, strict=True)]
     rows = sum(count for _, _, count in pairs)
@@ -137,17 +137,17 @@ def _below(task: Task, way: FoldedWay, floor: FoldedWay, till: RunLedger) -> str
         return ""
     own = sum(_dev(part) * count for part, _, count in pairs) / rows
     base = sum(_dev(part) * count for _, part, count in pairs) / rows
-    return sanity(own, base, rows, task.margin, way.parts[-1].way.KIND, till.components.metric.lowest)
+    return sanity(own, base, rows, task.margin, way.parts[-1].way.KIND, ledger.components.metric.lowest)
 
 
 def _dev(part: WayRun) -> float:
     return part.finalists[0][1] or 0.0
 
 
-def _outraced(task: Task, ways: Sequence[FoldedWay], till: RunLedger, done: int) -> dict[str, str]:
+def _outraced(task: Task, ways: Sequence[FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
     """Ways that are shown worse than the best of their kind, or of the cheaper ones, on all dev rows so far."""
-    level = min(0.5, 2 * (1 - till.settings.confidence) / max(1, len(ways) - 1))
-    found = {}
+    level = min(0.5, 2 * (1 - ledger.settings.confidence) / max(1, len(ways) - 1))
+    reasons = {}
     costs = {way.name: _cost(task, way) for way in ways}
     for way in ways:
         kind = way.parts[-1].way.KIND
@@ -162,12 +162,12 @@ def _outraced(task: Task, ways: Sequence[FoldedWay], till: RunLedger, done: int)
         gap, groups = _differences(task, way, best)
         low, high = paired_sequence(gap, level, groups)
         if high < -task.margin:
-            found[way.name] = (
+            reasons[way.name] = (
                 f"not tried in the last {len(task.folds) - done} of {len(task.folds)} folds: shown worse than "
                 f"{best.name} on {len(gap)} dev rows ({100 * float(np.mean(gap)):+.1f} points, {100 * low:.1f} to "
                 f"{100 * high:.1f})"
             )
-    return found
+    return reasons
 
 
 def _cost(task: Task, way: FoldedWay) -> float:

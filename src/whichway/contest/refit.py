@@ -33,12 +33,12 @@ class Choice:
     recipe: Recipe | None
 
 
-def refit(task: Task, till: RunLedger, tried: Sequence[WayRun], way: str | None) -> bool:
+def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | None) -> bool:
     """Make a way's candidate of all rows and write it beside the others.
 
     Args:
         task: with folds.
-        till: of the run.
+        ledger: of the run.
         tried: the ways.
         way: the one that ships; None: none does.
 
@@ -51,20 +51,20 @@ def refit(task: Task, till: RunLedger, tried: Sequence[WayRun], way: str | None)
     rows = all_rows(task)
     count = len(task.folds)
     practice = replace(task.train_dev_view(), train=rows, dev=())
-    bench = RunBench(till, one.name, practice, note="on all rows: ", fold=InFold(count, 1.0, one.bench))
+    bench = RunBench(ledger, one.name, practice, note="on all rows: ", fold=InFold(count, 1.0, one.bench))
     finalists = [candidate for candidate, _ in one.finalists]
     before = (bench.account.spend.seconds, bench.account.spend.usd)
     try:
-        made, how = _made(finalists, bench, task)
+        candidate, how = _made(finalists, bench, task)
     except (WayFailed, AdapterNotLive, BudgetSpent) as error:
         bench.say(f"not made: {error}")
         return False
-    made = replace(made, way=one.name, seed=count)
-    bench.keep(made)
-    part = bench.trainings.parts.get(made.weights.adapter or "")
+    candidate = replace(candidate, way=one.name, seed=count)
+    bench.keep(candidate)
+    part = bench.trainings.parts.get(candidate.weights.adapter or "")
     purse = bench.account.spend
     facts: dict[str, Any] = {
-        "id": made.id,
+        "id": candidate.id,
         "how": how,
         "rows": len(rows),
         "dev_score": None,
@@ -72,11 +72,11 @@ def refit(task: Task, till: RunLedger, tried: Sequence[WayRun], way: str | None)
         "finalist": False,
         "seconds_fit": purse.seconds - before[0],
         "usd_fit": purse.usd - before[1],
-        "candidate": to_json(made),
+        "candidate": to_json(candidate),
     }
     if part is not None:
         facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
-    write_json(till.folder / "ways" / one.name / REFIT, facts)
+    write_json(ledger.folder / "ways" / one.name / REFIT, facts)
     bench.say(how)
     return True
 
@@ -109,10 +109,12 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
     getattr(training, "close", lambda: None)()  # what comes after the checkpoint is not needed
     if adapter is None:
         raise WayFailed("its training ended before the folds' usual checkpoint")
-    told = _told(recipe)
-    note = f"all rows, {told}, {adapter.epoch:.1f} epochs" if told else "all rows"
+    choice_text = _told(recipe)
+    note = f"all rows, {choice_text}, {adapter.epoch:.1f} epochs" if choice_text else "all rows"
     candidate = Candidate(choice.prompt, adapter.weights, choice.decoding, note=note)
-    return candidate, f"trained on all {len(rows)} rows" + (f" with the folds' median choice ({told})" if told else "")
+    return candidate, f"trained on all {len(rows)} rows" + (
+        f" with the folds' median choice ({choice_text})" if choice_text else ""
+    )
 
 
 def _told(recipe: Recipe) -> str:
@@ -140,9 +142,11 @@ def middle(finalists: Sequence[Candidate], recipes: Mapping[str, Recipe]) -> Cho
     prompt, decoding = _prompt([c.prompt for c in own]), _decoding([c.decoding for c in own])
     if own[0].weights.adapter is None:
         return Choice(prompt, decoding, None)
-    made = [recipes[c.weights.adapter or ""] for c in own]
-    options = {name: _typical([one.options.get(name) for one in made]) for name in made[0].options}
-    return Choice(prompt, decoding, replace(made[0], options=options, index=_low([one.index for one in made])))
+    trainings = [recipes[c.weights.adapter or ""] for c in own]
+    options = {name: _typical([one.options.get(name) for one in trainings]) for name in trainings[0].options}
+    return Choice(
+        prompt, decoding, replace(trainings[0], options=options, index=_low([one.index for one in trainings]))
+    )
 
 
 def _kind(candidate: Candidate, recipes: Mapping[str, Recipe]) -> str:

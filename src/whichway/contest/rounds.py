@@ -44,27 +44,27 @@ class Round:
 
 
 def try_all(
-    practice: TrainDevView, till: RunLedger, names: Sequence[str], bench: Callable[[str], RunBench], gate: bool = True
+    practice: TrainDevView, ledger: RunLedger, names: Sequence[str], bench: Callable[[str], RunBench], gate: bool = True
 ) -> Round:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race.
 
     Args:
         practice: train and dev rows.
-        till: of the run.
+        ledger: of the run.
         names: of the ways.
         bench: a way's bench.
         gate: whether a way that ends below zero-shot on dev fails here.
     """
-    rules = rules_of(practice, till)
+    rules = rules_of(practice, ledger)
     order = sorted(names, key=lambda name: split_name(name)[0] != ZERO_SHOT)
     if any(name.startswith(("tune_", "both_")) for name in names):
-        _announce_training(till)
-    found = {}
+        _announce_training(ledger)
+    way_runs = {}
     for index, name in enumerate(order):
-        till.tell(WayBegan(name, index, len(order)))
-        found[name] = run_way(name, practice, bench(name), till, rules)
-    tried = tuple(found[name] for name in names)
-    taken = race_all([found[name] for name in order], till, rules)
+        ledger.tell(WayBegan(name, index, len(order)))
+        way_runs[name] = run_way(name, practice, bench(name), ledger, rules)
+    tried = tuple(way_runs[name] for name in names)
+    taken = race_all([way_runs[name] for name in order], ledger, rules)
     floors = {model: zero_shot_of(tried, rules, model) for model in {split_name(one.name)[1] for one in tried}}
     for one in tried:
         choose_finalists(one, rules, floors[split_name(one.name)[1]] if gate else None)
@@ -79,11 +79,11 @@ def _announce_training(ledger: RunLedger) -> None:
             backend.expect()
 
 
-def cross(tried: WayRun, test: Sequence[Example], till: RunLedger) -> Crossed:
+def cross(tried: WayRun, test: Sequence[Example], ledger: RunLedger) -> Crossed:
     """Finalists over test rows, once each; a way that failed does not get there, one that fails there has a reason."""
     try:
         if not tried.reason:
-            return [tried.bench.cross(c, test, till.settings.repeats) for c, _ in tried.finalists]
+            return [tried.bench.cross(c, test, ledger.settings.repeats) for c, _ in tried.finalists]
     except (WayFailed, AdapterNotLive, BudgetSpent) as error:
         tried.reason = f"on test: {error}"
     return []

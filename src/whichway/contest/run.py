@@ -108,9 +108,9 @@ def _run(
         return Outcome(finished, ledger.paid_usd, ledger.paid_seconds)
 
 
-def _decided(run: Run, house: Components) -> Run:
+def _decided(run: Run, components: Components) -> Run:
     """A run with the verdict that its files give."""
-    run.verdict = run_results(run, house.metric, checks=house.checks).verdict()
+    run.verdict = run_results(run, components.metric, checks=components.checks).verdict()
     return run
 
 
@@ -151,25 +151,25 @@ def open_ledger(folder: Path, components: Components, settings: Settings, listen
         cache.close()
 
 
-def _contest(task: Task, till: RunLedger) -> tuple[list[WayRun], list[Crossed]]:
+def _contest(task: Task, ledger: RunLedger) -> tuple[list[WayRun], list[Crossed]]:
     """All ways to their finalists, and these over the test rows: on the task's split, or fold by fold."""
     if task.folds:
-        return cross_fit(task, till), []
-    till.test_answers = len(task.test) * till.settings.repeats
+        return cross_fit(task, ledger), []
+    ledger.test_answers = len(task.test) * ledger.settings.repeats
     practice = task.train_dev_view()
-    names = tuple(till.settings.ways)
-    held = try_all(practice, till, names, lambda name: RunBench(till, name, practice))
+    names = tuple(ledger.settings.ways)
+    held = try_all(practice, ledger, names, lambda name: RunBench(ledger, name, practice))
     for one in held.tried:
-        write_way(one, till)
+        write_way(one, ledger)
         if one.reason:
-            till.tell(WayRefused(one.name, one.reason))
-    if till.settings.race:
-        write_race(race_facts(held.tried, held.rules, held.taken), till)
+            ledger.tell(WayRefused(one.name, one.reason))
+    if ledger.settings.race:
+        write_race(race_facts(held.tried, held.rules, held.taken), ledger)
     crossed = []
     for one in held.tried:
         failed = bool(one.reason)
-        crossed.append(cross(one, task.test, till))
+        crossed.append(cross(one, task.test, ledger))
         if one.reason and not failed:
-            write_status(one, till)
-        till.tell(WayTested(one.name, len(crossed[-1])))
+            write_status(one, ledger)
+        ledger.tell(WayTested(one.name, len(crossed[-1])))
     return list(held.tried), crossed

@@ -31,11 +31,11 @@ def assign(examples: Sequence[Example], count: int) -> list[int | None]:
     which, links = links_of(examples)
     own = points_of(examples, which, [[i] for i in range(len(links))])
     points = points_of(examples, which, links)
-    found = set_aside([int(p * count) for p in points], which, links)
+    parts = set_aside([int(p * count) for p in points], which, links)
     largest = max(Counter(p for p, q in zip(points, own, strict=True) if p != q).values(), default=0)
-    if max(largest, found.count(None)) > max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(examples)):
+    if max(largest, parts.count(None)) > max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(examples)):
         return [int(p * count) for p in own]  # written from a template: nearness means nothing
-    return found
+    return parts
 
 
 def cut(task: Task, count: int) -> Task:
@@ -57,10 +57,10 @@ def cut(task: Task, count: int) -> Task:
             f"folds: {count} folds of {len(rows)} rows would leave one with {len(small)}. Give fewer folds (3 at "
             "least), or 1 for a single split; rows of one group are never divided."
         )
-    made = replace(task, folds=folds)
-    if task.labels and any(len({e.target for e in practice(made, k).train}) < 2 for k in range(count)):
+    folded = replace(task, folds=folds)
+    if task.labels and any(len({e.target for e in practice(folded, k).train}) < 2 for k in range(count)):
         raise DataError(f"folds: in {count} folds some would train on one label only. Give 1 for a single split.")
-    return made
+    return folded
 
 
 def practice(task: Task, fold: int) -> TrainDevView:

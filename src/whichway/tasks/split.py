@@ -150,8 +150,8 @@ def links_of(examples: Sequence[Example]) -> tuple[list[int], list[list[int]]]:
     skeletons = [near_duplicates.skeleton(example.text) for example in examples]
     number = {text: i for i, text in enumerate(dict.fromkeys(skeletons))}
     links = [[i] for i in range(len(number))]
-    for i, found in enumerate(near_duplicates.earlier(list(number))):
-        for j in found:
+    for i, earlier in enumerate(near_duplicates.earlier(list(number))):
+        for j in earlier:
             links[i].append(j)
             links[j].append(i)
     return [number[text] for text in skeletons], links
@@ -239,11 +239,11 @@ def _promotions(
 
 def set_aside(sides: Sequence[S], which: Sequence[int], links: Sequence[Sequence[int]]) -> list[S | None]:
     """Drop each row that is near to an earlier row on another side (or in another fold)."""
-    kept: list[S | None] = []
+    result: list[S | None] = []
     seen: dict[int, S] = {}  # skeleton -> the one side its kept rows are on
     for side, skeleton in zip(sides, which, strict=True):
         crosses = any(seen.get(other, side) != side for other in links[skeleton])
-        kept.append(None if crosses else side)
+        result.append(None if crosses else side)
         if not crosses:
             seen[skeleton] = side
-    return kept
+    return result

@@ -37,8 +37,8 @@ def folds_on(folds: IntArray | None, rows: Any) -> IntArray | None:
     """
     if folds is None:
         return None
-    found: IntArray = np.unique(folds[rows], return_inverse=True)[1].astype(np.int64)
-    return found if len(found) and found.max() > 0 else None
+    labels: IntArray = np.unique(folds[rows], return_inverse=True)[1].astype(np.int64)
+    return labels if len(labels) and labels.max() > 0 else None
 
 
 def fold_variance(values: FloatArray, folds: IntArray) -> float:

@@ -21,9 +21,7 @@ LIVE = "live.json"
 _FEW = 4  # rows that prove a loaded part live
 
 
-def write(
-    place: Path, base: Encoder, trained: Encoder, head: Any, labels: Sequence[str], texts: Sequence[str]
-) -> None:
+def write(place: Path, base: Encoder, trained: Encoder, head: Any, labels: Sequence[str], texts: Sequence[str]) -> None:
     """Write a trained encoder with its head.
 
     Args:

@@ -168,8 +168,8 @@ def shipped(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     if line.folds == 1:
         return
     if line.refit:
-        made = "the same in every fold" if line.refit in line.candidates else "made once more, of all rows"
-        yield Sentence(f"What ships is {made}; the folds' scores are its evidence.")
+        origin = "the same in every fold" if line.refit in line.candidates else "made once more, of all rows"
+        yield Sentence(f"What ships is {origin}; the folds' scores are its evidence.")
     else:
         yield Sentence(
             "What ships is the finalist of the fold that is best on dev: this one cannot be made anew of all rows."
