@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
+from tables import write_table
 from whichway.nouns import Kind
 from whichway.verdict import Arm
 from whichway.verdict.compare import Table
@@ -201,12 +202,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=2000)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    lines = []
-    for text in report(given.worlds):
-        print(text, flush=True)
-        lines.append(text)
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(report(given.worlds), given.out)
 
 
 if __name__ == "__main__":

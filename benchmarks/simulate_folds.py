@@ -21,6 +21,7 @@ import numpy as np
 from scipy.special import ndtri
 from simulate_advice import KINDS, MARGIN, PRIORS, arms_of, kind_gap, mean_of, truths
 
+from tables import write_table
 from whichway.nouns import Kind
 from whichway.verdict import Arm
 from whichway.verdict.compare import Table
@@ -181,12 +182,7 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, default=400)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    lines = []
-    for text in report(given.worlds, given.decisions):
-        print(text, flush=True)
-        lines.append(text)
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(report(given.worlds, given.decisions), given.out)
 
 
 if __name__ == "__main__":

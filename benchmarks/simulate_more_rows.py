@@ -24,7 +24,8 @@ import numpy as np
 from scipy.special import ndtri
 from simulate_advice import KINDS, MARGIN, PRIORS, truths
 
-from whichway.verdict import Arm, stats
+from tables import write_table
+from whichway.verdict import Arm, sample_size
 from whichway.verdict.compare import Table
 from whichway.verdict.predictive import MOST, SEEDS, Predictive
 from whichway.verdict.rule import Ruling, differences, held, rule, step_down, unsettled
@@ -84,7 +85,7 @@ def before(table: Table, ruling: Ruling) -> int | None:
         if found.seed_variance > (found.row_variance or 0.0) or aim <= 0:
             return None
         omega2 = (found.row_variance or 0.0) * table.n
-        needed = stats.rows_needed(aim, omega2, seed_part=found.seed_variance, confidence=level)
+        needed = sample_size.rows_needed(aim, omega2, seed_part=found.seed_variance, confidence=level)
         if needed is None:
             return None
         named.append(max(1, needed - table.n))
@@ -187,12 +188,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=60)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    lines = []
-    for text in report(given.worlds):
-        print(text, flush=True)
-        lines.append(text)
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(report(given.worlds), given.out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats as distributions
 
+from tables import write_table
 from whichway.verdict import stats
 
 ROWS = (20, 35, 50, 75, 100, 200)
@@ -102,12 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    lines = []
-    for text in report():
-        print(text, flush=True)
-        lines.append(text)
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_table(report(), given.out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from whichway.nouns import Kind
-from whichway.verdict import Arm, crossover, stats
+from whichway.verdict import Arm, crossover, sample_size
 from whichway.verdict.compare import Table
 from whichway.verdict.curves import CurveRun, Curves
 from whichway.verdict.rule import answer, order, rule
@@ -132,7 +132,7 @@ def stated_gap(arms: int, rows: int, seeds: int, tau: float, shared: float = 0.5
     being the chance of a right answer on a row of given difficulty.
     """
     chances = row_chances(2000, p, np.sin(np.pi / 2 * shared))
-    return stats.detectable_gap(rows, arms, seeds, tau, 2 * float((chances * (1 - chances)).mean())) or 1.0
+    return sample_size.detectable_gap(rows, arms, seeds, tau, 2 * float((chances * (1 - chances)).mean())) or 1.0
 
 
 # --- learning curves

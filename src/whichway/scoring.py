@@ -18,7 +18,8 @@ from whichway.contracts import Metric
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Example, Outcome, Record, Reply, Split
 from whichway.verdict.compare import Arm, Comparison, Table
-from whichway.verdict.stats import BLOCK, OMEGA2, FloatArray, IntArray
+from whichway.verdict.sample_size import OMEGA2
+from whichway.verdict.stats import BLOCK, FloatArray, IntArray
 
 TRIMMED = "longer than the model reads: without its"  # what a record says of a conversation that was trimmed
 CUT = "cut off after"  # what a record says of an answer that did not end by itself
@@ -212,8 +213,8 @@ def row_values(metric: Metric, rows: Sequence[Scored], records: Sequence[Record]
 def row_variance(metric: Metric, rows: Sequence[Scored]) -> float:
     """How much the difference of two ways varies from row to row, before anything is measured.
 
-    For a mean the constant `stats.OMEGA2`. Otherwise what made-up answers to these rows' labels give under the same
-    assumptions: two ways that are right on 70 % of rows, whose right rows correlate by .5; a label's
+    For a mean the constant `sample_size.OMEGA2`. Otherwise what made-up answers to these rows' labels give under the
+    same assumptions: two ways that are right on 70 % of rows, whose right rows correlate by .5; a label's
     score is normal noise, and the wanted label's is higher (Thurstone 1927).
     """
     if metric.aggregate == "mean" or len({row.target for row in rows}) < 2:

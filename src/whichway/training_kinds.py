@@ -208,6 +208,13 @@ def _positive(name: str, value: Any) -> bool:
     return number and (value > 0 or (name in ("warmup", *_SHARES) and value == 0))
 
 
+def rate_text(options: Mapping[str, Any]) -> str:
+    """The learning rate of a training in words, as candidates' notes have it; "" where it has none."""
+    if "rate" in options:
+        return f"rate {options['rate']:g}"
+    return f"{options['factor']:g} × the usual rate" if "factor" in options else ""
+
+
 def default_rate(width: int, kind: str) -> float:
     """The learning rate that suits a model of this width, for a kind of training."""
     rate: float = 5e-4 * (2000 / width) ** 0.78

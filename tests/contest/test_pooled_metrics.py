@@ -28,7 +28,7 @@ from whichway.runs.results import run_results
 from whichway.runs.run import Run
 from whichway.scoring import row_variance
 from whichway.tasks import metrics
-from whichway.verdict import stats
+from whichway.verdict import sample_size, stats
 from whichway.verdict.curves import Curves
 
 SKILL = {"zero": 0.35, "shots": 0.6, "probe": 0.8, "lora": 0.9}
@@ -137,10 +137,10 @@ def test_the_plan_holds_the_title_and_a_gap_for_this_metric(held):
     task, house, _, folder = held
     plan = Run(folder).plan
     assert formatting.metric(plan) == house.metric.title != task.metric.name
-    wanted = stats.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD, row_variance(house.metric, task.test))
+    wanted = sample_size.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD, row_variance(house.metric, task.test))
     assert plan.smallest_gap == wanted
     if task.metric.name == "mcc":  # of two labels it moves twice as far as accuracy
-        assert plan.smallest_gap > 1.5 * stats.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD)
+        assert plan.smallest_gap > 1.5 * sample_size.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD)
 
 
 def test_a_run_begun_before_plans_held_titles_goes_on(held, tmp_path):

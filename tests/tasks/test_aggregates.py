@@ -12,7 +12,7 @@ from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Candidate, Decoding, Example, MetricSpec, Prompt, Record, Reply, Weights, from_json, to_json
 from whichway.scoring import judge, label_codes, no_scores, refuse_written, row_values, row_variance, total
 from whichway.tasks import metrics
-from whichway.verdict import stats
+from whichway.verdict import sample_size, stats
 
 MACRO_F1, MCC, AUC = (metrics.load(MetricSpec(name)).aggregate for name in ("macro_f1", "mcc", "auc"))
 
@@ -144,8 +144,9 @@ def test_row_values_carry_the_metric_and_its_error(name):
 def test_what_a_plan_expects_depends_on_the_metric_and_the_labels():
     even, rare = (made(["a", "b"] * 100 if k else ["a"] * 180 + ["b"] * 20, ["a"] * 200)[0] for k in (1, 0))
     accuracy, mcc, auc = (metrics.load(MetricSpec(name)) for name in ("accuracy", "mcc", "auc"))
-    assert row_variance(accuracy, even) == row_variance(accuracy, rare) == stats.OMEGA2
-    assert row_variance(mcc, even) == pytest.approx(4 * stats.OMEGA2, rel=0.25)  # of two even labels, 2 accuracy - 1
+    assert row_variance(accuracy, even) == row_variance(accuracy, rare) == sample_size.OMEGA2
+    of_two_labels = 4 * sample_size.OMEGA2  # where they are even, MCC is 2 accuracy - 1
+    assert row_variance(mcc, even) == pytest.approx(of_two_labels, rel=0.25)
     assert row_variance(auc, rare) > 1.5 * row_variance(auc, even)
     assert row_variance(mcc, even) == row_variance(mcc, even)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from whichway.verdict import Arm, decide, stats
+from whichway.verdict import Arm, decide, sample_size
 from whichway.verdict.advice import Situation, advise, calibrate, considerations
 
 BASE = Situation(kind="classification", rows=300, labels=5, volume=1000.0)
@@ -43,9 +43,9 @@ def test_every_consideration_names_a_source():
 
 def test_what_the_rows_can_show():
     advice = advise(replace(BASE, test_rows=200))
-    assert advice.smallest_gap == pytest.approx(stats.smallest_gap(200))
+    assert advice.smallest_gap == pytest.approx(sample_size.smallest_gap(200))
     assert advice.detectable > advice.smallest_gap
-    assert advise(BASE).smallest_gap == pytest.approx(stats.smallest_gap(300))
+    assert advise(BASE).smallest_gap == pytest.approx(sample_size.smallest_gap(300))
     assert advise(Situation()).smallest_gap is None
 
 

@@ -1,6 +1,5 @@
 """Expected regret and the chance to be near the best: against closed forms, symmetries and simulated worlds."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,9 @@ from whichway.verdict.compare import Table
 from whichway.verdict.decide import Extras
 from whichway.verdict.posterior import noise, posterior, sample
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "simulate_advice.py"
-spec = importlib.util.spec_from_file_location("simulate_advice", PATH)
-sim = importlib.util.module_from_spec(spec)
-sys.modules["simulate_advice"] = sim
-spec.loader.exec_module(sim)
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import simulate_advice as sim
 
 
 def arm(way, kind, scores, usd=1.0, **facts):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from whichway.verdict import stats
+from whichway.verdict import sample_size, stats
 
 counts = st.integers(0, 60)
 
@@ -56,20 +56,20 @@ def test_mid_p_takes_half_of_the_observed_outcome():
 
 
 def test_rows_needed_gives_the_number_of_the_paper():
-    assert stats.rows_needed(0.03, omega2=1 / 9) == 969
-    assert stats.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-5)
+    assert sample_size.rows_needed(0.03, omega2=1 / 9) == 969
+    assert sample_size.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-5)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(10, 5000), st.floats(0.01, 0.3), st.floats(0, 1e-5))
 def test_smallest_gap_inverts_rows_needed(n, omega2, seed_part):
-    gap = stats.smallest_gap(n, omega2, seed_part=seed_part)
-    assert abs(stats.rows_needed(gap, omega2, seed_part=seed_part) - n) <= 1
+    gap = sample_size.smallest_gap(n, omega2, seed_part=seed_part)
+    assert abs(sample_size.rows_needed(gap, omega2, seed_part=seed_part) - n) <= 1
 
 
 def test_rows_do_not_shrink_seed_noise():
-    assert stats.rows_needed(0.03, seed_part=0.02**2) is None
-    assert stats.smallest_gap(10**9, seed_part=0.01**2) == pytest.approx(0.028, abs=1e-3)
+    assert sample_size.rows_needed(0.03, seed_part=0.02**2) is None
+    assert sample_size.smallest_gap(10**9, seed_part=0.01**2) == pytest.approx(0.028, abs=1e-3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,8 +118,8 @@ def test_too_little_data_is_none_and_never_zero():
     assert stats.clustered_se([]) is None
     assert stats.seed_variance(np.ones((1, 50))) is None
     assert stats.seed_variance(np.ones((3, 1))) is None
-    assert stats.smallest_gap(1) is None
-    assert stats.rows_needed(0.0) is None
+    assert sample_size.smallest_gap(1) is None
+    assert sample_size.rows_needed(0.0) is None
     assert stats.bootstrap(np.mean, [1.0]) is None
     assert stats.hierarchical_bootstrap([[1.0]]) is None
 
@@ -235,25 +235,26 @@ def test_bca_is_scipys():
 
 
 def test_the_check_number_of_the_power_formula():
-    assert stats.rows_needed(0.03, omega2=1 / 9) == 969
-    assert stats.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-4)
+    assert sample_size.rows_needed(0.03, omega2=1 / 9) == 969
+    assert sample_size.smallest_gap(969, omega2=1 / 9) == pytest.approx(0.03, abs=1e-4)
 
 
 def test_the_detectable_gap_grows_with_arms_and_seed_noise_and_shrinks_with_rows_and_seeds():
-    base = stats.detectable_gap(300, 3, 3, 0.02)
-    assert stats.detectable_gap(300, 6, 3, 0.02) > base
-    assert stats.detectable_gap(300, 3, 3, 0.04) > base
-    assert stats.detectable_gap(1200, 3, 3, 0.02) < base
-    assert stats.detectable_gap(300, 3, 8, 0.02) < base
-    assert stats.detectable_gap(1, 3) is None
+    base = sample_size.detectable_gap(300, 3, 3, 0.02)
+    assert sample_size.detectable_gap(300, 6, 3, 0.02) > base
+    assert sample_size.detectable_gap(300, 3, 3, 0.04) > base
+    assert sample_size.detectable_gap(1200, 3, 3, 0.02) < base
+    assert sample_size.detectable_gap(300, 3, 8, 0.02) < base
+    assert sample_size.detectable_gap(1, 3) is None
 
 
 def test_the_detectable_gap_of_two_arms_is_near_the_formula():
-    assert stats.detectable_gap(2000, 2, power=0.9) == pytest.approx(stats.smallest_gap(2000, power=0.9), rel=0.02)
+    formula = sample_size.smallest_gap(2000, power=0.9)
+    assert sample_size.detectable_gap(2000, 2, power=0.9) == pytest.approx(formula, rel=0.02)
 
 
 def test_rows_do_not_shrink_what_seeds_blur():
-    assert stats.detectable_gap(10**7, 2, 3, 0.02) > 2 * 0.02 / math.sqrt(3)
+    assert sample_size.detectable_gap(10**7, 2, 3, 0.02) > 2 * 0.02 / math.sqrt(3)
 
 
 def test_a_mean_square_that_both_parts_hold_is_taken_off_once():

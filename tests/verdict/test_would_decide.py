@@ -1,6 +1,5 @@
 """What would decide: the prediction agrees with the rule where nothing is added, and each offer has its case."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +15,10 @@ from whichway.verdict.folds import fold_error
 from whichway.verdict.predictive import MOST, Predictive, fold_errors
 from whichway.verdict.rule import rule
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-advice, more_rows = load("simulate_advice"), load("simulate_more_rows")
+import simulate_advice as advice
+import simulate_more_rows as more_rows
 
 
 def table_of(seed, rows=200, prior="house", gap=0.0):

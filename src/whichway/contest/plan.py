@@ -19,7 +19,7 @@ from whichway.options import RunOptions, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
 from whichway.tasks.folds import all_rows, practice
-from whichway.verdict import stats
+from whichway.verdict import sample_size, stats
 from whichway.verdict.breakeven import Price
 
 
@@ -154,7 +154,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         confidence=settings.confidence,
         price_per_hour=settings.price_per_hour,
         versions=_versions(components, ways),
-        smallest_gap=stats.detectable_gap(
+        smallest_gap=sample_size.detectable_gap(
             len({e.group or e.id for e in tested}),
             len(ways),
             len(settings.seeds),

@@ -22,6 +22,7 @@ from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate, Decoding, Prompt, Shot, Task, canonical, to_json
 from whichway.runs.folder import REFIT, write_json
 from whichway.tasks.folds import all_rows
+from whichway.training_kinds import rate_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +103,17 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
         note = f"{choice.prompt.nearest} of {len(choice.prompt.pool)} shots for each row"
         candidate = replace(finalists[0], prompt=choice.prompt, decoding=choice.decoding, note=f"all rows, {note}")
         return candidate, f"the folds' median choice ({note}) with all rows to choose from"
-    training = bench.train(
-        recipe.kind, recipe.start, choice.prompt, rows, seed=len(finalists), **recipe.options
-    )  # fmt: skip
+    training = bench.train(recipe.kind, recipe.start, choice.prompt, rows, seed=len(finalists), **recipe.options)
     adapter = next(islice(training, recipe.index, None), None)
     getattr(training, "close", lambda: None)()  # what comes after the checkpoint is not needed
     if adapter is None:
         raise WayFailed("its training ended before the folds' usual checkpoint")
-    choice_text = _told(recipe)
+    choice_text = rate_text(recipe.options)
     note = f"all rows, {choice_text}, {adapter.epoch:.1f} epochs" if choice_text else "all rows"
     candidate = Candidate(choice.prompt, adapter.weights, choice.decoding, note=note)
     return candidate, f"trained on all {len(rows)} rows" + (
         f" with the folds' median choice ({choice_text})" if choice_text else ""
     )
-
-
-def _told(recipe: Recipe) -> str:
-    """The rate, as notes of candidates have it."""
-    if "rate" in recipe.options:
-        return f"rate {recipe.options['rate']:g}"
-    return f"{recipe.options['factor']:g} × the usual rate" if "factor" in recipe.options else ""
 
 
 def middle(finalists: Sequence[Candidate], recipes: Mapping[str, Recipe]) -> Choice:

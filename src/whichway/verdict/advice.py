@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from whichway.nouns import Verdict
-from whichway.verdict import stats
+from whichway.verdict import sample_size, stats
 from whichway.verdict.explain.number_format import clean
 from whichway.verdict.folds import BELOW, FEWEST
 
@@ -46,7 +46,7 @@ class Situation:
     privacy: Privacy | None = None
     maintainer: Maintainer | None = None
     changes: Changes | None = None
-    row_variance: float = stats.OMEGA2  # of the difference of two ways from row to row, as the metric has it
+    row_variance: float = sample_size.OMEGA2  # of the difference of two ways from row to row, as the metric has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def advise(about: Situation) -> Advice:
         p_tune=clean(p) or 0.0,
         leans="fine-tune" if p >= LEAN else "prompt" if p <= 1 - LEAN else "either",
         considerations=applicable,
-        smallest_gap=clean(stats.smallest_gap(n, about.row_variance)) if n else None,
-        detectable=clean(stats.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD, about.row_variance)) if n else None,
+        smallest_gap=clean(sample_size.smallest_gap(n, about.row_variance)) if n else None,
+        detectable=clean(sample_size.detectable_gap(n, ARMS, SEEDS, stats.SEED_SD, about.row_variance)) if n else None,
         first=tuple(run_first(about, p)),
         notes=tuple(notes(about, n)),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Odds, Race, Selection, Sentence
 from whichway.nouns import Kind, Pair, Standing, Verdict
-from whichway.verdict import curves, stats
+from whichway.verdict import curves, sample_size, stats
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
@@ -262,7 +262,7 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
         return None
     gap = table.compare(*best)
     return clean(
-        stats.gap_found(
+        sample_size.gap_found(
             gap.row_variance or 0.0,
             gap.seed_variance,
             gap.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),

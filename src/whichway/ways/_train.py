@@ -18,6 +18,7 @@ from typing import Any
 from whichway.contracts import RUNGS, Bench
 from whichway.nouns import Adapter, Candidate, Decoding, Example, Prompt, TrainDevView, Weights
 from whichway.prompts.plain import base_prompt
+from whichway.training_kinds import rate_text
 from whichway.training_length import training_length
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
@@ -76,7 +77,7 @@ class RateTraining:
     def __call__(self, rate: Rate, seed: int) -> Iterator[Candidate]:
         """From the first checkpoint to the last, or to the one at which it may stop."""
         options, decoding = self.options, Decoding(self.task.mode, self.options.max_tokens, thinking=self.task.thinks)
-        description = f"rate {rate['rate']:g}" if "rate" in rate else f"{rate['factor']:g} × the usual rate"
+        description = rate_text(rate)
         description = f"{self.label} at {description}" if self.label else description
         best, waited = -math.inf, 0
         adapters = self._adapters(rate, seed)
