@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtri
+from table_writer import write_table
 
-from tables import write_table
 from whichway.nouns import Kind
 from whichway.verdict import Arm
 from whichway.verdict.compare import Table

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 from simulate_advice import KINDS, MARGIN, PRIORS, truths
+from table_writer import write_table
 
-from tables import write_table
 from whichway.verdict import Arm, sample_size
 from whichway.verdict.compare import Table
 from whichway.verdict.predictive import MOST, SEEDS, Predictive

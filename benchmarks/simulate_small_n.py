@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats as distributions
+from table_writer import write_table
 
-from tables import write_table
 from whichway.verdict import stats
 
 ROWS = (20, 35, 50, 75, 100, 200)
