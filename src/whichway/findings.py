@@ -312,3 +312,33 @@ class Judgement:
     useful: bool  # reliable enough, and tells answers apart
     scores: tuple[JudgeScore, ...] = ()
     duels: tuple[PairwiseJudgement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GradedScore:
+    """One way's answers by people's grades: what the judge says, what it gets wrong, and the corrected score; 0..1."""
+
+    way: str
+    judged: float  # the judge's mean level over all test inputs
+    graded: float  # mean grade of the answers that were graded by hand
+    excess: float  # the judge's level less the grade, on these answers
+    score: float  # corrected: what grades of all answers would give
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """Grades that people gave to some answers, how far the judge agrees with them, and scores corrected by both."""
+
+    inputs: int  # graded by hand, each with every way's answer
+    rows: int  # test inputs, which the judge saw all
+    answers: int  # different ones that were graded
+    enough: bool  # whether so many graded inputs may decide
+    weight: float  # λ: how far the judge's levels count, 0 not at all
+    same_level: float  # share of graded answers to which the judge gives the same level
+    same_low: float | None
+    same_high: float | None
+    correlation: float | None  # of the judge's levels and the grades, over graded answers; None where one is constant
+    worth: float | None  # graded inputs that would be as sure about differences between ways without the judge
+    scores: tuple[GradedScore, ...] = ()

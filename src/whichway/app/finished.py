@@ -142,7 +142,7 @@ class FinishedRun(Run):
         from whichway.report import formatting
 
         rows = [_cells(self, standing) for standing in self.verdict.standings]
-        head = ("Way", "Kind", formatting.metric(self.plan), "Dev", "To make", "Per row", "Per 1000")
+        head = ("Way", "Kind", formatting.score(self.plan, self.verdict), "Dev", "To make", "Per row", "Per 1000")
         table = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         return (
             f"<p><b>{escape(formatting.ANSWERS[self.verdict.answer])}</b> "
@@ -155,9 +155,8 @@ class FinishedRun(Run):
 def _cells(run: Run, standing: Any) -> Sequence[str]:
     from whichway.report import formatting
 
-    score, span = (
-        (formatting.plain, formatting.plain_span) if run.plan.metric_plain else (formatting.points, formatting.span)
-    )
+    plain = formatting.plain_scores(run.plan, run.verdict)
+    score, span = (formatting.plain, formatting.plain_span) if plain else (formatting.points, formatting.span)
     ends = "" if standing.low is None else f"  {span(standing.low, standing.high)}"
     return (
         ("▸ " if standing.way == run.verdict.choice else "") + standing.way,

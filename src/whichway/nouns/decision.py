@@ -13,6 +13,7 @@ from whichway.findings import (
     Curve,
     Forgetting,
     Formats,
+    Grading,
     Judgement,
     Odds,
     Overlap,
@@ -156,6 +157,8 @@ class Verdict:
     varieties: tuple[Variety, ...] = field(default=(), metadata=LATE)  # of answers that were written several times
     checks: tuple[CheckShare, ...] = field(default=(), metadata=LATE)
     judgement: Judgement | None = field(default=None, metadata=LATE)  # of a judge, where there is one
+    # what people graded by hand; where there is any, scores and differences are those of the grades
+    grading: Grading | None = field(default=None, metadata=LATE)
     sureness: Sureness | None = field(default=None, metadata=LATE)  # None: only one way competed, or none
     odds: tuple[Odds, ...] = field(default=(), metadata=LATE)  # of each way that competed, least expected loss first
     runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice

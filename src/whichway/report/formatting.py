@@ -39,6 +39,16 @@ def metric(plan: Plan) -> str:
     return plan.metric_title or METRICS.get(plan.metric.name, plan.metric.name)
 
 
+def score(plan: Plan, verdict: Verdict) -> str:
+    """What the ways' scores are: people's grades where there are any, else the metric."""
+    return metric(plan) if verdict.grading is None else "Grade"
+
+
+def plain_scores(plan: Plan, verdict: Verdict) -> bool:
+    """Whether scores are plain numbers, not shares of the best."""
+    return plan.metric_plain and verdict.grading is None
+
+
 def soften(sentence: str) -> Markup:
     """A sentence as HTML in which the numbers in parentheses stand back."""
     return Markup(re.sub(r"\([^()]*\d[^()]*\)", r'<span class="soft">\g<0></span>', str(escape(sentence))))

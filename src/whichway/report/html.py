@@ -96,7 +96,8 @@ def render(run: Run) -> str:
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
         variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
         judge=run.plan.judge if run.verdict.judgement else None,
-        quality="Judge’s level" if _judged(run) else formatting.metric(run.plan),
+        quality="Judge’s level" if _judged(run) else formatting.score(run.plan, run.verdict),
+        score_name=formatting.score(run.plan, run.verdict),
         samples=sections.samples(run),
         check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
         check_rows=sections.check_rows(run.verdict.checks),
@@ -104,8 +105,8 @@ def render(run: Run) -> str:
 
 
 def _judged(run: Run) -> Mapping[str, JudgeScore]:
-    """A judge's scores by way, if it was found to tell answers apart."""
-    judgement = run.verdict.judgement
+    """A judge's scores by way, if it was found to tell answers apart; none where grades correct them."""
+    judgement = None if run.verdict.grading else run.verdict.judgement
     return {j.way: j for j in judgement.scores} if judgement and judgement.useful else {}
 
 

@@ -54,12 +54,10 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
 def _table(run: Run, width: int) -> Table:
     gap = 2 if width >= WIDE else 1
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    score = f"{formatting.metric(run.plan)} ({100 * run.verdict.confidence:g} %)"
+    score = f"{formatting.score(run.plan, run.verdict)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
-    lines = run.verdict.standings
-    rows = [
-        dict(zip(titles, _cells(s, s.way == run.verdict.choice, run.plan.metric_plain), strict=True)) for s in lines
-    ]
+    lines, plain = run.verdict.standings, formatting.plain_scores(run.plan, run.verdict)
+    rows = [dict(zip(titles, _cells(s, s.way == run.verdict.choice, plain), strict=True)) for s in lines]
     shown = _shown(titles, rows, width, gap)
     for title in shown:
         right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", score, "Note")

@@ -97,6 +97,7 @@ def run_results(
         repeats=int(plan.get("repeats") or 1),
         formats=spread_over_forms(plan["ways"], run.candidates, run.all_records),
         judged=run.judgements,
+        grades=run.grades,
         paired=str(plan.get("paired") or "t"),
         data_rows=_rows_to_fold(plan),
     )

@@ -161,6 +161,11 @@ class Run:
         return tuple(_lines(self.path / "judgements.jsonl"))
 
     @cached_property
+    def grades(self) -> tuple[dict[str, Any], ...]:
+        """What people graded by hand, where they did."""
+        return tuple(_lines(self.path / "grades.jsonl"))
+
+    @cached_property
     def race_facts(self) -> dict[str, Any] | None:
         """What the race over dev rows saved; None without a race."""
         return _json_if_there(self.path / "race.json")
@@ -218,6 +223,12 @@ class Run:
         other = copy.copy(self)
         other.__dict__.pop("spends", None)  # its order is the verdict's
         other.verdict = verdict
+        return other
+
+    def with_grades(self, lines: Sequence[dict[str, Any]]) -> Run:
+        """The same run with other grades than its folder holds."""
+        other = copy.copy(self)
+        other.grades = tuple(lines)
         return other
 
     @property

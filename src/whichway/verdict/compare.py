@@ -184,6 +184,11 @@ class Table:
         values = np.stack([np.concatenate(part) for part in parts])
         return list(values[:, np.isfinite(values).all(axis=0)])
 
+    @property
+    def row_df(self) -> float:
+        """Degrees of freedom of the noise between rows."""
+        return self.clusters - 1.0
+
     def value(self, k: int) -> float:
         """The arm's score: mean over seeds of each seed's value."""
         return self.values[k]

@@ -17,6 +17,7 @@ from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
 from whichway.verdict.explain.number_format import PLAIN, SHARE, clean
 from whichway.verdict.explain.would_decide import would_decide
+from whichway.verdict.hand_grades import graded_contest
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
@@ -80,6 +81,7 @@ class Extras:
     repeats: int = 1  # answers to each test row that were asked for
     formats: tuple[Formats, ...] = ()
     judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
+    grades: tuple[Mapping[str, Any], ...] = ()  # lines of grades.jsonl: where there are any, they decide
     paired: str = "score"  # interval of a difference of two single runs with 0/1 scores; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
 
@@ -112,13 +114,18 @@ def decide(
     """
     extras = extras or Extras()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
-    table = Table([arm for arm in ordered if arm.competes], confidence, extras.paired)
+    written = tuple(a for arm in ordered if arm.competes and (a := answers_of(arm, extras.repeats)) is not None)
+    contest = graded_contest(extras.grades, extras.judged, ordered, extras.rows.ids, confidence)
+    if contest is not None:
+        ordered, extras = list(contest.arms), by_grades_alone(extras)
+    table = contest.table if contest else Table([a for a in ordered if a.competes], confidence, extras.paired)
     terms = extras.terms or Terms(volume=volume)
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
+    if ruling and contest and not contest.grading.enough:
+        ruling = replace(ruling, decided=False)
     lines = standings(ordered, table, ruling, volume)
     best = best_of_each_kind(table)
     drawn = curves.Curves(extras.runs, confidence=confidence) if extras.runs else None
-    written = tuple(a for arm in table.arms if (a := answers_of(arm, extras.repeats)) is not None)
     facts = ExplanationInputs(
         standings=lines,
         pairs=pairs(table),
@@ -130,7 +137,7 @@ def decide(
         crossovers=crossed(drawn, ordered, table) if drawn else (),
         curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
         slices=slices(table, ruling.choice, extras.rows, best) if ruling else (),
-        spreads=tuple(spread(arm, extras.rows.ids) for arm in table.arms) if table.n else (),
+        spreads=tuple(spread(arm, extras.rows.ids) for arm in table.arms) if table.n and not contest else (),
         formats=extras.formats,
         selections=selected(ordered, lines, extras.dev_rows),
         race=extras.race,
@@ -140,6 +147,7 @@ def decide(
         answers=written,
         data_rows=extras.data_rows,
         judgement=judgement(extras.judged, table.arms, extras.rows.ids, confidence),
+        grading=contest.grading if contest else None,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
@@ -173,7 +181,7 @@ def decide(
         selections=facts.selections,
         break_even=facts.break_even,
         slices=facts.slices,
-        overlap=overlap(table, best),
+        overlap=None if contest else overlap(table, best),
         curves=facts.curves,
         crossovers=facts.crossovers,
         race=extras.race,
@@ -182,11 +190,17 @@ def decide(
         varieties=facts.varieties,
         checks=checked(table),
         judgement=facts.judgement,
+        grading=facts.grading,
         sureness=ruling.sureness if ruling and ruling.outlook else None,
         odds=odds(table, ruling, terms),
         runner_up=table.arms[ruling.outlook.runner_up].way if ruling and ruling.outlook else None,
         folds=table.fold_count,
     )
+
+
+def by_grades_alone(extras: Extras) -> Extras:
+    """Extras without what needs each row's own score: a row that was not graded by hand has none."""
+    return replace(extras, rows=RowFacts(ids=extras.rows.ids))
 
 
 def worth(table: Table, terms: Terms) -> MonthlyWorth | None:
@@ -266,7 +280,7 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
             gap.row_variance or 0.0,
             gap.seed_variance,
             gap.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),
-            rows_df=table.clusters - 1,
+            rows_df=table.row_df,
             seeds=table.fold_count if table.folds is not None else max(len(table.arms[k].scores) for k in best),
             arms=len(table.arms),
             confidence=table.confidence,

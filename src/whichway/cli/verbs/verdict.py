@@ -22,10 +22,14 @@ def verdict(
     slice_: Annotated[
         list[str] | None, Option("--slice", metavar="COLUMN", help="Input column to slice by; repeatable.")
     ] = None,
+    grades: Annotated[
+        Path | None, Option(help="A filled-in sheet of `whichway grade`: its grades decide, with the judge.")
+    ] = None,
     json: Annotated[bool, Option("--json", help="Print the verdict as JSON, as verdict.json holds it.")] = False,
-    write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew.")] = False,
+    write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew; grades are kept.")] = False,
 ) -> None:
     """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
+    from whichway.app.grading_sheet import keep_grades, read_sheet
     from whichway.app.open_results import results_of
     from whichway.cli.units import MONTH, per_day
     from whichway.runs.folder import json_text
@@ -33,6 +37,9 @@ def verdict(
     from whichway.verdict.breakeven import Terms
 
     finished = Run(run)
+    sheet = None if grades is None else read_sheet(finished, grades)
+    if sheet is not None:
+        finished = finished.with_grades(sheet.lines)
     results = results_of(finished, slice_)
     requests_per_day = float(results.plan["volume"]) if volume is None else per_day(volume)
     changed = wrong_answer_costs > 0 or months is not None
@@ -43,8 +50,12 @@ def verdict(
     if json:
         print(text, end="")
     else:
+        for note in sheet.notes if sheet else ():
+            print(note)
         _show(finished, decided, text)
     if write:
+        if sheet is not None:
+            keep_grades(finished, sheet)
         from whichway.report import html
         from whichway.runs.folder import write_text
 

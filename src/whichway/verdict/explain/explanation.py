@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whichway.findings import Sentence
+from whichway.verdict.explain.grade_text import by_grades
 from whichway.verdict.explain.inputs import ExplanationInputs, gap, scored
 from whichway.verdict.explain.judge_text import judged
 from whichway.verdict.explain.number_format import (
@@ -128,6 +129,7 @@ def reasons(facts: ExplanationInputs) -> tuple[Sentence, ...]:
         return failed
     return (
         choice_score(facts, ruling),
+        *by_grades(facts),
         *(comparison_with(facts, ruling, j) for j in range(len(facts.table.arms)) if j != ruling.choice),
         *prompt_or_tune(facts),
         *which_model(facts),

@@ -10,6 +10,7 @@ from whichway.findings import (
     Curve,
     Forgetting,
     Formats,
+    Grading,
     Judgement,
     Race,
     Selection,
@@ -46,6 +47,7 @@ class ExplanationInputs:
     models: tuple[str, ...] = ()  # in the order in which they were named; empty where there is only one
     varieties: tuple[Variety, ...] = ()  # in the order of cost
     judgement: Judgement | None = None
+    grading: Grading | None = None  # where people graded answers, scores are those grades
     answers: tuple[WrittenAnswers, ...] = ()  # what the varieties were measured on
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 

@@ -24,7 +24,9 @@ def judged(facts: ExplanationInputs) -> Iterator[Sentence]:
             low, high = cite(f"{line.way}.judge_low", line.low, bare), cite(f"{line.way}.judge_high", line.high, bare)
             ends = f" ({low}–{high})"
         parts.append(f"{line.way} {cite(f'{line.way}.judge', line.score, percent)}{ends}")
-    yield cite.sentence(f"The judge's mean level, as a share of its best level: {listed(parts)}. It decides nothing.")
+    alone = "It decides nothing by itself; with grades by hand it does (`whichway grade`)"
+    decides = alone if facts.grading is None else "By itself it decides nothing; the grades correct it"
+    yield cite.sentence(f"The judge's mean level, as a share of its best level: {listed(parts)}. {decides}.")
     yield from _reliability(judgement)
     yield from _position_bias(judgement)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from whichway.findings import Sentence
 from whichway.verdict.explain.explanation import one_seed
+from whichway.verdict.explain.grade_text import grades_would_decide
 from whichway.verdict.explain.inputs import ExplanationInputs
 from whichway.verdict.explain.number_format import CitedSentence, chance, count, listed, whole
 from whichway.verdict.folds import BELOW, USUAL
@@ -31,6 +32,8 @@ def would_decide(facts: ExplanationInputs) -> tuple[Sentence, ...]:
         return (Sentence("At least 2 independent test rows; differences of about 10 points need 100 to 200."),)
     if ruling.decided:
         return tuple(next_size(facts))
+    if facts.grading is not None:
+        return tuple(grades_would_decide(facts, ruling, in_question(facts, ruling)))
     return (*open_question(facts, ruling), *unknown_seeds(facts, ruling), *rising(facts, ruling), *next_size(facts))
 
 
