@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -31,14 +30,6 @@ CONSISTENT = 0.5  # share of pairs below which its preferences follow the place 
 SAME = 0.95  # share of one level from which a judge does not tell answers apart
 
 Line = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Grades:
-    """Judgements by way: input -> its scores on 0..1, all repeats and re-judgings."""
-
-    of: Mapping[str, Mapping[str, Sequence[float]]]
-    again: Sequence[Sequence[float]]  # the judgements of each different answer
 
 
 def judgement(
