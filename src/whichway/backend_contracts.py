@@ -119,6 +119,37 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Counted work: how much was done, however long it took. Equal work has equal units."""
+
+    kind: str  # what is done, and by which model; a contest has one rate for each, in seconds for a unit
+    units: float  # such as tokens
+    seconds: float  # that it took by the clock
+
+
+def read_kind(weights: Weights) -> str:
+    """The kind of work that is to read tokens with these weights, or any that were trained from the same base."""
+    return f"{weights.backend} {weights.revision} read"
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """What a backend may offer besides: to count its work, so that a busy moment of the machine makes nothing dearer.
+
+    Where it is missing, the list price of an answer or a training is what it took by the clock. Vectors of an embedder
+    count by their tokens, under the kind of `read_kind`.
+    """
+
+    def answer_work(self, weights: Weights, request: Request, reply: Reply) -> Work:
+        """The work of one answer."""
+        ...
+
+    def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
+        """The work of a training from the checkpoint `before` (None: its start) to `adapter`."""
+        ...
+
+
 @runtime_checkable
 class Attended(Protocol):
     """What a backend may offer besides: to be told that trainings are planned, and to tell how they go."""

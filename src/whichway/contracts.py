@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from whichway.backend_contracts import (
     Attended,
     Backend,
+    Counted,
     Embedder,
     Embedding,
     Hosted,
@@ -21,6 +22,8 @@ from whichway.backend_contracts import (
     Session,
     Sized,
     TextReader,
+    Work,
+    read_kind,
 )
 from whichway.events import Event
 from whichway.nouns import (
@@ -52,6 +55,7 @@ __all__ = [
     "Attended",
     "Backend",
     "Bench",
+    "Counted",
     "Embedder",
     "Embedding",
     "Hosted",
@@ -64,7 +68,9 @@ __all__ = [
     "Sized",
     "TextReader",
     "Way",
+    "Work",
     "follow_nothing",
+    "read_kind",
 ]
 
 # Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).

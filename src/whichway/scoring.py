@@ -94,6 +94,7 @@ def judge(
         usd=usd,
         cached=cached,
         scores=reply.scores if metric.needs_scores and outcome == "ok" else {},
+        wall=reply.wall,
     )
 
 

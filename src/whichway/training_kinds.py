@@ -163,6 +163,11 @@ def stored_as(kind: str, storage: Storage) -> bool:
     return kind in KINDS and KINDS[kind].storage == storage
 
 
+# that the work of a trained token does not depend on
+FREE_OPTIONS = frozenset(
+    {"rate", "factor", "epochs", "checkpoints", "max_steps", "schedule", "warmup", "soup", "text", "beta"}
+)
+
 _WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
     "variant": ("lora", "rslora", "dora", "pissa"),

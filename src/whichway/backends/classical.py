@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from whichway.contracts import Session
+from whichway.contracts import Session, Work
 from whichway.errors import ModelError, OptionError, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
 
@@ -49,6 +49,15 @@ class ClassicalBackend:
     def trains(self) -> frozenset[str]:
         """The kinds of training: "majority" and "tfidf"."""
         return frozenset(KINDS)
+
+    def answer_work(self, weights: Weights, request: Request, reply: Reply) -> Work:
+        """The characters of a row."""
+        return Work(f"{self.name} {weights.kind} answer", len(row_text(request.messages)) + 1, reply.seconds)
+
+    def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
+        """The characters of all rows."""
+        size = sum(len(row_text(row.messages)) + 1 for row in job.rows)
+        return (Work(f"{self.name} {job.kind} fit {len(job.labels)}", size, adapter.seconds),)
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load a trained baseline.

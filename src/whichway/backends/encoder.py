@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichway.contracts import Embedding, Session
+from whichway.contracts import Embedding, Session, Work, read_kind
 from whichway.errors import AdapterNotLive, ModelError, OptionError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
-from whichway.training_kinds import kinds_of
+from whichway.training_kinds import FREE_OPTIONS, kinds_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,11 +120,26 @@ class EncoderBackend:
             raise WayFailed("An encoder's head needs training rows of at least two labels.")
         texts = [row_text(row.messages) for row in job.rows]
         states, tokens = self._encoder(job.weights)(texts)
+        read = time.perf_counter() - start
         head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])
         size = _save(head, folder / name, texts[:_FEW], states[:_FEW])
         weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
-        yield Adapter(weights, 1, 1.0, loss, time.perf_counter() - start, sum(tokens), size)
+        seconds = time.perf_counter() - start
+        work = {"read": (float(sum(tokens)), read), "fit": (float(len(texts)), seconds - read)}
+        yield Adapter(weights, 1, 1.0, loss, seconds, sum(tokens), size, work=work)
+
+    def answer_work(self, weights: Weights, request: Request, reply: Reply) -> Work:
+        """The tokens of a row; a head costs next to nothing."""
+        return Work(read_kind(weights), reply.tokens_in, reply.seconds)
+
+    def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
+        """Tokens that were read or trained, and the rows of a fit."""
+        from whichway.engine.train.counted_work import training_work
+
+        options = {name: value for name, value in job.options.items() if name not in FREE_OPTIONS}
+        kind = f"{self.name} {job.weights.revision} {job.kind} {digest([options, len(job.labels)], 8)}"
+        return training_work(read_kind(job.weights), kind, adapter, before)
 
     def _teller(self) -> Callable[[TrainProgress], None]:
         """Says where a training stands, to the log and to whoever watches it; not after every step."""

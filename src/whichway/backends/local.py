@@ -10,14 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whichway.contracts import Work
 from whichway.errors import ModelError, WayFailed
-from whichway.nouns import Adapter, TrainJob, TrainRow, Weights
+from whichway.nouns import Adapter, Reply, Request, TrainJob, TrainRow, Weights
 from whichway.training_kinds import kinds_of, stored_as
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
     from whichway.engine.infer.session import InferenceSession
     from whichway.engine.model.load import Model
+    from whichway.engine.train.counted_work import WorkCounter
     from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class LocalBackend:
         self._model: Model | None = None
         self._last: tuple[tuple[str, str], InferenceSession] | None = None
         self._expected = False
+        self._counters: dict[str, WorkCounter] = {}  # revision -> counter
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     def weights(self, base: str) -> Weights:
@@ -93,6 +96,22 @@ class LocalBackend:
         read = tokenization_report.reader(models.find(weights.base))
         lengths = tokenization_report.lengths(read, [(row.messages, row.answer) for row in rows])
         return max(lengths.tokens, default=0) / (lengths.context + 1)
+
+    def answer_work(self, weights: Weights, request: Request, reply: Reply) -> Work:
+        """The work of one answer, in tokens; the tokenizer is read where labels are scored, no weights."""
+        return self._counter(weights).answer(weights, request, reply)
+
+    def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
+        """The work of a training between two checkpoints, in tokens."""
+        return self._counter(job.weights).training(job, adapter, before)
+
+    def _counter(self, weights: Weights) -> WorkCounter:
+        from whichway import models
+        from whichway.engine.train.counted_work import WorkCounter
+
+        if weights.revision not in self._counters:
+            self._counters[weights.revision] = WorkCounter(models.find(weights.base), weights)
+        return self._counters[weights.revision]
 
     def _session(self, weights: Weights, adapter: Path | None) -> InferenceSession:
         model = self._base(weights)

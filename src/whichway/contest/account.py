@@ -51,8 +51,8 @@ class WayAccount:
             known.update(new)
             self._bought.update(new)
             count = len(new) if calls else 0
-            seconds, usd = self._ledger.charge(self.name, what, key, priced, count, **facts)
-            self.spend.add(seconds, usd, count)
+            seconds, usd, wall = self._ledger.charge(self.name, what, key, priced, count, **facts)
+            self.spend.add(seconds, usd, count, wall)
 
     def buy_hosted(self, what: str, key: str, reply: Reply, payer: str, weights: Weights) -> None:
         """Charge an answer of a hosted model: a line of its own, so that a kill or a cap between two is no loss.
@@ -76,7 +76,7 @@ class WayAccount:
         """Charge calls of a hosted model that may have been billed and gave no answer."""
         key = f"{LOST}/{uuid.uuid4().hex}"
         facts = {"way": self.way, "tokens_in": tokens_in, "tokens_cached": 0, "tokens_out": tokens_out, "why": why}
-        _, spent = self._ledger.charge(self.name, LOST, key, [Charge(key, 0.0, "", usd)], calls, **facts)
+        _, spent, _ = self._ledger.charge(self.name, LOST, key, [Charge(key, 0.0, "", usd)], calls, **facts)
         self.spend.add(0.0, spent, calls)
 
     def check(self, keys: Collection[str]) -> None:

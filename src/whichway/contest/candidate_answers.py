@@ -50,7 +50,7 @@ class CandidateAnswers:
         self, ledger: RunLedger, account: WayAccount, backends: Mapping[str, Backend], labels: tuple[str, ...]
     ) -> None:
         self._ledger, self._account, self._backends, self._labels = ledger, account, backends, labels
-        self._embeddings = Embeddings(ledger.cache, backends, ledger.paid_by)
+        self._embeddings = Embeddings(ledger.cache, backends, ledger.paid_by, ledger.pricing)
         self.retriever = ShotRetriever(self._embed)
         self._reading = "embed"  # what the ledger says of texts that are read just now
 
@@ -126,6 +126,7 @@ class CandidateAnswers:
             else:
                 fresh = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
                 ledger.cache.put(fresh.items(), ledger.paid_by)
+                cached, fresh = self._priced(candidate, dict(zip(keys, requests, strict=True)), cached, fresh)
                 self._charge_chunk(candidate, what, keys, cached, fresh)
             ledger.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
             paid_replies = [(fresh[key], ledger.paid_by) if key in fresh else cached[key] for key in keys]
@@ -165,6 +166,20 @@ class CandidateAnswers:
             self._account.buy_hosted(what, key, reply, payer, weights)
         return HostedCalls(self._ledger, self._account, backend, weights, what).answers(missing)
 
+    def _priced(
+        self,
+        candidate: Candidate,
+        requests: Mapping[str, Request],
+        cached: Mapping[str, tuple[Reply, str]],
+        fresh: Mapping[str, Reply],
+    ) -> tuple[dict[str, tuple[Reply, str]], dict[str, Reply]]:
+        """The replies of a chunk, cached and fresh, with the list price of their work as their seconds."""
+        replies = {key: fresh[key] if key in fresh else cached[key][0] for key in requests}
+        backend = self._backends[candidate.weights.backend]
+        priced = self._ledger.pricing.replies(backend, candidate.weights, requests.values(), replies.values())
+        by_key = dict(zip(requests, priced, strict=True))
+        return {key: (by_key[key], payer) for key, (_, payer) in cached.items()}, {key: by_key[key] for key in fresh}
+
     def _charge_chunk(
         self,
         candidate: Candidate,
@@ -175,7 +190,9 @@ class CandidateAnswers:
     ) -> None:
         replies = {**cached, **{key: (reply, "") for key, reply in fresh.items()}}
         usd = {key: self._ledger.usd_of(candidate.weights, reply) for key, (reply, _) in replies.items()}
-        charges = [Charge(key, replies[key][0].seconds, replies[key][1], usd[key]) for key in keys]
+        charges = [
+            Charge(key, replies[key][0].seconds, replies[key][1], usd[key], replies[key][0].wall) for key in keys
+        ]
         self._account.buy(what, digest([self._account.name, what, candidate.id, list(keys)], 32), charges, calls=True)
 
     def _choices(self, candidate: Candidate, example: Example) -> tuple[str, ...]:
@@ -190,7 +207,7 @@ class CandidateAnswers:
     def _embed(self, encoder: Weights, texts: Sequence[str]) -> list[Any]:
         """Vectors of texts; each is bought once, and not counted as a call."""
         vectors = self._embeddings.get(encoder, texts)
-        charges = [Charge(key, embedding.seconds, paid_by) for key, embedding, paid_by in vectors]
+        charges = [Charge(one.key, one.seconds, one.paid_by, wall=one.wall) for one in vectors]
         key = digest([self._account.name, "embed", [charge.key for charge in charges]], 32)
         self._account.buy(self._reading, key, charges)
-        return [embedding.vector for _, embedding, _ in vectors]
+        return [one.embedding.vector for one in vectors]

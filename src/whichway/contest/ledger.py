@@ -8,12 +8,13 @@ is paid for once, by the way that came to it first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import Cache
 from whichway.contest.plan import Components, Settings
+from whichway.contest.rates import Pricing
 from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
 from whichway.events import Event
@@ -30,9 +31,12 @@ class SpendMeter:
     seconds: float = 0.0
     usd: float = 0.0
     calls: int = 0
+    wall: float | None = None  # seconds by the clock, where some were counted work
 
-    def add(self, seconds: float, usd: float, calls: int = 0) -> None:
-        """Add seconds, dollars and calls to what is spent."""
+    def add(self, seconds: float, usd: float, calls: int = 0, wall: float | None = None) -> None:
+        """Add seconds, dollars and calls to what is spent, and the seconds by the clock where they are others."""
+        if wall is not None or self.wall is not None:
+            self.wall = (self.seconds if self.wall is None else self.wall) + (seconds if wall is None else wall)
         self.seconds += seconds
         self.usd += usd
         self.calls += calls
@@ -57,6 +61,7 @@ class Charge:
     seconds: float  # list
     paid_by: str  # the run that paid; "" for none yet, which is this very process
     usd: float | None = None  # list, where tokens have a price; None: the seconds at this machine's price
+    wall: float | None = None  # seconds by the clock; None: the list's
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class RunLedger:
     hosted_usd: dict[str, float] = field(default_factory=dict)  # way -> really paid for calls of hosted models
     lost_usd: dict[str, float] = field(default_factory=dict)  # account -> paid for calls that gave no answer
     test_answers: int = 0  # answers of one finalist to the test split
+    pricing: Pricing = field(default_factory=lambda: Pricing(None))
 
     @property
     def usd_per_second(self) -> float:
@@ -119,13 +125,13 @@ class RunLedger:
 
     def charge(
         self, account: str, what: str, key: str, charges: Iterable[Charge], calls: int = 0, **facts: Any
-    ) -> tuple[float, float]:
+    ) -> tuple[float, float, float | None]:
         """A line of the ledger, once per key.
 
         Things that were paid for under an earlier line of this run cost nothing more, whoever wants them now.
 
         Returns:
-            list seconds and list usd.
+            list seconds, list usd, and the seconds by the clock where they are not the list's.
         """
         bought = list(charges)
         new = [charge for charge in bought if charge.key not in self.paid]
@@ -133,23 +139,29 @@ class RunLedger:
         own = [charge for charge in new if charge.paid_by in ("", self.paid_by)]
         now = [charge for charge in own if charge.paid_by == ""]
         seconds, usd = self._sum(bought)
-        paid_seconds, paid_usd = self._sum(own)
-        self.paid_seconds += self._sum(now)[0]
-        self.paid_usd += self._sum(now)[1]
+        wall = None if all(charge.wall is None for charge in bought) else sum(map(_clock, bought))
+        paid_seconds, paid_usd = self._paid_sum(own)
+        self.paid_seconds += self._paid_sum(now)[0]
+        self.paid_usd += self._paid_sum(now)[1]
         if key not in self.charged:
             self.charged.add(key)
             line = {"who": account, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
+            line |= {} if wall is None else {"wall_seconds": wall}
             line |= {"paid_seconds": paid_seconds, "paid_usd": paid_usd, **facts}
             self.ledger.append([line])
             if "way" in line:
                 self._paid_hosted(line)
-        return seconds, usd
+        return seconds, usd, wall
 
     def _sum(self, things: Sequence[Charge]) -> tuple[float, float]:
-        """Seconds and usd of some things."""
+        """List seconds and list usd of some things."""
         timed = sum(thing.seconds for thing in things if thing.usd is None)
         tokens = sum(thing.usd for thing in things if thing.usd is not None)
         return sum(thing.seconds for thing in things), timed * self.usd_per_second + tokens
+
+    def _paid_sum(self, things: Sequence[Charge]) -> tuple[float, float]:
+        """Seconds by the clock and usd of some things: what is paid is what it took, not what it lists at."""
+        return self._sum([replace(thing, seconds=_clock(thing)) for thing in things])
 
     def write_records(self, records: Sequence[Record]) -> None:
         """Append those not written before."""
@@ -163,3 +175,8 @@ class RunLedger:
     def tell(self, event: Event) -> None:
         """Let the listener know."""
         self.listener(event)
+
+
+def _clock(thing: Charge) -> float:
+    """Seconds by the clock of a thing."""
+    return thing.seconds if thing.wall is None else thing.wall

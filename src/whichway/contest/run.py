@@ -19,6 +19,7 @@ from whichway.contest.forgetting import measure_forgetting
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import Components, Settings, continued, make_plan, values_before
+from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contest.refit import dearest, refit
 from whichway.contest.rounds import Crossed, cross, try_all
 from whichway.contest.selection.select import WayRun, race_facts, write_race, write_status, write_way
@@ -90,7 +91,8 @@ def _run(
     task: Task, components: Components, plan: Plan, folder: Path, settings: Settings, listener: Listener
 ) -> Outcome:
     listener(PlanFixed(plan, folder))
-    with open_ledger(folder, components, settings, listener) as ledger:
+    pricing = Pricing(Rates(folder / FILE)) if plan_of(folder).get("pricing") == "work" else None
+    with open_ledger(folder, components, settings, listener, pricing) as ledger:
         tried, crossed = _contest(task, ledger)
         if settings.forgetting:
             for one in tried:
@@ -127,8 +129,10 @@ def run_without_verdict(
 
 
 @contextmanager
-def open_ledger(folder: Path, components: Components, settings: Settings, listener: Listener) -> Iterator[RunLedger]:
-    """Open the books of a run, and close them whatever happens."""
+def open_ledger(
+    folder: Path, components: Components, settings: Settings, listener: Listener, pricing: Pricing | None = None
+) -> Iterator[RunLedger]:
+    """Open the books of a run, and close them whatever happens; without `pricing` the clock says what things cost."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)
     run_ledger = RunLedger(
@@ -141,6 +145,7 @@ def open_ledger(folder: Path, components: Components, settings: Settings, listen
         ledger=ledger,
         listener=listener,
         written={record_key(r): r for r in read_records(folder)},
+        pricing=pricing or Pricing(None),
     )
     run_ledger.read_ledger()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from whichway.contest.bench import RunBench
 from whichway.contest.plan import Components, Settings
+from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contest.run import open_ledger
 from whichway.contracts import follow_nothing
 from whichway.nouns import Task
@@ -25,6 +26,6 @@ def scratch_bench(task: Task, components: Components, settings: Settings, accoun
         account: the caller's name, for messages.
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as folder, open_ledger(
-        Path(folder), components, settings, follow_nothing
+        Path(folder), components, settings, follow_nothing, Pricing(Rates(Path(folder) / FILE))
     ) as ledger:  # fmt: skip
         yield RunBench(ledger, account, task.train_dev_view())

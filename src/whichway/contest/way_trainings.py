@@ -81,14 +81,15 @@ class WayTrainings:
         length = length_of(job)
         if length is not None:
             ledger.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
-        before = 0.0
+        before: Adapter | None = None
         try:
             for index, (adapter, paid_by) in enumerate(training.checkpoints()):
-                charges = [Charge(f"{key}/{index}", adapter.seconds - before, paid_by)]
+                seconds, wall = ledger.pricing.training(backend, job, adapter, before)
+                charges = [Charge(f"{key}/{index}", seconds, paid_by, wall=wall)]
                 account.buy("train", f"{key}/{index}", charges, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
                 self.parts[adapter.weights.adapter or ""] = adapter
                 self.keys[adapter.weights.adapter or ""] = key
-                before = adapter.seconds
+                before = adapter
                 ledger.tell(CheckpointSaved(way, job.kind, adapter.epoch, adapter.loss))
                 yield adapter
         except WayFailed:

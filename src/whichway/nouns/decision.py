@@ -71,6 +71,8 @@ class Plan:
     prices: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)
     folds: int = field(default=1, metadata=LATE)  # K: every row is test once; 1: a single split
     foldable: bool = field(default=False, metadata=LATE)  # whether folds could take the split's place
+    # what a local answer or training costs: "wall", its seconds; "work", its counted work times a rate of the run
+    pricing: str = field(default="wall", metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Standing:
     folds: int = field(default=1, metadata=LATE)  # K: a finalist for each fold, which answered this fold alone
     fold_sd: float | None = field(default=None, metadata=LATE)  # between folds' finalists, row noise taken off
     refit: str = field(default="", metadata=LATE)  # the candidate made of all rows, which ships; "": the best fold's
+    wall_fit: float | None = field(default=None, metadata=LATE)  # by the clock, where seconds are counted work
+    wall_per_row: float | None = field(default=None, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class Reply:
     thoughts: str = field(default="", metadata=LATE)  # what was written, where the answer was read off it
     unread: str = field(default="", metadata=LATE)  # why no answer could be read off what was written
     trimmed: int = field(default=0, metadata=LATE)  # oldest turns left out, so that the conversation fits the model
+    # by the clock, where `seconds` are the list price of counted work; None: they are those of the clock
+    wall: float | None = field(default=None, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,12 @@ class Record:
     tokens_in: int
     tokens_cached: int
     tokens_out: int
-    seconds: float
+    seconds: float  # list price: counted work where the backend counts it, else by the clock
     usd: float  # list price
     cached: bool = False  # answered from the cache when this line was written
     # label -> log-probability among the labels; kept where the metric reads it
     scores: Mapping[str, float] = field(default_factory=dict, metadata=LATE)
+    wall: float | None = field(default=None, metadata=LATE)  # seconds by the clock, where `seconds` are counted work
 
     @property
     def points(self) -> float:

@@ -61,3 +61,5 @@ class Adapter:
     tokens: int  # trained and read so far
     bytes: int  # size of the trained part on disk
     peak_bytes: int | None = field(default=None, metadata=LATE)  # memory of the training process at its most
+    # counted work since the start: "read", "train" or "fit" -> units, and seconds without a busy moment of the machine
+    work: Mapping[str, tuple[float, float]] = field(default_factory=dict, metadata=LATE)

@@ -64,4 +64,5 @@ def _summed(replies: Sequence[Reply]) -> Reply:
         tokens_cached=sum(reply.tokens_cached for reply in replies),
         tokens_out=sum(reply.tokens_out for reply in replies),
         seconds=sum(reply.seconds for reply in replies),
+        wall=sum(r.wall or 0.0 for r in replies) if any(r.wall is not None for r in replies) else None,
     )

@@ -172,6 +172,8 @@ def _arm(
         seconds_fit=seconds,
         usd_fit=usd,
         seconds_per_row=_mean([r.seconds for r in flat]),
+        wall_fit=status.get("wall_fit"),
+        wall_per_row=_wall(flat),
         usd_per_1000=1000 * _mean([r.usd for r in flat]),
         tokens_in=_mean([r.tokens_in for r in flat]),
         tokens_cached=_mean([r.tokens_cached for r in flat]),
@@ -206,6 +208,13 @@ def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Reco
             f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
             "again to finish."
         )
+
+
+def _wall(records: Sequence[Record]) -> float | None:
+    """Mean seconds by the clock; None where the records' seconds are those of the clock."""
+    if all(record.wall is None for record in records):
+        return None
+    return _mean([record.seconds if record.wall is None else record.wall for record in records])
 
 
 def _points(runs: Sequence[Sequence[Sequence[Record]]], shape: tuple[int, int]) -> tuple[int, Any]:

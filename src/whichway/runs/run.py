@@ -54,6 +54,7 @@ class Spend:
     calls: int
     seconds: float
     usd: float
+    wall: float  # seconds by the clock, of cached things those of the first time
 
 
 class Run:
@@ -286,7 +287,8 @@ class Run:
         """
         totals: dict[tuple[str, str], list[list[float]]] = {}
         for line in self._charges:
-            totals.setdefault((line["who"], line["what"]), []).append([line["calls"], line["seconds"], line["usd"]])
+            numbers = [line["calls"], line["seconds"], line["usd"], line.get("wall_seconds", line["seconds"])]
+            totals.setdefault((line["who"], line["what"]), []).append(numbers)
         place = {standing.way: number for number, standing in enumerate(self.verdict.standings)}
         order = sorted(totals, key=lambda pair: (place.get(pair[0], len(place)), pair))
         return tuple(_total(*pair, totals[pair]) for pair in order)
@@ -342,8 +344,8 @@ def read(folder: Path) -> Run:
 
 def _total(account: str, what: str, lines: Sequence[Sequence[float]]) -> Spend:
     # Sorted before adding: floating-point sums depend on order.
-    calls, seconds, usd = (sum(sorted(column)) for column in zip(*lines, strict=True))
-    return Spend(account, what, int(calls), seconds, usd)
+    calls, seconds, usd, wall = (sum(sorted(column)) for column in zip(*lines, strict=True))
+    return Spend(account, what, int(calls), seconds, usd, wall)
 
 
 def _bytes(path: Path) -> bytes:

@@ -73,6 +73,8 @@ class Arm:
     note: str = ""
     seconds_fit: float = 0.0
     seconds_per_row: float = 0.0
+    wall_fit: float | None = None  # by the clock, where the seconds are counted work at the run's rate
+    wall_per_row: float | None = None
     tokens_in: float = 0.0  # per row
     tokens_cached: float = 0.0
     tokens_out: float = 0.0

@@ -338,6 +338,8 @@ def standing(arm: Arm, k: int | None, table: Table, ruling: Ruling | None, volum
         unparsed=arm.unparsed,
         seconds_fit=arm.seconds_fit,
         seconds_per_row=arm.seconds_per_row,
+        wall_fit=arm.wall_fit,
+        wall_per_row=arm.wall_per_row,
         tokens_in=arm.tokens_in,
         tokens_cached=arm.tokens_cached,
         tokens_out=arm.tokens_out,

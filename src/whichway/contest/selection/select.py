@@ -174,6 +174,7 @@ def write_way(tried: WayRun, ledger: RunLedger) -> None:
     write_text(folder / "candidates.jsonl", "".join(lines))
     purse = tried.bench.account.spend
     tried.fit = {"seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
+    tried.fit |= {} if purse.wall is None else {"wall_fit": purse.wall}
     write_status(tried, ledger)
 
 

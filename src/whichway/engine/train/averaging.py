@@ -85,8 +85,19 @@ class Soup:
                     seconds=sum(a.seconds for a in members),
                     tokens=sum(a.tokens for a in members),
                     peak_bytes=process_memory.peak_bytes(),
+                    work=_summed(members),
                 )
         return checkpoint.read_adapter(place, self.job.weights)
+
+
+def _summed(members: Sequence[Adapter]) -> dict[str, tuple[float, float]]:
+    """The counted work of all trainings together; what they read before is read once."""
+    work = dict(members[0].work)
+    for member in members[1:]:
+        units, seconds = work.get("train", (0.0, 0.0))
+        more = member.work.get("train", (0.0, 0.0))
+        work["train"] = (units + more[0], seconds + more[1])
+    return work
 
 
 def _join(places: Sequence[Path], into: Path) -> None:

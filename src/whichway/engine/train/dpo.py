@@ -8,12 +8,14 @@ summed over the answer's tokens; a step's loss is the mean over its pairs. What 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from whichway.engine.model import forward
+from whichway.engine.model.token_cost import token_cost
 from whichway.engine.train import trainer
 from whichway.engine.train.adapter_check import Encoded
 from whichway.training_kinds import DpoOptions
@@ -39,9 +41,17 @@ class PairRun(trainer.TrainingRun):
         torch.autograd.backward(loss)
         return float(loss.detach())
 
+    def _read_before(self) -> dict[str, tuple[float, float]]:
+        rows = (len(row.prompt) + len(row.answer) - 1 for row in self.rows)
+        cost, front = token_cost(self.model.folder), len(self.prefix)
+        units = cost.read(front) + sum(cost.read(size - front, front) for size in rows)
+        _ = self._reference  # of a training that goes on at its last step
+        return {"read": (units, self._reference_seconds)}
+
     @functools.cached_property
     def _reference(self) -> dict[tuple[int, ...], float]:
         """The base's log-probability of every row's answer, in nats."""
+        start = time.perf_counter()
         module = self.model.module
         by_row: dict[tuple[int, ...], float] = {}
         with torch.no_grad():
@@ -51,6 +61,7 @@ class PairRun(trainer.TrainingRun):
                 logprobs = forward.answer_logprobs(module, pairs, shared, len(self.prefix))
                 parts = torch.split(logprobs, [len(row.answer) for row in piece])
                 by_row.update((_key(row), float(part.sum())) for row, part in zip(piece, parts, strict=True))
+        self._reference_seconds = time.perf_counter() - start
         return by_row
 
     def _small_pieces(self) -> list[list[Encoded]]:

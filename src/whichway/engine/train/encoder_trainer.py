@@ -30,7 +30,7 @@ from torch.nn import functional
 from whichway.engine.model import throughput
 from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
-from whichway.engine.train import checkpoint, encoder_files, probe, process_memory
+from whichway.engine.train import checkpoint, encoder_files, pace, probe, process_memory
 from whichway.engine.train.activation_cache import cached_tensors
 from whichway.engine.train.seen_tokens import SeenVocabulary
 from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
@@ -56,6 +56,9 @@ class EncoderTrainerState:
     loss: float = 0.0  # summed over steps since the last checkpoint
     steps: int = 0  # those steps
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
+    paces: list[float] = field(default_factory=list)  # see `pace.py`, as the next two
+    work_tokens: int = 0
+    work_seconds: float = 0.0
 
 
 def train(encoder: Encoder, job: TrainJob, folder: Path, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
@@ -111,8 +114,10 @@ class EncoderRun:
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
+            tokens, start = self.at.tokens, time.perf_counter()
             with throughput.fitting():
                 loss = self._step()
+            pace.count_step(self.at, self.at.tokens - tokens, time.perf_counter() - start)
             self.at.seconds = time.perf_counter() - began
             if self.watch is not None:
                 self.watch(TrainProgress(self.at.step, self.total, loss, self.at.tokens, self.at.seconds))
@@ -277,6 +282,7 @@ class EncoderRun:
                     seconds=self.at.seconds,
                     tokens=self.at.tokens,
                     peak_bytes=process_memory.peak_bytes(),
+                    work={"train": pace.settle(self.at)},
                 )
         self.at.loss, self.at.steps = 0.0, 0
         self.at.done.append(name)

@@ -23,13 +23,14 @@ from torch import Tensor
 from whichway.engine.infer.session import InferenceSession, PromptRow, halving
 from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.load import Model
+from whichway.engine.model.token_cost import token_cost
 from whichway.engine.train import checkpoint
 from whichway.engine.train.activation_cache import cached_tensors
 from whichway.errors import AdapterNotLive, WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, digest
 from whichway.training_kinds import KINDS, ProbeOptions, options
 
-_VERSION = 1  # of the features
+_VERSION = 2  # of the features as they are kept
 _DECODING = Decoding("choose")
 _FLOOR = -20.0  # log-probability of a label that no training row had
 _GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -140,7 +141,8 @@ def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path) -> No
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")
     requests = [Request(row.messages, _DECODING, (row.answer,)) for row in job.rows]
-    features, sizes = _read_all(model, requests, place.parent)
+    features, sizes, read = _read_all(model, requests, place.parent)
+    began = time.perf_counter()
     fine = [i for i, size in enumerate(sizes) if size is not None]
     answers = [job.rows[i].answer for i in fine]
     if len(set(answers)) < 2:
@@ -153,24 +155,35 @@ def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path) -> No
         "loss": loss,
         "seconds": time.perf_counter() - start,
         "tokens": sum(size for size in sizes if size is not None),
+        "work": {"read": read, "fit": (float(len(fine)), time.perf_counter() - began)},
     }
     _save(place, head, facts, [requests[i] for i in fine[:_CHECKED]], head(features[fine[:_CHECKED]]))
 
 
-def _read_all(model: Model, requests: Sequence[Request], folder: Path) -> tuple[np.ndarray[Any, Any], list[int | None]]:
-    """Features `[B, F]` and tokens read for each row (None: it does not fit); once for all trainings on these rows."""
+def _read_all(
+    model: Model, requests: Sequence[Request], folder: Path
+) -> tuple[np.ndarray[Any, Any], list[int | None], tuple[float, float]]:
+    """What a fit needs of some rows; once for all trainings on these rows.
+
+    Returns:
+        features `[B, F]`, the tokens read for each row (None: it does not fit), and the counted work with its seconds.
+    """
 
     def make() -> dict[str, Tensor]:
         with throughput.fitting():
             features, replies = Prober(model, None).features(requests)
         sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
-        return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes)}
+        cost = token_cost(model.folder)
+        units = sum(cost.read(reply.tokens_in, reply.tokens_cached) for reply in replies)
+        work = torch.tensor([units, sum(reply.seconds for reply in replies)], dtype=torch.float64)
+        return {"features": torch.from_numpy(features), "sizes": torch.tensor(sizes), "work": work}
 
     kind = str(next(model.module.parameters()).dtype)
     key = ["features", _VERSION, model.revision, kind, [request.messages for request in requests]]
     stored = cached_tensors(folder, key, make)
     numbers: list[int] = stored["sizes"].tolist()
-    return stored["features"].numpy(), [None if n < 0 else n for n in numbers]
+    units, seconds = stored["work"].tolist()
+    return stored["features"].numpy(), [None if n < 0 else n for n in numbers], (units, seconds)
 
 
 def fit(features: np.ndarray[Any, Any], answers: Sequence[str], c: float | None, seed: int) -> tuple[Head, float]:

@@ -29,7 +29,7 @@ from whichway.engine.model import decoder, decoder_loss, forward, packing, weigh
 from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.train import adapter_check, checkpoint, head, process_memory, prompt_tuning
+from whichway.engine.train import adapter_check, checkpoint, head, pace, process_memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import FrozenStates
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
@@ -56,6 +56,9 @@ class TrainerState:
     loss: float = 0.0  # summed over trained tokens since the last checkpoint
     trained: int = 0  # those tokens
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
+    paces: list[float] = field(default_factory=list)  # see `pace.py`, as the next two
+    work_tokens: int = 0
+    work_seconds: float = 0.0
 
 
 class TrainingRun:
@@ -96,7 +99,9 @@ class TrainingRun:
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
+            tokens, start = self.at.tokens, time.perf_counter()
             loss = self._step()
+            pace.count_step(self.at, self.at.tokens - tokens, time.perf_counter() - start)
             self.at.seconds = time.perf_counter() - began
             if self.watch is not None:
                 self._tell(loss)
@@ -268,10 +273,15 @@ class TrainingRun:
                     seconds=self.at.seconds,
                     tokens=self.at.tokens,
                     peak_bytes=process_memory.peak_bytes(),
+                    work={"train": pace.settle(self.at), **self._read_before()},
                 )
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
         return name
+
+    def _read_before(self) -> dict[str, tuple[float, float]]:
+        """What was read before the first step, in whole tokens and seconds; a trunk that was kept counts as well."""
+        return {} if self.below is None else {"read": self.below.read}
 
     def _adapter(self, name: str) -> Adapter:
         return checkpoint.read_adapter(self.folder / name, self.job.weights)
