@@ -34,6 +34,14 @@ class ProbeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSetOptions:
+    """What a head is told of a task whose rows may have several labels."""
+
+    labels: Sequence[str] = ()  # all that there are
+    exact: bool = False  # whether a row counts only where all its labels are right
+
+
+@dataclass(frozen=True, slots=True)
 class FullOptions:
     """What can be set when all weights are trained."""
 
@@ -132,6 +140,7 @@ class TrainingKind:
     loads_without_us: bool = True  # whether transformers (and PEFT, for an adapter) load it by themselves
     pairs: bool = False  # rows come in pairs: the wanted answer, then the rejected one
     quotes_data: bool = False  # whether the trained part holds pieces of the training rows
+    on_base: bool = False  # whether the part is a head alone, which the files of its base have to go along with
 
 
 # Rates of few numbers, each of which must move far, are higher: biases, soft prompts. Preferences: a small departure.
@@ -145,9 +154,13 @@ _ROWS = (
     TrainingKind("dpo", "local", DpoOptions, "adapter", version=3, times=0.1, pairs=True),
     TrainingKind("head", "local", HeadOptions, "adapter", version=3),
     TrainingKind("probe", "local", ProbeOptions, "probe", loads_without_us=False, quotes_data=True),
-    TrainingKind("encoder", "encoder", NoOptions, "encoder"),
+    TrainingKind("encoder", "encoder", NoOptions, "encoder", on_base=True),
+    TrainingKind("encoder_multi_label", "encoder", LabelSetOptions, "encoder", on_base=True),
     TrainingKind("encoder_full", "encoder", EncoderOptions, "encoder", times=0.1),
     TrainingKind("tfidf", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
+    TrainingKind(
+        "tfidf_multi_label", "classical", LabelSetOptions, "classical", loads_without_us=False, quotes_data=True
+    ),
     TrainingKind("majority", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
 )
 KINDS: dict[str, TrainingKind] = {kind.name: kind for kind in _ROWS}
@@ -176,6 +189,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "init": ("logistic", "zeros"),
 }
 _SHARES = ("dropout", "word_dropout", "contrastive")
+_OF_TASK = ("labels", "exact")  # told by the task, not set by a user
 _COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
 
 
@@ -203,7 +217,7 @@ def options(kind: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
             raise OptionError(f"Training option {name} = {value!r} must be a positive whole number.")
         elif name == "share" and not (_positive(name, value) and value <= 1):
             raise OptionError(f"Training option share = {value!r} must be above 0 and at most 1.")
-        elif name != "text" and value is not None and not _positive(name, value):
+        elif name not in ("text", *_OF_TASK) and value is not None and not _positive(name, value):
             raise OptionError(f"Training option {name} = {value!r} must be a positive number.")
     return kind(**values)
 

@@ -116,9 +116,7 @@ def made(targets, answers):
     for row, text in zip(rows, answers, strict=True):
         scores = {} if text is None else {label: np.log(0.9 if label == text else 0.1) for label in "ab"}
         outcome, point = ("unparsed", None) if text is None else ("ok", float(text == row.target))
-        records.append(
-            Record("c", row.id, "dev", 0, outcome, point, text or "", "", 1, 0, 1, 0.1, 0.0, scores=scores)
-        )
+        records.append(Record("c", row.id, "dev", 0, outcome, point, text or "", "", 1, 0, 1, 0.1, 0.0, scores=scores))
     return rows, records
 
 

@@ -61,7 +61,7 @@ def test_dialect(case, tmp_path):
 
 def test_stray_quotes_swallow_nothing(tmp_path):
     """A quote that opens in one row and one that closes twenty rows later are characters: all rows are there."""
-    rows = [(f'{chr(34) * (n == 5)}{t}{chr(34) * (n == 30)}', y) for n, (t, y) in enumerate(ROWS)]
+    rows = [(f"{chr(34) * (n == 5)}{t}{chr(34) * (n == 30)}", y) for n, (t, y) in enumerate(ROWS)]
     for name, mark in (("d.tsv", "\t"), ("d.csv", ",")):
         found = examine(tmp_path, name, lines("{}" + mark + "{}", rows, f"text{mark}label"))
         assert pairs(found) == sorted(rows)
@@ -69,7 +69,7 @@ def test_stray_quotes_swallow_nothing(tmp_path):
 
 
 def test_long_texts_in_quotes_stay_whole(tmp_path):
-    rows = [(f"{text}\n\nsecond, \"quoted\" part\nthird", team) for text, team in ROWS]
+    rows = [(f'{text}\n\nsecond, "quoted" part\nthird', team) for text, team in ROWS]
     out = io.StringIO()
     csv.writer(out).writerows([("text", "label"), *rows])
     found = examine(tmp_path, "d.csv", out.getvalue())

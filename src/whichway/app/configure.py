@@ -78,13 +78,21 @@ def base_of(word: str, known_backends: Backends | None = None) -> Weights:
         ModelError: there is no such model.
     """
     from whichway import models
+
+    known_backends = known_backends or backends()
+    return known_backends[backend_of(word, known_backends)].weights(models.name_of(word))
+
+
+def backend_of(word: str, known_backends: Backends) -> str:
+    """The name of the backend that answers for a user's word for a model; the model is not looked at."""
+    from whichway import models
     from whichway.models import endpoints
 
-    known_backends, word = known_backends or backends(), models.name_of(word)
+    word = models.name_of(word)
     if endpoints.find(word) is not None:
-        return known_backends[ENDPOINTS].weights(word)
+        return ENDPOINTS
     name = word.partition(":")[0]
-    return known_backends[name if name in known_backends and not Path(word).exists() else LOCAL].weights(word)
+    return name if name in known_backends and not Path(word).exists() else LOCAL
 
 
 def encoder_of(word: str, backends_by_name: Mapping[str, Backend]) -> Weights | None:
@@ -263,7 +271,8 @@ def default_ways(task: Task, components: Components) -> list[str]:
     """
     from whichway.prompts.nearest import DEFAULT
 
-    encoder = [ENCODER_WAY] if task.labels and components.encoder_of(DEFAULT) is not None else []
+    headed = task.labels or task.train_dev_view().multi_labels
+    encoder = [ENCODER_WAY] if headed and components.encoder_of(DEFAULT) is not None else []
     ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     ways.append(HEAD_WAY if task.labels else LORA_WAY)
     small = [name for name, base in (components.models or {"": components.base}).items() if is_small(base)]

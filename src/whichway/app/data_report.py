@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.nouns import split_name
 
 if TYPE_CHECKING:
-    from whichway.engine.train.adapter_check import Targets
+    from whichway.engine.train.encoded_rows import Targets
     from whichway.engine.train.tokenization_report import PromptReader, TokenLengths
     from whichway.models.shelf import ShelfEntry
     from whichway.nouns import Example, Message, Prompt, Task
@@ -88,10 +88,10 @@ def group_lines(examined: Examined) -> Iterator[str]:
 def reader_of(task: Task) -> PromptReader | None:
     """The tokenizer of the task's model; None where it is not on this machine."""
     from whichway import models
-    from whichway.app.configure import LOCAL, base_of
+    from whichway.app.configure import LOCAL, backend_of, backends
     from whichway.engine.train import tokenization_report
 
-    if lacking(task) is not None or base_of(task.model).backend != LOCAL:
+    if lacking(task) is not None or backend_of(task.model, backends()) != LOCAL:
         return None
     return tokenization_report.reader(models.find(task.model))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from whichway.errors import ModelError, ModelMissing
+from whichway.training_kinds import KINDS
 
 if TYPE_CHECKING:
     from whichway.models.fetch import Progress
@@ -242,7 +243,7 @@ def keep_speeds(run: Run) -> None:
         weights = next((candidates[key].weights for key in line.candidates if key in candidates), None)
         if weights is None or line.status != "ok" or not line.rows or weights.base in recorded:
             continue
-        if weights.backend in LOCAL and (weights.adapter is None or weights.kind == "encoder"):
+        if weights.backend in LOCAL and (weights.adapter is None or KINDS[weights.kind].on_base):
             speed.record(weights.base, line.seconds_per_row, line.way, task, line.rows)
             recorded.add(weights.base)
 

@@ -14,13 +14,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Session, Work
-from whichway.errors import ModelError, OptionError, did_you_mean
+from whichway.errors import ModelError, did_you_mean
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
+from whichway.training_kinds import KINDS, LabelSetOptions, kinds_of, options
 
-KINDS = ("majority", "tfidf")
+if TYPE_CHECKING:
+    from whichway.engine.train.one_vs_rest import LabelSetHead
+
+BASES = ("majority", "tfidf")
+SETS = "tfidf_multi_label"
+_STRENGTH = 10.0  # inverse strength of regularisation
+_FOLDS = 5  # that choose a threshold
 
 
 def backend() -> ClassicalBackend:
@@ -42,13 +49,13 @@ class ClassicalBackend:
 
     def weights(self, base: str) -> Weights:
         """`majority` or `tfidf`, untrained."""
-        if base not in KINDS:
-            raise ModelError(f"there is no classical model '{base}'.{did_you_mean(base, KINDS)}")
+        if base not in BASES:
+            raise ModelError(f"there is no classical model '{base}'.{did_you_mean(base, BASES)}")
         return Weights(self.name, base, revision=base)
 
     def trains(self) -> frozenset[str]:
-        """The kinds of training: "majority" and "tfidf"."""
-        return frozenset(KINDS)
+        """The kinds of training: "majority", "tfidf" and "tfidf_multi_label"."""
+        return kinds_of(self.name)
 
     def answer_work(self, weights: Weights, request: Request, reply: Reply) -> Work:
         """The characters of a row."""
@@ -57,7 +64,11 @@ class ClassicalBackend:
     def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
         """The characters of all rows."""
         size = sum(len(row_text(row.messages)) + 1 for row in job.rows)
-        return (Work(f"{self.name} {job.kind} fit {len(job.labels)}", size, adapter.seconds),)
+        return (
+            Work(
+                f"{self.name} {job.kind} fit {len(job.labels or job.options.get('labels', ()))}", size, adapter.seconds
+            ),
+        )
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load a trained baseline.
@@ -67,12 +78,12 @@ class ClassicalBackend:
         """
         if adapter is None:
             raise ModelError(f"the classical model '{weights.base}' answers only after it was trained")
-        return nullcontext(Majority(adapter) if weights.kind == "majority" else TfIdf(adapter))
+        sessions: dict[str, type[Majority] | type[TfIdf]] = {"majority": Majority, SETS: TfIdfLabelSets}
+        return nullcontext(sessions.get(weights.kind, TfIdf)(adapter))
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         """Fit the baseline; yields one checkpoint."""
-        if job.options:
-            raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
+        settings: Any = options(KINDS[job.kind].options, job.options)
         start = time.perf_counter()
         name = digest(["classical", self.version, job.id])
         goal, temporary = folder / name, folder / f"{name}.tmp"
@@ -80,7 +91,10 @@ class ClassicalBackend:
         temporary.mkdir(parents=True)
         texts = [row_text(row.messages) for row in job.rows]
         answers = [row.answer for row in job.rows]
-        (_fit_majority if job.kind == "majority" else _fit_tfidf)(temporary, texts, answers, job.labels)
+        if isinstance(settings, LabelSetOptions):
+            _fit_label_sets(temporary, texts, answers, settings)
+        else:
+            (_fit_majority if job.kind == "majority" else _fit_tfidf)(temporary, texts, answers, job.labels)
         if not goal.exists():
             os.replace(temporary, goal)
         size = sum(f.stat().st_size for f in goal.iterdir())
@@ -136,15 +150,37 @@ def _vectorizer(words: dict[str, int] | None = None, characters: dict[str, int] 
     )
 
 
-def _fit_tfidf(folder: Path, texts: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> None:
-    import numpy as np
-    from safetensors.numpy import save_file
-
+def _read(texts: Sequence[str]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Texts as a matrix, with the facts and the tensors that read other texts so."""
     vectorizer = _vectorizer()
     matrix = vectorizer.fit_transform(texts)
     parts = dict(vectorizer.transformer_list)
     tensors = {f"idf_{name}": part.idf_ for name, part in parts.items()}
-    facts: dict[str, Any] = {name: {k: int(v) for k, v in part.vocabulary_.items()} for name, part in parts.items()}
+    return matrix, {name: {k: int(v) for k, v in part.vocabulary_.items()} for name, part in parts.items()}, tensors
+
+
+def _write(folder: Path, facts: dict[str, Any], tensors: dict[str, Any]) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    (folder / "tfidf.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "tfidf.safetensors")
+
+
+def _fit_label_sets(folder: Path, texts: Sequence[str], answers: Sequence[str], settings: LabelSetOptions) -> None:
+    from whichway.engine.train import one_vs_rest
+
+    matrix, facts, tensors = _read(texts)
+    sets = one_vs_rest.LabelSets.of(answers, settings.labels)
+    head, _ = one_vs_rest.fit(matrix.tocsr(), sets, (_STRENGTH,), settings.exact, _FOLDS, 0)
+    facts |= {"answers": head.labels, "threshold": head.threshold, "least": head.least, "separator": head.separator}
+    _write(folder, facts, tensors | {"weight": head.weight, "bias": head.bias})
+
+
+def _fit_tfidf(folder: Path, texts: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> None:
+    import numpy as np
+
+    matrix, facts, tensors = _read(texts)
     if labels:
         head = _fit_head(matrix, answers)
         tensors |= {"weight": head[0], "bias": head[1]}
@@ -153,8 +189,7 @@ def _fit_tfidf(folder: Path, texts: Sequence[str], answers: Sequence[str], label
         coo = matrix.tocsr()
         tensors |= {"data": coo.data, "indices": coo.indices, "indptr": coo.indptr, "shape": np.array(coo.shape)}
         facts["answers"] = list(answers)
-    (folder / "tfidf.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "tfidf.safetensors")
+    _write(folder, facts, tensors)
 
 
 def _fit_head(matrix: Any, answers: Sequence[str]) -> tuple[Any, Any, list[str]]:
@@ -165,7 +200,7 @@ def _fit_head(matrix: Any, answers: Sequence[str]) -> tuple[Any, Any, list[str]]
 
     # C is fixed: cross-validating it took 30 times as long and moved accuracy by less than a point (dev/LOG.md)
     with threadpool_limits(1):  # products this small spend their time waiting for the other thread
-        model = LogisticRegression(C=10.0, max_iter=300, tol=1e-3).fit(matrix, answers)
+        model = LogisticRegression(C=_STRENGTH, max_iter=300, tol=1e-3).fit(matrix, answers)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two labels
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -216,3 +251,35 @@ class TfIdf:
 
     def _matrix(self, requests: Sequence[Request]) -> Any:
         return self._vectorizer.transform([row_text(r.messages) for r in requests])
+
+
+class TfIdfLabelSets(TfIdf):
+    """The fitted vectors with a head for each label: an answer is a set of labels."""
+
+    def choose(self, requests: Sequence[Request]) -> list[Reply]:
+        """The one label that is likeliest."""
+        from scipy.special import log_softmax
+
+        start = time.perf_counter()
+        scores = log_softmax(self._head(self._matrix(requests)), axis=1)
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        names = self._facts["answers"]
+        return [
+            Reply(names[int(row.argmax())], seconds=seconds, scores=dict(zip(names, map(float, row), strict=True)))
+            for row in scores
+        ]
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """All labels whose probability is at least the threshold, as targets spell them."""
+        start = time.perf_counter()
+        answers = self._head.answers(self._head(self._matrix(requests)))
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        return [Reply(answer, seconds=seconds) for answer in answers]
+
+    @property
+    def _head(self) -> LabelSetHead:
+        from whichway.engine.train.one_vs_rest import LabelSetHead
+
+        facts, tensors = self._facts, self._tensors
+        how = {name: facts[name] for name in ("threshold", "least", "separator")}
+        return LabelSetHead(tuple(facts["answers"]), tensors["weight"], tensors["bias"], **how)

@@ -1,7 +1,8 @@
 """Door to sentence encoders on this machine: texts as vectors, and classifiers on them.
 
-Two kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is, and
-"encoder_full", the encoder trained together with its head. The text of the last message is the row, as for the
+Three kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
+"encoder_multi_label", such a head for each label of rows that may have several, and "encoder_full", the encoder trained
+together with its head. The text of the last message is the row, as for the
 classical baselines. Weights from safetensors only, no remote code.
 """
 
@@ -16,19 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Embedding, Session, Work, read_kind
-from whichway.errors import AdapterNotLive, ModelError, OptionError, WayFailed
+from whichway.errors import AdapterNotLive, ModelError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
-from whichway.training_kinds import FREE_OPTIONS, kinds_of
+from whichway.training_kinds import FREE_OPTIONS, KINDS, LabelSetOptions, kinds_of, options
 
 if TYPE_CHECKING:
     import numpy as np
 
     from whichway.engine.model.sentence_encoder import Encoder
+    from whichway.engine.train.one_vs_rest import LabelSetHead
     from whichway.engine.train.probe import Head
     from whichway.engine.train.train_progress import TrainProgress
 
 log = logging.getLogger(__name__)
 FULL = "encoder_full"
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of regularisation; heads for each label choose among them
+_FOLDS = 3  # of the cross-validation that chooses
 _FEW = 4  # rows that prove a loaded head live
 _TELL = 0.5  # seconds between words of progress
 
@@ -87,11 +91,13 @@ class EncoderBackend:
     def _opened(self, weights: Weights, adapter: Path) -> EncoderClassifier:
         from whichway.engine.model.sentence_encoder import Encoder
         from whichway.engine.train.encoder_files import read_head
+        from whichway.engine.train.probe import Head
 
         if not adapter.is_dir():
             raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
         encoder = Encoder(adapter) if weights.kind == FULL else self._encoder(weights)
-        session = EncoderClassifier(encoder, read_head(adapter))
+        head = read_head(adapter)
+        session = EncoderClassifier(encoder, head) if isinstance(head, Head) else EncoderLabelSets(encoder, head)
         _check_live(adapter, session)
         return session
 
@@ -110,10 +116,9 @@ class EncoderBackend:
             yield from self._fit(job, folder)
 
     def _fit(self, job: TrainJob, folder: Path) -> Iterator[Adapter]:
-        from whichway.engine.train import probe
+        from whichway.engine.train import one_vs_rest, probe
 
-        if job.options:
-            raise OptionError(f"training '{job.kind}' takes no options, got {', '.join(sorted(job.options))}")
+        settings: Any = options(KINDS[job.kind].options, job.options)
         start = time.perf_counter()
         answers = [row.answer for row in job.rows]
         if len(set(answers)) < 2:
@@ -121,7 +126,12 @@ class EncoderBackend:
         texts = [row_text(row.messages) for row in job.rows]
         states, tokens = self._encoder(job.weights)(texts)
         read = time.perf_counter() - start
-        head, loss = probe.fit(states, answers, None, job.seed)
+        head: Head | LabelSetHead
+        if isinstance(settings, LabelSetOptions):
+            sets = one_vs_rest.LabelSets.of(answers, settings.labels)
+            head, loss = one_vs_rest.fit_dense(states, sets, _STRENGTHS, settings.exact, _FOLDS, job.seed)
+        else:
+            head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])
         size = _save(head, folder / name, texts[:_FEW], states[:_FEW])
         weights = Weights(self.name, job.weights.base, job.weights.revision, name, job.kind)
@@ -212,15 +222,26 @@ def _revision(folder: Path) -> str:
     return load.files_digest(folder)
 
 
-def _save(head: Head, goal: Path, texts: Sequence[str], states: np.ndarray[Any, Any]) -> int:
+def _save(head: Head | LabelSetHead, goal: Path, texts: Sequence[str], states: np.ndarray[Any, Any]) -> int:
     """Write a head, whole or not at all, with what it says of a few rows; its bytes."""
     from whichway.engine.train import checkpoint, encoder_files
+    from whichway.engine.train.probe import Head
 
     if not goal.exists():
         with checkpoint.written(goal) as temporary:
+            if not isinstance(head, Head):
+                encoder_files.write_set_head(temporary, head, texts, states)
+                return _size(temporary)
             parts = {"mean": head.mean, "scale": head.scale, "weight": head.weight, "bias": head.bias}
             encoder_files.write_head(temporary, parts, head.labels, texts, states)
-    return sum(file.stat().st_size for file in goal.glob("*") if file.name != encoder_files.LIVE)
+    return _size(goal)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a head on disk, without the rows that prove it live."""
+    from whichway.engine.train.encoder_files import LIVE
+
+    return sum(file.stat().st_size for file in folder.glob("*") if file.name != LIVE)
 
 
 def _check_live(folder: Path, session: EncoderClassifier) -> None:
@@ -263,18 +284,18 @@ class Headless:
 class EncoderClassifier:
     """An encoder with a head: answers with labels; it cannot write."""
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
+    def __init__(self, encoder: Encoder, head: Head | LabelSetHead) -> None:
         self.encoder, self.head = encoder, head
 
     def scores(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Log-probabilities `[B, K]` of the head's labels."""
+        """Log-probabilities `[B, K]` of the head's labels; log-odds of one that gives sets."""
         return self.head(self.encoder(texts)[0])
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """The label with the highest probability."""
         start = time.perf_counter()
         states, sizes = self.encoder([row_text(r.messages) for r in requests])
-        scores = self.head(states)
+        scores = self._logs(self.head(states))
         seconds = (time.perf_counter() - start) / max(1, len(requests))
         names = self.head.labels
         return [
@@ -282,6 +303,30 @@ class EncoderClassifier:
             for row, size in zip(scores, sizes, strict=True)
         ]
 
+    def _logs(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """What the head says as log-probabilities of one label."""
+        return scores
+
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """A head has no words of its own."""
         raise WayFailed(f"An encoder's head answers with one of its labels; it cannot write ({len(requests)} asked).")
+
+
+class EncoderLabelSets(EncoderClassifier):
+    """An encoder with a head for each label: an answer is a set of labels."""
+
+    head: LabelSetHead
+
+    def _logs(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        from scipy.special import log_softmax
+
+        logs: np.ndarray[Any, Any] = log_softmax(scores, axis=1)
+        return logs
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """All labels whose probability is at least the threshold, as targets spell them."""
+        start = time.perf_counter()
+        states, sizes = self.encoder([row_text(r.messages) for r in requests])
+        answers = self.head.answers(self.head(states))
+        seconds = (time.perf_counter() - start) / max(1, len(requests))
+        return [Reply(answer, size, 0, 0, seconds) for answer, size in zip(answers, sizes, strict=True)]

@@ -97,6 +97,12 @@ class TrainDevView:
         return "likelier_per_token" if self.metric.options.get("per_token") else "likelier"
 
     @property
+    def multi_labels(self) -> tuple[str, ...]:
+        """The labels of which a row may have several; empty where it has one, or free text."""
+        named = self.metric.options.get("labels", ()) if self.metric.name == "multi_label" else ()
+        return tuple(str(label) for label in named)
+
+    @property
     def thinks(self) -> bool:
         """Whether wanted answers begin with reasoning, which is learned and read with them."""
         return not self.labels and any(e.target.lstrip().startswith("<think>") for e in self.train)

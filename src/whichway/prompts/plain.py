@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whichway.errors import OptionError
+from whichway.label_sets import NONE, separator
 from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 from whichway.prompts.files import AS_WRITTEN
 from whichway.prompts.template import instructions
@@ -47,8 +48,9 @@ def _format(task: TrainDevView, written_text: str) -> str:
     labels = task.metric.options.get("labels") or ()
     if task.metric.name != "multi_label" or not labels or all(label in written_text for label in labels):
         return ""
-    mark, name = ("; ", "semicolons") if any("," in label for label in labels) else (", ", "commas")
-    none = " If none applies, write none." if any(e.target == "none" for e in task.train) else ""
+    mark = separator(labels)
+    name = "semicolons" if mark == "; " else "commas"
+    none = f" If none applies, write {NONE}." if any(e.target == NONE for e in task.train) else ""
     return f"Name every label that applies, separated by {name}, out of: {mark.join(labels)}.{none}"
 
 

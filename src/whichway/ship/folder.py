@@ -142,7 +142,8 @@ def _encoder(source: ShipSource, backends: Mapping[str, Backend]) -> Path | None
     """The folder of the encoder that goes along: that which chooses shots, or that which a head stands on."""
     candidate = source.candidate
     weights = candidate.prompt.encoder if source.asks else None
-    weights = candidate.weights if candidate.weights.kind == "encoder" else weights
+    kind = KINDS.get(candidate.weights.kind)
+    weights = candidate.weights if kind is not None and kind.on_base else weights
     return None if weights is None else embedder_of(backends, weights).files(weights)
 
 

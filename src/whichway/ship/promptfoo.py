@@ -1,8 +1,8 @@
 """A run's winner and its test rows as a promptfoo configuration, answered by `whichway serve`.
 
 Words of the prompt that nunjucks would read (`{{`, `{%`) are fenced with `{% raw %}`; the row enters by variables named
-as its fields. Where labels or texts are compared, the asserts are promptfoo's `equals`; other metrics are called by a
-small Python file, so that the ruler is the same.
+as its fields, a conversation by one that holds its turns (`promptfoo_turns`). Where labels or texts are compared, the
+asserts are promptfoo's `equals`; other metrics are called by a small Python file, so that the ruler is the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from whichway.errors import DiskError, UserError
 from whichway.nouns import MetricSpec, Prompt
 from whichway.prompts.template import outline, placeholder, placeholders
 from whichway.runs.run import Run, as_run
+from whichway.ship import promptfoo_turns
+from whichway.ship.promptfoo_turns import fenced
 from whichway.ship.prompts import request_body
 from whichway.ship.source import ShipSource, pick
 
@@ -34,7 +36,7 @@ METRIC = metrics.load(MetricSpec(**json.loads({spec!r})))
 
 
 def get_assert(output, context):
-    row = dict(context["vars"])
+    row = {{name: value for name, value in context["vars"].items() if isinstance(value, str)}}
     target = row.pop("expected")
     score = METRIC(Example(row, target), output)
     value = score.value or 0.0
@@ -55,11 +57,6 @@ def export(
     source = pick(run, candidate, way)
     if not source.asks:
         raise UserError(f"{source.candidate.way} answers to no prompt. Choose another candidate with --way.")
-    if source.conversation:
-        raise UserError(
-            "The rows of this run are conversations, which a prompt of promptfoo cannot bring as turns. Ship a folder "
-            "(--format folder), or ask `whichway serve`."
-        )
     files = contents(source, run.row_lines)
     foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
     if foreign:
@@ -80,16 +77,28 @@ def contents(source: ShipSource, rows: Sequence[Mapping[str, Any]]) -> dict[str,
     spec = MetricSpec(**source.plan["metric"])
     test = [row for row in rows if row["split"] == "test"]
     default, extra = _default(spec)
+    turns = promptfoo_turns.variable(source.fields) if source.conversation else ""
+    if turns:  # a list is one value, not several tests
+        default = {**default, "options": {**default.get("options", {}), "disableVarExpansion": True}}
     config = {
         "description": str(source.plan["ask"]),
         "prompts": ["file://prompt.json"],
         "providers": [_provider(source)],
         **({"defaultTest": default} if default else {}),
-        "tests": [_test(row, spec) for row in test],
+        "tests": [_test(row, spec, turns) for row in test],
     }
     head = "# Written by whichway ship. First: whichway serve " + str(source.run) + "\n"
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-    return {CONFIG: head + text, "prompt.json": _prompt(source), **extra}
+    prompt = _prompt_of_turns(source, turns, test) if turns else _prompt(source)
+    return {CONFIG: head + text, "prompt.json": prompt, **extra}
+
+
+def _prompt_of_turns(source: ShipSource, turns: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The prompt of rows that are conversations."""
+    if not source.asks_base:
+        return promptfoo_turns.bare(turns)
+    columns = promptfoo_turns.conversation_columns(rows)
+    return promptfoo_turns.prompt_file(source.candidate.prompt, turns, columns)
 
 
 def _prompt(source: ShipSource) -> str:
@@ -112,11 +121,6 @@ def _named(prompt: Prompt, role: str, text: str) -> dict[str, str]:
         "role": role,
         "content": "".join(f"{{{{{names[part]}}}}}" if part in names else fenced(part) for part in parts),
     }
-
-
-def fenced(text: str) -> str:
-    """A text that nunjucks leaves as it is."""
-    return f"{{% raw %}}{text}{{% endraw %}}" if re.search(r"\{[{%#]", text) else text
 
 
 def _provider(source: ShipSource) -> dict[str, Any]:
@@ -146,9 +150,9 @@ def _compares(spec: MetricSpec) -> bool:
     return spec.name in _EQUAL or "labels" in spec.options
 
 
-def _test(row: Mapping[str, Any], spec: MetricSpec) -> dict[str, Any]:
-    """One row; its target stands among the vars where a Python file judges."""
-    values = dict(row["input"])
+def _test(row: Mapping[str, Any], spec: MetricSpec, turns: str) -> dict[str, Any]:
+    """One row; its target stands among the vars where a Python file judges, a conversation under the name `turns`."""
+    values = {**row["input"], **({turns: promptfoo_turns.turns_of(row)} if turns else {})}
     if _compares(spec):
         return {"vars": values, "assert": [{"type": "equals", "value": row["target"]}]}
     if spec.name == "assertions":

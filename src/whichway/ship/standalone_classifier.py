@@ -1,7 +1,8 @@
-"""Answer rows with this folder: one row a line on standard input, one label a line on standard output.
+"""Answer rows with this folder: one row a line on standard input, one answer a line on standard output.
 
 Needs transformers. It is shipped as `use.py` and does not import whichway. The sentence encoder in `encoder/` reads a
-row as the contest did, and the head beside it scores the labels.
+row as the contest did, and the head beside it scores the labels; where rows may have several, the answer is all whose
+probability is at least the head's threshold.
 
     python use.py < rows.txt
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,19 +33,27 @@ class Winner:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.model: Any = AutoModel.from_pretrained(place, use_safetensors=True).float().eval()
-        self.labels = json.loads((place / "head.json").read_text(encoding="utf-8"))["labels"]
+        description = json.loads((place / "head.json").read_text(encoding="utf-8"))
+        self.labels, self.sets = description["labels"], description.get("sets")
         self.head = load_file(place / "head.safetensors")
         most = getattr(self.model.config, "max_position_embeddings", None) or LONGEST
         self.longest = int(min(most, LONGEST))
 
     def __call__(self, text: str) -> str:
-        """The label of one row."""
+        """The label of one row, or its labels."""
         scores = self.scores(text)
-        return max(scores, key=lambda label: scores[label])
+        likeliest = max(scores, key=lambda label: scores[label])
+        if self.sets is None:
+            return likeliest
+        border = math.log(self.sets["threshold"])
+        chosen = [
+            label for label in self.labels if scores[label] >= border or (self.sets["least"] and label == likeliest)
+        ]
+        return str(self.sets["separator"].join(chosen)) or "none"
 
     @torch.no_grad()
     def scores(self, text: str) -> dict[str, float]:
-        """Label -> log-probability."""
+        """Label -> log-probability: among the labels, or of each by itself where a row may have several."""
         limits = {"truncation": True, "max_length": self.longest, "split_special_tokens": True}  # "[SEP]" is text
         fed = self.tokenizer([text], return_tensors="pt", **limits)
         states = self.model(input_ids=fed["input_ids"], attention_mask=fed["attention_mask"]).last_hidden_state
@@ -51,11 +61,12 @@ class Winner:
         if "mean" in self.head:
             features = (features - self.head["mean"]) / self.head["scale"]
         logits = self.head["weight"] @ features + self.head["bias"]
-        return dict(zip(self.labels, logits.log_softmax(-1).tolist(), strict=True))
+        logs = logits.log_softmax(-1) if self.sets is None else torch.nn.functional.logsigmoid(logits)
+        return dict(zip(self.labels, logs.tolist(), strict=True))
 
 
 def main() -> None:
-    """Read rows, write labels."""
+    """Read rows, write answers."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     winner = Winner()
     for line in sys.stdin:

@@ -210,7 +210,10 @@ def _imbalance(task: Task, examples: Sequence[Example]) -> list[str]:
 
 def _leak(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     """The target stands in the input of nearly all rows. In many it may: questions quote, topics are named."""
-    inside = [e for e, text in zip(examples, texts, strict=True) if _contains(text, e.target)]
+    folded = {e.target: e.target.casefold() for e in examples}
+    inside = [
+        e for e, text in zip(examples, texts, strict=True) if folded[e.target] in text.casefold() and _contains(text, e)
+    ]
     if len(inside) <= LEAK * len(examples):
         return []
     return [
@@ -219,10 +222,10 @@ def _leak(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:
     ]
 
 
-def _contains(text: str, target: str) -> bool:
-    if len(target) == 1 or target.casefold() not in text.casefold():  # a letter or digit stands in many texts
-        return False
-    return re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE) is not None
+def _contains(text: str, example: Example) -> bool:
+    """Whether the target stands in a text as words of its own; a letter or digit stands in many texts."""
+    target = example.target
+    return len(target) > 1 and re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _long(examples: Sequence[Example], texts: Sequence[str]) -> list[str]:

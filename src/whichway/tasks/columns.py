@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -222,7 +223,8 @@ def _input_and_target(
 
 def _pair(free: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
     """The one known pair whose columns are all there; more inputs before fewer, a label's text before its number."""
-    names = {name.casefold(): name for name in free}
+    folded = Counter(name.casefold() for name in free)  # "label" beside "Label" is a question
+    names = {name.casefold(): name for name in free if folded[name.casefold()] == 1}
     known = [(inputs, target) for inputs, target in PAIRS if {*inputs, target} <= names.keys()]
     most = max((len(inputs) for inputs, _ in known), default=0)
     best = [pair for pair in known if len(pair[0]) == most]

@@ -70,10 +70,12 @@ def decode(path: Path, encoding: str | None = None) -> str:
 def text_of(path: Path, encoding: str | None = None) -> Decoded:
     """The text of a file, and how it was read. Raises as `decode` does."""
     data = _bytes(path)
-    head = data[:16].lstrip()
+    head = data[:64].removeprefix(codecs.BOM_UTF8).lstrip()
     for mark, what in _DISGUISED:
         if data.startswith(mark):
             raise DataError(f"{path}: this is {what}.")
+    if head.startswith(b"<?xml"):
+        raise DataError(f"{path}: this is XML, whatever its name. Save the table as CSV (UTF-8).")
     if head[:6].lower() in (b"<html>", b"<html ", b"<!doct", b"<table"):
         raise DataError(f"{path}: this is a web page (HTML), whatever its name. Save the table as CSV (UTF-8).")
     if encoding is not None:

@@ -66,6 +66,7 @@ def find(text: str) -> list[PersonalDetail]:
 _ASCII_DIGITS = b"0123456789"
 _DIGITS = re.compile(r"\d(?:[ ().+/-]{0,2}\d){6}")  # a number of seven digits, the shortest that is looked for
 _KEY_SIGNS = ("sk-", "gh", "hf_", "glpat-", "AKIA", "ASIA", "AIza", "xox", "k_", "eyJ", "PRIVATE KEY")
+_UNMARKED = bytes(set(range(256)) - set(b"-_ABCDEFGHIJKLMNOPQRSTUVWXYZ"))  # a key holds one of the others
 
 
 _PATTERNS = dict(zip(KINDS, (_KEY, _EMAIL, _IBAN, _CARD, _PHONE), strict=True))
@@ -74,11 +75,12 @@ _IBAN_START = re.compile(r"[A-Z]{2}\d\d")
 
 def _possible(text: str) -> list[str]:
     """The kinds for which a text holds what every match needs: cheap, as most texts hold nothing."""
-    kinds = ["API key"] if any(map(text.__contains__, _KEY_SIGNS)) else []
+    marked = not text.isascii() or bool(text.encode().translate(None, _UNMARKED))
+    kinds = ["API key"] if marked and any(map(text.__contains__, _KEY_SIGNS)) else []
     if "@" in text:
         kinds.append("e-mail")
     digits = _digits(text)
-    if digits > 1 and not text.islower() and _IBAN_START.search(text):
+    if marked and digits > 1 and _IBAN_START.search(text):
         kinds.append("IBAN")
     if digits > 6 and _DIGITS.search(text):
         kinds += ["card", "phone"]

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichway.errors import DataError
+from whichway.label_sets import NONE, separator, spelled
 from whichway.tasks.metrics._text import plain
+
+__all__ = ["NONE", "Several", "as_lists", "detect", "named", "separator"]
 
 SEPARATORS = (";", "|", ",", "/")
 SURE = (";", "|")  # others stand inside single labels as well, and need a label that stands alone elsewhere
-NONE = "none"  # what a row without labels is spelled as
 LONGEST = 60
 _CHOICES = '{"choices"'  # how Label Studio writes several labels into a table
 MOST = 1000
@@ -31,13 +33,7 @@ class Several:
 
     def spelled(self) -> list[str]:
         """The targets in one spelling: labels in one order with one separator."""
-        mark = separator(self.labels)
-        return [mark.join(row) or NONE for row in self.rows]
-
-
-def separator(labels: Sequence[str]) -> str:
-    """What stands between labels of one row: a comma, or a semicolon where a label holds a comma."""
-    return "; " if any("," in label for label in labels) else ", "
+        return [spelled(row, self.labels) for row in self.rows]
 
 
 def detect(targets: Sequence[str], where: str = "", column: str = "") -> Several | None:

@@ -12,8 +12,9 @@ from whichway.tasks.metrics._text import plain
 from whichway.tasks.spec import Spec
 from whichway.tasks.table import BadRows, DataTable, Row
 
-# What spreadsheets and data libraries write for a missing value.
-MISSING = frozenset(("nan", "<na>", "nat", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"))
+# What spreadsheets, data libraries and databases write for a missing value.
+ERRORS = frozenset(("#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!", "#spill!", "#calc!"))
+MISSING = ERRORS | {"nan", "<na>", "nat", "\\n"}
 
 
 def usable(table: DataTable, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
@@ -75,6 +76,10 @@ def _empty_message(row: Row, part: str, empty: Mapping[int, Row], parts: Columns
 def _unusable(row: Row, parts: Columns) -> str:
     if not any(row.fields.get(name) for name in parts.input):
         return f"the input ({', '.join(parts.input)}) is empty. Fill it or delete the row."
+    values = [row.fields.get(name, "") for name in parts.input]
+    if all(value.casefold() in ERRORS for value in values if value):
+        shown = next(filter(None, values))
+        return f"the input ({', '.join(parts.input)}) is '{shown}', an error of a spreadsheet. Mend or delete the row."
     if parts.rejected and row.fields[parts.target] == row.fields[parts.rejected]:
         return "the chosen and the rejected answer are the same. Delete the row."
     return ""

@@ -23,6 +23,14 @@ from whichway.training_length import training_length
 
 Rate = dict[str, float]  # {"rate": r}, or {"factor": f}: times the rule of thumb
 
+
+def label_set_options(task: TrainDevView) -> dict[str, Any]:
+    """What a head is told of a task whose rows may have several labels; nothing where they have one, or none."""
+    labels = list(task.multi_labels)
+    exact = bool(task.metric.options.get("exact"))
+    return {**({"labels": labels} if labels else {}), **({"exact": True} if labels and exact else {})}
+
+
 FACTORS = {
     "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
     "above": 0,

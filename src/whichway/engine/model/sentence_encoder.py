@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from whichway.engine.model import load, throughput
+from whichway.engine.model.tokenizer_files import first_line
 from whichway.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Encoder:
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
                 self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, **options).float().eval()
         except Exception as error:  # whatever a foreign folder makes the libraries say
-            raise ModelError(f"The encoder in {folder} cannot be read: {load.first_line(error)}") from error
+            raise ModelError(f"The encoder in {folder} cannot be read: {first_line(error)}") from error
         self.model.requires_grad_(False).to(load.device())
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from whichway.engine.model.load import first_line, fork
+from whichway.engine.model.load import fork
+from whichway.engine.model.tokenizer_files import first_line
 from whichway.engine.train import bitfit, prompt_tuning
 from whichway.errors import ModelError
 

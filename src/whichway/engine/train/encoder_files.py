@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whichway.engine.model import load
+from whichway.engine.train.one_vs_rest import LabelSetHead
 from whichway.engine.train.probe import Head
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 HEAD = "head.safetensors"
 LABELS = "head.json"
 LIVE = "live.json"
+_SETS = "sets"  # of the description of a head whose answers are sets of labels
 _FEW = 4  # rows that prove a loaded part live
 
 
@@ -62,18 +64,47 @@ def write_head(
 
     save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, place / HEAD)
     (place / LABELS).write_text(json.dumps({"labels": list(labels)}, ensure_ascii=False), encoding="utf-8")
+    _write_live(place, texts, states, base)
+
+
+def write_set_head(place: Path, head: LabelSetHead, texts: Sequence[str], states: np.ndarray[Any, Any]) -> None:
+    """Write a head whose answers are sets of labels, and what it says of a few rows.
+
+    Args:
+        place: the folder.
+        head: on the states.
+        texts: rows.
+        states: theirs, `[B, F]`.
+    """
+    from safetensors.numpy import save_file
+
+    parts = {"weight": head.weight, "bias": head.bias}
+    save_file({name: np.ascontiguousarray(part, np.float32) for name, part in parts.items()}, place / HEAD)
+    sets = {"threshold": head.threshold, "least": head.least, "separator": head.separator}
+    description = {"labels": list(head.labels), _SETS: sets}
+    (place / LABELS).write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+    _write_live(place, texts, states, None)
+
+
+def _write_live(
+    place: Path, texts: Sequence[str], states: np.ndarray[Any, Any], base: np.ndarray[Any, Any] | None
+) -> None:
+    """What the head in a folder says of a few rows."""
     head = read_head(place)
     live = {"texts": list(texts), "scores": head(states).tolist()}
     live |= {} if base is None else {"base": head(base).tolist()}
     (place / LIVE).write_text(json.dumps(live, ensure_ascii=False), encoding="utf-8")
 
 
-def read_head(folder: Path) -> Head:
+def read_head(folder: Path) -> Head | LabelSetHead:
     """The head in a saved folder."""
     from safetensors.numpy import load_file
 
-    labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))["labels"]
+    description = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+    labels, sets = description["labels"], description.get(_SETS)
     parts = load_file(folder / HEAD)
+    if sets is not None:
+        return LabelSetHead(tuple(labels), parts["weight"], parts["bias"], **sets)
     width = parts["weight"].shape[1]
     zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
     return Head(tuple(labels), parts.get("mean", zeros), parts.get("scale", ones), parts["weight"], parts["bias"])

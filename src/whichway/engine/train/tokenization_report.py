@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whichway.engine.model import load
+from whichway.engine.model import tokenizer_files
 from whichway.engine.model.chat_template import Renderer
-from whichway.engine.train import adapter_check
-from whichway.engine.train.adapter_check import Targets
+from whichway.engine.train import encoded_rows
+from whichway.engine.train.encoded_rows import Targets
 from whichway.nouns import Message
 
 Rows = Sequence[tuple[Sequence[Message], str]]
@@ -52,13 +52,14 @@ def reader(folder: Path) -> PromptReader:
     Raises:
         ModelError: it cannot be read.
     """
-    tokenizer, ends, context = load.tokenizer_and_context(folder)
+    tokenizer_files.check(folder)
+    tokenizer, ends, context = tokenizer_files.tokenizer_and_context(folder)
     return PromptReader(Renderer(tokenizer, ends), context)
 
 
 def lengths(read: PromptReader, rows: Rows, targets: Targets = "last") -> TokenLengths:
     """Token counts of rows. An answer's turn end alone is no answer: it does not count."""
-    encoded = adapter_check.encode(read.renderer, rows, targets, read.context)
+    encoded = encoded_rows.encode(read.renderer, rows, targets, read.context)
     ends = read.renderer.ends
     earlier = (sum(i not in ends for span in row.earlier for i in row.prompt[slice(*span)]) for row in encoded)
     trained = tuple(sum(i not in ends for i in row.answer) + more for row, more in zip(encoded, earlier, strict=True))
@@ -70,7 +71,7 @@ def tokens(
     read: PromptReader, messages: Sequence[Message], answer: str, targets: Targets = "last"
 ) -> list[tuple[str, bool]]:
     """A row in order: what is only read, as one text up to the next answer, and each token that carries the loss."""
-    row = adapter_check.encode(read.renderer, [(messages, answer)], targets)[0]
+    row = encoded_rows.encode(read.renderer, [(messages, answer)], targets)[0]
     ids, read_to = [*row.prompt, *row.answer], 0
     parts: list[tuple[str, bool]] = []
     for start, end in (*row.earlier, (len(row.prompt), len(ids))):

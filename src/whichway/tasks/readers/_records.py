@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Quoting = Literal["double", "padded", "backslash", "single", "loose"]
 
 
-@dataclass(frozen=True, slots=True)
-class DelimitedRecord:
-    """The fields of one record, and the line it starts on."""
+class DelimitedRecord(NamedTuple):
+    """The fields of one record, and the line it starts on. A tuple, as files have many."""
 
     line: int
     fields: list[str]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, OptionError
 from whichway.tasks.encodings import text_of
-from whichway.tasks.readers import _formulas, _preamble
+from whichway.tasks.readers import _formulas, _no_rows, _preamble
 from whichway.tasks.readers._contents import Contents, RawRow
 from whichway.tasks.readers._dialect import fits, numbered, width
 from whichway.tasks.readers._dialect import read as read_dialect
@@ -39,6 +39,8 @@ def read(path: Path, options: ReadOptions, bad: BadRows) -> Contents:
     text = decoded.text
     if not text.strip():
         raise DataError(f"{path}: the file is empty.")
+    if "\x1a" in text[-8:]:  # DOS marks the end of a file so
+        text = text.rstrip().removesuffix("\x1a")
     text = text.replace("\r\r\n", "\n").replace("\r\n", "\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")
@@ -65,10 +67,10 @@ def _table(records: Sequence[DelimitedRecord | Fault], path: Path, notes: Sequen
     first = next((r for r in lines if isinstance(r, Fault) or any(f.strip() for f in r.fields)), None)
     if first is None or isinstance(first, Fault):
         raise DataError(f"{path}:{first.line if first else 1}: {first.message if first else 'no header.'}")
-    rest = list(lines)
+    rest, others = _no_rows.without(first.fields, list(lines))
     header = _header(first, rest, path)
     rows = list(_rows(first, header, rest, path, bad, tally))
-    return Contents(rows, (*notes, *_notes(first, header, tally)))
+    return Contents(rows, (*notes, *others, *_notes(first, header, tally)))
 
 
 def _header(first: DelimitedRecord, rest: Sequence[DelimitedRecord | Fault], path: Path) -> list[str]:
@@ -97,7 +99,8 @@ def _rows(
     tally: _Tally,
 ) -> Iterable[RawRow]:
     count, least = len(header), min(width([first]), len(header))
-    titles = first.fields[:count]
+    titles = _folded(first.fields[:count])
+    longest = len(first.fields[0]) + 2
     for record in rest:
         if isinstance(record, Fault):
             bad.refuse(f"{path.name}:{record.line}", f"{path}:{record.line}: {record.message}")
@@ -112,13 +115,18 @@ def _rows(
                 continue
             tally.trailing += len(fields) > count
             fields = [*fields[:count], *[""] * (count - len(fields))]
-        elif fields == titles:
+        elif len(fields[0]) < longest and _folded(fields) == titles:
             tally.repeated.append(record.line)
             continue
         elif count > 1 and not any(map(str.strip, fields)):
             tally.empty += 1
             continue
         yield RawRow(record.line, dict(zip(header, fields, strict=True)))
+
+
+def _folded(names: Sequence[str]) -> list[str]:
+    """Column names without case, blanks and a byte order mark: how headers of files that were put together compare."""
+    return [name.strip("\ufeff \t").casefold() for name in names]
 
 
 def _ragged(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
