@@ -61,7 +61,7 @@ def test_the_threshold_is_the_best_one_and_of_equals_the_nearest_to_a_half() -> 
     for exact in (False, True):
         score, at = one_vs_rest.best_threshold(chance, wanted, 0, exact)
         assert score == 1.0
-        assert at == pytest.approx(0.3)  # 0.22 to 0.30 are right on every row
+        assert 0.27 < at <= 0.3  # of 0.22 to 0.30, which are right on every row
     assert one_vs_rest.best_threshold(chance, wanted, 0, False)[0] > one_vs_rest._score(chance >= 0.5, wanted, False)
 
 

@@ -42,12 +42,13 @@ def row_line(*turns: tuple[str, str], **more: str) -> dict[str, Any]:
     talk = [{"role": role, "content": content} for role, content in turns]
     example = conversation_row({"messages": talk, **more}, ("input", *more), "here")
     line = {"input": dict(example.input), "text": example.text}
-    return {**line, **({"turns": talk} if example.turns else {})}
+    own = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+    return {**line, **({"turns": own} if own else {})}
 
 
 TALKS = (
     row_line(("user", "Hi")),
-    row_line(("user", "Hi"), ("assistant", 'Say "it"\n'), ("user", "The {{lamp}} {% if %} broke")),
+    row_line(("user", "Hi"), ("assistant", 'Say\n"it"'), ("user", "The {{lamp}} {% if %} broke")),
     row_line(("assistant", "Hello"), ("user", "Übel: \\n {# x #}")),
     row_line(("system", "Shop {{a}}"), ("user", "Hi"), ("assistant", "Yes?"), ("user", "No lamp")),
 )
