@@ -64,11 +64,8 @@ class ClassicalBackend:
     def training_work(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
         """The characters of all rows."""
         size = sum(len(row_text(row.messages)) + 1 for row in job.rows)
-        return (
-            Work(
-                f"{self.name} {job.kind} fit {len(job.labels or job.options.get('labels', ()))}", size, adapter.seconds
-            ),
-        )
+        labels = job.labels or job.options.get("labels", ())
+        return (Work(f"{self.name} {job.kind} fit {len(labels)}", size, adapter.seconds),)
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load a trained baseline.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from whichway.contracts import Work, read_kind
 from whichway.engine.infer.label_trie import grow
-from whichway.engine.model import load
+from whichway.engine.model import tokenizer_files
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.token_cost import TokenCost, token_cost
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
@@ -77,7 +77,7 @@ class WorkCounter:
 
     @cached_property
     def _renderer(self) -> Renderer:
-        tokenizer, ends, _ = load.tokenizer_and_context(self._folder)
+        tokenizer, ends, _ = tokenizer_files.tokenizer_and_context(self._folder)
         return Renderer(tokenizer, ends)
 
 
