@@ -10,9 +10,9 @@ without the judge) and both (`verdict/hand_grades.py`).
 - Decisions: kinds and ways of a kind differ by normal draws (0.15 and 0.1 standard deviations, 3 to 6 points), the
   margin is 2 points. Wrong is a decided verdict where a way of another kind is truly better by more than the margin.
 
-    python benchmarks/simulate_judge.py --worlds 400 --out benchmarks/results/simulate_judge.md
+    python benchmarks/simulate_judge.py --worlds 200 --out benchmarks/results/simulate_judge.md
 
-The table is a pure function of the arguments. About 20 minutes on one core at 400.
+The table is a pure function of the arguments. Two minutes on one core at 200.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def report(worlds: int) -> Iterator[str]:
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=400)
+    parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     write_table(report(options.worlds), options.out)

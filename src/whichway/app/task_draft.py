@@ -36,7 +36,7 @@ TEXT = """\
 #   tune_lora: {{rank: 16}}
 # checks:                    # no wanted answers? Say what a good one must fulfil, and leave target out
 #   words: {{min: 40, max: 120}}   # also characters, sentences, must_contain, must_not_contain, regex, format, function
-# judge: {{model: path/to/another/model, rubric: "Does it sound friendly?"}}   # decides with grades by hand: whichway grade
+# judge: {{model: path/to/another/model, rubric: "Does it sound friendly?"}}   # decides with grades: whichway grade
 # repeats: 5                 # answers to each test row where they are drawn (temperature above 0)
 # curve: [8, 16, 32, 64]     # fit every way on so many training rows as well: how many labels is a prompt worth?
 """

@@ -175,6 +175,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         options=_others(settings),
         metric_title=components.metric.title,
         paired="score",
+        spread="bootstrap" if components.metric.aggregate == "mean" else "jackknife",  # a mean needs neither
         pricing="work",
         metric_plain=components.metric.plain,
         prices=dict(sorted(components.prices.items())),

@@ -65,6 +65,8 @@ class Plan:
     judge: JudgeSpec | None = field(default=None, metadata=LATE)
     options: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)  # other options of the run, not at defaults
     paired: str = field(default="t", metadata=LATE)  # interval of a difference of two single 0/1 runs: "t" or "score"
+    # row noise of a metric that is no mean of rows: "bootstrap" or "jackknife"
+    spread: str = field(default="bootstrap", metadata=LATE)
     metric_title: str = field(default="", metadata=LATE)  # as people write it, where the metric says so
     metric_plain: bool = field(default=False, metadata=LATE)  # its values are plain numbers, not read in percent
     # word of each hosted model -> name, new, cached, out (usd per million tokens), as_of; None where nobody knows

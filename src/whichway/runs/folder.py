@@ -20,7 +20,7 @@ from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, dige
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
 REFIT = "refit.json"  # of a way measured in folds: the candidate that was made of all rows
 # parts of a plan that follow from the others: a newer version may differ
-FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired", "pricing")
+FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired", "spread", "pricing")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -99,6 +99,7 @@ def run_results(
         judged=run.judgements,
         grades=run.grades,
         paired=str(plan.get("paired") or "t"),
+        spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
     )
     return RunResults(plan, tuple(arms), side)

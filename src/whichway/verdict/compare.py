@@ -2,8 +2,9 @@
 
 One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterthwaite's degrees of freedom.
 
-* rows: the clustered standard error of the row scores averaged over seeds (mean metrics), or the spread of a paired
-  bootstrap over rows or clusters (metrics that are no mean, such as macro-F1).
+* rows: the clustered standard error of the row scores averaged over seeds (mean metrics), or the jackknife's over rows
+  or clusters (metrics that are no mean, such as macro-F1); see `resampling.py`. Runs that were begun before it had a
+  paired bootstrap and keep that (`spread`).
 * seeds: `(V − MSe/n)/S`, V the variance of the seeds' own test values and MSe the mean square of what is left of the
   scores without row means and seed means: rows and seeds are crossed, and both V and the row part hold MSe. Left in
   twice, intervals cover up to 98.2 % where they say 95; see `benchmarks/simulate_verdict.py`. The sum is never below
@@ -18,8 +19,8 @@ One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterth
 * folds: where each row was answered by a model that was made without it, folds take the place of seeds; see `folds.py`.
 
 P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
-A metric that is no mean takes its standard error from the bootstrap but its interval and p from t: quantiles of 2,000
-resamples are too coarse for Holm's smallest levels.
+A metric that is no mean takes its interval and p from t: quantiles of resamples are too coarse for Holm's smallest
+levels.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from numpy.typing import NDArray
 from whichway.nouns import Kind
 from whichway.verdict import stats
 from whichway.verdict.folds import common_ratio, fold_error, fold_variance, jackknife_variance, shown_apart
+from whichway.verdict.resampling import MANY, weightings, widened
 from whichway.verdict.stats import FloatArray, IntArray, Interval
 
-RESAMPLES = 2000
 Aggregate = Callable[[IntArray, NDArray[Any], FloatArray], FloatArray]
 
 
@@ -149,14 +150,17 @@ class Table:
         arms: with scores of one shape (S_k, n).
         confidence: of all intervals.
         paired: the interval of a difference of two single runs with 0/1 scores: "score" (Tango's), or "t".
+        spread: the row noise of a metric that is no mean: "jackknife", or "bootstrap".
 
     Raises:
         ValueError: the arms do not have the same rows, or a score is not a number.
     """
 
-    def __init__(self, arms: Sequence[Arm], confidence: float, paired: str = "score") -> None:
+    def __init__(
+        self, arms: Sequence[Arm], confidence: float, paired: str = "score", spread: str = "jackknife"
+    ) -> None:
         check(arms)
-        self.arms, self.paired = tuple(arms), paired
+        self.arms, self.paired, self.spread = tuple(arms), paired, spread
         self.confidence = confidence
         self.n = arms[0].scores.shape[1] if arms else 0
         self.groups = arms[0].groups if arms else None
@@ -175,16 +179,16 @@ class Table:
 
     @cached_property
     def draws(self) -> list[FloatArray]:
-        """Bootstrap values of each arm's aggregate over the same drawn rows, (RESAMPLES,) each.
+        """Values of each arm's aggregate on other rows, the same for all arms, with the variance that other rows make.
 
-        Resamples that do not define it, as those with rows of one label only, are left out for all arms: fewer values.
+        Rows that do not define it, as those of one label only, are left out for all arms: fewer values.
         """
-        parts: list[list[FloatArray]] = [[] for _ in self.arms]
-        for weights in stats.row_weights(self.n, self.groups, resamples=RESAMPLES):
-            for k, arm in enumerate(self.arms):
-                parts[k].append(seed_values(arm, weights).mean(axis=0))
-        values = np.stack([np.concatenate(part) for part in parts])
-        return list(values[:, np.isfinite(values).all(axis=0)])
+        jackknife = self.spread == "jackknife" and self.clusters <= MANY
+        blocks = weightings(self.codes, jackknife)
+        parts = [[seed_values(arm, weights).mean(axis=0) for arm in self.arms] for weights in blocks]
+        values = np.concatenate(parts, axis=1)
+        values = values[:, np.isfinite(values).all(axis=0)]
+        return list(widened(values) if jackknife else values)
 
     @property
     def row_df(self) -> float:

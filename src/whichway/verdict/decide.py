@@ -83,6 +83,7 @@ class Extras:
     judged: tuple[Mapping[str, Any], ...] = ()  # lines of judgements.jsonl
     grades: tuple[Mapping[str, Any], ...] = ()  # lines of grades.jsonl: where there are any, they decide
     paired: str = "score"  # interval of a difference of two single runs with 0/1 scores; see `Table`
+    spread: str = "jackknife"  # row noise of a metric that is no mean; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
 
 
@@ -118,7 +119,11 @@ def decide(
     contest = graded_contest(extras.grades, extras.judged, ordered, extras.rows.ids, confidence)
     if contest is not None:
         ordered, extras = list(contest.arms), by_grades_alone(extras)
-    table = contest.table if contest else Table([a for a in ordered if a.competes], confidence, extras.paired)
+    table = (
+        contest.table
+        if contest
+        else Table([arm for arm in ordered if arm.competes], confidence, extras.paired, extras.spread)
+    )
     terms = extras.terms or Terms(volume=volume)
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     if ruling and contest and not contest.grading.enough:
