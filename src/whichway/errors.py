@@ -13,6 +13,9 @@ WhichwayError                 anything we raise on purpose
 ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
 ├── ProtectedPart             an edit would change a part of a prompt that is protected
 └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
+
+KeyboardInterrupt
+└── ClockEnded                the minutes of a run are over; it ends the work wherever it is, as Ctrl-C does
 """
 
 from __future__ import annotations
@@ -89,6 +92,10 @@ class ProtectedPart(WhichwayError):
 
 class AdapterNotLive(WhichwayError):
     """An adapter was loaded but the model answers as without it."""
+
+
+class ClockEnded(KeyboardInterrupt):
+    """The minutes of a run are over. Like Ctrl-C it passes through whatever is at work; what is done is kept."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -181,6 +181,26 @@ class CurvePointBegan(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PurchaseBegan(Event):
+    """A contest against the clock begins with the next piece of work."""
+
+    name: ClassVar[str] = "purchase"
+    what: str  # "way", "search", "seed" or "fold"
+    way: str  # "" for a fold
+    seconds: float  # that it takes, estimated
+    seconds_left: float | None  # None: no end
+
+
+@dataclass(frozen=True, slots=True)
+class StandingsChanged(Event):
+    """A contest against the clock has decided anew, from what stands."""
+
+    name: ClassVar[str] = "standings"
+    verdict: Verdict
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictMade(Event):
     """The verdict is written."""
 

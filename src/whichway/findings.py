@@ -33,6 +33,17 @@ class Odds:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that a run against the clock has not bought yet."""
+
+    what: Literal["way", "search", "seed", "fold"]  # a way at all; further rates and settings; one more seed or fold
+    way: str  # "" for a fold, which all ways need
+    kind: str  # of the way; "" for a fold
+    seconds: float  # that it takes, estimated
+    chance: float | None = None  # that the way is better than the choice by more than the margin; None: it was measured
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Where the variance of one way's score comes from: `Var = ω²/n + σ²/(nK) + τ²/S`."""
 

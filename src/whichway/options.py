@@ -32,6 +32,7 @@ class Declaration:
         least: the smallest value allowed.
         most: the largest.
         read: from what users write to the value; raises ValueError with what to write instead.
+        planned: whether the plan fixes it; a run may go on under another value of one that is not.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Declaration:
     least: float | None = None
     most: float | None = None
     read: Callable[[Any], Any] | None = None
+    planned: bool = True
 
 
 def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - the word of every option parser
@@ -85,6 +87,17 @@ def folds_of(value: Any) -> Any:
     return count
 
 
+def minutes_of(value: Any) -> float:
+    """A number above 0."""
+    try:
+        minutes = float(value)
+    except (TypeError, ValueError):
+        minutes = 0.0
+    if isinstance(value, bool) or not minutes > 0:
+        raise ValueError("give a number above 0")
+    return minutes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The user's choices about a run, apart from its ways, its budget and its places."""
@@ -106,6 +119,10 @@ class RunOptions:
     repeats: int = option(1, "Answers to each test row, where a candidate draws them; default 1.", least=1)
     until: float | None = option(None, "Stop a training when its dev score reaches this: 0.92.", least=0, most=1)
     forgetting: bool = option(True, "Do not measure what fine-tuning made the model forget of plain text.")
+    minutes: float | None = option(
+        None, "End after so many minutes with a verdict from what stands; the same command with more goes on.",
+        kind=float, read=minutes_of, planned=False,
+    )  # fmt: skip
     private: bool = option(False, "The data stay here: refuse models behind an API.")
     general: Path | None = option(None, "Plain text on which forgetting is measured; default: a text that comes along.")
 

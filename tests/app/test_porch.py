@@ -142,7 +142,7 @@ def test_inputs_of_several_fields_are_dicts():
         ({"seeds": 0}, "seeds: at least one seed is needed"),
         ({"curve": "8,x"}, "curve: write numbers of training rows with commas"),
         ({"confidence": 2}, "confidence: should be less than or equal to 0.999"),
-        ({"minutes": 0}, "minutes=0: give a number above 0"),
+        ({"minutes": 0}, "minutes: give a number above 0"),
         ({"budget": 5}, "budget=5: give a ww.Budget"),
         ({"target": "tem"}, "target column 'tem' is not there. Did you mean 'team'?"),
         ({"model": ["fake", "fake"]}, "model=fake is named twice."),
@@ -174,10 +174,10 @@ def test_messages_of_the_command_line_are_put_into_pythons_words():
 
 def test_options_and_budget_reach_the_plan(tmp_path: Path):
     given = {**QUICK, "seeds": (3, 5), "minutes": 2, "confidence": 0.9, "curve": [8], "race": False, "repeats": 2}
-    preview = ww.plan(dicts(), **given, budget=ww.Budget(calls=50), out=tmp_path / "run")
+    preview = ww.plan(dicts(), **given, budget=ww.Budget(calls=50, seconds=120), out=tmp_path / "run")
     plan = preview.plan
     assert (plan.seeds, plan.confidence, plan.curve, plan.race, plan.repeats) == ((3, 5), 0.9, (8,), False, 2)
-    assert (plan.budget.seconds, plan.budget.calls) == (120.0, 50)
+    assert (plan.budget.seconds, plan.budget.calls, plan.timed) == (120.0, 50, True)
     assert preview.estimate is None
     assert "budget      120 seconds or 50 calls for each way" in str(preview)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whichway.tasks import Examined, Spec
     from whichway.tasks.read import DataTable
 
-REQUESTED = ("minutes", "out", "cache", "probe", "fetch")  # arguments about the run's budget and places
+REQUESTED = ("out", "cache", "probe", "fetch")  # arguments about the run's budget and places
 TASK_FILES = (".yaml", ".yml")
 
 
@@ -85,7 +85,7 @@ def read_call(data_or_task: Any, arguments: Mapping[str, Any]) -> Call:
 
     Args:
         data_or_task: a path to a task file or to data, rows in memory (see `tasks.memory`), or a Task.
-        arguments: keys of a task file and options of a run, besides minutes, budget, out, cache and probe.
+        arguments: keys of a task file and options of a run, besides budget, out, cache and probe.
 
     Raises:
         OptionError: an unknown argument ("did you mean"), or a value that does not fit.
@@ -126,17 +126,9 @@ def _request(set_arguments: Mapping[str, Any]) -> tuple[RunRequest, dict[str, An
         keys["model"] = str(model)
     budget = set_arguments.get("budget") or Budget()
     if not isinstance(budget, Budget):
-        raise OptionError(f"budget={budget!r}: give a ww.Budget, such as ww.Budget(seconds=600), or minutes=10.")
-    if "minutes" in set_arguments:
-        budget = replace(budget, seconds=60.0 * _positive("minutes", set_arguments["minutes"]))
+        raise OptionError(f"budget={budget!r}: give a ww.Budget for each way, such as ww.Budget(seconds=600).")
     places = {name: Path(set_arguments[name]) for name in ("out", "cache") if name in set_arguments}
     return RunRequest(names, (), budget, bool(set_arguments.get("probe", True)), **places), keys
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise OptionError(f"{name}={value!r}: give a number above 0.")
-    return float(value)
 
 
 def _words(ways: Any) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     Args:
         model: a model folder or name; None: the default model.
         ways: names of ways, or a mapping from names to options; None: the default ways.
-        minutes: limit for each way.
+        minutes: for the whole contest, which then decides from what stands.
         budget: limits for each way in dollars, seconds and calls.
         seeds: how many.
         ask: what is asked of the model, in one line.

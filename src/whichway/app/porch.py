@@ -56,7 +56,7 @@ def run(
             datasets.Dataset; a dict of these for train, dev and test; or a Task.
         model: a model folder or name; several: every way is tried on each.
         ways: names, or a mapping from names to options; None: the task's, or the default ways.
-        minutes: limit for each way.
+        minutes: for the whole run: it ends with a verdict from what stands; the same call with more minutes goes on.
         budget: limits for each way in dollars, seconds and calls.
         seeds: how many, or which; default 3.
         on_event: called with the name and the facts of each event (see `whichway.events`); `print` will do.

@@ -19,7 +19,7 @@ SPELLED = {  # flags that are no arguments of the same name
     "--yes": "fetch=True",
     "--set": "ways={way: {option: value}}",
     "--budget-usd": "budget=ww.Budget(usd=...)",
-    "--budget-seconds": "minutes=... or budget=ww.Budget(seconds=...)",
+    "--budget-seconds": "budget=ww.Budget(seconds=...)",
     "--budget-calls": "budget=ww.Budget(calls=...)",
 }
 NO_VALUES = "and|or|to|with|is|are|was|wants|needs|leaves|says|takes|which|that"  # words that go on after a flag

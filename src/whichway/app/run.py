@@ -94,12 +94,20 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     from whichway import contest
     from whichway.app.hosted import check_keys
     from whichway.app.models import keep_speeds
+    from whichway.contest.clock import Clock
     from whichway.report import html
 
+    clock = Clock(ready.settings.minutes)
     check_keys(ready.components)
     files = _estimated(ready, listener, agree)
     outcome = contest.run(
-        ready.task, ready.components, folder=ready.folder, settings=ready.settings, listener=listener, beside_plan=files
+        ready.task,
+        ready.components,
+        folder=ready.folder,
+        settings=ready.settings,
+        listener=listener,
+        beside_plan=files,
+        clock=clock,
     )
     keep_speeds(outcome.run)
     html.write(outcome.run)
@@ -149,7 +157,24 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
         return money
     facts = {"within": result.within, "ways": {name: asdict(amount) for name, amount in result.ways.items()}}
     lines = estimates.before(estimates.lines_of(facts), result.within)
-    return ["estimate (from a probe of this machine; list time)", *lines, *money]
+    return ["estimate (from a probe of this machine; list time)", *lines, *_what_fits(ready, result), *money]
+
+
+def _what_fits(ready: Ready, result: Estimate) -> list[str]:
+    """For a contest against the clock, which ways it would try in which order."""
+    from whichway.contest.timed.purchases import Market, forecast
+    from whichway.nouns import split_name
+
+    minutes = ready.settings.minutes
+    if not result.pieces or minutes is None:
+        return []
+    ways = {name: ready.components.ways[split_name(name)[0]] for name in result.pieces}
+    kinds, random = {name: way.KIND for name, way in ways.items()}, {name for name, way in ways.items() if way.RANDOM}
+    market = Market(kinds, frozenset(random), len(ready.task.test), 0, ready.plan.confidence)
+    fitting, rest = forecast(result.pieces, market, 60 * minutes)
+    tried = ", ".join(fitting) or "nothing"
+    lines = [f"  In {minutes:g} minutes: {tried}, in about this order; then seeds or folds, as time is left."]
+    return lines + ([f"  Not likely to fit: {', '.join(rest)}."] if rest else [])
 
 
 def lines_of(ready: Ready) -> list[str]:
@@ -173,6 +198,8 @@ def lines_of(ready: Ready) -> list[str]:
             if plan.folds > 1
             else [f"seeds       {', '.join(map(str, plan.seeds))}"]
         ),
+        *([f"minutes     {ready.settings.minutes:g} for the whole contest, then a verdict from what stands"]
+          if ready.settings.minutes else []),
         f"budget      {budget_text}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
         f"race        {race}",

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from whichway.cli.exit_codes import interrupted
 from whichway.errors import OptionError
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ def agree(lines: list[str], yes: bool) -> None:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0, or 1 when nothing competed: no way gave anything to measure, or several were lost and only baselines are left.
+    """0, 130 when the user interrupted it, or 1 when nothing competed.
+
+    Nothing competes where no way gave anything to measure, or several were lost and only baselines are left.
 
     The reasons stand in the report, and here; one that several ways share is told once.
     """
+    if outcome.interrupted:
+        return interrupted()
     standings = outcome.verdict.standings
     measured = [s for s in standings if s.status == "ok" and s.unparsed < 1]
     lost = [s for s in standings if s not in measured]

@@ -32,11 +32,16 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        return _tell("interrupted; saved; run the same command to resume", INTERRUPTED)
+        return interrupted()
     except BrokenPipeError:
         return _hush()
     except Exception as error:
         return _explain(error, debug)
+
+
+def interrupted() -> int:
+    """Say that the user stopped the command, and that nothing is lost; the exit code."""
+    return _tell("interrupted; saved; run the same command to resume", INTERRUPTED)
 
 
 def _explain(error: Exception, debug: bool) -> int:

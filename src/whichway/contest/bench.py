@@ -50,13 +50,13 @@ class InFold:
     """Where a bench stands in a cross-fit.
 
     Attributes:
-        number: of the fold, which is its seed as well.
-        share: of the budget that may be spent by the end of this fold.
-        earlier: the way's bench of the fold before.
+        number: of the fold, which is its seed as well; None: on the task's split, where a way goes on.
+        share: of the budget that may be spent by the end of this fold; None: all of it.
+        earlier: the way's bench of the fold before, or of what it did before.
     """
 
-    number: int
-    share: float
+    number: int | None
+    share: float | None
     earlier: RunBench | None
 
 

@@ -120,6 +120,7 @@ class CandidateAnswers:
             missing = {  # equal ones once
                 key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in cached
             }
+            ledger.clock.check(len(missing) * ledger.row_seconds.get(self._speed_key(candidate), 0.0))
             if isinstance(backend, Hosted):
                 wanted = {key: request for key, (request, _) in missing.items()}
                 fresh = self._call_hosted(backend, candidate.weights, what, cached, wanted)
@@ -128,6 +129,10 @@ class CandidateAnswers:
                 ledger.cache.put(fresh.items(), ledger.paid_by)
                 cached, fresh = self._priced(candidate, dict(zip(keys, requests, strict=True)), cached, fresh)
                 self._charge_chunk(candidate, what, keys, cached, fresh)
+                if fresh:
+                    clock = [reply.seconds if reply.wall is None else reply.wall for reply in fresh.values()]
+                    took = sum(clock) / len(clock)
+                    ledger.row_seconds[self._speed_key(candidate)] = took
             ledger.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
             paid_replies = [(fresh[key], ledger.paid_by) if key in fresh else cached[key] for key in keys]
             votes = candidate.decoding.votes
@@ -136,6 +141,11 @@ class CandidateAnswers:
                 merged = read_off(candidate, [reply for reply, _ in texts])
                 merged = self._embeddings.timed(candidate.prompt, rows[i // votes].text, merged)
                 yield biased(merged, candidate.decoding.bias), all(paid_by != ledger.paid_by for _, paid_by in texts)
+
+    def _speed_key(self, candidate: Candidate) -> tuple[str, str, int, int]:
+        """What candidates share that take about as long for a row: model, kind of trained part, examples."""
+        prompt = candidate.prompt
+        return candidate.weights.base, candidate.weights.kind, len(prompt.shots), prompt.nearest
 
     def _call(
         self, backend: Backend, candidate: Candidate, questions: Sequence[tuple[Request, Example]]

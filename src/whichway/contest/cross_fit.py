@@ -24,12 +24,13 @@ import numpy as np
 from whichway.contest.bench import InFold, RunBench
 from whichway.contest.ledger import RunLedger
 from whichway.contest.rounds import Round, cross, try_all
-from whichway.contest.selection.select import ZERO_SHOT, WayRun, race_facts, write_race, write_way
+from whichway.contest.selection.select import WayRun, race_facts, write_race, write_way
 from whichway.events import WayRefused, WayTested
 from whichway.nouns import Example, Task, qualified_name, split_name
 from whichway.scoring import clusters, is_mean
 from whichway.tasks.folds import practice
 from whichway.verdict.decide import MONTH, sanity
+from whichway.verdict.information import ZERO_SHOT
 from whichway.verdict.rule import two_digits
 from whichway.verdict.sequential import paired_sequence
 
@@ -80,7 +81,7 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
         for one in held.tried:
             _cross(ways[one.name], one, test, ledger, fold, len(task.folds))
         if fold + 1 >= LOOK:
-            for name, reason in _lost(task, ways, ledger, fold + 1).items():
+            for name, reason in lost(task, ways, ledger, fold + 1).items():
                 ways[name].reason = reason
     tried = [way.whole() for way in ways.values()]
     for one in tried:
@@ -114,7 +115,7 @@ def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLe
         way.reason = f"in fold {fold + 1} of {count}: {tried.reason}"
 
 
-def _lost(task: Task, ways: Mapping[str, FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
+def lost(task: Task, ways: Mapping[str, FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
     """Ways that fail the sanity gate, or are shown worse than one of their kind, with the reason."""
     live = {name: way for name, way in ways.items() if not way.reason}
     reasons = {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.cache import Cache
+from whichway.contest.clock import Clock
 from whichway.contest.plan import Components, Settings
 from whichway.contest.rates import Pricing
 from whichway.contracts import Listener
@@ -95,6 +96,8 @@ class RunLedger:
     lost_usd: dict[str, float] = field(default_factory=dict)  # account -> paid for calls that gave no answer
     test_answers: int = 0  # answers of one finalist to the test split
     pricing: Pricing = field(default_factory=lambda: Pricing(None))
+    row_seconds: dict[tuple[str, str, int, int], float] = field(default_factory=dict)  # of the last chunk of its like
+    clock: Clock = field(default_factory=Clock)  # checked before each piece of work
 
     @property
     def usd_per_second(self) -> float:

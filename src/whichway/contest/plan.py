@@ -15,7 +15,7 @@ import whichway
 from whichway.contracts import Backend, Metric, Way
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, split_name, to_json
-from whichway.options import RunOptions, defaults
+from whichway.options import RunOptions, declared, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
 from whichway.tasks.folds import all_rows, practice
@@ -181,6 +181,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         prices=dict(sorted(components.prices.items())),
         folds=max(1, len(task.folds)),
         foldable=task.foldable,
+        timed=settings.minutes is not None,
     )
 
 
@@ -204,7 +205,7 @@ def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
 def _others(settings: Settings) -> dict[str, Any]:
     """Options without a field of their own in the plan, where they are not at their defaults."""
     own = {f.name for f in dataclasses.fields(Plan)}
-    values = {name: getattr(settings, name) for name in defaults() if name not in own}
+    values = {name: getattr(settings, name) for name, about in declared().items() if about.planned and name not in own}
     return {name: to_json(value) for name, value in values.items() if value != defaults()[name]}
 
 
@@ -224,6 +225,8 @@ def values_before(components: Components, ways: Iterable[str]) -> dict[str, dict
 def continued(settings: Settings, components: Components, begun: Mapping[str, Any]) -> Settings:
     """The settings of a run that goes on: an option or a default that is younger than its plan is left as it was.
 
+    One that was begun against the clock stays so; without minutes it goes on to its end.
+
     Args:
         settings: of this start; what the user sets stays set.
         components: whose ways have the options.
@@ -235,7 +238,8 @@ def continued(settings: Settings, components: Components, begun: Mapping[str, An
         for option, value in before.get(name, {}).items():
             if name in ways and known.get(option, value) == value:
                 ways[name].setdefault(option, value)
-    return dataclasses.replace(settings, ways=ways)
+    endless = begun.get("timed", False) and settings.minutes is None
+    return dataclasses.replace(settings, ways=ways, minutes=math.inf if endless else settings.minutes)
 
 
 def _text(path: Path) -> str:

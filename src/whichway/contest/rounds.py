@@ -12,7 +12,6 @@ from whichway.contest.bench import RunBench
 from whichway.contest.ledger import RunLedger
 from whichway.contest.selection.race import Rules
 from whichway.contest.selection.select import (
-    ZERO_SHOT,
     WayRun,
     choose_finalists,
     race_all,
@@ -24,6 +23,7 @@ from whichway.contracts import Attended
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.events import WayBegan
 from whichway.nouns import Example, Record, TrainDevView, split_name
+from whichway.verdict.information import ZERO_SHOT
 
 Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
@@ -58,7 +58,7 @@ def try_all(
     rules = rules_of(practice, ledger)
     order = sorted(names, key=lambda name: split_name(name)[0] != ZERO_SHOT)
     if any(name.startswith(("tune_", "both_")) for name in names):
-        _announce_training(ledger)
+        announce_training(ledger)
     way_runs = {}
     for index, name in enumerate(order):
         ledger.tell(WayBegan(name, index, len(order)))
@@ -71,7 +71,7 @@ def try_all(
     return Round(tried, rules, taken)
 
 
-def _announce_training(ledger: RunLedger) -> None:
+def announce_training(ledger: RunLedger) -> None:
     """Tell the backends that trainings are planned, so that they get ready while prompts are tried."""
     for name in sorted({base.backend for base in ledger.components.bases}):
         backend = ledger.components.backends[name]

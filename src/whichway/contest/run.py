@@ -13,6 +13,7 @@ from typing import Any
 
 from whichway.contest.bench import RunBench
 from whichway.contest.cache import Cache
+from whichway.contest.clock import Clock
 from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
 from whichway.contest.forgetting import measure_forgetting
@@ -23,11 +24,26 @@ from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contest.refit import dearest, refit
 from whichway.contest.rounds import Crossed, cross, try_all
 from whichway.contest.selection.select import WayRun, race_facts, write_race, write_status, write_way
+from whichway.contest.timed.hold import Start
+from whichway.contest.timed.on_folds import FoldsContest
+from whichway.contest.timed.on_split import SplitContest
+from whichway.contest.timed.purchases import costs_from, guessed
 from whichway.contracts import Listener, follow_nothing
 from whichway.errors import OptionError
 from whichway.events import PlanFixed, VerdictMade, WayRefused, WayTested
-from whichway.nouns import Plan, Task, Verdict
-from whichway.runs.folder import Lines, alone, plan_of, prepare, read_records, record_key, refuse, run_id, write_json
+from whichway.nouns import Plan, Task, Verdict, split_name
+from whichway.runs.folder import (
+    Lines,
+    alone,
+    plan_of,
+    prepare,
+    read_estimate,
+    read_records,
+    record_key,
+    refuse,
+    run_id,
+    write_json,
+)
 from whichway.runs.results import run_results
 from whichway.runs.run import Run
 
@@ -39,6 +55,7 @@ class Outcome:
     run: Run
     paid_usd: float
     paid_seconds: float
+    interrupted: bool = False  # by the user, while it was held against the clock: there is more to do
 
     @property
     def verdict(self) -> Verdict:
@@ -53,7 +70,7 @@ class Outcome:
 
 def run(
     task: Task, components: Components, *, folder: Path, settings: Settings, listener: Listener | None = None,
-    beside_plan: Mapping[str, Any] | None = None,
+    beside_plan: Mapping[str, Any] | None = None, clock: Clock | None = None,
 ) -> Outcome:  # fmt: skip
     """Try every way of the settings on the task, decide, and write the run folder.
 
@@ -64,6 +81,7 @@ def run(
         settings: the user's choices.
         listener: hears every event.
         beside_plan: files, by name, that are written as JSON together with the plan, where they are not there yet.
+        clock: of a run with minutes, started before; None: it starts here.
 
     Raises:
         PlanMismatch: the folder belongs to another plan.
@@ -73,7 +91,10 @@ def run(
     listener = listener or follow_nothing
     if not settings.ways:
         raise OptionError("no way to try: name at least one with --ways.")
-    settings = continued(settings, components, plan_of(folder))
+    begun = plan_of(folder)
+    if begun and not begun.get("timed") and (folder / "verdict.json").exists():
+        settings = replace(settings, minutes=None)  # it is finished, and was held without a clock
+    settings = continued(settings, components, begun)
     if task.folds:  # the number of a fold is its seed
         settings = replace(settings, seeds=tuple(range(len(task.folds))))
     plan = make_plan(task, components, settings)
@@ -84,30 +105,63 @@ def run(
         for name, content in (beside_plan or {}).items():
             if not (folder / name).exists():
                 write_json(folder / name, content)
-        return _run(task, components, plan, folder, settings, listener)
+        listener(PlanFixed(plan, folder))
+        pricing = Pricing(Rates(folder / FILE)) if plan_of(folder).get("pricing") == "work" else None
+        with open_ledger(folder, components, settings, listener, pricing) as ledger:
+            if plan.timed:
+                ledger.clock = clock or Clock(settings.minutes)
+                return _run_timed(task, plan, ledger)
+            return _run(task, plan, ledger)
 
 
-def _run(
-    task: Task, components: Components, plan: Plan, folder: Path, settings: Settings, listener: Listener
-) -> Outcome:
-    listener(PlanFixed(plan, folder))
-    pricing = Pricing(Rates(folder / FILE)) if plan_of(folder).get("pricing") == "work" else None
-    with open_ledger(folder, components, settings, listener, pricing) as ledger:
-        tried, crossed = _contest(task, ledger)
-        if settings.forgetting:
+def _run_timed(task: Task, plan: Plan, ledger: RunLedger) -> Outcome:
+    """A contest against the clock; see `timed/`."""
+    folder, components = ledger.folder, ledger.components
+
+    def decide() -> Verdict:
+        verdict = _decided(Run(folder), components).verdict
+        write_json(folder / "verdict.json", verdict)
+        return verdict
+
+    def after(contest: SplitContest | FoldsContest) -> None:
+        tried, crossed = contest.tried, contest.crossed
+        if not task.folds:
+            write_judgements(task, ledger, tried, crossed)
+        elif contest.folds == len(task.folds):
+            refit(task, ledger, tried, decide().choice)
+        if ledger.settings.forgetting:
             for one in tried:
                 measure_forgetting(one, ledger)
         if plan.curve:
             write_curves(task, ledger, tried, crossed)
-        if not task.folds:
-            write_judgements(task, ledger, tried, crossed)
+
+    known = read_estimate(folder)
+    kinds = {name: components.ways[split_name(name)[0]].KIND for name in plan.ways}
+    costs = {**guessed(kinds), **costs_from(known.get("pieces", {}))}
+    held = Start(task, ledger, costs, decide, after).hold()
+    finished = _decided(Run(folder), components)
+    write_json(folder / "verdict.json", finished.verdict)
+    ledger.tell(VerdictMade(finished.verdict))
+    return Outcome(finished, ledger.paid_usd, ledger.paid_seconds, held.interrupted)
+
+
+def _run(task: Task, plan: Plan, ledger: RunLedger) -> Outcome:
+    """A contest without a clock: all ways, then the verdict."""
+    folder, components = ledger.folder, ledger.components
+    tried, crossed = _contest(task, ledger)
+    if ledger.settings.forgetting:
+        for one in tried:
+            measure_forgetting(one, ledger)
+    if plan.curve:
+        write_curves(task, ledger, tried, crossed)
+    if not task.folds:
+        write_judgements(task, ledger, tried, crossed)
+    finished = _decided(Run(folder), components)
+    if task.folds and refit(task, ledger, tried, finished.verdict.choice):
         finished = _decided(Run(folder), components)
-        if task.folds and refit(task, ledger, tried, finished.verdict.choice):
-            finished = _decided(Run(folder), components)
-        verdict = finished.verdict
-        write_json(folder / "verdict.json", verdict)
-        listener(VerdictMade(verdict))
-        return Outcome(finished, ledger.paid_usd, ledger.paid_seconds)
+    write_json(folder / "verdict.json", finished.verdict)
+    ledger.tell(VerdictMade(finished.verdict))
+    return Outcome(finished, ledger.paid_usd, ledger.paid_seconds)
 
 
 def _decided(run: Run, components: Components) -> Run:

@@ -91,6 +91,7 @@ class Training:
         steps = self.backend.train(self.job, self.folder, self.start)
         index = 0
         while True:
+            self.ledger.clock.check()
             began = time.perf_counter()
             try:
                 adapter = next(steps, None)

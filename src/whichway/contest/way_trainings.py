@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class WayTrainings:
         start = ledger.cache.adapter(job.weights)
         training = Training(ledger, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
         if isinstance(backend, Attended):
-            backend.watch = lambda facts: ledger.tell(TrainingStep(way, job.kind, **facts))
+            backend.watch = self._watch(job.kind)
         length = length_of(job)
         if length is not None:
             ledger.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
@@ -95,6 +95,15 @@ class WayTrainings:
         except WayFailed:
             account.charge_failure(key)
             raise
+
+    def _watch(self, kind: str) -> Callable[[Mapping[str, Any]], None]:
+        """Tells where a training stands, and ends it with the clock: it goes on from there another time."""
+
+        def watch(facts: Mapping[str, Any]) -> None:
+            self._ledger.tell(TrainingStep(self._account.way, kind, **facts))
+            self._ledger.clock.check()
+
+        return watch
 
     def rows(self, kind: str, prompt: Prompt, examples: Sequence[Example]) -> tuple[TrainRow, ...]:
         """Rows as a training sees them; where each has its own examples, they are chosen once for all trials."""

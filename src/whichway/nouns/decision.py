@@ -15,6 +15,7 @@ from whichway.findings import (
     Formats,
     Grading,
     Judgement,
+    Missing,
     Odds,
     Overlap,
     Race,
@@ -75,6 +76,7 @@ class Plan:
     foldable: bool = field(default=False, metadata=LATE)  # whether folds could take the split's place
     # what a local answer or training costs: "wall", its seconds; "work", its counted work times a rate of the run
     pricing: str = field(default="wall", metadata=LATE)
+    timed: bool = field(default=False, metadata=LATE)  # held against a clock: bought piece by piece, decided after each
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +171,4 @@ class Verdict:
     odds: tuple[Odds, ...] = field(default=(), metadata=LATE)  # of each way that competed, least expected loss first
     runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice
     folds: int = field(default=1, metadata=LATE)  # K: every row is test once; 1: a single split
+    missing: tuple[Missing, ...] = field(default=(), metadata=LATE)  # what a run against the clock has not bought yet

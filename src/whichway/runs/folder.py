@@ -19,6 +19,8 @@ from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, dige
 
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
 REFIT = "refit.json"  # of a way measured in folds: the candidate that was made of all rows
+ESTIMATE = "estimate.json"  # what was said before the start
+CLOCK = "clock.json"  # of a run against the clock: what was bought, what is missing
 # parts of a plan that follow from the others: a newer version may differ
 FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired", "spread", "pricing")
 
@@ -248,6 +250,25 @@ def read_race(folder: Path) -> dict[str, Any] | None:
     path = folder / "race.json"
     facts: dict[str, Any] | None = _read_json(path) if path.exists() else None
     return facts
+
+
+def read_estimate(folder: Path) -> dict[str, Any]:
+    """What was said before the start of how long it takes; {} where nothing was."""
+    path = folder / ESTIMATE
+    facts: dict[str, Any] = _read_json(path) if path.exists() else {}
+    return facts
+
+
+def read_clock(folder: Path) -> dict[str, Any]:
+    """What a run against the clock has bought, what is missing, and the seconds it took; {} where there is no clock."""
+    path = folder / CLOCK
+    facts: dict[str, Any] = _read_json(path) if path.exists() else {}
+    return facts
+
+
+def write_clock(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Keep what `read_clock` gives."""
+    write_json(folder / CLOCK, facts)
 
 
 def read_verdict(folder: Path) -> Verdict:

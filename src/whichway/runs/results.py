@@ -22,7 +22,8 @@ import numpy as np
 
 from whichway.contracts import Metric
 from whichway.errors import OptionError, UserError, did_you_mean
-from whichway.nouns import Candidate, Example, Record, Verdict, split_name
+from whichway.findings import Missing
+from whichway.nouns import Candidate, Example, Record, Verdict, from_json, split_name
 from whichway.runs.folder import data_rows, read_lines
 from whichway.runs.run import Run, RunRow, as_run
 from whichway.scoring import clusters, is_mean, label_codes
@@ -101,6 +102,8 @@ def run_results(
         paired=str(plan.get("paired") or "t"),
         spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
+        missing=tuple(from_json(Missing, piece) for piece in run.clock.get("missing", ())),
+        minutes=run.clock["seconds"] / 60 if run.clock else None,
     )
     return RunResults(plan, tuple(arms), side)
 
@@ -200,7 +203,7 @@ def _arm(
 def _folds(test: Sequence[RunRow]) -> Any:
     """(n,) the fold of each row; None where there are none."""
     folds = [row.fold for row in test if row.fold is not None]
-    return np.array(folds, dtype=np.int64) if folds else None
+    return np.array(folds, dtype=np.int64) if len(set(folds)) > 1 else None  # one fold alone is a split
 
 
 def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Record]]]) -> None:

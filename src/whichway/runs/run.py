@@ -15,7 +15,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
-from whichway.runs.folder import FORGETTING, REFIT
+from whichway.runs.folder import CLOCK, ESTIMATE, FORGETTING, REFIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +174,21 @@ class Run:
     @cached_property
     def estimate(self) -> dict[str, Any] | None:
         """What was said before the start; None where nothing was."""
-        return _json_if_there(self.path / "estimate.json")
+        return _json_if_there(self.path / ESTIMATE)
+
+    @cached_property
+    def clock(self) -> dict[str, Any]:
+        """What a run against the clock has bought and what is missing; {} where there is no clock."""
+        return _json_if_there(self.path / CLOCK) or {}
 
     # What follows from them
 
     @property
     def test(self) -> tuple[RunRow, ...]:
-        """The test rows."""
-        return tuple(row for row in self.rows if row.split == "test")
+        """The test rows; of a run in folds that a clock ended, those of the folds that are whole."""
+        counted = self.clock.get("folds") or None
+        rows = (row for row in self.rows if row.split == "test")
+        return tuple(row for row in rows if counted is None or row.fold is None or row.fold < counted)
 
     @cached_property
     def test_records(self) -> dict[tuple[str, str], tuple[Record, ...]]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
-from whichway.findings import BreakEven, CheckShare, Crossover, Forgetting, Formats, Odds, Race, Selection, Sentence
+from whichway.findings import (
+    BreakEven,
+    CheckShare,
+    Crossover,
+    Forgetting,
+    Formats,
+    Missing,
+    Odds,
+    Race,
+    Selection,
+    Sentence,
+)
 from whichway.nouns import Kind, Pair, Standing, Verdict
 from whichway.verdict import curves, sample_size, stats
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
@@ -16,8 +27,10 @@ from whichway.verdict.crossover import crossover
 from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
 from whichway.verdict.explain.number_format import PLAIN, SHARE, clean
+from whichway.verdict.explain.unfinished import headline_end, unfinished
 from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.hand_grades import graded_contest
+from whichway.verdict.information import chances_of_untried
 from whichway.verdict.judging import judgement
 from whichway.verdict.rule import MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
@@ -85,6 +98,8 @@ class Extras:
     paired: str = "score"  # interval of a difference of two single runs with 0/1 scores; see `Table`
     spread: str = "jackknife"  # row noise of a metric that is no mean; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
+    missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
+    minutes: float | None = None  # that such a run took
 
 
 def decide(
@@ -151,13 +166,16 @@ def decide(
         varieties=tuple(variety(a, confidence) for a in written),
         answers=written,
         data_rows=extras.data_rows,
+        missing=with_chances(extras.missing, table, ruling, margin),
+        minutes=extras.minutes,
         judgement=judgement(extras.judged, table.arms, extras.rows.ids, confidence),
         grading=contest.grading if contest else None,
     )
     choice = table.arms[ruling.choice] if ruling else None
     reply = answer(ruling, [arm.kind for arm in table.arms])
     headline, reasons = explanation.headline(facts, reply), explanation.reasons(facts)
-    against, more = caveats.caveats(facts), would_decide(facts)
+    headline = replace(headline, text=headline.text + headline_end(facts))
+    against, more = caveats.caveats(facts), (*unfinished(facts), *would_decide(facts))
     wanted = diversity_advice.diversity_advice(facts)
     return Verdict(
         answer=reply,
@@ -200,6 +218,21 @@ def decide(
         odds=odds(table, ruling, terms),
         runner_up=table.arms[ruling.outlook.runner_up].way if ruling and ruling.outlook else None,
         folds=table.fold_count,
+        missing=facts.missing,
+    )
+
+
+def with_chances(
+    missing: Sequence[Missing], table: Table, ruling: Ruling | None, margin: float
+) -> tuple[Missing, ...]:
+    """What is missing, and how likely each way that was not tried is better than the choice."""
+    untried = [one for one in missing if one.what == "way"]
+    if ruling is None or not untried:
+        return tuple(missing)
+    kinds = {one.way: cast(Kind, one.kind) for one in untried}
+    chances = dict(zip(kinds, chances_of_untried(table, ruling.choice, kinds, margin), strict=True))
+    return tuple(
+        replace(one, chance=round(chances[one.way], 2)) if one.what == "way" else one for one in missing
     )
 
 

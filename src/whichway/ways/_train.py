@@ -34,6 +34,7 @@ def label_set_options(task: TrainDevView) -> dict[str, Any]:
 FACTORS = {
     "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
     "above": 0,
+    "quick": 1,
 }
 FOUR = (1.6, 0.63, 4.0, 0.25)  # for kinds of training whose best rate is less well known
 

@@ -39,7 +39,9 @@ DRAWS = {
 class Options:
     """How shots are drawn."""
 
-    counts: tuple[int, ...] = field(default=(4, 12), metadata={"help": "numbers of shots to try", "least": 1})
+    counts: tuple[int, ...] = field(
+        default=(4, 12), metadata={"help": "numbers of shots to try", "least": 1, "quick": 1}
+    )
     draws: int = field(default=1, metadata={"help": "draws of each number and kind, for each seed"})
     kinds: tuple[Choice, ...] = field(
         default=("balanced", "knn"),

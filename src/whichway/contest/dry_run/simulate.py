@@ -25,15 +25,17 @@ from whichway.contest.dry_run.profile import Timings, own_examples, units_of
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
+from whichway.contest.timed.price_ways import price_ways, total
+from whichway.contest.timed.purchases import WayCosts, costs_json
 from whichway.contracts import Backend, Embedder, Embedding, Hosted, Listener, Session, Sized, follow_nothing
 from whichway.errors import ModelError
 from whichway.events import ProbeBegan
-from whichway.nouns import Adapter, Example, Reply, Request, Task, TrainJob, TrainRow, Weights, digest
-from whichway.runs.folder import read_status
+from whichway.nouns import Adapter, Example, Reply, Request, Task, TrainJob, TrainRow, Weights, digest, split_name
+from whichway.runs.folder import ESTIMATE, read_status
 from whichway.runs.run import Run
 from whichway.verdict.breakeven import Price
 
-FILE = "estimate.json"
+FILE = ESTIMATE
 TIMINGS = "timings.json"
 WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
 RIGHT = 0.6  # share of rows that every made-up answer gets right
@@ -68,6 +70,7 @@ class Estimate:
     ways: Mapping[str, Amount]
     within: float = WITHIN
     seconds_per_row: Mapping[Weights, float] = field(default_factory=dict)  # bare model -> of an answer
+    pieces: Mapping[str, WayCosts] = field(default_factory=dict)  # of a contest against the clock, by way
 
     @property
     def seconds(self) -> float:
@@ -97,6 +100,8 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
             backends=SimulatedBackends(components.backends, simulation, ""),
             backends_of=lambda way: SimulatedBackends(components.backends, simulation, way),
         )
+        if settings.minutes is not None and not components.prices:
+            return _pieces(task, simulated, settings, simulation, Path(place))
         took: list[dict[str, float]] = []
         spent: list[dict[str, float]] = []
         for race in _races(task, settings):
@@ -118,12 +123,34 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
             ways[name] = simulation.with_tokens(
                 amount, name, components.price_of(components.base_of(name)), settings.budget.usd
             )
-        return Estimate(ways, seconds_per_row=simulation.per_row)
+        pieces = _pieces(task, simulated, settings, simulation, Path(place)).pieces if settings.minutes else {}
+        return Estimate(ways, seconds_per_row=simulation.per_row, pieces=pieces)
+
+
+def _pieces(
+    task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path
+) -> Estimate:
+    """The estimate of a contest against the clock: what each piece takes, and all of them."""
+    folder = place / "pieces"
+    own = replace(settings, cache=folder / ".cache")
+    simulation.race, simulation.trained = settings.race, {}
+    costs, reasons = price_ways(
+        task, simulated, folder, own, lambda way: simulation.load_seconds.get((settings.race, way), 0.0)
+    )
+    ways = {}
+    for name, cost in costs.items():
+        random = simulated.ways[split_name(name)[0]].RANDOM
+        seconds = total(cost, random, len(settings.seeds), len(task.folds))
+        memory, disk = simulation.memory.get(name), sum(simulation.disk[name].values())
+        usd = seconds * settings.price_per_hour / 3600
+        ways[name] = Amount(seconds, seconds, usd, memory, disk, reasons.get(name, ""))
+    return Estimate(ways, seconds_per_row=simulation.per_row, pieces=costs)
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
     """What estimate.json holds; written once: what a rerun would estimate anew is not what was said before."""
-    return {"within": estimate.within, "ways": {name: asdict(amount) for name, amount in estimate.ways.items()}}
+    facts = {"within": estimate.within, "ways": {name: asdict(amount) for name, amount in estimate.ways.items()}}
+    return facts | ({"pieces": costs_json(estimate.pieces)} if estimate.pieces else {})
 
 
 def _races(task: Task, settings: Settings) -> tuple[bool, ...]:

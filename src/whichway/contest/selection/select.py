@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whichway.contest.bench import RunBench
-from whichway.contest.ledger import RunLedger
+from whichway.contest.ledger import RunLedger, SpendMeter
 from whichway.contest.plan import fill_options
 from whichway.contest.selection.race import Entry, Look, OutOfBudget, Rules, finalist, looks, race, shuffled
 from whichway.contracts import Way
@@ -18,8 +18,7 @@ from whichway.nouns import Candidate, TrainDevView, canonical, qualified_name, s
 from whichway.runs.folder import write_json, write_text
 from whichway.scoring import clusters, is_mean, row_values, total
 from whichway.verdict.decide import sanity
-
-ZERO_SHOT = "prompt_plain"  # the baseline that the sanity gate measures against
+from whichway.verdict.information import ZERO_SHOT
 
 
 @dataclass(slots=True)
@@ -55,13 +54,29 @@ def rules_of(practice: TrainDevView, ledger: RunLedger) -> Rules:
     )
 
 
-def run_way(name: str, practice: TrainDevView, bench: RunBench, ledger: RunLedger, rules: Rules) -> WayRun:
-    """Run a way to its end; each candidate gets its first rows as soon as there is one."""
+def run_way(
+    name: str,
+    practice: TrainDevView,
+    bench: RunBench,
+    ledger: RunLedger,
+    rules: Rules,
+    settings: Mapping[str, Any] | None = None,
+) -> WayRun:
+    """Run a way to its end; each candidate gets its first rows as soon as there is one.
+
+    Args:
+        name: of the way.
+        practice: train and dev rows.
+        bench: of the way.
+        ledger: of the run.
+        rules: of the race over dev rows.
+        settings: options that are not at their defaults; None: those of the run.
+    """
     tried = WayRun(name, ledger.components.ways[split_name(name)[0]], bench)
     if practice.reference_free and tried.way.KIND != "prompt":
         tried.reason = "there are no wanted answers to learn from"
         return tried
-    options = fill_options(name, tried.way, ledger.settings.ways[name])
+    options = fill_options(name, tried.way, ledger.settings.ways[name] if settings is None else settings)
     try:
         for candidate in tried.way.adapt(practice, bench, options):
             seed = candidate.seed if bench.fold is None else bench.fold
@@ -173,9 +188,15 @@ def write_way(tried: WayRun, ledger: RunLedger) -> None:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
     purse = tried.bench.account.spend
-    tried.fit = {"seconds_fit": purse.seconds, "usd_fit": purse.usd, "calls_fit": purse.calls}
-    tried.fit |= {} if purse.wall is None else {"wall_fit": purse.wall}
+    if not tried.fit:
+        tried.fit = fit_of(purse)
     write_status(tried, ledger)
+
+
+def fit_of(spend: SpendMeter) -> dict[str, float]:
+    """What a way has spent, as its status says it."""
+    fit = {"seconds_fit": spend.seconds, "usd_fit": spend.usd, "calls_fit": spend.calls}
+    return fit | ({} if spend.wall is None else {"wall_fit": spend.wall})
 
 
 def write_status(tried: WayRun, ledger: RunLedger) -> None:

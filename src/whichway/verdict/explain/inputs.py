@@ -12,6 +12,7 @@ from whichway.findings import (
     Formats,
     Grading,
     Judgement,
+    Missing,
     Race,
     Selection,
     Slice,
@@ -49,6 +50,8 @@ class ExplanationInputs:
     judgement: Judgement | None = None
     grading: Grading | None = None  # where people graded answers, scores are those grades
     answers: tuple[WrittenAnswers, ...] = ()  # what the varieties were measured on
+    missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
+    minutes: float | None = None  # that such a run took
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
     @property
