@@ -195,7 +195,7 @@ class PurchaseBegan(Event):
 class StandingsChanged(Event):
     """A contest against the clock has decided anew, from what stands."""
 
-    name: ClassVar[str] = "standings"
+    name: ClassVar[str] = "standings_changed"
     verdict: Verdict
     seconds_left: float | None
 

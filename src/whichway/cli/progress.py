@@ -7,9 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from whichway.cli.standings import StandingsView
+
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from rich.console import Group
     from rich.progress import Progress, TaskID
 
     from whichway.contracts import Listener
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
         Event,
         PlanFixed,
         ProbeBegan,
+        PurchaseBegan,
         RaceEnded,
         RaceLooked,
         RatesHalved,
         RowsAnswered,
+        StandingsChanged,
         TrainingBegan,
         TrainingStep,
         WarningGiven,
@@ -55,6 +60,7 @@ class ProgressScreen(AbstractContextManager["Listener"]):
 
     def __init__(self) -> None:
         from rich.console import Console
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = Console(stderr=True, highlight=False)
@@ -66,8 +72,9 @@ class ProgressScreen(AbstractContextManager["Listener"]):
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
             console=self._console,
-            disable=not self._console.is_terminal,
         )
+        self._standings = StandingsView()
+        self._screen = Live(console=self._console, get_renderable=self._shown, refresh_per_second=4)
         self._of: dict[str, TaskID] = {}
         self._last_line_at = time.monotonic()
         self._since: dict[str, float] = {}
@@ -76,14 +83,23 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         self._length: dict[str, tuple[float, int]] = {}  # way -> epochs and steps of its training
 
     def __enter__(self) -> Listener:
-        self._bars.start()
+        if self._console.is_terminal:
+            self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the bars as they stand."""
-        self._bars.stop()
+        self._screen.stop()
+
+    def _shown(self) -> Group:
+        """Standings, what is running and the time left of a contest against the clock; then a bar for each way."""
+        from rich.console import Group
+        from rich.text import Text
+
+        parts: list[Any] = [self._standings.table(), self._standings.status and Text(self._standings.status)]
+        return Group(*(part for part in parts if part), self._bars)
 
     def __call__(self, event: Event) -> None:
         """Show one event of the contest; those that nobody needs to see are passed over."""
@@ -93,6 +109,7 @@ class ProgressScreen(AbstractContextManager["Listener"]):
 
     def _plan(self, event: PlanFixed) -> None:
         plan = event.plan
+        self._standings.plain = plan.metric_plain
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
         model = ", ".join(plan.models) or plan.model
         self._line(f"{plan.task}: {rows}; model {model}; {len(plan.ways)} ways; run folder {event.folder}")
@@ -114,6 +131,19 @@ class ProgressScreen(AbstractContextManager["Listener"]):
             return
         self._of[way] = self._bars.add_task("starting", total=None, way=way, spent="")
         self._since[way] = time.monotonic()
+
+    def _purchase(self, event: PurchaseBegan) -> None:
+        line = self._standings.begins(event)
+        if event.way and event.way not in self._of:
+            self._of[event.way] = self._bars.add_task("starting", total=None, way=event.way, spent="")
+            self._since[event.way] = time.monotonic()
+        if not self._console.is_terminal:
+            self._line(line)
+
+    def _standings_changed(self, event: StandingsChanged) -> None:
+        line = self._standings.changes(event)
+        if not self._console.is_terminal:
+            self._line(line)
 
     def _say(self, event: WaySaid) -> None:
         self._line(f"  {event.way}: {event.message}")
