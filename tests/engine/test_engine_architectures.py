@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from whichway.engine.infer.session import InferenceSession
 from whichway.engine.model import load, packing
 from whichway.engine.train import tokenization_report, trainer
 from whichway.engine.train.adapter_check import Encoded
 from whichway.errors import ModelError
+from whichway.nouns import Decoding, Message, Request
 
 WINDOW = 6
 WIDE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -114,7 +116,15 @@ def test_rows_that_would_turn_others_are_not_taken(made):
     """Longrope turns every row of a batch by the longest: rows from that length on are left out, and told."""
     folder = made("Phi-3 longrope")
     model = load.load(folder)
-    assert model.context == tokenization_report.reader(folder).context == 64
+    read = tokenization_report.reader(folder)
+    assert model.context == read.context == 64
+    assert model.limit == read.limit
+    assert "longrope" in model.limit
+    asked = Request((Message("user", "a word " * 90),), Decoding("generate"))
+    (reply,) = InferenceSession(model, model.module).generate([asked])
+    assert reply.finish == "error"
+    assert reply.error.endswith(f"the model takes 64 ({model.limit})")
+    assert not load.load(made("Mistral")).limit
     long = Encoded([7] * 90, [70, 1])
     with torch.no_grad():
         together = trainer.row_losses(model.module, [long, *encoded()], [])[2:]

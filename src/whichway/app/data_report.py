@@ -133,7 +133,8 @@ def _tokens(task: Task, read: PromptReader, rows: int) -> Iterator[TokenPart]:
         TokenRow(f"{row.origin}, trained tokens in ⟦ ⟧", tuple(tokenization_report.tokens(read, head, answer)))
         for row, (head, answer) in zip(some, turns(task, some), strict=True)
     ]
-    yield TokenPart(tuple(shown), tuple(_lengths(task, read)))
+    limit = [f"context   the model reads {read.context} tokens: {read.limit}"] if read.limit else []
+    yield TokenPart(tuple(shown), (*limit, *_lengths(task, read)))
     for name in task.ways:
         if split_name(name)[0].partition("~")[0] == OWN_EXAMPLES:
             yield _tokens_behind_examples(task, name, read, rows)

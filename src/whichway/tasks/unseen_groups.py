@@ -293,6 +293,8 @@ def _families(words: Words, labelled: bool) -> UnseenGroup | None:
             free[mine] = False
             families.append([rows[i] for i in mine])
     others = ~near
+    if not others.any():  # all rows are one family: a template
+        return None
     apart = float((common / np.maximum(1, sizes[:, None] + sizes[None, :] - common))[others].mean())
     several = [family for family in families if len(family) > 1]
     inside = words.shared([(f[0], f[1]) for f in several]) if several else np.zeros(1)

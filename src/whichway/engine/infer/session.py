@@ -157,6 +157,7 @@ class InferenceSession:
         if room >= self._need(request):
             return None
         reason = f"the prompt has {len(prompt)} tokens, the model takes {self.model.context}"
+        reason += f" ({self.model.limit})" if self.model.limit else ""
         return Reply("", finish="error", error=reason)
 
     def share(self, prompts: list[list[int]]) -> None:

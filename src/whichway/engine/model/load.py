@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.chat_template import Renderer
-from whichway.engine.model.tokenizer_files import check, config_of, context_of, first_line, refuse_larger, tokenizer_of
+from whichway.engine.model.tokenizer_files import (
+    check,
+    config_of,
+    context_of,
+    first_line,
+    limit_of,
+    refuse_larger,
+    tokenizer_of,
+)
 from whichway.errors import ModelError
 from whichway.models.model_files import files_digest as files_digest
 
@@ -35,6 +43,7 @@ class Model:
     tokenizer: Any
     renderer: Renderer
     context: int  # positions it can tell apart
+    limit: str = ""  # why these are fewer than its configuration states; "" where they are not
 
     @property
     def device(self) -> torch.device:
@@ -87,8 +96,8 @@ def _load(folder: Path, proved: str | None) -> Model:
         verify(folder, module)
     refuse_larger(tokenizer, int(module.get_input_embeddings().weight.shape[0]), folder)
     renderer = Renderer(tokenizer, _eos(module))
-    context = context_of(config.to_dict(), folder)
-    return Model(folder, mark, module, tokenizer, renderer, context)
+    settings = config.to_dict()
+    return Model(folder, mark, module, tokenizer, renderer, context_of(settings), limit_of(settings))
 
 
 def _width(folder: Path) -> int:

@@ -6,14 +6,12 @@ Nothing here needs the weights, or the library that computes with them: `whichwa
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from whichway.errors import ModelError
 
-log = logging.getLogger(__name__)
 _BY_LENGTH = ("longrope", "dynamic", "su")  # rotary scalings that depend on how long the longest row is
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -97,24 +95,42 @@ def refuse_larger(tokenizer: Any, rows: int, folder: Path) -> None:
         )
 
 
-def context_of(config: Mapping[str, Any], folder: Path) -> int:
+def context_of(config: Mapping[str, Any]) -> int:
     """Positions that a model can tell apart, in any company.
 
     Rotary scalings that depend on the longest row of a batch (longrope, dynamic) turn a short row otherwise beside a
     long one than alone. Below the length from which they do so, all rows are alone; longer ones are not taken.
     """
-    context = int(config.get("max_position_embeddings") or config.get("n_positions") or 2048)
+    return min([_stated(config), *(start for _, start in _by_length(config))])
+
+
+def limit_of(config: Mapping[str, Any]) -> str:
+    """Why the context is shorter than the model's configuration says; "" where it is not."""
+    shorter = [(name, start) for name, start in _by_length(config) if start < _stated(config)]
+    if not shorter:
+        return ""
+    name, start = min(shorter, key=lambda one: one[1])
+    return (
+        f"it states {_stated(config)}, but its scaling of positions ({name}) turns all rows of a batch by the longest "
+        f"from {start} tokens on, so longer ones are not taken"
+    )
+
+
+def _stated(config: Mapping[str, Any]) -> int:
+    return int(config.get("max_position_embeddings") or config.get("n_positions") or 2048)
+
+
+def _by_length(config: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Rotary scalings that depend on the longest row, each with the length from which it does."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kinds = rope.values() if rope and all(isinstance(inner, Mapping) for inner in rope.values()) else [rope]
+    starts = []
     for kind in kinds:
         name = kind.get("rope_type", kind.get("type"))
         if name in _BY_LENGTH:
             start = kind.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
-            start = int(start or (config.get("max_position_embeddings") or context))
-            if start < context:
-                log.info("%s: rows of more than %d tokens are not taken (%s).", folder, start, name)
-            context = min(context, start)
-    return context
+            starts.append((str(name), int(start or _stated(config))))
+    return starts
 
 
 def tokenizer_of(folder: Path) -> Any:
@@ -166,7 +182,7 @@ def tokenizer_and_context(folder: Path) -> tuple[Any, list[int], int]:
     tokenizer = tokenizer_of(folder)
     if inner.get("vocab_size"):
         refuse_larger(tokenizer, int(inner["vocab_size"]), folder)
-    return tokenizer, list(dict.fromkeys(ends)), context_of(inner, folder)
+    return tokenizer, list(dict.fromkeys(ends)), context_of(inner)
 
 
 def first_line(error: Exception) -> str:

@@ -24,6 +24,7 @@ class PromptReader:
 
     renderer: Renderer
     context: int
+    limit: str = ""  # why that is less than the model states; "" where it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ def reader(folder: Path) -> PromptReader:
     """
     tokenizer_files.check(folder)
     tokenizer, ends, context = tokenizer_files.tokenizer_and_context(folder)
-    return PromptReader(Renderer(tokenizer, ends), context)
+    config = tokenizer_files.config_of(folder)
+    limit = tokenizer_files.limit_of(config.get("text_config") or config)
+    return PromptReader(Renderer(tokenizer, ends), context, limit)
 
 
 def lengths(read: PromptReader, rows: Rows, targets: Targets = "last") -> TokenLengths:

@@ -126,7 +126,8 @@ class TrainingRun:
             raise WayFailed(f"No training row fits the model: the shortest has more than {most} tokens.")
         left = len(units) - len(fitting)
         if left:
-            log.warning("%d of %d training rows are longer than %d tokens; left out.", left, len(units), most)
+            why = f" ({self.model.limit})" if self.model.limit else ""
+            log.warning("%d of %d training rows are longer than %d tokens%s; left out.", left, len(units), most, why)
         return [row for u in fitting for row in u]
 
     def _tell(self, loss: float) -> None:
