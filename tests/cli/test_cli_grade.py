@@ -100,16 +100,23 @@ def test_grades_decide_and_are_kept(run: Path, capsys: Streams) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     for text in ("Grades by hand", "Judge too kind by", "Corrected", "Grade on"):
         assert text in page
+    assert whichway("breakeven", run, "--ways", "prompt_plain~0,prompt_plain~1", "--json") == 0
+    assert whichway("ship", run, "--out", "winner") == 0
+    assert "people's grades on" in Path("winner/README.md").read_text(encoding="utf-8")
+    capsys.readouterr()
     assert whichway("verdict", run) == 0
     assert "the same, byte for byte" in capsys.readouterr().out
     assert whichway("report", run) == 0
 
 
-def test_a_rerun_keeps_the_grades(finished: Path, run: Path) -> None:
+def test_a_rerun_keeps_the_grades(finished: Path, run: Path, capsys: Streams) -> None:
     write(graded(run))
     assert whichway("verdict", run, "--grades", "grades.csv", "--write") == 0
     before = (run / "verdict.json").read_bytes()
-    assert whichway("run", finished / "task.yaml", *QUICK, "--no-probe", "--out", run) == 0
+    capsys.readouterr()
+    assert whichway("run", finished / "task.yaml", *QUICK, "--no-probe", "--out", run, "--json") == 0
+    out = capsys.readouterr().out
+    assert json.loads(out)["grading"]["inputs"] == 25
     assert (run / "verdict.json").read_bytes() == before
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from whichway.contracts import Metric
-from whichway.nouns import Record, Standing
+from whichway.nouns import Record, Standing, to_json
 from whichway.runs.run import Run, RunRow
 from whichway.scoring import measured
 
@@ -29,6 +29,7 @@ def summary(run: Run, metric: Metric) -> dict[str, Any]:
         "margin": verdict.margin,
         "run": str(run.path),
         **({"folds": verdict.folds, "ships": verdict.candidate} if verdict.folds > 1 else {}),
+        **({"grading": to_json(verdict.grading)} if verdict.grading else {}),
         "candidates": [
             line
             for standing in verdict.standings

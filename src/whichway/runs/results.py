@@ -32,6 +32,7 @@ from whichway.verdict.compare import shipped_place
 from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Arm, Extras, decide
 from whichway.verdict.format_sensitivity import spread_over_forms
+from whichway.verdict.hand_grades import graded_contest
 from whichway.verdict.slices import RowFacts
 
 FEW = 12  # values of an input column that is cut into slices unasked
@@ -48,6 +49,13 @@ class RunResults:
     plan: Mapping[str, Any]
     arms: tuple[Arm, ...]
     extras: Extras
+
+    @property
+    def scored_arms(self) -> tuple[Arm, ...]:
+        """The ways with the scores that decide: people's grades where there are any, else the metric's."""
+        side = self.extras
+        contest = graded_contest(side.grades, side.judged, self.arms, side.rows.ids, self.plan["confidence"])
+        return self.arms if contest is None else contest.arms
 
     def verdict(
         self,

@@ -81,7 +81,7 @@ def _measured(source: ShipSource) -> str:
 
 def _results(source: ShipSource) -> str:
     percent = f"{100 * source.verdict.confidence:g} %"
-    metric = source.plan["metric"]["name"]
+    metric = "people's grades" if source.verdict.grading else source.plan["metric"]["name"]
     lines = [
         "## Results",
         "",

@@ -41,7 +41,7 @@ def breakeven(
     book = load(prices) if price or prices else None
     hourly = book.machine_usd_per_hour if price_per_hour is None and book and prices else price_per_hour
     factor = 1.0 if hourly is None else hourly / (results.plan["price_per_hour"] or 1.0)
-    arms = [priced(arm, factor, results.plan) for arm in results.arms if arm.competes]
+    arms = [priced(arm, factor, results.plan) for arm in results.scored_arms if arm.competes]
     names = [arm.way for arm in arms]
     entries = by_way("--price", price or (), names)
     terms = Terms(
