@@ -183,6 +183,24 @@ def test_a_wrong_sheet_is_refused_by_file_and_line(run: Path, capsys: Streams, k
     assert not (run / "grades.jsonl").exists()
 
 
+def test_python_grades_as_the_command_line_does(run: Path) -> None:
+    import whichway as ww
+
+    write(graded(run))
+    finished = ww.read_run(run)
+    before = finished.verdict
+    decided = finished.grade("grades.csv", keep=False)
+    assert decided.grading is not None
+    assert finished.verdict == before
+    assert answered(run).get("grading") is None
+    assert finished.grade("grades.csv") == decided == finished.verdict == ww.read_run(run).verdict
+    assert whichway("verdict", run, "--grades", "grades.csv", "--write") == 0
+    assert ww.read_run(run).verdict == decided
+    assert finished.grading_sheet("more.csv", inputs=30).exists()
+    with pytest.raises(ww.UserError, match="may hold grades"):
+        finished.grading_sheet("more.csv")
+
+
 def test_a_run_without_a_judge_has_nothing_to_grade(run: Path, capsys: Streams) -> None:
     plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
     del plan["judge"]

@@ -13,7 +13,7 @@ from whichway.errors import OptionError
 from whichway.runs.run import Run
 
 if TYPE_CHECKING:
-    from whichway.nouns import Example
+    from whichway.nouns import Example, Verdict
     from whichway.ship import ShipSource
 
 FORMATS = ("folder", "promptfoo")
@@ -118,6 +118,47 @@ class FinishedRun(Run):
         from whichway.report import html
 
         return html.write(self) if path is None else html.write_page(self, Path(path))
+
+    @speaks_python
+    def grading_sheet(self, path: str | Path = "grades.csv", inputs: int = 40) -> Path:
+        """Write a sheet of answers for a person to grade, without the ways' names, and return its path.
+
+        Args:
+            path: the CSV file to write; it must not exist.
+            inputs: test inputs, drawn at random, each with every way's answer.
+
+        Raises:
+            UserError: the run has no judge, or the file exists.
+        """
+        from whichway.app.grading_sheet import write_sheet
+
+        return write_sheet(self, Path(path), inputs).path
+
+    @speaks_python
+    def grade(self, path: str | Path, keep: bool = True) -> Verdict:
+        """The decision by people's grades, with the judge's levels corrected by them.
+
+        Args:
+            path: a filled-in sheet.
+            keep: write grades, verdict and page into the run folder, and take them for this run's from now on.
+
+        Raises:
+            UserError: the sheet is not of this run, or a line of it is wrong; names file and line.
+        """
+        from whichway.app.grading_sheet import keep_grades, read_sheet
+        from whichway.app.open_results import results_of
+        from whichway.report import html
+        from whichway.runs.folder import write_json
+
+        sheet = read_sheet(self, Path(path))
+        decided = results_of(self.with_grades(sheet.lines)).verdict()
+        if keep:
+            keep_grades(self, sheet)
+            write_json(self.path / "verdict.json", decided)
+            self.grades, self.verdict = sheet.lines, decided
+            self.__dict__.pop("spends", None)  # its order is the verdict's
+            html.write(self)
+        return decided
 
     def source(self, way: str | None = None, candidate: str | None = None) -> ShipSource:
         """The winner, or another candidate, with everything the run folder knows about it."""
