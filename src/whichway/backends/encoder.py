@@ -1,9 +1,9 @@
 """Door to sentence encoders on this machine: texts as vectors, and classifiers on them.
 
-Three kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
-"encoder_multi_label", such a head for each label of rows that may have several, and "encoder_full", the encoder trained
-together with its head. The text of the last message is the row, as for the
-classical baselines. Weights from safetensors only, no remote code.
+Kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
+"encoder_full", the encoder trained together with its head, and the same two with a head for each label, for rows that
+may have several ("..._multi_label"). The text of the last message is the row, as for the classical baselines. Weights
+from safetensors only, no remote code.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from whichway.engine.train.train_progress import TrainProgress
 
 log = logging.getLogger(__name__)
-FULL = "encoder_full"
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of regularisation; heads for each label choose among them
-_FOLDS = 3  # of the cross-validation that chooses
 _FEW = 4  # rows that prove a loaded head live
 _TELL = 0.5  # seconds between words of progress
 
@@ -95,7 +92,7 @@ class EncoderBackend:
 
         if not adapter.is_dir():
             raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
-        encoder = Encoder(adapter) if weights.kind == FULL else self._encoder(weights)
+        encoder = self._encoder(weights) if KINDS[weights.kind].on_base else Encoder(adapter)
         head = read_head(adapter)
         session = EncoderClassifier(encoder, head) if isinstance(head, Head) else EncoderLabelSets(encoder, head)
         _check_live(adapter, session)
@@ -110,13 +107,13 @@ class EncoderBackend:
         """
         from whichway.engine.train import encoder_trainer
 
-        if job.kind == FULL:
+        if not KINDS[job.kind].on_base:
             yield from encoder_trainer.train(self._encoder(job.weights), job, folder, self._teller())
         else:
             yield from self._fit(job, folder)
 
     def _fit(self, job: TrainJob, folder: Path) -> Iterator[Adapter]:
-        from whichway.engine.train import one_vs_rest, probe
+        from whichway.engine.train import encoder_targets, one_vs_rest, probe
 
         settings: Any = options(KINDS[job.kind].options, job.options)
         start = time.perf_counter()
@@ -129,7 +126,9 @@ class EncoderBackend:
         head: Head | LabelSetHead
         if isinstance(settings, LabelSetOptions):
             sets = one_vs_rest.LabelSets.of(answers, settings.labels)
-            head, loss = one_vs_rest.fit_dense(states, sets, _STRENGTHS, settings.exact, _FOLDS, job.seed)
+            head, loss = one_vs_rest.fit_dense(
+                states, sets, encoder_targets.STRENGTHS, settings.exact, encoder_targets.FOLDS, job.seed
+            )
         else:
             head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])

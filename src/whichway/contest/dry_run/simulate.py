@@ -127,9 +127,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
         return Estimate(ways, seconds_per_row=simulation.per_row, pieces=pieces)
 
 
-def _pieces(
-    task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path
-) -> Estimate:
+def _pieces(task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path) -> Estimate:
     """The estimate of a contest against the clock: what each piece takes, and all of them."""
     folder = place / "pieces"
     own = replace(settings, cache=folder / ".cache")
