@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from whichway.contracts import Embedding, Session, Work, read_kind
 from whichway.errors import AdapterNotLive, ModelError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
 from whichway.training_kinds import FREE_OPTIONS, KINDS, LabelSetOptions, kinds_of, options
+from whichway.training_length import length_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +151,22 @@ class EncoderBackend:
         options = {name: value for name, value in job.options.items() if name not in FREE_OPTIONS}
         kind = f"{self.name} {job.weights.revision} {job.kind} {digest([options, len(job.labels)], 8)}"
         return training_work(read_kind(job.weights), kind, adapter, before)
+
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The tokens of rows."""
+        base = replace(weights, adapter=None, kind="none")
+        sizes = self._encoder(base).sizes([row_text(request.messages) for request in requests])
+        return [Work(read_kind(weights), size, 0.0) for size in sizes]
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """Tokens that will be read or trained, and the rows of a fit."""
+        tokens = sum(self._encoder(job.weights).sizes([row_text(row.messages) for row in job.rows]))
+        length = length_of(job)
+        if length is None:
+            work = {"read": (float(tokens), 0.0), "fit": (float(len(job.rows)), 0.0)}
+        else:
+            work = {"train": (tokens * length.steps / length.per_epoch, 0.0)}
+        return self.training_work(job, Adapter(job.weights, 1, 1.0, None, 0.0, 0, 0, work=work), None)
 
     def _teller(self) -> Callable[[TrainProgress], None]:
         """Says where a training stands, to the log and to whoever watches it; not after every step."""
