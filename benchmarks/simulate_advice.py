@@ -15,9 +15,10 @@ Regret is in points of true score. The table is a pure function of the arguments
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy.special import ndtri
@@ -154,7 +155,14 @@ def ties(rows: int, tau: float, count: int, seed: int = 1) -> float:
     return sum(r.decided and r.choice != 0 for r in rulings) / count
 
 
-def calibration(found: list[Found]) -> Iterator[str]:
+class Stated(Protocol):
+    """Probabilities that were said, and whether they came true."""
+
+    said: list[float]
+    true: list[bool]
+
+
+def calibration(found: Sequence[Stated]) -> Iterator[str]:
     """Said and true, in ten bins."""
     said = np.concatenate([f.said for f in found])
     true = np.concatenate([f.true for f in found])

@@ -154,6 +154,30 @@ def test_a_purse_is_for_all_folds(tmp_path: Path):
     assert 0 < spent <= 900 + 64  # a chunk is finished
 
 
+def test_a_budget_that_does_not_pay_for_all_folds_says_so_and_still_gives_a_verdict(tmp_path: Path):
+    task = folded_task()
+    ways = {name: WAYS[name] for name in ("base_majority", "prompt_plain", "prompt_shots")}
+    settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=300))
+    verdict = run(task, house_of(task), folder=tmp_path / "r", settings=settings).verdict
+    shots = next(s for s in verdict.standings if s.way == "prompt_shots")
+    assert (shots.status, shots.score) == ("failed", None)
+    assert shots.reason == (
+        "in fold 3 of 5: the budget of prompt_shots is spent: 178 of 150 calls, before there was a first candidate; by "
+        "the end of this fold 3 of 6 parts of the budget may be spent, so give a larger one, or --folds 1"
+    )
+    assert verdict.choice == "prompt_plain"
+    assert any(shots.reason in line for line in verdict.reasons)
+
+
+def test_a_budget_that_pays_for_no_way_is_no_verdict(tmp_path: Path):
+    task = folded_task()
+    ways = {name: WAYS[name] for name in ("base_majority", "prompt_plain")}
+    settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=60))
+    verdict = run(task, house_of(task), folder=tmp_path / "r", settings=settings).verdict
+    assert (verdict.answer, verdict.choice) == ("undecided", None)
+    assert all("2 of 6 parts of the budget" in s.reason for s in verdict.standings)
+
+
 def test_a_way_that_fails_in_a_fold_has_no_score(tmp_path: Path, monkeypatch):
     from whichway.errors import WayFailed
     from whichway.ways import prompt_shots

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from whichway.verdict import Arm
+from whichway.verdict import Arm, decide
 from whichway.verdict.breakeven import Costs, Price, Terms, break_even, costs_of, token_cost, with_sensitivity
+from whichway.verdict.decide import Extras
 
 
 def costs(way, fixed, unit, wrong=0.0, n=200, **more):
@@ -149,3 +150,32 @@ def test_swings_show_what_halving_and_doubling_does():
     assert swings["making t"] == pytest.approx((14.5 / 0.001 / 30, 61 / 0.001 / 30))
     assert swings["1,000 requests to p"] == (None, pytest.approx(30 / 0.003 / 30))
     assert swings["days"] == pytest.approx((2000, 500))
+
+
+def test_what_trainings_add_from_fold_to_fold_widens_the_interval():
+    rng = np.random.default_rng(6)
+    pair = [Costs(w, f, np.full((1, 400), u), (rng.random((1, 400)) < p).astype(float))
+            for w, f, u, p in (("prompt", 1.0, 0.01, 0.4), ("tuned", 50.0, 0.001, 0.2))]  # fmt: skip
+    terms = Terms(wrong_answer_usd=0.1)
+    rows, both = break_even(*pair, terms), break_even(*pair, terms, trainings=0.04)
+    assert both.requests == pytest.approx(rows.requests, rel=0.1)
+    assert both.requests_high - both.requests_low > 1.2 * (rows.requests_high - rows.requests_low)
+    free = Terms()  # where a wrong answer costs nothing, scores do not matter
+    assert break_even(*pair, free, trainings=0.04) == break_even(*pair, free)
+
+
+def test_the_break_even_of_a_verdict_knows_its_folds():
+    rng = np.random.default_rng(7)
+    prompt, tuned = (rng.random((1, 300)) < p for p in (0.6, 0.8))
+    folds = np.arange(300) % 5
+
+    def found(of):
+        arms = [
+            Arm(way=w, kind=k, scores=x.astype(float), usd_fit=f, usd_per_1000=u, folds=of, random=w == "tune_lora",
+                candidates=tuple(f"{w}{n}" for n in range(5)) if of is not None else ("one",))
+            for w, k, x, f, u in (("prompt_plain", "prompt", prompt, 0, 9), ("tune_lora", "fine-tune", tuned, 40, 1))
+        ]  # fmt: skip
+        return decide(arms, extras=Extras(terms=Terms(wrong_answer_usd=0.1))).break_even
+
+    single, folded = found(None), found(folds)
+    assert folded.requests_high - folded.requests_low > single.requests_high - single.requests_low

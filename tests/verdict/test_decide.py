@@ -88,8 +88,15 @@ def test_the_cheapest_is_not_decided_by_merely_looking_best():
 def test_which_of_two_fine_tunes_may_stay_open():
     arms = [*trio(200, 240, 320), arm("tune_full", "fine-tune", right(400, (0, 323)), 4.0)]
     verdict = decide(arms)
-    assert (verdict.answer, verdict.choice) == ("fine-tune", "tune_lora")
+    assert (verdict.answer, verdict.choice) == ("fine-tune", "tune_full")
     assert {s.way for s in verdict.standings if s.not_worse} == {"tune_lora", "tune_full"}
+
+
+def test_of_two_fine_tunes_that_settle_it_the_cheaper_is_named_where_they_are_nearly_equal():
+    nearly = [*trio(200, 240, 320), arm("tune_full", "fine-tune", right(400, (0, 320)), 4.0)]
+    assert decide(nearly).choice == "tune_lora"
+    better = [*trio(200, 240, 320), arm("tune_full", "fine-tune", right(400, (0, 350)), 4.0)]
+    assert decide(better).choice == "tune_full"
 
 
 def test_arms_of_one_kind_are_decided_among_themselves():

@@ -11,8 +11,7 @@ from whichway.verdict import Arm, decide
 from whichway.verdict.compare import Table
 from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Extras
-from whichway.verdict.folds import fold_error
-from whichway.verdict.predictive import MOST, Predictive, fold_errors
+from whichway.verdict.predictive import MOST, Predictive, errors
 from whichway.verdict.rule import rule
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -53,20 +52,20 @@ def test_without_anything_more_the_prediction_is_what_the_rule_says(seed):
 
 
 def test_folds_are_predicted_as_the_folds_rule_measures_them():
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(5)
     folds = np.arange(300) % 5
     shift = rng.normal(0, 0.08, (3, 5))[:, folds]
     arms = [
         arm(f"w{k}", kind, (rng.random(300) < 0.6 + 0.05 * k + shift[k]).astype(float), k + 1.0, folds=folds)
-        for k, kind in enumerate(("baseline", "prompt", "fine-tune"))
+        for k, kind in enumerate(("prompt", "fine-tune", "both"))
     ]
-    predictive = Predictive(Table(arms, 0.95), 0.01)
-    rows, measured = np.full((1, 1), 4e-4), np.array([2e-4, 5e-4, 3e-3])[:, None, None]
-    several = [x.ravel() for x in fold_errors(rows, measured, 299, 5)]
-    for squared, se, df in zip(measured.ravel(), *several, strict=True):
-        assert (se, df) == pytest.approx(fold_error(4e-4, squared, 299, 5))
-    assert predictive.chance(10.0) >= predictive.chance(1.0) - 0.05
-    assert predictive.prospect().seeds is None
+    table = Table(arms, 0.95)
+    future = Predictive(table, 0.01).future(1.0, 1)
+    se, df = errors(future)
+    for place in (0, 17):
+        wanted = table.fold_noise.error(future.rows[0, 1], future.folds[place, 0, 1], future.rows_df, 0, 1)
+        assert (se[place, 0, 1], df[place, 0, 1]) == pytest.approx(wanted)
+    assert se.shape == future.folds.shape
 
 
 def test_more_rows_and_more_seeds_draw_nearer_to_the_truth():

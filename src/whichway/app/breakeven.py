@@ -30,6 +30,12 @@ def by_tokens(arm: Arm, plan: Mapping[str, Any]) -> bool:
     return arm.kind == "prompt" and plan.get("prices", {}).get(model) is not None
 
 
+def training_error(arms: Sequence[Arm], first: str, second: str, confidence: float) -> float:
+    """Standard error of the difference of two ways that comes from the folds' trainings; 0 without folds."""
+    ways = [arm.way for arm in arms]
+    return Table(arms, confidence).training_error(ways.index(first), ways.index(second))
+
+
 def pair(arms: Sequence[Arm], terms: Terms, confidence: float, ways: str | None) -> tuple[Arm, Arm]:
     """The two ways asked about.
 

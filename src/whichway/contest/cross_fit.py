@@ -7,10 +7,8 @@ Two things are settled over folds instead of inside one, on the dev rows of all 
 see `tasks/folds.py`), from the second fold on:
 
 - the sanity gate: a way that ends below plain zero-shot by more than the margin and a standard error fails;
-- the race: a way that is shown worse than another one of its kind, or than a cheaper one of any kind, by a sequence
-  that is valid at every look, is not tried in later folds. No verdict could name it: the rule takes the cheapest way
-  that no other beats. Baselines and zero-shot stay. Dev rows of a fold are test rows of another one, so this looks at
-  rows that are counted; it can only remove a way that loses clearly, and what it removes has no score.
+- the race (`selection/fold_race.py`): a way that is shown worse than another one that the verdict would rather take is
+  not tried in later folds. Baselines and zero-shot stay.
 """
 
 from __future__ import annotations
@@ -19,11 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from whichway.contest.bench import InFold, RunBench
 from whichway.contest.ledger import RunLedger
 from whichway.contest.rounds import Round, cross, try_all
+from whichway.contest.selection.fold_race import LOOK, FoldedScore, outraced
 from whichway.contest.selection.select import WayRun, race_facts, write_race, write_way
 from whichway.events import WayRefused, WayTested
 from whichway.nouns import Example, Task, qualified_name, split_name
@@ -32,9 +29,6 @@ from whichway.tasks.folds import practice
 from whichway.verdict.decide import MONTH, sanity
 from whichway.verdict.information import ZERO_SHOT
 from whichway.verdict.rule import two_digits
-from whichway.verdict.sequential import paired_sequence
-
-LOOK = 2  # folds after which ways are compared for the first time
 
 
 @dataclass(slots=True)
@@ -113,6 +107,11 @@ def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLe
     cross(tried, test, ledger)
     if tried.reason:
         way.reason = f"in fold {fold + 1} of {count}: {tried.reason}"
+        if tried.out_of_budget:
+            way.reason += (
+                f"; by the end of this fold {fold + 1} of {count + 1} parts of the budget may be spent, so give a "
+                "larger one, or --folds 1"
+            )
 
 
 def lost(task: Task, ways: Mapping[str, FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
@@ -146,29 +145,24 @@ def _dev(part: WayRun) -> float:
 
 
 def _outraced(task: Task, ways: Sequence[FoldedWay], ledger: RunLedger, done: int) -> dict[str, str]:
-    """Ways that are shown worse than the best of their kind, or of the cheaper ones, on all dev rows so far."""
-    level = min(0.5, 2 * (1 - ledger.settings.confidence) / max(1, len(ways) - 1))
-    reasons = {}
-    costs = {way.name: _cost(task, way) for way in ways}
-    for way in ways:
-        kind = way.parts[-1].way.KIND
-        rivals = [
-            w
-            for w in ways
-            if w is not way and (kind == w.parts[-1].way.KIND or costs[w.name] < costs[way.name])
-        ]  # fmt: skip
-        if not way.gated or not rivals:
-            continue
-        best = max(rivals, key=lambda w: (sum(map(_dev, w.parts)), w.name))
-        gap, groups = _differences(task, way, best)
-        low, high = paired_sequence(gap, level, groups)
-        if high < -task.margin:
-            reasons[way.name] = (
-                f"not tried in the last {len(task.folds) - done} of {len(task.folds)} folds: shown worse than "
-                f"{best.name} on {len(gap)} dev rows ({100 * float(np.mean(gap)):+.1f} points, {100 * low:.1f} to "
-                f"{100 * high:.1f})"
-            )
-    return reasons
+    """Ways that the race across folds stops, with the reason."""
+    scores = [
+        FoldedScore(way.name, way.parts[-1].way.KIND, _cost(task, way), sum(map(_dev, way.parts)), not way.gated)
+        for way in ways
+    ]
+    by_name = {way.name: way for way in ways}
+    known = {e.id: e for fold in task.folds for e in fold}
+
+    def gap(one: str, two: str) -> tuple[list[float], tuple[str, ...] | None]:
+        differences, rows = _differences(by_name[one], by_name[two])
+        return differences, clusters([known[row] for row in rows])
+
+    left = f"not tried in the last {len(task.folds) - done} of {len(task.folds)} folds"
+    return {
+        name: f"{left}: shown worse than {d.rival} on {d.rows} dev rows ({100 * d.gap:+.1f} points, {100 * d.low:.1f} "
+        f"to {100 * d.high:.1f})"
+        for name, d in outraced(scores, gap, 1 - ledger.settings.confidence, task.margin).items()
+    }
 
 
 def _cost(task: Task, way: FoldedWay) -> float:
@@ -178,8 +172,8 @@ def _cost(task: Task, way: FoldedWay) -> float:
     return two_digits(way.parts[-1].bench.account.spend.usd + month)
 
 
-def _differences(task: Task, way: FoldedWay, other: FoldedWay) -> tuple[list[float], tuple[str, ...] | None]:
-    """Paired differences on dev rows that both answered, fold after fold, and the rows' groups."""
+def _differences(way: FoldedWay, other: FoldedWay) -> tuple[list[float], list[str]]:
+    """Paired differences on dev rows that both answered, fold after fold, and the rows' ids."""
     gap: list[float] = []
     rows: list[str] = []
     for one, two in zip(way.parts, other.parts, strict=True):
@@ -187,8 +181,7 @@ def _differences(task: Task, way: FoldedWay, other: FoldedWay) -> tuple[list[flo
         count = min(first.rows, second.rows)
         gap += [a - b for a, b in zip(first.scores[:count], second.scores[:count], strict=True)]
         rows += [record.example for record in first.records[:count]]
-    known = {e.id: e for fold in task.folds for e in fold}
-    return gap, clusters([known[name] for name in rows])
+    return gap, rows
 
 
 def _merged(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -85,5 +85,5 @@ def cross(tried: WayRun, test: Sequence[Example], ledger: RunLedger) -> Crossed:
         if not tried.reason:
             return [tried.bench.cross(c, test, ledger.settings.repeats) for c, _ in tried.finalists]
     except (WayFailed, AdapterNotLive, BudgetSpent) as error:
-        tried.reason = f"on test: {error}"
+        tried.reason, tried.out_of_budget = f"on test: {error}", isinstance(error, BudgetSpent)
     return []

@@ -6,7 +6,8 @@ wrong answer, R a retraining every τ days. Two ways cost the same at
 
     N* = (F_b − F_a + (H_b − H_a)·T + retraining) / ((v_a + e_a·L) − (v_b + e_b·L)).
 
-N* is a ratio of noisy numbers, so rows (whole clusters) are resampled for both ways together and seeds for each; a
+N* is a ratio of noisy numbers, so rows (whole clusters) are resampled for both ways together and seeds for each; where
+folds were measured, what their trainings add to the difference of the error rates is drawn as well (`folds.py`). A
 resample in which the dearer start never pays is *never*, not a negative number. Median and 90 % interval are over all
 resamples, *never* counted as infinite.
 """
@@ -113,7 +114,12 @@ def token_cost(arm: Arm, price: Price) -> FloatArray:
 
 
 def break_even(
-    first: Costs, second: Costs, terms: Terms, groups: Groups | None = None, resamples: int = RESAMPLES
+    first: Costs,
+    second: Costs,
+    terms: Terms,
+    groups: Groups | None = None,
+    resamples: int = RESAMPLES,
+    trainings: float = 0.0,
 ) -> BreakEven:
     """From which volume on `second` is cheaper than `first`.
 
@@ -123,12 +129,14 @@ def break_even(
         terms: volume, horizon, cost of a wrong answer.
         groups: cluster of each row.
         resamples: of the joint bootstrap.
+        trainings: standard error of the difference of the scores that comes from the folds' trainings; 0 without folds.
     """
     days, wrong = terms.days, terms.wrong_answer_usd
     swap = second.lump(days) < first.lump(days)
     below, above = (second, first) if swap else (first, second)  # `above` starts dearer
     extra = above.lump(days) - below.lump(days)
     saves = np.concatenate(list(savings(below, above, wrong, groups, resamples)))  # (B,) usd a request
+    saves += wrong * trainings * np.random.default_rng(18).normal(size=len(saves))
     with np.errstate(divide="ignore", invalid="ignore"):
         n_star = np.where(saves > 0, extra / saves, np.inf)
     never = float((saves <= 0).mean())

@@ -17,6 +17,7 @@ One machinery for every metric: `SE² = rows + seeds`, t intervals with Satterth
   200 rows it alone covers 93 % and more everywhere (`benchmarks/results/simulate_small_n.md`). Runs that were begun
   before it had the t interval keep that: the plan says so (`paired`).
 * folds: where each row was answered by a model that was made without it, folds take the place of seeds; see `folds.py`.
+  What trainings add widens Tango's interval as if there were fewer rows, and takes as much from McNemar's evidence.
 
 P-values are McNemar's (mid-p) where both arms have one seed, 0/1 scores and no groups; otherwise the t test's.
 A metric that is no mean takes its interval and p from t: quantiles of resamples are too coarse for Holm's smallest
@@ -26,7 +27,7 @@ levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -34,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichway.nouns import Kind
-from whichway.verdict import stats
-from whichway.verdict.folds import common_ratio, fold_error, fold_variance, jackknife_variance, shown_apart
+from whichway.verdict import folds, stats
+from whichway.verdict.folds import FoldNoise, of_pair
 from whichway.verdict.resampling import MANY, weightings, widened
 from whichway.verdict.stats import FloatArray, IntArray, Interval
 
@@ -138,9 +139,7 @@ class Comparison:
         """The same comparison, first minus second."""
         low = None if self.high is None else -self.high
         high = None if self.low is None else -self.low
-        return Comparison(
-            -self.value, low, high, self.p, self.row_variance, self.seed_variance, self.losses, self.wins
-        )  # fmt: skip
+        return replace(self, value=-self.value, low=low, high=high, wins=self.losses, losses=self.wins)
 
 
 class Table:
@@ -209,8 +208,7 @@ class Table:
         With folds, what they add to the row noise.
         """
         if self.folds is not None:
-            rows = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
-            return max(0.0, self.fold_variance(k) - rows)
+            return max(0.0, of_pair(self.fold_covariance - self.row_covariance, k))
         between, left = self.seed_squares[k]
         return max(0.0, between - left)
 
@@ -242,44 +240,47 @@ class Table:
         """
         if self.folds is None:
             return self.combine(rows, *arms)
-        return fold_error(rows, self.fold_variance(*arms), self.clusters - 1, self.fold_count)
+        return self.fold_noise.error(rows, of_pair(self.fold_covariance, *arms), self.clusters - 1, *arms)
 
     @property
     def fold_count(self) -> int:
         """K; 1 without folds."""
         return 1 if self.folds is None else int(self.folds.max(initial=0)) + 1
 
-    def fold_variance(self, *arms: int) -> float:
-        """Squared standard error with folds as clusters: of an arm's score, or of the difference of two."""
-        if self.folds is None:
-            return 0.0
+    @cached_property
+    def fold_covariance(self) -> FloatArray:
+        """Covariance (M, M) of the arms' scores with folds as clusters; of no use without folds."""
+        of = np.zeros(self.n, dtype=np.int64) if self.folds is None else self.folds
         if not self.pooled:
-            x = self.rows[arms[-1]] - (self.rows[arms[0]] if len(arms) > 1 else 0.0)
-            return fold_variance(x, self.folds)
+            return folds.clustered_covariance(np.stack(self.rows), of)
+        return folds.jackknife_covariance(lambda w: np.stack([seed_values(a, w).mean(axis=0) for a in self.arms]), of)
 
-        def value(weights: FloatArray) -> FloatArray:
-            each = [seed_values(self.arms[k], weights).mean(axis=0) for k in arms]
-            return np.asarray(each[-1] - each[0] if len(each) > 1 else each[0])
+    @cached_property
+    def row_covariance(self) -> FloatArray:
+        """Covariance (M, M) of the arms' scores that comes from the drawn rows; it shrinks with more rows."""
+        if self.pooled:
+            return np.atleast_2d(np.cov(np.stack(self.draws)))
+        return folds.clustered_covariance(np.stack(self.rows), self.codes)
 
-        return jackknife_variance(value, self.folds)
+    @cached_property
+    def fold_noise(self) -> FoldNoise:
+        """What trainings add to the arms' scores from fold to fold."""
+        varying = np.array([len(set(arm.candidates)) != 1 for arm in self.arms])
+        trained = np.array([arm.random for arm in self.arms])
+        rows = self.row_covariance + 0.5 / (self.n * self.clusters) * np.eye(len(self.arms))
+        return folds.fold_noise(rows, self.fold_covariance, varying, trained, self.fold_count)
+
+    def training_error(self, first: int, second: int) -> float:
+        """Standard error of a difference that comes from the folds' trainings; 0 without folds."""
+        return 0.0 if self.folds is None else float(np.sqrt(self.compare(first, second).seed_variance))
 
     def fold_sd(self, k: int) -> float | None:
-        """How far the folds' models of an arm lie apart, the noise of their rows taken off.
-
-        None without folds, and where rows alone would set the folds so far apart once in twenty times.
-        """
+        """How far folds' models lie apart, row noise taken off; None where it alone does as much once in twenty."""
         if self.folds is None or self.clusters < 2:
             return None
-        rows = self.row_variance(self.draws[k] if self.pooled else self.rows[k])
-        if not shown_apart(rows, self.fold_variance(k), self.fold_count):
+        if not folds.shown_apart(self.row_covariance[k, k], self.fold_covariance[k, k], self.fold_count):
             return None
         return float(np.sqrt(self.seed_part(k) * self.fold_count))
-
-    def fold_ratio(self, rows: FloatArray) -> float:
-        """By how much fold noise widens all differences together, at least 1; `rows` is their covariance from rows."""
-        if self.folds is None or self.pooled:
-            return 1.0
-        return common_ratio(np.stack(self.rows), self.folds, rows)
 
     def interval(self, k: int) -> Interval | None:
         """Interval of one arm's score.
@@ -344,24 +345,25 @@ class Table:
         elif self.binary[first] and self.binary[second]:
             rows += 1 / (self.n**2 * max(len(self.seeds[first]), len(self.seeds[second])))
         se, df = self.error(rows, first, second)
-        if self.folds is not None:
+        varying = self.folds is not None and self.fold_noise.varying[[first, second]].any()
+        if varying:
             seeds = max(0.0, se**2 - rows)
         estimate = stats.estimate(value, se, df, self.confidence)
         low, high, p = estimate.low, estimate.high, stats.t_test(value, se, df)
-        if self.single(first, second) and (self.folds is None or seeds == 0):
-            p = stats.mcnemar(wins, losses, mid=True)
+        if self.single(first, second):
+            p, share = stats.mcnemar(wins, losses, mid=True), 1.0
+            if varying:
+                p = stats.t_of_normal(p, rows / se**2, df)
+                share = rows / se**2 * (stats.z_value(self.confidence) / stats.t_value(self.confidence, df)) ** 2
             if self.paired == "score":
-                low, high = stats.tango(wins, losses, self.n, self.confidence)
+                low, high = stats.tango(share * wins, share * losses, share * self.n, self.confidence)
         most = 1 - self.lowest
         return Comparison(value, max(-most, low), min(most, high), p, rows, seeds, wins, losses)
 
     def single(self, *arms: int) -> bool:
         """Whether McNemar's test fits: one seed each, 0/1 scores, their mean, rows independent."""
-        return (
-            not self.pooled
-            and self.clusters == self.n
-            and all(self.binary[k] and len(self.seeds[k]) == 1 for k in arms)
-        )  # fmt: skip
+        simple = not self.pooled and self.clusters == self.n
+        return simple and all(self.binary[k] and len(self.seeds[k]) == 1 for k in arms)
 
 
 def seed_values(arm: Arm, weights: FloatArray | None = None) -> FloatArray:
@@ -389,9 +391,8 @@ def check(arms: Sequence[Arm]) -> None:
             raise ValueError(
                 f"{arm.way} has a score that is no number; count an unread answer as 0, and its rate in `unparsed`"
             )
-        folds, others = arm.folds, arms[0].folds
-        same = folds is others if folds is None or others is None else np.array_equal(folds, others)
-        if not same:
+        own, others = arm.folds, arms[0].folds
+        if not (own is others if own is None or others is None else np.array_equal(own, others)):
             raise ValueError(f"{arm.way} and {arms[0].way} differ in folds; these belong to the task")
         if arm.groups != arms[0].groups or (arm.aggregate == "mean") != (arms[0].aggregate == "mean"):
             raise ValueError(f"{arm.way} and {arms[0].way} differ in groups or aggregate; both belong to the task")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whichway.verdict.folds import clustered_covariance
 from whichway.verdict.hand_grades import ADDED, ENOUGH, GradedTable
-from whichway.verdict.posterior import posterior, totals
+from whichway.verdict.posterior import posterior
 from whichway.verdict.predictive import DRAWS, LIKELY, SEED, Future, decided, root
-from whichway.verdict.stats import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,9 @@ class GradesPredictive:
         self.inputs = len(table.grades.places)
         rng = np.random.default_rng(SEED)
         size = self.true.shape
-        self.graded = _covariance(table, table.corrected.graded) + ADDED / 2 * table.floor * np.eye(size[1])
-        judged = _covariance(table, table.corrected.judged)
+        graded = clustered_covariance(table.corrected.graded, table.codes)
+        self.graded = graded + ADDED / 2 * table.floor * np.eye(size[1])
+        judged = clustered_covariance(table.corrected.judged, table.codes)
         self.root, self.fresh = root(self.graded), rng.normal(size=size)
         own, rest = rng.normal(size=size) @ self.root.T, rng.normal(size=size) @ root(judged).T
         missing = np.array([table.value(k) for k in range(size[1])]) - self.true - own - rest
@@ -88,10 +89,3 @@ class GradesPredictive:
             middle = (low + high) // 2
             low, high = (low, middle) if self.chance(self.inputs + middle) >= LIKELY else (middle, high)
         return GradesProspect(high, round(self.chance(self.inputs + high), 2), most)
-
-
-def _covariance(table: GradedTable, parts: FloatArray) -> FloatArray:
-    """(K, K) covariance of the ways' values from one part of their rows."""
-    sums = np.stack([totals(table, x) for x in parts])
-    count = sums.shape[1]
-    return np.asarray(sums @ sums.T * count / (count - 1), dtype=np.float64)

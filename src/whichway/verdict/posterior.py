@@ -4,7 +4,7 @@
 same. Then the question is one of expected loss: which way costs least if it turns out not to be the best?
 
 Observed scores are `θ̂ ~ N(θ, Σ)`, Σ from the paired rows (ways answer the same rows, so their errors go together) and
-each way's own seeds; where folds were measured, rows widened by one ratio for all. The prior: `θ = μ + kind + way`,
+each way's own seeds; where folds were measured, what their trainings add (`folds.py`). The prior: `θ = μ + kind + way`,
 `kind ~ N(0, κ²)`, `way ~ N(0, ω²)`, μ flat: ways of a kind are alike, kinds are alike. κ and ω are not known; a grid of
 them is weighted by how well each explains what was seen (empirical Bayes, but with the uncertainty kept) and by a weak
 prior whose middle is a difference of about ten points between ways of two kinds, as published contests have. A grid
@@ -77,20 +77,9 @@ def noise(table: Table) -> FloatArray:
     Half a discordant row is added on the diagonal, as `compare.py` adds one to each difference: ways that agree on all
     of 50 rows are not known to be equal.
     """
-    rows = row_noise(table) + 0.5 / (table.n * table.clusters) * np.eye(len(table.arms))
-    if table.folds is not None:
-        return np.asarray(rows * table.fold_ratio(rows), dtype=np.float64)
-    return np.asarray(rows + np.diag(seed_noise(table)), dtype=np.float64)
-
-
-def row_noise(table: Table) -> FloatArray:
-    """Covariance of the observed scores that comes from the drawn rows, (K, K); it shrinks with more rows."""
-    if table.pooled:
-        return np.atleast_2d(np.cov(np.stack(table.draws)))
-    means = np.stack([totals(table, x) for x in table.rows])  # (K, C): sums over clusters, as shares of all rows
-    count = means.shape[1]
-    centred = means - means.mean(axis=1, keepdims=True)
-    return np.asarray(centred @ centred.T * count / (count - 1), dtype=np.float64)
+    rows = table.row_covariance + 0.5 / (table.n * table.clusters) * np.eye(len(table.arms))
+    own = seed_noise(table) if table.folds is None else table.fold_noise.added
+    return np.asarray(rows + np.diag(own), dtype=np.float64)
 
 
 def seed_noise(table: Table) -> FloatArray:
@@ -102,11 +91,6 @@ def seed_noise(table: Table) -> FloatArray:
         if arm.random and len(arm.scores) == 1:
             seeds[k] = usual
     return seeds
-
-
-def totals(table: Table, scores: FloatArray) -> FloatArray:
-    """Each cluster's sum of centred scores as a share of all rows: their spread is the clustered standard error."""
-    return np.bincount(table.codes, weights=scores - scores.mean(), minlength=table.clusters) / table.n
 
 
 def sample(seen: FloatArray, sigma: FloatArray, kinds: Sequence[Kind]) -> FloatArray:

@@ -24,8 +24,8 @@ from scipy import special
 
 from whichway.verdict import stats
 from whichway.verdict.compare import Table
-from whichway.verdict.folds import PASSAGE
-from whichway.verdict.posterior import posterior, row_noise, seed_noise
+from whichway.verdict.folds import TAUS, FoldNoise, weak_prior
+from whichway.verdict.posterior import posterior, seed_noise
 from whichway.verdict.stats import FloatArray, IntArray
 
 DRAWS = 1024  # of the posterior's draws
@@ -34,8 +34,6 @@ SEEDS = (2, 3, 4)  # times the seeds there are
 LIKELY = 0.87  # probability from which a number is named: in simulations it then holds in four of five cases or more
 APART = 0.85  # quantile of a distance that is said to hold with `SAID`
 STATED = 0.8
-TAUS = np.array([0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15])  # standard deviations of seeds
-TAU_WIDTH = 1.0  # of the weak prior on log τ around `stats.SEED_SD`
 SEED = 23
 
 BoolArray = NDArray[np.bool_]
@@ -66,7 +64,7 @@ class Future:
         left: (K,) MSe/(nS), as the test takes it off.
         seeds: (K,) S.
         folds: (D, K, K) squared errors of the differences with folds as clusters; None without folds.
-        fold_count: their number.
+        noise: what trainings add from fold to fold; None without folds.
     """
 
     values: FloatArray
@@ -76,7 +74,7 @@ class Future:
     left: FloatArray
     seeds: IntArray
     folds: FloatArray | None = None
-    fold_count: int = 1
+    noise: FoldNoise | None = None
 
 
 class Predictive:
@@ -95,7 +93,7 @@ class Predictive:
         self.true = drawn.draws[:DRAWS]
         self.seeds = np.array([len(arm.scores) for arm in table.arms])
         self.residual = np.array([residual_noise(arm.scores) for arm in table.arms])  # MSe/(nS)
-        self.rows = row_noise(table)  # Ω/n + MSe/(nS)
+        self.rows = table.row_covariance  # Ω/n + MSe/(nS)
         self.shared = positive(self.rows - np.diag(self.residual))  # Ω/n
         rng = np.random.default_rng(SEED)
         self.tau2 = self.seed_variances(rng)
@@ -108,11 +106,12 @@ class Predictive:
         With folds, what they add to the variance of a score.
         """
         if self.table.folds is not None:
-            rows = self.rows + 0.5 / (self.table.n * self.table.clusters) * np.eye(len(self.seeds))
-            added: FloatArray = np.diag(rows) * (self.table.fold_ratio(rows) - 1)
-            return np.broadcast_to(added, self.true.shape).copy()
+            noise = self.table.fold_noise
+            place = rng.random((len(self.true), 1, 1))  # ways of one sort share their τ
+            drawn = TAUS[(np.cumsum(noise.common, axis=1) < place).sum(axis=2).clip(max=len(TAUS) - 1)]
+            return np.asarray(noise.varying * drawn**2 / noise.count, dtype=np.float64)
         variances = np.broadcast_to(seed_noise(self.table), self.true.shape).copy()
-        prior = np.exp(-(np.log(np.maximum(TAUS, 1e-3) / stats.SEED_SD) ** 2) / (2 * TAU_WIDTH**2))
+        prior = weak_prior()
         for k, (between, _) in enumerate(self.table.seed_squares):
             count = int(self.seeds[k])
             if count < 2:
@@ -155,10 +154,11 @@ class Predictive:
         values += self.row_luck / rows + math.sqrt(rows - 1) / rows * (self.fresh[1] @ self.root.T)
         values += old * self.single_luck + np.sqrt(old * (1 - old) * self.residual) * self.fresh[2]
         left = self.residual * old
+        noise = None if self.table.folds is None else self.table.fold_noise
         variances = self.row_variances(rows, left, count)
         return Future(
             values, variances, self.table.clusters * rows - 1, self.between(rows, count),
-            np.zeros_like(left) if self.table.pooled else left, count, self.folded(variances), self.table.fold_count,
+            np.zeros_like(left) if self.table.pooled else left, count, self.folded(variances), noise,
         )  # fmt: skip
 
     def folded(self, rows: FloatArray) -> FloatArray | None:
@@ -287,8 +287,8 @@ def decided(future: Future, differ: BoolArray, margin: float, alpha: float) -> B
 
 def errors(future: Future) -> tuple[FloatArray, FloatArray]:
     """Standard error and degrees of freedom of every difference, (D, K, K): `stats.satterthwaite`, many at a time."""
-    if future.folds is not None:
-        return fold_errors(future.rows, future.folds, future.rows_df, future.fold_count)
+    if future.noise is not None and future.folds is not None:
+        return future.noise.errors(future.rows, future.folds, future.rows_df)
     between, left = future.between, future.left
     df = np.where(future.seeds > 1, future.seeds - 1.0, np.inf)
     added = between - np.where(future.seeds > 1, left, 0.0)
@@ -298,13 +298,6 @@ def errors(future: Future) -> tuple[FloatArray, FloatArray]:
     fewest = np.where(between > 0, df, np.inf)
     least = np.minimum(np.minimum(fewest[:, :, None], fewest[:, None, :]), future.rows_df)
     return np.sqrt(total), np.maximum(least, total**2 / spread)
-
-
-def fold_errors(rows: FloatArray, folds: FloatArray, rows_df: float, count: int) -> tuple[FloatArray, FloatArray]:
-    """`folds.fold_error`, many at a time: rows (K, K), folds (D, K, K)."""
-    total, excess = np.maximum(rows, folds), np.minimum(folds, PASSAGE * np.maximum(0.0, folds - rows))
-    df = total**2 / (excess**2 / (count - 1) + rows**2 / rows_df)
-    return np.sqrt(total), np.where(excess > 0, np.clip(df, count - 1.0, rows_df), rows_df)
 
 
 def step_down(better: BoolArray, p: FloatArray, alpha: float) -> tuple[BoolArray, FloatArray]:

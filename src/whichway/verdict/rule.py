@@ -12,15 +12,16 @@ With margin δ and confidence 1−α, the rule is:
    arm of another kind is held within δ (lower bound of it − arm above −δ) and every cheaper arm of another kind is
    shown worse than it. The question is prompt or fine-tune: which of two fine-tunes is better may stay open. If all
    arms are of one kind, the others of that kind take this place.
-4. Where some arm settles it, the verdict is *decided*. Where none does, something has to be used all the same. In both
-   cases the choice is the cheapest arm whose expected regret (`posterior.py`) is near the least: among the arms that
-   settle it, within δ of theirs; among all, within δ/4. An undecided choice is *leaning* when it is within δ of the
-   best with a probability of 80 % or more, else a *toss-up*.
+4. Where some arm settles it, the verdict is *decided*: the cheapest of them whose expected regret (`posterior.py`) is
+   within δ of the least names the kind, and the choice is among the arms of this kind that settle it. Where none does,
+   something has to be used all the same: the choice is among all arms. In both cases it is the cheapest whose expected
+   regret is within δ/10 of the least. An undecided choice is *leaning* when it is within δ of the best with a
+   probability of 80 % or more, else a *toss-up*.
 
 Taking the cheapest arm that is not shown worse when nothing is decided costs 2 to 8 points of true score on average
 with 60 to 200 rows; the least expected regret costs about as much as taking the best test score
-(`benchmarks/simulate_advice.py`). δ/4 lets the cheaper of two near equals win; at δ it would cost up to half more than
-the best test score.
+(`benchmarks/simulate_advice.py`). δ/10 lets the cheaper of two near equals win; at δ it would cost up to half more than
+the best test score, and at δ/4 a tenth more with 1,000 rows, where that is a fiftieth of a point.
 
 Why it errs rarely: among arms that are truly equal, something dearer is named, decided or provisionally, only when the
 cheapest is shown worse than one of the m others, each at one-sided level α/(2m): in about α/2 of worlds in all (that
@@ -50,7 +51,7 @@ from whichway.verdict.stats import FloatArray
 
 Answer = Literal["prompt", "fine-tune", "both", "baseline is enough", "equivalent, take the cheaper", "undecided"]
 KINDS: tuple[Kind, ...] = ("baseline", "prompt", "fine-tune", "both")
-NEAR_EQUAL = 0.25  # of the margin: expected regrets closer than this are told apart by cost
+NEAR_EQUAL = 0.1  # of the margin: expected regrets closer than this are told apart by cost
 LEANING = 0.8  # probability to be within the margin of the best
 
 
@@ -132,8 +133,11 @@ def rule(table: Table, margin: float, worth: MonthlyWorth | None = None) -> Ruli
     if drawn is None:
         choice, outlook = (settled or fit)[0], None
     else:
-        near_equal = 1.0 if settled else NEAR_EQUAL
-        choice, outlook = chosen(drawn, settled or list(range(count)), margin, near_equal, worth)
+        arms = list(range(count))
+        if settled:
+            first, _ = chosen(drawn, settled, margin, 1.0, worth)
+            arms = [i for i in settled if kinds[i] == kinds[first]]
+        choice, outlook = chosen(drawn, arms, margin, NEAR_EQUAL, worth)
     worse = frozenset(j for j in others[choice] if better(ahead[choice, j], levels[j]))
     within = frozenset(j for j in others[choice] if held(ahead[choice, j], margin))
     equal = [j for j in within if j > choice and kinds[j] != kinds[choice] and held(ahead[j, choice], margin)]

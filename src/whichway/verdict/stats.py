@@ -127,7 +127,7 @@ def newcombe(first: float, n_first: float, second: float, n_second: float, confi
     return low, high
 
 
-def tango(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval:
+def tango(wins: float, losses: float, n: float, confidence: float = 0.95) -> Interval:
     """Tango's score interval of a paired difference of two 0/1 runs, `(wins − losses)/n` (Tango 1998).
 
     Statistics in Medicine 17:891. All differences δ that the score test does not reject: `(b − c − nδ)² / (n(2q + δ(1 −
@@ -135,7 +135,7 @@ def tango(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval:
     ±z²/(n + z²): that two runs agree on 50 rows does not show them equal.
 
     Args:
-        wins: rows that only the second run has right (b).
+        wins: rows that only the second run has right (b); all three may be fractional, as effective numbers of rows.
         losses: rows that only the first run has right (c).
         n: rows.
         confidence: of the two-sided interval.
@@ -223,6 +223,17 @@ def mcnemar(wins: int, losses: int, mid: bool = False) -> float:
         p -= own / 2
         return 1.0 if wins == losses else min(1.0, p)
     return min(1.0, p)
+
+
+def t_of_normal(p: float, share: float, df: float) -> float:
+    """Two-sided p of a t test whose statistic is that of a normal test, on a variance that was only a share of all.
+
+    Args:
+        p: two-sided, of the normal test.
+        share: of the variance that the normal test knew.
+        df: degrees of freedom of the whole variance.
+    """
+    return float(2 * special.stdtr(df, float(special.ndtri(p / 2)) * math.sqrt(share)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -29,7 +29,7 @@ def breakeven(
     import json as as_json
     from dataclasses import replace
 
-    from whichway.app.breakeven import pair, priced
+    from whichway.app.breakeven import pair, priced, training_error
     from whichway.app.open_results import results_of
     from whichway.app.prices import load
     from whichway.cli.units import MONTH, amounts, by_way, per_day
@@ -55,7 +55,9 @@ def breakeven(
         retrain_usd=retrain_costs,
     )
     first, second = pair(arms, terms, results.plan["confidence"], ways)
-    result = break_even(costs_of(first, terms), costs_of(second, terms), terms, first.groups)
+    noise = training_error(arms, first.way, second.way, results.plan["confidence"])
+    costs = (costs_of(first, terms), costs_of(second, terms))
+    result = break_even(*costs, terms, first.groups, trainings=noise)
     result = with_sensitivity(result, first, second, replace(terms))
     if json:
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))

@@ -31,6 +31,7 @@ class WayRun:
     entries: dict[str, Entry] = field(default_factory=dict)  # seed/id -> candidate, in the order of the way
     costs: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> seconds, usd up to its first scores
     reason: str = ""  # why it failed; "" when it did not
+    out_of_budget: bool = False  # whether it failed because its budget was spent
     finalists: tuple[tuple[Candidate, float | None], ...] = ()  # one per seed, with its dev score; None: no dev rows
     dev_rows: int = 0  # behind the finalists' dev scores
     values: dict[str, tuple[float | None, int]] = field(default_factory=dict)  # seed/id -> dev score, rows behind it
@@ -84,6 +85,7 @@ def run_way(
     except BudgetSpent as spent:
         bench.say(str(spent))
         tried.reason = "" if tried.entries else f"{spent}, before there was a first candidate"
+        tried.out_of_budget = not tried.entries
     except Exception as error:  # one broken way must not cost the others their verdict
         tried.reason = failure_reason(error, bench)
     return tried

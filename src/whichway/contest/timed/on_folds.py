@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from whichway.contest.cross_fit import LOOK, FoldedWay, lost
+from whichway.contest.cross_fit import FoldedWay, lost
 from whichway.contest.ledger import RunLedger
 from whichway.contest.rounds import Crossed
+from whichway.contest.selection.fold_race import LOOK
 from whichway.contest.selection.select import WayRun, write_way
 from whichway.contest.timed.piece import TimedWay, WayPiece, floor_name, timed_way, work
 from whichway.contest.timed.purchases import Purchase, WayCosts
@@ -137,7 +138,7 @@ class FoldsContest:
 
     def _part(self, timed: TimedWay, fold: int, searched: bool) -> WayRun:
         count = len(self._task.folds)
-        share = max(fold + 1, self.folds) / (count + 1)
+        share = (max(fold + 1, self.folds) / (count + 1))
         note = f"fold {fold + 1} of {count}: "
         seen, test = practice(self._task, fold), self._task.folds[fold]
         run, _ = work(timed, WayPiece(seen, test, searched, None, fold, share, note), self._ledger)
