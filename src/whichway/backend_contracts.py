@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from whichway.nouns import Adapter, Example, Reply, Request, TrainJob, TrainRow, Weights
+from whichway.nouns import Adapter, Example, Message, Reply, Request, TrainJob, TrainRow, Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +151,19 @@ class Counted(Protocol):
 
 
 @runtime_checkable
+class ForecastsWork(Counted, Protocol):
+    """What a backend that counts its work may offer besides: to count it before it is done, for estimates."""
+
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The work of answers in one call, without seconds; a written answer is taken to be as long as it may be."""
+        ...
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """The work of a whole training, without seconds."""
+        ...
+
+
+@runtime_checkable
 class Attended(Protocol):
     """What a backend may offer besides: to be told that trainings are planned, and to tell how they go."""
 
@@ -158,6 +171,21 @@ class Attended(Protocol):
 
     def expect(self) -> None:
         """Trainings are planned: get ready for them while others work."""
+        ...
+
+
+@runtime_checkable
+class ReadsOnce(Protocol):
+    """What a backend may offer besides: to keep on disk what it computed of rows, so that each is read once."""
+
+    def keep(self, folder: Path | None, heads: Collection[tuple[Message, ...]] = (), states: bool = False) -> None:
+        """Keep it in this folder from now on; None: no more.
+
+        Args:
+            folder: that trainings of the contest have their folders in.
+            heads: the messages before a row, of renderings that more than one way reads.
+            states: keep each token's states as well, from which a training of the model's top goes on: much more data.
+        """
         ...
 
 

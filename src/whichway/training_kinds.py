@@ -83,6 +83,14 @@ class EncoderOptions(FullOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderSetOptions(EncoderOptions):
+    """The same for rows that may have several labels."""
+
+    labels: Sequence[str] = ()  # all that there are
+    exact: bool = False  # whether a row counts only where all its labels are right
+
+
+@dataclass(frozen=True, slots=True)
 class HeadOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained together with a linear head over the labels."""
 
@@ -140,6 +148,7 @@ class TrainingKind:
     loads_without_us: bool = True  # whether transformers (and PEFT, for an adapter) load it by themselves
     pairs: bool = False  # rows come in pairs: the wanted answer, then the rejected one
     quotes_data: bool = False  # whether the trained part holds pieces of the training rows
+    sets: bool = False  # whether an answer is a set of labels
     on_base: bool = False  # whether the part is a head alone, which the files of its base have to go along with
 
 
@@ -155,11 +164,18 @@ _ROWS = (
     TrainingKind("head", "local", HeadOptions, "adapter", version=3),
     TrainingKind("probe", "local", ProbeOptions, "probe", loads_without_us=False, quotes_data=True),
     TrainingKind("encoder", "encoder", NoOptions, "encoder", on_base=True),
-    TrainingKind("encoder_multi_label", "encoder", LabelSetOptions, "encoder", on_base=True),
+    TrainingKind("encoder_multi_label", "encoder", LabelSetOptions, "encoder", on_base=True, sets=True),
     TrainingKind("encoder_full", "encoder", EncoderOptions, "encoder", times=0.1),
+    TrainingKind("encoder_full_multi_label", "encoder", EncoderSetOptions, "encoder", times=0.1, sets=True),
     TrainingKind("tfidf", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
     TrainingKind(
-        "tfidf_multi_label", "classical", LabelSetOptions, "classical", loads_without_us=False, quotes_data=True
+        "tfidf_multi_label",
+        "classical",
+        LabelSetOptions,
+        "classical",
+        loads_without_us=False,
+        quotes_data=True,
+        sets=True,
     ),
     TrainingKind("majority", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
 )

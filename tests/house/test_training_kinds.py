@@ -48,4 +48,5 @@ def test_versions_and_rates_of_the_kinds_stay():
     assert {name: kind.version for name, kind in KINDS.items()} == {n: 3 if n in trained else 1 for n in KINDS}
     assert {name: kind.times for name, kind in KINDS.items() if kind.times != 1} == {
         "full": 0.1, "top_full": 0.1, "bias": 2.0, "soft_prompt": 20.0, "dpo": 0.1, "encoder_full": 0.1,
+        "encoder_full_multi_label": 0.1,
     }  # fmt: skip

@@ -98,15 +98,18 @@ def run(folder: Path, way: str, encoder: Path | None, *more: str, out: str = "ru
     return folder / out
 
 
-@pytest.mark.parametrize("way", ["base_tfidf", "base_encoder"])
+@pytest.mark.parametrize("way", ["base_tfidf", "base_encoder", "tune_encoder"])
 @pytest.mark.parametrize("empty", [True, False])
 def test_a_way_answers_with_sets_ships_and_is_taken_up_again(
     way: str, empty: bool, encoder: Path, tmp_path: Path
 ) -> None:
     data(tmp_path, empty)
-    folder = run(tmp_path, way, encoder if way == "base_encoder" else None)
+    own = None if way == "base_tfidf" else encoder
+    brief = ("rate=0.003", "epochs=2", "steps=1", "checkpoints=1") if way == "tune_encoder" else ()
+    more = [word for option in brief for word in ("--set", f"{way}.{option}")]
+    folder = run(tmp_path, way, own, *more)
     before = {path.name: path.read_bytes() for path in folder.glob("*.json*")}
-    run(tmp_path, way, encoder if way == "base_encoder" else None)  # nothing is asked or trained again
+    run(tmp_path, way, own, *more)  # nothing is asked or trained again
     assert {path.name: path.read_bytes() for path in folder.glob("*.json*")} == before
     records = [r for r in read_records(folder) if r.split == "test"]
     assert all(r.outcome == "ok" for r in records)
@@ -118,7 +121,8 @@ def test_a_way_answers_with_sets_ships_and_is_taken_up_again(
     winner = tmp_path / "winner"
     assert main(["ship", str(folder), "--way", way, "--out", str(winner)]) == 0
     manifest = json.loads((winner / "manifest.json").read_text())
-    assert manifest["weights"]["kind"] == f"{way.removeprefix('base_')}_multi_label"
+    kinds = {"base_tfidf": "tfidf", "base_encoder": "encoder", "tune_encoder": "encoder_full"}
+    assert manifest["weights"]["kind"] == f"{kinds[way]}_multi_label"
     assert "at least the threshold" in (winner / "README.md").read_text()
     answers = recorded(folder, manifest["candidate"])
     (tmp_path / "asked.txt").write_text("\n".join(answers))
@@ -126,7 +130,7 @@ def test_a_way_answers_with_sets_ships_and_is_taken_up_again(
     assert main(["predict", str(folder), str(tmp_path / "asked.txt"), "--way", way, "--out", str(replies)]) == 0
     lines = [json.loads(line) for line in replies.read_text().splitlines()]
     assert {line["input"]["text"]: line["answer"] for line in lines} == answers
-    if way == "base_encoder":
+    if own:
         assert (winner / "encoder" / "model.safetensors").is_file()
         use = standalone(winner)
         assert {text: use(text) for text in answers} == answers

@@ -198,8 +198,11 @@ def lines_of(ready: Ready) -> list[str]:
             if plan.folds > 1
             else [f"seeds       {', '.join(map(str, plan.seeds))}"]
         ),
-        *([f"minutes     {ready.settings.minutes:g} for the whole contest, then a verdict from what stands"]
-          if ready.settings.minutes else []),
+        *(
+            [f"minutes     {ready.settings.minutes:g} for the whole contest, then a verdict from what stands"]
+            if ready.settings.minutes
+            else []
+        ),
         f"budget      {budget_text}; ${plan.price_per_hour:g} an hour",
         f"can show    a difference of {gap}",
         f"race        {race}",

@@ -67,6 +67,14 @@ class ClassicalBackend:
         labels = job.labels or job.options.get("labels", ())
         return (Work(f"{self.name} {job.kind} fit {len(labels)}", size, adapter.seconds),)
 
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The characters of rows."""
+        return [self.answer_work(weights, request, Reply("")) for request in requests]
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """The characters of all rows."""
+        return self.training_work(job, Adapter(job.weights, 1, 1.0, None, 0.0, 0, 0), None)
+
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load a trained baseline.
 

@@ -1,9 +1,9 @@
 """Door to sentence encoders on this machine: texts as vectors, and classifiers on them.
 
-Three kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
-"encoder_multi_label", such a head for each label of rows that may have several, and "encoder_full", the encoder trained
-together with its head. The text of the last message is the row, as for the
-classical baselines. Weights from safetensors only, no remote code.
+Kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
+"encoder_full", the encoder trained together with its head, and the same two with a head for each label, for rows that
+may have several ("..._multi_label"). The text of the last message is the row, as for the classical baselines. Weights
+from safetensors only, no remote code.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from whichway.contracts import Embedding, Session, Work, read_kind
 from whichway.errors import AdapterNotLive, ModelError, WayFailed
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest, row_text
 from whichway.training_kinds import FREE_OPTIONS, KINDS, LabelSetOptions, kinds_of, options
+from whichway.training_length import length_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from whichway.engine.train.train_progress import TrainProgress
 
 log = logging.getLogger(__name__)
-FULL = "encoder_full"
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of regularisation; heads for each label choose among them
-_FOLDS = 3  # of the cross-validation that chooses
 _FEW = 4  # rows that prove a loaded head live
 _TELL = 0.5  # seconds between words of progress
 
@@ -95,7 +94,7 @@ class EncoderBackend:
 
         if not adapter.is_dir():
             raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
-        encoder = Encoder(adapter) if weights.kind == FULL else self._encoder(weights)
+        encoder = self._encoder(weights) if KINDS[weights.kind].on_base else Encoder(adapter)
         head = read_head(adapter)
         session = EncoderClassifier(encoder, head) if isinstance(head, Head) else EncoderLabelSets(encoder, head)
         _check_live(adapter, session)
@@ -110,13 +109,13 @@ class EncoderBackend:
         """
         from whichway.engine.train import encoder_trainer
 
-        if job.kind == FULL:
+        if not KINDS[job.kind].on_base:
             yield from encoder_trainer.train(self._encoder(job.weights), job, folder, self._teller())
         else:
             yield from self._fit(job, folder)
 
     def _fit(self, job: TrainJob, folder: Path) -> Iterator[Adapter]:
-        from whichway.engine.train import one_vs_rest, probe
+        from whichway.engine.train import encoder_targets, one_vs_rest, probe
 
         settings: Any = options(KINDS[job.kind].options, job.options)
         start = time.perf_counter()
@@ -129,7 +128,9 @@ class EncoderBackend:
         head: Head | LabelSetHead
         if isinstance(settings, LabelSetOptions):
             sets = one_vs_rest.LabelSets.of(answers, settings.labels)
-            head, loss = one_vs_rest.fit_dense(states, sets, _STRENGTHS, settings.exact, _FOLDS, job.seed)
+            head, loss = one_vs_rest.fit_dense(
+                states, sets, encoder_targets.STRENGTHS, settings.exact, encoder_targets.FOLDS, job.seed
+            )
         else:
             head, loss = probe.fit(states, answers, None, job.seed)
         name = digest(["encoder", self.version, job.id])
@@ -150,6 +151,22 @@ class EncoderBackend:
         options = {name: value for name, value in job.options.items() if name not in FREE_OPTIONS}
         kind = f"{self.name} {job.weights.revision} {job.kind} {digest([options, len(job.labels)], 8)}"
         return training_work(read_kind(job.weights), kind, adapter, before)
+
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The tokens of rows."""
+        base = replace(weights, adapter=None, kind="none")
+        sizes = self._encoder(base).sizes([row_text(request.messages) for request in requests])
+        return [Work(read_kind(weights), size, 0.0) for size in sizes]
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """Tokens that will be read or trained, and the rows of a fit."""
+        tokens = sum(self._encoder(job.weights).sizes([row_text(row.messages) for row in job.rows]))
+        length = length_of(job)
+        if length is None:
+            work = {"read": (float(tokens), 0.0), "fit": (float(len(job.rows)), 0.0)}
+        else:
+            work = {"train": (tokens * length.steps / length.per_epoch, 0.0)}
+        return self.training_work(job, Adapter(job.weights, 1, 1.0, None, 0.0, 0, 0, work=work), None)
 
     def _teller(self) -> Callable[[TrainProgress], None]:
         """Says where a training stands, to the log and to whoever watches it; not after every step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Work
 from whichway.errors import ModelError, WayFailed
-from whichway.nouns import Adapter, Reply, Request, TrainJob, TrainRow, Weights
+from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights
 from whichway.training_kinds import kinds_of, stored_as
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
+    from whichway.engine.infer.row_reads import RowReads
     from whichway.engine.infer.session import InferenceSession
+    from whichway.engine.model.activation_store import ActivationStore
     from whichway.engine.model.load import Model
     from whichway.engine.train.counted_work import WorkCounter
     from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
@@ -35,6 +37,9 @@ class LocalBackend:
         self._model: Model | None = None
         self._last: tuple[tuple[str, str], InferenceSession] | None = None
         self._expected = False
+        self._store: ActivationStore | None = None
+        self._heads: frozenset[tuple[Message, ...]] = frozenset()
+        self._states = False
         self._counters: dict[str, WorkCounter] = {}  # revision -> counter
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
@@ -80,7 +85,7 @@ class LocalBackend:
             raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
         model = self._base(job.weights)
         if stored_as(job.kind, "probe"):  # one pass of the model that is in memory here, then a small fit
-            yield from probe.train(model, job, folder)
+            yield from probe.train(model, job, folder, self._reads(model))
         else:
             yield from _train_apart(model, job, folder, adapter, functools.partial(_say, self.watch))
 
@@ -105,6 +110,14 @@ class LocalBackend:
         """The work of a training between two checkpoints, in tokens."""
         return self._counter(job.weights).training(job, adapter, before)
 
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The work of answers in one call, in tokens; only the tokenizer is read."""
+        return self._counter(weights).expected_answers(weights, requests)
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """The work of a whole training, in tokens; only the tokenizer is read."""
+        return self._counter(job.weights).expected_training(job)
+
     def _counter(self, weights: Weights) -> WorkCounter:
         from whichway import models
         from whichway.engine.train.counted_work import WorkCounter
@@ -113,12 +126,36 @@ class LocalBackend:
             self._counters[weights.revision] = WorkCounter(models.find(weights.base), weights)
         return self._counters[weights.revision]
 
+    def keep(self, folder: Path | None, heads: Collection[tuple[Message, ...]] = (), states: bool = False) -> None:
+        """Keep what rows computed in this folder; None ends it.
+
+        Args:
+            folder: of the contest's trainings.
+            heads: what stands before rows that several ways read.
+            states: keep the states in front of the middle layer as well.
+        """
+        from whichway.engine.model.activation_store import FILE, ActivationStore
+
+        if self._store is not None:
+            self._store.close()
+        self._store = None if folder is None else ActivationStore(folder / FILE)
+        self._heads, self._states, self._last = (
+            frozenset(heads),
+            states,
+            None,
+        )  # a session holds the store that it was opened with
+
+    def _reads(self, model: Model) -> RowReads | None:
+        from whichway.engine.infer.row_reads import RowReads
+
+        return None if self._store is None else RowReads.of(self._store, model, self._heads, self._states)
+
     def _session(self, weights: Weights, adapter: Path | None) -> InferenceSession:
         model = self._base(weights)
         key = (model.revision, str(adapter.resolve()) if adapter else "")
         if self._last is None or self._last[0] != key:
             self._last = None  # its memory is free before the next one is loaded
-            self._last = (key, _attach(model, weights, adapter))
+            self._last = (key, _attach(model, weights, adapter, self._reads(model)))
         return self._last[1]
 
     def _base(self, weights: Weights) -> Model:
@@ -138,18 +175,18 @@ class LocalBackend:
         return self._model
 
 
-def _attach(model: Model, weights: Weights, adapter: Path | None) -> InferenceSession:
+def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowReads | None) -> InferenceSession:
     from whichway.engine.infer.session import InferenceSession
     from whichway.engine.train import adapter_check, adapters, head, probe, prompt_tuning
 
     if adapter is None:
         if weights.adapter is not None:
             raise ModelError(f"The folder of the trained part {weights.adapter} was not given.")
-        return InferenceSession(model, model.module)
+        return InferenceSession(model, model.module, reads)
     if not adapter.is_dir():
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if stored_as(weights.kind, "probe"):
-        return probe.open_head(model, adapter)
+        return probe.open_head(model, adapter, reads)
     if weights.kind == "head":
         return head.open_session(model, adapter)
     module = adapters.trained(model.module, adapter)

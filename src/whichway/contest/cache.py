@@ -18,6 +18,8 @@ from whichway.contracts import Embedding
 from whichway.errors import DiskError
 from whichway.nouns import Reply, Request, Weights, digest, to_json
 
+TRAININGS = "trainings"  # folder of trainings, and of what several of them read
+
 
 def reply_key(version: str, weights: Weights, request: Request) -> str:
     """The key of a reply in the cache."""
@@ -131,7 +133,7 @@ class Cache:
         """The folder of one training."""
         if self.folder is None:
             raise DiskError("a cache in memory cannot hold trainings.")
-        path = self.folder / "trainings" / key
+        path = self.folder / TRAININGS / key
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -141,7 +143,7 @@ class Cache:
             return None
         known = self._adapters.get(weights.adapter)
         if known is None or not known.exists():  # the cache may be large: it is searched once for each trained part
-            folders = sorted(self.folder.glob(f"trainings/*/{weights.adapter}"))
+            folders = sorted(self.folder.glob(f"{TRAININGS}/*/{weights.adapter}"))
             if not folders:
                 return None
             known = self._adapters[weights.adapter] = folders[0]
@@ -172,5 +174,5 @@ class Cache:
     def close(self) -> None:
         """Close the file; what trainings of a run read together (activations) is large and quickly made again."""
         if self.folder is not None:
-            shutil.rmtree(self.folder / "trainings" / "states", ignore_errors=True)
+            shutil.rmtree(self.folder / TRAININGS / "states", ignore_errors=True)
         self._db.close()

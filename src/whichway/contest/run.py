@@ -16,6 +16,7 @@ from whichway.contest.cache import Cache
 from whichway.contest.clock import Clock
 from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
+from whichway.contest.dry_run.profile import probed_rates
 from whichway.contest.forgetting import measure_forgetting
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import RunLedger
@@ -23,6 +24,7 @@ from whichway.contest.plan import Components, Settings, continued, make_plan, va
 from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contest.refit import dearest, refit
 from whichway.contest.rounds import Crossed, cross, try_all
+from whichway.contest.row_sharing import rows_read_once
 from whichway.contest.selection.select import WayRun, race_facts, write_race, write_status, write_way
 from whichway.contest.timed.hold import Start
 from whichway.contest.timed.on_folds import FoldsContest
@@ -106,8 +108,8 @@ def run(
             if not (folder / name).exists():
                 write_json(folder / name, content)
         listener(PlanFixed(plan, folder))
-        pricing = Pricing(Rates(folder / FILE)) if plan_of(folder).get("pricing") == "work" else None
-        with open_ledger(folder, components, settings, listener, pricing) as ledger:
+        pricing = pricing_of(folder, settings.cache)
+        with open_ledger(folder, components, settings, listener, pricing) as ledger, rows_read_once(task, ledger):
             if plan.timed:
                 ledger.clock = clock or Clock(settings.minutes)
                 return _run_timed(task, plan, ledger)
@@ -180,6 +182,12 @@ def run_without_verdict(
             write_curves(task, ledger, tried, crossed)
         if task.folds:
             refit(task, ledger, tried, dearest(tried))
+
+
+def pricing_of(folder: Path, cache: Path) -> Pricing | None:
+    """How a run prices local work: as it began; None where that was by the clock."""
+    by_work = plan_of(folder).get("pricing") == "work"
+    return Pricing(Rates(folder / FILE, probed_rates(cache))) if by_work else None
 
 
 @contextmanager

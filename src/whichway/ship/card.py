@@ -7,7 +7,7 @@ from whichway.prompts.template import placeholder
 from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import ShipSource
 from whichway.ship.standalone_encoder import FOLDER
-from whichway.training_kinds import KINDS, LabelSetOptions, stored_as
+from whichway.training_kinds import KINDS, stored_as
 
 
 def card(source: ShipSource) -> str:
@@ -34,8 +34,8 @@ def _what(source: ShipSource) -> str:
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
-    if weights.adapter and KINDS[weights.kind].options is LabelSetOptions:
-        reads = "every label whose probability is at least the threshold that the training rows chose"
+    if weights.adapter and KINDS[weights.kind].sets:
+        reads = "every label whose probability is at least the threshold of its head"
     if decoding.channel:
         reads = "the label under which the row's text is likeliest"
     if decoding.answer_mark:

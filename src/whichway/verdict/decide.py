@@ -222,18 +222,14 @@ def decide(
     )
 
 
-def with_chances(
-    missing: Sequence[Missing], table: Table, ruling: Ruling | None, margin: float
-) -> tuple[Missing, ...]:
+def with_chances(missing: Sequence[Missing], table: Table, ruling: Ruling | None, margin: float) -> tuple[Missing, ...]:
     """What is missing, and how likely each way that was not tried is better than the choice."""
     untried = [one for one in missing if one.what == "way"]
     if ruling is None or not untried:
         return tuple(missing)
     kinds = {one.way: cast(Kind, one.kind) for one in untried}
     chances = dict(zip(kinds, chances_of_untried(table, ruling.choice, kinds, margin), strict=True))
-    return tuple(
-        replace(one, chance=round(chances[one.way], 2)) if one.what == "way" else one for one in missing
-    )
+    return tuple(replace(one, chance=round(chances[one.way], 2)) if one.what == "way" else one for one in missing)
 
 
 def by_grades_alone(extras: Extras) -> Extras:

@@ -2,7 +2,8 @@
 
 The tuning that many users should take: a 22 M encoder answers in milliseconds and is trained in minutes (SetFit,
 Tunstall et al. 2022, arXiv 2209.11055; encoders above larger decoders on classification: arXiv 2507.11412). The head
-starts as `base_encoder`'s. The rate is searched as for language models; `contrastive` is SetFit's warm-up.
+starts as `base_encoder`'s; where a row may have several labels, each has a probability of its own. The rate is searched
+as for language models; `contrastive` is SetFit's warm-up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Prompt, TrainDevView
 from whichway.prompts.nearest import DEFAULT, MODEL, not_here
-from whichway.ways._train import TrainingOptions, trained
+from whichway.ways._train import TrainingOptions, label_set_options, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -49,8 +50,10 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
     base = bench.encoder(options.model)
     if base is None:
         raise WayFailed(not_here(options.model, "tune_encoder"))
-    if not task.labels:
+    options_of_task = label_set_options(task)
+    if not task.labels and not options_of_task:
         raise WayFailed("an encoder's head needs a closed set of labels")
     more: dict[str, Any] = {"init": options.init} if options.init != "logistic" else {}
     more |= {"contrastive": options.contrastive} if options.contrastive else {}
-    yield from trained(task, bench, "encoder_full", options, Prompt(), start=base, **more)
+    kind = "encoder_full_multi_label" if options_of_task else "encoder_full"
+    yield from trained(task, bench, kind, options, Prompt(), start=base, **more, **options_of_task)

@@ -12,53 +12,25 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from whichway.contracts import Backend, Embedder
+from whichway.contest.dry_run import counted
+from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
+from whichway.contracts import Backend, Embedder, ForecastsWork, Work, read_kind
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights, digest
 from whichway.training_kinds import KINDS
 from whichway.training_length import length_of
 
-FEW, CHUNK = 8, 64  # rows answered at first, and at most
-SHORT = 0.6  # seconds in which the few rows were answered, so that a whole chunk may be
+TIMINGS = "timings.json"  # in the cache
 STEPS = (4, 40)  # of the longer of two trainings
 TRAINING = 1.5  # seconds it should take
 RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training that its time for a step does not depend on
-
-
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """What a row of some shape takes."""
-
-    seconds: float  # behind a shared prompt that was read before
-    memory_bytes: int  # of this process, afterwards
-    prefix: float = 0.0  # seconds to read the prompt that rows share, once for rows in a row
-    opening: float = 0.0  # seconds by the clock to load a trained part, which no ledger holds
-
-
-@dataclass(frozen=True, slots=True)
-class Learning:
-    """What a training of some shape takes: `start + units · unit + save · (checkpoints − 1)` seconds.
-
-    A unit is a step, or a row where a training has no steps.
-    """
-
-    start: float
-    unit: float
-    save: float
-    bytes: int  # of a trained part
-    peak_bytes: int | None
-    opening: float = 0.0  # seconds by the clock to begin, or to take it up again, which no ledger holds
-
-    def seconds(self, units: float, saved: int) -> float:
-        """After some units, with some checkpoints before this one."""
-        return self.start + units * self.unit + saved * self.save
 
 
 def machine() -> str:
@@ -105,6 +77,8 @@ class Timings:
         about += ["channel"] if first.decoding.channel else []
         about += _shape(requests)
         key = digest(["answering", self._here, *about], 32)
+        if key not in self._known and isinstance(backend, ForecastsWork):
+            self._known[key] = fields(counted.answering(self, backend, weights, requests))
         if key not in self._known:
             self._keep(key, self._ask(backend, weights, requests))
         return Answering(**self._known[key])
@@ -116,12 +90,14 @@ class Timings:
             WayFailed: a few steps failed already.
         """
         self._jobs[_part(job.weights, job.kind)] = (backend, job)
+        if isinstance(backend, ForecastsWork):
+            return counted.learning(self, backend, job)
         options = {name: value for name, value in job.options.items() if name not in RATES}
         about: list[Any] = [backend.version, job.weights.revision, job.kind, options, len(job.labels), _shape(job.rows)]
         about += [] if length_of(job) else [_bucket(len(job.rows))]
         key = digest(["learning", self._here, *about], 32)
         if key not in self._known:
-            self._keep(key, self._train(backend, job))
+            self._keep(key, self.probe_training(backend, job))
         return Learning(**self._known[key])
 
     def embedding(self, backend: Embedder, weights: Weights, texts: Sequence[str]) -> float:
@@ -130,13 +106,46 @@ class Timings:
         if key not in self._known:
             some = sorted(texts, key=len)[:: max(1, len(texts) // CHUNK)][:CHUNK]
             backend.embed(weights, some[:2])  # the first is slower than all others
-            took = sum(vector.seconds for vector in backend.embed(weights, some))
+            vectors = backend.embed(weights, some)
+            took = sum(vector.seconds for vector in vectors)
+            self.learn([Work(read_kind(weights), vector.tokens, vector.seconds) for vector in vectors])
             self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
         return float(self._known[key]["seconds"])
 
     def _keep(self, key: str, cost: Answering | Learning) -> None:
-        self.probes += 1
-        self._known[key] = {name: getattr(cost, name) for name in cost.__slots__}
+        self._known[key] = fields(cost)
+        self.save()
+
+    def rate(self, kind: str) -> float | None:
+        """Seconds for a unit of a kind of work on this machine; None where it was not measured."""
+        known = self._known.get(self._rate_key(kind))
+        return None if known is None else float(known["seconds"])
+
+    def learn(self, works: Sequence[Work], anew: bool = False) -> None:
+        """Take the rates of kinds from what was just done; kinds that are known stay as they are, unless `anew`."""
+        sums: dict[str, tuple[float, float]] = {}
+        for work in works:
+            units, seconds = sums.get(work.kind, (0.0, 0.0))
+            sums[work.kind] = units + work.units, seconds + work.seconds
+        for kind, (units, seconds) in sums.items():
+            if units > 0 and (anew or self.rate(kind) is None):
+                self._known[self._rate_key(kind)] = {"seconds": seconds / units}
+        self.save()
+
+    def _rate_key(self, kind: str) -> str:
+        return digest(["rate", self._here, kind], 32)
+
+    def remembered(self, name: Sequence[Any]) -> dict[str, Any] | None:
+        """Other facts that were measured, by what they are about; None where they were not."""
+        return self._known.get(digest([*name, self._here], 32))
+
+    def remember(self, name: Sequence[Any], facts: Mapping[str, Any]) -> None:
+        """Keep such facts."""
+        self._known[digest([*name, self._here], 32)] = dict(facts)
+        self.save()
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_suffix(".tmp")
@@ -148,8 +157,10 @@ class Timings:
     def _ask(self, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
         import psutil
 
-        few, whole = _spread(requests, FEW), _spread(requests, CHUNK)
-        real, place = self._real(weights)
+        self.probes += 1
+
+        few, whole = spread(requests, FEW), spread(requests, CHUNK)
+        real, place = self.real_part(weights)
         try:
             seconds, prefix, opening = _timed(backend, real, place, few, whole)
         except AdapterNotLive:  # so few steps may change nothing that is seen
@@ -157,19 +168,21 @@ class Timings:
             opening = 0.0
         return Answering(seconds, psutil.Process().memory_info().rss, prefix, opening if place else 0.0)
 
-    def _real(self, weights: Weights) -> tuple[Weights, Path | None]:
+    def real_part(self, weights: Weights) -> tuple[Weights, Path | None]:
         """Weights that can answer in place of rehearsed ones: the base, or a part of the same kind, trained briefly."""
         if weights.adapter is None:
             return weights, None
         part = _part(weights, weights.kind)
         if part not in self._trained_parts and part in self._jobs:
-            self._train(*self._jobs[part])
+            self.probe_training(*self._jobs[part])
         trained = self._trained_parts.get(part)
         return trained or (replace(weights, adapter=None, kind="none"), None)
 
     # learning
 
-    def _train(self, backend: Backend, job: TrainJob) -> Learning:
+    def probe_training(self, backend: Backend, job: TrainJob) -> Learning:
+        """What trainings like this one take, from some that are run now."""
+        self.probes += 1
         job = replace(job, weights=replace(job.weights, adapter=None, kind="none"))
         return self._steps(backend, job) if length_of(job) else self._whole(backend, job)
 
@@ -190,7 +203,7 @@ class Timings:
 
     def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
         each = int(job.options.get("batch", 16)) * (2 if KINDS[job.kind].pairs else 1)
-        some = replace(job, rows=_spread(job.rows, steps * each, pairs=True))
+        some = replace(job, rows=spread(job.rows, steps * each, pairs=True))
         length = length_of(some)
         per_epoch = length.per_epoch if length else 1
         options = {**job.options, "epochs": (steps - 0.01) / per_epoch, "checkpoints": checkpoints}
@@ -198,7 +211,7 @@ class Timings:
 
     def _whole(self, backend: Backend, job: TrainJob) -> Learning:
         """A quarter of the rows, then all of them, where that is quick twice."""
-        rows = _spread(job.rows, max(CHUNK, len(job.rows) // 4))
+        rows = spread(job.rows, max(CHUNK, len(job.rows) // 4))
         adapter = self._trained(backend, replace(job, rows=rows))[-1]
         for _ in range(2 if adapter.seconds < TRAINING / 2 else int(adapter.seconds < 2 * TRAINING)):
             again = self._trained(backend, job)[-1]
@@ -210,9 +223,22 @@ class Timings:
         folder = self._scratch / digest([time.time_ns(), job.id])
         folder.mkdir(parents=True)
         adapters = list(backend.train(job, folder, None))
+        if isinstance(backend, ForecastsWork):
+            works = [backend.training_work(job, b, a) for a, b in zip([None, *adapters], adapters, strict=False)]
+            self.learn([work for part in works for work in part if not work.kind.endswith(" read")], anew=True)
         last = adapters[-1].weights
         self._trained_parts[_part(job.weights, job.kind)] = (last, folder / str(last.adapter))
         return adapters
+
+
+def fields(cost: Answering | Learning) -> dict[str, Any]:
+    """What the file holds of it."""
+    return {name: getattr(cost, name) for name in cost.__slots__}
+
+
+def probed_rates(cache: Path) -> Callable[[str], float | None]:
+    """The rates of this machine that probes have left in a cache."""
+    return Timings(cache / TIMINGS, cache).rate
 
 
 def units_of(job: TrainJob) -> float:
@@ -278,15 +304,3 @@ def _shape(rows: Sequence[Request] | Sequence[TrainRow]) -> list[int]:
         _bucket(tail),
         *([_bucket(sum(answers) / count)] if answers else []),
     ]
-
-
-def _spread(rows: Sequence[Any], count: int, pairs: bool = False) -> tuple[Any, ...]:
-    """Some of the rows, evenly over their lengths; neighbours stay together where `pairs` (preferences are twos)."""
-    size = 2 if pairs and len(rows) % 2 == 0 else 1
-    blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    wanted = max(1, count // size)
-    if wanted >= len(blocks):
-        return tuple(rows)
-    order = sorted(range(len(blocks)), key=lambda i: len(blocks[i][0].messages[-1].content))
-    picked = sorted(order[int((k + 0.5) * len(order) / wanted)] for k in range(wanted))
-    return tuple(row for i in picked for row in blocks[i])

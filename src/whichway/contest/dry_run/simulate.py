@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.dry_run.profile import Timings, own_examples, units_of
+from whichway.contest.dry_run.profile import TIMINGS, Timings, own_examples, units_of
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
@@ -36,7 +36,6 @@ from whichway.runs.run import Run
 from whichway.verdict.breakeven import Price
 
 FILE = ESTIMATE
-TIMINGS = "timings.json"
 WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
 RIGHT = 0.6  # share of rows that every made-up answer gets right
 RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
@@ -127,9 +126,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
         return Estimate(ways, seconds_per_row=simulation.per_row, pieces=pieces)
 
 
-def _pieces(
-    task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path
-) -> Estimate:
+def _pieces(task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path) -> Estimate:
     """The estimate of a contest against the clock: what each piece takes, and all of them."""
     folder = place / "pieces"
     own = replace(settings, cache=folder / ".cache")
@@ -278,6 +275,7 @@ class SimulatedBackend:
         for k, share in enumerate(job.shares, 1):
             if k > reached:
                 took.append((took[-1] if took else 0.0) + cost.seconds(units * (share - before), int(k - 1 > begun)))
+                took[-1] += cost.once if k == 1 else 0.0
                 took[-1] -= cost.start if k - 1 > begun else 0.0
             before = share
             name = digest(["rehearsed", job.id, k])

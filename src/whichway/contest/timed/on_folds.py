@@ -138,7 +138,7 @@ class FoldsContest:
 
     def _part(self, timed: TimedWay, fold: int, searched: bool) -> WayRun:
         count = len(self._task.folds)
-        share = (max(fold + 1, self.folds) / (count + 1))
+        share = max(fold + 1, self.folds) / (count + 1)
         note = f"fold {fold + 1} of {count}: "
         seen, test = practice(self._task, fold), self._task.folds[fold]
         run, _ = work(timed, WayPiece(seen, test, searched, None, fold, share, note), self._ledger)

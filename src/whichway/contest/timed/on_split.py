@@ -125,4 +125,3 @@ class SplitContest:
 
     def _floor(self, timed: TimedWay) -> Entry | None:
         return zero_shot_of(self.tried, rules_of(self._practice, self._ledger), split_name(timed.name)[1])
-

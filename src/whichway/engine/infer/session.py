@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from whichway.engine.infer import channel
 from whichway.engine.infer.generate import ContinuousBatch, GeneratedRow, Sampler
 from whichway.engine.infer.label_trie import Trie, grow, score
+from whichway.engine.infer.row_reads import ComputedRows, PromptRow, RowReads
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
@@ -32,26 +33,21 @@ _PART = 8  # rows that are worth a thread of their own
 READ = 256  # tokens of plain text in one pass
 
 
-@dataclass(slots=True)
-class PromptRow:
-    """A request on its way to its reply."""
-
-    number: int
-    request: Request
-    ids: list[int]  # the prompt behind the shared prefix
-    seconds: float = 0.0
+Work = Callable[[list[PromptRow]], list[Reply]]
+Recall = Callable[[list[PromptRow]], dict[int, Reply]]  # number of a row -> its reply, where it was read before
 
 
 class InferenceSession:
     """A session: one set of weights, answering. Keeps the last shared prefix between calls."""
 
-    def __init__(self, model: Model, module: Any) -> None:
-        """`module`: the base's own or a fork of it with trained parts."""
+    def __init__(self, model: Model, module: Any, reads: RowReads | None = None) -> None:
+        """`module`: the base's own or a fork of it with trained parts. `reads`: what is kept of the base's rows."""
         self.model = model
         self.module = module
         self.prefix = PrefixCache([], None)
+        self.reads, self.computed = reads, ComputedRows(reads)
         self._common = 0  # tokens that the prompts of the call share
-        self._longest: int | None = None  # how long a shared prefix may be; None: as long as it is
+        self._reach: int | None = None  # how long the prefix may be that is run for them; None: as long as they share
         self._first = 0  # number of the call's first row
         self._small = model.device.type == "cpu" and decoder.decoder_of(module) is not None and _bytes(module) <= _SMALL
         self._hands = 1  # parts of the call that are answered side by side
@@ -61,7 +57,7 @@ class InferenceSession:
         """Answer each request with one of its labels; equal scores go to the first."""
         if requests and requests[0].decoding.channel:
             return channel.choose(self, requests)
-        return self._answer(requests, self._choose)
+        return self._answer(requests, self._choose, self._recall)
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
@@ -85,14 +81,16 @@ class InferenceSession:
                 nats, count = nats - float(logprobs.sum()), count + len(piece) - 1
         return Reply("", tokens_in=count, seconds=time.perf_counter() - start, scores={"nats": nats})
 
-    def _answer(self, requests: Sequence[Request], work: Callable[[list[PromptRow]], list[Reply]]) -> list[Reply]:
+    def _answer(self, requests: Sequence[Request], work: Work, recall: Recall | None = None) -> list[Reply]:
+        """Replies to requests: what `recall` finds was read before, `work` computes the rest."""
         fitted = self._prompts(requests)
         prompts = [ids for ids, _ in fitted]
         replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
         open_ = [i for i, reply in enumerate(replies) if reply is None]
         if open_:
             with throughput.fitting():
-                self._fill(replies, requests, prompts, open_, work)
+                rows = [PromptRow(i, requests[i], prompts[i], size=len(prompts[i])) for i in open_]
+                self._fill(replies, rows, work, recall)
         answered = [reply for reply in replies if reply]
         return [replace(reply, trimmed=n) if n else reply for reply, (_, n) in zip(answered, fitted, strict=True)]
 
@@ -119,27 +117,33 @@ class InferenceSession:
         """Tokens that an answer may take at least."""
         return max((len(self.model.renderer.answer_ids(label)) for label in request.labels), default=1)
 
-    def _fill(
-        self,
-        replies: list[Reply | None],
-        requests: Sequence[Request],
-        prompts: list[list[int]],
-        open_: list[int],
-        work: Callable[[list[PromptRow]], list[Reply]],
-    ) -> None:
-        """Answer the requests that have no reply yet."""
-        start = time.perf_counter()
-        self.share([prompts[i] for i in open_])
-        size = len(self.prefix.ids)
-        each = (time.perf_counter() - start) / len(open_)
-        rows = [PromptRow(i, requests[i], prompts[i][size:], each) for i in open_]
+    def _fill(self, replies: list[Reply | None], rows: list[PromptRow], work: Work, recall: Recall | None) -> None:
+        """Answer rows that have no reply yet; each still has its whole prompt."""
         self._first = rows[0].number
-        for row, reply in self._side_by_side(rows, work):
+        self._mark(rows)
+        known = {} if recall is None else recall(rows)
+        for number, reply in known.items():
+            replies[number] = reply
+        rest = [row for row in rows if row.number not in known]
+        if not rest:
+            return
+        start = time.perf_counter()
+        self._reach = min((row.start for row in rest if row.start is not None), default=None)
+        self.share([row.ids for row in rest])
+        size = len(self.prefix.ids)
+        each = (time.perf_counter() - start) / len(rest)
+        for row in rest:
+            row.ids, row.seconds = row.ids[size:], each
+        for row, reply in self._side_by_side(rest, work):
             replies[row.number] = reply
+        self.computed.keep(rest)
 
-    def _side_by_side(
-        self, rows: list[PromptRow], work: Callable[[list[PromptRow]], list[Reply]]
-    ) -> list[tuple[PromptRow, Reply]]:
+    def _mark(self, rows: list[PromptRow]) -> None:
+        """Count what the rows' prompts share, and say of which rows more is kept than the reply."""
+        self._common = packing.common([row.ids for row in rows])
+        self.computed.mark(rows)
+
+    def _side_by_side(self, rows: list[PromptRow], work: Work) -> list[tuple[PromptRow, Reply]]:
         """Answer rows; those of a small model in parts, a thread each.
 
         Its products are too short to be shared among threads: waiting for each other would take a third of the time.
@@ -163,7 +167,7 @@ class InferenceSession:
     def share(self, prompts: list[list[int]]) -> None:
         """Have the prompts' common prefix ready in `prefix`; what an earlier call left is used again."""
         size = packing.common(prompts)
-        size = self._common = size if self._longest is None else min(size, self._longest)
+        size = size if self._reach is None else min(size, self._reach)
         ids, known = prompts[0][:size], self.prefix
         same = packing.agree([ids, known.ids])
         if known.layers is not None and same >= size / 2:
@@ -171,7 +175,7 @@ class InferenceSession:
                 ids[:same], [(k[:, :same], v[:, :same]) for k, v in known.layers] if same else None
             )
             return
-        self.prefix = PrefixCache(ids, forward.run_prefix(self.module, ids, self.model.device))
+        self.prefix = PrefixCache(ids, forward.run_prefix(self.module, ids, self.model.device, seen=self.computed.seen))
 
     def _counts(self, row: PromptRow, first: bool) -> tuple[int, int]:
         """Tokens computed and reused, by a rule: the first row of a call pays for the prefix, the others find it ready.
@@ -179,7 +183,7 @@ class InferenceSession:
         What an earlier call left ready saves time but is not counted: counts must not depend on a process's history.
         """
         cached = 0 if first else self._common
-        return len(self.prefix.ids) + len(row.ids) - cached, cached
+        return row.size - cached, cached
 
     # Closed labels
 
@@ -191,13 +195,35 @@ class InferenceSession:
             groups[row.request.labels].append(row)
         replies: dict[int, Reply] = {}
         for labels, group in groups.items():
-            trie = grow([self.model.renderer.answer_ids(label) for label in labels], self.model.renderer.closing)
+            trie = self._trie(labels)
             for batch in self._batches(group, len(trie.tree.ids)):
                 work = functools.partial(self._scores, trie=trie)
                 scores = halving(functools.partial(self._timed, work=work), batch)
                 for row, numbers in zip(batch, scores, strict=True):
                     replies[row.number] = _pick(row, numbers, trie, self._counts(row, row.number == self._first))
         return [replies[row.number] for row in rows]
+
+    def _trie(self, labels: Sequence[str]) -> Trie:
+        return grow([self.model.renderer.answer_ids(label) for label in labels], self.model.renderer.closing)
+
+    def _score_key(self, row: PromptRow, ids: Sequence[int]) -> str:
+        """Under which a row's label scores are kept; `ids`: of its whole prompt."""
+        assert self.reads is not None
+        return self.reads.scores(ids, [self.model.renderer.answer_ids(label) for label in row.request.labels])
+
+    def _recall(self, rows: list[PromptRow]) -> dict[int, Reply]:
+        """Replies to rows whose label scores are kept."""
+        marked = {self._score_key(row, row.ids): row for row in rows if row.start is not None and row.request.labels}
+        if self.reads is None or not marked:
+            return {}
+        replies, tries = {}, dict[tuple[str, ...], Trie]()
+        for key, entry in self.reads.store.get(list(marked)).items():
+            row = marked[key]
+            row.seconds, labels = entry.seconds, row.request.labels
+            trie = tries[labels] if labels in tries else tries.setdefault(labels, self._trie(labels))
+            counts = self._counts(row, row.number == self._first)
+            replies[row.number] = _pick(row, entry.array.tolist(), trie, counts)
+        return replies
 
     def _likelier(self, rows: list[PromptRow]) -> list[Reply]:
         """The likelier of each row's own answers as a whole, summed over tokens or per token."""
@@ -240,9 +266,17 @@ class InferenceSession:
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
         ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
-        only = torch.tensor(trie.tokens, device=device)
-        logits = forward.logits(self.module, ids, layout, (ends[:, None] + nodes).flatten(), only).float()
-        return score(logits.view(len(rows), len(nodes), -1), trie)
+        only, at = torch.tensor(trie.tokens, device=device), (ends[:, None] + nodes).flatten()
+        if all(row.start is None for row in rows):
+            logits = forward.logits(self.module, ids, layout, at, only).float()
+            return score(logits.view(len(rows), len(nodes), -1), trie)
+        logits, depths = forward.logits_and_depths(self.module, ids, layout, at, only)
+        scores = score(logits.float().view(len(rows), len(nodes), -1), trie)
+        self.computed.note(rows, self.prefix.ids, depths, extra)
+        for row, numbers in zip(rows, scores, strict=True):
+            if row.start is not None:
+                self.computed.add(row, self._score_key(row, [*self.prefix.ids, *row.ids]), torch.tensor(numbers))
+        return scores
 
     def _batches(self, rows: list[PromptRow], extra: int) -> list[list[PromptRow]]:
         """Rows of similar length together, as many as fit."""

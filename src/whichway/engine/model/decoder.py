@@ -81,9 +81,20 @@ class Decoder:
         return F.linear(normal, head if only is None else head.index_select(0, only))
 
     @torch.no_grad()
-    def fill(self, ids: Tensor, layout: packing.Layout) -> None:
-        """Compute keys and values of all layers, and no logits; `layout.key_values` takes them."""
-        self._run(ids, layout, ids[:0])
+    def logits_and_depths(
+        self, ids: Tensor, layout: packing.Layout, keep: Tensor, only: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What `logits` and `depths` give, in one pass."""
+        states = self.depths(ids, layout)
+        return F.linear(states[-1].index_select(0, keep), self.weights.head.value.index_select(0, only)), states
+
+    @torch.no_grad()
+    def fill(self, ids: Tensor, layout: packing.Layout, seen: dict[int, Tensor] | None = None) -> None:
+        """Compute keys and values of all layers, and no logits; `layout.key_values` takes them.
+
+        `seen`: gets the states in front of the middle layer.
+        """
+        self._run(ids, layout, ids[:0], seen, {len(self.weights.layers) // 2})
 
     @torch.no_grad()
     def depths(self, ids: Tensor, layout: packing.Layout) -> list[Tensor]:

@@ -36,6 +36,15 @@ def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
     return [every[n][0] for n in (0, len(every) // 2, -1)]
 
 
+def logits_and_depths(
+    module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """What `logits` and `depths` give, in one pass of a module that our decoder knows."""
+    own_decoder = _own_decoder(module)
+    assert own_decoder is not None
+    return own_decoder.logits_and_depths(_padded(ids, layout), layout, keep, only)
+
+
 def _padded(ids: Tensor, layout: Layout) -> Tensor:
     return F.pad(ids, (0, len(layout.positions) - len(ids)))
 
@@ -58,7 +67,11 @@ def _inputs(ids: Tensor, layout: Layout) -> dict[str, Any]:
 
 
 def run_prefix(
-    module: Any, ids: Sequence[int], device: torch.device, front: PrefixCache | None = None
+    module: Any,
+    ids: Sequence[int],
+    device: torch.device,
+    front: PrefixCache | None = None,
+    seen: dict[int, Tensor] | None = None,
 ) -> list[KeyValue] | None:
     """Keys and values of the shared prefix, one pair `[N, P, D]` per layer; None when there is no prefix.
 
@@ -69,6 +82,7 @@ def run_prefix(
         ids: of the prefix.
         device: where the model is.
         front: a prefix in front of it that was run before; what is returned begins with it.
+        seen: gets the states in front of the middle layer, where our decoder knows the module.
     """
     start, before = (0, None) if front is None else (len(front.ids), front.layers)
     if not ids:
@@ -76,7 +90,7 @@ def run_prefix(
     layout = pack_rows([len(ids)], start, device, prefix=before, keep=True)
     tokens, own_decoder = torch.tensor(ids, device=device), _own_decoder(module)
     if own_decoder is not None:
-        own_decoder.fill(tokens, layout)
+        own_decoder.fill(tokens, layout, seen)
     else:
         module.base_model(**_inputs(tokens, layout))
     assert layout.key_values is not None

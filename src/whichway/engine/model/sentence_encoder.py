@@ -60,6 +60,11 @@ class Encoder:
         )  # fmt: skip
         return {name: encoding[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
+    def sizes(self, texts: Sequence[str]) -> list[int]:
+        """The tokens that would be read of each text."""
+        limits: dict[str, Any] = {"truncation": True, "max_length": self.longest}
+        return [len(ids) for ids in self.tokenizer(list(texts), split_special_tokens=True, **limits)["input_ids"]]
+
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], list[int]]:
         """Vectors `[B, hidden]` in float32, and the tokens read of each text."""
         import numpy as np

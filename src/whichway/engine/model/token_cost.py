@@ -18,6 +18,7 @@ class TokenCost:
 
     pair: float  # of a token in front that a token looks at
     head: float  # of the logits at a token
+    layers: int = 1
 
     def read(self, tokens: float, front: float = 0.0) -> float:
         """Tokens of one row that are read behind `front` tokens, each of which looks at all before it."""
@@ -42,4 +43,5 @@ def token_cost(folder: Path) -> TokenCost:
     inner *= int(config.get("num_experts_per_tok") or 1)
     layer = hidden * size * (2 * heads + 2 * shared) + 3 * hidden * inner
     layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
-    return TokenCost(2 * heads * size / layer, hidden * int(config.get("vocab_size") or 0) / (layer * layers))
+    head = hidden * int(config.get("vocab_size") or 0) / (layer * layers)
+    return TokenCost(2 * heads * size / layer, head, layers)

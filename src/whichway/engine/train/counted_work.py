@@ -6,17 +6,29 @@ the model with them. Weights that were trained read as the base does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from whichway.contracts import Work, read_kind
 from whichway.engine.infer.label_trie import grow
-from whichway.engine.model import tokenizer_files
+from whichway.engine.model import packing, tokenizer_files
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.token_cost import TokenCost, token_cost
+from whichway.engine.train import adapter_check
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights, digest
-from whichway.training_kinds import FREE_OPTIONS, KINDS, stored_as
+from whichway.prompts.template import with_label
+from whichway.training_kinds import (
+    FREE_OPTIONS,
+    KINDS,
+    HeadOptions,
+    TopFullOptions,
+    TopOptions,
+    options,
+    stored_as,
+)
+from whichway.training_length import length_of
 
 
 class WorkCounter:
@@ -47,9 +59,67 @@ class WorkCounter:
 
     def training(self, job: TrainJob, adapter: Adapter, before: Adapter | None) -> tuple[Work, ...]:
         """The work of a training between two checkpoints."""
-        options = {name: value for name, value in job.options.items() if name not in FREE_OPTIONS}
-        kind = f"{self._name} {job.kind} {digest([KINDS[job.kind].version, options, len(job.labels)], 8)}"
+        fixed = {name: value for name, value in job.options.items() if name not in FREE_OPTIONS}
+        kind = f"{self._name} {job.kind} {digest([KINDS[job.kind].version, fixed, len(job.labels)], 8)}"
         return training_work(self._read, kind, adapter, before)
+
+    def expected_answers(self, weights: Weights, requests: Sequence[Request]) -> list[Work]:
+        """The work of answers in one call, without seconds; a written answer is as long as it may be."""
+        if requests[0].decoding.channel:
+            counts = self._channel(requests)
+        else:
+            prompts = self._renderer.prompt_ids([r.messages for r in requests], requests[0].decoding.thinking)
+            common = packing.common(prompts)
+            counts = [(len(ids) - common * bool(n), common * bool(n)) for n, ids in enumerate(prompts)]
+        written = requests[0].decoding.max_tokens if requests[0].decoding.mode == "generate" else 0
+        replies = [Reply("", *pair, written) for pair in counts]
+        return [self.answer(weights, request, reply) for request, reply in zip(requests, replies, strict=True)]
+
+    def _channel(self, requests: Sequence[Request]) -> list[tuple[int, int]]:
+        """Tokens computed and reused of each row, where labels are prompts and the row is the answer."""
+        first = requests[0]
+        turns = [with_label(first.messages, label)[:-1] for label in first.labels]
+        prompts = self._renderer.prompt_ids(turns)
+        common = packing.common(prompts)
+        front = common + sum(len(prompt) - common for prompt in prompts)
+        texts = (len(first.labels) * self._size(request.messages[-1].content) for request in requests)
+        return [(size + front * (n == 0), front * bool(n)) for n, size in enumerate(texts)]
+
+    def expected_training(self, job: TrainJob) -> tuple[Work, ...]:
+        """The work of a whole training, without seconds: a mean step times the number of steps."""
+        settings: Any = options(KINDS[job.kind].options, job.options)
+        wanted: adapter_check.Targets = "all" if job.options.get("targets") == "all" else "last"
+        rows = adapter_check.encode(self._renderer, [(row.messages, row.answer) for row in job.rows], wanted)
+        answers = job.kind == "head" or stored_as(job.kind, "probe")  # of one number, which is never read
+        sizes = [len(row.prompt) + (0 if answers else len(row.answer) - 1) for row in rows]
+        front = packing.common([row.prompt for row in rows])
+        read = self._cost.read(front) + sum(self._cost.read(size - front, front) for size in sizes)
+        length = length_of(job)
+        if length is None:
+            work = {"read": (read, 0.0), "fit": (float(len(rows)), 0.0)}
+            return self._training(job, work)
+        members = int(getattr(settings, "soup", 1))
+        soft = int(getattr(settings, "tokens", 0)) if job.kind == "soft_prompt" else 0
+        per_pass = sum(size - front for size in sizes) + length.per_epoch * (front + soft)
+        work = {"train": (members * per_pass * length.steps / length.per_epoch, 0.0)}
+        below = self._below(settings)
+        if below:
+            work["read"] = (read * below, 0.0)
+        elif KINDS[job.kind].pairs:  # what the base says of each answer
+            work["read"] = (read, 0.0)
+        return self._training(job, work)
+
+    def _training(self, job: TrainJob, work: Mapping[str, tuple[float, float]]) -> tuple[Work, ...]:
+        return self.training(job, Adapter(job.weights, 1, 1.0, None, 0.0, 0, 0, work=work), None)
+
+    def _below(self, settings: object) -> float:
+        """Share of the layers that are run once, below those that are trained."""
+        layers = self._cost.layers
+        if isinstance(settings, TopOptions | TopFullOptions):
+            return 1 - min(settings.layers, layers) / layers
+        if isinstance(settings, HeadOptions) and settings.share < 1:
+            return 1 - max(1, round(settings.share * layers)) / layers
+        return 0.0
 
     def _scored(self, weights: Weights, request: Request, reply: Reply) -> float:
         """Tokens of an answer that was chosen: those of the row, and those of the labels behind it."""

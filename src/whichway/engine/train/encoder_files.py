@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whichway.engine.model import load
+from whichway.engine.train.encoder_targets import OneLabel, SeveralLabels
 from whichway.engine.train.one_vs_rest import LabelSetHead
 from whichway.engine.train.probe import Head
 
@@ -23,7 +24,9 @@ _SETS = "sets"  # of the description of a head whose answers are sets of labels
 _FEW = 4  # rows that prove a loaded part live
 
 
-def write(place: Path, base: Encoder, trained: Encoder, head: Any, labels: Sequence[str], texts: Sequence[str]) -> None:
+def write(
+    place: Path, base: Encoder, trained: Encoder, head: Any, targets: OneLabel | SeveralLabels, texts: Sequence[str]
+) -> None:
     """Write a trained encoder with its head.
 
     Args:
@@ -31,7 +34,7 @@ def write(place: Path, base: Encoder, trained: Encoder, head: Any, labels: Seque
         base: the encoder as it was.
         trained: and as it is now.
         head: a linear layer.
-        labels: of the head, in its order.
+        targets: what the head learned.
         texts: training rows; a few are kept with what the head says of them.
     """
     with load.quiet():
@@ -39,7 +42,11 @@ def write(place: Path, base: Encoder, trained: Encoder, head: Any, labels: Seque
     trained.tokenizer.save_pretrained(place)
     parts = {name: part.detach().float().cpu().numpy() for name, part in head.named_parameters()}
     few = texts[:: max(1, len(texts) // _FEW)][:_FEW]
-    write_head(place, parts, labels, few, trained(few)[0], base(few)[0])
+    sets = targets.set_head(head.weight, head.bias, lambda some: trained(some)[0], texts)
+    if sets is not None:
+        write_set_head(place, sets, few, trained(few)[0], base(few)[0])
+        return
+    write_head(place, parts, targets.labels, few, trained(few)[0], base(few)[0])
 
 
 def write_head(
@@ -67,7 +74,13 @@ def write_head(
     _write_live(place, texts, states, base)
 
 
-def write_set_head(place: Path, head: LabelSetHead, texts: Sequence[str], states: np.ndarray[Any, Any]) -> None:
+def write_set_head(
+    place: Path,
+    head: LabelSetHead,
+    texts: Sequence[str],
+    states: np.ndarray[Any, Any],
+    base: np.ndarray[Any, Any] | None = None,
+) -> None:
     """Write a head whose answers are sets of labels, and what it says of a few rows.
 
     Args:
@@ -75,6 +88,7 @@ def write_set_head(place: Path, head: LabelSetHead, texts: Sequence[str], states
         head: on the states.
         texts: rows.
         states: theirs, `[B, F]`.
+        base: states that the untrained encoder gives them, where another one was trained.
     """
     from safetensors.numpy import save_file
 
@@ -83,7 +97,7 @@ def write_set_head(place: Path, head: LabelSetHead, texts: Sequence[str], states
     sets = {"threshold": head.threshold, "least": head.least, "separator": head.separator}
     description = {"labels": list(head.labels), _SETS: sets}
     (place / LABELS).write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
-    _write_live(place, texts, states, None)
+    _write_live(place, texts, states, base)
 
 
 def _write_live(

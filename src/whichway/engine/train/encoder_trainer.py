@@ -30,16 +30,16 @@ from torch.nn import functional
 from whichway.engine.model import throughput
 from whichway.engine.model.out_of_memory import out_of_memory
 from whichway.engine.model.sentence_encoder import Encoder, pooled
-from whichway.engine.train import checkpoint, encoder_files, pace, probe, process_memory
+from whichway.engine.train import checkpoint, encoder_files, pace, process_memory
 from whichway.engine.train.activation_cache import cached_tensors
+from whichway.engine.train.encoder_targets import OneLabel, SeveralLabels
 from whichway.engine.train.seen_tokens import SeenVocabulary
 from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest, row_text
-from whichway.training_kinds import KINDS, EncoderOptions, default_rate, options
+from whichway.training_kinds import KINDS, EncoderOptions, EncoderSetOptions, default_rate, options
 from whichway.training_length import training_length
 
-KIND = "encoder_full"
 STATE_SECONDS = 30.0  # between saved states: what a kill can cost
 _HEAD_RATE = 10.0  # times the encoder's rate
 _WINDOW = 8  # batches of one epoch that are sorted by length together, so that little is padded
@@ -76,7 +76,7 @@ def train(encoder: Encoder, job: TrainJob, folder: Path, watch: ProgressWatcher 
         WayFailed: it diverged, there are rows of one label only, or memory does not suffice.
         OptionError: an unknown option.
     """
-    yield from EncoderRun(encoder, job, options(EncoderOptions, job.options), folder, watch).steps()
+    yield from EncoderRun(encoder, job, options(KINDS[job.kind].options, job.options), folder, watch).steps()
 
 
 class EncoderRun:
@@ -89,16 +89,21 @@ class EncoderRun:
             raise DataError("There are no rows to train on.")
         self.encoder, self.job, self.settings, self.folder, self.watch = encoder, job, settings, folder, watch
         self.texts = [row_text(row.messages) for row in job.rows]
-        self.labels = sorted({row.answer for row in job.rows})
-        if len(self.labels) < 2:
+        answers = [row.answer for row in job.rows]
+        code = {answer: k for k, answer in enumerate(sorted(set(answers)))}
+        if len(code) < 2:
             raise WayFailed("An encoder needs training rows of at least two labels.")
-        code = {label: k for k, label in enumerate(self.labels)}
-        self.wanted = [code[row.answer] for row in job.rows]
-        self.key = digest([KIND, KINDS[KIND].version, job])
+        self.targets: OneLabel | SeveralLabels = OneLabel(answers)
+        if isinstance(settings, EncoderSetOptions):
+            self.targets = SeveralLabels(answers, settings.labels, settings.exact)
+        self.wanted, self.kind = [code[answer] for answer in answers], job.kind
+        self.key = digest([self.kind, KINDS[self.kind].version, job])
         length = training_length(len(self.texts), settings.batch, settings.epochs, max_steps=settings.max_steps)
         self.per_epoch, self.total = length.per_epoch, length.steps
         self.contrastive = min(round(settings.contrastive * self.total), self.total - 1)
-        self.rate = settings.factor * (default_rate(encoder.hidden, KIND) if settings.rate is None else settings.rate)
+        self.rate = settings.factor * (
+            default_rate(encoder.hidden, job.kind) if settings.rate is None else settings.rate
+        )
         self.stops = {max(1, round(self.total * share)) for share in job.shares}
         self.limit = settings.batch  # rows in one backward pass
         self._order: tuple[int, list[list[int]]] | None = None
@@ -141,7 +146,7 @@ class EncoderRun:
         read = self.encoder.tokenizer(self.texts, split_special_tokens=True, **limits)
         seen = [token for ids in read["input_ids"] for token in ids]
         self.vocabulary = SeenVocabulary(self.model, [*seen, self.encoder.tokenizer.pad_token_id])
-        self.head = nn.Linear(self.encoder.hidden, len(self.labels)).to(self.model.device)
+        self.head = nn.Linear(self.encoder.hidden, len(self.targets.labels)).to(self.model.device)
         if not self.contrastive:
             self._start_head()
         groups = [
@@ -222,11 +227,12 @@ class EncoderRun:
     def _piece(self, rows: Sequence[int], whole: int, warming: bool) -> float:
         fed = self.encoder.fed([self.texts[row] for row in rows])
         self.at.tokens += int(fed["attention_mask"].sum())
-        wanted = torch.tensor([self.wanted[row] for row in rows], device=self.model.device)
         kind = throughput.dtype(self.model.device, self.encoder.hidden)
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
             states = pooled(self.model, fed)
-            losses = None if warming else functional.cross_entropy(self.head(states).float(), wanted, reduction="sum")
+            losses = None if warming else self.targets.loss(self.head(states).float(), rows)
+        if losses is None:
+            wanted = torch.tensor([self.wanted[row] for row in rows], device=self.model.device)
         loss = contrast(states.float(), wanted) if losses is None else losses / whole
         torch.autograd.backward(loss)
         return float(loss.detach())
@@ -246,7 +252,9 @@ class EncoderRun:
         if self.contrastive:
             fitted_head = self._fit()
         else:  # the same for all rates and seeds
-            key = [KIND, KINDS[KIND].version, self.job.weights.revision, self.texts, self.wanted]
+            key = [self.kind, KINDS[self.kind].version, self.job.weights.revision, self.texts, self.wanted]
+            if self.job.options.get("labels"):  # the same codes of other sets are another head
+                key += [[row.answer for row in self.job.rows], self.job.options]
             fitted_head = cached_tensors(self.folder, key, self._fit)
         with torch.no_grad():
             self.head.weight.copy_(fitted_head["weight"])
@@ -256,10 +264,7 @@ class EncoderRun:
         own = copy.copy(self.encoder)
         own.model = self.model.eval()
         states, _ = own(self.texts)
-        head, _ = probe.fit(states, [self.labels[k] for k in self.wanted], None, 0)
-        weight = head.weight / head.scale
-        bias = head.bias - weight @ head.mean
-        return {"weight": torch.from_numpy(weight).contiguous(), "bias": torch.from_numpy(bias)}
+        return self.targets.fitted(states)
 
     # what is on disk
 
@@ -272,10 +277,10 @@ class EncoderRun:
                 trained = copy.copy(self.encoder)
                 trained.model = self.model.eval()
                 with self.vocabulary.whole():
-                    encoder_files.write(temporary, self.encoder, trained, self.head, self.labels, self.texts)
+                    encoder_files.write(temporary, self.encoder, trained, self.head, self.targets, self.texts)
                 checkpoint.write_facts(
                     temporary,
-                    kind=KIND,
+                    kind=self.kind,
                     step=self.at.step,
                     epoch=self.at.step / self.per_epoch,
                     loss=self.at.loss / max(1, self.at.steps),

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.infer.session import InferenceSession, PromptRow, halving
+from whichway.engine.infer.row_reads import PromptRow
+from whichway.engine.infer.session import InferenceSession, halving
 from whichway.engine.model import decoder, forward, packing
 from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model, fork

@@ -20,7 +20,7 @@ from whichway.errors import WayFailed
 
 Array = np.ndarray[Any, Any]
 _THRESHOLDS = np.linspace(0.02, 0.98, 49)
-_HALF = 0.5  # the threshold where there is nothing to choose it by
+HALF = 0.5  # the threshold where there is nothing to choose it by
 _LEAST_ROWS = 10  # from which it is cross-validated
 _SURE = 6.0  # log-odds, at most, of a label that all rows or none have
 
@@ -63,12 +63,13 @@ class LabelSetHead:
 
     def answers(self, odds: Array) -> list[str]:
         """The labels that each row of log-odds `[B, K]` means, as targets spell them."""
-        chosen = chosen_labels(_chance(odds), self.threshold, self.least)
+        chosen = chosen_labels(chance_of(odds), self.threshold, self.least)
         rows = ([label for label, here in zip(self.labels, row, strict=True) if here] for row in chosen)
         return [self.separator.join(row) or label_sets.NONE for row in rows]
 
 
-def _chance(odds: Array) -> Array:
+def chance_of(odds: Array) -> Array:
+    """Probabilities of log-odds."""
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -50, 50))))
 
 
@@ -100,7 +101,7 @@ def fit(
         raise WayFailed("No training row has a label.")
     wanted = sets.wanted
     least = int(bool(wanted.any(axis=1).all()))
-    strength, threshold = strengths[0], _HALF
+    strength, threshold = strengths[0], HALF
     if len(wanted) >= _LEAST_ROWS:
         trials = []
         for place, one in enumerate(strengths):
@@ -135,7 +136,7 @@ def best_threshold(chance: Array, wanted: Array, least: int, exact: bool) -> tup
     scores = [_score(chosen_labels(chance, at, least), wanted, exact) for at in _THRESHOLDS]
     top = max(scores)
     near = [float(at) for at, score in zip(_THRESHOLDS, scores, strict=True) if score >= top - 1e-9]
-    return top, min(near, key=lambda at: abs(at - _HALF))
+    return top, min(near, key=lambda at: abs(at - HALF))
 
 
 def _score(chosen: Array, wanted: Array, exact: bool) -> float:
@@ -153,7 +154,7 @@ def _held_out(features: Any, wanted: Array, strength: float, folds: int, seed: i
     chance = np.zeros(wanted.shape)
     for train, test in KFold(folds, shuffle=True, random_state=seed).split(wanted):
         weight, bias = _fitted(features[train], wanted[train], strength)
-        chance[test] = _chance(np.asarray(features[test] @ weight.T + bias))
+        chance[test] = chance_of(np.asarray(features[test] @ weight.T + bias))
     return chance
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whichway.engine.infer.session import InferenceSession, PromptRow, halving
+from whichway.engine.infer.row_reads import OwnStarts, PromptRow, RowReads
+from whichway.engine.infer.session import InferenceSession, halving
 from whichway.engine.model import forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.model.token_cost import token_cost
@@ -58,10 +59,10 @@ class Head:
 class Prober(InferenceSession):
     """A session that answers with labels, by a head; it cannot write."""
 
-    def __init__(self, model: Model, head: Head | None) -> None:
-        super().__init__(model, model.module)
+    def __init__(self, model: Model, head: Head | None, reads: RowReads | None = None) -> None:
+        super().__init__(model, model.module, reads)
         self.head = head
-        self._starts: dict[tuple[Message, ...], int] = {}
+        self._starts = OwnStarts(model.renderer) if reads is None else reads.starts
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """A probe has no words of its own."""
@@ -71,37 +72,42 @@ class Prober(InferenceSession):
     def features(self, requests: Sequence[Request]) -> tuple[np.ndarray[Any, Any], list[Reply]]:
         """Features `[B, F]` (zeros for rows in error), and replies that hold only counts."""
         feature_rows: dict[int, np.ndarray[Any, Any]] = {}
-        starts = [self._start(request.messages) for request in requests]
-        self._longest = min(starts)
+
+        def counted(row: PromptRow) -> Reply:
+            return Reply("", *self._counts(row, row.number == self._first), 0, row.seconds)
 
         def work(rows: list[PromptRow]) -> list[Reply]:
             for batch in self._batches(rows, 0):
-                states = halving(functools.partial(self._timed, work=lambda rows: self._states(rows, starts)), batch)
+                states = halving(functools.partial(self._timed, work=self._states), batch)
                 feature_rows.update((row.number, state.numpy()) for row, state in zip(batch, states, strict=True))
-            return [Reply("", *self._counts(row, row.number == self._first), 0, row.seconds) for row in rows]
+            return [counted(row) for row in rows]
 
-        replies = self._answer(requests, work)
+        def recall(rows: list[PromptRow]) -> dict[int, Reply]:
+            if self.reads is None:
+                return {}
+            keys = {row.number: self.reads.features(row.ids, row.start or 0) for row in rows}
+            entries = self.reads.store.get(list(keys.values()))
+            known = [row for row in rows if keys[row.number] in entries]
+            for row in known:
+                entry = entries[keys[row.number]]
+                row.seconds, feature_rows[row.number] = entry.seconds, entry.array
+            return {row.number: counted(row) for row in known}
+
+        replies = self._answer(requests, work, recall)
         empty = np.zeros(_PARTS * self.model.hidden, np.float32)
         return np.stack([feature_rows.get(i, empty) for i in range(len(requests))]), replies
 
-    def _start(self, messages: Sequence[Message]) -> int:
-        """Where a row's own tokens start, whatever rows are asked with it: what its last message cannot change."""
-        own = next((n for n, message in enumerate(messages) if message.earlier), len(messages) - 1)
-        head = tuple(messages[:own])
-        if head not in self._starts:
-            filled = [(*head, Message(messages[-1].role, text)) for text in ("a", "7")]
-            self._starts[head] = packing.agree(self.model.renderer.prompt_ids(filled))
-        return self._starts[head]
+    def _mark(self, rows: list[PromptRow]) -> None:
+        for row in rows:
+            row.start = self._starts(row.request.messages)
+        self._common = min(packing.common([row.ids for row in rows]), *(row.start or 0 for row in rows))
 
-    def _states(self, rows: list[PromptRow], starts: Sequence[int]) -> list[Tensor]:
-        lengths = [len(row.ids) for row in rows]
-        layout = packing.pack_rows(lengths, len(self.prefix.ids), self.model.device, prefix=self.prefix.layers)
+    def _states(self, rows: list[PromptRow]) -> list[Tensor]:
+        lengths, size = [len(row.ids) for row in rows], len(self.prefix.ids)
+        layout = packing.pack_rows(lengths, size, self.model.device, prefix=self.prefix.layers)
         ids = torch.tensor([i for row in rows for i in row.ids], device=self.model.device)
-        state_parts = [torch.split(state.float().cpu(), lengths) for state in forward.depths(self.module, ids, layout)]
-        size = len(self.prefix.ids)
-        own = [min(starts[row.number] - size, len(row.ids) - 1) for row in rows]
-        each = zip(zip(*state_parts, strict=True), own, strict=True)
-        return [torch.cat([states[-1][-1], *(state[skip:].mean(0) for state in states)]) for states, skip in each]
+        depths = forward.depths(self.module, ids, layout)
+        return self.computed.note(rows, self.prefix.ids, depths)
 
     def choose(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer each request with one of its labels, scored by the head."""
@@ -122,8 +128,14 @@ def _pick(request: Request, counted: Reply, known: dict[str, float]) -> Reply:
     return Reply(text, counted.tokens_in, counted.tokens_cached, 0, counted.seconds, scores)
 
 
-def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
+def train(model: Model, job: TrainJob, folder: Path, reads: RowReads | None = None) -> Iterator[Adapter]:
     """Fit a head; yields one `Adapter`, saved as `folder/<digest>/`.
+
+    Args:
+        model: the base.
+        job: rows and labels.
+        folder: of the training.
+        reads: what is kept of rows that were read; None: nothing is.
 
     Raises:
         WayFailed: fewer than two labels among the rows.
@@ -132,16 +144,16 @@ def train(model: Model, job: TrainJob, folder: Path) -> Iterator[Adapter]:
     settings = options(ProbeOptions, job.options)
     place = folder / digest(["probe", KINDS["probe"].version, job])
     if not place.exists():
-        _fit(model, job, settings, place)
+        _fit(model, job, settings, place, reads)
     yield checkpoint.read_adapter(place, job.weights)
 
 
-def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path) -> None:
+def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path, reads: RowReads | None) -> None:
     start = time.perf_counter()
     if len({row.answer for row in job.rows}) < 2:
         raise WayFailed("A probe needs training rows of at least two labels.")
     requests = [Request(row.messages, _DECODING, (row.answer,)) for row in job.rows]
-    features, sizes, read = _read_all(model, requests, place.parent)
+    features, sizes, read = _read_all(model, requests, place.parent, reads)
     began = time.perf_counter()
     fine = [i for i, size in enumerate(sizes) if size is not None]
     answers = [job.rows[i].answer for i in fine]
@@ -161,7 +173,7 @@ def _fit(model: Model, job: TrainJob, settings: ProbeOptions, place: Path) -> No
 
 
 def _read_all(
-    model: Model, requests: Sequence[Request], folder: Path
+    model: Model, requests: Sequence[Request], folder: Path, reads: RowReads | None
 ) -> tuple[np.ndarray[Any, Any], list[int | None], tuple[float, float]]:
     """What a fit needs of some rows; once for all trainings on these rows.
 
@@ -171,7 +183,7 @@ def _read_all(
 
     def make() -> dict[str, Tensor]:
         with throughput.fitting():
-            features, replies = Prober(model, None).features(requests)
+            features, replies = Prober(model, None, reads).features(requests)
         sizes = [-1 if reply.finish == "error" else reply.tokens_in for reply in replies]
         cost = token_cost(model.folder)
         units = sum(cost.read(reply.tokens_in, reply.tokens_cached) for reply in replies)
@@ -239,8 +251,8 @@ def _save(
         checkpoint.write_facts(temporary, **facts)
 
 
-def open_head(model: Model, folder: Path) -> Prober:
-    """A session that answers with the head in `folder`.
+def open_head(model: Model, folder: Path, reads: RowReads | None = None) -> Prober:
+    """A session that answers with the head in `folder`; `reads`: what is kept of rows that were read.
 
     Raises:
         AdapterNotLive: it does not answer as when it was saved.
@@ -255,4 +267,4 @@ def open_head(model: Model, folder: Path) -> Prober:
     stored = np.array([row["scores"] for row in description["live"]])
     if not np.abs(now - stored).max() <= 0.05 * (1 + np.abs(stored).max()):
         raise AdapterNotLive(f"The probe in {folder} does not answer as when it was saved; was the base model changed?")
-    return prober
+    return Prober(model, prober.head, reads)

@@ -1,0 +1,182 @@
+"""Estimates of work that a backend counts: its units, times the rate of its kind, as the run itself prices it.
+
+A rate is measured once for each kind of work and kept, so a probe reads a few rows once for each model instead of once
+for each shape of prompt, and prices of all shapes follow from their tokens.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
+from whichway.contracts import Backend, ForecastsWork, Work
+from whichway.errors import AdapterNotLive
+from whichway.nouns import Message, Reply, Request, TrainJob, Weights
+from whichway.training_length import length_of
+
+AGREE = 1.25  # factor within which two times agree; a third decides where they do not
+
+
+class KnownTimes(Protocol):
+    """Where measured times are kept: see `profile.Timings`."""
+
+    def rate(self, kind: str) -> float | None:
+        """Seconds for a unit; None where it was not measured."""
+        ...
+
+    def learn(self, works: Sequence[Work]) -> None:
+        """Take rates from what was just done."""
+        ...
+
+    def remembered(self, name: Sequence[Any]) -> dict[str, Any] | None:
+        """Other facts that were measured."""
+        ...
+
+    def remember(self, name: Sequence[Any], facts: Mapping[str, Any]) -> None:
+        """Keep such facts."""
+        ...
+
+    def real_part(self, weights: Weights) -> tuple[Weights, Path | None]:
+        """Weights that can answer in place of rehearsed ones."""
+        ...
+
+    def probe_training(self, backend: Backend, job: TrainJob) -> Learning:
+        """Train briefly, and learn rates from it."""
+        ...
+
+
+def answering(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
+    """What a row like these costs."""
+    assert isinstance(backend, ForecastsWork)
+    few = spread(requests, FEW)
+    if requests[0].decoding.mode == "generate":  # how long a text becomes is seen when it is written
+        return _written(known, backend, weights, requests)
+    # the first row of a call pays for what all share, so asking it twice tells how much that is
+    first, *works = backend.expected_answers(weights, [few[0], *few])
+    shared = first.units - works[0].units
+    if known.rate(first.kind) is None:
+        _read(known, backend, weights, requests)
+    rate = known.rate(first.kind) or 0.0
+    seconds = rate * sum(work.units for work in works) / len(works)
+    return Answering(seconds, _memory(known, backend, weights), shared * rate, _opening(known, backend, weights, few))
+
+
+def learning(known: KnownTimes, backend: Backend, job: TrainJob) -> Learning:
+    """What trainings like this one cost.
+
+    Raises:
+        WayFailed: a few steps failed already.
+    """
+    assert isinstance(backend, ForecastsWork)
+    works = backend.expected_training(job)
+    name = ["learned", *sorted(work.kind for work in works)]
+    facts = known.remembered(name)
+    if facts is None or any(known.rate(work.kind) is None for work in works):
+        took = known.probe_training(backend, job)
+        facts = {"bytes": took.bytes, "peak_bytes": took.peak_bytes, "opening": took.opening}
+        known.remember(name, facts)
+    seconds = {work.kind: work.units * (known.rate(work.kind) or 0.0) for work in works}
+    length = length_of(job)
+    read = sum(s for kind, s in seconds.items() if kind.endswith(" read")) if length else 0.0
+    units = float(length.steps if length else len(job.rows))
+    return Learning(0.0, (sum(seconds.values()) - read) / units, 0.0, once=read, **facts)
+
+
+def _ask(backend: Backend, weights: Weights, place: Path | None, requests: Sequence[Request]) -> list[Reply]:
+    """Answers in one call, in which nothing is ready from the call before."""
+    with backend.open(weights, place) as session:
+        ask = session.choose if requests[0].labels else session.generate
+        ask([replace(requests[0], messages=(Message("user", "?"),))])
+        return ask(requests)
+
+
+def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> list[Reply]:
+    """Answer some rows until two times agree, and learn the rate of their work from the median."""
+    assert isinstance(backend, ForecastsWork)
+    real, place = known.real_part(weights)
+    few = spread(requests, FEW)
+    try:
+        _ask(backend, real, place, few[:2])  # the first answers are slower than all others
+    except AdapterNotLive:  # so few steps may change nothing that is seen
+        real, place = replace(weights, adapter=None, kind="none"), None
+    rows, times = few, list[list[Work]]()
+    replies: list[Reply] = []
+    while len(times) < 2 or (len(times) == 2 and not _agree(*map(_pace, times))):
+        replies = _ask(backend, real, place, rows)
+        works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
+        if rows is few and sum(work.seconds for work in works) < SHORT and len(requests) > FEW:
+            rows = spread(requests, CHUNK)  # a few were too quick to tell
+            continue
+        times.append(works)
+    pace = statistics.median_low([_pace(works) for works in times])
+    known.learn([Work(times[0][0].kind, 1.0, pace)])
+    known.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
+    return replies
+
+
+def _pace(works: Sequence[Work]) -> float:
+    """Seconds for a unit."""
+    units = sum(work.units for work in works)
+    return sum(work.seconds for work in works) / units if units else 0.0
+
+
+def _agree(a: float, b: float) -> bool:
+    return max(a, b) <= AGREE * min(a, b)
+
+
+def _written(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
+    """What a row costs whose answer is written, by texts that are written now."""
+    assert isinstance(backend, ForecastsWork)
+    replies = _read(known, backend, weights, requests)
+    real, _ = known.real_part(weights)
+    rows = spread(requests, len(replies))
+    works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
+    rate = known.rate(works[0].kind) or 0.0
+    alike = rows[1] if len(rows) > 1 else rows[0]
+    first, second = backend.expected_answers(weights, [alike, alike])
+    shared = max(0.0, first.units - second.units) if len({row.messages[:-1] for row in rows}) == 1 else 0.0
+    units = max(0.0, sum(work.units for work in works) - shared)
+    opening = _opening(known, backend, weights, spread(requests, FEW))
+    return Answering(rate * units / len(works), _memory(known, backend, weights), shared * rate, opening)
+
+
+def _opening(known: KnownTimes, backend: Backend, weights: Weights, few: Sequence[Request]) -> float:
+    """Seconds by the clock to load a trained part of this kind; no ledger holds them."""
+    if weights.adapter is None:
+        return 0.0
+    name = ["opening", backend.version, weights.revision, weights.kind]
+    facts = known.remembered(name)
+    if facts is None:
+        real, place = known.real_part(weights)
+        start, seconds = time.perf_counter(), 0.0
+        try:
+            with backend.open(real, place) as session:
+                replies = (session.choose if few[0].labels else session.generate)(few[:1])
+                seconds = sum(reply.seconds for reply in replies)
+        except AdapterNotLive:
+            place = None
+        took = max(0.0, time.perf_counter() - start - seconds) if place else 0.0
+        facts = {"seconds": took}
+        known.remember(name, facts)
+    return float(facts["seconds"])
+
+
+def _memory_name(backend: Backend, weights: Weights) -> list[str]:
+    return ["memory", backend.version, weights.revision]
+
+
+def _memory(known: KnownTimes, backend: Backend, weights: Weights) -> int:
+    """Memory of the process that has answered with this model."""
+    facts = known.remembered(_memory_name(backend, weights))
+    return int(facts["memory_bytes"]) if facts else _rss()
+
+
+def _rss() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
