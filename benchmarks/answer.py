@@ -1,7 +1,7 @@
 """Answers a second: ours against transformers' `generate` and pipeline, llama.cpp, and lm-evaluation-harness.
 
 Two tasks. *Few-shot*: a prompt of 1,000 tokens in front of each row, 8 tokens written. *77 labels*: every label's
-probability behind each row, as in a bank's intents. Sides take turns as in `learn.py`; one turn answers all rows. Peers
+probability after each row, as in a bank's intents. Sides take turns as in `learn.py`; one turn answers all rows. Peers
 run at the best of their settings, found by a short sweep. A peer's turn may answer fewer rows (told in the table); the
 ratio is that of rows a second.
 
@@ -55,7 +55,7 @@ HEAD = """# Answering: rows a second
 `python benchmarks/answer.py --peers PYTHON` on {processor}, {cores} cores; peers as in `benchmarks/peers.txt`.
 Turns alternate, and while one side works the other is stopped; our turn answers {rows} rows and pays for the shared
 prompt each time (a session would keep it); a peer's turn answers fewer rows where it would take minutes. Few-shot:
-rows of 24 to 56 tokens behind a shared prompt of 1,000, 8 tokens written. Labels: 77 of 2 to 5 tokens behind a shared
+rows of 24 to 56 tokens after a shared prompt of 1,000, 8 tokens written. Labels: 77 of 2 to 5 tokens after a shared
 prompt of 60. Peers run at the best of their settings (format, attention or tokens of a pass, rows at once). llama.cpp
 reads the shared prompt once, too, and decodes rows together; its weights are the same, written as GGUF by
 `sides/gguf_file.py`. vLLM's package is built for GPUs and was not measured. Peak: most memory a process had, libraries

@@ -108,7 +108,7 @@ class Side:
 
 
 def rows_of(prompt: int, count: int) -> list[dict[str, list[int]]]:
-    """Rows of 24 to 56 own tokens (40 in the mean) and a 4-token answer behind a shared prompt; the answer depends on
+    """Rows of 24 to 56 own tokens (40 in the mean) and a 4-token answer after a shared prompt; the answer depends on
     the row's first token, so there is something to learn.
     """
     pick = random.Random(prompt)

@@ -207,7 +207,7 @@ def page(found: Mapping[Cell, Came]) -> str:
         "",
         "Sets of more than 2,000 rows are cut to that; 60, 15 and 25 % are train, dev and test.",
         "`benchmarks/prompt_search.py`: the embedded model (8.7 M parameters), accuracy on the whole test split, three",
-        "seeds, each a contest of its own with the same purse (answers that a way may buy, its own proposals included;",
+        "seeds, each a contest of its own with the same budget (answers that a way may buy, its proposals included;",
         "the test split is not counted). Zero-shot is the finalist of `prompt_plain`, calibrated where dev says so.",
         "Intervals and p (sign flips of paired rows) are over rows, on the mean of the seeds. Seconds are the",
         "model's own. The model learns from shots only when they are alike: the ideas of `prompt_search` were ordered",

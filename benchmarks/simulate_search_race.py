@@ -36,7 +36,7 @@ TEST = 1000
 class Came:
     """One contest."""
 
-    rows: int  # dev rows answered in the heat
+    rows: int  # dev rows answered in the race
     full: int
     same: bool
     worse: bool  # the raced finalist is shown worse than the one of the full evaluation

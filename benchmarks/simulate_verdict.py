@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,38 +36,32 @@ def layout(arms: int) -> tuple[Kind, ...]:
     return {2: ("prompt", "fine-tune"), 3: ("baseline", "prompt", "fine-tune")}.get(arms, KINDS[:arms])
 
 
-def world(
-    rng: np.random.Generator,
-    arms: int,
-    rows: int,
-    shared: float = 0.5,
-    seeds: int = 3,
-    tau: float = 0.0,
-    gain: float = 0.0,
-    p: float = 0.7,
-    group: int = 1,
-) -> list[Arm]:
-    """One world: `arms` arms of accuracy `p`, the dearest better by `gain`.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a world is drawn from."""
 
-    Args:
-        rng: the source of chance.
-        arms: 2 to 6, cheapest first.
-        rows: test rows.
-        shared: correlation of two arms' 0/1 scores, about.
-        seeds: trainings of each fine-tune.
-        tau: standard deviation of accuracy between seeds.
-        gain: of the dearest arm.
-        p: true accuracy.
-        group: rows per group; difficulty is shared inside one.
-    """
-    latent = np.sin(np.pi / 2 * shared)  # near the tetrachoric correlation that gives `shared`
+    arms: int  # 2 to 6, cheapest first
+    rows: int  # of the test split
+    shared: float = 0.5  # correlation of two arms' 0/1 scores, about
+    seeds: int = 3  # trainings of each fine-tune
+    tau: float = 0.0  # standard deviation of accuracy between seeds
+    gain: float = 0.0  # of the dearest arm
+    p: float = 0.7  # true accuracy
+    group: int = 1  # rows of a group; difficulty is shared inside one
+
+
+def world(rng: np.random.Generator, setting: Setting) -> list[Arm]:
+    """The arms of one world, all of the same accuracy but the dearest, which is better by the gain."""
+    rows, group = setting.rows, setting.group
+    latent = np.sin(np.pi / 2 * setting.shared)  # near the tetrachoric correlation that gives `shared`
     base = np.repeat(rng.normal(size=-(-rows // group)), group)[:rows]
     groups = tuple(f"g{i // group}" for i in range(rows)) if group > 1 else None
     made = []
-    for k, kind in enumerate(layout(arms)):
+    for k, kind in enumerate(layout(setting.arms)):
         trained = kind in ("fine-tune", "both")
-        repeats = seeds if trained else 1
-        mean = p + (gain if k == arms - 1 else 0.0) + (tau * rng.normal(size=repeats) if trained else np.zeros(1))
+        repeats = setting.seeds if trained else 1
+        level = setting.p + (setting.gain if k == setting.arms - 1 else 0.0)
+        mean = level + (setting.tau * rng.normal(size=repeats) if trained else np.zeros(1))
         noise = rng.normal(size=(repeats, rows))
         scores = np.sqrt(latent) * base + np.sqrt(1 - latent) * noise < ndtri(np.clip(mean, 0.001, 0.999))[:, None]
         made.append(
@@ -90,7 +85,7 @@ def worlds(count: int, seed: int, **options: float) -> Iterator[tuple[str, str, 
     """Rulings on `count` worlds."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield ruled(world(rng, **options))  # type: ignore[arg-type]
+        yield ruled(world(rng, Setting(**options)))  # type: ignore[arg-type]
 
 
 def false_choice(count: int, seed: int = 1, **options: float) -> tuple[float, float]:
@@ -117,7 +112,7 @@ def coverage(count: int, seed: int = 3, p: float = 0.7, gain: float = 0.0, **opt
     rng = np.random.default_rng(seed)
     one = two = 0
     for _ in range(count):
-        made = world(rng, p=p, gain=gain, **options)  # type: ignore[arg-type]
+        made = world(rng, Setting(p=p, gain=gain, **options))  # type: ignore[arg-type]
         table = Table([made[0], made[-1]], CONFIDENCE)
         ends, gap = table.interval(1), table.compare(0, 1)
         one += ends is not None and ends[0] <= p + gain <= ends[1]

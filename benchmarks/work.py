@@ -34,18 +34,18 @@ class Shape:
 
 
 def pairs(start: int, size: int) -> int:
-    """Queries times keys of `size` tokens behind `start` others, each seeing what is before it and itself."""
+    """Queries times keys of `size` tokens after `start` others, each seeing what is before it and itself."""
     return size * start + size * (size + 1) // 2
 
 
 def learning(shape: Shape, prompt: int, own: Sequence[int], trained: int) -> float:
-    """A step over rows of `own` fed tokens behind a shared prompt; frozen products go forward and to their inputs."""
+    """A step over rows of `own` fed tokens after a shared prompt; frozen products go forward and to their inputs."""
     tokens = prompt + sum(own)
     seen = pairs(0, prompt) + sum(pairs(prompt, size) for size in own)
     return 4.0 * (shape.trunk * tokens + shape.head * trained) + 6.0 * shape.low * tokens + 3.0 * shape.pair * seen
 
 
 def answering(shape: Shape, prompt: int, own: Sequence[int], written: int) -> float:
-    """Reading the prompt once and each row behind it, and writing tokens; `own` counts what is fed, `written` heads."""
+    """Reading the prompt once and each row after it, and writing tokens; `own` counts what is fed, `written` heads."""
     seen = pairs(0, prompt) + sum(pairs(prompt, size) for size in own)
     return 2.0 * (shape.trunk * (prompt + sum(own)) + shape.head * written) + float(shape.pair * seen)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-BLOCK = 256  # queries at a time: what lies behind them is never computed
+BLOCK = 256  # queries at a time: what lies after them is never computed
 NAME = "packed"
 
 

@@ -150,8 +150,8 @@ def save(path: Path, step: int, model: torch.nn.Module, optimizers_: list[torch.
     os.replace(temporary, path)
 
 
-def main() -> None:
-    """Read the options, go on from the newest checkpoint, train, save the weights in Hugging Face format."""
+def options() -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--evals", type=Path, required=True, help="sets that must not overlap with what is trained on")
@@ -162,9 +162,15 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--no-bf16", action="store_true", help="for processors that would emulate it")
     args = parser.parse_args()
-    recipe = STAGES[args.stage]
-    if recipe.renewed and args.start is None:
+    if STAGES[args.stage].renewed and args.start is None:
         parser.error(f"stage {args.stage} moves a finished model's embeddings: give --start")
+    return args
+
+
+def main() -> None:
+    """Read the options, go on from the newest checkpoint, train, save the weights in Hugging Face format."""
+    args = options()
+    recipe = STAGES[args.stage]
     tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer")
     pools, counted, seen = prepare(args.corpus, args.evals, args.work, recipe, tokenizer)
     data = Data(recipe, pools)

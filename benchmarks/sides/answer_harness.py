@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: log-likelihood of every label behind every row; each call is a turn."""
+"""lm-evaluation-harness: log-likelihood of every label after every row; each call is a turn."""
 
 import json
 import sys

@@ -52,7 +52,7 @@ def run(tokens):
 
 
 def answer(some):
-    """Write the next tokens of some rows behind the shared prompt."""
+    """Write the next tokens of some rows after the shared prompt."""
     tokens = []
     for n, row in enumerate(some, 1):
         lib.llama_memory_seq_cp(cache, 0, n, 0, shared)

@@ -51,7 +51,7 @@ class RowSession(Protocol):
 
 
 class Backend(Protocol):
-    """A door to models. `name` and `version` enter every digest."""
+    """Access to models. `name` and `version` enter every digest."""
 
     name: str
     version: str
@@ -98,7 +98,7 @@ class Embedding:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a backend may offer besides: texts as vectors, so that a prompt can choose its shots by them."""
+    """Optional for a backend: vectors of texts, by which a prompt can choose its shots."""
 
     version: str
 
@@ -165,7 +165,7 @@ class ForecastsWork(Counted, Protocol):
 
 @runtime_checkable
 class Attended(Protocol):
-    """What a backend may offer besides: to be told that trainings are planned, and to tell how they go."""
+    """Optional for a backend: it hears of planned trainings and reports their progress."""
 
     watch: Callable[[Mapping[str, Any]], None] | None  # told step, steps, loss, tokens_per_second and seconds_left
 
@@ -191,7 +191,7 @@ class ReadsOnce(Protocol):
 
 @runtime_checkable
 class Sized(Protocol):
-    """What a backend may offer besides: to say whether rows fit its model."""
+    """Optional for a backend: it says whether rows fit its model."""
 
     def fill(self, weights: Weights, rows: Sequence[TrainRow]) -> float:
         """Share of the model's context that the longest of these rows takes, its answer included; above 1: too long."""
@@ -212,29 +212,29 @@ class Meter(Protocol):
         ...
 
     def release(self, reserved: float) -> None:
-        """Nothing was billed."""
+        """Free what was set aside: nothing was billed."""
         ...
 
     def settle(self, reserved: float, tokens_in: int, tokens_cached: int, tokens_out: int) -> None:
-        """The call was answered, and has cost this."""
+        """Charge a call that was answered what it has cost."""
         ...
 
     def lose(self, reserved: float, tokens_in: int, tokens_out: int, why: str) -> None:
-        """The call may have been billed, and gave no answer: it is charged so many tokens."""
+        """Charge so many tokens for a call that gave no answer and may have been billed."""
         ...
 
     def waste(self, tokens_in: int, tokens_cached: int, tokens_out: int, why: str) -> None:
-        """Calls that were settled belong to a request that gets no answer."""
+        """Note that calls which were settled belong to a request that gets no answer."""
         ...
 
     def keep(self, index: int, reply: Reply) -> None:
-        """The answer to the request at `index`, to be kept at once."""
+        """Keep the answer to the request at `index` at once."""
         ...
 
 
 @runtime_checkable
 class Hosted(Protocol):
-    """What a backend may offer besides: its models lie behind an API, so that calls cost money and data leave."""
+    """Optional for a backend: its models are behind an API, so that calls cost money and data leave this machine."""
 
     def metered(self, weights: Weights, meter: Meter) -> AbstractContextManager[Session]:
         """A session that asks `meter` before each call; `open` gives one that costs whatever it costs."""

@@ -77,7 +77,7 @@ __all__ = [
     "read_kind",
 ]
 
-# Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on behind it).
+# Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on after it).
 RUNGS = ((0.3, 2), (0.6, 1))
 
 
@@ -163,7 +163,7 @@ class Bench(Protocol):
         """Raw answers with label scores, unjudged: targets play no part (calibration, proposers).
 
         Raises:
-            BudgetSpent: the purse is empty.
+            BudgetSpent: the budget is spent.
         """
         ...
 
@@ -171,7 +171,7 @@ class Bench(Protocol):
         """Answers to train or dev rows, judged; same order as `examples`.
 
         Raises:
-            BudgetSpent: the purse is empty.
+            BudgetSpent: the budget is spent.
         """
         ...
 
@@ -193,11 +193,11 @@ class Bench(Protocol):
             candidates: the earlier is the better when equal.
             keep: how many are wanted.
             rows: dev rows at most; None: all.
-            calls: answers that may be bought; None: as many as the purse pays for.
+            calls: answers that may be bought; None: as many as the budget pays for.
             halve: also let only the better half go on; False: drop only who is shown worse, for a last comparison.
 
         Returns:
-            All that were measured, the best first. With an empty purse, as far as it went; maybe nobody.
+            All that were measured, the best first. When the budget is spent, as far as it went; maybe nobody.
         """
         ...
 
@@ -223,7 +223,7 @@ class Bench(Protocol):
         The kind "dpo" trains on both answers of preference rows, every other kind on the wanted one.
 
         Raises:
-            BudgetSpent: the purse is empty.
+            BudgetSpent: the budget is spent.
             WayFailed: the training failed.
         """
         ...
@@ -242,11 +242,11 @@ class Bench(Protocol):
             shares: of the steps at each checkpoint, ascending; the last is 1.
 
         Returns:
-            The place of the survivor. When the purse is empty on the way, of the one that leads.
+            The place of the survivor. When the budget is spent on the way, of the one that leads.
 
         Raises:
             WayFailed: every trial failed.
-            BudgetSpent: the purse was empty before any trial could be measured.
+            BudgetSpent: the budget was spent before any trial could be measured.
         """
         ...
 
@@ -272,7 +272,7 @@ class Listener(Protocol):
     """Follows a contest: the command line draws bars from it, the live page streams it."""
 
     def __call__(self, event: Event, /) -> None:
-        """Hear of an event; those that there are stand in `events.py`."""
+        """Receive an event; `events.py` lists all of them."""
         ...
 
 

@@ -9,7 +9,7 @@ WhichwayError                 anything we raise on purpose
 │   ├── EndpointError         a model behind an API refuses us or does not answer; what was answered is kept
 │   ├── PlanMismatch          the run folder belongs to another plan; shows the difference
 │   └── DiskError             the disk is full or a folder cannot be written
-├── BudgetSpent               the purse of a way is empty; the best candidate so far stands
+├── BudgetSpent               the budget of a way is spent; the best candidate so far stands
 ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
 ├── ProtectedPart             an edit would change a part of a prompt that is protected
 └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops

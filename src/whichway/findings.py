@@ -226,7 +226,7 @@ class Forgetting:
     candidate: str
     before: float | None  # nats a token; None: not measured
     after: float | None
-    tokens: int  # behind both
+    tokens: int  # that both were measured on
     why: str = ""  # why it was not measured
     bytes: int | None = None  # size of the trained part
     peak_bytes: int | None = None  # memory of the training process at its most

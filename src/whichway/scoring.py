@@ -1,4 +1,4 @@
-"""From replies to records and from records to numbers, once for the whole house: label codes, totals, comparisons.
+"""From replies to records and from records to numbers, once for the whole package: label codes, totals, comparisons.
 
 The decision's own arithmetic is in `verdict`; what stands here makes its inputs, the same for a way's dev scores, a
 race, the playground, the JSON of a run and the verdict. What an unread answer counts is `Record.points`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from whichway.contracts import Metric
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, Example, Outcome, Record, Reply, Split
+from whichway.prompts.answer_extraction import CLOSE, spoken
 from whichway.verdict.compare import Arm, Comparison, Table
 from whichway.verdict.sample_size import OMEGA2
 from whichway.verdict.stats import BLOCK, FloatArray, IntArray
@@ -31,7 +32,7 @@ MADE_UP, WORLDS = 300, 6  # rows of a made-up test, and how many are made up
 
 
 class Scored(Protocol):
-    """A row as scoring sees it; `Example` and `runs.Row` are such."""
+    """A row as scoring sees it; `Example` and `runs.run.RunRow` are such."""
 
     @property
     def id(self) -> str:
@@ -61,6 +62,8 @@ def judge(
 ) -> Record:
     """Reply -> record: the one place where a record is made.
 
+    A wanted answer that brings its reasoning is learned with it; the metric compares what comes after.
+
     Raises:
         WayFailed: the metric reads label scores, and the reply has an answer but no scores.
     """
@@ -70,7 +73,7 @@ def judge(
     elif reply.unread:
         outcome, value, why = "unparsed", None, reply.unread
     else:
-        score = metric(example, reply.text)
+        score = metric(_without_reasoning(example), reply.text)
         outcome, value, why = ("unparsed" if score.value is None else "ok"), score.value, score.why or reply.thoughts
         if reply.finish == "length":
             why = "; ".join(filter(None, (why, f"{CUT} {reply.tokens_out} tokens")))
@@ -96,6 +99,10 @@ def judge(
         scores=reply.scores if metric.needs_scores and outcome == "ok" else {},
         wall=reply.wall,
     )
+
+
+def _without_reasoning(example: Example) -> Example:
+    return replace(example, target=spoken(example.target)[0]) if CLOSE in example.target else example
 
 
 def refuse_written(metric: Metric, candidate: Candidate) -> None:

@@ -140,7 +140,7 @@ class TrainingKind:
     """One kind of training."""
 
     name: str
-    backend: Literal["local", "encoder", "classical"]  # which door trains it
+    backend: Literal["local", "encoder", "classical"]  # which backend trains it
     options: type  # a frozen dataclass: what a job of this kind can be set to, with the defaults
     storage: Storage  # the layout of the trained part, and its folder in what is shipped
     version: int = 1  # enters digests: raise it when the same job gives other numbers

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from endpoint_kit import KEY, LABELS, Endpoint, serving, shelf, truth
 
-from whichway.backends._openai import labels as label_reading
+from whichway.backends._openai import label_reading
 from whichway.backends._openai.calls import Pace
-from whichway.backends._openai.labels import Token
+from whichway.backends._openai.label_reading import Token
 from whichway.backends._openai.limiter import Limiter, retry_after
 from whichway.backends.openai import OpenAIBackend
 from whichway.errors import EndpointError, ModelError, WayFailed

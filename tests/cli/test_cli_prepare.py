@@ -107,7 +107,7 @@ def test_check_shows_what_is_trained_behind_a_rows_own_examples(noisy, tmp_path,
     own = told.split("as both_shots_lora trains it")[1]
     assert own.count("⟦") == 4
     assert own.split("⟧")[0].count("⟦") == 1
-    assert "behind examples of its own" in told
+    assert "after examples of its own" in told
     counts = [int(line.split()[0]) for line in told.splitlines() if "trained tokens without turn ends" in line]
     assert counts[1] > 3.5 * counts[0]
     assert "jane.doe" not in told
@@ -120,3 +120,17 @@ def test_plan_estimates_rows_behind_their_own_examples(noisy, tiny, tmp_path, ca
     told = capsys.readouterr().out
     assert "both_shots_lora" in told
     assert "fail" not in told
+
+
+def test_rows_that_cannot_be_used_are_listed_by_the_change_log_and_the_plan(tmp_path, capsys):
+    data = table(tmp_path / "d.csv", [("text", "label"), *rows(60), ("lonely text", "")])
+    out = tmp_path / "clean.jsonl"
+    assert whichway("prepare", "--data", data, "--skip-bad", "5%", "--out", out) == 0
+    assert "1 dropped: unusable" in capsys.readouterr().out
+    first = json.loads((tmp_path / "clean.changes.jsonl").read_text().splitlines()[0])
+    assert (first["change"], first["where"], first["what"]) == ("dropped", "d.csv:62", "unusable")
+    assert len(out.read_text().splitlines()) == 60
+    assert whichway("plan", "--data", data, "--skip-bad", "5%", "--model", "fake", "--no-probe") == 0
+    assert "warning: left out: " in capsys.readouterr().out
+    assert whichway("check", "--data", data, "--model", "fake") == 2
+    assert "--skip-bad" in capsys.readouterr().err

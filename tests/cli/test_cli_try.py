@@ -19,7 +19,7 @@ from rich.console import Console
 from whichway.app.prompt_history import PromptHistory, added, dropped, with_slot
 from whichway.app.prompt_session import PlaygroundSession, open_session
 from whichway.app.prompt_trial import BLOCK
-from whichway.cli.playground.session import run_session
+from whichway.cli.playground.interactive import run_session
 from whichway.cli.playground.shell import Shell
 from whichway.errors import OptionError, ProtectedPart
 from whichway.nouns import Prompt

@@ -57,6 +57,12 @@ def test_each_verb_explains_itself(verb: str, capsys: Streams) -> None:
     assert whichway("help", verb) == 0
 
 
+def test_a_server_that_others_can_reach_wants_a_key(monkeypatch: pytest.MonkeyPatch, capsys: Streams) -> None:
+    monkeypatch.delenv("WHICHWAY_API_KEY", raising=False)
+    assert whichway("serve", "--model", "fake", "--host", "0.0.0.0") == 2
+    assert "--api-key" in capsys.readouterr().err
+
+
 def test_version(capsys: Streams) -> None:
     import whichway as package
 

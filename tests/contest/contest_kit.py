@@ -1,4 +1,4 @@
-"""Small tasks and houses for the tests of the contest."""
+"""Small tasks and components for the tests of the contest."""
 
 from __future__ import annotations
 

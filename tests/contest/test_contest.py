@@ -102,7 +102,7 @@ def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(
     cold = run(task, make_house(task), folder=tmp_path / "cold", settings=settings)
     warm = run(task, make_house(task), folder=tmp_path / "warm", settings=settings)
     shots = next(s for s in cold.verdict.standings if s.way == "prompt_shots")
-    assert shots.seeds == 1  # three candidates of the first seed, then the purse was empty
+    assert shots.seeds == 1  # three candidates of the first seed, then the budget was spent
     assert "is spent" in (tmp_path / "cold/ways/prompt_shots/log").read_text()
     assert warm.verdict == cold.verdict
 

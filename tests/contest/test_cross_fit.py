@@ -148,7 +148,7 @@ def test_a_purse_is_for_all_folds(tmp_path: Path):
     )  # fmt: skip
     outcome = run(task, house_of(task), folder=tmp_path / "r", settings=settings)
     shots = next(s for s in outcome.verdict.standings if s.way == "prompt_shots")
-    assert shots.status == "ok"  # every fold had its part of the purse
+    assert shots.status == "ok"  # every fold had its part of the budget
     found = Run(tmp_path / "r")
     spent = sum(line["calls"] for line in found.ledger if line["who"] == "prompt_shots" and line["what"] != "test")
     assert 0 < spent <= 900 + 64  # a chunk is finished

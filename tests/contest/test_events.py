@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 from contest_kit import make_house, settings_for, small_task
 
-from whichway.cli.progress import ProgressScreen
 from whichway.contest import run
 from whichway.contest.dry_run.simulate import SimulatedBackend, SimulatedRun, SimulatedSession, estimate
-from whichway.events import EVENTS, ProbeBegan, VerdictMade, WaySaid
+from whichway.events import EVENTS, ProbeBegan, WaySaid
 
 
 def test_every_event_has_a_name_of_its_own():
@@ -19,10 +18,6 @@ def test_every_event_has_a_name_of_its_own():
     assert said.facts == dataclasses.asdict(said) == {"way": "prompt_plain", "message": "hello"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         said.way = "other"
-
-
-def test_the_screen_shows_all_but_the_verdict_which_has_a_page_of_its_own():
-    assert [event for event in EVENTS if not hasattr(ProgressScreen, f"_{event.name}")] == [VerdictMade]
 
 
 def test_who_listens_changes_nothing(tmp_path):

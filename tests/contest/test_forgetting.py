@@ -1,4 +1,4 @@
-"""Forgetting: measured on plain text where a backend can read it, said where it cannot, never in a purse."""
+"""Forgetting: measured on plain text where a backend can read it, said where it cannot, never in a budget."""
 
 from __future__ import annotations
 

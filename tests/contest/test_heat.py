@@ -30,7 +30,7 @@ def held(
     calls: int | None = None,
     halve: bool = True,
     losses: np.ndarray | None = None,
-    purse: int | None = None,
+    limit: int | None = None,
     candidates: Sequence[Candidate] | None = None,
 ) -> tuple[list[RaceResult], list[Contender]]:
     lanes = [Contender(Entry(c)) for c in candidates or [candidate(k) for k in range(len(scores))]]
@@ -40,7 +40,7 @@ def held(
     def answer(lane: Contender, to: int) -> None:
         nonlocal bought
         k, before = place[id(lane)], lane.entry.rows
-        if purse is not None and bought + to - before > purse:
+        if limit is not None and bought + to - before > limit:
             raise BudgetSpent("empty")
         bought += to - before
         lane.entry.scores += scores[k, before:to].tolist()
@@ -75,12 +75,12 @@ def test_a_cap_on_calls_is_never_passed_and_starts_the_halving_earlier():
     assert held(scores, calls=100)[0] == [] or len(held(scores, calls=100)[0][0].scores) <= 100 // 8
 
 
-def test_an_empty_purse_leaves_what_was_measured():
+def test_a_spent_budget_leaves_what_was_measured():
     scores = np.tile(np.arange(400) % 2, (4, 1)).astype(float)
-    ranked, _ = held(scores, purse=130)
+    ranked, _ = held(scores, limit=130)
     assert len(ranked) == 4
     assert {len(r.scores) for r in ranked} == {25}
-    assert held(scores, purse=3)[0] == []
+    assert held(scores, limit=3)[0] == []
 
 
 def test_of_candidates_that_differ_in_bias_one_goes_on():

@@ -79,21 +79,26 @@ def test_negative_scores_have_intervals_curves_and_a_page(held):
     page = html.render(Run(folder))
     text = io.StringIO()
     terminal.show(folder, Console(file=text, width=160))
-    drawn = list(curves.lines(verdict.curves, verdict.crossovers, 0.95))
+    scores = formatting.scores(Run(folder).plan, verdict)
+    drawn = list(curves.lines(verdict.curves, verdict.crossovers, 0.95, scores=scores))
     assert formatting.metric(Run(folder).plan) in text.getvalue()
     assert {c.way for c in verdict.curves} >= {"tune_lora", "prompt_shots"}
     if task.metric.name == "mcc":
         assert plain.score < 0
         assert plain.low > -1
-        shown = formatting.points(plain.score)
-        assert shown.startswith("−")
-        assert f"{formatting.plain(plain.score)}  {formatting.plain_span(plain.low, plain.high)}" in text.getvalue()
+        shown = scores.value(plain.score)
+        assert shown.startswith("−0.")
         assert any(shown in line for line in drawn)
-        assert " to " in formatting.span(plain.low, plain.high)
-        assert shown in page
-    score = formatting.plain(
-        verdict.standings[0].score
-    )  # a correlation or an area is no share: no sentence says "75.2 %"
+        assert " to " in scores.span(plain.low, plain.high)
+    for line in verdict.standings:  # one spelling on both, and none that reads as a share
+        interval = scores.span(line.low, line.high)
+        assert f"{scores.value(line.score):>5}  {interval}" in text.getvalue()
+        assert f"<b>{scores.value(line.score)}</b> <small>{interval}" in " ".join(page.split()).replace(
+            "<small> ", "<small>"
+        )
+        assert f"<b>{formatting.points(line.score)}</b> <small>" not in page
+    assert "points of 100" not in page
+    score = scores.value(verdict.standings[0].score)  # an area is no share: no sentence says "75.2 %"
     assert score in verdict.reasons[0]
     assert score in verdict.headline
     compared = [line for line in verdict.reasons if "ahead on" in line]

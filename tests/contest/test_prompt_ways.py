@@ -97,7 +97,7 @@ def test_a_text_without_an_answer_is_unparsed_not_wrong(tmp_path: Path, task: Ta
     unread = [r for r in test if r.outcome == "unparsed"]
     assert line.unparsed == pytest.approx(len(unread) / len(test))
     assert 0 < len(unread) < len(test) / 3
-    assert {(r.score, r.why) for r in unread} == {(None, "no 'Answer:' with an answer behind it")}
+    assert {(r.score, r.why) for r in unread} == {(None, "no 'Answer:' with an answer after it")}
 
 
 def test_a_rerun_asks_nothing_again(tmp_path: Path, task: Task) -> None:

@@ -1,7 +1,6 @@
 """Epochs and steps are resolved once: plan, estimate, progress and loop agree."""
 
 import importlib
-import math
 from dataclasses import replace
 
 import pytest
@@ -9,13 +8,12 @@ from contest_kit import make_house, settings_for, small_task
 
 from whichway.app import run as app_run
 from whichway.backends.fake import FakeBackend
-from whichway.cli.progress import ProgressScreen
 from whichway.contest import run
 from whichway.contest.dry_run.profile import units_of
 from whichway.contest.plan import make_plan
 from whichway.engine.model import load
 from whichway.engine.train.trainer import TrainingRun
-from whichway.events import CheckpointSaved, TrainingBegan, WayBegan
+from whichway.events import CheckpointSaved, TrainingBegan
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
 from whichway.training_kinds import KINDS, options
 from whichway.training_length import length_of, training_length
@@ -74,13 +72,3 @@ def test_plan_estimate_progress_and_loop_agree(tiny, tmp_path, said, steps):
     assert began.epochs == job.options["epochs"] == expected.epochs
     last = [event for event in heard if isinstance(event, CheckpointSaved)][-1]
     assert last.epoch == pytest.approx(expected.epochs)
-
-
-def test_the_bar_ends_where_the_training_ends():
-    screen = ProgressScreen()
-    screen(WayBegan("tune_lora", 0, 1))
-    screen(TrainingBegan("tune_lora", "lora", 25.0, 100))
-    screen(CheckpointSaved("tune_lora", "lora", 12.5, 1.0))
-    (bar,) = screen._bars.tasks
-    assert (bar.completed, bar.total) == (50, 100)
-    assert math.isclose(bar.percentage, 50)

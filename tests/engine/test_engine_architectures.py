@@ -1,4 +1,4 @@
-"""Ten architectures, tiny and random: rows behind a shared prefix, longer than every window, equal transformers."""
+"""Ten architectures, tiny and random: rows after a shared prefix, longer than every window, equal transformers."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Rows behind a shared prefix must equal rows alone: logits, losses, gradients."""
+"""Rows after a shared prefix must equal rows alone: logits, losses, gradients."""
 
 import pytest
 import torch

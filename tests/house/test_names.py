@@ -18,27 +18,21 @@ CLASSES = {
 }
 
 VERBS = (
-    *("breakeven", "check", "compare", "curves", "data_report", "doctor", "models", "plan", "predict", "run"),
+    *("advise", "breakeven", "check", "compare", "curves", "data_report", "doctor", "models", "plan", "predict", "run"),
     *("serve",),
 )
 # Files of one name. A verb, what app does for it and the room that holds the thing are one thing in three places.
 SAME = {
-    **dict.fromkeys(VERBS, "a verb of the command line, the function of app behind it, and what they are about"),
+    **dict.fromkeys(VERBS, "a verb of the command line, the function of app that it calls, and what they are about"),
     **dict.fromkeys(
-        ("answers", "examples", "judging", "order", "read", "rule"),
+        ("answers", "examples", "judging", "order"),
         "lint's families of rules, named after the part of a prompt that they look at (a finding shows the name)",
     ),
     "advice": "the opinion before anything runs, and its page",
     "assertions": "promptfoo's assertions, and the metric that checks them",
-    "cache": "what was answered or fetched once: of a contest, of model files",
-    "folder": "a folder: of a run, of what is shipped, of data in splits",
     "folds": "cross-fitting: of a contest, of its verdict",
-    "hosted": "models behind an API: what app and contest do for them",
-    "labels": "allowed answers: found in data, scored behind an API",
     "load": "from files into memory: a model, a task",
     "promptfoo": "that tool: its files read, its files written",
-    "session": "a sitting at a model: of the engine, of the playground",
-    "weights": "a model's numbers: in the engine, in a GGUF file",
 }
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import whichway
 
 ROOT = Path(whichway.__file__).parent
-PARAMETERS = 8
+REPOSITORY = Path(__file__).parents[2]
+LINES, FUNCTION, PARAMETERS = 400, 60, 8
 FILES = sorted(ROOT.rglob("*.py"))
+PAGES = sorted(path for suffix in ("j2", "js", "css") for path in ROOT.rglob(f"*.{suffix}"))
+SCRIPTS = sorted(path for folder in ("benchmarks", "pretraining") for path in (REPOSITORY / folder).rglob("*.py"))
+TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
 
 
 @cache
@@ -18,7 +22,7 @@ def tree(file: Path) -> ast.Module:
 
 
 def place(file: Path) -> str:
-    return file.relative_to(ROOT).as_posix()
+    return file.relative_to(ROOT if file.is_relative_to(ROOT) else REPOSITORY).as_posix()
 
 
 def functions(file: Path):
@@ -31,15 +35,50 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return len([a for a in (*given.posonlyargs, *given.args, *given.kwonlyargs) if a.arg not in ("self", "cls")])
 
 
+def oversized(files: list[Path]) -> list[str]:
+    """Files and functions that are too long."""
+    sizes = [(place(file), len(file.read_text(encoding="utf-8").splitlines()), LINES) for file in files]
+    sizes += [
+        (f"{place(file)}:{node.lineno} {node.name}", (node.end_lineno or 0) - node.lineno + 1, FUNCTION)
+        for file in files
+        if file.suffix == ".py"
+        for node in functions(file)
+    ]
+    return [f"{name}: {size} lines" for name, size, most in sizes if size > most]
+
+
+def overloaded(files: list[Path]) -> list[str]:
+    """Functions that take too many parameters."""
+    counts = [
+        (f"{place(file)}:{node.lineno} {node.name}", parameters(node)) for file in files for node in functions(file)
+    ]
+    return [f"{name}: {number} parameters" for name, number in counts if number > PARAMETERS]
+
+
+def test_no_file_and_no_function_is_too_long():
+    assert oversized([*FILES, *PAGES, *SCRIPTS]) == []
+
+
+def test_no_test_file_is_too_long():
+    assert [line for line in oversized(TESTS) if ".py: " in line] == []
+
+
 def test_no_function_takes_too_much():
     """A verb of the command line takes what its flags are."""
-    counts = {
-        f"{place(file)}:{node.name}": parameters(node)
-        for file in FILES
-        if not place(file).startswith("cli/verbs/")
-        for node in functions(file)
-    }
-    assert {name: number for name, number in counts.items() if number > PARAMETERS} == {}
+    assert overloaded([file for file in (*FILES, *SCRIPTS) if not place(file).startswith("cli/verbs/")]) == []
+
+
+def test_what_is_too_long_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    file = tmp_path / "long.py"
+    method = "    def f(self):\n" + "        pass\n" * FUNCTION
+    names = ", ".join(f"x{k}" for k in range(PARAMETERS + 1))
+    file.write_text(f"class A:\n{method}\nclass B:\n    def f(self):\n        pass\n\ndef g({names}):\n    pass\n")
+    assert oversized([file]) == [f"long.py:2 f: {FUNCTION + 1} lines"]
+    assert overloaded([file]) == [f"long.py:{FUNCTION + 8} g: {PARAMETERS + 1} parameters"]
+    other = tmp_path / "other.py"
+    other.write_text("\n" * (LINES + 1))
+    assert oversized([other]) == [f"other.py: {LINES + 1} lines"]
 
 
 # circles

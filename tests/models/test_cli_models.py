@@ -151,7 +151,7 @@ def test_a_shipped_program_finds_its_base_in_the_model_cache(
     index: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs without whichway, so the rule where models lie stands in it a second time."""
-    from whichway.models import cache, fetch
+    from whichway.models import fetch, model_cache
     from whichway.ship import standalone
 
     toy(index, Path())
@@ -165,4 +165,4 @@ def test_a_shipped_program_finds_its_base_in_the_model_cache(
         monkeypatch.delenv(name, raising=False)
         if value:
             monkeypatch.setenv(name, value)
-        assert standalone.model_cache() == cache.root()
+        assert standalone.model_cache() == model_cache.root()

@@ -13,7 +13,7 @@ import pytest
 
 from whichway.errors import DiskError, ModelError
 from whichway.models.gguf import convert, is_gguf
-from whichway.models.gguf.weights import pieces
+from whichway.models.gguf.parameters import pieces
 
 conversion = sys.modules[convert.__module__]  # the module that the function has its name from
 

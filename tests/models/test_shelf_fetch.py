@@ -31,7 +31,7 @@ from models_kit import (
 
 from whichway import models
 from whichway.errors import DiskError, ModelError
-from whichway.models import cache, fetch, hub, package_index, shelf
+from whichway.models import fetch, hub, model_cache, package_index, shelf
 from whichway.models.model_files import files_digest
 
 pytest_plugins = ("index_fixtures",)
@@ -66,7 +66,7 @@ def test_a_wheel_becomes_a_model_folder_and_is_never_imported(
     assert list(dict.fromkeys(seen)) == ["download", "unpack"]
     assert not (tmp_path / "imported").exists()
     assert leftovers(cached) == []
-    origin = cache.origin("toy")
+    origin = model_cache.origin("toy")
     assert origin is not None
     assert origin["source"] == "the package index (toy-model==1.0)"
     revision = files_digest(folder)
@@ -127,7 +127,7 @@ def test_damage_inside_a_wheel_is_seen_and_the_wheel_fetched_again(index: Path, 
     """A wheel of an interrupted fetch whose bytes are not those of the index."""
     toy(index, Path())
     entry_ = shelf.load().need("toy")
-    kept = cache.work("toy") / entry_.sources[0].content / "wheels" / "toy-model-1.0.whl"
+    kept = model_cache.work("toy") / entry_.sources[0].content / "wheels" / "toy-model-1.0.whl"
     kept.parent.mkdir(parents=True)
     damaged = bytearray(next(index.iterdir()).read_bytes())
     damaged[2000] ^= 255
@@ -213,7 +213,7 @@ def test_terms_must_be_accepted_by_name(index: Path, cached: Path) -> None:
     with pytest.raises(ModelError, match=r"https://toys.*whichway models fetch toy --accept toys"):
         fetched(accepted=["other"])
     fetched(accepted=["toys"])
-    origin = cache.origin("toy")
+    origin = model_cache.origin("toy")
     assert origin is not None
     assert origin["terms_accepted"] == "toys"
 
@@ -236,7 +236,7 @@ def test_killed_while_it_downloads(pip_index: Path, cached: Path, monkeypatch: p
 
 def test_killed_while_it_converts(index: Path, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf_file(Path(), toy=entry(gguf_source("toy-gguf", WEIGHTS)))
-    downloaded = cache.work("toy") / shelf.load().need("toy").sources[0].content / "model.gguf"
+    downloaded = model_cache.work("toy") / shelf.load().need("toy").sources[0].content / "model.gguf"
     downloaded.parent.mkdir(parents=True)
     downloaded.write_bytes(WEIGHTS)
     code = """

@@ -11,7 +11,7 @@ from models_kit import CONFIG, FILES, entry, folder_source, shelf_file, toy
 
 from whichway import embedded, models
 from whichway.errors import DataError, ModelError
-from whichway.models import cache, converted, fetch, resolve, shelf, stores
+from whichway.models import converted, fetch, model_cache, resolve, shelf, stores
 from whichway.models.speed import of, record
 
 pytest_plugins = ("index_fixtures",)
@@ -102,7 +102,7 @@ def test_a_gguf_file_is_converted_once(cached: Path, conversions: list[Path], mo
     assert models.find("Mine.GGUF") != folder
     monkeypatch.setattr(converted, "converter", lambda: 99)  # another conversion may give other numbers
     assert models.here("Mine.GGUF") is None
-    assert len(cache.names()) == 2
+    assert len(model_cache.names()) == 2
 
 
 def test_a_conversion_that_fails_leaves_nothing(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_models_file_of_another_program_is_left_alone(cached: Path) -> None:
 def test_removing_and_speeds(cached: Path, index: Path) -> None:
     toy(index, Path())
     fetch.fetch(shelf.load().need("toy"))
-    size = cache.remove("toy")
+    size = model_cache.remove("toy")
     assert size >= sum(map(len, FILES.values()))
     assert models.here("toy") is None
     assert not (cached / "toy").exists()

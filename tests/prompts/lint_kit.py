@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from whichway.lint import Data, Draft, Provider, Scene
-from whichway.lint.read import of_messages, of_text
+from whichway.lint.drafts import of_messages, of_text
 from whichway.nouns import Example, MetricSpec, Prompt, Task
 from whichway.tasks import metrics
 from whichway.tasks.contamination import HeldOutRows

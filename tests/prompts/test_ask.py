@@ -61,7 +61,7 @@ def test_the_majority_answers_and_pays_for_all() -> None:
 def test_no_answer_is_said_to_be_none() -> None:
     told = answer(thinker(), [Reply("I wonder"), Reply("on and on", finish="length"), Reply("billing")])
     assert told.text == "I wonder"
-    assert told.unread == "no 'Answer:' with an answer behind it; 1 of 3 texts were cut off"
+    assert told.unread == "no 'Answer:' with an answer after it; 1 of 3 texts were cut off"
     broken = Reply("", finish="error", error="too long")
     assert answer(thinker(), [Reply("Answer: bill"), broken, Reply("Answer: bill")]) == broken
 
@@ -73,6 +73,18 @@ def test_plain_replies_pass_as_they_are() -> None:
     assert questions(candidate, "row", ("a", "b")) == (
         Request(questions(candidate, "row")[0].messages, Decoding(), ("a", "b")),
     )
+
+
+def test_reasoning_is_taken_off_a_reply_of_any_backend() -> None:
+    candidate = Candidate(Prompt("Which?"), WEIGHTS, Decoding("generate"))
+    reply = answer(candidate, [Reply("<think>paid twice</think>\n\nbilling", tokens_out=9)])
+    assert (reply.text, reply.thoughts, reply.tokens_out) == ("billing", "paid twice", 9)
+    apart = answer(candidate, [Reply("<think>b</think>billing", thoughts="as the endpoint gave them")])
+    assert (apart.text, apart.thoughts) == ("billing", "as the endpoint gave them")
+    voted = answer(thinker(), [Reply(f"<think>Answer: bill</think>Answer: {label}") for label in ("a", "b", "b")])
+    assert voted.text == "b"
+    unread = Reply("<think>a</think>", unread="no end")
+    assert answer(candidate, [unread]) is unread
 
 
 def test_old_candidates_and_requests_keep_their_digests() -> None:

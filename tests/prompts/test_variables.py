@@ -10,7 +10,7 @@ import pytest
 
 from whichway.app.prompt_files import prompts_of
 from whichway.errors import DataError
-from whichway.lint.read import of_messages, of_text
+from whichway.lint.drafts import of_messages, of_text
 from whichway.nouns import (
     Candidate,
     Decoding,

@@ -16,23 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ship_parity import SMALL, TUNED, data, recorded
+from ship_kit import TUNED, contest, data, manifest, recorded
 
-from whichway.cli import main
+import whichway as ww
 from whichway.nouns import Weights
 from whichway.ship import served_models
 from whichway.ship.serve import app
 
 
 @pytest.fixture(scope="module")
-def run(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> ww.Run:
     """A run with a prompt, calibrated or not, a LoRA adapter, one with a head, and one for rows with examples."""
     folder = tmp_path_factory.mktemp("served")
-    words = ["run", "--data", data(folder), "--model", tiny("llama"), "--out", folder / "run", *SMALL]
-    words += ["--ways", "prompt_plain,tune_lora,both_shots_lora,tune_head"]
-    words += [*TUNED["tune_lora"], *TUNED["both_shots_lora"], *TUNED["tune_head"]]
-    assert main([str(word) for word in words]) == 0
-    return folder / "run"
+    ways = ("prompt_plain", "tune_lora", "both_shots_lora", "tune_head")
+    return contest(data(folder), tiny("llama"), {way: TUNED.get(way, {}) for way in ways})
 
 
 @contextlib.contextmanager
@@ -69,9 +66,9 @@ def said(answer: dict[str, Any]) -> str:
     return str(answer["choices"][0]["message"]["content"])
 
 
-def test_every_finalist_answers_as_recorded(run: Path) -> None:
+def test_every_finalist_answers_as_recorded(run: ww.Run) -> None:
     offers = served_models.of_run(run)
-    with serving(run) as address:
+    with serving(run.path) as address:
         for name in ("prompt_plain", "tune_lora", "both_shots_lora", "tune_head"):
             candidate = offers[name].candidate
             assert candidate is not None
@@ -83,32 +80,31 @@ def test_every_finalist_answers_as_recorded(run: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_exported_prompt_by_curl_answers_as_recorded(run: Path, tmp_path: Path) -> None:
+def test_exported_prompt_by_curl_answers_as_recorded(run: ww.Run, tmp_path: Path) -> None:
     """The shipped request, filled by text substitution and sent by curl to the bare model, repeats the records."""
-    assert main(["ship", str(run), "--way", "prompt_plain", "--out", str(tmp_path / "winner")]) == 0
-    manifest = json.loads((tmp_path / "winner" / "manifest.json").read_text())
-    body = (tmp_path / "winner" / "request.json").read_text()
-    with serving(run) as address:
-        for text, answer in recorded(run, manifest["candidate"]).items():
-            filled = body.replace(manifest["placeholder"], json.dumps(text)[1:-1])
+    winner = run.ship(tmp_path / "winner", way="prompt_plain")
+    facts, body = manifest(winner), (winner / "request.json").read_text()
+    with serving(run.path) as address:
+        for text, answer in recorded(run, facts["candidate"]).items():
+            filled = body.replace(facts["placeholder"], json.dumps(text)[1:-1])
             command = ["curl", "-s", f"{address}/chat/completions", "-d", filled]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             assert said(json.loads(out)) == answer
 
 
-def test_a_batch_of_clients_is_answered_row_by_row(run: Path) -> None:
+def test_a_batch_of_clients_is_answered_row_by_row(run: ww.Run) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     candidate = served_models.of_run(run)["prompt_plain"].candidate
     assert candidate is not None
     answers = recorded(run, candidate.id)
-    with serving(run) as address, ThreadPoolExecutor(16) as clients:
+    with serving(run.path) as address, ThreadPoolExecutor(16) as clients:
         ask = [{"model": "prompt_plain", "messages": [{"role": "user", "content": t}]} for t in list(answers) * 4]
         got = list(clients.map(lambda body: said(post(address, body)), ask))
     assert got == list(answers.values()) * 4
 
 
-def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: Path) -> None:
+def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: ww.Run) -> None:
     """Two candidates on the same weights that differ in how they are read alone are never asked in one call."""
     import asyncio
 
@@ -127,8 +123,8 @@ def test_a_channel_and_a_direct_reading_are_asked_side_by_side(run: Path) -> Non
     asked = [[requests(parse(json.dumps(body).encode()), one)[0] for body in bodies] for one in offers]
 
     async def ask() -> list[list[Any]]:
-        async with MicroBatcher({"local": LocalBackend()}) as desk:
-            return list(await asyncio.gather(*(desk.ask(*pair) for pair in zip(offers, asked, strict=True))))
+        async with MicroBatcher({"local": LocalBackend()}) as batcher:
+            return list(await asyncio.gather(*(batcher.ask(*pair) for pair in zip(offers, asked, strict=True))))
 
     together = asyncio.run(ask())
     with LocalBackend().open(offer.weights, None) as session:
@@ -209,20 +205,16 @@ def test_bad_requests_are_refused_in_openai_shape(bare: str, body: Any, status: 
     assert got["error"]["type"] == "invalid_request_error"
 
 
-def test_candidate_ids_refuse_prompts_of_others(run: Path) -> None:
-    with serving(run) as address:
+def test_candidate_ids_refuse_prompts_of_others(run: ww.Run) -> None:
+    with serving(run.path) as address:
         turns = [{"role": "system", "content": "Be kind."}, *USER]
         got = post(address, {"model": "prompt_plain", "messages": turns})
     assert got["status"] == 400
     assert "'base'" in got["error"]["message"]
 
 
-def test_key_is_wanted_elsewhere_and_checked(
-    tiny: Callable[[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_is_checked(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WHICHWAY_API_KEY", raising=False)
-    assert main(["serve", "--model", str(tiny("llama")), "--host", "0.0.0.0"]) == 2
-    assert "--api-key" in capsys.readouterr().err
     with serving("--model", tiny("llama"), "--api-key", "secret") as address:
         body = {"model": "base", "messages": USER, "max_tokens": 1}
         assert post(address, body)["status"] == 401
@@ -243,11 +235,11 @@ def test_a_failing_model_ends_the_answer_not_the_server() -> None:
 
     async def twice() -> list[str]:
         said = []
-        async with MicroBatcher({"broken": Broken()}) as desk:  # type: ignore[dict-item]
+        async with MicroBatcher({"broken": Broken()}) as batcher:  # type: ignore[dict-item]
             for _ in range(2):
                 try:
                     ask = Request((Message("user", "x"),), Decoding("generate"))
-                    await desk.ask(served_models.ServedModel(Weights("broken", "x")), [ask])
+                    await batcher.ask(served_models.ServedModel(Weights("broken", "x")), [ask])
                 except ModelError as error:
                     said.append(str(error))
         return said

@@ -1,4 +1,4 @@
-"""A candidate that thinks and votes, behind a model id: questions and answers over the chat protocol."""
+"""A candidate that thinks and votes, under a model id: questions and answers over the chat protocol."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_at_temperature_0_one_text_is_the_vote() -> None:
     assert answers(cold, OFFER, [Reply("so: Answer: a")])[0].text == "a"
 
 
-def test_shots_for_a_row_are_chosen_at_the_desk() -> None:
+def test_shots_for_a_row_are_chosen_by_the_server() -> None:
     prompt = Prompt("Which?", pool=(Shot("late parcel", "b"), Shot("card", "a")), nearest=1)
     offer = ServedModel(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("a", "b"), ("text",))
     said = chat(messages=[{"role": "user", "content": "my card"}])

@@ -24,7 +24,7 @@ CASES = {
     "two characters by flag": (lines("{}::{}", header="text::label"), {"delimiter": "::"}, ROWS, []),
     "Excel in Europe": (EXCEL, {"input": "Text", "target": "Team"}, ROWS, ["2 empty columns", "semicolon"]),
     "lines of separators": (lines("{};{}", header="text;label") + ";\n;;;;\n;\n", {}, ROWS, ["3 empty rows"]),
-    "separators behind each row": (lines("{},{},", header="text,label"), {}, ROWS, ["60 rows end in empty"]),
+    "separators after each row": (lines("{},{},", header="text,label"), {}, ROWS, ["60 rows end in empty"]),
     "blank before quotes": (lines('{1}, "{0}"', COMMAS, "label, text"), {}, COMMAS, ["blanks before"]),
     "blank before quotes without need": (lines('{1}, "{0}"', header="label, text"), {}, ROWS, ["blanks before"]),
     "backslashes": (

@@ -1,12 +1,10 @@
 """Rows that cannot be used: refused by default, left out and listed with an allowance; columns that play no part."""
 
-import json
 
 import pytest
 from files_kit import ROWS, examine, examples, jsonl, lines, pairs, told
 
 from whichway import tasks
-from whichway.cli import main
 from whichway.errors import UserError
 
 CSV = lines("{},{}", header="text,label")
@@ -63,20 +61,6 @@ def test_many_are_listed_by_their_places(tmp_path):
     assert told(found).count("left out: ") == 21
     assert "d.csv:91" in told(found)
 
-
-def test_the_change_log_and_the_plan_list_them(tmp_path, capsys):
-    data = tmp_path / "d.csv"
-    data.write_text(CSV + "lonely text,\n")
-    out = tmp_path / "clean.jsonl"
-    assert main(["prepare", "--data", str(data), "--skip-bad", "5%", "--out", str(out)]) == 0
-    assert "1 dropped: unusable" in capsys.readouterr().out
-    first = json.loads((tmp_path / "clean.changes.jsonl").read_text().splitlines()[0])
-    assert (first["change"], first["where"], first["what"]) == ("dropped", "d.csv:62", "unusable")
-    assert len(out.read_text().splitlines()) == 60
-    assert main(["plan", "--data", str(data), "--skip-bad", "5%", "--model", "fake", "--no-probe"]) == 0
-    assert "warning: left out: " in capsys.readouterr().out
-    assert main(["check", "--data", str(data), "--model", "fake"]) == 2
-    assert "--skip-bad" in capsys.readouterr().err
 
 
 def test_no_column_is_the_group_the_id_or_the_split(tmp_path):

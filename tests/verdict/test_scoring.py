@@ -1,4 +1,4 @@
-"""Scoring, once for the whole house: clusters, label codes, totals, the finalist that ships."""
+"""Scoring, once for the whole package: clusters, label codes, totals, the finalist that ships."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_the_endpoint_answers_as_the_bench_does_and_the_purse_pays(tmp_path):
     assert told["known"]["score"] == told["record"].score
     assert told["again"]["score"] is None
     assert content(told["written"])
-    assert told["spent"] == told["after"] == 2  # asked again, and scored by the house: bought once
+    assert told["spent"] == told["after"] == 2  # asked again, and scored by the contest: bought once
 
 
 def test_an_empty_purse_is_402_and_a_broken_chat_is_told(tmp_path):

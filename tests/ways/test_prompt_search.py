@@ -36,12 +36,12 @@ def task(rows: int = 240, labels: bool = True) -> Task:
     return Task("search", "Which team?", *parts, spec, tuple(SAID) if labels else ())
 
 
-def contest(place: Path, purse: int | None, backend: FakeBackend | None = None, labels: bool = True, **options):
+def contest(place: Path, limit: int | None, backend: FakeBackend | None = None, labels: bool = True, **options):
     one = task(labels=labels)
     backends = {**{name: front.backends()[name] for name in ("fake", "classical")}, "fake": backend or FakeBackend()}
     house = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
     seeds = options.pop("seeds", (0,))
-    budget = options.pop("budget", Budget(calls=purse))
+    budget = options.pop("budget", Budget(calls=limit))
     settings = Settings({"prompt_search": options}, place / ".cache", seeds=seeds, budget=budget)
     return run(one, house, folder=place / "run", settings=settings)
 

@@ -18,7 +18,7 @@ LONG = 60  # characters of a target from which text is generated rather than ext
 
 
 def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
-    """What a task's own data tell; an empty situation without one."""
+    """The situation that a task's own data describe; an empty one without a task."""
     from whichway.verdict.advice import Situation
 
     if spec is None:
@@ -88,7 +88,7 @@ class WayEstimate:
 
 @dataclass(frozen=True, slots=True)
 class AdviceEstimate:
-    """What trying would take; from which run."""
+    """Time and money of each way, and where the numbers come from."""
 
     source: str
     ways: tuple[WayEstimate, ...]

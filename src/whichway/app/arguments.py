@@ -66,14 +66,14 @@ class Call:
 
 
 class Consent:
-    """Says yes to a fetch, and to no terms that want to be accepted by name."""
+    """Agrees to fetch models, but not those whose terms must be accepted by name."""
 
     def confirm(self, entries: Sequence[ShelfEntry]) -> bool | None:
-        """The argument `fetch=True` has answered."""
+        """Yes: the caller said `fetch=True`."""
         return True
 
     def accept(self, entry: ShelfEntry) -> bool | None:
-        """Nobody is asked: `whichway models fetch NAME --accept TERMS` is."""
+        """None: terms are accepted by `whichway models fetch NAME --accept TERMS` alone."""
         return None
 
     def watch(self, progress: Progress) -> None:
@@ -156,5 +156,5 @@ def _changed(task: Task, keys: Mapping[str, Any]) -> Task:
     rest = {name: value for name, value in keys.items() if name not in declared()}
     for name in rest:
         if name not in free:
-            raise OptionError(f"{name}: the task is read and split already. Say it where its data are read: ww.check.")
+            raise OptionError(f"{name}: the task is read and split already. Give this argument to ww.check.")
     return replace(task, **rest, options={**task.options, **options})

@@ -1,4 +1,4 @@
-"""Build the house a contest is handed: ways, backends and metric found by name, the user's options read."""
+"""Build the components that a contest is given: ways, backends and metric found by name, the user's options read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Backends(Plugins):
 
 
 def backends() -> Backends:
-    """Doors to models: `backends/*.py`, each with a function `backend()`, and the entry points."""
+    """All backends: `backends/*.py`, each with a function `backend()`, and the entry points."""
     return Backends()
 
 
@@ -189,7 +189,7 @@ def _budget(task: Task, requested: Budget) -> Budget:
 
 
 def chosen_ways(task: Task, request: RunRequest, components: Components) -> dict[str, dict[str, Any]]:
-    """Contestant (a way, with the model's name behind it where there are several) -> options that are not its defaults.
+    """Contestant (a way, with the model's name after it where there are several) -> options that are not its defaults.
 
     Raises:
         OptionError: an unknown way or option ("did you mean").
@@ -228,7 +228,7 @@ def family(word: str, known: Mapping[str, Any]) -> list[str]:
 def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """A way once for each combination of values where options that take one value were given several.
 
-    `prompt_plain.temperature=0,0.7` gives prompt_plain~0 and prompt_plain~0.7: each has a purse and a line of its own.
+    `prompt_plain.temperature=0,0.7` gives prompt_plain~0 and prompt_plain~0.7: each has a budget and a line of its own.
     """
     way, at, model = name.partition("@")
     single = {f.name for f in dataclasses.fields(known[way].Options) if isinstance(f.default, str | int | float)}

@@ -104,6 +104,14 @@ def _of_run(path: Path) -> list[CurveRun]:
     return runs
 
 
+def plain_scores(path: Path) -> bool:
+    """Whether scores are plain numbers, as a correlation's, by the plan of the run that the curves are of."""
+    from whichway.runs.folder import read_plan
+
+    folder = path if path.is_dir() else path.parent
+    return path.suffix != ".csv" and (folder / "plan.json").is_file() and bool(read_plan(folder).get("metric_plain"))
+
+
 def window(text: str | None) -> tuple[float, float] | None:
     """The levels of score of `--window LOW,HIGH`.
 
@@ -123,14 +131,26 @@ def window(text: str | None) -> tuple[float, float] | None:
 
 
 def pairs(
-    drawn: Curves, ways: str | None, baseline: float | None, window: tuple[float, float] | None = None
+    drawn: Curves,
+    ways: str | None,
+    baseline: float | None,
+    window: tuple[float, float] | None = None,
+    plain: bool = False,
 ) -> list[Crossover]:
     """The crossovers asked for, with the data advantage over a window of scores.
+
+    Args:
+        drawn: the curves.
+        ways: two ways with a comma; None: every pair.
+        baseline: score of doing nothing.
+        window: scores over which rows are compared; None: all that both reach.
+        plain: whether scores are written as plain numbers, not in percent.
 
     Raises:
         OptionError: a way that the table does not have.
     """
     from whichway.verdict.crossover import crossover
+    from whichway.verdict.explain.number_format import score_format
 
     names = list(drawn.families)
     if ways is not None:
@@ -143,7 +163,7 @@ def pairs(
     crossovers = []
     for one, two in combinations(names, 2):
         first, second = (one, two) if ways is not None else late_last(drawn, one, two)
-        crossovers.append(crossover(drawn, first, second, baseline, window))
+        crossovers.append(crossover(drawn, first, second, baseline, window, score=score_format(plain).score))
     return crossovers
 
 

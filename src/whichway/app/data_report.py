@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from whichway.nouns import Example, Message, Prompt, Task
     from whichway.tasks import Examined
 
-OWN_EXAMPLES = "both_shots_lora"  # the way that trains rows behind examples of their own
+OWN_EXAMPLES = "both_shots_lora"  # the way that trains each row after examples of its own
 MOST = 10  # places listed of each kind
 BARS = 8  # of the histogram
 WIDE = 30  # characters of its longest bar
@@ -168,7 +168,7 @@ def _tokens_behind_examples(task: Task, name: str, read: PromptReader, rows: int
     ]
     some, rendered, targets = own_examples(task, name, task.train, read)
     lengths = tokenization_report.lengths(read, rendered, targets)
-    title = f"{name} trains each row behind examples of its own:"
+    title = f"{name} trains each row after examples of its own:"
     return TokenPart(tuple(shown), (title, *histogram(lengths), *cut(lengths, some)))
 
 
@@ -287,7 +287,7 @@ def _features(task: Task, rows: Sequence[Example]) -> Any:
     from whichway.nouns import Decoding, Request
 
     if base_of(task.model).backend != LOCAL:
-        raise OptionError(f"--probe wants a model on this machine, and {task.model} is none.")
+        raise OptionError(f"--probe wants a model on this machine, and {task.model} is not one.")
     model = load.load(models.find(task.model))
     requests = [Request(tuple(head), Decoding("choose"), task.labels) for head, _ in turns(task, rows)]
     return Prober(model, None).features(requests)[0]

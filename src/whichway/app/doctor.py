@@ -139,7 +139,7 @@ def _writable(runs: Path) -> MachineFact:
 def _default_model() -> MachineFact:
     from whichway import models
     from whichway.errors import WhichwayError
-    from whichway.models import cache
+    from whichway.models import model_cache
 
     try:
         name = models.default()
@@ -148,7 +148,7 @@ def _default_model() -> MachineFact:
         return MachineFact("default model", "unknown", "note", str(error))
     if folder is None:
         return MachineFact("default model", f"{name}, not fetched yet", "note", f"whichway models fetch {name}")
-    return MachineFact("default model", f"{name} in {cache.root()}")
+    return MachineFact("default model", f"{name} in {model_cache.root()}")
 
 
 def _embedded() -> MachineFact:

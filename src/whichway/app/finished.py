@@ -24,7 +24,7 @@ class FinishedRun(Run):
 
     Attributes:
         path: the run folder.
-        verdict: the decision, with the numbers behind each sentence.
+        verdict: the decision, with the numbers of each sentence.
         plan: everything that was fixed before the first call.
         candidates: candidate id -> candidate.
         best: the candidate that the verdict ships; None where every way failed.
@@ -78,6 +78,7 @@ class FinishedRun(Run):
         folder: str | Path = "winner",
         format: str = "folder",  # noqa: A002
         way: str | None = None,
+        candidate: str | None = None,
     ) -> Path:
         """Write the winner as a folder that others can use without whichway.
 
@@ -85,12 +86,13 @@ class FinishedRun(Run):
             folder: the folder to write; replaced when an earlier `ship` made it.
             format: "folder", or "promptfoo" for a configuration with the test rows.
             way: a way's best candidate instead of the winner.
+            candidate: a candidate's id, or the start of it, instead of the winner.
 
         Returns:
             the folder.
 
         Raises:
-            UserError: no such way, or a folder that is not ours to replace.
+            UserError: no such way or candidate, or a folder that is not ours to replace.
         """
         from whichway.errors import did_you_mean
 
@@ -100,12 +102,12 @@ class FinishedRun(Run):
         if format == "promptfoo":
             from whichway.ship.promptfoo import export
 
-            export(self, out, way=way)
+            export(self, out, candidate, way)
         else:
             from whichway.app.configure import backends
             from whichway.ship import ship
 
-            ship(self, out, way=way, backends=backends())
+            ship(self, out, candidate, way, backends())
         return out
 
     @speaks_python
@@ -174,8 +176,10 @@ class FinishedRun(Run):
         return read_inputs(rows, *kind) if isinstance(rows, Path) else examples_of(rows, *kind)
 
     def __repr__(self) -> str:
-        choice = self.choice
-        score = "" if choice is None or choice.score is None else f", {choice.way} {100 * choice.score:.1f}"
+        from whichway.report import formatting
+
+        choice, scores = self.choice, formatting.scores(self.plan, self.verdict)
+        score = "" if choice is None or choice.score is None else f", {choice.way} {scores.value(choice.score)}"
         return f"Run('{self.path}': {self.verdict.answer}{score})"
 
     def _repr_html_(self) -> str:
@@ -196,14 +200,13 @@ class FinishedRun(Run):
 def _cells(run: Run, standing: Any) -> Sequence[str]:
     from whichway.report import formatting
 
-    plain = formatting.plain_scores(run.plan, run.verdict)
-    score, span = (formatting.plain, formatting.plain_span) if plain else (formatting.points, formatting.span)
-    ends = "" if standing.low is None else f"  {span(standing.low, standing.high)}"
+    scores = formatting.scores(run.plan, run.verdict)
+    ends = "" if standing.low is None else f"  {scores.span(standing.low, standing.high)}"
     return (
         ("▸ " if standing.way == run.verdict.choice else "") + standing.way,
         standing.kind,
-        f"failed: {standing.reason}" if standing.score is None else score(standing.score) + ends,
-        score(standing.dev_score),
+        f"failed: {standing.reason}" if standing.score is None else scores.value(standing.score) + ends,
+        scores.value(standing.dev_score),
         formatting.seconds(standing.seconds_fit),
         formatting.seconds(standing.seconds_per_row),
         formatting.usd(standing.usd_per_1000),

@@ -58,7 +58,7 @@ def refuse_hosted(models: Models) -> None:
     Raises:
         OptionError: there is one; names it.
     """
-    from whichway.contest.hosted import refusal
+    from whichway.contest.hosted_calls import refusal
 
     for weights, backend in models:
         if not backend.stays(weights):
@@ -110,7 +110,7 @@ def refuse_unpriced(components: Components, budget: Budget) -> None:
 
 
 def _models(components: Components) -> Models:
-    """All models behind an API that a house may ask."""
+    """All models behind an API that a contest may ask."""
     return hosted_of([*components.bases, *([components.judge] if components.judge else [])], components.backends)
 
 

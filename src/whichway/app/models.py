@@ -50,12 +50,12 @@ class Listed:
 
 def listing() -> list[Listed]:
     """Every model of the shelf."""
-    from whichway.models import cache, fetch, shelf, speed
+    from whichway.models import fetch, model_cache, shelf, speed
 
     models = []
     for entry in shelf.load().entries.values():
         folder = fetch.here(entry)
-        size = cache.bytes_of(folder) / 1e6 if folder is not None else 0.0
+        size = model_cache.bytes_of(folder) / 1e6 if folder is not None else 0.0
         models.append(Listed(entry, folder, size, speed.of(entry.name)))
     return models
 
@@ -77,10 +77,10 @@ def endpoints() -> Iterator[tuple[str, str]]:
 
 def converted() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """GGUF files of the user's that were converted into the model cache: the name there, and where each came from."""
-    from whichway.models import cache, shelf
+    from whichway.models import model_cache, shelf
 
-    for name in cache.names():
-        facts = cache.origin(name)
+    for name in model_cache.names():
+        facts = model_cache.origin(name)
         if facts is not None and name not in shelf.load().entries:
             yield name, facts
 
@@ -166,7 +166,7 @@ def show(word: str) -> Iterator[tuple[str, str]]:
         ModelError: there is no such model.
     """
     from whichway import models
-    from whichway.models import cache, model_files, shelf, speed
+    from whichway.models import model_cache, model_files, shelf, speed
     from whichway.models.resolve import to_convert
 
     word = word or models.default()
@@ -188,9 +188,9 @@ def show(word: str) -> Iterator[tuple[str, str]]:
     else:
         if entry is None:
             yield "parameters", amount(model_files.parameters(folder))
-        yield "here", f"{folder}, {cache.bytes_of(folder) / 1e6:.0f} MB"
+        yield "here", f"{folder}, {model_cache.bytes_of(folder) / 1e6:.0f} MB"
         yield "revision", model_files.files_digest(folder)
-        facts = cache.origin(folder.parent.name) if cache.folder(folder.parent.name) == folder else None
+        facts = model_cache.origin(folder.parent.name) if model_cache.folder(folder.parent.name) == folder else None
         if facts is not None:
             yield "from", f"{facts.get('source', 'unknown')}, {facts.get('fetched', '')}"
     for place, source in enumerate(entry.sources if entry else (), 1):
@@ -218,15 +218,15 @@ def remove(name: str) -> int:
     Raises:
         ModelError: it is not in the cache.
     """
-    from whichway.models import cache, shelf
+    from whichway.models import model_cache, shelf
 
     entry = shelf.load().entries.get(name)
     if entry is not None and entry.built_in:
         raise ModelError(f"{name} ships with the package; it cannot be removed.")
-    known = [*shelf.load().entries, *cache.names()]
+    known = [*shelf.load().entries, *model_cache.names()]
     if name not in known:
-        raise ModelError(f"There is no '{name}' in the model cache {cache.root()}. See: whichway models")
-    size = cache.remove(name)
+        raise ModelError(f"There is no '{name}' in the model cache {model_cache.root()}. See: whichway models")
+    size = model_cache.remove(name)
     if not size:
         raise ModelError(f"{name} is not on this machine, so there is nothing to remove.")
     return size

@@ -1,4 +1,4 @@
-"""A finished run for all that recomputes from it, without any model."""
+"""A finished run as the inputs of its verdict, without loading a model."""
 
 from __future__ import annotations
 

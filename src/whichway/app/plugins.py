@@ -15,8 +15,8 @@ class Plugins(Mapping[str, Any]):
     """Name -> module or object. All names are known at once; each is imported when it is asked for.
 
     Args:
-        package: its modules are the house's own; names that start with an underscore are not.
-        group: the entry-point group of other packages; theirs never replace the house's own.
+        package: its modules are built in; names that start with an underscore are not.
+        group: the entry-point group of other packages; theirs never replace a built-in one.
     """
 
     def __init__(self, package: str, group: str) -> None:

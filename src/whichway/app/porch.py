@@ -194,7 +194,7 @@ def example(name: str = "support") -> Path:
 def _drafts(text_or_file: str | Path | Prompt) -> list[Any]:
     from whichway.app.prompt_files import read_drafts
     from whichway.lint import Draft
-    from whichway.lint.read import of_text
+    from whichway.lint.drafts import of_text
     from whichway.prompts.files import dump
 
     if isinstance(text_or_file, Prompt):

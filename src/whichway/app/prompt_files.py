@@ -24,7 +24,7 @@ def read_drafts(path: Path) -> list[Draft]:
     Raises:
         UserError: no such file, or none that holds a prompt; names file and line.
     """
-    from whichway.lint.read import of_messages, of_text
+    from whichway.lint.drafts import of_messages, of_text
     from whichway.prompts import files
     from whichway.tasks import promptfoo
     from whichway.tasks.read import decode
@@ -51,7 +51,7 @@ def prompts_of(path: Path) -> tuple[Prompt, ...]:
 
 def of_wording(wording: Wording) -> Draft:
     """A prompt of a promptfoo configuration."""
-    from whichway.lint.read import of_messages, of_text
+    from whichway.lint.drafts import of_messages, of_text
 
     draft = (of_messages if wording.chat else of_text)(wording.text, wording.path)
     return replace(draft, source=wording.source, settings={**wording.settings, **draft.settings}, fields=wording.fields)

@@ -1,4 +1,4 @@
-"""The state of a playground: the kept prompt, the one under the pen, and every step between them."""
+"""The state of a playground: the kept prompt, the one being edited, and every step between them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PromptHistory:
 
     @classmethod
     def of(cls, reference: Prompt, current: Prompt | None = None) -> PromptHistory:
-        """A desk with a kept prompt, and another one under the pen if there is one."""
+        """A history with a kept prompt, and another one being edited if there is one."""
         history = cls(reference, [PromptVersion(reference, "start")])
         if current is not None and current != reference:
             history.put(current, "your prompt")
@@ -38,11 +38,11 @@ class PromptHistory:
 
     @property
     def current(self) -> Prompt:
-        """The prompt under the pen."""
+        """The prompt being edited."""
         return self.steps[self.at].prompt
 
     def put(self, prompt: Prompt, what: str) -> bool:
-        """A new version; steps that were undone are gone. False when it is the same prompt."""
+        """Add a version and forget the undone ones; False when it is the same prompt."""
         if prompt == self.current:
             return False
         self.steps[self.at + 1 :] = [PromptVersion(prompt, what)]
@@ -50,11 +50,11 @@ class PromptHistory:
         return True
 
     def keep(self) -> None:
-        """From now on others are compared with the current prompt."""
+        """Make the current prompt the one that others are compared with."""
         self.reference = self.current
 
     def revert(self) -> bool:
-        """Back to the kept prompt, as a step of its own."""
+        """Go back to the kept prompt, as a step of its own."""
         return self.put(self.reference, "revert")
 
     def undo(self) -> bool:

@@ -1,4 +1,4 @@
-"""Messages for Python users: where one speaks of a flag of the command line, they read of the argument."""
+"""Messages for Python users: flags of the command line are written as arguments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _argument(match: re.Match[str]) -> str:
 
 
 def speaks_python(function: Callable[P, T]) -> Callable[P, T]:
-    """A function whose errors speak of arguments."""
+    """The function, with errors that name arguments instead of flags."""
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -12,6 +12,7 @@ from whichway.nouns import Candidate, Decoding, Example, Record
 from whichway.prompts.calibrate import CALIBRATION_ROWS, batch_calibrated
 from whichway.prompts.plain import base_prompt
 from whichway.scoring import paired
+from whichway.verdict.explain.number_format import score_format
 
 if TYPE_CHECKING:
     from whichway.contest.bench import RunBench
@@ -35,6 +36,7 @@ class RegressionCheck:
     way: str
     crossings: int = 1  # gates of the baseline run so far, this one with them
     run: str = ""
+    plain: bool = False  # scores of the metric are plain numbers, not read in percent
 
     @property
     def worse(self) -> bool:
@@ -49,12 +51,12 @@ class RegressionCheck:
     @property
     def line(self) -> str:
         """What the log shows: the comparison, and how often the baseline's test split was used so."""
-        low, high = self.comparison.low, self.comparison.high
-        ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+        low, high, form = self.comparison.low, self.comparison.high, score_format(self.plain)
+        ends = "" if low is None or high is None else f" ({form.signed(low)} to {form.signed(high)})"
         word = "worse" if self.worse else "better" if low is not None and low > 0 else "not shown worse"
         return (
-            f"gate: {word}: {100 * self.now:.1f} against {100 * self.before:.1f} of {self.way}, "
-            f"{100 * self.comparison.value:+.1f} points{ends} on {self.rows} test rows; "
+            f"gate: {word}: {form.bare(self.now)} against {form.bare(self.before)} of {self.way}, "
+            f"{form.signed(self.comparison.value)}{form.unit}{ends} on {self.rows} test rows; "
             f"{self.comparison.wins} rows better, {self.comparison.losses} worse\n"
             f"the test split of {self.run} has been crossed {self.crossings} time{'s' * (self.crossings > 1)} by gates"
         )
@@ -92,7 +94,8 @@ def check_regression(
         now = bench.cross(candidate, rows)[0]
     table, comparison = paired(rows, before, now, components.metric, confidence)
     way = f"{source.candidate.way} in {baseline}"
-    result = RegressionCheck(len(rows), table.value(0), table.value(1), comparison, way, run=str(baseline))
+    run, plain = str(baseline), table.plain
+    result = RegressionCheck(len(rows), table.value(0), table.value(1), comparison, way, run=run, plain=plain)
     return replace(result, crossings=_count(baseline, candidate, result))
 
 

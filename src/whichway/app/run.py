@@ -129,14 +129,14 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
 
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:
-    """What the contest will take; None, with a warning, where it cannot be rehearsed."""
+    """What the contest will take; None, with a warning, where it cannot be simulated."""
     from whichway.app.models import keep_probed
-    from whichway.contest.dry_run.simulate import estimate as rehearse
+    from whichway.contest.dry_run.simulate import estimate as simulate
     from whichway.errors import WayFailed
     from whichway.events import WarningGiven
 
     try:
-        result = rehearse(ready.task, ready.components, ready.settings, listener)
+        result = simulate(ready.task, ready.components, ready.settings, listener)
         keep_probed(result.seconds_per_row, ready.task.name)
         return result
     except WayFailed as error:
@@ -180,18 +180,19 @@ def _what_fits(ready: Ready, result: Estimate) -> list[str]:
 def lines_of(ready: Ready) -> list[str]:
     """The plan for a reader: data, model, ways with their options, limits, and what the test split can show."""
     from whichway.contest.selection.race import looks
+    from whichway.verdict.explain.number_format import score_format
 
-    plan = ready.plan
+    plan, form = ready.plan, score_format(ready.plan.metric_plain)
     set_limits = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
     limits = [f"{limit:g} {name}" for name, limit in set_limits.items()]
     at = ", ".join(map(str, looks(plan.rows["dev"])))
     race = f"after {at} dev rows" if plan.race else "none: every dev row for every candidate"
     budget_text = " or ".join(limits) + " for each way" if limits else "no limit"
-    gap = "unknown" if plan.smallest_gap is None else f"{100 * plan.smallest_gap:.1f} points, 9 times of 10"
+    gap = "unknown" if plan.smallest_gap is None else f"{form.size(plan.smallest_gap)}, 9 times of 10"
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
-        f"metric      {plan.metric.name}; margin {100 * plan.margin:g} points; confidence {plan.confidence:g}",
+        f"metric      {plan.metric.name}; margin {form.size(plan.margin)}; confidence {plan.confidence:g}",
         *_models(plan),
         *(
             [f"folds       {plan.folds}: every row is test once; for each fold another is dev, the rest is trained on"]
@@ -208,7 +209,7 @@ def lines_of(ready: Ready) -> list[str]:
         f"race        {race}",
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
-        *([f"until       {100 * plan.until:g} % on dev, then a training stops"] if plan.until is not None else []),
+        *([f"until       {form.score(plan.until)} on dev, then a training stops"] if plan.until is not None else []),
         *(f"{name:<12}{_shown(value)}" for name, value in plan.options.items()),
         f"run folder  {ready.folder}",
         "ways",

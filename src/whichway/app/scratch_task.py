@@ -1,4 +1,4 @@
-"""A task and its house for work beside a contest: lint, the playground, the gate."""
+"""A task and its components for work outside a contest: lint, the playground, the gate."""
 
 from __future__ import annotations
 

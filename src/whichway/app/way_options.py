@@ -17,7 +17,7 @@ def settings_of(words: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
     """
     for word in words:
         name, equals, text = word.partition("=")
-        way, dot, option = name.strip().rpartition(".")  # a model's name behind the way may hold dots
+        way, dot, option = name.strip().rpartition(".")  # the model's name after a way may hold dots
         if not (equals and dot and way and option):
             raise OptionError(f"--set {word}: write it as way.option=value, such as --set tune_lora.rank=8")
         yield way, option, value_of(text.strip())

@@ -1,4 +1,4 @@
-"""Door to the classical baselines: the majority answer, and TF-IDF with logistic regression (scikit-learn).
+"""The backend of the classical baselines: the majority answer, and TF-IDF with logistic regression (scikit-learn).
 
 They answer the same requests as a language model does: the text of the last message is the row. Trained parts are
 saved as JSON and safetensors, so that loading one never runs code.

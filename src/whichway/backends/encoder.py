@@ -1,4 +1,4 @@
-"""Door to sentence encoders on this machine: texts as vectors, and classifiers on them.
+"""The backend of sentence encoders on this machine: texts as vectors, and classifiers on them.
 
 Kinds of trained part: "encoder", a logistic head on the mean-pooled states of an encoder that stays as it is,
 "encoder_full", the encoder trained together with its head, and the same two with a head for each label, for rows that

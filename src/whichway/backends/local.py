@@ -222,7 +222,7 @@ def _say(tell: Callable[[Mapping[str, Any]], None] | None, now: TrainProgress) -
 
 
 def backend() -> LocalBackend:
-    """A new door to local models."""
+    """The backend of this file, with no model in memory yet."""
     return LocalBackend()
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from whichway.backends._openai import keys
-from whichway.backends._openai.answers import Unreadable, reply_of, spelled, usage_of
 from whichway.backends._openai.calls import Caller, Pace, RowRefused
-from whichway.backends._openai.labels import among, told_apart
+from whichway.backends._openai.label_reading import among, told_apart
+from whichway.backends._openai.replies import Unreadable, reply_of, spelled, usage_of
 from whichway.backends._openai.requests import Dialect, Reading, Usage, most_tokens, prompt_text
 from whichway.backends._openai.workers import answer_all
 from whichway.contracts import Meter, Session
@@ -50,7 +50,7 @@ class OpenAIBackend:
         self._lines: dict[str, _Line] = {}
 
     def weights(self, base: str) -> Weights:
-        """The model behind a word. Its revision is a digest of its name and address; nothing is sent.
+        """The model that a word names. Its revision is a digest of its name and address; nothing is sent.
 
         Raises:
             ModelError: the word names no endpoint.

@@ -44,7 +44,7 @@ WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
 
 
 class Quiet(AbstractContextManager["Listener"]):
-    """Follows nothing."""
+    """A listener that shows nothing."""
 
     def __enter__(self) -> Listener:
         return lambda event: None  # noqa: ARG005

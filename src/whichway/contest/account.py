@@ -18,7 +18,7 @@ class WayAccount:
         way: whose account it is.
         name: as the ledger writes it: the way's, or "curve/" and the way's.
         share: of the budget that may be spent up to here, where a fold is worked on; None: all of it, no folds.
-        earlier: its account of the folds before, whose purse and purchases go on.
+        earlier: its account of the folds before, whose budget and purchases go on.
     """
 
     def __init__(

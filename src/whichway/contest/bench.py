@@ -1,6 +1,6 @@
-"""What a way works at: renders, answers or trains, meters, keeps. Blind to the test split until the house opens it.
+"""What a way works at: renders, answers or trains, meters, keeps. Only the contest opens the test split.
 
-What a way has bought in this run it has: the same answer or checkpoint is not charged to its purse again.
+What a way has bought in this run stays its own: the same answer or checkpoint is not charged to its budget again.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class RunBench:
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(message + "\n")
 
-    # what the house calls
+    # what the contest calls
 
     def entry(self, candidate: Candidate) -> Entry:
         """A candidate at the start of the race."""
@@ -222,7 +222,7 @@ class RunBench:
         """Give an entry of the race its scores up to `rows` rows.
 
         Raises:
-            BudgetSpent: the purse is empty; the entry stays as it is.
+            BudgetSpent: the budget is spent; the entry stays as it is.
         """
         records = self.score(entry.candidate, self._order[entry.rows : rows])
         entry.records += records
@@ -260,7 +260,7 @@ class RunBench:
         """Answers to questions of the contest itself, such as a judge's: metered, cached, in the ledger.
 
         Raises:
-            BudgetSpent: the purse is empty.
+            BudgetSpent: the budget is spent.
         """
         return [reply for reply, _ in self._answers.answers(candidate, examples, self._way, repeat)]
 

@@ -9,13 +9,12 @@ from typing import Any
 from whichway.contest.account import WayAccount
 from whichway.contest.cache import reply_key
 from whichway.contest.embeddings import Embeddings
-from whichway.contest.hosted import HostedCalls
+from whichway.contest.hosted_calls import HostedCalls
 from whichway.contest.ledger import Charge, RunLedger
 from whichway.contracts import Backend, Hosted, RowSession
 from whichway.errors import WayFailed
 from whichway.events import RowsAnswered
 from whichway.nouns import Candidate, Example, Record, Reply, Request, Split, Weights, digest
-from whichway.prompts.answer_extraction import CLOSE, spoken
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
@@ -24,16 +23,6 @@ from whichway.runs.folder import record_key
 from whichway.scoring import judge, refuse_written
 
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
-
-
-def without_reasoning(example: Example, reply: Reply) -> tuple[Example, Reply]:
-    """What is judged: reasoning is learned and written, the answer after it counts."""
-    if CLOSE not in example.target and CLOSE not in reply.text:
-        return example, reply
-    answer, thoughts = spoken(reply.text)
-    return replace(example, target=spoken(example.target)[0]), replace(
-        reply, text=answer, thoughts=reply.thoughts or thoughts
-    )
 
 
 class CandidateAnswers:
@@ -93,9 +82,7 @@ class CandidateAnswers:
                 usd = reply.seconds * per_second
             else:
                 usd += self._embeddings.seconds(candidate.prompt, example.text) * per_second
-            judged, answer = without_reasoning(example, reply)
-            record = judge(metric, name, judged, split, repeat, answer, usd, cached)
-            records.append(record if judged is example else replace(record, example=example.id))
+            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
             if len(records) % CHUNK == 0:
                 self._ledger.write_records(records[-CHUNK:])
         self._ledger.write_records(records)

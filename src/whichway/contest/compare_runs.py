@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from whichway.errors import UserError, did_you_mean
+from whichway.nouns import LATE
 from whichway.runs.results import RunResults
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm, Table
@@ -45,6 +46,7 @@ class RunComparison:
     wins: int
     losses: int
     unlike: tuple[str, ...]  # what else differs between the plans
+    plain: bool = field(default=False, metadata=LATE)  # scores of the metric are plain numbers, not read in percent
 
 
 WATCHED = ("ask", "metric", "model", "revision", "models", "labels", "price_per_hour")
@@ -80,6 +82,7 @@ def compare_ways(
         wins=result[4],
         losses=result[5],
         unlike=differ,
+        plain=a.plain,
     )
 
 

@@ -1,7 +1,7 @@
 """A contest in folds: each way works once for each fold, and its finalist of a fold answers the fold's rows, once.
 
 What is measured is the procedure: the prompt found, the rate chosen and the weights trained without a fold's rows. The
-purse of a way is for all folds and what ships: by the end of fold k of K it may have spent (k+1)/(K+1) of it.
+budget of a way is for all folds and what ships: by the end of fold k of K it may have spent (k+1)/(K+1) of it.
 
 Two things are settled over folds instead of inside one, on the dev rows of all folds so far (which are different rows,
 see `tasks/folds.py`), from the second fold on:
@@ -26,14 +26,15 @@ from whichway.events import WayRefused, WayTested
 from whichway.nouns import Example, Task, qualified_name, split_name
 from whichway.scoring import clusters, is_mean
 from whichway.tasks.folds import practice
-from whichway.verdict.decide import MONTH, sanity
+from whichway.verdict.decide import MONTH
 from whichway.verdict.information import ZERO_SHOT
 from whichway.verdict.rule import two_digits
+from whichway.verdict.sanity_gate import sanity
 
 
 @dataclass(slots=True)
 class FoldedWay:
-    """A way on its way through the folds."""
+    """One way in a cross-fit, with its work in each fold so far."""
 
     name: str
     parts: list[WayRun] = field(default_factory=list)  # one for each fold that it was tried in
@@ -59,7 +60,7 @@ class FoldedWay:
 
 
 def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
-    """Hold the contest in all folds and write what its ways left.
+    """Run the contest in all folds and write the results of its ways.
 
     Returns:
         The ways, each with a finalist for every fold, or with the reason why not.

@@ -2,7 +2,7 @@
 
 A subset of n rows is the first n of one order for each seed, so that a larger subset holds the smaller ones; where the
 answers are labels the order is stratified. A way gets a practice that holds the subset as its training rows and the
-whole dev split, and its own purse for each fit; it is run with this one seed, its candidates race as always, and the
+whole dev split, and its own budget for each fit; it is run with this one seed, its candidates race as always, and the
 finalist crosses the test split once. A test crossing for every point costs more than a look at dev, but dev chose the
 candidate and would flatter ways that try many. Crossings are in the ledger under `curve/<way>`.
 """

@@ -1,7 +1,7 @@
 """What fine-tuning made a model forget: its loss on plain text that has nothing to do with the task, before and after.
 
 Loss is the mean negative log-probability of a token, in nats. Measured once for each way that trains weights, on the
-finalist that would ship, after the test split was crossed; it enters no decision and no purse.
+finalist that would ship, after the test split was crossed; it enters no decision and no budget.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A judge of written answers: a model that gives levels by a rubric, and prefers one of two answers.
 
 It stands beside the metric and never decides: how noisy it is can be measured here, whether it judges as people would
-cannot. It is asked through a bench, so it is metered, cached and in the ledger (`judge`), with a purse of its own.
+cannot. It is asked through a bench, so it is metered, cached and in the ledger (`judge`), with a budget of its own.
 
 - Each answer is judged K times, with the levels listed in another order each time: an order that should not matter, so
   what differs is the judge's own noise. (At a temperature above zero its word is drawn as well.)
@@ -87,7 +87,7 @@ class Judge:
     def __init__(self, task: Task, spec: JudgeSpec, weights: Weights, ledger: RunLedger) -> None:
         self.task, self.spec, self.weights = task, spec, weights
         self.levels, self.places = (self._bench(ledger, labels) for labels in (spec.levels, PLACES))
-        self.places.account.spend = self.levels.account.spend  # one purse for both questions
+        self.places.account.spend = self.levels.account.spend  # one budget for both questions
         self.inputs = {e.id: e.text for e in task.test}
 
     def _bench(self, ledger: RunLedger, labels: tuple[str, ...]) -> RunBench:

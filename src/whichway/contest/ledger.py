@@ -1,6 +1,6 @@
 """The books of a run: what each way spent at list price, what was really paid and by whom, and every record once.
 
-A hit in the cache charges the purse its list price all the same: were hits free, a rerun would get further on the same
+A hit in the cache charges the budget its list price all the same: were hits free, a rerun would get further on the same
 budget and could give another verdict. *Paid* is a column of the ledger, nothing else; each answer and each checkpoint
 is paid for once, by the way that came to it first.
 """

@@ -39,7 +39,7 @@ class Components:
     checks: Callable[[Example, str], Mapping[str, float]] | None = None  # an answer's checks by name, where it has any
     judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
-    encoder_of: Callable[[str], Weights | None] = _no_encoder  # the sentence encoder behind a word, where it is at hand
+    encoder_of: Callable[[str], Weights | None] = _no_encoder  # the encoder that a word names, where it is at hand
     # the word of each model behind an API -> its prices per token; None where they are not known
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     # backends of one contestant, where they are its own (in a dry run each knows whose calls it counts)

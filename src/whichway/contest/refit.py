@@ -63,7 +63,7 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
     candidate = replace(candidate, way=one.name, seed=count)
     bench.keep(candidate)
     part = bench.trainings.parts.get(candidate.weights.adapter or "")
-    purse = bench.account.spend
+    spend = bench.account.spend
     facts: dict[str, Any] = {
         "id": candidate.id,
         "how": how,
@@ -71,8 +71,8 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
         "dev_score": None,
         "dev_rows": 0,
         "finalist": False,
-        "seconds_fit": purse.seconds - before[0],
-        "usd_fit": purse.usd - before[1],
+        "seconds_fit": spend.seconds - before[0],
+        "usd_fit": spend.usd - before[1],
         "candidate": to_json(candidate),
     }
     if part is not None:

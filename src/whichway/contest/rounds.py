@@ -30,7 +30,7 @@ Crossed = list[list[list[Record]]]  # [finalist][repeat][row]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round left.
+    """The result of a round.
 
     Attributes:
         tried: the ways, in the order of the settings.

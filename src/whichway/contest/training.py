@@ -28,7 +28,7 @@ class Training:
     job: TrainJob
     key: str
     start: Path | None  # folder of the trained part it starts from
-    check: Callable[[int], None]  # refuses to go on to a checkpoint when the purse is empty
+    check: Callable[[int], None]  # refuses to go on to a checkpoint when the budget is spent
 
     @property
     def folder(self) -> Path:
@@ -39,7 +39,7 @@ class Training:
         """Each checkpoint with the run that paid for it ("": this process, just now).
 
         Raises:
-            BudgetSpent: the purse does not reach to the next one.
+            BudgetSpent: the budget does not reach to the next one.
             WayFailed: the training failed, now or in an earlier start of this run.
         """
         done = 0

@@ -61,14 +61,14 @@ class WayTrainings:
         self.recipes: dict[str, Recipe] = {}  # digest of a trained part -> how it was made
 
     def go_on(self, earlier: WayTrainings) -> None:
-        """Know what was trained for earlier folds as well."""
+        """Take over what was trained for earlier folds."""
         self.parts, self.keys, self.recipes = earlier.parts, earlier.keys, earlier.recipes
 
     def train(self, job: TrainJob) -> Iterator[Adapter]:
         """Checkpoints of a training: those kept in the cache first, then new ones.
 
         Raises:
-            BudgetSpent: the purse is empty.
+            BudgetSpent: the budget is spent.
             WayFailed: the training failed.
         """
         ledger, account, way = self._ledger, self._account, self._account.way

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from whichway.lint.rule import RULES, SEVERITIES, Edit, Finding, Hit, Rule, placed, rule
+from whichway.lint.registry import RULES, SEVERITIES, Edit, Finding, Hit, Rule, placed, rule
 from whichway.lint.scene import Data, Draft, FormatScores, Provider, Scene
 
 __all__ = [

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from whichway.lint.edits import instructing, setting, short, swap
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import Piece, Scene
 from whichway.nouns import Example
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from whichway.lint.rule import Edit
+from whichway.lint.registry import Edit
 from whichway.nouns import Prompt, Shot
 
 _KEEP = ("layout", "protected", "labels", "shots")

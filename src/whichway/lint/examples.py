@@ -10,7 +10,7 @@ from functools import partial
 from itertools import combinations
 
 from whichway.lint.edits import even, instructing, interleaved, keeping_shots, setting, short
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import Piece, Scene
 from whichway.nouns import Example, Shot
 

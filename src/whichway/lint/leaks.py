@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from whichway.lint.edits import keeping_shots, short
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import Scene
 
 
@@ -45,7 +45,7 @@ _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{3,}\b")
     why="An optimiser that writes names and numbers of its training rows into the prompt has learned the rows, not "
     "the task.",
     source="gepa #261; Dropbox Dash, prompt optimisation (overfitting to example identifiers)",
-    suggestion="Say the rule behind the row, without its names and numbers.",
+    suggestion="Say the rule that the row shows, without its names and numbers.",
 )
 def row_words(scene: Scene) -> Iterator[Hit]:
     """An id or a name that only one or two training rows hold."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from whichway.lint.edits import instructing
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import VARIABLE, Piece, Scene
 
 LONG = 4_000  # tokens: a long context
@@ -25,12 +25,12 @@ _SAFE = re.compile(
     "Long context, instructions in the wrong place",
     "P",
     "warn",
-    why="Behind a long context an instruction that stands only at the top is followed less; with both ends it is "
+    why="After a long context an instruction that stands only at the top is followed less; with both ends it is "
     "best, and "
     "some models want the question last.",
     source="OpenAI, GPT-4.1 prompting guide (long context: instructions at both ends); Anthropic, long context tips "
     "(question last)",
-    suggestion="Repeat the task in one line behind the input.",
+    suggestion="Repeat the task in one line after the input.",
 )
 def far_instructions(scene: Scene) -> Iterator[Hit]:
     """A long context or long inputs, and no instructions after them."""
@@ -184,7 +184,7 @@ def injection(scene: Scene) -> Iterator[Hit]:
     "Variable before static text",
     "P",
     "warn",
-    why="Only an unchanged beginning of a prompt is cached: what stands behind the first variable is computed, and "
+    why="Only an unchanged beginning of a prompt is cached: what stands after the first variable is computed, and "
     "paid, anew "
     "with every call.",
     source="OpenAI, prompt caching guide (static content first, from 1,024 tokens)",
@@ -203,7 +203,7 @@ def variable_first(scene: Scene) -> Iterator[Hit]:
         money = f", ${lost * price / 1000:.2f} at full price" if price else ""
         place = Piece("text", text, max(scene.draft.source.find(text), 0))
         yield Hit(
-            f"{lost} of {total} tokens stand behind it and are never cached: {lost} thousand tokens in 1,000 "
+            f"{lost} of {total} tokens stand after it and are never cached: {lost} thousand tokens in 1,000 "
             f"calls{money}",
             place,
             *first.span(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from whichway.lint.rule import Rule
+from whichway.lint.registry import Rule
 
 HEAD = """# Lint rules
 

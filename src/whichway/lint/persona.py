@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from whichway.lint.edits import setting, short, without
-from whichway.lint.rule import Edit, Hit, rule
+from whichway.lint.registry import Edit, Hit, rule
 from whichway.lint.scene import Piece, Scene
 from whichway.lint.wording import sentence_at
 

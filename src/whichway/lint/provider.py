@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whichway.lint.edits import each_text, tidy
-from whichway.lint.rule import Edit, Hit, rule
+from whichway.lint.registry import Edit, Hit, rule
 from whichway.lint.scene import Piece, Scene
 
 _CONTROL = re.compile(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from whichway.lint.edits import instructing, without
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import Scene
 from whichway.lint.wording import sentence_at
 

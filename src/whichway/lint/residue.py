@@ -1,4 +1,4 @@
-"""Residue: what optimisers, templates and copying leave behind, and what they must not have changed."""
+"""Residue: what optimisers, templates and copying leave in a prompt, and what they must not have changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from whichway.lint.answers import json_blocks
 from whichway.lint.edits import each_text, short, tidy
-from whichway.lint.rule import Edit, Hit, rule
+from whichway.lint.registry import Edit, Hit, rule
 from whichway.lint.scene import VARIABLE, Piece, Scene
 from whichway.nouns import Prompt
 
@@ -135,7 +135,7 @@ def variables_fit(scene: Scene) -> Iterator[Hit]:
             if match[1] in filled and (known is None or match[1] in (*known, "input")):
                 continue
             yield Hit(
-                f"{match.group()} is never filled: the row enters by itself, behind the instructions",
+                f"{match.group()} is never filled: the row enters by itself, after the instructions",
                 piece,
                 *match.span(),
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whichway.lint.edits import each_text
-from whichway.lint.rule import Hit, rule
+from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import Scene
 from whichway.nouns import Layout, Prompt
 

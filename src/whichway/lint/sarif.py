@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from whichway import __version__
-from whichway.lint.rule import Finding, Rule, Severity
+from whichway.lint.registry import Finding, Rule, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"error": "error", "warn": "warning", "info": "note"}

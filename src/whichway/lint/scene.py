@@ -35,7 +35,7 @@ class Draft:
     """A prompt as a file holds it.
 
     Attributes:
-        prompt: its slots. A row's place in plain text cuts it: what stands before is the objective, what stands behind
+        prompt: its slots. A row's place in plain text cuts it: what stands before is the objective, what stands after
             the reminder.
         source: the whole text of the file, for spans.
         form: plain text with `{{variables}}`, slots, or chat messages.

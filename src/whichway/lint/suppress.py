@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whichway.errors import DataError, OptionError, did_you_mean
-from whichway.lint.rule import Finding
+from whichway.lint.registry import Finding
 from whichway.prompts.files import MARK
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from whichway.lint.edits import each_text, instructing, short, swap, tidy, without
-from whichway.lint.rule import Edit, Hit, rule
+from whichway.lint.registry import Edit, Hit, rule
 from whichway.lint.scene import Piece, Scene, sentences
 from whichway.nouns import Prompt
 

@@ -19,7 +19,7 @@ OTHER_KEY = "ENDPOINT_API_KEY"  # of an address that is named on the command lin
 
 
 def find(word: str) -> HostedEndpoint | None:
-    """The endpoint behind `openai:NAME`, `NAME@http://host/v1` or a name of models.yaml; None for other words.
+    """The endpoint of `openai:NAME`, `NAME@http://host/v1` or a name of models.yaml; None for other words.
 
     Raises:
         ModelError: an address that cannot be one, or that holds a key.
@@ -29,7 +29,7 @@ def find(word: str) -> HostedEndpoint | None:
     if word.startswith(OPENAI):
         name = word.removeprefix(OPENAI).strip()
         if not name:
-            raise ModelError("openai: name the model behind the colon, such as openai:NAME.")
+            raise ModelError("openai: name the model after the colon, such as openai:NAME.")
         address = _address(os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL, "OPENAI_BASE_URL")
         return HostedEndpoint(word, name, address, OPENAI_KEY, limit="max_completion_tokens")
     match = re.fullmatch(r"(.*?)@(https?://.*)", word)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from whichway.errors import DiskError, ModelError
-from whichway.models import cache, hub, package_index
+from whichway.models import hub, model_cache, package_index
 from whichway.models.model_files import PATTERNS, file_digest
 from whichway.models.shelf import ModelSource, ShelfEntry
 
@@ -42,10 +42,10 @@ def here(entry: ShelfEntry) -> Path | None:
         from whichway import embedded
 
         return embedded.path()
-    facts = cache.origin(entry.name)
+    facts = model_cache.origin(entry.name)
     if facts is None or facts.get("content") not in {source.content for source in entry.sources}:
         return None
-    return cache.folder(entry.name) if facts.get("converter") in (None, converter()) else None
+    return model_cache.folder(entry.name) if facts.get("converter") in (None, converter()) else None
 
 
 def fetch(entry: ShelfEntry, accepted: Collection[str] = (), watch: Watch = _unwatched) -> Path:
@@ -67,11 +67,14 @@ def fetch(entry: ShelfEntry, accepted: Collection[str] = (), watch: Watch = _unw
     if place is not None:
         return place
     check_terms(entry, accepted)
-    with cache.writing(entry.name), cache.locked(entry.name, lambda: watch(Progress(entry.name, "wait", ""))):
+    with (
+        model_cache.writing(entry.name),
+        model_cache.locked(entry.name, lambda: watch(Progress(entry.name, "wait", ""))),
+    ):
         place = here(entry)  # another process may have fetched it meanwhile
         if place is not None:
             return place
-        cache.need_space(entry.name, 2 * entry.fetch_mb + entry.disk_mb)
+        model_cache.need_space(entry.name, 2 * entry.fetch_mb + entry.disk_mb)
         reasons = []
         for source in entry.sources:
             try:
@@ -100,7 +103,7 @@ def check_terms(entry: ShelfEntry, accepted: Collection[str]) -> None:
 
 
 def _from_source(entry: ShelfEntry, source: ModelSource, watch: Watch) -> Path:
-    place = cache.work(entry.name) / source.content
+    place = model_cache.work(entry.name) / source.content
     prepared = place / "prepared"
     shutil.rmtree(prepared, ignore_errors=True)
     prepared.mkdir(parents=True)
@@ -118,8 +121,8 @@ def _from_source(entry: ShelfEntry, source: ModelSource, watch: Watch) -> Path:
         "converter": converter() if source.gguf else None,
         "fetched": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-    goal = cache.install(prepared, entry.name, facts)
-    shutil.rmtree(cache.work(entry.name), ignore_errors=True)
+    goal = model_cache.install(prepared, entry.name, facts)
+    shutil.rmtree(model_cache.work(entry.name), ignore_errors=True)
     return goal
 
 

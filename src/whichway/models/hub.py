@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whichway.errors import DiskError, ModelError
-from whichway.models import cache
+from whichway.models import model_cache
 from whichway.models.model_files import PATTERNS
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -47,6 +47,6 @@ def find(name: str, revision: str = "", files: Sequence[str] = PATTERNS) -> Path
     except RepositoryNotFoundError as error:
         raise ModelError("there is no such model on the hub") from error
     except Exception as error:  # whatever the network does
-        if cache.is_full(error):
+        if model_cache.is_full(error):
             raise DiskError(f"The disk is full: {name} could not be downloaded. Free some space.") from error
         raise ModelError(f"the hub cannot be reached ({type(error).__name__})") from error

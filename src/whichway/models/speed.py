@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from whichway.models import cache
+from whichway.models import model_cache
 from whichway.nouns import digest
 
 FILE = "speed.json"
@@ -39,12 +39,12 @@ def record(word: str, seconds_per_row: float, way: str, task: str, rows: int) ->
     def change(known: dict[str, Any]) -> None:
         known.setdefault(machine(), {})[word] = facts
 
-    cache.update_json(FILE, change)
+    model_cache.update_json(FILE, change)
 
 
 def of(word: str) -> Speed | None:
     """What a model took on this machine; None where it was not measured."""
-    measured_values = cache.read_json(FILE).get(machine(), {}).get(word)
+    measured_values = model_cache.read_json(FILE).get(machine(), {}).get(word)
     try:
         return Speed(**measured_values) if measured_values else None
     except TypeError:  # of another version

@@ -1,4 +1,4 @@
-"""The nouns of the house: frozen, JSON-able, no I/O. This package and `contracts.py` are all an extender must read.
+"""The nouns of the package: frozen, JSON-able, no I/O. This package and `contracts.py` are all an extender must read.
 
 A `Candidate` is a prompt and a set of weights. Prompt engineering moves along one axis, fine-tuning along the other;
 everything downstream (measuring, deciding, shipping, serving) sees only candidates.

@@ -1,4 +1,4 @@
-"""A candidate is a prompt and a set of weights: the three of them, and how an answer is read off."""
+"""Candidates, the prompts and weights that they consist of, and how an answer is read off."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Decoding:
     max_tokens: int = 64
     temperature: float = 0.0
     bias: tuple[tuple[str, float], ...] = ()  # log-probability added to a label when choosing (batch calibration)
-    # written text is thoughts, and the answer stands behind the last of these marks
+    # written text is thoughts, and the answer stands after the last of these marks
     answer_mark: str = field(default="", metadata=LATE)
     # texts drawn for one answer; the most frequent answer counts (self-consistency)
     votes: int = field(default=1, metadata=LATE)

@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A metric's word on one answer: a value in 0..1, or None with the reason (no answer could be read)."""
+    """A metric's judgement of one answer: a value in 0..1, or None with the reason (no answer could be read)."""
 
     value: float | None
     why: str = ""

@@ -40,7 +40,7 @@ class TrainJob:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of the steps, behind each checkpoint: the option `checkpoints`, so many or these shares; 1 is the last."""
+        """The share of the steps that are done at each checkpoint: the option `checkpoints`, a number or the shares."""
         checkpoints = self.options.get("checkpoints") or 1
         return (
             tuple((k + 1) / checkpoints for k in range(checkpoints))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from whichway.nouns import Candidate, Reply, Request
-from whichway.prompts.answer_extraction import extract, vote
+from whichway.prompts.answer_extraction import CLOSE, extract, spoken, vote
 from whichway.prompts.nearest import Retrieve, by_words
 from whichway.prompts.template import Row, channel_messages, messages
 
@@ -23,7 +23,7 @@ def questions(
         candidate: whose prompt and decoding.
         row: the row, or its text where that is all there is.
         labels: that may be chosen; none where text is written.
-        repeat: the how-manieth answer to this row; the texts behind it have repeats of their own.
+        repeat: the how-manieth answer to this row; the texts that it is read off have repeats of their own.
         retrieve: chooses the shots of the row, where the prompt has a pool.
     """
     decoding = candidate.decoding
@@ -35,9 +35,10 @@ def questions(
 def answer(candidate: Candidate, replies: Sequence[Reply]) -> Reply:
     """The one answer of the replies to a row's `questions`; its tokens and seconds are theirs together.
 
-    A text without the mark has no answer and does not vote. When none has one, `unread` says so.
+    Reasoning before an answer is taken off it here, whichever backend replies. A text without the mark has no answer
+    and does not vote. When none has one, `unread` says so.
     """
-    decoding = candidate.decoding
+    decoding, replies = candidate.decoding, [_without_reasoning(reply) for reply in replies]
     if len(replies) == 1 and (not decoding.answer_mark or replies[0].unread):
         return replies[0]
     broken = next((reply for reply in replies if reply.finish == "error"), None)
@@ -52,9 +53,16 @@ def answer(candidate: Candidate, replies: Sequence[Reply]) -> Reply:
     total = replies[0] if len(replies) == 1 else _summed(replies)
     if chosen is None:
         cut = sum(reply.finish == "length" for reply in replies)
-        why = f"no '{mark}' with an answer behind it" + (f"; {cut} of {len(replies)} texts were cut off" if cut else "")
+        why = f"no '{mark}' with an answer after it" + (f"; {cut} of {len(replies)} texts were cut off" if cut else "")
         return replace(total, text=replies[0].text, unread=why)
     return replace(total, text=chosen, thoughts=several + replies[shown].text)
+
+
+def _without_reasoning(reply: Reply) -> Reply:
+    if CLOSE not in reply.text or reply.unread:
+        return reply
+    text, thoughts = spoken(reply.text)
+    return replace(reply, text=text, thoughts=reply.thoughts or thoughts)
 
 
 def _summed(replies: Sequence[Reply]) -> Reply:

@@ -64,7 +64,7 @@ def _refuse(match: re.Match[str], text: str, where: str) -> None:
     if _EXPRESSION.search(name):
         kind = "filters are" if "|" in name else "expressions are"
         raise DataError(
-            f"{at}: “{shown}”: {kind} not run; no template logic is. Use plain {{{{variables}}}}, and bring the value "
+            f"{at}: “{shown}”: {kind} not run. Use plain {{{{variables}}}}, and write the value into the data "
             f"as it should stand. {fence}"
         )
 

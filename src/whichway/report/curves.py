@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from whichway.errors import DiskError
 from whichway.findings import Crossover, Curve, CurvePoint
 from whichway.report.environment import environment
-from whichway.report.formatting import points, span
+from whichway.report.formatting import SHARES, ScoreText
 from whichway.report.plot import Tick, scale, score_ticks
 
 if TYPE_CHECKING:
@@ -27,19 +27,24 @@ SIGNS = "ox+*#%@&"
 
 
 def lines(
-    curves: Sequence[Curve], crossed: Sequence[Crossover], confidence: float, rows_known: bool = True
+    curves: Sequence[Curve],
+    crossed: Sequence[Crossover],
+    confidence: float,
+    rows_known: bool = True,
+    scores: ScoreText = SHARES,
 ) -> Iterator[str]:
     """Table, plot and findings for a terminal."""
-    ends = [_ends(point) for curve in curves for point in curve.points]
+    ends = [_ends(point, scores) for curve in curves for point in curve.points]
     wide, next_ends = max(14, *(len(text) + 2 for text in ends)), iter(ends)
     yield f"{'way':<18}{'rows':>7}  {'score':>6}  {f'{100 * confidence:g} %':<{wide}}seeds"
     for curve in curves:
         for point in curve.points:
-            yield f"{curve.way:<18}{point.n:>7,}  {points(point.score):>6}  {next(next_ends):<{wide}}{point.seeds}"
+            score = scores.value(point.score)
+            yield f"{curve.way:<18}{point.n:>7,}  {score:>6}  {next(next_ends):<{wide}}{point.seeds}"
     if not rows_known and any(ends):
         yield "Intervals hold the noise of seeds, not that of test rows: the table does not have the rows' scores."
     yield ""
-    yield from text_plot(curves)
+    yield from text_plot(curves, scores)
     yield ""
     for cross in crossed:
         yield cross.text
@@ -47,19 +52,15 @@ def lines(
             yield f"  To tell more, measure {cross.next_n:,} rows."
     for curve in curves:
         if curve.plateau and curve.gain is not None and len(curve.points) > 1:
-            yield f"{curve.way}: plateau; its last two doublings brought {signed(curve.gain)} points."
+            gain = f"{scores.signed(curve.gain)}{scores.format.unit}"
+            yield f"{curve.way}: plateau; its last two doublings brought {gain}."
 
 
-def _ends(point: CurvePoint) -> str:
-    return "" if point.low is None or point.high is None else span(point.low, point.high)
+def _ends(point: CurvePoint, scores: ScoreText) -> str:
+    return "" if point.low is None or point.high is None else scores.span(point.low, point.high)
 
 
-def signed(x: float) -> str:
-    """A difference in points."""
-    return f"{100 * x:+.1f}".replace("-", "−")
-
-
-def text_plot(curves: Sequence[Curve]) -> Iterator[str]:
+def text_plot(curves: Sequence[Curve], scores: ScoreText) -> Iterator[str]:
     """Scores over rows (log scale) in characters; a way's sign stands at each size, dots between."""
     measured = [p for curve in curves for p in curve.points]
     grown = [max(p.n, 1) for p in measured]
@@ -77,7 +78,7 @@ def text_plot(curves: Sequence[Curve]) -> Iterator[str]:
         for x, y in where:
             cells[HIGH - 1 - y][x] = sign
     for k, row in enumerate(cells):
-        label = f"{points(high - (high - low) * k / (HIGH - 1)):>5}" if k % 5 == 0 else "     "
+        label = f"{scores.value(high - (high - low) * k / (HIGH - 1)):>5}" if k % 5 == 0 else "     "
         yield f"{label} |{''.join(row).rstrip()}"
     yield f"      +{'-' * WIDE}"
     yield f"       {f'{min(grown):,} rows':<{WIDE - 12}}{f'{max(grown):,} rows':>12}"
@@ -118,7 +119,7 @@ class Chart:
     tracks: list[Track]
 
 
-def chart(curves: Sequence[Curve], width: float, height: float) -> Chart | None:
+def chart(curves: Sequence[Curve], width: float, height: float, scores: ScoreText = SHARES) -> Chart | None:
     """Place curves: score over rows, log scale. None: nothing was measured at two sizes."""
     if not any(len(curve.points) > 1 for curve in curves):
         return None
@@ -138,7 +139,7 @@ def chart(curves: Sequence[Curve], width: float, height: float) -> Chart | None:
     ends = (to_x(sizes[0]), to_x(sizes[-1]))
     tracks = [_track(curve, to_x, to_y, ends) for curve in curves]
     x_ticks = [Tick(to_x(n), f"{n:,}") for n in _spaced(sizes, to_x, 34.0)]
-    y_ticks = score_ticks(quality, to_y)
+    y_ticks = score_ticks(quality, to_y, scores)
     return Chart(width, height, left, right, top, bottom, x_ticks, y_ticks, _spread(tracks))
 
 
@@ -177,7 +178,14 @@ def _spread(tracks: Sequence[Track]) -> list[Track]:
     return placed
 
 
-def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Crossover], drawn: Curves) -> None:
+def write(
+    path: Path,
+    title: str,
+    curves: Sequence[Curve],
+    crossed: Sequence[Crossover],
+    drawn: Curves,
+    scores: ScoreText = SHARES,
+) -> None:
     """Write a self-contained page with the plot, the findings and the table.
 
     Raises:
@@ -192,13 +200,14 @@ def write(path: Path, title: str, curves: Sequence[Curve], crossed: Sequence[Cro
         .render(
             title=title,
             style=Markup(style),
-            chart=chart(curves, 1060, 460),
+            chart=chart(curves, 1060, 460, scores),
             curves=curves,
             crossed=crossed,
             confidence=drawn.confidence,
             aggregate=drawn.aggregate,
             rows_known=drawn.rows_known,
             kinds={},
+            scores=scores,
         )
     )
     try:

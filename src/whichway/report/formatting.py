@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 from markupsafe import Markup, escape
 
 from whichway.nouns import Budget, Plan, Verdict
+from whichway.verdict.explain.number_format import SHARE, ScoreFormat, score_format
 
 NOTHING = "–"
 
@@ -44,11 +46,6 @@ def score(plan: Plan, verdict: Verdict) -> str:
     return metric(plan) if verdict.grading is None else "Grade"
 
 
-def plain_scores(plan: Plan, verdict: Verdict) -> bool:
-    """Whether scores are plain numbers, not shares of the best."""
-    return plan.metric_plain and verdict.grading is None
-
-
 def soften(sentence: str) -> Markup:
     """A sentence as HTML in which the numbers in parentheses stand back."""
     return Markup(re.sub(r"\([^()]*\d[^()]*\)", r'<span class="soft">\g<0></span>', str(escape(sentence))))
@@ -74,32 +71,48 @@ def diversity_advice(verdict: Verdict) -> tuple[str, ...]:
     return tuple(s.text for s in verdict.sentences if s.part == "variety")
 
 
-def points(value: float | None) -> str:
-    """A score as points of 100: 0.8667 -> "86.7"."""
-    return NOTHING if value is None else _minus(f"{round(100 * value, 1) + 0.0:.1f}")
+@dataclass(frozen=True, slots=True)
+class ScoreText:
+    """Scores of one metric in tables and plots: 86.7 for a share, 0.752 for a correlation or an AUC."""
+
+    format: ScoreFormat
+
+    @property
+    def points(self) -> bool:
+        """Whether numbers are points of 100."""
+        return self.format is SHARE
+
+    def value(self, score: float | None) -> str:
+        """A score, bare: "86.7" or "0.867"."""
+        return NOTHING if score is None else self.format.bare(score)
+
+    def span(self, low: float, high: float) -> str:
+        """The ends of an interval: "44.8–57.9", "−0.051 to 0.123"."""
+        return f"{self.format.bare(low)}{'–' if low >= 0 else ' to '}{self.format.bare(high)}"
+
+    def signed(self, difference: float | None) -> str:
+        """A difference with its sign, bare: "−2.0"; a zero has none."""
+        if difference is None:
+            return NOTHING
+        text = self.format.signed(difference)
+        return text if text.strip("+−0.") else text[1:]
+
+    def size(self, difference: float | None) -> str:
+        """The size of a difference with its unit: "2.0 points" or "0.020"."""
+        return NOTHING if difference is None else self.format.size(difference)
+
+    def tick(self, score: float) -> str:
+        """A round score on an axis: "80" or "0.8"."""
+        return _minus(f"{100 * score if self.points else score:g}")
 
 
-def plain(value: float | None) -> str:
-    """A score of a metric that is no share: 0.7523 -> "0.752"."""
-    return NOTHING if value is None else _minus(f"{round(value, 3) + 0.0:.3f}")
+SHARES = ScoreText(SHARE)
+points, span, signed = SHARES.value, SHARES.span, SHARES.signed  # of shares, which are not the task's metric
 
 
-def plain_span(low: float, high: float) -> str:
-    """The ends of an interval of such scores: "0.448–0.579", "−0.051 to 0.123"."""
-    return f"{plain(low)}{'–' if low >= 0 else ' to '}{plain(high)}"
-
-
-def span(low: float, high: float) -> str:
-    """The ends of an interval of scores: "44.8–57.9", "−5.1 to 12.3"."""
-    return f"{points(low)}{'–' if low >= 0 else ' to '}{points(high)}"
-
-
-def signed(value: float | None) -> str:
-    """A difference of scores as signed points: -0.02 -> "−2.0"."""
-    if value is None:
-        return NOTHING
-    text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else _minus(text)
+def scores(plan: Plan, verdict: Verdict) -> ScoreText:
+    """How the ways' scores are written: by the metric, or as shares of the best where people graded them."""
+    return ScoreText(score_format(plan.metric_plain and verdict.grading is None))
 
 
 def share(value: float | None) -> str:
@@ -161,12 +174,12 @@ def model(name: str) -> str:
     return name
 
 
-def budget(purse: Budget) -> str:
+def budget(limits: Budget) -> str:
     """The budget of a way as text."""
     parts = [
-        "" if purse.usd is None else usd(purse.usd),
-        "" if purse.seconds is None else seconds(purse.seconds),
-        "" if purse.calls is None else f"{purse.calls:,} calls",
+        "" if limits.usd is None else usd(limits.usd),
+        "" if limits.seconds is None else seconds(limits.seconds),
+        "" if limits.calls is None else f"{limits.calls:,} calls",
     ]
     return " or ".join(part for part in parts if part) or "no limit"
 

@@ -60,9 +60,11 @@ def render(run: Run) -> str:
     script, style = (files("whichway.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     lines = side_by_side(run)
     shipped = run.candidates.get(run.verdict.candidate or "")
+    scores = formatting.scores(run.plan, run.verdict)
     return pages.get_template("page.html.j2").render(
         run=run,
         plan=run.plan,
+        scores=scores,
         verdict=run.verdict,
         choice=run.choice,
         script=Markup(script),
@@ -70,7 +72,7 @@ def render(run: Run) -> str:
         style=Markup(style),
         kinds={s.way: s.kind for s in run.verdict.standings},
         scale=_score_scale(run.verdict.standings),
-        plots=[(name, plot.quality_against_cost(run.verdict.standings, *size)) for name, *size in PLOTS],
+        plots=[(name, plot.quality_against_cost(run.verdict.standings, w, h, scores)) for name, w, h in PLOTS],
         contrasts=_contrasts(run.verdict.pairs, run.verdict.choice),
         pair_scale=_pair_scale(run),
         optimist=_optimist(run.verdict.standings),
@@ -86,7 +88,7 @@ def render(run: Run) -> str:
         title=formatting.title(run.verdict),
         headline=formatting.headline(run.verdict),
         tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
-        learning=[(name, drawn) for name, *size in PLOTS if (drawn := curves.chart(run.verdict.curves, *size))],
+        learning=[(name, drawn) for name, w, h in PLOTS if (drawn := curves.chart(run.verdict.curves, w, h, scores))],
         spread_most=sections.spread_scale(run.verdict.spreads),
         flips=sections.flips(run),
         spreads=sections.ranked(run),
@@ -94,8 +96,9 @@ def render(run: Run) -> str:
         estimates=estimates.lines_of(run.estimate, run.seconds, run.peaks) if run.estimate else [],
         wishes=formatting.diversity_advice(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
-        variety_plots=[(name, p) for name, *size in PLOTS if (p := _variety(run, *size))],
+        variety_plots=[(name, p) for name, w, h in PLOTS if (p := _variety(run, w, h))],
         judge=run.plan.judge if run.verdict.judgement else None,
+        quality_scores=formatting.SHARES if _judged(run) else scores,  # a level is read in points of 100
         quality="Judge’s level" if _judged(run) else formatting.score(run.plan, run.verdict),
         score_name=formatting.score(run.plan, run.verdict),
         samples=sections.samples(run),
@@ -112,14 +115,15 @@ def _judged(run: Run) -> Mapping[str, JudgeScore]:
 
 def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
     """Quality against variety; quality by the judge where its word is worth something, else by the metric."""
-    judged, lines = _judged(run), run.verdict.standings
+    judged, lines, scores = _judged(run), run.verdict.standings, formatting.scores(run.plan, run.verdict)
     if judged:
+        scores = formatting.SHARES
         lines = tuple(
             replace(s, score=judged[s.way].score, low=judged[s.way].low, high=judged[s.way].high)
             for s in lines
             if s.way in judged
         )
-    return plot.quality_against_variety(run.verdict.varieties, lines, width, height)
+    return plot.quality_against_variety(run.verdict.varieties, lines, width, height, scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from whichway.findings import Variety
 from whichway.nouns import Standing
+from whichway.report.formatting import SHARES, ScoreText
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -34,9 +35,9 @@ class Scale:
         """Percent from the left edge."""
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
-    def ticks(self) -> list[Tick]:
-        """Round values inside the scale, in points."""
-        return [Tick(self(value), f"{100 * value:g}".replace("-", "−")) for value in steps(self.low, self.high, 4)]
+    def ticks(self, scores: ScoreText = SHARES) -> list[Tick]:
+        """Round values inside the scale."""
+        return [Tick(self(value), scores.tick(value)) for value in steps(self.low, self.high, 4)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ def score_scale(standings: Sequence[Standing]) -> Scale:
     return Scale(max(full.low, -0.02) if min(values) >= 0 else full.low, min(full.high, 1.02))
 
 
-def score_ticks(quality: Scale, to_y: Callable[[float], float]) -> list[Tick]:
+def score_ticks(quality: Scale, to_y: Callable[[float], float], scores: ScoreText) -> list[Tick]:
     """Marks on an axis of scores, none beyond 1, nor in the room below 0 where no score is negative."""
     least = -1.0 if quality.low < -0.05 else 0.0
     marks = [v for v in steps(quality.low, quality.high, 6) if least <= v <= 1]
-    return [Tick(to_y(v), f"{100 * v:g}".replace("-", "−")) for v in marks]
+    return [Tick(to_y(v), scores.tick(v)) for v in marks]
 
 
 def steps(low: float, high: float, most: int) -> list[float]:
@@ -102,7 +103,9 @@ def steps(low: float, high: float, most: int) -> list[float]:
     return [round(k * step, 10) + 0.0 for k in range(first, last + 1)]
 
 
-def quality_against_cost(standings: Sequence[Standing], width: float, height: float) -> Plot | None:
+def quality_against_cost(
+    standings: Sequence[Standing], width: float, height: float, scores: ScoreText = SHARES
+) -> Plot | None:
     """Place every way that has a score: score with whiskers over the cost of 30 days. None: no scores."""
     shown = [s for s in standings if s.score is not None]
     if not shown:
@@ -115,14 +118,18 @@ def quality_against_cost(standings: Sequence[Standing], width: float, height: fl
     def to_y(value: float) -> float:
         return round(bottom - (bottom - top) * quality(value) / 100, 1)
 
-    y_ticks = score_ticks(quality, to_y)
+    y_ticks = score_ticks(quality, to_y, scores)
     places = [_place(s, to_x, to_y) for s in shown]
     points = _label(places, (left, top, right, bottom))
     return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points)
 
 
 def quality_against_variety(
-    varieties: Sequence[Variety], standings: Sequence[Standing], width: float, height: float
+    varieties: Sequence[Variety],
+    standings: Sequence[Standing],
+    width: float,
+    height: float,
+    scores: ScoreText = SHARES,
 ) -> Plot | None:
     """Place every way whose variety was measured: score over 1 − similarity, whiskers along both. None: no such way."""
     lines = {s.way: s for s in standings if s.score is not None}
@@ -140,8 +147,8 @@ def quality_against_variety(
     def to_y(value: float) -> float:
         return round(bottom - (bottom - top) * quality(value) / 100, 1)
 
-    x_ticks = [Tick(to_x(v), f"{100 * v:g}") for v in steps(wide.low, wide.high, 6) if 0 <= v <= 1]
-    y_ticks = score_ticks(quality, to_y)
+    x_ticks = [Tick(to_x(v), SHARES.tick(v)) for v in steps(wide.low, wide.high, 6) if 0 <= v <= 1]
+    y_ticks = score_ticks(quality, to_y, scores)
     places = [
         replace(
             _place(s, lambda _, v=v: to_x(1 - v.similarity.value), to_y),  # type: ignore[misc]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from whichway.nouns import Standing, Verdict
 from whichway.report import estimates, formatting
+from whichway.report.formatting import ScoreText
 from whichway.runs.run import Run, as_run
 
 WIDE = 104  # columns from which notes have a place of their own
@@ -56,8 +57,8 @@ def _table(run: Run, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     score = f"{formatting.score(run.plan, run.verdict)} ({100 * run.verdict.confidence:g} %)"
     titles = ("Way", "Kind", score, "Dev", "To make", "Per row", "Per 1000", "Note")
-    lines, plain = run.verdict.standings, formatting.plain_scores(run.plan, run.verdict)
-    rows = [dict(zip(titles, _cells(s, s.way == run.verdict.choice, plain), strict=True)) for s in lines]
+    lines, scores = run.verdict.standings, formatting.scores(run.plan, run.verdict)
+    rows = [dict(zip(titles, _cells(s, s.way == run.verdict.choice, scores), strict=True)) for s in lines]
     shown = _shown(titles, rows, width, gap)
     for title in shown:
         right, fold = title in ("Dev", "To make", "Per row", "Per 1000"), title in ("Way", score, "Note")
@@ -81,34 +82,32 @@ def _shown(titles: Sequence[str], rows: Sequence[Mapping[str, Text]], width: int
     return shown
 
 
-def _cells(s: Standing, chosen: bool, plain: bool = False) -> list[Text]:
-    write = formatting.plain if plain else formatting.points
+def _cells(s: Standing, chosen: bool, scores: ScoreText) -> list[Text]:
     return [
         Text(("> " if chosen else "  ") + s.way),
         Text(s.kind, style=STYLES[s.kind]),
-        Text("failed" if s.score is None else _score(s, plain)),
-        Text(write(s.dev_score)),
+        Text("failed" if s.score is None else _score(s, scores)),
+        Text(scores.value(s.dev_score)),
         Text(formatting.seconds(s.seconds_fit)),
         Text(formatting.NOTHING if s.score is None else formatting.seconds(s.seconds_per_row)),
         Text(formatting.NOTHING if s.score is None else formatting.usd(s.usd_per_1000)),
-        Text(_note(s, plain)),
+        Text(_note(s, scores)),
     ]
 
 
-def _score(s: Standing, plain: bool) -> str:
-    score = f"{formatting.plain(s.score) if plain else formatting.points(s.score):>5}"
+def _score(s: Standing, scores: ScoreText) -> str:
+    score = f"{scores.value(s.score):>5}"
     if s.low is None or s.high is None:
         return score
-    return f"{score}  {(formatting.plain_span if plain else formatting.span)(s.low, s.high)}"
+    return f"{score}  {scores.span(s.low, s.high)}"
 
 
-def _note(s: Standing, plain: bool) -> str:
-    write = formatting.plain if plain else formatting.points
+def _note(s: Standing, scores: ScoreText) -> str:
     parts = [
         f"failed: {s.reason}" if s.status == "failed" else s.note,
         f"{formatting.share(s.unparsed)} unparsed" if s.unparsed else "",
-        f"seeds ±{write(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
-        f"folds ±{write(s.fold_sd)}" if s.fold_sd is not None and s.score is not None else "",
+        f"seeds ±{scores.value(s.seed_sd)}" if s.seed_sd is not None and s.score is not None else "",
+        f"folds ±{scores.value(s.fold_sd)}" if s.fold_sd is not None and s.score is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -25,7 +25,7 @@ from whichway.errors import OptionError, UserError, did_you_mean
 from whichway.findings import Missing
 from whichway.nouns import Candidate, Example, Record, Verdict, from_json, split_name
 from whichway.runs.folder import data_rows, read_lines
-from whichway.runs.run import Run, RunRow, as_run
+from whichway.runs.run import CandidateEntry, Run, RunRow, as_run
 from whichway.scoring import clusters, is_mean, label_codes
 from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
@@ -40,6 +40,7 @@ SHORT = 60  # characters of such a value
 
 Checks = Callable[[Example, str], Mapping[str, float]]  # an answer's checks by name: 1 passed, 0 not
 Answers = Mapping[tuple[str, str], Sequence[Record]]  # (candidate, example) -> test records by repeat
+FinalistRecords = Sequence[Sequence[Sequence[Record]]]  # of each finalist, on each row, by repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,11 @@ def _arm(
     plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
     lines = [entry.facts for entry in entries if "how" not in entry.facts]
     finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
-    known = [entry.facts["dev_score"] for entry in finalists]
-    devs = () if None in known else tuple(float(value) for value in known)  # no dev rows: nothing was selected on
+    dev_scores = [entry.facts["dev_score"] for entry in finalists]
+    devs = () if None in dev_scores else tuple(map(float, dev_scores))  # no dev rows: nothing was selected on
     tested = [] if status["status"] == "failed" else finalists
-    runs = [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in tested]
     folds = _folds(test)
-    if folds is not None and tested:  # each row by the finalist of its fold, as if they were one
-        by_fold = {entry.candidate.seed: entry.facts["id"] for entry in tested}
-        runs = [[answers.get((by_fold.get(k, ""), row.id), ()) for row, k in zip(test, folds.tolist(), strict=True)]]
-    reason = status["reason"]
+    runs = _answers_of(tested, test, folds, answers)
     _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
     gold, codes = (None, None) if is_mean(metric) else _codes(test, runs, metric)
@@ -179,7 +176,7 @@ def _arm(
         candidates=tuple(entry.facts["id"] for entry in finalists),
         dev_scores=devs,
         dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),
-        note=run.known[finalists[shipped_place(known)].facts["id"]].candidate.note if finalists else "",
+        note=run.known[finalists[shipped_place(dev_scores)].facts["id"]].candidate.note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
         seconds_fit=seconds,
         usd_fit=usd,
@@ -191,15 +188,13 @@ def _arm(
         tokens_cached=_mean([r.tokens_cached for r in flat]),
         tokens_out=_mean([r.tokens_out for r in flat]),
         repeats=every if repeats > 1 else None,
-        row_usd=np.array([[_mean([r.usd for r in records]) for records in answered] for answered in runs]).reshape(
-            shape
-        ),
-        row_tokens=np.array([[_tokens(records) for records in answered] for answered in runs]).reshape(*shape, 3),
+        row_usd=_by_row(runs, shape, lambda records: _mean([r.usd for r in records])),
+        row_tokens=_by_row(runs, (*shape, 3), _tokens),
         labels_used=_labels_used(status["kind"], plan, [entry.candidate for entry in finalists]),
         tried=max(Counter(entry.candidate.seed for entry in entries).values(), default=0),
         crossings=None if calls is None or not test else calls / (len(test) * repeats),
         status=status["status"],
-        reason=reason,
+        reason=status["reason"],
         texts=_texts(runs) if writes else (),
         draws=writes and any(entry.candidate.decoding.samples for entry in tested),
         checks=_checks(checks, test, runs) if checks else (),
@@ -208,13 +203,28 @@ def _arm(
     )
 
 
+def _answers_of(
+    entries: Sequence[CandidateEntry], test: Sequence[RunRow], folds: Any, answers: Answers
+) -> FinalistRecords:
+    """The records of each finalist on each row by repeat; of folds, each row's by the finalist of its fold."""
+    if folds is None or not entries:
+        return [[answers.get((entry.facts["id"], row.id), ()) for row in test] for entry in entries]
+    by_fold = {entry.candidate.seed: entry.facts["id"] for entry in entries}
+    return [[answers.get((by_fold.get(k, ""), row.id), ()) for row, k in zip(test, folds.tolist(), strict=True)]]
+
+
+def _by_row(runs: FinalistRecords, shape: tuple[int, ...], value: Callable[[Sequence[Record]], Any]) -> Any:
+    """A value of each row's records, as an array of `shape`: (seeds, rows, ...)."""
+    return np.array([[value(records) for records in answered] for answered in runs]).reshape(shape)
+
+
 def _folds(test: Sequence[RunRow]) -> Any:
     """(n,) the fold of each row; None where there are none."""
     folds = [row.fold for row in test if row.fold is not None]
     return np.array(folds, dtype=np.int64) if len(set(folds)) > 1 else None  # one fold alone is a split
 
 
-def _refuse_unfinished(run: Run, way: str, runs: Sequence[Sequence[Sequence[Record]]]) -> None:
+def _refuse_unfinished(run: Run, way: str, runs: FinalistRecords) -> None:
     if any(not records for answered in runs for records in answered):
         raise UserError(
             f"{run.path}: {way} has not answered every test row yet. Run the same `whichway run` command "
@@ -229,20 +239,18 @@ def _wall(records: Sequence[Record]) -> float | None:
     return _mean([record.seconds if record.wall is None else record.wall for record in records])
 
 
-def _points(runs: Sequence[Sequence[Sequence[Record]]], shape: tuple[int, int]) -> tuple[int, Any]:
+def _points(runs: FinalistRecords, shape: tuple[int, int]) -> tuple[int, Any]:
     """How many repeats every row has, and the points of all: shape (seeds, rows, repeats)."""
     repeats = min((len(records) for answered in runs for records in answered), default=1)
     every = [[[r.points for r in records[:repeats]] for records in answered] for answered in runs]
     return repeats, np.array(every, dtype=float).reshape(*shape, repeats)
 
 
-def _texts(runs: Sequence[Sequence[Sequence[Record]]]) -> tuple[tuple[tuple[str, ...], ...], ...]:
+def _texts(runs: FinalistRecords) -> tuple[tuple[tuple[str, ...], ...], ...]:
     return tuple(tuple(tuple(r.text for r in records) for records in run) for run in runs)
 
 
-def _checks(
-    checks: Checks, test: Sequence[RunRow], runs: Sequence[Sequence[Sequence[Record]]]
-) -> tuple[tuple[str, float], ...]:
+def _checks(checks: Checks, test: Sequence[RunRow], runs: FinalistRecords) -> tuple[tuple[str, float], ...]:
     """Share of answers that pass each check."""
     shares: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -272,7 +280,7 @@ def _tokens(records: Sequence[Record]) -> list[float]:
     return [_mean([getattr(r, name) for r in records]) for name in ("tokens_in", "tokens_cached", "tokens_out")]
 
 
-def _codes(test: Sequence[RunRow], runs: Sequence[Sequence[Sequence[Record]]], metric: Metric) -> Any:
+def _codes(test: Sequence[RunRow], runs: FinalistRecords, metric: Metric) -> Any:
     """Targets as codes (n,), and what the metric reads of the first answers: codes (S, n) or label scores (S, n, L)."""
     codes = label_codes(test, metric)
     first = [codes.read([records[0] for records in run]) for run in runs]

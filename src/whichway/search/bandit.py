@@ -1,4 +1,4 @@
-"""Which ideas to draw next: those that helped, and those not tried yet; one that helps nobody is rested.
+"""Which mutations to draw next: those that helped, and those not tried yet; one that never helps is paused.
 
 A bandit with few pulls: an idea's chance is its weight at first times its share of proposals that beat the prompt they
 started from (with one success and one failure assumed: Laplace's rule). No idea is drawn twice in a batch before all
@@ -45,11 +45,11 @@ class Bandit:
 
     @property
     def live(self) -> list[str]:
-        """Ideas that are not rested."""
+        """Mutations that are not paused."""
         return [name for name, record in self.records.items() if record.barren < self.patience]
 
     def order(self, rng: random.Random) -> list[str]:
-        """All live ideas, once each: those not tried yet by weight, then the others drawn by their chances."""
+        """All live mutations, once each: those not tried yet by weight, then the others drawn by their chances."""
         fresh = [name for name in self.live if not self.records[name].tries]
         rest = [name for name in self.live if self.records[name].tries]
         keys = {name: rng.random() ** (1 / self.records[name].chance) for name in rest}  # Efraimidis & Spirakis 2006

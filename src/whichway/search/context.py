@@ -1,4 +1,4 @@
-"""What an idea for another prompt may look at: training rows, and how the prompt fared on some of them."""
+"""What a mutation may look at: training rows, and how the prompt fared on some of them."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Search:
         options: of the way.
         seed: of everything that is drawn.
         calls: answers that may be bought.
-        share: of how many seeds what is left of the purse's time and money must do.
+        share: of how many seeds what is left of the budget's time and money must do.
     """
 
     def __init__(self, task: TrainDevView, bench: Bench, options: Numbers, seed: int, calls: int, share: int) -> None:

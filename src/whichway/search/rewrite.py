@@ -37,7 +37,7 @@ def read(prompt: Prompt, text: str, finish: str) -> Proposal | str:
 
     Args:
         prompt: the prompt whose instruction was to be improved.
-        text: the writer's answer; may stand in a fence, or behind "Improved instruction:".
+        text: the writer's answer; may stand in a fence, or after "Improved instruction:".
         finish: why the writer stopped; "length" means that it was cut short.
     """
     if SLOT not in free(prompt):

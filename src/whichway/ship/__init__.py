@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whichway.ship.folder import Shipped, ship
+from whichway.ship.shipped_folder import Shipped, ship
 from whichway.ship.source import ShipSource, pick
 
 __all__ = ["ShipSource", "Shipped", "pick", "ship"]

@@ -55,41 +55,41 @@ class MicroBatcher:
             Exception: whatever the backend raises.
         """
         loop = asyncio.get_running_loop()
-        slips = [_Pending(served, request, loop.create_future()) for request in requests]
-        for slip in slips:
-            self._waiting.put_nowait(slip)
-        return list(await asyncio.gather(*(slip.answer for slip in slips)))
+        pending = [_Pending(served, request, loop.create_future()) for request in requests]
+        for waiting in pending:
+            self._waiting.put_nowait(waiting)
+        return list(await asyncio.gather(*(waiting.answer for waiting in pending)))
 
     async def _work(self) -> None:
         while True:
-            slips = [await self._waiting.get()]
-            while not self._waiting.empty() and len(slips) < BATCH:
-                slips.append(self._waiting.get_nowait())
-            for batch in _batches(slips):
+            pending = [await self._waiting.get()]
+            while not self._waiting.empty() and len(pending) < BATCH:
+                pending.append(self._waiting.get_nowait())
+            for batch in _batches(pending):
                 await self._serve(batch)
 
     async def _serve(self, batch: list[_Pending]) -> None:
         try:
             replies = await asyncio.to_thread(self._answer, batch)
         except Exception as error:  # one bad batch must not end the server
-            for slip in batch:
-                if not slip.answer.done():
-                    slip.answer.set_exception(error)
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
             return
-        for slip, reply in zip(batch, replies, strict=True):
-            if not slip.answer.done():  # the client may have gone
-                slip.answer.set_result(reply)
+        for waiting, reply in zip(batch, replies, strict=True):
+            if not waiting.answer.done():  # the client may have gone
+                waiting.answer.set_result(reply)
 
     def _answer(self, batch: list[_Pending]) -> list[Reply]:
         served, mode = batch[0].served, batch[0].request.decoding.mode
         with self._backends[served.weights.backend].open(served.weights, served.adapter) as session:
-            requests = [slip.request for slip in batch]
+            requests = [waiting.request for waiting in batch]
             return session.choose(requests) if mode == "choose" else session.generate(requests)
 
 
 def _batches(pending: list[_Pending]) -> Iterator[list[_Pending]]:
-    """Slips by weights and by how they are read, in order of arrival."""
+    """Waiting requests by weights and by how they are read, in order of arrival."""
     groups: dict[tuple[object, ...], list[_Pending]] = {}
-    for slip in pending:
-        groups.setdefault(slip.key, []).append(slip)
+    for waiting in pending:
+        groups.setdefault(waiting.key, []).append(waiting)
     yield from groups.values()

@@ -39,7 +39,7 @@ def _what(source: ShipSource) -> str:
     if decoding.channel:
         reads = "the label under which the row's text is likeliest"
     if decoding.answer_mark:
-        reads += f", the answer is what stands behind the last `{decoding.answer_mark}` (`answer_extraction.py`)"
+        reads += f", the answer is what stands after the last `{decoding.answer_mark}` (`answer_extraction.py`)"
     if decoding.votes > 1:
         reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
@@ -162,7 +162,7 @@ def _use(source: ShipSource) -> str:
         ]
     lines += ["With whichway and the run folder:", "", "```"]
     lines += [f"whichway predict RUN rows.csv --candidate {source.candidate.id}", "```"]
-    lines += ["", "Over OpenAI's chat protocol (the content is the row's text; the prompt stands behind the name):", ""]
+    lines += ["", "Over OpenAI's chat protocol (the content is the row's text; the name brings the prompt):", ""]
     lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
     lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
     lines += ["```"]

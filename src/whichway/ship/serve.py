@@ -1,4 +1,4 @@
-"""Serve a run's candidates over OpenAI's chat protocol: the prompt is applied behind the model id.
+"""Serve a run's candidates over OpenAI's chat protocol: each model id applies its candidate's prompt.
 
 `GET /health`, `GET /v1/models`, `POST /v1/chat/completions`. A client that sends a row to `winner` gets the answer that
 the contest measured; `base` answers the client's own messages.

@@ -1,4 +1,4 @@
-"""What a server offers: every finalist of a run behind a model id, and the base as it is."""
+"""What a server offers: every finalist of a run under a model id, and the base as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clean a task's rows before training: mask personal data, drop duplicates and suspects; every change is told.
+"""Clean a task's rows before training: mask personal data, drop duplicates and suspects; every change is logged.
 
 Nothing is changed unless it is asked for, except that a label spelled in several ways gets one spelling, as every run
 reads it. The rows come out as OpenAI's chat format, one conversation a line, which every trainer reads, ours included.

@@ -110,7 +110,7 @@ def tests(values: Mapping[str, Any], path: Path, judged: bool) -> Tests:
     notes = _Notes(len(entries))
     cases = [case for one in entries for case in _cases(one, default, path, judged, notes)]
     if not cases:
-        raise DataError(f"{entries[0].where}: {notes.first} Every test is so.")
+        raise DataError(f"{entries[0].where}: {notes.first} This holds for every test.")
     return Tests(tuple(cases), tuple(notes.sentences()))
 
 

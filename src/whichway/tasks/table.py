@@ -132,7 +132,7 @@ class Row:
             return self.split
         word = self.fields.get(column, "")
         if word.casefold() not in SPLIT_WORDS:
-            raise DataError(f"{self.where}: column '{column}' says '{word[:40]}', no split. Use {use}.")
+            raise DataError(f"{self.where}: column '{column}' says '{word[:40]}', which is no split. Use {use}.")
         return SPLIT_WORDS[word.casefold()]
 
 

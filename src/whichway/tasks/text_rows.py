@@ -18,7 +18,7 @@ from typing import Any
 from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Split
 from whichway.tasks import annotation_tools, chat_formats, readers
-from whichway.tasks.readers import Contents, RawRow, folder
+from whichway.tasks.readers import Contents, RawRow, split_folder
 from whichway.tasks.table import DEFAULT, BadRows, DataTable, ReadOptions, Row
 
 MAX_FIELD = 1_000_000  # characters; no model reads more, and a missing quote swallows whole files
@@ -49,7 +49,7 @@ def read_splits(files: Mapping[Split, Iterable[Path]], path: Path, options: Read
         if not file.exists():
             raise DataError(f"{file}: no such file.{_siblings(file)}")
     bad = BadRows(options.skip_bad)
-    return table_of(folder.read_splits(files, options, bad), path, bad)
+    return table_of(split_folder.read_splits(files, options, bad), path, bad)
 
 
 def _siblings(path: Path) -> str:

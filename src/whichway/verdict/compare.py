@@ -69,7 +69,7 @@ class Arm:
     plain: bool = False  # whether scores are written as plain numbers, as a correlation is, not in percent
     candidates: tuple[str, ...] = ()  # finalist ids, one per seed
     dev_scores: tuple[float, ...] = ()  # one per seed; the best ships, ties the lowest seed
-    dev_rows: int | None = None  # behind dev_scores, where a race stopped them early; None: the whole dev split
+    dev_rows: int | None = None  # that dev_scores are over, where a race stopped them early; None: the whole dev split
     dev_score: float | None = None  # what selection saw; None: the mean of dev_scores
     unparsed: float = 0.0  # share of rows
     note: str = ""

@@ -1,4 +1,4 @@
-"""The decision: which way to take, with the numbers behind each sentence. `rule.py` says how it is made and why."""
+"""The decision: which way to take, with the numbers of each sentence. `rule.py` says how it is made and why."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from whichway.findings import (
     Formats,
     Missing,
     Odds,
+    Part,
     Race,
     Selection,
     Sentence,
@@ -25,14 +26,15 @@ from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensiti
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
 from whichway.verdict.explain import caveats, diversity_advice, explanation
+from whichway.verdict.explain.headline import headline
 from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
-from whichway.verdict.explain.number_format import PLAIN, SHARE, clean
+from whichway.verdict.explain.number_format import clean, score_format
 from whichway.verdict.explain.unfinished import headline_end, unfinished
 from whichway.verdict.explain.would_decide import would_decide
-from whichway.verdict.hand_grades import graded_contest
+from whichway.verdict.hand_grades import GradedTable, graded_contest
 from whichway.verdict.information import chances_of_untried
 from whichway.verdict.judging import judgement
-from whichway.verdict.rule import MonthlyWorth, Ruling, answer, order, rule
+from whichway.verdict.rule import Answer, MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
@@ -40,44 +42,7 @@ from whichway.verdict.variety import answers_of, variety
 
 MONTH = 30  # days
 
-__all__ = ["Arm", "Extras", "decide", "sanity"]
-
-
-def sanity(
-    dev_score: float, zero_shot_dev: float, n_dev: int, margin: float, kind: Kind = "prompt", lowest: float = 0.0,
-    plain: bool = False,
-) -> str:  # fmt: skip
-    """The sanity gate: why a way counts as failed, or "" when it passes.
-
-    A way must not end below plain zero-shot on dev by more than the margin and by more than one standard error of a
-    paired difference (which, at the usual correlation of .5, is the standard error of one score). Published prompt
-    optimisations did in 49 % of runs (arXiv 2604.14585). Baselines are never gated.
-
-    Args:
-        dev_score: of the way's finalist.
-        zero_shot_dev: of `prompt_plain`.
-        n_dev: dev rows.
-        margin: δ.
-        kind: of the way.
-        lowest: the worst score of the metric; the error is that of a share of right rows, on the metric's own scale.
-        plain: whether scores are written as plain numbers, not in percent.
-    """
-    span = 1 - lowest
-    interval = stats.wilson((zero_shot_dev - lowest) / span * n_dev, n_dev, 2 * 0.8413447 - 1)
-    error = span if interval is None else span * (interval[1] - interval[0]) / 2
-    short = zero_shot_dev - dev_score
-    if kind == "baseline" or short <= max(margin, error) + 1e-12:
-        return ""
-    likely = {
-        "prompt": "its shots or wording mislead this model",
-        "fine-tune": "a learning rate that does not fit, or too few rows or steps",
-        "both": "a learning rate that does not fit, or a prompt that misleads this model",
-    }[kind]
-    form = PLAIN if plain else SHARE
-    return (
-        f"dev score {form.score(dev_score)} is below zero-shot's {form.score(zero_shot_dev)} "
-        f"by {form.size(short)} on {n_dev} rows, more than the margin and one standard error; likely {likely}"
-    )
+__all__ = ["Arm", "Extras", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +108,36 @@ def decide(
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     if ruling and contest and not contest.grading.enough:
         ruling = replace(ruling, decided=False)
-    lines = standings(ordered, table, ruling, volume)
-    best = best_of_each_kind(table)
-    drawn = curves.Curves(extras.runs, confidence=confidence) if extras.runs else None
-    facts = ExplanationInputs(
+    facts = explanation_inputs(ordered, table, ruling, margin, volume, terms, extras)
+    varieties = tuple(variety(answers, confidence) for answers in written)
+    facts = replace(facts, answers=written, varieties=varieties, grading=contest.grading if contest else None)
+    return verdict_of(facts, terms, table.n if rows is None else rows, warnings)
+
+
+def explanation_inputs(
+    arms: Sequence[Arm],
+    table: Table,
+    ruling: Ruling | None,
+    margin: float,
+    volume: float,
+    terms: Terms,
+    extras: Extras,
+) -> ExplanationInputs:
+    """All that is computed for the verdict besides the ruling, what was written and its grades.
+
+    Args:
+        arms: all ways in the order of cost, failed ones too.
+        table: of those that compete.
+        ruling: on the table; None where nobody competes.
+        margin: δ.
+        volume: requests a day.
+        terms: of the break-even.
+        extras: for slices, learning curves and the race.
+    """
+    best, graded = best_of_each_kind(table), isinstance(table, GradedTable)
+    lines = standings(arms, table, ruling, volume)
+    drawn = curves.Curves(extras.runs, confidence=table.confidence) if extras.runs else None
+    return ExplanationInputs(
         standings=lines,
         pairs=pairs(table),
         table=table,
@@ -154,69 +145,83 @@ def decide(
         margin=margin,
         volume=volume,
         break_even=best_break_even(table, best, terms),
-        crossovers=crossed(drawn, ordered, table) if drawn else (),
+        crossovers=crossed(drawn, arms, table) if drawn else (),
         curves=tuple(drawn.curve(way) for way in drawn.families) if drawn else (),
         slices=slices(table, ruling.choice, extras.rows, best) if ruling else (),
-        spreads=tuple(spread(arm, extras.rows.ids) for arm in table.arms) if table.n and not contest else (),
+        spreads=tuple(spread(arm, extras.rows.ids) for arm in table.arms) if table.n and not graded else (),
         formats=extras.formats,
-        selections=selected(ordered, lines, extras.dev_rows),
+        selections=selected(arms, lines, extras.dev_rows),
         race=extras.race,
         models=extras.models,
         forgetting=extras.forgetting,
-        varieties=tuple(variety(a, confidence) for a in written),
-        answers=written,
         data_rows=extras.data_rows,
         missing=with_chances(extras.missing, table, ruling, margin),
         minutes=extras.minutes,
-        judgement=judgement(extras.judged, table.arms, extras.rows.ids, confidence),
-        grading=contest.grading if contest else None,
+        judgement=judgement(extras.judged, table.arms, extras.rows.ids, table.confidence),
     )
-    choice = table.arms[ruling.choice] if ruling else None
+
+
+def explained(facts: ExplanationInputs, reply: Answer) -> tuple[Sentence, ...]:
+    """Every sentence of the verdict with its part: headline, reasons, dissent, would_decide, variety."""
+    start = headline(facts, reply)
+    parts: dict[Part, Sequence[Sentence]] = {
+        "headline": (replace(start, text=start.text + headline_end(facts)),),
+        "reasons": explanation.reasons(facts),
+        "dissent": caveats.caveats(facts),
+        "would_decide": (*unfinished(facts), *would_decide(facts)),
+        "variety": diversity_advice.diversity_advice(facts),
+    }
+    return tuple(replace(sentence, part=part) for part, sentences in parts.items() for sentence in sentences)
+
+
+def verdict_of(facts: ExplanationInputs, terms: Terms, rows: int, warnings: Sequence[str]) -> Verdict:
+    """The verdict that the facts give, in numbers and in words.
+
+    Args:
+        facts: all that was computed.
+        terms: of the break-even.
+        rows: test rows, as the verdict says it.
+        warnings: to hand on, before those that follow from the numbers.
+    """
+    table, ruling, best = facts.table, facts.ruling, facts.best_of_each_kind()
     reply = answer(ruling, [arm.kind for arm in table.arms])
-    headline, reasons = explanation.headline(facts, reply), explanation.reasons(facts)
-    headline = replace(headline, text=headline.text + headline_end(facts))
-    against, more = caveats.caveats(facts), (*unfinished(facts), *would_decide(facts))
-    wanted = diversity_advice.diversity_advice(facts)
+    sentences = explained(facts, reply)
+    choice = table.arms[ruling.choice] if ruling else None
+    outlook = ruling.outlook if ruling else None
     return Verdict(
         answer=reply,
         choice=choice.way if choice else None,
         candidate=choice.shipped if choice else None,
-        headline=headline.text,
-        reasons=texts(reasons),
-        dissent=texts(against),
-        would_decide=texts(more),
-        standings=lines,
+        headline=texts(sentences, "headline")[0],
+        reasons=texts(sentences, "reasons"),
+        dissent=texts(sentences, "dissent"),
+        would_decide=texts(sentences, "would_decide"),
+        standings=facts.standings,
         pairs=facts.pairs,
-        margin=margin,
-        confidence=confidence,
-        volume=volume,
-        rows=table.n if rows is None else rows,
+        margin=facts.margin,
+        confidence=table.confidence,
+        volume=facts.volume,
+        rows=rows,
         warnings=(*warnings, *explanation.cautions(facts)),
-        sentences=(
-            replace(headline, part="headline"),
-            *(replace(s, part="reasons") for s in reasons),
-            *(replace(s, part="dissent") for s in against),
-            *(replace(s, part="would_decide") for s in more),
-            *(replace(s, part="variety") for s in wanted),
-        ),
+        sentences=sentences,
         spreads=facts.spreads,
         formats=facts.formats,
         selections=facts.selections,
         break_even=facts.break_even,
         slices=facts.slices,
-        overlap=None if contest else overlap(table, best),
+        overlap=None if facts.grading else overlap(table, best),
         curves=facts.curves,
         crossovers=facts.crossovers,
-        race=extras.race,
+        race=facts.race,
         detectable=detectable(table, best),
-        forgetting=extras.forgetting,
+        forgetting=facts.forgetting,
         varieties=facts.varieties,
         checks=checked(table),
         judgement=facts.judgement,
         grading=facts.grading,
-        sureness=ruling.sureness if ruling and ruling.outlook else None,
+        sureness=ruling.sureness if ruling and outlook else None,
         odds=odds(table, ruling, terms),
-        runner_up=table.arms[ruling.outlook.runner_up].way if ruling and ruling.outlook else None,
+        runner_up=table.arms[outlook.runner_up].way if outlook else None,
         folds=table.fold_count,
         missing=facts.missing,
     )
@@ -267,9 +272,9 @@ def checked(table: Table) -> tuple[CheckShare, ...]:
     )
 
 
-def texts(sentences: Sequence[Sentence]) -> tuple[str, ...]:
-    """The sentences without their numbers."""
-    return tuple(s.text for s in sentences)
+def texts(sentences: Sequence[Sentence], part: str) -> tuple[str, ...]:
+    """The sentences of a part, without their numbers."""
+    return tuple(s.text for s in sentences if s.part == part)
 
 
 def best_break_even(table: Table, best: tuple[int, int] | None, terms: Terms) -> BreakEven | None:
@@ -298,7 +303,7 @@ def crossed(drawn: curves.Curves, arms: Sequence[Arm], table: Table) -> tuple[Cr
         return ()
     first = max(prompts, key=lambda way: (places[way], way))
     floor = [table.value(k) for k, arm in enumerate(table.arms) if arm.way == "base_majority"]
-    score = (PLAIN if table.plain else SHARE).score
+    score = score_format(table.plain).score
     return tuple(crossover(drawn, first, way, floor[0] if floor else None, score=score) for way in tuned)
 
 

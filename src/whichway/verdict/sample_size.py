@@ -11,7 +11,7 @@ from scipy import special
 from whichway.verdict import stats
 
 OMEGA2 = 0.21  # row variance of a paired 0/1 difference at 70 % right and correlation .5: 2·p·(1−p)·(1−ρ)
-DRAWS = 20_000  # simulated contests behind a detectable gap
+DRAWS = 20_000  # simulated contests for a detectable gap
 
 
 def rows_needed(

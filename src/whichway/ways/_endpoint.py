@@ -1,9 +1,9 @@
-"""A local OpenAI-compatible endpoint over the bench, for optimisers of other people: they ask, the purse pays.
+"""A local OpenAI-compatible endpoint over the bench, for other packages' optimisers: they ask, the way's budget pays.
 
 The optimiser runs in a thread of its own and asks `POST /v1/chat/completions` on a free port of this machine only; the
 questions are answered by the thread that holds the bench, one after another, so that a run repeats. Two extensions:
 `structured_outputs.choice` (vLLM's) asks for one of the task's labels, which are scored rather than written and parsed;
-and with `metadata.row`, the id of a train or dev row, the answer comes with its `score`. When the purse is empty the
+and with `metadata.row`, the id of a train or dev row, the answer comes with its `score`. When the budget is spent the
 answer is 402, `insufficient_quota`.
 """
 
@@ -38,7 +38,7 @@ class Endpoint:
     Args:
         task: whose rows may be scored.
         bench: what pays and answers.
-        calls: answers that may be bought; None: as many as the purse pays for.
+        calls: answers that may be bought; None: as many as the budget pays for.
     """
 
     def __init__(self, task: TrainDevView, bench: Bench, calls: int | None = None) -> None:
@@ -173,7 +173,7 @@ def post(url: str, turns: Sequence[Message], **more: Any) -> Body:
         The body of the answer; with a key "error" where the question could not be answered (it was too long).
 
     Raises:
-        Spent: the purse is empty.
+        Spent: the budget is spent.
         WayFailed: the endpoint broke.
     """
     data = json.dumps({"model": "whichway", "messages": to_json(list(turns)), **more}).encode()

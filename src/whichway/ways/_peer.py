@@ -1,7 +1,7 @@
-"""What the optimisers of other people share on our bench: rows, questions over the endpoint, and the best so far.
+"""What other packages' optimisers share on our bench: rows, questions over the endpoint, and the best so far.
 
 They are treated fairly: closed labels are answered by scoring (no answer of a small model is lost to parsing), prompts
-are rendered plainly by our own template, and when the purse is empty what they had found until then stands.
+are rendered plainly by our own template, and when the budget is spent what they had found until then stands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from whichway.prompts.template import messages
 from whichway.search.optimizer import first_look
 from whichway.ways._endpoint import OptimizerBudgetSpent, content, post
 
-FEWEST = 35  # rows behind a best-so-far, where there are so many: a minibatch of MIPROv2
+FEWEST = 35  # rows of a best-so-far, where there are so many: a minibatch of MIPROv2
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class OptimizerClient:
         """Answer and score of a row.
 
         Raises:
-            Spent: the purse is empty.
+            Spent: the budget is spent.
         """
         more = {"structured_outputs": {"choice": list(self.task.labels)}} if self.task.labels else {}
         facts: dict[str, object] = {"row": row.id}
@@ -76,7 +76,7 @@ class OptimizerClient:
         """What the model writes; empty when the question is longer than it can read.
 
         Raises:
-            Spent: the purse is empty.
+            Spent: the budget is spent.
         """
         try:
             body = post(self.url, [Message("user", question)], max_tokens=max_tokens, temperature=temperature)
@@ -122,5 +122,5 @@ def calls_left_per_seed(task: TrainDevView, bench: Bench, place: int) -> int | N
         return None
     share = left // (len(bench.seeds) - place) - first_look(len(task.dev))
     if share < 1:
-        raise BudgetSpent("too little is left of the purse for another seed")
+        raise BudgetSpent("too little is left of the budget for another seed")
     return share

@@ -3,7 +3,7 @@
 The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
 the first seed, the likeliest first; the bench trains on only those that lead at its rungs: two cost 1.3 whole runs,
 four 2.2. Two are the default: dev splits of few rows cannot tell more apart (`dev/LOG.md`).
-The survivor's training is the first seed's own. Every checkpoint is a candidate; the house keeps the best on dev, or
+The survivor's training is the first seed's own. Every checkpoint is a candidate; the contest keeps the best on dev, or
 the latest that dev cannot tell apart from it.
 """
 

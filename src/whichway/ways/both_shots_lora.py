@@ -1,4 +1,4 @@
-"""LoRA on rows with their own worked examples: each row is trained, and later asked, behind the training rows like it.
+"""LoRA on rows with their own worked examples: each row is trained, and later asked, after the training rows like it.
 
 Every answer in the context is a target, the examples' as well as the row's own: a context of k examples trains k + 1
 answers in one pass, so one pass over the rows costs what k + 1 passes of `tune_lora` cost and teaches as many answers

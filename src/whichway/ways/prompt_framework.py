@@ -47,7 +47,7 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
     names = {name.lower(): name for name in FRAMEWORKS}
     for name in options.frameworks:
         if name.lower() not in names:
-            raise OptionError(f"prompt_framework.frameworks: '{name}' is none.{did_you_mean(name, FRAMEWORKS)}")
+            raise OptionError(f"prompt_framework.frameworks: '{name}' is no framework.{did_you_mean(name, FRAMEWORKS)}")
     decoding = decoding_for(task, options.max_tokens, options.temperature, "prompt_framework")
     for name in options.frameworks:
         for headings in options.headings:

@@ -1,8 +1,8 @@
-"""GEPA (Agrawal et al. 2025, arXiv 2507.19457): the `gepa` package itself, on our bench and paid by our purse.
+"""GEPA (Agrawal et al. 2025, arXiv 2507.19457): the `gepa` package itself, on our bench and paid by the way's budget.
 
 Reflective evolution of the instruction: a minibatch of training rows is answered, the model reads what went wrong and
 rewrites the instruction; who is better on the minibatch is validated on dev rows, and parents are drawn from the Pareto
-front over those. The house adds no shots and no calibration. Optional: `pip install whichway[gepa]`.
+front over those. Nothing is added: no shots, no calibration. Optional: `pip install whichway[gepa]`.
 """
 
 from __future__ import annotations

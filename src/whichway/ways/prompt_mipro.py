@@ -1,7 +1,7 @@
-"""MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695): dspy's own optimiser, on our bench and paid by our purse.
+"""MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695): dspy's own optimiser, on our bench and paid by the way's budget.
 
 Instructions that the model proposes from a summary of the data, and sets of bootstrapped and labelled demonstrations,
-combined by Bayesian optimisation on minibatches of dev rows. The house adds no calibration; instruction and
+combined by Bayesian optimisation on minibatches of dev rows. No calibration is added; instruction and
 demonstrations become a `Prompt` of ours. Optional: `pip install whichway[dspy]`.
 """
 
@@ -125,7 +125,7 @@ def _model(client: OptimizerClient) -> Any:
 
 
 def _adapter(client: OptimizerClient, model: Any) -> Any:
-    """From a signature with demonstrations and inputs to a question at the desk, and back.
+    """From a signature with demonstrations and inputs to a question for the bench, and back.
 
     Signatures of MIPROv2's own proposer are asked plainly; what the model writes is their last output field, so that a
     small model is not lost to parsing.

@@ -1,4 +1,4 @@
-"""Think, then answer: the model writes its thoughts, and the answer stands behind a mark at their end.
+"""Think, then answer: the model writes its thoughts, and the answer stands after a mark at their end.
 
 Chain of thought (Wei et al. 2022, arXiv 2201.11903; zero-shot as in arXiv 2205.11916) and self-consistency (Wang et al.
 2022, arXiv 2203.11171): several texts are drawn and the most frequent answer counts. Over 100 papers the gain is large
@@ -31,7 +31,7 @@ class Options:
     )
     temperature: float = field(default=0.7, metadata={"help": "of drawn texts (votes above 1)"})
     max_tokens: int = field(default=192, metadata={"help": "longest text, thoughts and answer, in tokens"})
-    mark: str = field(default="Answer:", metadata={"help": "the answer stands behind the last of these"})
+    mark: str = field(default="Answer:", metadata={"help": "the answer stands after the last of these"})
     ask: str = field(
         default="Think step by step before you answer.", metadata={"help": "the sentence that asks for thoughts"}
     )

@@ -4,7 +4,7 @@ Proposals are edits of slots and choices of shots (`prompts.ideas`: no model nee
 model writes after reading failures (`prompts.rewrite`). A batch is drawn before anybody has looked at its scores; all
 of it races on the same blocks of dev rows, each prompt with its labels' own bias and with biases fitted on training
 rows, which costs no further answers. The winner is what the next batch starts from. An idea that helps nobody in two
-batches is rested. At the end the winner meets the starting prompt on all rows that the rest of the purse pays for; a
+batches is rested. At the end the winner meets the starting prompt on all rows that the rest of the budget pays for; a
 gain within one standard error is reported as no gain, and the starting prompt stays.
 
 Related: GEPA (arXiv 2507.19457; reflection on failures), MIPROv2 (arXiv 2406.11695; instructions and shots together),
@@ -63,7 +63,7 @@ class Options:
         unknown = sorted(set(self.without) - set(mutations()))
         if unknown:
             raise OptionError(
-                f"prompt_search.without: there is no idea '{unknown[0]}'. Known: {', '.join(mutations())}."
+                f"prompt_search.without: there is no mutation '{unknown[0]}'. Known: {', '.join(mutations())}."
             )
 
 

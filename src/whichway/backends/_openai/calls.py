@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whichway.backends._openai import keys
-from whichway.backends._openai.answers import Unreadable
 from whichway.backends._openai.limiter import Limiter, retry_after
+from whichway.backends._openai.replies import Unreadable
 from whichway.backends._openai.requests import Usage
 from whichway.contracts import Meter
 from whichway.errors import EndpointError
@@ -198,7 +198,7 @@ class Caller:
         return Again(f"an answer that cannot be read ({error})", billed=True)
 
     def count_refusal(self, error: RowRefused) -> None:
-        """Note a row that is given up. Many of them, before any was answered, are no affair of the rows.
+        """Note a row that is given up; many of them before any answer mean that the endpoint is at fault.
 
         Raises:
             EndpointError: it is such a case.
@@ -239,7 +239,7 @@ class Caller:
         return Again(reason, billed=not unsent, slow=late and not unsent)
 
     def _of_status(self, status: int, headers: Mapping[str, str], body: Any, plain: str) -> Exception:
-        """The error behind a status of HTTP and the body that came with it."""
+        """The error that a status of HTTP and the body beside it mean."""
         facts = body.get("error", body) if isinstance(body, Mapping) else {}
         facts = facts if isinstance(facts, Mapping) else {"message": facts}
         words = facts.get("message") or facts.get("detail") or ("" if "<html" in plain.lower() else plain)

@@ -14,7 +14,7 @@ _LIKE_A_KEY = re.compile(r"\b(?:sk|gsk|pk|key|Bearer)[-_ ][A-Za-z0-9*_\-.]{8,}")
 
 
 def find(name: str) -> str:
-    """The key behind a name: the environment variable, else the keyring's entry of the service "whichway".
+    """The key of a name: the environment variable, else the keyring's entry of the service "whichway".
 
     Raises:
         ModelError: neither has it.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from whichway.backends._openai.labels import longest, schema
+from whichway.backends._openai.label_reading import longest, schema
 from whichway.engine.model.chat_text import BREAK, plain
 from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Request
@@ -156,7 +156,7 @@ class Dialect:
         return body
 
     def echo(self, request: Request, label: str) -> dict[str, Any]:
-        """The body of a completion that reads a label behind the prompt and tells its log-probabilities."""
+        """The body of a completion that reads a label after the prompt and gives its log-probabilities."""
         common = {name: value for name, value in self._common(request).items() if name != "seed"}
         return {**common, "prompt": f"{prompt_text(request)} {label}", "max_tokens": 1, "echo": True, "logprobs": 1}
 

@@ -64,7 +64,7 @@ class Shell:
         }
 
     def run(self) -> None:
-        """Until `quit` or the end of the input."""
+        """Read lines until `quit` or the end of the input."""
         self.score()
         self.screen.say("Type help for what can be done, edit to change the prompt.", "dim")
         while True:
@@ -76,7 +76,7 @@ class Shell:
                 return
 
     def do(self, line: str) -> bool:
-        """One line; True when it was the last one. A mistake is told and changes nothing."""
+        """Do what a line says; True when it ends the session. A mistake is reported and changes nothing."""
         try:
             return bool(self._do(line))
         except WhichwayError as error:

@@ -38,38 +38,26 @@ def advise(
     """Give a prior opinion. On a terminal it asks what flags and data do not tell; nothing is run but a probe."""
     import json as as_json
     import sys
-    from dataclasses import replace
 
-    from whichway.app import advice_inputs
+    from whichway.app import advise as app
     from whichway.cli.questions import ask
     from whichway.cli.task_flags import spec_of
-    from whichway.errors import OptionError
     from whichway.nouns import to_json
-    from whichway.report import advice as told
-    from whichway.verdict.advice import advise as opinion
-    from whichway.verdict.advice import calibrate as check
+    from whichway.report import advice as page
 
     if calibrate:
-        calibration = check([advice_inputs.of_run(run) for run in calibrate])
-        print(
-            as_json.dumps(to_json(calibration), allow_nan=False) if json else "\n".join(told.calibration(calibration))
-        )
+        result = app.calibrate(calibrate)
+        print(as_json.dumps(to_json(result), allow_nan=False) if json else "\n".join(page.calibration(result)))
         return
-    spec = None if task.task is None and "data" not in task.keys else spec_of(task)
-    if probe and spec is None:
-        raise OptionError("--probe wants a task: give a task file, or --data.")
-    about, examined = advice_inputs.of_task(spec)
     flags = {
         "kind": kind, "rows": rows, "latency_ms": latency_ms, "hardware": hardware, "privacy": privacy,
         "maintainer": maintainer, "changes": changes, "volume": task.keys.get("volume"),
     }  # fmt: skip
     known = {name: value for name, value in flags.items() if value is not None}
-    about = replace(about, **known)  # type: ignore[arg-type]
-    if sys.stdin.isatty() and not json:
-        about = ask(about)
-    advice = opinion(about)
-    estimate = advice_inputs.probed(spec) if probe and spec else advice_inputs.estimate(about, examined, like)
+    spec = None if task.task is None and "data" not in task.keys else spec_of(task)
+    opinion = app.advise(spec, known, like, probe, ask if sys.stdin.isatty() and not json else None)
     if json:
-        print(as_json.dumps(to_json({"situation": about, "advice": advice, "estimate": estimate}), allow_nan=False))
+        print(as_json.dumps(to_json(opinion), allow_nan=False))
     else:
-        print("\n".join(told.lines(about, advice, estimate, task.task or task.keys.get("data"))))
+        data = task.task or task.keys.get("data")
+        print("\n".join(page.lines(opinion.situation, opinion.advice, opinion.estimate, data)))

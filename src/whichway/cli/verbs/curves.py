@@ -25,20 +25,23 @@ def curves(
     """Learning curves, where one overtakes another, and how many rows a way is worth."""
     import json as as_json
 
-    from whichway.app.curves import pairs, read
+    from whichway.app.curves import pairs, plain_scores, read
     from whichway.app.curves import window as levels
     from whichway.nouns import to_json
     from whichway.report import curves
+    from whichway.report.formatting import ScoreText
     from whichway.verdict.curves import Curves
+    from whichway.verdict.explain.number_format import score_format
 
-    score_window = levels(window)
+    score_window, plain = levels(window), plain_scores(file)
+    scores = ScoreText(score_format(plain))
     drawn = Curves(read(file), aggregate, confidence)
     fitted = [drawn.curve(way) for way in drawn.families]
-    crossed = pairs(drawn, ways, baseline, score_window)
+    crossed = pairs(drawn, ways, baseline, score_window, plain)
     if html is not None:
-        curves.write(html, file.name, fitted, crossed, drawn)
+        curves.write(html, file.name, fitted, crossed, drawn, scores)
     if json:
         facts = {"aggregate": aggregate, "confidence": confidence, "curves": fitted, "crossovers": crossed}
         print(as_json.dumps(to_json(facts), ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(curves.lines(fitted, crossed, confidence, drawn.rows_known)))
+        print("\n".join(curves.lines(fitted, crossed, confidence, drawn.rows_known, scores)))

@@ -38,7 +38,7 @@ def lint(
 ) -> int:
     """Check prompts against rules with evidence. Exit code 1 when there are errors."""
     from whichway.app.lint_prompts import LintOptions
-    from whichway.cli.linting.run import OutputOptions, check
+    from whichway.cli.linting.check_files import OutputOptions, check
 
     if measure and task is None:
         raise OptionError("--measure needs --task: an effect is measured on dev rows.")

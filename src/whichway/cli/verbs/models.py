@@ -63,7 +63,7 @@ def remove(name: Annotated[str, Argument(help="A name of the table.")]) -> None:
 def lines() -> Iterator[str]:
     """The table, and what else was found."""
     from whichway.app import models as room
-    from whichway.models import cache, shelf
+    from whichway.models import model_cache, shelf
 
     shelf_ = shelf.load()
     cells = [HEAD, *(_row(listed) for listed in room.listing())]
@@ -71,7 +71,8 @@ def lines() -> Iterator[str]:
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
-    yield f"Default {shelf_.default}; sentence encoder {shelf_.encoder}. List of {shelf_.as_of}; cache {cache.root()}"
+    place = model_cache.root()
+    yield f"Default {shelf_.default}; sentence encoder {shelf_.encoder}. List of {shelf_.as_of}; cache {place}"
     for name, facts in room.converted():
         yield f"converted  {facts.get('source', name)}  ({name}: whichway models remove {name})"
     for name, address in room.endpoints():

@@ -24,8 +24,8 @@ def try_(
     """Edit a prompt and see in seconds what it does to the dev score: keep, revert, compare, save."""
     from whichway.app.prompt_session import open_session
     from whichway.cli.fetching import with_models
-    from whichway.cli.playground.session import once as score_once
-    from whichway.cli.playground.session import run_session
+    from whichway.cli.playground.interactive import once as score_once
+    from whichway.cli.playground.interactive import run_session
     from whichway.cli.task_flags import spec_of
 
     spec = spec_of(task)

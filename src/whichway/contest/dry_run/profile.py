@@ -169,7 +169,7 @@ class Timings:
         return Answering(seconds, psutil.Process().memory_info().rss, prefix, opening if place else 0.0)
 
     def real_part(self, weights: Weights) -> tuple[Weights, Path | None]:
-        """Weights that can answer in place of rehearsed ones: the base, or a part of the same kind, trained briefly."""
+        """Weights that can answer in place of simulated ones: the base, or a part of the same kind, trained briefly."""
         if weights.adapter is None:
             return weights, None
         part = _part(weights, weights.kind)

@@ -1,12 +1,12 @@
-"""What a contest will take, before it starts: the contest itself, rehearsed with models that only pretend.
+"""What a contest will take, before it starts: the contest itself, run with simulated models.
 
-Ways, bench, race, halving, purses and books are the real ones, so the estimate counts what the ledger will count, also
-for ways that nobody has thought of here. Only the doors to models are replaced: an answer is made up, a training makes
+Ways, bench, race, halving, budgets and books are the real ones, so the estimate counts what the ledger will count, also
+for ways that nobody has thought of here. Only the backends are replaced: an answer is made up, a training makes
 nothing, and their seconds come from a probe of the real model (`timing.py`).
 
 Made-up answers are right on nearly the same share of rows for all candidates, so that the race drops nobody for being
 worse and only halves; every way passes its gate. It is a little larger where a training ends and where each row is
-shown examples of its own, as those mostly become finalists, and are dear. The contest is rehearsed a second time
+shown examples of its own, as those mostly become finalists, and are dear. The contest is simulated a second time
 without racing: its ceiling.
 """
 
@@ -178,7 +178,7 @@ class SimulatedBackends(Mapping[str, Backend]):
 
 @dataclass(slots=True)
 class SimulatedRun:
-    """What rehearsed backends share: measured times, and what each contestant needed."""
+    """What simulated backends share: measured times, and what each contestant needed."""
 
     timings: Timings
     answer_tokens: int  # that a trained model will write for nearly every row
@@ -191,7 +191,7 @@ class SimulatedRun:
     memory: dict[str, int] = field(default_factory=dict)
     disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     per_row: dict[Weights, float] = field(default_factory=dict)  # bare model -> seconds of an answer
-    parts: dict[str, float] = field(default_factory=dict)  # rehearsed part -> share of its training
+    parts: dict[str, float] = field(default_factory=dict)  # simulated part -> share of its training
     tokens: dict[tuple[bool, str], list[int]] = field(default_factory=dict)  # of hosted models: in, out; both at most
 
     def needs(self, way: str, memory: int | None) -> None:
@@ -224,7 +224,7 @@ class SimulatedRun:
         self.load_seconds[key] = self.load_seconds.get(key, 0.0) + seconds
 
     def measure(self, way: str, what: str) -> None:
-        """Say what is looked at."""
+        """Report what is measured now."""
         self.listener(ProbeBegan(way, what))
 
 
@@ -260,11 +260,11 @@ class SimulatedBackend:
         return [Embedding(_made_up(text), 0, len(text) * each) for text in texts]
 
     def files(self, weights: Weights) -> Path:
-        """Nothing is shipped from a rehearsal."""
-        raise ModelError("a rehearsed encoder has no files")
+        """Refuse: nothing is shipped from a dry run."""
+        raise ModelError("a simulated encoder has no files")
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Checkpoints of nothing, with the seconds and bytes of a real training."""
+        """Empty checkpoints, with the seconds and bytes of a real training."""
         self.simulation.measure(self.way, f"training ({job.kind})")
         cost = self.simulation.timings.learning(self.real, job)
         self.simulation.needs(self.way, cost.peak_bytes)

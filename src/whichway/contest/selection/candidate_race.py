@@ -1,11 +1,11 @@
-"""A heat: a way's own candidates race on the same shuffled blocks of dev rows while it searches.
+"""A race inside a way: its own candidates answer the same shuffled blocks of dev rows while it searches.
 
 The looks are those of the contest's race (n/2^k rows, ..., n/2, n). After each who is *shown worse* than the leader is
 dropped (confidence sequence on paired differences, as in `race`). Unless told otherwise the rest is thinned, too, as by
 successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), but less at first, when rows say little: of N prompts
 0.7 N go on at an eighth of the rows, 0.3 N at a quarter, N/8 at half, and of candidates that differ only in their
 labels' biases, which share their answers, one. Where the calls do not pay for that, thinning starts earlier. It ends
-when as many are left as are wanted, when the rows end, or when what is left of the purse does not pay for another row
+when as many are left as are wanted, when the rows end, or when what is left of the budget does not pay for another row
 of two.
 """
 
@@ -23,7 +23,7 @@ from whichway.errors import BudgetSpent
 
 @dataclass(slots=True, eq=False)
 class Contender:
-    """A contender: a candidate in the race, with its scores and losses."""
+    """A candidate in such a race, with its scores and losses."""
 
     entry: Entry
     losses: list[float] = field(default_factory=list)  # nats, where labels are scored
@@ -39,10 +39,10 @@ class CandidateRace:
     """What a race among candidates is run with."""
 
     rules: Rules
-    answer: Callable[[Contender, int], None]  # gives a lane its scores up to so many rows; BudgetSpent when it cannot
+    answer: Callable[[Contender, int], None]  # scores it up to so many rows; BudgetSpent when it cannot
     price: Callable[
         [Sequence[Contender], int], int
-    ]  # answers that lanes must still buy for so many rows; equal ones once
+    ]  # answers that contenders must still buy for so many rows; equal ones once
     halve: bool = True
 
 
@@ -55,7 +55,7 @@ def run_race(
         contenders: the earlier is the better when equal.
         candidate_race: how.
         keep: how many are wanted.
-        calls: answers that may be bought; None: as many as the purse pays for.
+        calls: answers that may be bought; None: as many as the budget pays for.
 
     Returns:
         All that were measured, the best first: those left, then the dropped ones, the last dropped first.
@@ -66,7 +66,7 @@ def run_race(
     for rows in candidate_race.rules.looks:
         if left is not None and reached:
             going, poor = _affordable(going, rows, candidate_race, left, keep)
-            gone += [(contender, "the rest of the purse paid for fewer") for contender in poor]
+            gone += [(contender, "the rest of the budget paid for fewer") for contender in poor]
         to = rows if left is None else _within(going, reached, rows, candidate_race, left)
         try:
             left = None if left is None else left - candidate_race.price(going, to)
@@ -151,7 +151,7 @@ def _unbiased(contender: Contender) -> str:
 
 
 def _order(contenders: Sequence[Contender], rules: Rules) -> list[Contender]:
-    """Lanes with equal rows, the best first: one of each prompt, then those that differ from it in their biases only.
+    """Contenders with equal rows, best first: one of each prompt, then those that differ from it in biases only.
 
     Among the biases of one prompt those within one standard error of the best are a tie, which the loss breaks. Between
     prompts the loss says less, as some are surer of themselves than others; it breaks exact ties only.

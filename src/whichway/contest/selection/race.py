@@ -1,4 +1,4 @@
-"""Racing: all live candidates of all ways answer the same shuffled blocks of dev rows; who cannot win stops early.
+"""Racing: all live candidates of all ways answer the same shuffled blocks of dev rows; one that cannot win stops early.
 
 A dev row is answered only while it can still decide something. The race looks at n/2^k rows, ..., n/4, n/2 and n (the
 first look has at least `FIRST_LOOK` rows), and after each look but the last
@@ -74,7 +74,7 @@ class Entry:
     scores: list[float] = field(default_factory=list)  # an answer that could not be read counts 0
     records: list[Record] = field(default_factory=list)
     drop: Drop | None = None
-    paused: bool = False  # no more rows, though not dropped: settled, or its way's purse is empty
+    paused: bool = False  # no more rows, though not dropped: settled, or its way's budget is spent
 
     @property
     def group(self) -> tuple[str, int]:
@@ -171,7 +171,7 @@ def race(
     for taken, rows in enumerate(rules.looks, start=1):
         field_ = [e for e in entries if e.going]
         for entry in field_:
-            if entry.going:  # its way's purse may have ended with the one before
+            if entry.going:  # its way's budget may have ended with the one before
                 _answer(entry, rows, answer, entries)
         going = [e for e in field_ if e.going]
         if rows == rules.looks[-1] or not going:

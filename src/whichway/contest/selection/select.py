@@ -17,13 +17,13 @@ from whichway.events import CandidateEntered, RaceEnded, RaceLooked
 from whichway.nouns import Candidate, TrainDevView, canonical, qualified_name, split_name, to_json
 from whichway.runs.folder import write_json, write_text
 from whichway.scoring import clusters, is_mean, row_values, total
-from whichway.verdict.decide import sanity
 from whichway.verdict.information import ZERO_SHOT
+from whichway.verdict.sanity_gate import sanity
 
 
 @dataclass(slots=True)
 class WayRun:
-    """One way on its way to the test split."""
+    """The state of one way up to the test split."""
 
     name: str
     way: Way
@@ -33,8 +33,8 @@ class WayRun:
     reason: str = ""  # why it failed; "" when it did not
     out_of_budget: bool = False  # whether it failed because its budget was spent
     finalists: tuple[tuple[Candidate, float | None], ...] = ()  # one per seed, with its dev score; None: no dev rows
-    dev_rows: int = 0  # behind the finalists' dev scores
-    values: dict[str, tuple[float | None, int]] = field(default_factory=dict)  # seed/id -> dev score, rows behind it
+    dev_rows: int = 0  # that the finalists' dev scores are over
+    values: dict[str, tuple[float | None, int]] = field(default_factory=dict)  # seed/id -> dev score, its rows
     last: tuple[Entry, ...] = ()  # the finalists with their answers to dev rows
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
@@ -189,9 +189,9 @@ def write_way(tried: WayRun, ledger: RunLedger) -> None:
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)
     write_text(folder / "candidates.jsonl", "".join(lines))
-    purse = tried.bench.account.spend
+    spend = tried.bench.account.spend
     if not tried.fit:
-        tried.fit = fit_of(purse)
+        tried.fit = fit_of(spend)
     write_status(tried, ledger)
 
 

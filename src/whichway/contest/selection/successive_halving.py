@@ -82,11 +82,11 @@ def successive_halving(
         say: hears of trials that fail, and after each rung who goes on.
 
     Returns:
-        The survivor. When the purse is empty before the end, the one that leads.
+        The survivor. When the budget is spent before the end, the one that leads.
 
     Raises:
         WayFailed: every trial failed.
-        BudgetSpent: the purse was empty before any trial reached the first rung.
+        BudgetSpent: the budget was spent before any trial reached the first rung.
     """
     if len(trials) == 1:
         return HalvingResult(0, 1.0, 1)

@@ -5,7 +5,7 @@ log-probability of the label given the text. Every token of the row speaks, and 
 itself, so surface forms do not compete. The price is one pass over the row for each label.
 
 Requests are those of `template.channel_messages`: the last message is the row's text, the one before it is what a
-label is appended to. What all labels' prompts begin with is run once; behind it each label's own turn is run once for
+label is appended to. What all labels' prompts begin with is run once; after it each label's own turn is run once for
 all rows that share it, and then the rows, packed.
 """
 

@@ -44,7 +44,7 @@ class Sampler:
 class GeneratedRow:
     """A row that is being answered."""
 
-    ids: list[int]  # its prompt behind the shared prefix
+    ids: list[int]  # its prompt after the shared prefix
     room: int  # tokens it may get
     sample: Sampler
     written: list[int] = field(default_factory=list)
@@ -113,7 +113,7 @@ class ContinuousBatch:
         self._add(logits, rows)
 
     def _store(self, layout: packing.PackedRows, count: int) -> None:
-        """Put the keys and values of `count` rows behind those of the rows already here."""
+        """Put the keys and values of `count` rows after those of the rows already here."""
         key_values, at = layout.key_values or {}, len(self.rows)
         if not self.cache:
             heads, _, depth = key_values[0][0].shape

@@ -23,7 +23,7 @@ from whichway.engine.model.packing import Tree
 class Branch:
     """A place in the trie where labels part."""
 
-    node: int  # index into the tree; -1: right behind the prompt
+    node: int  # index into the tree; -1: right after the prompt
     children: tuple[tuple[int, ...], ...]  # indices of the tokens that count as each child (several for the turn end)
     labels: tuple[int, ...]  # the labels that pass here
     turns: tuple[int, ...]  # which child each of them takes

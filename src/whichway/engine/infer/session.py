@@ -264,7 +264,7 @@ class InferenceSession:
             lengths, len(self.prefix.ids), device, tree=trie.tree, prefix=self.prefix.layers, even=even
         )
         ids = torch.tensor([i for row in rows for i in (*row.ids, *trie.tree.ids)], device=device)
-        ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # behind each row's prompt
+        ends = torch.tensor(lengths, device=device).add(extra).cumsum(0) - extra  # after each row's prompt
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
         only, at = torch.tensor(trie.tokens, device=device), (ends[:, None] + nodes).flatten()
         if all(row.start is None for row in rows):

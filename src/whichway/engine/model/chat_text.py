@@ -243,7 +243,7 @@ class ChatText:
         full = self._template([*_ASK, {"role": "assistant", "content": answer}], ask=False, think=False)
         if full.startswith(head):
             return full[len(head) :]
-        # The generation prompt is not how the template writes an assistant's turn: answer right behind it.
+        # The generation prompt is not how the template writes an assistant's turn: answer right after it.
         at = full.rfind(answer)
         return full[at:] if at >= 0 else answer
 

@@ -4,7 +4,7 @@ Answering runs it over a `pack.Layout` and keeps nothing. Learning runs it over 
 all rows, and its backward by hand. In the last layer only what is asked for is computed: keys and values of all tokens,
 the rest at trained (or scored) positions. The first layer's input gets no gradient when the embeddings are frozen.
 
-`Trunk` holds the weights of one model; `trunk_of` finds or makes it, and says None for a model that is run through
+`Decoder` holds the weights of one model; `decoder_of` finds or makes it, and says None for a model that is run through
 transformers instead.
 """
 
@@ -27,7 +27,7 @@ _own_decoders: weakref.WeakKeyDictionary[Any, Decoder | None] = weakref.WeakKeyD
 
 
 def decoder_of(module: Any) -> Decoder | None:
-    """The trunk over a module's weights (made once); None: it must be run through transformers."""
+    """The decoder over a module's weights (made once); None: it must be run through transformers."""
     if module not in _own_decoders:
         try:
             _own_decoders[module] = Decoder(read(module))
@@ -227,7 +227,7 @@ class Decoder:
     # Learning
 
     def forward(self, sheet: PackedTrainBatch, saved: SavedForBackward, states: Tensor | None = None) -> Tensor:
-        """States `[M, hidden]` behind the last layer at `sheet.keep`; `states`: those in front of `saved.first`."""
+        """States `[M, hidden]` after the last layer at `sheet.keep`; `states`: those in front of `saved.first`."""
         if states is None:
             states = self.embed(sheet.ids, sheet.positions)
         saved.rotation = self.rotation(sheet.positions)

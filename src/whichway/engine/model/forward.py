@@ -28,7 +28,7 @@ def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor 
 
 
 def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
-    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, behind the last layer's norm."""
+    """Hidden states `[R, hidden]` at three depths: the embeddings, the middle layer, after the last layer's norm."""
     own_decoder = _own_decoder(module)
     if own_decoder is not None:
         return own_decoder.depths(ids, layout)

@@ -157,7 +157,7 @@ def _eos(module: Any) -> list[int]:
 
 
 def verify(folder: Path, module: Any) -> None:
-    """Switch `module` to our attention; rows behind a shared prefix must give the logits that transformers gives.
+    """Switch `module` to our attention; rows after a shared prefix must give the logits that transformers gives.
 
     Where our own decoder does not give them too, transformers' layers are used from now on.
 
@@ -189,7 +189,7 @@ def verify(folder: Path, module: Any) -> None:
 
 
 def _behind_prefix(module: Any, ids: Tensor) -> Tensor:
-    """Logits of two rows behind a shared prefix, in one pass."""
+    """Logits of two rows after a shared prefix, in one pass."""
     prefix = forward.run_prefix(module, ids[:4].tolist(), module.device)
     layout = packing.pack_rows([3, 4], 4, module.device, prefix=prefix)
     return forward.logits(module, ids[4:], layout, torch.arange(7, device=module.device))

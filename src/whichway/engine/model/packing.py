@@ -1,8 +1,8 @@
-"""Rows packed behind one shared prefix: the layout of their tokens.
+"""Rows packed after one shared prefix: the layout of their tokens.
 
 Tokens of all rows lie in one sequence `[1, R]` without padding, so linear layers do no wasted work. Attention alone
 sees rows: each token attends to the shared prefix (keys and values computed once) and to its own row, causally, or
-along a tree of answer tokens behind the row. Position ids continue from the prefix. The result equals running each row
+along a tree of answer tokens after the row. Position ids continue from the prefix. The result equals running each row
 alone.
 
 Shapes: R packed tokens, B rows, S the longest row, C keys of a row, P the prefix, H query heads, N key/value heads,
@@ -72,7 +72,7 @@ class Layout(Protocol):
 
 @dataclass(slots=True)
 class PackedRows:
-    """Layout of packed rows. Build it with `lay`."""
+    """Layout of packed rows. Build it with `pack_rows`."""
 
     positions: Tensor  # [R]
     shape: tuple[int, int]  # B, S
@@ -125,7 +125,7 @@ class PackedRows:
         return out.permute(1, 3, 0, 2, 4).flatten(0, 1).flatten(1, 2)
 
     def rows(self, packed: Tensor) -> Tensor:
-        """`[N, R, D]` to `[N, B, S, D]`; slots behind a row's end repeat some token and are never seen."""
+        """`[N, R, D]` to `[N, B, S, D]`; slots after a row's end repeat some token and are never seen."""
         if self.slots is not None:
             packed = packed.transpose(0, 1).index_select(0, self.slots).transpose(0, 1)
         return packed.reshape(packed.shape[0], *self.shape, packed.shape[2])
@@ -195,7 +195,7 @@ def pack_rows(
     keep: bool = False,
     even: bool = False,
 ) -> PackedRows:
-    """Lay out rows of `lengths` tokens, each followed by the tree's tokens, behind a prefix of `start` tokens.
+    """Lay out rows of `lengths` tokens, each followed by the tree's tokens, after a prefix of `start` tokens.
 
     Args:
         lengths: tokens of each row, without the tree's.
@@ -225,7 +225,7 @@ def pack_rows(
 
 
 def _branches(lengths: Sequence[int], longest: int, tree: Tree) -> Tensor:
-    """`[B, S, S]`: causal within the row, ancestors only within the tree behind it."""
+    """`[B, S, S]`: causal within the row, ancestors only within the tree after it."""
     seen = causal(longest, torch.device("cpu")).repeat(len(lengths), 1, 1)
     branch, size = tree.mask(), len(tree.ids)
     for row, n in zip(seen, lengths, strict=True):

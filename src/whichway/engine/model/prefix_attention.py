@@ -21,7 +21,7 @@ from whichway.engine.model import throughput
 LONG = 1024  # keys; above it fused attention is faster than two plain matrix products (and needs less memory)
 _CACHED = 1 << 20  # scores computed at a time, so that they stay in the processor's cache
 _CHUNK = 256  # tokens of a long prefix that ask together
-SCORES = 1 << 26  # held at once by plain products behind a shared prefix
+SCORES = 1 << 26  # held at once by plain products after a shared prefix
 
 KeyValue = tuple[Tensor, Tensor]  # each [N, P, D]
 
@@ -70,7 +70,7 @@ def attend_rows(
 
 
 def _is_long(q: Tensor, k: Tensor, prefix: KeyValue | None) -> bool:
-    """Whether fused attention pays; behind a shared prefix it does not: it wants the prefix copied for every row."""
+    """Whether fused attention pays; after a shared prefix it does not: it wants the prefix copied for every row."""
     if q.is_cuda:
         return True
     keys = k.shape[2] + (prefix[0].shape[1] if prefix else 0)
@@ -86,7 +86,7 @@ def _merges(q: Tensor) -> bool:
 
 @cache
 def _merging_pays(kind: torch.dtype) -> bool:
-    """Measured once, on a few rows behind a prompt: some processors are faster at plain products."""
+    """Measured once, on a few rows after a prompt: some processors are faster at plain products."""
     q, k = torch.ones(4, 16, 1, 48, 64, dtype=kind), torch.ones(4, 16, 48, 64, dtype=kind)
     prefix, seen, how = (
         (k[:, :8].flatten(1, 2), k[:, :8].flatten(1, 2)),

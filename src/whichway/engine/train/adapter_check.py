@@ -38,7 +38,7 @@ def count_earlier(rows: Sequence[Encoded], conversations: Sequence[Sequence[Mess
     answers = sum(turn.role == "assistant" and not turn.untrained for messages in conversations for turn in messages)
     located = sum(len(row.earlier) for row in rows)
     if answers and not located:
-        raise DataError("The model's chat template shows no earlier answer as it was given: there is none to train.")
+        raise DataError("The model's chat template rewrites every earlier answer, so none of them can be trained.")
     if located < answers:
         log.warning(
             "%d of %d earlier answers stand otherwise in the prompt; they are not trained.", answers - located, answers

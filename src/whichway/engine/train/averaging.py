@@ -42,7 +42,7 @@ class Soup:
             OptionError: DoRA, whose changes have no mean of this form.
         """
         if settings.variant == "dora":
-            raise OptionError("Training option soup cannot be used with variant = 'dora': its changes are no products.")
+            raise OptionError("Training option soup cannot be used with variant = 'dora': its changes have no mean.")
         self.model, self.job, self.folder = model, job, folder
         self.key = digest(["soup", _VERSION, job])
         self._at: dict[int, TrainProgress] = {}

@@ -126,7 +126,7 @@ def fitted(
 
 @torch.no_grad()
 def _last_states(model: Model, rows: Sequence[Encoded], prefix: Sequence[int], below: FrozenStates | None) -> Tensor:
-    """States `[B, hidden]` behind the last layer's norm, float32."""
+    """States `[B, hidden]` after the last layer's norm, float32."""
     own_decoder = decoder.decoder_of(model.module)
     places = sorted(range(len(rows)), key=lambda n: len(rows[n].prompt))
     step = max(1, _TOKENS // max(1, len(rows[places[-1]].prompt) - len(prefix)))

@@ -1,6 +1,6 @@
 """A soft prompt: learned vectors in front of every input (Lester et al. 2021, arXiv 2104.08691).
 
-To the engine they are tokens: ids behind the vocabulary's last one, whose embeddings are learned. So rows are packed,
+To the engine they are tokens: ids after the vocabulary's last one, whose embeddings are learned. So rows are packed,
 the shared prefix is run once and labels are scored as everywhere else. In the vocabulary of the answer they are not.
 Saved in PEFT's format for prompt tuning.
 """
@@ -147,7 +147,7 @@ def save(module: Any, word: str, folder: Path) -> None:
 
 
 def put(base: Any, folder: Path) -> Any:
-    """A fork of `base` that knows the vectors in `folder`; rows need their ids in front (`behind`).
+    """A fork of `base` that knows the vectors in `folder`; rows need their ids in front (`with_prefix_ids`).
 
     Raises:
         ModelError: they have another width.

@@ -1,4 +1,4 @@
-"""How a model learns: LoRA or all weights, on rows packed behind their shared prompt; loss on answer tokens only.
+"""How a model learns: LoRA or all weights, on rows packed after their shared prompt; loss on answer tokens only.
 
 A step's loss is the mean over all trained tokens of the step, so sixteen rows at once and sixteen rows one by one give
 the same gradient; when memory runs out the pieces get smaller, the step stays. Everything random is drawn from the seed

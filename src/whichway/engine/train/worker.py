@@ -89,7 +89,7 @@ class Helper:
         self._process = self._link = None
 
     def train(self, request: TrainRequest, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
-        """Run a job; yields its checkpoints as `learn.train` would.
+        """Run a job; yields its checkpoints as `run_job.train` would.
 
         Raises:
             WayFailed: the training failed, or the child died (most often because memory ran out).
@@ -163,7 +163,7 @@ def start() -> None:
 
 
 def train(request: TrainRequest, watch: ProgressWatcher | None = None) -> Iterator[Adapter]:
-    """Run a job in a child process; yields its checkpoints as `learn.train` would.
+    """Run a job in a child process; yields its checkpoints as `run_job.train` would.
 
     A training that is left open keeps its helper; another one meanwhile gets a helper of its own.
 
@@ -191,7 +191,7 @@ class _Gone(BaseException):
 
 
 def serve(handle: int) -> None:
-    """Take errands from the link until the caller is gone."""
+    """Take requests from the link until the caller is gone."""
     import torch
 
     from whichway.engine.train import probe, run_job  # noqa: F401  (imported once, for all children)
@@ -218,7 +218,7 @@ def _forks() -> bool:
 
 
 def _keep_only(request: TrainRequest, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
-    """Have the base model of this errand in memory, and only that."""
+    """Have the base model of this request in memory, and only that."""
     try:
         if (request.model, request.revision) not in models:
             models.clear()

@@ -28,8 +28,8 @@ from whichway.errors import DiskError, ModelError
 from whichway.models.gguf import tokenizer
 from whichway.models.gguf.architectures import config
 from whichway.models.gguf.header import Header, is_gguf, read
+from whichway.models.gguf.parameters import EXACT_BELOW, Parameter, parameters, pieces
 from whichway.models.gguf.values import to_bfloat16
-from whichway.models.gguf.weights import EXACT_BELOW, Parameter, parameters, pieces
 
 __all__ = ["convert", "is_gguf"]
 
@@ -99,7 +99,7 @@ def _partial(folder: Path) -> str:
 
 
 def _remove_partial(folder: Path) -> None:
-    """What killed conversions left behind; the lock is held, so none of it is in use."""
+    """Remove what killed conversions left; the lock is held, so none of it is in use."""
     for left in folder.parent.glob(f"{_partial(folder)}*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Ideas for another prompt: pure functions of a prompt, the evidence of training rows and a seeded generator.
+"""Mutations: pure functions of a prompt, a context of training rows and a seeded generator to another prompt.
 
 One idea per file, none of which needs a model; a new one is a new file with `WEIGHT` and `propose`, which gives a
 proposal, or None when it has nothing to say. No idea changes a protected slot (`prompts.guards` checks again, whoever
@@ -29,6 +29,6 @@ class Mutation(Protocol):
 
 @cache
 def mutations() -> dict[str, Mutation]:
-    """All ideas by name."""
+    """All mutations by name."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     return {name: cast(Mutation, importlib.import_module(f"{__name__}.{name}")) for name in names}

@@ -11,7 +11,7 @@ _END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut behind full stops, question marks and line ends."""
+    """A text cut after full stops, question marks and line ends."""
     return [part.strip() for part in _END.split(text) if part.strip()]
 
 

@@ -25,7 +25,7 @@ OPEN = (
 
 
 def propose(prompt: Prompt, evidence: SearchContext, rng: random.Random) -> Proposal | None:
-    """Add one sentence that is not there yet, to the instructions or behind the input."""
+    """Add one sentence that is not there yet, to the instructions or after the input."""
     slots = [slot for slot in ("instructions", "reminder") if slot in free(prompt)]
     bank = [s for s in (CLOSED if evidence.labels else OPEN) if all(s not in text_of(prompt, t) for t in slots)]
     if not slots or not bank:

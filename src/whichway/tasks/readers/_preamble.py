@@ -19,7 +19,7 @@ _TARGETS = frozenset((
 
 
 def without(text: str) -> tuple[str, tuple[str, ...]]:
-    """A text whose leading lines that begin with "#" are blank, and what is told of that.
+    """A text whose leading lines that begin with "#" are blank, and a note about them.
 
     Lines keep their numbers. Such a line may be the header, as a column may be called "#": it stays where it holds a
     known name, or as many separators as the line after the comments.

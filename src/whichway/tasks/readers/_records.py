@@ -31,7 +31,7 @@ class Fault:
 
 
 def pattern(delimiter: str, quoting: Quoting) -> re.Pattern[str]:
-    """What one field and the mark behind it look like: quoted, bare, end."""
+    """What one field and the mark after it look like: quoted, bare, end."""
     mark = re.escape(delimiter)
     bare = rf'((?!")(?:(?!{mark})[^\n])*+)' if len(delimiter) > 1 else rf'((?!")[^{mark}\n]*+)'
     end = rf"({mark}|\n|\Z)"
@@ -49,7 +49,7 @@ def pattern(delimiter: str, quoting: Quoting) -> re.Pattern[str]:
 def records(text: str, delimiter: str, quoting: Quoting = "double") -> Iterator[DelimitedRecord | Fault]:
     """The records of delimited text (line ends are LF) with the line each starts on; blank lines are skipped.
 
-    A `Fault` stands in the place of a line that breaks the dialect; the reading goes on behind that line.
+    A `Fault` stands in the place of a line that breaks the dialect; the reading goes on after that line.
     """
     quote = "'" if quoting == "single" else '"'
     field = pattern(delimiter, quoting)

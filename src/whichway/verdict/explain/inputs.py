@@ -21,7 +21,7 @@ from whichway.findings import (
 )
 from whichway.nouns import Kind, Pair, Standing
 from whichway.verdict.compare import Comparison, Table
-from whichway.verdict.explain.number_format import PLAIN, SHARE, CitedSentence, ScoreFormat, whole
+from whichway.verdict.explain.number_format import CitedSentence, ScoreFormat, score_format, whole
 from whichway.verdict.rule import Ruling, two_digits
 from whichway.verdict.variety import WrittenAnswers
 
@@ -57,7 +57,7 @@ class ExplanationInputs:
     @property
     def format(self) -> ScoreFormat:
         """How scores of the task's metric are written."""
-        return PLAIN if self.table.plain else SHARE
+        return score_format(self.table.plain)
 
     def way(self, k: int) -> str:
         """The name of an arm."""

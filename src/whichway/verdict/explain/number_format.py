@@ -106,11 +106,21 @@ class ScoreFormat:
     size: Callable[[float], str]  # of a difference, with its unit
     size_up: Callable[[float], str]  # rounded up
     signed: Callable[[float], str]  # a difference without a unit
-    unit: str  # behind a signed difference
+    unit: str  # after a signed difference
 
 
 SHARE = ScoreFormat(percent, bare, points, points_up, signed, " points")
 PLAIN = ScoreFormat(plain, plain, plain_size, plain_size_up, plain_signed, "")
+
+
+def score_format(plain_numbers: bool) -> ScoreFormat:
+    """How a metric's scores are written.
+
+    Args:
+        plain_numbers: `Metric.plain`, which a plan keeps as `metric_plain`.
+    """
+    return PLAIN if plain_numbers else SHARE
+
 
 # all spellings of a number
 SHOWN = (

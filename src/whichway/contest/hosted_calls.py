@@ -26,7 +26,7 @@ class HostedCalls:
     """The calls of one way to one hosted model.
 
     Args:
-        till: the books of the run.
+        ledger: the books of the run.
         account: of the way; it pays.
         backend: of the model.
         weights: the model.
@@ -124,7 +124,7 @@ class CallMeter:
             while self._left is not None and self._used + self._reserved + worst > self._left:
                 if not self._under_way:
                     raise BudgetSpent(
-                        f"the purse of {self._account.name} is empty: the next call can cost ${worst:.4g}, and "
+                        f"the budget of {self._account.name} is spent: the next call can cost ${worst:.4g}, and "
                         f"${max(0.0, self._left - self._used):.4g} may still be spent on this"
                     )
                 self._changed.wait(0.2)

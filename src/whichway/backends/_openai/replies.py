@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from whichway.backends._openai import labels as label_reading
-from whichway.backends._openai.labels import Token
+from whichway.backends._openai import label_reading
+from whichway.backends._openai.label_reading import Token
 from whichway.backends._openai.requests import Usage
 from whichway.nouns import Reply
 from whichway.prompts.answer_extraction import spoken
