@@ -255,7 +255,7 @@ def test_debug_shows_the_traceback(capsys: Streams) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_sigterm_is_an_interruption(capsys: Streams) -> None:
+def test_sigterm_is_an_interruption_and_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     def action() -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(5)
@@ -263,6 +263,7 @@ def test_sigterm_is_an_interruption(capsys: Streams) -> None:
 
     before = signal.getsignal(signal.SIGTERM)
     assert guarded(action) == 130
+    assert capfd.readouterr().err.startswith("\nstopping; what is done is kept\n")
     assert signal.getsignal(signal.SIGTERM) is before
 
 

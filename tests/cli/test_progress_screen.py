@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
+from whichway.cli import progress
 from whichway.cli.progress import ProgressScreen
-from whichway.events import EVENTS, CheckpointSaved, TrainingBegan, VerdictMade, WayBegan
+from whichway.events import EVENTS, CheckpointSaved, TrainingBegan, TrainingStep, VerdictMade, WayBegan
 
 
 def test_the_screen_shows_all_but_the_verdict_which_has_a_page_of_its_own():
@@ -20,3 +23,17 @@ def test_the_bar_ends_where_the_training_ends():
     (bar,) = screen._bars.tasks
     assert (bar.completed, bar.total) == (50, 100)
     assert math.isclose(bar.percentage, 50)
+
+
+def test_a_log_file_gets_a_line_a_minute_from_a_training(monkeypatch: pytest.MonkeyPatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    screen = ProgressScreen()
+    screen(WayBegan("tune_lora", 0, 1))
+    for step in range(1, 151):  # a step each second
+        now[0] = float(step)
+        screen(TrainingStep("tune_lora", "lora", step, 600, 0.5, 1000.0, 600.0 - step))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "training, step" in line]
+    assert [line.split(",")[1] for line in lines] == [" step 60/600", " step 120/600"]
+    assert "loss 0.500" in lines[0]
+    assert "9:00 left" in lines[0]

@@ -121,6 +121,15 @@ def test_verdict_and_report_read_each_file_at_most_once(old: Path, monkeypatch, 
     assert wanted <= set(opens.counts)
 
 
+def test_a_second_reading_is_counted(old: Path):
+    opens = Opens(old / "run")
+    opens.on = True
+    for _ in range(2):
+        _ = Run(old / "run").plan, Run(old / "run").verdict
+    opens.on = False
+    assert opens.counts == {"plan.json": 2, "verdict.json": 2}
+
+
 def test_a_finished_run_is_read_once_for_all_that_is_asked_of_it(old: Path, monkeypatch: pytest.MonkeyPatch):
     opens = Opens(old / "run")
     opens.on = True

@@ -115,6 +115,16 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
         assert 0 <= facts["dev_score"] <= 1
 
 
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_fault_inside_a_way_is_no_refusal(labels, tmp_path, monkeypatch):
+    def broken(task, bench, options):
+        yield {}["planted"]
+
+    monkeypatch.setattr(front.ways()["prompt_plain"], "adapt", broken)
+    with pytest.raises(AssertionError, match="KeyError: 'planted'" if not labels else ""):
+        test_a_way_runs_on_the_double_and_repeats("prompt_plain", labels, tmp_path)
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_backend_refuses_an_unknown_base_with_advice(name):
     backend = front.backends()[name]
