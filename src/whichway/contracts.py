@@ -77,7 +77,7 @@ __all__ = [
     "read_kind",
 ]
 
-# Where `Bench.halve` thins trainings out: (share of the steps, trials that may go on after it).
+# Where `Bench.halve` drops trainings: (share of the steps, trials that may go on after it).
 RUNGS = ((0.3, 2), (0.6, 1))
 
 

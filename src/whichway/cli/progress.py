@@ -182,7 +182,7 @@ class ProgressScreen(AbstractContextManager["Listener"]):
 
     def _halved(self, event: RatesHalved) -> None:
         cost = f"{event.runs:.3g} whole runs instead of {event.full_runs}"
-        self._line(f"  {event.way}: {event.trials} rates thinned out to one, {cost}")
+        self._line(f"  {event.way}: one of {event.trials} rates chosen by successive halving, {cost}")
 
     def _race(self, event: RaceLooked) -> None:
         on = f"{event.going} of {event.entries} candidates go on" if event.going else "settled"

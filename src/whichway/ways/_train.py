@@ -1,4 +1,4 @@
-"""What the ways that train with a learning rate share: thin the rates out, then train the best for every seed.
+"""What the ways that train with a learning rate share: halve the rates, then train the best for every seed.
 
 The learning rate is the one number that matters (arXiv 2602.04998). Log-spaced points around a rule of thumb start on
 the first seed, the likeliest first; the bench trains on only those that lead at its rungs: two cost 1.3 whole runs,
@@ -57,7 +57,7 @@ class TrainingOptions:
     checkpoints: int = field(
         default=4,
         metadata={
-            "help": "checkpoints of a run, one is kept by dev; rates are thinned out at the first two",
+            "help": "checkpoints of a run, one is kept by dev; successive halving drops rates at the first two",
             "least": 1,
         },
     )

@@ -32,7 +32,7 @@ class Options(TrainingOptions):
     checkpoints: int = field(
         default=3,
         metadata={
-            "help": "checkpoints of a run, one is kept by dev; rates are thinned out at the first two",
+            "help": "checkpoints of a run, one is kept by dev; successive halving drops rates at the first two",
             "least": 1,
         },
     )

@@ -1,7 +1,7 @@
 """LoRA on all linear layers (Hu et al. 2021, arXiv 2106.09685). The rate is searched, then several seeds are trained.
 
-Points around a rule of thumb for the hidden size start on the first seed and are thinned out on dev; the best is
-trained for every seed, with one candidate a checkpoint, so that the contest can keep one of them.
+Points around a rule of thumb for the hidden size start on the first seed and go through successive halving on dev; the
+best is trained for every seed, with one candidate a checkpoint, so that the contest can keep one of them.
 
 Variants: rsLoRA (arXiv 2312.03732) scales by the root of the rank, DoRA (arXiv 2402.09353) trains the length of each
 weight's rows beside their direction, PiSSA (arXiv 2404.02948) starts at the weights' principal part. Once the rate is

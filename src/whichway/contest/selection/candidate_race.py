@@ -86,7 +86,7 @@ def run_race(
 
 
 def survivors(prompts: int, rows: int, start: float) -> int:
-    """How many prompts go on after so many rows, when they are thinned out first at `start` rows."""
+    """How many prompts go on after so many rows, when they are halved first at `start` rows."""
     if rows < start:
         return prompts
     share = 0.7 if rows < 2 * start else 0.3 if rows < 4 * start else start / (2 * rows)
@@ -94,7 +94,7 @@ def survivors(prompts: int, rows: int, start: float) -> int:
 
 
 def _first_cut(prompts: int, at: Sequence[int], calls: int | None) -> float:
-    """Rows at which the prompts are thinned out first: an eighth of all, or fewer where the calls pay fewer."""
+    """Rows at which the prompts are halved first: an eighth of all, or fewer where the calls pay fewer."""
     starts = [at[-1] / 8, *(float(rows) for rows in reversed(at) if rows < at[-1] / 8)]
     for start in starts:
         paid, before, going = 0, 0, prompts
