@@ -145,13 +145,10 @@ def compare(
     Raises:
         UserError: no finished run, or a way that it does not have.
     """
-    from whichway.app.open_results import results_of
-    from whichway.contest.compare_runs import compare_ways
+    from whichway.app.compare import compare as compare_finished
 
     runs = [one if isinstance(one, FinishedRun) else read_run(one) for one in (first, second)]
-    named = (ways, ways) if isinstance(ways, str) else ways
-    one, two = named or (runs[0].verdict.choice or "", runs[1].verdict.choice or "")
-    return compare_ways(results_of(runs[0]), results_of(runs[1]), one, two, confidence, (runs[0].path, runs[1].path))
+    return compare_finished(runs[0], runs[1], (ways, ways) if isinstance(ways, str) else ways, confidence)
 
 
 @speaks_python

@@ -20,15 +20,12 @@ def compare(
     """Compare what two runs chose (or two ways), paired where their test rows coincide; says how many do."""
     import json as as_json
 
-    from whichway.app.open_results import results_of
-    from whichway.contest.compare_runs import compare_ways
+    from whichway.app.compare import compare as compare_finished
     from whichway.nouns import to_json
     from whichway.report.compare import lines
-    from whichway.runs.folder import read_verdict
 
-    names = way.split(",") if way else [read_verdict(run).choice or "" for run in (first, second)]
-    one, two = (names[0].strip(), names[-1].strip())
-    result = compare_ways(results_of(first), results_of(second), one, two, confidence, (first, second))
+    names = [name.strip() for name in way.split(",")] if way else []
+    result = compare_finished(first, second, (names[0], names[-1]) if names else None, confidence)
     if json:
         print(as_json.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
     else:
