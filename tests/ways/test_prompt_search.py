@@ -180,7 +180,7 @@ class Writer(FakeBackend):
 
 @pytest.mark.parametrize(
     ("text", "finish", "why"),
-    [("<think>so</think> Name the team.", "stop", "residue"), ("Name the team for", "length", "cut short")],
+    [("<reasoning>so</reasoning> Name the team.", "stop", "residue"), ("Name the team for", "length", "cut short")],
 )
 def test_a_rewrite_that_a_guard_refuses_is_told_in_the_log(text, finish, why, tmp_path):
     contest(tmp_path, 1200, Writer(text, finish))
