@@ -64,7 +64,7 @@ def inputs_to_grade(run: Run) -> tuple[InputToGrade, ...]:
     if not finalists:
         raise UserError(
             f"{run.path}: the judge has judged no way to the end, so there is nothing to grade. Run the same "
-            "`whichway run` command again, with a larger budget if its purse was empty."
+            "`whichway run` command again, with a larger budget if it was spent."
         )
     rows = random.Random(f"{run.plan_sha256}/grades").sample(run.test, len(run.test))
     return tuple(_input(run, row, finalists) for row in rows)

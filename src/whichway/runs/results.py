@@ -158,7 +158,6 @@ def _arm(
     shape = (len(runs), len(test))
     gold, codes = (None, None) if is_mean(metric) else _codes(test, runs, metric)
     flat = [record for answered in runs for records in answered for record in records]
-    seconds, usd = _fit(status, lines)
     repeats, every = _points(runs, shape)
     writes = bool(tested) and all(entry.candidate.decoding.mode == "generate" for entry in tested)
     return Arm(
@@ -178,15 +177,7 @@ def _arm(
         dev_rows=next((entry.facts.get("dev_rows") for entry in finalists), None),
         note=run.known[finalists[shipped_place(dev_scores)].facts["id"]].candidate.note if finalists else "",
         unparsed=_mean([float(r.outcome != "ok") for r in flat]),
-        seconds_fit=seconds,
-        usd_fit=usd,
-        seconds_per_row=_mean([r.seconds for r in flat]),
-        wall_fit=status.get("wall_fit"),
-        wall_per_row=_wall(flat),
-        usd_per_1000=1000 * _mean([r.usd for r in flat]),
-        tokens_in=_mean([r.tokens_in for r in flat]),
-        tokens_cached=_mean([r.tokens_cached for r in flat]),
-        tokens_out=_mean([r.tokens_out for r in flat]),
+        **_costs(status, lines, flat),
         repeats=every if repeats > 1 else None,
         row_usd=_by_row(runs, shape, lambda records: _mean([r.usd for r in records])),
         row_tokens=_by_row(runs, (*shape, 3), _tokens),
@@ -201,6 +192,22 @@ def _arm(
         folds=folds,
         refit=run.refits[way]["id"] if way in run.refits else None,
     )
+
+
+def _costs(status: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], flat: Sequence[Record]) -> dict[str, Any]:
+    """What the way spent before test, and what an answer to a test row took in the mean: fields of its arm."""
+    seconds, usd = _fit(status, lines)
+    return {
+        "seconds_fit": seconds,
+        "usd_fit": usd,
+        "seconds_per_row": _mean([r.seconds for r in flat]),
+        "wall_fit": status.get("wall_fit"),
+        "wall_per_row": _wall(flat),
+        "usd_per_1000": 1000 * _mean([r.usd for r in flat]),
+        "tokens_in": _mean([r.tokens_in for r in flat]),
+        "tokens_cached": _mean([r.tokens_cached for r in flat]),
+        "tokens_out": _mean([r.tokens_out for r in flat]),
+    }
 
 
 def _answers_of(
