@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from whichway.lint import Finding, FormatScores
 from whichway.lint.robustness import formats_of
-from whichway.nouns import Candidate, Decoding, Prompt, Record, TrainDevView
+from whichway.nouns import LATE, Candidate, Decoding, Prompt, Record, TrainDevView
 from whichway.prompts.calibrate import CALIBRATION_ROWS, batch_calibrated
 from whichway.prompts.plain import base_prompt
 from whichway.scoring import paired, total
@@ -30,6 +30,7 @@ class Effect:
     wins: int
     losses: int
     rows: int
+    plain: bool = field(default=False, metadata=LATE)  # scores are plain numbers, not read in percent
 
     @property
     def clear(self) -> bool:
@@ -80,6 +81,7 @@ class PromptScorer:
             comparison.wins,
             comparison.losses,
             len(rows),
+            self.metric.plain,
         )
 
     def formats(self, prompt: Prompt) -> FormatScores:

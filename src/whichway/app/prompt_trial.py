@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whichway.app.lint_effect import PromptScorer
-from whichway.nouns import Candidate, Example, Prompt, Record
+from whichway.nouns import LATE, Candidate, Example, Prompt, Record
 from whichway.scoring import clusters, is_mean, paired, scores_of
 from whichway.verdict.sequential import paired_sequence
 
@@ -56,6 +56,7 @@ class PromptEvaluation:
     tokens_in: float  # per row
     tokens_cached: float
     tokens_out: float
+    plain: bool = field(default=False, metadata=LATE)  # scores are plain numbers, not read in percent
 
     @property
     def clear(self) -> bool:
@@ -144,7 +145,7 @@ class PromptEvaluator:
         ends = table.interval(1)
         if rows < len(self.rows) and is_mean(self.metric):  # stopped by a look: the sequence's own interval
             ends = paired_sequence(self._scores(new, rows), 1 - self.scale.confidence, self._groups(rows))
-            ends = max(0.0, ends[0]), min(1.0, ends[1])
+            ends = max(self.metric.lowest, ends[0]), min(1.0, ends[1])
         change = self._scores(new, rows) - self._scores(old, rows)
         return PromptEvaluation(
             prompt=new.prompt,
@@ -165,6 +166,7 @@ class PromptEvaluator:
             tokens_in=_mean([r.tokens_in for r in answers]),
             tokens_cached=_mean([r.tokens_cached for r in answers]),
             tokens_out=_mean([r.tokens_out for r in answers]),
+            plain=self.metric.plain,
         )
 
 

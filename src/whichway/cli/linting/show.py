@@ -10,6 +10,8 @@ from rich.text import Text
 
 from whichway.app.lint_effect import Effect
 from whichway.lint import SEVERITIES, Finding
+from whichway.report.formatting import ScoreText
+from whichway.verdict.explain.number_format import score_format
 
 STYLES = {"error": "bold red", "warn": "yellow", "info": "cyan"}
 WIDTH = 100  # of a shown line
@@ -59,13 +61,14 @@ def underlined(line: str, finding: Finding) -> tuple[str, str]:
 
 
 def effect_text(effect: Effect) -> str:
-    """The effect of an edit in points, as text."""
+    """The effect of an edit, as text."""
+    scores = ScoreText(score_format(effect.plain))
     ends = [] if effect.low is None or effect.high is None else [effect.low, effect.high]
-    span = f" ({' to '.join(f'{100 * end:+.1f}' for end in ends)})" if ends else ""
+    span = f" ({' to '.join(map(scores.signed, ends))})" if ends else ""
     verdict = "" if effect.clear else ", not clear"
     return (
-        f"{100 * effect.difference:+.1f} points{span} on {effect.rows} dev rows, "
-        f"{100 * effect.before:.1f} -> {100 * effect.after:.1f}; {effect.wins} rows better, {effect.losses} "
+        f"{scores.signed(effect.difference)}{scores.format.unit}{span} on {effect.rows} dev rows, "
+        f"{scores.value(effect.before)} -> {scores.value(effect.after)}; {effect.wins} rows better, {effect.losses} "
         f"worse{verdict}"
     )
 

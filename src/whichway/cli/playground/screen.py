@@ -15,7 +15,8 @@ from whichway.lint import Finding
 from whichway.nouns import Prompt
 from whichway.prompts.diff import readable
 from whichway.prompts.files import dump
-from whichway.report import formatting
+from whichway.report.formatting import ScoreText
+from whichway.verdict.explain.number_format import score_format
 
 WORDS = {
     "edit": "edit the whole prompt in $EDITOR",
@@ -55,7 +56,7 @@ class Screen:
     def evaluation(self, trial: PromptEvaluation, same: bool, metric: str) -> None:
         """Score, difference, cost: three lines at most."""
         of = f" of {trial.of}" if trial.early else ""
-        score = f"{metric} {points(trial.score)}{interval(trial.low, trial.high)} on {trial.rows}{of} dev rows"
+        score = f"{metric} {scores_of(trial).value(trial.score)}{interval(trial)} on {trial.rows}{of} dev rows"
         unread = f", {trial.unparsed} unread" if trial.unparsed else ""
         self.console.print(Text.assemble((score, "bold"), unread))
         if not same:
@@ -111,25 +112,28 @@ class Screen:
         self.console.print(grid)
 
 
-def points(value: float) -> str:
-    """A score in points."""
-    return formatting.points(value)
+def scores_of(trial: PromptEvaluation) -> ScoreText:
+    """How the scores of the task's metric are written."""
+    return ScoreText(score_format(trial.plain))
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Ends in brackets; nothing when they are not known."""
-    return "" if low is None or high is None else f" ({formatting.span(low, high)})"
+def interval(trial: PromptEvaluation) -> str:
+    """Ends of the score in brackets; nothing when they are not known."""
+    known = trial.low is not None and trial.high is not None
+    return f" ({scores_of(trial).span(trial.low or 0.0, trial.high or 0.0)})" if known else ""
 
 
 def against(trial: PromptEvaluation) -> str:
     """The difference to the kept prompt in words."""
-    low, high = trial.difference_low, trial.difference_high
-    ends = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f}, valid at every look)"
+    low, high, scores = trial.difference_low, trial.difference_high, scores_of(trial)
+    known = low is not None and high is not None
+    ends = f" ({scores.signed(low)} to {scores.signed(high)}, valid at every look)" if known else ""
     word = "not clear"
     if trial.clear:
         word = "better" if trial.difference > 0 else "worse"
     moved = f"{len(trial.better)} rows better, {len(trial.worse)} worse"
-    return f"{100 * trial.difference:+.1f} against the kept prompt's {points(trial.kept_score)}{ends}: {word}; {moved}"
+    gap, kept = scores.signed(trial.difference), scores.value(trial.kept_score)
+    return f"{gap} against the kept prompt's {kept}{ends}: {word}; {moved}"
 
 
 def cost(trial: PromptEvaluation) -> str:
