@@ -127,14 +127,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
     Raises:
         OptionError: an unknown way or option.
     """
-    ways = {}
-    for name, options in settings.ways.items():
-        way, model = split_name(name)
-        if way not in components.ways:
-            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, components.ways)}")
-        if model and model not in components.models:
-            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, components.models)}")
-        ways[name] = to_json(fill_options(name, components.ways[way], options))
+    ways = _filled_ways(components, settings)
     splits, rows = _splits(task)
     tested = all_rows(task) or task.test
     return Plan(
@@ -183,6 +176,19 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         foldable=task.foldable,
         timed=settings.minutes is not None,
     )
+
+
+def _filled_ways(components: Components, settings: Settings) -> dict[str, Any]:
+    """Contestant -> all its options, defaults filled in."""
+    ways = {}
+    for name, options in settings.ways.items():
+        way, model = split_name(name)
+        if way not in components.ways:
+            raise OptionError(f"there is no way '{way}'.{did_you_mean(way, components.ways)}")
+        if model and model not in components.models:
+            raise OptionError(f"there is no model '{model}' for {way}.{did_you_mean(model, components.models)}")
+        ways[name] = to_json(fill_options(name, components.ways[way], options))
+    return ways
 
 
 def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
