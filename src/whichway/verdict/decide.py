@@ -33,11 +33,11 @@ from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.hand_grades import GradedTable, graded_contest
 from whichway.verdict.information import chances_of_untried
 from whichway.verdict.judging import judgement
+from whichway.verdict.result_tables import pairs, standings
 from whichway.verdict.rule import Answer, MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
-from whichway.verdict.standings import pairs, standings
 from whichway.verdict.variety import answers_of, variety
 
 MONTH = 30  # days
