@@ -91,11 +91,12 @@ class StandingsView:
         return self._verdict.sureness or "one way so far"
 
     def _score(self, line: Standing) -> str:
-        from whichway.report import formatting
+        from whichway.report.formatting import ScoreText
+        from whichway.verdict.explain.number_format import score_format
 
-        write, span = (formatting.plain, formatting.plain_span) if self.plain else (formatting.points, formatting.span)
-        score = f"{write(line.score)}"
-        return score if line.low is None or line.high is None else f"{score} ({span(line.low, line.high)})"
+        scores = ScoreText(score_format(self.plain))
+        score = scores.value(line.score)
+        return score if line.low is None or line.high is None else f"{score} ({scores.span(line.low, line.high)})"
 
 
 def _clock(seconds: float) -> str:
