@@ -14,6 +14,7 @@ COMMAND_LINE = {
     "tests/models/test_cli_models.py": "what a user who lacks a model sees and is asked",
     "tests/models/models_kit.py": "fetches in a process of its own, which is then killed",
     "tests/runs/test_run_folder.py": "counts the files that `whichway run` opens, its screen included",
+    "tests/tasks/test_odd_files.py": "a file that is refused ends a command with exit code 2",
     "tests/tasks/test_answers.py": "rows on standard input are read as those of a file",
 }
 

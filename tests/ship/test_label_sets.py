@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_ship_parity import recorded, standalone
+from ship_kit import contest, manifest, recorded, standalone
 
+import whichway as ww
 from whichway import label_sets
 from whichway.app.configure import backends
-from whichway.cli import main
 from whichway.engine.train import one_vs_rest
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request, TrainJob, TrainRow
-from whichway.runs.folder import read_records
 from whichway.ship import served_models
 
 WORDS = {"billing": "invoice charged card", "delivery": "parcel courier late", "login": "password account reset"}
@@ -90,51 +89,36 @@ def test_rows_without_any_label_are_refused() -> None:
         one_vs_rest.fit(np.eye(4), one_vs_rest.LabelSets.of(["none"] * 4, ("a",)), (1.0,), False, 3, 0)
 
 
-def run(folder: Path, way: str, encoder: Path | None, *more: str, out: str = "run") -> Path:
-    words: list[Any] = ["run", "--data", folder / "rows.jsonl", "--model", "fake", "--out", folder / out, "--ways", way]
-    words += ["--seeds", "1", "--no-progress", *more]
-    words += ["--set", f"{way}.model={encoder}"] if encoder else []
-    assert main([str(word) for word in words]) == 0
-    return folder / out
-
-
 @pytest.mark.parametrize("way", ["base_tfidf", "base_encoder", "tune_encoder"])
 @pytest.mark.parametrize("empty", [True, False])
 def test_a_way_answers_with_sets_ships_and_is_taken_up_again(
     way: str, empty: bool, encoder: Path, tmp_path: Path
 ) -> None:
-    data(tmp_path, empty)
-    own = None if way == "base_tfidf" else encoder
-    brief = ("rate=0.003", "epochs=2", "steps=1", "checkpoints=1") if way == "tune_encoder" else ()
-    more = [word for option in brief for word in ("--set", f"{way}.{option}")]
-    folder = run(tmp_path, way, own, *more)
-    before = {path.name: path.read_bytes() for path in folder.glob("*.json*")}
-    run(tmp_path, way, own, *more)  # nothing is asked or trained again
-    assert {path.name: path.read_bytes() for path in folder.glob("*.json*")} == before
-    records = [r for r in read_records(folder) if r.split == "test"]
+    brief = {"rate": 0.003, "epochs": 2, "steps": 1, "checkpoints": 1} if way == "tune_encoder" else {}
+    own = {} if way == "base_tfidf" else {"model": str(encoder), **brief}
+    path = data(tmp_path, empty)
+    run = contest(path, "fake", {way: own})
+    before = {path.name: path.read_bytes() for path in run.path.glob("*.json*")}
+    contest(path, "fake", {way: own})  # nothing is asked or trained again
+    assert {path.name: path.read_bytes() for path in run.path.glob("*.json*")} == before
+    records = [r for r in run.all_records if r.split == "test"]
     assert all(r.outcome == "ok" for r in records)
     texts = {r.text for r in records}
     assert any(", " in text for text in texts)
     assert ("none" in texts) <= empty
-    standing = json.loads((folder / "verdict.json").read_text())["standings"][0]
-    assert standing["score"] > (0.8 if way == "base_tfidf" else 0.3)
-    winner = tmp_path / "winner"
-    assert main(["ship", str(folder), "--way", way, "--out", str(winner)]) == 0
-    manifest = json.loads((winner / "manifest.json").read_text())
+    assert run.verdict.standings[0].score > (0.8 if way == "base_tfidf" else 0.3)
+    winner = run.ship(tmp_path / "winner", way=way)
+    facts = manifest(winner)
     kinds = {"base_tfidf": "tfidf", "base_encoder": "encoder", "tune_encoder": "encoder_full"}
-    assert manifest["weights"]["kind"] == f"{kinds[way]}_multi_label"
+    assert facts["weights"]["kind"] == f"{kinds[way]}_multi_label"
     assert "at least the threshold" in (winner / "README.md").read_text()
-    answers = recorded(folder, manifest["candidate"])
-    (tmp_path / "asked.txt").write_text("\n".join(answers))
-    replies = tmp_path / "replies.jsonl"
-    assert main(["predict", str(folder), str(tmp_path / "asked.txt"), "--way", way, "--out", str(replies)]) == 0
-    lines = [json.loads(line) for line in replies.read_text().splitlines()]
-    assert {line["input"]["text"]: line["answer"] for line in lines} == answers
+    answers = recorded(run, facts["candidate"])
+    assert run.predict(list(answers), way=way) == list(answers.values())
     if own:
         assert (winner / "encoder" / "model.safetensors").is_file()
         use = standalone(winner)
         assert {text: use(text) for text in answers} == answers
-    offer = served_models.of_run(folder)["winner"]
+    offer = served_models.of_run(run)["winner"]
     assert offer.labels == ()
     with backends().need(offer.weights.backend).open(offer.weights, offer.adapter) as session:
         requests = [Request((Message("user", text),), Decoding("generate")) for text in answers]
@@ -161,9 +145,7 @@ def test_the_threshold_follows_the_measure_and_never_the_test_rows(tmp_path: Pat
         part({"lables": []}, "c")
 
 
-def test_the_estimate_names_both_ways_and_the_default_ways_hold_the_encoder(
-    encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_estimate_names_both_ways_and_the_default_ways_hold_the_encoder(encoder: Path, tmp_path: Path) -> None:
     from whichway import tasks
     from whichway.app import configure
     from whichway.contest import Components
@@ -178,17 +160,7 @@ def test_the_estimate_names_both_ways_and_the_default_ways_hold_the_encoder(
     assert "base_encoder" in configure.default_ways(task, here)
     free = replace(task, metric=replace(task.metric, name="token_f1", options={}))
     assert "base_encoder" not in configure.default_ways(free, here)
-    words: list[Any] = [
-        "plan",
-        "--data",
-        tmp_path / "rows.jsonl",
-        "--model",
-        "fake",
-        "--ways",
-        "base_tfidf,base_encoder",
-    ]
-    assert main([str(word) for word in [*words, "--set", f"base_encoder.model={encoder}"]]) == 0
-    plan = capsys.readouterr().out
-    assert "base_tfidf" in plan
-    assert "base_encoder" in plan
-    assert "cannot" not in plan
+    ways = {"base_tfidf": {}, "base_encoder": {"model": str(encoder)}}
+    preview = ww.plan(tmp_path / "rows.jsonl", model="fake", ways=ways, probe=True)
+    assert preview.estimate is not None
+    assert set(preview.estimate.ways) == set(ways)

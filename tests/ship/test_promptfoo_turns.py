@@ -9,12 +9,12 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ship_kit import contest
 from test_ship_rows import rows
 
-from whichway.cli import main
 from whichway.nouns import Message, Prompt, Shot
 from whichway.prompts.template import messages
-from whichway.runs.folder import read_candidates, read_rows
+from whichway.runs.folder import read_rows
 from whichway.ship import promptfoo_turns
 from whichway.tasks.conversation_rows import conversation_row
 
@@ -87,15 +87,13 @@ def test_a_variable_is_named_as_no_field_is() -> None:
 
 @pytest.mark.parametrize("kind", ["talk", "system"])
 def test_a_run_of_conversations_is_exported(kind: str, tmp_path: Path) -> None:
-    run, out = tmp_path / "run", tmp_path / "pf"
-    words = ["run", "--data", rows(tmp_path, kind), "--model", "fake", "--out", run, "--seeds", "1", "--no-progress"]
-    assert main([str(word) for word in [*words, "--ways", "prompt_plain"]]) == 0
-    assert main(["ship", str(run), "--way", "prompt_plain", "--format", "promptfoo", "--out", str(out)]) == 0
+    run = contest(rows(tmp_path, kind), "fake", "prompt_plain")
+    out = run.ship(tmp_path / "pf", format="promptfoo", way="prompt_plain")
     written = yaml.safe_load((out / "promptfooconfig.yaml").read_text(encoding="utf-8"))
     assert written["defaultTest"]["options"]["disableVarExpansion"] is True
-    test = [row for row in read_rows(run) if row["split"] == "test"]
+    test = [row for row in read_rows(run.path) if row["split"] == "test"]
     assert len(written["tests"]) == len(test) >= 4
-    candidate = next(iter(read_candidates(run).values()))[0]
+    candidate = next(iter(run.candidates.values()))
     template = (out / "prompt.json").read_text(encoding="utf-8")
     for one, row in zip(written["tests"], test, strict=True):
         assert one["assert"] == [{"type": "equals", "value": row["target"]}]

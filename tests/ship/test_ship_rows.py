@@ -111,5 +111,3 @@ def test_a_server_of_conversations_wants_the_user_last(tiny: Callable[[str], Pat
         response = client.post("/v1/chat/completions", json={"model": "winner", "messages": messages})
         assert response.status_code == 400
         assert "user's message last" in response.json()["error"]["message"]
-    with pytest.raises(ww.UserError):
-        run.ship(tmp_path / "pf", format="promptfoo")

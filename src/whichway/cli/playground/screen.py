@@ -132,8 +132,8 @@ def against(trial: PromptEvaluation) -> str:
     if trial.clear:
         word = "better" if trial.difference > 0 else "worse"
     moved = f"{len(trial.better)} rows better, {len(trial.worse)} worse"
-    gap, kept = scores.signed(trial.difference), scores.value(trial.kept_score)
-    return f"{gap} against the kept prompt's {kept}{ends}: {word}; {moved}"
+    gap, score = scores.signed(trial.difference), scores.value(trial.kept_score)
+    return f"{gap} against the kept prompt's {score}{ends}: {word}; {moved}"
 
 
 def cost(trial: PromptEvaluation) -> str:
