@@ -9,6 +9,7 @@ without the judge) and both (`verdict/hand_grades.py`).
 - Coverage: of 95 % intervals, of each way's score and of the differences between kinds; mean length of the latter.
 - Decisions: kinds and ways of a kind differ by normal draws (0.15 and 0.1 standard deviations, 3 to 6 points), the
   margin is 2 points. Wrong is a decided verdict where a way of another kind is truly better by more than the margin.
+- Whether the number of further grades that is named decides, and what looking again after every few grades does.
 
     python benchmarks/simulate_judge.py --worlds 200 --out benchmarks/results/simulate_judge.md
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -147,7 +148,7 @@ def more(s: Setting, worlds: int) -> tuple[int, int, int]:
         if prospect.inputs is None:
             continue
         named += 1
-        later = GradedTable(arms, part(grades, order[: s.graded + prospect.inputs]), 0.95)
+        later = GradedTable(arms, part(grades, order[: s.graded + prospect.inputs]), 0.975)  # the second look
         right += rule(later, MARGIN).decided
     return named, right, undecided
 
@@ -201,6 +202,47 @@ def more_rows(worlds: int) -> Iterator[str]:
         yield f"| {judge} | {graded} | {undecided / worlds:.1%} | {named / max(undecided, 1):.1%} | {share} |"
 
 
+def looks_at(s: Setting, looks: Sequence[int], corrected: bool, equal: bool, worlds: int) -> tuple[float, float, float]:
+    """Share decided where one looks after so many graded inputs until it is, of these wrong, and dearer than needed.
+
+    Args:
+        s: the world.
+        looks: graded inputs at each look.
+        corrected: 1 − α/k at the k-th look, as `verdict/hand_grades.py` has it; else 1 − α at each.
+        equal: four ways that are truly equal.
+        worlds: how many.
+    """
+    rng, sums = np.random.default_rng(11), np.zeros(3)
+    for _ in range(worlds):
+        kinds, own = 0.15 * rng.normal(size=2), 0.1 * rng.normal(size=4)
+        quality = np.full(4, s.middle) if equal else s.middle + kinds[[0, 0, 1, 1]] + own
+        true = truth(quality, s.levels)
+        arms, grades = world(rng, Setting(s.levels, s.middle, s.sees, s.favour, INPUTS), quality)
+        order = rng.permutation(INPUTS)
+        for k, graded in enumerate(looks, start=1):
+            table = GradedTable(arms, part(grades, order[:graded]), 1 - 0.05 / k if corrected else 0.95)
+            ruling = rule(table, MARGIN)
+            if ruling.decided:
+                best = max(t for t, kind in zip(true, KINDS, strict=True) if kind == KINDS[ruling.choice])
+                sums += (1, true.max() - best > MARGIN, equal and ruling.choice > 0)
+                break
+    return tuple((sums / worlds).tolist())
+
+
+def look_rows(worlds: int) -> Iterator[str]:
+    """One look, several, and one after every 20 inputs."""
+    yield "| judge | looks after | level | equal ways: a dearer one is named | else: decided, wrong kind |"
+    yield "|---|---|---|---|---|"
+    for judge, looks in product(("good", "fair"), ((40,), (40, 80, 160), (20, 40, 80, 160), tuple(range(20, 201, 20)))):
+        for corrected in (False, True) if len(looks) > 1 else (False,):
+            s = Setting(5, 0.0, JUDGES[judge], 0.4, 0)
+            _, _, dearer = looks_at(s, looks, corrected, True, 2 * worlds)
+            decided, wrong, _ = looks_at(s, looks, corrected, False, worlds // 2)
+            title = ", ".join(map(str, looks)) if len(looks) < 5 else "20, 40, ... 200"
+            level = "α/k" if corrected else "α"
+            yield f"| {judge} | {title} | {level} | {dearer:.1%} | {decided:.1%}, {wrong:.1%} |"
+
+
 def report(worlds: int) -> Iterator[str]:
     """The page."""
     yield "# A judge corrected by grades\n"
@@ -215,6 +257,11 @@ def report(worlds: int) -> Iterator[str]:
     yield from decision_rows(worlds)
     yield f"\n## “About N more graded inputs would decide”, 5 levels ({worlds} worlds each)\n"
     yield from more_rows(worlds)
+    yield (
+        f"\n## Looking again and again, 5 levels ({2 * worlds} worlds of equal ways, {worlds // 2} others)\n\nGrades "
+        "are added until the verdict is decided; the judge favours fine-tunes by 0.4.\n"
+    )
+    yield from look_rows(worlds)
 
 
 def main() -> None:

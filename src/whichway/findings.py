@@ -353,3 +353,4 @@ class Grading:
     correlation: float | None  # of the judge's levels and the grades, over graded answers; None where one is constant
     worth: float | None  # graded inputs that would be as sure about differences between ways without the judge
     scores: tuple[GradedScore, ...] = ()
+    look: int = 1  # how often grades of the run were kept and looked at, this time included

@@ -129,6 +129,21 @@ def test_a_later_sheet_holds_what_is_known(run: Path, capsys: Streams) -> None:
     known = len(lines_of()) - 1
     assert all(grades[:known])
     assert not any(grades[known:])
+    head, *lines = lines_of(Path("more.csv"))
+    write([head, *([*line[:3], line[3] or "2"] for line in lines)], Path("more.csv"))
+    assert whichway("verdict", run, "--grades", "more.csv", "--write") == 0
+    assert answered(run)["confidence"] == 0.975  # the second look
+    assert whichway("verdict", run, "--grades", "more.csv", "--write") == 0
+    assert answered(run)["confidence"] == 0.975  # the same grades are no new look
+
+
+def test_a_spreadsheet_cannot_take_an_id_for_a_number(run: Path) -> None:
+    """Saved with semicolons in an old encoding, as some spreadsheets do."""
+    head, *lines = graded(run)
+    assert all(line[0].startswith("a") for line in lines)
+    with Path("saved.csv").open("w", encoding="cp1252", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([head, *lines])
+    assert whichway("verdict", run, "--grades", "saved.csv") == 0
 
 
 def test_whoever_grades_may_stop_after_any_input(run: Path, capsys: Streams) -> None:

@@ -150,6 +150,26 @@ def test_equal_grades_on_a_few_inputs_do_not_show_ways_equal():
     assert all(pair.low < -0.02 and pair.high > 0.02 for pair in found.pairs)
 
 
+def test_looking_again_costs_confidence_and_says_so():
+    rng = np.random.default_rng(1)
+    true, judged = world(rng, (2.6, 2.6, 2.0))
+    places = rng.permutation(N)[:60]
+    once = grades(true, places)
+    later = [{**line, "look": 1 if line["example"] in {ROWS[i] for i in places[:30]} else 3} for line in once]
+    first, third = (
+        decide(arms(), margin=0.02, extras=Extras(judged=judgements(judged), grades=g, rows=RowFacts(ids=ROWS)))
+        for g in (once, tuple(later))
+    )
+    assert (first.confidence, first.grading.look) == (0.95, 1)
+    assert (third.confidence, third.grading.look) == (0.9833, 3)
+    assert any(r.startswith("Look 3 at grades") and "98.3 %" in r for r in third.reasons)
+    assert not any("Look" in r for r in first.reasons)
+    assert unbacked(third) == []
+    for one, two in zip(first.grading.scores, third.grading.scores, strict=True):
+        assert one.score == two.score
+        assert two.low < one.low < one.high < two.high
+
+
 def test_groups_count_as_one():
     rng = np.random.default_rng(8)
     true, judged = world(rng)

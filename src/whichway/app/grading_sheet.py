@@ -122,7 +122,7 @@ def read_sheet(run: Run, path: Path) -> ReadGrades:
         raise DataError(f"{path}: fewer than two inputs are graded. Fill in the column '{GRADE}' from the top.")
     part = complete < len(inputs) and any(answer.id in levels for answer in inputs[complete].answers)
     notes = ("The last input is graded in part and is left out.",) if part else ()
-    return ReadGrades(grade_lines(inputs[:complete], levels, len(judge.levels)), complete, notes)
+    return ReadGrades(grade_lines(inputs[:complete], levels, len(judge.levels), run.grades), complete, notes)
 
 
 def _levels(

@@ -16,6 +16,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.nouns import JudgeSpec, digest
 from whichway.runs.run import Run, RunRow
+from whichway.verdict.hand_grades import ENOUGH
 
 FILE = "grades.jsonl"
 
@@ -90,25 +91,33 @@ def _input(run: Run, row: RunRow, finalists: Mapping[str, str]) -> InputToGrade:
         record = random.Random(f"{run.plan_sha256}/{row.id}/{way}").choice(records)
         by_text.setdefault(record.text.strip(), []).append((way, record.repeat))
     empty = tuple(by_text.pop("", ()))
-    ids = {text: digest([run.plan_sha256, row.id, text], 10) for text in by_text}
+    # A letter in front: a spreadsheet would read some digests as numbers, and write them back as such.
+    ids = {text: "a" + digest([run.plan_sha256, row.id, text], 10) for text in by_text}
     answers = (AnswerToGrade(ids[text], text, tuple(ways)) for text, ways in by_text.items())
     return InputToGrade(row, tuple(sorted(answers, key=lambda answer: answer.id)), empty)
 
 
-def grade_lines(inputs: Sequence[InputToGrade], levels: Mapping[str, int], count: int) -> tuple[dict[str, Any], ...]:
+def grade_lines(
+    inputs: Sequence[InputToGrade], levels: Mapping[str, int], count: int, before: Sequence[Mapping[str, Any]] = ()
+) -> tuple[dict[str, Any], ...]:
     """The lines of grades.jsonl: for each graded input and way, the level of its answer.
 
     Args:
         inputs: that were graded.
         levels: answer's id -> level, 0 the worst.
         count: of levels.
+        before: the lines that the run holds already. Inputs that they lack are another look at the verdict, where
+            there were enough of the others to decide.
     """
-    lines = []
+    lines, known = [], {line["example"]: line["look"] for line in before}
+    last = max(known.values(), default=1)
+    look = last + (len(known) >= ENOUGH)
     for one in inputs:
         every = [(way, repeat, answer.text, levels[answer.id]) for answer in one.answers for way, repeat in answer.ways]
         every += [(way, repeat, "", 0) for way, repeat in one.empty]
         lines += [
-            {"example": one.row.id, "way": way, "repeat": repeat, "text": digest(text), "level": level, "levels": count}
+            {"example": one.row.id, "way": way, "repeat": repeat, "text": digest(text), "level": level, "levels": count,
+             "look": known.get(one.row.id, look)}
             for way, repeat, text, level in sorted(every)
-        ]
+        ]  # fmt: skip
     return tuple(lines)

@@ -30,7 +30,7 @@ from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
 from whichway.verdict.explain.number_format import clean, score_format
 from whichway.verdict.explain.unfinished import headline_end, unfinished
 from whichway.verdict.explain.would_decide import would_decide
-from whichway.verdict.hand_grades import GradedTable, graded_contest
+from whichway.verdict.hand_grades import GradedTable, at_look, graded_contest
 from whichway.verdict.information import chances_of_untried
 from whichway.verdict.judging import judgement
 from whichway.verdict.result_tables import pairs, standings
@@ -96,6 +96,7 @@ def decide(
     extras = extras or Extras()
     ordered = sorted(arms, key=lambda arm: order(arm, volume))
     written = tuple(a for arm in ordered if arm.competes and (a := answers_of(arm, extras.repeats)) is not None)
+    confidence = at_look(extras.grades, confidence)
     contest = graded_contest(extras.grades, extras.judged, ordered, extras.rows.ids, confidence)
     if contest is not None:
         ordered, extras = list(contest.arms), by_grades_alone(extras)

@@ -44,6 +44,7 @@ class Grades:
         levels: (K, n) the judge's mean level of all answers to each test input.
         places: (m,) the graded inputs among all.
         step: between two levels.
+        look: how often grades of the run were kept and looked at, these included.
     """
 
     hand: FloatArray
@@ -51,6 +52,7 @@ class Grades:
     levels: FloatArray
     places: IntArray
     step: float
+    look: int = 1
 
 
 class GradedTable(Table):
@@ -129,6 +131,21 @@ class GradedContest:
     grading: Grading
 
 
+def at_look(lines: Sequence[Line], confidence: float) -> float:
+    """The confidence of tests and intervals at the k-th look at a verdict: 1 − α/k.
+
+    Who grades more whenever nothing is decided would otherwise end with a decision among equal ways too often: after
+    every 20 of 200 inputs a dearer way is named in 14 % instead of at most 5 %.
+    """
+    look = latest_look(lines)
+    return confidence if look == 1 else round(1 - (1 - confidence) / look, 4)
+
+
+def latest_look(lines: Sequence[Line]) -> int:
+    """How often grades were kept and looked at, the present ones included."""
+    return max((int(line.get("look", 1)) for line in lines), default=1)
+
+
 def graded_contest(
     lines: Sequence[Line], judgements: Sequence[Line], arms: Sequence[Arm], examples: Sequence[str], confidence: float
 ) -> GradedContest | None:
@@ -202,6 +219,7 @@ def _arrays(
         levels=np.array([[float(np.mean(every[way, e])) for e in examples] for way in ways]),
         places=np.array([place[e] for e in inputs], dtype=np.int64),
         step=1 / top,
+        look=latest_look(list(graded.values())),
     )
 
 
@@ -224,6 +242,7 @@ def _grading(table: GradedTable, lines: Sequence[Line]) -> Grading:
         correlation=clean(both),
         worth=clean(_worth(table)),
         scores=tuple(_score(table, k) for k in range(len(table.arms))),
+        look=grades.look,
     )
 
 

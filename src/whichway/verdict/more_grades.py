@@ -3,7 +3,8 @@
 As `predictive.py` does for rows and seeds: draws of worlds that agree with what was measured, what was graded by luck
 and what the judge's rows are by luck told apart, further grades drawn in each, and the rule applied to all together.
 Grades shrink their own part of the variance, by `m / (m + more)`; the part of the judge's levels shrinks with test
-inputs only, so there is an end to what grading can do: all test inputs graded.
+inputs only, so there is an end to what grading can do: all test inputs graded. The next look at a verdict is at a
+smaller level (`hand_grades.at_look`).
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class GradesPredictive:
         differ = np.array([[a != b for b in kinds] for a in kinds])
         if len(set(kinds)) == 1:
             differ = ~np.eye(count, dtype=bool)
-        return float(decided(future, differ, self.margin, 1 - table.confidence).mean())
+        look = table.grades.look
+        level = (1 - table.confidence) * look / (look + 1)  # at which the next look tests
+        return float(decided(future, differ, self.margin, level).mean())
 
     def prospect(self, steps: int = 7) -> GradesProspect:
         """The fewest further graded inputs that make a decision likely, by bisection, and how likely it is."""

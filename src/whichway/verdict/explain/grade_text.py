@@ -27,8 +27,20 @@ def by_grades(facts: ExplanationInputs) -> Iterator[Sentence]:
         f"Scores are people's grades, from the worst level to the best: {inputs} of {rows} test inputs, drawn at "
         f"random, were graded by hand ({answers} answers), and the judge's levels of all are corrected by them."
     )
+    if grading.look > 1:
+        yield _look(grading, facts.table.confidence)
     yield _agreement(grading)
     yield _excess(grading)
+
+
+def _look(grading: Grading, confidence: float) -> Sentence:
+    """That grades were looked at before, and what it costs."""
+    cite = CitedSentence()
+    look, level = cite("look", grading.look, number), cite("confidence", confidence, percent)
+    return cite.sentence(
+        f"Look {look} at grades of this run: tests and intervals are at {level}, so that looking again and again does "
+        "not end in a decision by chance."
+    )
 
 
 def _agreement(grading: Grading) -> Sentence:
