@@ -163,6 +163,28 @@ READABLE: dict[str, tuple[str, str | bytes, list[tuple[str, str]], str, dict[str
     "huge numbers as labels": ("d.jsonl", jsonl([{"text": t, "label": (9007199254740993, 9007199254740995)[n % 2]}
                                                  for n, (t, _) in enumerate(ROWS)]),
                                in_order("9007199254740993", "9007199254740995"), "", {}),
+    "thousands divided by blanks": (
+        "d.csv", csv_of([(t, f"{n + 1}\u00a0{n:03d},50") for n, (t, _) in enumerate(ROWS)], ";"),
+        sorted((t, f"{n + 1}{n:03d}.50") for n, (t, _) in enumerate(ROWS)), "what divides thousands", {}),
+    "losses in parentheses": (
+        "d.csv", csv_of([(t, f"({n}.25)" if n % 2 else f"{n}.25") for n, (t, _) in enumerate(ROWS)]),
+        sorted((t, f"{'-' * (n % 2)}{n}.25") for n, (t, _) in enumerate(ROWS)), "stands around", {}),
+    "numbers in parentheses that repeat": ("d.csv", csv_of(with_labels("(1)", "(2)")), in_order("(1)", "(2)"), "", {}),
+    "choices that end in a separator": (
+        "d.csv", csv_of(with_labels("a;", "a;b;", "b;", "c;a;")), in_order("a", "a, b", "b", "a, c"),
+        "several labels a row", {}),
+    "a row of types": ("d.csv", lines("{},{}", header=HEAD + "\nstring,category"), READ, "a row of types", {}),
+    "letters that were lost before": (
+        "d.csv", csv_of([(f"{t} fÃ¼r donâ€™t", y) for t, y in ROWS]), sorted((f"{t} fÃ¼r donâ€™t", y) for t, y in ROWS),
+        "60 texts look like UTF-8 that was read as another encoding ('Ã¼'", {}),
+    "letters that were replaced": (
+        "d.csv", csv_of([(f"{t} f\ufffdr", y) for t, y in ROWS]), sorted((f"{t} f\ufffdr", y) for t, y in ROWS),
+        "U+FFFD", {}),
+    "letters with accents": ("d.csv", csv_of([(f"{t} São João, Ânimo — “é”", y) for t, y in ROWS], ";"),
+                             sorted((f"{t} São João, Ânimo — “é”", y) for t, y in ROWS), "", {}),
+    "numbers as JSON writes them": (
+        "d.jsonl", "\n".join(f'{{"text": "{t}", "label": {y}}}' for t, y in with_labels("1.10", "1.1", "2.50", "1e3")),
+        in_order("1.10", "1.1", "2.50", "1e3"), "", {}),
     "a choice of several in a form": (
         "d.csv", lines('{},"{}"', with_labels("a, b", "a", "b, a", "c", "b, c"), header="text,label"),
         in_order("a, b", "a", "a, b", "c", "b, c"), "several labels a row", {}),
@@ -251,6 +273,11 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "too few fields": ("d.csv", replaced(12, "alone"), r"d\.csv:12: 1 fields"),
     "a note below the rows": ("d.csv", PLAIN + "Source: the help desk\n", r"d\.csv:62: 1 fields"),
     "no header": ("d.csv", lines("{},{}"), r"d\.csv:1: no column has a known name.*add one"),
+    "a split of another name": (
+        "d.csv", lines("{},{},train", header="text,label,split") + "a b,sales,holdout\n",
+        r"d\.csv:62: column 'split' says 'holdout'.*split: none"),
+    "columns in another order put together": (
+        "d.csv", PLAIN + lines("{1},{0}", header="label,text"), r"d\.csv:62: the column names again, in another order"),
     "a column twice": ("d.csv", lines("{0},{1},{1}", header="text,label,label"), r"d\.csv:1: .*'label' twice"),
     "two columns of one name but for capitals": (
         "d.csv", lines("{0},{1},other{1}", header="text,label,Label"), "which column is the target"),
@@ -320,6 +347,11 @@ def test_the_folder_that_spark_writes(tmp_path: Path) -> None:
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(UserError, match=r"part-00000"):
         tasks.examine(tasks.from_flags(data=tmp_path))
+
+
+def test_letters_with_accents_are_not_told(tmp_path: Path) -> None:
+    file, content, _, _, _ = READABLE["letters with accents"]
+    assert "another encoding" not in told(examine(tmp_path, file, content))
 
 
 def test_a_word_like_total_inside_a_text_stays(tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ def judge(spec: Spec, exact: Sequence[str], column: str, where: str, prefers: bo
         return _several(spec, several or several_labels.named(bare, spec.labels))
     if kind == "label":
         return _closed(spec, bare, column, several)
+    plain = kinds.ungrouped(bare) if spec.target_type in (None, "number") and spec.metric is None else None
+    if plain is not None and kind in ("text", "number"):
+        place = next(n for n, text in enumerate(bare) if text != plain[n])
+        note = f"numbers are read without what divides thousands or stands around: {bare[place]} is {plain[place]}."
+        numbers = _numbers(complete(MetricSpec(DEFAULTS["number"]), ()), plain)
+        return replace(numbers, notes=(note, *numbers.notes))
     usual = "exact_match" if kind == "text" and kinds.are_dates(bare) else DEFAULTS[kind]
     metric = complete(spec.metric or MetricSpec(usual), ())
     if spec.metric is not None and metrics.load(spec.metric).closed:

@@ -186,7 +186,15 @@ def _one(free: Iterable[str], names: Iterable[str], fits: Callable[[str], bool] 
 
 
 def _is_split(table: DataTable, name: str) -> bool:
-    return all(row.fields.get(name, "").casefold() in SPLIT_WORDS for row in table.rows)
+    """Whether a column called split holds splits; where only some values are, the first other one is refused."""
+    known = [row.fields.get(name, "").casefold() in SPLIT_WORDS for row in table.rows]
+    if any(known) and not all(known):
+        row = table.rows[known.index(False)]
+        raise DataError(
+            f"{row.where}: column '{name}' says '{row.fields.get(name, '')[:40]}', and others train or test. Use "
+            "train, dev and test alone; if the column is no split, say split: none."
+        )
+    return all(known)
 
 
 def _constant(table: DataTable, name: str) -> str:

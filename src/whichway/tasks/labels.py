@@ -117,6 +117,8 @@ DECIMAL_COMMA = re.compile(r"[-+−]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _POINTS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:\.\d{3})+")
 _UNIT = re.compile(r"([^\w\s.,+−-]|[A-Z]{3}(?= ))? ?[-+−]?\d[\d.,]* ?([^\w\s.,]|(?<= )[A-Za-z]{1,3}|[a-z]{1,3})?")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})")
+_GROUPS = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))")
+_ACCOUNTED = re.compile(r"\(\d[\d.,]*\)")
 _THOUSANDS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
@@ -130,6 +132,16 @@ def with_point(targets: Sequence[str]) -> list[str] | None:
     if any("." in text for text in targets if "," not in text):  # both marks are in use: commas divide thousands
         return None
     return [text.replace(".", "").replace(",", ".") if "," in text else text for text in targets]
+
+
+def ungrouped(targets: Sequence[str]) -> list[str] | None:
+    """Numbers without the blanks or apostrophes that divide thousands, negative ones in parentheses with a minus.
+
+    None where that changes nothing, or where something else than numbers remains.
+    """
+    plain = [_GROUPS.sub("", text) for text in targets]
+    plain = [f"-{text[1:-1]}" if _ACCOUNTED.fullmatch(text) else text for text in plain]
+    return plain if plain != list(targets) and all(map(is_number, plain)) else None
 
 
 def thousands(targets: Sequence[str]) -> tuple[str, ...]:

@@ -119,6 +119,7 @@ def _examine(spec: Spec, rows: DataTable | None) -> Examined:
         *notes.group_hint(loaded.table, parts),
     ]
     warnings += [*left_out_notes(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
+    warnings += task_notes.lost_letters(task)
     warnings += notes.left_out(loaded.skipped, len(samples))
     rows_of = tuple((s.example, s.row) for s in samples)
     return Examined(task, check.findings(task, notes=decided, warnings=warnings), rows_of, parts)

@@ -159,9 +159,10 @@ def _split(targets: Sequence[str], mark: str) -> Several | None:
     alone = {plain(row[0]) for row in rows if len(row) == 1}
     orders = Counter(frozenset(kinds) for kinds in {tuple(plain(p) for p in row) for row in many})
     reordered = any(count > 1 for count in orders.values())
-    if shared < 0.8 and not reordered:
+    ended = all(text.rstrip().endswith(mark) for text in spelled)  # as forms write each choice: "a;b;"
+    if shared < 0.8 and not reordered and not ended:
         return None
-    sure = shared >= 0.8 and (reordered or mark in SURE or len(involved & alone) >= len(involved) / 2)
+    sure = ended or (shared >= 0.8 and (reordered or mark in SURE or len(involved & alone) >= len(involved) / 2))
     return _several([divided[text] for text in targets], f"'{mark}'", sure)
 
 

@@ -34,6 +34,18 @@ class ReadOptions:
 DEFAULT = ReadOptions()
 
 
+class WrittenNumber(float):
+    """A number of a text format with the digits of its file: 1.10 is no 1.1 where it is a label."""
+
+    def __new__(cls, text: str) -> WrittenNumber:
+        """The number that a text writes."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A row that was left out because it cannot be used, and why."""

@@ -16,6 +16,8 @@ MARKS = re.compile(
 )
 
 
+# two bytes of UTF-8 as Latin-1 or Windows-1252 show them: a letter with an accent, a quotation mark
+_GARBLED = re.compile("[ÂÃ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[\u0080-\u00bf™œžŸ˜“”¦]")
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-fA-F]{2,5});")
 
 
@@ -63,6 +65,24 @@ def entities(task: Task) -> Iterator[str]:
         yield (
             f"{len(hits)} texts hold HTML entities ({words}; first: {hits[0][1]}), which are read as they stand. "
             "Turn them into plain text (html.unescape in Python)."
+        )
+
+
+def lost_letters(task: Task) -> Iterator[str]:
+    """Texts whose letters were lost before they came here: UTF-8 that was read as another encoding, or replaced."""
+    rows = (*task.train, *task.dev, *task.test)
+    odd = [(text, e.origin) for e in rows for text in (*e.input.values(), e.target) if not text.isascii()]
+    garbled = [(match.group(), where) for text, where in odd if (match := _GARBLED.search(text))]
+    if garbled:
+        yield (
+            f"{len(garbled)} texts look like UTF-8 that was read as another encoding ('{garbled[0][0]}', first: "
+            f"{garbled[0][1]}). They are read as they stand; save them anew as UTF-8, or mend them (ftfy in Python)."
+        )
+    replaced = [where for text, where in odd if "\ufffd" in text]
+    if replaced:
+        yield (
+            f"{len(replaced)} texts hold the sign for a letter that could not be read (U+FFFD, first: {replaced[0]}): "
+            "they were decoded wrongly before. Save them anew from where they come."
         )
 
 

@@ -19,7 +19,7 @@ from whichway.errors import DataError, did_you_mean
 from whichway.nouns import Split
 from whichway.tasks import annotation_tools, chat_formats, readers
 from whichway.tasks.readers import Contents, RawRow, split_folder
-from whichway.tasks.table import DEFAULT, BadRows, DataTable, ReadOptions, Row
+from whichway.tasks.table import DEFAULT, BadRows, DataTable, ReadOptions, Row, WrittenNumber
 
 MAX_FIELD = 1_000_000  # characters; no model reads more, and a missing quote swallows whole files
 _WHOLE = re.compile(r"[-+]?\d+(\.0)?")
@@ -111,6 +111,8 @@ def as_text(value: Any) -> str:
     """A cell as text: missing is "", numbers and truth values as JSON writes them, objects and lists as JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, WrittenNumber):
+        return value.text
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

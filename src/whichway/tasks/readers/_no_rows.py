@@ -14,6 +14,11 @@ _TOTALS = frozenset((
     "somme", "total général", "total general", "suma", "totale", "totaal", "razem", "итого", "всего", "合计", "总计",
     "合計", "総計",
 ))  # fmt: skip
+_TYPES = frozenset((
+    "string", "str", "text", "object", "category", "categorical", "varchar", "char", "character", "int", "int32",
+    "int64", "integer", "bigint", "float", "float32", "float64", "double", "number", "numeric", "decimal", "bool",
+    "boolean", "date", "datetime", "timestamp", "nominal", "factor",
+))  # fmt: skip
 Table = Sequence[DelimitedRecord | Fault]
 
 
@@ -31,6 +36,9 @@ def without(titles: Sequence[str], rest: Table) -> tuple[Table, tuple[str, ...]]
     elif rest and _is_rule(rest[0]):
         below = 1
         notes.append("a line of dashes below the column names is left out.")
+    elif rest and _is_types(rest[0], rest[1:]):
+        below = 1
+        notes.append("a row of types below the column names is left out.")
     rest = rest[below:]
     last = next((n for n in range(len(rest) - 1, -1, -1) if _filled(rest[n])), -1)
     total = rest[last] if last > 0 else None
@@ -60,6 +68,17 @@ def _is_rule(record: DelimitedRecord | Fault) -> bool:
         return False
     cells = [field for field in record.fields if field.strip()]
     return len(cells) > 1 and all(map(_DASHES.fullmatch, cells))
+
+
+def _is_types(record: DelimitedRecord | Fault, others: Table) -> bool:
+    """Whether a record names the type of each column, and no other row has any of these values."""
+    if isinstance(record, Fault) or len(record.fields) < 2:
+        return False
+    cells = [field.strip().casefold() for field in record.fields]
+    if not all(cell in _TYPES for cell in cells):
+        return False
+    rows = (r.fields for r in others if isinstance(r, DelimitedRecord) and len(r.fields) == len(cells))
+    return not any(field.strip().casefold() == cell for row in rows for field, cell in zip(row, cells, strict=True))
 
 
 def _is_total(record: DelimitedRecord, others: Table, width: int) -> bool:

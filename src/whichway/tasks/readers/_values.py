@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
+from whichway.tasks.table import WrittenNumber
 
-DECODER = json.JSONDecoder()
+DECODER = json.JSONDecoder(parse_float=WrittenNumber)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _COMMENT = re.compile(r"(?m)^\s*(//|/\*|#)")
 
@@ -32,7 +33,7 @@ def loads(text: str, path: Path, line: int, shown: str = "") -> Any:
         DataError: it is broken, nested too deeply, or an object has a key twice.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=_object, parse_float=WrittenNumber)
     except json.JSONDecodeError as error:
         at = line + error.lineno - 1
         part = shown or text.split("\n")[error.lineno - 1].strip()

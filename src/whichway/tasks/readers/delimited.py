@@ -100,7 +100,7 @@ def _rows(
 ) -> Iterable[RawRow]:
     count, least = len(header), min(width([first]), len(header))
     titles = _folded(first.fields[:count])
-    longest = len(first.fields[0]) + 2
+    longest = max(map(len, first.fields)) + 2
     for record in rest:
         if isinstance(record, Fault):
             bad.refuse(f"{path.name}:{record.line}", f"{path}:{record.line}: {record.message}")
@@ -115,7 +115,9 @@ def _rows(
                 continue
             tally.trailing += len(fields) > count
             fields = [*fields[:count], *[""] * (count - len(fields))]
-        elif len(fields[0]) < longest and _folded(fields) == titles:
+        elif len(fields[0]) < longest and sorted(_folded(fields)) == sorted(titles):
+            if _folded(fields) != titles:
+                raise DataError(_other_order(path, record, header))
             tally.repeated.append(record.line)
             continue
         elif count > 1 and not any(map(str.strip, fields)):
@@ -127,6 +129,13 @@ def _rows(
 def _folded(names: Sequence[str]) -> list[str]:
     """Column names without case, blanks and a byte order mark: how headers of files that were put together compare."""
     return [name.strip("\ufeff \t").casefold() for name in names]
+
+
+def _other_order(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
+    return (
+        f"{path}:{record.line}: the column names again, in another order than above ({', '.join(header)[:150]}): the "
+        "rows below it would be read under wrong names. Put the files together by their columns, or in a folder."
+    )
 
 
 def _ragged(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
