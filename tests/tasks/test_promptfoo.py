@@ -182,7 +182,7 @@ def test_prompts_from_files_and_chat(tmp_path: Path) -> None:
     ("prompts", "message"),
     [
         (["{% if text %}x{% endif %}"], "template logic"),
-        (["{{ text | upper }}"], "template logic"),
+        (["{{ text | upper }}"], "filters are not run"),
         (["file://nowhere.txt"], "missing"),
         (["file://p.js"], "not run"),
         ([], "no prompts"),
