@@ -7,10 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from whichway.verdict import Arm, stats
+from whichway.verdict import Arm, sample_size, stats
 from whichway.verdict.compare import Table
 from whichway.verdict.decide import decide
-from whichway.verdict.folds import FoldNoise, clustered_covariance, fold_noise, jackknife_covariance
+from whichway.verdict.folds import (
+    FoldNoise,
+    clustered_covariance,
+    fold_noise,
+    jackknife_covariance,
+    moderated,
+    unmeasured,
+)
 
 FOLDS = np.arange(100) % 5
 
@@ -153,3 +160,17 @@ def test_what_was_made_of_all_rows_ships():
     assert [one.shipped for one in arms] == ["all", "f1"]
     verdict = decide([arms[0], arm("b", rng.random(100) < 0.9, candidates=("x",) * 5, refit="whole", usd_total=9.0)])
     assert verdict.candidate == "whole"
+
+
+def test_the_gap_that_folds_show_is_found_nine_times_of_ten():
+    rng, of = np.random.default_rng(9), np.arange(300) % 5
+    promised = sample_size.detectable_gap(300, 2, tau=0.02, folds=5)
+    assert sample_size.smallest_gap(300, power=0.9) < promised < 0.12
+    assert sample_size.detectable_gap(300, 6, tau=0.02, folds=5) > promised
+    prior, found = unmeasured(5), 0
+    for _ in range(200):
+        d = promised + np.sqrt(sample_size.OMEGA2) * rng.normal(size=300) + 0.02 * rng.normal(size=5)[of]
+        rows, folds = (clustered_covariance(d[None], x)[0, 0] for x in (np.arange(300), of))
+        se, df = moderated(rows, folds, prior.weights, prior.added, prior.count)
+        found += d.mean() > stats.t_value(0.95, min(299, df)) * se
+    assert 0.85 <= found / 200 <= 0.96

@@ -64,7 +64,10 @@ def _reason(task: Task) -> str:
     if "seeds" in task.options:
         return "folds take the place of seeds. Leave out --seeds"
     if task.options.get("curve"):
-        return "learning curves are measured on one test split. Leave out --curve"
+        return (
+            "learning curves fit every way again at each size and measure all of it on one test split; in folds that "
+            "would be five times as long. Leave out --curve, or run it in a folder of its own"
+        )
     if task.judge is not None:
         return "a judge compares answers of one finalist of each way. Leave out judge:"
     return ""

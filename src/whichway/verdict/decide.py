@@ -315,15 +315,18 @@ def detectable(table: Table, best: tuple[int, int] | None) -> float | None:
     """
     if best is None or table.clusters < 2:
         return None
-    gap = table.compare(*best)
+    gap, arms = table.compare(*best), len(table.arms)
+    parts = (gap.row_variance or 0.0, gap.seed_variance)
+    if table.folds is not None:
+        prior = table.fold_noise.of(*best)
+        return clean(sample_size.fold_gap(*parts, prior, rows_df=table.row_df, arms=arms, confidence=table.confidence))
     return clean(
         sample_size.gap_found(
-            gap.row_variance or 0.0,
-            gap.seed_variance,
-            gap.row_variance or 0.0 if table.folds is not None else sum(table.seed_squares[k][1] for k in best),
+            *parts,
+            sum(table.seed_squares[k][1] for k in best),
             rows_df=table.row_df,
-            seeds=table.fold_count if table.folds is not None else max(len(table.arms[k].scores) for k in best),
-            arms=len(table.arms),
+            seeds=max(len(table.arms[k].scores) for k in best),
+            arms=arms,
             confidence=table.confidence,
         )
     )

@@ -108,6 +108,21 @@ def weak_prior(middle: float = stats.SEED_SD) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PairPrior:
+    """What is known of how much trainings add to one difference before its own folds are looked at.
+
+    Args:
+        count: K, folds.
+        weights: (T,) of what they may add.
+        added: (T,) what they may add to its variance.
+    """
+
+    count: int
+    weights: FloatArray
+    added: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FoldNoise:
     """How far trainings of one way differ from fold to fold, pooled over the ways of a contest.
 
@@ -134,6 +149,11 @@ class FoldNoise:
         """(M, M) how many of two ways differ from fold to fold."""
         return np.asarray(self.varying[:, None].astype(np.int64) + self.varying, dtype=np.int64)
 
+    def of(self, *ways: int) -> PairPrior:
+        """What is known of one way's score, or of the difference of two."""
+        varying = float(self.varying[list(ways)].sum())
+        return PairPrior(self.count, self.prior[ways[0], ways[-1]], varying * TAUS**2 / self.count)
+
     def error(self, rows: float, folds: float, rows_df: float, *ways: int) -> tuple[float, float]:
         """Standard error and degrees of freedom of one way's score, or of the difference of two.
 
@@ -143,8 +163,8 @@ class FoldNoise:
             rows_df: independent rows less one.
             ways: one, or the first and the second of a difference.
         """
-        prior, varying = self.prior[ways[0], ways[-1]], self.varying[list(ways)].sum()
-        se, df = moderated(np.array(rows), np.array(folds), prior, varying * TAUS**2 / self.count, self.count)
+        prior = self.of(*ways)
+        se, df = moderated(np.array(rows), np.array(folds), prior.weights, prior.added, self.count)
         return float(se), min(rows_df, float(df))
 
     def errors(self, rows: FloatArray, folds: FloatArray, rows_df: float) -> tuple[FloatArray, FloatArray]:
@@ -199,6 +219,12 @@ def fold_noise(rows: FloatArray, folds: FloatArray, varying: BoolArray, trained:
         common[mine] = whole / whole.sum()
         own[mine] = tempered / tempered.sum() @ around
     return FoldNoise(count, varying, common, _pair_priors(own, varying, trained))
+
+
+def unmeasured(count: int) -> PairPrior:
+    """What is known before a contest of the difference of a prompt and a fine-tune in K folds."""
+    nothing, both = np.full((2, 2), np.nan), np.ones(2, dtype=bool)
+    return fold_noise(np.eye(2), nothing, both, np.array([False, True]), count).of(0, 1)
 
 
 def _likelihood(rows: FloatArray, folds: FloatArray, places: IntArray, count: int) -> tuple[FloatArray, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from whichway.verdict import stats
+from whichway.verdict.folds import PairPrior, moderated, unmeasured
 
 OMEGA2 = 0.21  # row variance of a paired 0/1 difference at 70 % right and correlation .5: 2·p·(1−p)·(1−ρ)
 DRAWS = 20_000  # simulated contests for a detectable gap
@@ -91,8 +92,8 @@ def detectable_gap(
     if n < 2:
         return None
     if folds > 1:
-        parts = (omega2 / n, tau**2 / folds, omega2 / n)
-        return gap_found(*parts, rows_df=n - 1, seeds=folds, arms=arms, confidence=confidence, power=power)
+        added, prior = tau**2 / folds, unmeasured(folds)
+        return fold_gap(omega2 / n, added, prior, rows_df=n - 1, arms=arms, confidence=confidence, power=power)
     own = omega2 / 2 / n
     parts = (own + own / seeds, tau**2 / seeds, own / seeds)
     return gap_found(*parts, rows_df=n - 1, seeds=seeds, arms=arms, confidence=confidence, power=power)
@@ -128,8 +129,7 @@ def gap_found(
         confidence: two-sided.
         power: chance to find it.
     """
-    others = max(1, arms - 1)
-    level, miss = (1 - confidence) / others, (1 - power) / math.sqrt(others)
+    level, miss = _levels(arms, confidence, power)
     rng = np.random.default_rng(31)
     by_rows = rows * rng.chisquare(rows_df, DRAWS) / rows_df
     total, df = by_rows, np.full(DRAWS, float(rows_df))
@@ -141,3 +141,40 @@ def gap_found(
     needed = special.stdtrit(df, 1 - level / 2) * np.sqrt(total)
     noise = math.sqrt(rows + seed_part) * rng.normal(size=DRAWS)
     return float(np.quantile(needed + noise, 1 - miss))
+
+
+def fold_gap(
+    rows: float,
+    added: float,
+    prior: PairPrior,
+    *,
+    rows_df: float,
+    arms: int,
+    confidence: float = 0.95,
+    power: float = 0.9,
+) -> float:
+    """The same where folds were measured, or will be; what their scatter will show is drawn as well.
+
+    Args:
+        rows: variance of the difference from its rows.
+        added: by trainings.
+        prior: what is known of trainings before their folds are looked at.
+        rows_df: rows (clusters) less one.
+        arms: m.
+        confidence: two-sided.
+        power: chance to find it.
+    """
+    level, miss = _levels(arms, confidence, power)
+    rng = np.random.default_rng(31)
+    by_rows = rows * rng.chisquare(rows_df, DRAWS) / rows_df
+    scatter = (rows + added) * rng.chisquare(prior.count - 1, DRAWS) / (prior.count - 1)
+    se, df = moderated(by_rows, scatter, prior.weights, prior.added, prior.count)
+    needed = special.stdtrit(np.minimum(df, rows_df), 1 - level / 2) * se
+    noise = math.sqrt(rows + added) * rng.normal(size=DRAWS)
+    return float(np.quantile(needed + noise, 1 - miss))
+
+
+def _levels(arms: int, confidence: float, power: float) -> tuple[float, float]:
+    """Two-sided level of each test, and how often each may miss."""
+    others = max(1, arms - 1)
+    return (1 - confidence) / others, (1 - power) / math.sqrt(others)
