@@ -242,11 +242,11 @@ def coverage_section(worlds: int) -> Iterator[str]:
     """Coverage."""
     yield f"## Coverage of the 95 % interval of a paired difference, percent ({worlds} worlds a line)\n"
     yield (
-        "In brackets: by rows alone, as if trainings were known to be alike, and the mean half width in points. Wanted: "
-        "93 to 97. It is less where fine-tunes differ by five points on 1,000 rows: five trainings of each say too little. "
-        "It is more where nothing differs, most of all for two ways alone, where nothing is pooled and trainings cannot "
-        "be shown to be alike. The prior has its middle at three points; at two it would be closer there, and cover 92 "
-        "for two fine-tunes that differ by five.\n"
+        "In brackets: by rows alone, as if trainings were known to be alike, and the mean half width in "
+        "points. Wanted: 93 to 97. It is less where fine-tunes differ by five points on 1,000 rows: five "
+        "trainings of each say too little. It is more where nothing differs, most of all for two ways alone, "
+        "where nothing is pooled and trainings cannot be shown to be alike. The prior has its middle at three "
+        "points; at two it would be closer there, and cover 92 for two fine-tunes that differ by five.\n"
     )
     yield "| rows | groups of | τ | two ways, one trained | both trained | of six ways: none | one trained | both |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -264,8 +264,8 @@ def verdict_section(worlds: int) -> Iterator[str]:
     """Verdicts, other rules, and whether probabilities are right."""
     yield f"\n## Verdicts ({worlds} worlds a line, half as many of one split)\n"
     yield (
-        "Regrets are in points of true score, in brackets how many times the best test score's. Wanted: at most 2 % wrong "
-        "kinds, at most 1.2 times where undecided and 1.1 times over all contests.\n"
+        "Regrets are in points of true score, in brackets how many times the best test score's. Wanted: at "
+        "most 2 % wrong kinds, at most 1.2 times where undecided and 1.1 times over all contests.\n"
     )
     yield (
         "| prior | rows | undecided | decided, wrong kind | regret undecided: ours / best test score | all contests: "
@@ -284,11 +284,12 @@ def verdict_section(worlds: int) -> Iterator[str]:
             )
     yield "\n## What 300 rows in five folds can decide at most\n"
     yield (
-        "Undecided by the rule; by the rule, were trainings known to be alike; and by another rule, that decides where "
-        f"a kind holds a way within the margin of the best with a probability of {SURE:.0%}, with its wrong kinds. Wanted "
-        "of the rule on the house prior: at most 55 %. It is missed, and rows alone miss it, too: a difference has a "
-        "standard error of 2.7 points, and the margin is one. Probabilities alone come close, but are right on average "
-        "over contests of such priors, where the rule's levels hold in each contest.\n"
+        "Undecided by the rule; by the rule, were trainings known to be alike; and by another rule, that "
+        f"decides where a kind holds a way within the margin of the best with a probability of {SURE:.0%}, "
+        "with its wrong kinds. Wanted of the rule on the house prior: at most 55 %. It is missed, and rows "
+        "alone miss it, too: a difference has a standard error of three points, and the margin is one. "
+        "Probabilities alone come close, but are right on average over contests of such priors, where the "
+        "rule's levels hold in each contest.\n"
     )
     yield "| prior | the rule | rows alone | probability alone | its wrong kinds |\n|---|---|---|---|---|"
     for prior in PRIORS:
