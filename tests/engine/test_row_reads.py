@@ -234,3 +234,56 @@ def test_a_training_learns_the_same_from_kept_states(tiny, tmp_path):
     alone = list(backend().train(job, tmp_path / "alone" / "head", None))
     close([a.loss for a in kept], [a.loss for a in alone])
     assert [a.work["read"][0] for a in kept] == [a.work["read"][0] for a in alone]
+
+
+# --- answers of what was trained at the top
+
+
+TRAINED = [("head", {"share": 0.5}), ("top", {"layers": 1}), ("top_full", {"layers": 1})]
+
+
+def answered(door: LocalBackend, weights, place: Path, forwarded: Counter):
+    with door.open(weights, place / weights.adapter) as session:
+        before = forwarded.tokens
+        replies = session.choose(ASKS)
+        return session, replies, forwarded.tokens - before
+
+
+@pytest.mark.parametrize(("kind", "options"), TRAINED)
+def test_later_checkpoints_answer_from_what_the_first_has_read(tiny, tmp_path, forwarded, kind, options):
+    door = keeping(tmp_path)
+    base = door.weights(str(tiny("llama")))
+    job = TrainJob(kind, base, ROWS[:4], LABELS, 0, {**options, "epochs": 2, "batch": 2, "rate": 0.01})
+    first, second = door.train(job, tmp_path / "t", None)
+    session, replies, tokens = answered(door, first.weights, tmp_path / "t", forwarded)
+    assert session.trunk is not None
+    assert session.trunk.first == 1
+    assert tokens > 0
+    session, later, tokens = answered(door, second.weights, tmp_path / "t", forwarded)
+    assert tokens == len(session.prefix.ids)  # what all share is computed for each; of the rows nothing is
+    bare = backend()
+    for adapter, got in ((first, replies), (second, later)):
+        session, wanted, _ = answered(bare, adapter.weights, tmp_path / "t", forwarded)
+        assert session.trunk is None
+        close(table(got), table(wanted))
+        assert counts(got) == counts(wanted)
+
+
+def test_rows_that_a_head_was_trained_on_are_known_when_they_are_tested(tiny, tmp_path, forwarded):
+    door = keeping(tmp_path)
+    base = door.weights(str(tiny("llama")))
+    trunk(door._base(base), "head", tmp_path / "seen")  # as another fold has read them
+    job = TrainJob("head", base, ROWS[:4], LABELS, 0, {"share": 0.5, "epochs": 1, "batch": 2})
+    *_, made = door.train(job, tmp_path / "t", None)
+    session, _, tokens = answered(door, made.weights, tmp_path / "t", forwarded)
+    assert tokens == len(session.prefix.ids)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("lora", {}), ("bias", {}), ("full", {})])
+def test_what_was_trained_all_over_has_no_trunk(tiny, tmp_path, forwarded, kind, options):
+    door = keeping(tmp_path)
+    base = door.weights(str(tiny("llama")))
+    *_, made = door.train(TrainJob(kind, base, ROWS[:4], LABELS, 0, {**options, "max_steps": 2}), tmp_path / "t", None)
+    session, _, tokens = answered(door, made.weights, tmp_path / "t", forwarded)
+    assert session.trunk is None
+    assert tokens > 0

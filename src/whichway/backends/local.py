@@ -177,6 +177,7 @@ class LocalBackend:
 
 def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowReads | None) -> InferenceSession:
     from whichway.engine.infer.session import InferenceSession
+    from whichway.engine.infer.trunk_reads import TrunkReads
     from whichway.engine.train import adapter_check, adapters, head, probe, prompt_tuning
 
     if adapter is None:
@@ -187,11 +188,16 @@ def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowRead
         raise ModelError(f"The trained part {weights.adapter} is missing: there is no folder {adapter}.")
     if stored_as(weights.kind, "probe"):
         return probe.open_head(model, adapter, reads)
+    session: InferenceSession
     if weights.kind == "head":
-        return head.open_session(model, adapter)
-    module = adapters.trained(model.module, adapter)
-    adapter_check.check(adapter, model, module)
-    return InferenceSession(prompt_tuning.with_prefix_ids(model, module), module)
+        session = head.open_session(model, adapter)
+    else:
+        module = adapters.trained(model.module, adapter)
+        adapter_check.check(adapter, model, module)
+        session = InferenceSession(prompt_tuning.with_prefix_ids(model, module), module)
+    if weights.kind in ("head", "top", "top_full"):
+        session.trunk = TrunkReads.of(reads, model.module, session.module)
+    return session
 
 
 def _train_apart(

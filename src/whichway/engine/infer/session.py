@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from whichway.engine.infer import channel
 from whichway.engine.infer.generate import ContinuousBatch, GeneratedRow, Sampler
 from whichway.engine.infer.label_trie import Trie, grow, score
 from whichway.engine.infer.row_reads import ComputedRows, PromptRow, RowReads
+from whichway.engine.infer.trunk_reads import TrunkReads
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
@@ -46,6 +48,7 @@ class InferenceSession:
         self.module = module
         self.prefix = PrefixCache([], None)
         self.reads, self.computed = reads, ComputedRows(reads)
+        self.trunk: TrunkReads | None = None  # where the top of the model alone was trained
         self._common = 0  # tokens that the prompts of the call share
         self._reach: int | None = None  # how long the prefix may be that is run for them; None: as long as they share
         self._first = 0  # number of the call's first row
@@ -129,6 +132,8 @@ class InferenceSession:
             return
         start = time.perf_counter()
         self._reach = min((row.start for row in rest if row.start is not None), default=None)
+        if self.trunk is not None:
+            self._reach = self.trunk.reach(rest)
         self.share([row.ids for row in rest])
         size = len(self.prefix.ids)
         each = (time.perf_counter() - start) / len(rest)
@@ -137,6 +142,8 @@ class InferenceSession:
         for row, reply in self._side_by_side(rest, work):
             replies[row.number] = reply
         self.computed.keep(rest)
+        if self.trunk is not None:
+            self.trunk.keep()
 
     def _mark(self, rows: list[PromptRow]) -> None:
         """Count what the rows' prompts share, and say of which rows more is kept than the reply."""
@@ -268,7 +275,7 @@ class InferenceSession:
         nodes = torch.tensor([branch.node for branch in trie.branches], device=device)
         only, at = torch.tensor(trie.tokens, device=device), (ends[:, None] + nodes).flatten()
         if all(row.start is None for row in rows):
-            logits = forward.logits(self.module, ids, layout, at, only).float()
+            logits = self._logits(rows, ids, layout, at, only, trie.tree).float()
             return score(logits.view(len(rows), len(nodes), -1), trie)
         logits, depths = forward.logits_and_depths(self.module, ids, layout, at, only)
         scores = score(logits.float().view(len(rows), len(nodes), -1), trie)
@@ -277,6 +284,15 @@ class InferenceSession:
             if row.start is not None:
                 self.computed.add(row, self._score_key(row, [*self.prefix.ids, *row.ids]), torch.tensor(numbers))
         return scores
+
+    def _logits(
+        self, rows: list[PromptRow], ids: Tensor, layout: packing.PackedRows, keep: Tensor,
+        only: Tensor | None = None, tree: packing.Tree | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Logits of packed rows; through the trained layers alone where what lies below is kept."""
+        if self.trunk is None:
+            return forward.logits(self.module, ids, layout, keep, only)
+        return self.trunk.logits(self.module, rows, self.prefix.ids, ids, layout, keep, only, tree)
 
     def _batches(self, rows: list[PromptRow], extra: int) -> list[list[PromptRow]]:
         """Rows of similar length together, as many as fit."""

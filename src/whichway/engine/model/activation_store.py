@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ class ActivationStore:
     def __init__(self, path: Path, limit: int = LIMIT) -> None:
         self.path, self._limit = path, limit
         self._db: sqlite3.Connection | None = None
+        self._alone = threading.Lock()  # threads of a session may ask side by side
         with contextlib.suppress(OSError, sqlite3.Error):
             path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
@@ -66,7 +68,7 @@ class ActivationStore:
         if self._db is None:
             return {}
         entries: dict[str, KeptArray] = {}
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error), self._alone:
             for part in _parts(keys):
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, shape, seconds, data FROM arrays WHERE key IN ({marks})"
@@ -85,7 +87,7 @@ class ActivationStore:
         size = sum(entry.array.nbytes for entry in entries.values())
         if size > self._limit:
             return
-        with contextlib.suppress(sqlite3.Error), _written(self._db) as db:
+        with contextlib.suppress(sqlite3.Error), self._alone, _written(self._db) as db:
             for key, entry in entries.items():
                 array = np.ascontiguousarray(entry.array, np.float32)
                 shape = " ".join(map(str, array.shape))

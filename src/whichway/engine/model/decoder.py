@@ -89,6 +89,18 @@ class Decoder:
         return F.linear(states[-1].index_select(0, keep), self.weights.head.value.index_select(0, only)), states
 
     @torch.no_grad()
+    def logits_from(
+        self, ids: Tensor, layout: packing.Layout, keep: Tensor, only: Tensor | None, trunk: tuple[int, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """What `logits` gives, and the states in front of a layer: computed, or given so that it starts there."""
+        (first, states), seen = trunk, dict[int, Tensor]()
+        last = self._run(ids, layout, keep, seen, {first}, first, states)
+        normal, _ = layers.norm(last, self.weights.norm)
+        head = self.weights.head.value
+        logits = F.linear(normal, head if only is None else head.index_select(0, only))
+        return logits, seen[first] if states is None else states
+
+    @torch.no_grad()
     def fill(self, ids: Tensor, layout: packing.Layout, seen: dict[int, Tensor] | None = None) -> None:
         """Compute keys and values of all layers, and no logits; `layout.key_values` takes them.
 
@@ -132,11 +144,13 @@ class Decoder:
 
     def _run(
         self, ids: Tensor, layout: packing.Layout, keep: Tensor | None, seen: dict[int, Tensor] | None = None,
-        wanted: set[int] = frozenset(),  # type: ignore[assignment]
+        wanted: set[int] = frozenset(), first: int = 0, states: Tensor | None = None,  # type: ignore[assignment]
     ) -> Tensor:  # fmt: skip
-        states = self.embed(ids, layout.positions)
+        """States after the last layer, from the embeddings or from `states`, which are those in front of `first`."""
+        begin = 0 if states is None else first
+        states = self.embed(ids, layout.positions) if states is None else states
         rotation = self.rotation(layout.positions)
-        for n, layer in enumerate(self.weights.layers):
+        for n, layer in enumerate(self.weights.layers[begin:], begin):
             if seen is not None and n in wanted:
                 seen[n] = states.clone()
             states = self._layer(states, n, layer, layout, rotation, keep if n == len(self.how) - 1 else None)

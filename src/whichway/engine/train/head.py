@@ -228,7 +228,7 @@ class HeadSession(InferenceSession):
         layout = packing.pack_rows(lengths, len(self.prefix.ids), device, prefix=self.prefix.layers, even=even)
         ids = torch.tensor([i for row in rows for i in row.ids], device=device)
         ends = torch.tensor(lengths, device=device).cumsum(0) - 1
-        scores = forward.logits(self.module, ids, layout, ends).float().log_softmax(-1)
+        scores = self._logits(rows, ids, layout, ends).float().log_softmax(-1)
         numbers: list[list[float]] = scores.tolist()
         return numbers
 
