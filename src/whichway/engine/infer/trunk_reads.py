@@ -1,4 +1,4 @@
-"""Where only the top of a model was trained, what lies below computes the same of a row for all checkpoints: it is kept.
+"""Where only the top of a model was trained, what lies below gives the same for all checkpoints of it: it is kept.
 
 Keys are those of `row_reads.py`, so the trunk of a training serves its answers as well: a row that was trained on in
 one fold is tested in another.
