@@ -137,8 +137,8 @@ def lines(words: Sequence[str], count: int) -> Iterator[str]:
     """The page."""
     yield "# A row is read once\n"
     yield f"{count} rows of the support example in {FOLDS} folds; tokens that enter the model, and processor seconds"
-    yield "(whole steps, fits and loading included), all folds together, each step for itself and sharing. A probe that is"
-    yield f"opened answers four rows to prove that it is live. {platform.machine()}, {date.today()}.\n"
+    yield "(whole steps, fits and loading included), all folds together, each step for itself and sharing. A probe that"
+    yield f"is opened answers four rows to prove that it is live. {platform.machine()}, {date.today()}.\n"
     yield "| model | step | tokens, alone | tokens, shared | seconds, alone | seconds, shared |"
     yield "|---|---|---|---|---|---|"
     for word in words:
