@@ -188,15 +188,15 @@ def forget_files(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["head", "top"])
 def test_a_trunk_is_read_once_for_all_folds(tiny, tmp_path, forwarded, kind):
     model = load.load(tiny("llama"))
-    whole, rows = trunk(model, kind, tmp_path / "a")
+    whole, rows = resume(model, kind, tmp_path / "a")
     before = forwarded.tokens
     assert before > 0
     forget_files(tmp_path)
-    again, _ = trunk(model, kind, tmp_path / "b")
+    again, _ = resume(model, kind, tmp_path / "b")
     assert forwarded.tokens == before
     assert torch.equal(again(rows), whole(rows))
     assert again.read == pytest.approx(whole.read)
-    part, some = trunk(model, kind, tmp_path / "c", ROWS[2:])
+    part, some = resume(model, kind, tmp_path / "c", ROWS[2:])
     assert forwarded.tokens == before
     close(part(some), own_states(whole, some, part))
 
@@ -217,9 +217,9 @@ def test_a_trunk_goes_on_from_what_others_have_read(tiny, tmp_path, forwarded, b
         with door.open(base, None) as session:
             session.choose(ASKS)
     before, model = forwarded.tokens, door._base(base)
-    shared, rows = trunk(model, "head", tmp_path / "head")  # the upper half: what is in front of the middle layer
+    shared, rows = resume(model, "head", tmp_path / "head")  # the upper half: what is in front of the middle layer
     assert forwarded.tokens == before
-    anew, _ = trunk(model, "head", tmp_path / "elsewhere" / "head")
+    anew, _ = resume(model, "head", tmp_path / "elsewhere" / "head")
     assert forwarded.tokens > before
     close(shared(rows), anew(rows))
     assert shared.read[0] == anew.read[0]
@@ -256,15 +256,15 @@ def test_later_checkpoints_answer_from_what_the_first_has_read(tiny, tmp_path, f
     job = TrainJob(kind, base, ROWS[:4], LABELS, 0, {**options, "epochs": 2, "batch": 2, "rate": 0.01})
     first, second = door.train(job, tmp_path / "t", None)
     session, replies, tokens = answered(door, first.weights, tmp_path / "t", forwarded)
-    assert session.trunk is not None
-    assert session.trunk.first == 1
+    assert session.frozen is not None
+    assert session.frozen.first == 1
     assert tokens > 0
     session, later, tokens = answered(door, second.weights, tmp_path / "t", forwarded)
     assert tokens == len(session.prefix.ids)  # what all share is computed for each; of the rows nothing is
     bare = backend()
     for adapter, got in ((first, replies), (second, later)):
         session, wanted, _ = answered(bare, adapter.weights, tmp_path / "t", forwarded)
-        assert session.trunk is None
+        assert session.frozen is None
         close(table(got), table(wanted))
         assert counts(got) == counts(wanted)
 
@@ -285,5 +285,5 @@ def test_what_was_trained_all_over_has_no_trunk(tiny, tmp_path, forwarded, kind,
     base = door.weights(str(tiny("llama")))
     *_, made = door.train(TrainJob(kind, base, ROWS[:4], LABELS, 0, {**options, "max_steps": 2}), tmp_path / "t", None)
     session, _, tokens = answered(door, made.weights, tmp_path / "t", forwarded)
-    assert session.trunk is None
+    assert session.frozen is None
     assert tokens > 0

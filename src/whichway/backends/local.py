@@ -176,8 +176,8 @@ class LocalBackend:
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowReads | None) -> InferenceSession:
+    from whichway.engine.infer.frozen_layer_reads import FrozenLayerReads
     from whichway.engine.infer.session import InferenceSession
-    from whichway.engine.infer.trunk_reads import TrunkReads
     from whichway.engine.train import adapter_check, adapters, head, probe, prompt_tuning
 
     if adapter is None:
@@ -196,7 +196,7 @@ def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowRead
         adapter_check.check(adapter, model, module)
         session = InferenceSession(prompt_tuning.with_prefix_ids(model, module), module)
     if weights.kind in ("head", "top", "top_full"):
-        session.trunk = TrunkReads.of(reads, model.module, session.module)
+        session.frozen = FrozenLayerReads.of(reads, model.module, session.module)
     return session
 
 

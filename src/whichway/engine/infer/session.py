@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from whichway.engine.infer import channel
+from whichway.engine.infer.frozen_layer_reads import FrozenLayerReads
 from whichway.engine.infer.generate import ContinuousBatch, GeneratedRow, Sampler
 from whichway.engine.infer.label_trie import Trie, grow, score
 from whichway.engine.infer.row_reads import ComputedRows, PromptRow, RowReads
-from whichway.engine.infer.trunk_reads import TrunkReads
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
@@ -48,7 +48,7 @@ class InferenceSession:
         self.module = module
         self.prefix = PrefixCache([], None)
         self.reads, self.computed = reads, ComputedRows(reads)
-        self.trunk: TrunkReads | None = None  # where the top of the model alone was trained
+        self.frozen: FrozenLayerReads | None = None  # where the top of the model alone was trained
         self._common = 0  # tokens that the prompts of the call share
         self._reach: int | None = None  # how long the prefix may be that is run for them; None: as long as they share
         self._first = 0  # number of the call's first row
@@ -132,8 +132,8 @@ class InferenceSession:
             return
         start = time.perf_counter()
         self._reach = min((row.start for row in rest if row.start is not None), default=None)
-        if self.trunk is not None:
-            self._reach = self.trunk.reach(rest)
+        if self.frozen is not None:
+            self._reach = self.frozen.reach(rest)
         self.share([row.ids for row in rest])
         size = len(self.prefix.ids)
         each = (time.perf_counter() - start) / len(rest)
@@ -142,8 +142,8 @@ class InferenceSession:
         for row, reply in self._side_by_side(rest, work):
             replies[row.number] = reply
         self.computed.keep(rest)
-        if self.trunk is not None:
-            self.trunk.keep()
+        if self.frozen is not None:
+            self.frozen.keep()
 
     def _mark(self, rows: list[PromptRow]) -> None:
         """Count what the rows' prompts share, and say of which rows more is kept than the reply."""
@@ -290,9 +290,9 @@ class InferenceSession:
         only: Tensor | None = None, tree: packing.Tree | None = None,
     ) -> Tensor:  # fmt: skip
         """Logits of packed rows; through the trained layers alone where what lies below is kept."""
-        if self.trunk is None:
+        if self.frozen is None:
             return forward.logits(self.module, ids, layout, keep, only)
-        return self.trunk.logits(self.module, rows, self.prefix.ids, ids, layout, keep, only, tree)
+        return self.frozen.logits(self.module, rows, self.prefix.ids, ids, layout, keep, only, tree)
 
     def _batches(self, rows: list[PromptRow], extra: int) -> list[list[PromptRow]]:
         """Rows of similar length together, as many as fit."""

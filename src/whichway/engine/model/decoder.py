@@ -90,10 +90,10 @@ class Decoder:
 
     @torch.no_grad()
     def logits_from(
-        self, ids: Tensor, layout: packing.Layout, keep: Tensor, only: Tensor | None, trunk: tuple[int, Tensor | None]
+        self, ids: Tensor, layout: packing.Layout, keep: Tensor, only: Tensor | None, resume: tuple[int, Tensor | None]
     ) -> tuple[Tensor, Tensor]:
         """What `logits` gives, and the states in front of a layer: computed, or given so that it starts there."""
-        (first, states), seen = trunk, dict[int, Tensor]()
+        (first, states), seen = resume, dict[int, Tensor]()
         last = self._run(ids, layout, keep, seen, {first}, first, states)
         normal, _ = layers.norm(last, self.weights.norm)
         head = self.weights.head.value

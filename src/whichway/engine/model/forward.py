@@ -46,7 +46,7 @@ def logits_and_depths(
 
 
 def logits_from(
-    module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None, trunk: tuple[int, Tensor | None]
+    module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None, resume: tuple[int, Tensor | None]
 ) -> tuple[Tensor, Tensor]:
     """Logits as `logits` gives them, of a module that our decoder knows, and the states in front of a layer.
 
@@ -56,11 +56,11 @@ def logits_from(
         layout: of them.
         keep: where logits are wanted.
         only: tokens whose logits are wanted; None: all.
-        trunk: the layer, and the states in front of it where they are known; None: they are computed.
+        resume: the layer, and the states in front of it where they are known; None: they are computed.
     """
     own_decoder = _own_decoder(module)
     assert own_decoder is not None
-    first, states = trunk
+    first, states = resume
     if states is not None:
         states = F.pad(states, (0, 0, 0, len(layout.positions) - len(states)))
     return own_decoder.logits_from(_padded(ids, layout), layout, keep, only, (first, states))

@@ -42,7 +42,7 @@ def first_trained(base: Any, module: Any) -> int:
     return first
 
 
-class TrunkReads:
+class FrozenLayerReads:
     """The states in front of the first trained layer, by row.
 
     Args:
@@ -55,12 +55,12 @@ class TrunkReads:
         self._fresh: dict[str, tuple[Tensor, PromptRow]] = {}
 
     @staticmethod
-    def of(reads: RowReads | None, base: Any, module: Any) -> TrunkReads | None:
+    def of(reads: RowReads | None, base: Any, module: Any) -> FrozenLayerReads | None:
         """What is kept of the rows of a module over a base; None where there is nothing to keep."""
         if reads is None or decoder.decoder_of(module) is None:
             return None
         first = first_trained(base, module)
-        return TrunkReads(reads, first) if 0 < first < reads.layers else None
+        return FrozenLayerReads(reads, first) if 0 < first < reads.layers else None
 
     def reach(self, rows: Sequence[PromptRow]) -> int:
         """How long the prefix of these rows may be, so that a row's own states are always behind it."""
