@@ -90,7 +90,7 @@ def contest(backend: LocalBackend, base: Weights, rows: list[TrainRow], labels: 
         ) as session:  # fmt: skip
             session.choose(own)
         forget()
-        with meter.step("head on the upper half: trunk of training rows"):
+        with meter.step("head on the upper half: layers below, training rows"):
             job = TrainJob("head", base, train, labels, fold, {"share": 0.5})
             encoded, prefix = adapter_check.shared(trainer.encode(model, job))
             layers = model.module.config.num_hidden_layers

@@ -166,7 +166,7 @@ def test_two_trainings_of_a_probe_read_their_rows_once(tiny, tmp_path, forwarded
     assert second.tokens > 0
 
 
-# --- the trunk of a training
+# --- the frozen layers of a training
 
 
 def encoded(model, kind: str, rows=ROWS):
@@ -174,7 +174,7 @@ def encoded(model, kind: str, rows=ROWS):
     return adapter_check.shared(trainer.encode(model, job))
 
 
-def trunk(model, kind, folder: Path, rows=ROWS, first=1) -> tuple[FrozenStates, list]:
+def states_below(model, kind, folder: Path, rows=ROWS, first=1) -> tuple[FrozenStates, list]:
     inside, prefix = encoded(model, kind, rows)
     return FrozenStates.of(model, inside, prefix, first, folder), inside
 
@@ -186,17 +186,17 @@ def forget_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["head", "top"])
-def test_a_trunk_is_read_once_for_all_folds(tiny, tmp_path, forwarded, kind):
+def test_frozen_layers_are_read_once_for_all_folds(tiny, tmp_path, forwarded, kind):
     model = load.load(tiny("llama"))
-    whole, rows = resume(model, kind, tmp_path / "a")
+    whole, rows = states_below(model, kind, tmp_path / "a")
     before = forwarded.tokens
     assert before > 0
     forget_files(tmp_path)
-    again, _ = resume(model, kind, tmp_path / "b")
+    again, _ = states_below(model, kind, tmp_path / "b")
     assert forwarded.tokens == before
     assert torch.equal(again(rows), whole(rows))
     assert again.read == pytest.approx(whole.read)
-    part, some = resume(model, kind, tmp_path / "c", ROWS[2:])
+    part, some = states_below(model, kind, tmp_path / "c", ROWS[2:])
     assert forwarded.tokens == before
     close(part(some), own_states(whole, some, part))
 
@@ -208,7 +208,7 @@ def own_states(whole: FrozenStates, rows, like: FrozenStates) -> np.ndarray:
 
 
 @pytest.mark.parametrize("before_it", ["zero-shot", "probe"])
-def test_a_trunk_goes_on_from_what_others_have_read(tiny, tmp_path, forwarded, before_it):
+def test_frozen_layers_go_on_from_what_others_have_read(tiny, tmp_path, forwarded, before_it):
     door = keeping(tmp_path)
     base = door.weights(str(tiny("llama")))
     if before_it == "probe":
@@ -217,9 +217,11 @@ def test_a_trunk_goes_on_from_what_others_have_read(tiny, tmp_path, forwarded, b
         with door.open(base, None) as session:
             session.choose(ASKS)
     before, model = forwarded.tokens, door._base(base)
-    shared, rows = resume(model, "head", tmp_path / "head")  # the upper half: what is in front of the middle layer
+    shared, rows = states_below(
+        model, "head", tmp_path / "head"
+    )  # the upper half: what is in front of the middle layer
     assert forwarded.tokens == before
-    anew, _ = resume(model, "head", tmp_path / "elsewhere" / "head")
+    anew, _ = states_below(model, "head", tmp_path / "elsewhere" / "head")
     assert forwarded.tokens > before
     close(shared(rows), anew(rows))
     assert shared.read[0] == anew.read[0]
@@ -272,7 +274,7 @@ def test_later_checkpoints_answer_from_what_the_first_has_read(tiny, tmp_path, f
 def test_rows_that_a_head_was_trained_on_are_known_when_they_are_tested(tiny, tmp_path, forwarded):
     door = keeping(tmp_path)
     base = door.weights(str(tiny("llama")))
-    trunk(door._base(base), "head", tmp_path / "seen")  # as another fold has read them
+    states_below(door._base(base), "head", tmp_path / "seen")  # as another fold has read them
     job = TrainJob("head", base, ROWS[:4], LABELS, 0, {"share": 0.5, "epochs": 1, "batch": 2})
     *_, made = door.train(job, tmp_path / "t", None)
     session, _, tokens = answered(door, made.weights, tmp_path / "t", forwarded)
@@ -280,7 +282,7 @@ def test_rows_that_a_head_was_trained_on_are_known_when_they_are_tested(tiny, tm
 
 
 @pytest.mark.parametrize(("kind", "options"), [("lora", {}), ("bias", {}), ("full", {})])
-def test_what_was_trained_all_over_has_no_trunk(tiny, tmp_path, forwarded, kind, options):
+def test_what_was_trained_all_over_has_no_frozen_layers(tiny, tmp_path, forwarded, kind, options):
     door = keeping(tmp_path)
     base = door.weights(str(tiny("llama")))
     *_, made = door.train(TrainJob(kind, base, ROWS[:4], LABELS, 0, {**options, "max_steps": 2}), tmp_path / "t", None)

@@ -1,6 +1,6 @@
 """Where only the top of a model was trained, what lies below gives the same for all checkpoints of it: it is kept.
 
-Keys are those of `row_reads.py`, so the trunk of a training serves its answers as well: a row that was trained on in
+Keys are those of `row_reads.py`, so the states that a training reads serve its answers as well: a row that was trained on in
 one fold is tested in another.
 """
 

@@ -281,7 +281,7 @@ class TrainingRun:
         return name
 
     def _read_before(self) -> dict[str, tuple[float, float]]:
-        """What was read before the first step, in whole tokens and seconds; a trunk that was kept counts as well."""
+        """What was read before the first step, in whole tokens and seconds; layers that were kept count as well."""
         return {} if self.below is None else {"read": self.below.read}
 
     def _adapter(self, name: str) -> Adapter:
