@@ -1,7 +1,7 @@
 """Where only the top of a model was trained, what lies below gives the same for all checkpoints of it: it is kept.
 
-Keys are those of `row_reads.py`, so the states that a training reads serve its answers as well: a row that was trained on in
-one fold is tested in another.
+Keys are those of `row_reads.py`, so the states that a training reads serve its answers as well: a row that was trained
+on in one fold is tested in another.
 """
 
 from __future__ import annotations

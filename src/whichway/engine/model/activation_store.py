@@ -1,4 +1,4 @@
-"""What a model computed of rows, kept on disk so that each is read once: by zero-shot, probe, head and frozen layers alike.
+"""What a model computed of rows, kept on disk so that each is read once: by zero-shot, probe, head alike.
 
 An entry is one array with the seconds that it took, under a digest of all that decides it: model, format, token ids,
 layer. All processes of a cache share one SQLite file; an entry is there whole or not at all. The file has a limit:
