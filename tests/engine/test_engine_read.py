@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,7 +15,7 @@ import torch
 from whichway.backends.local import backend
 from whichway.contracts import TextReader
 from whichway.engine.infer.session import READ, InferenceSession
-from whichway.engine.model import load
+from whichway.engine.model import load, tokenizer_files
 from whichway.engine.train import adapter_check, tokenization_report, trainer
 from whichway.engine.train.process_memory import peak_bytes
 from whichway.nouns import Message, TrainJob, TrainRow
@@ -103,3 +107,41 @@ def test_shown_tokens_are_whole_characters(tiny, answer):
     assert answer in shown
     ids = adapter_check.encode(read.renderer, [(ROWS[0].messages, answer)])[0].answer
     assert len(tokens) == len(ids)
+
+
+def plain_folder(tiny, place, **settings):
+    """A Llama whose folder says that its tokenizer is the generic one."""
+    shutil.copytree(tiny("llama"), place)
+    file = place / "tokenizer_config.json"
+    config = json.loads(file.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"} | settings
+    file.write_text(json.dumps(config))
+    return place
+
+
+def test_a_tokenizer_that_is_not_looked_up_is_the_one_that_would_be(tiny, tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = plain_folder(tiny, tmp_path / "plain")
+    assert tokenizer_files._tokenizer_class(folder) is not AutoTokenizer
+    ours = tokenizer_files.tokenizer_of(folder)
+    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    assert type(ours) is type(theirs)
+    texts = ["the card was charged", " Übel  é\n\t<|im_end|>x", "🙂 010 'quoted'"]
+    assert ours(texts)["input_ids"] == theirs(texts)["input_ids"]
+    chat = [{"role": "user", "content": text} for text in texts[:1]]
+    assert ours.apply_chat_template(chat, tokenize=False) == theirs.apply_chat_template(chat, tokenize=False)
+    assert ours.special_tokens_map == theirs.special_tokens_map
+    own_code = plain_folder(tiny, tmp_path / "own", auto_map={"AutoTokenizer": ["x.X", None]})
+    assert tokenizer_files._tokenizer_class(own_code) is AutoTokenizer
+
+
+def test_tokens_are_counted_without_what_computes(tiny, tmp_path):
+    """The library takes longer to import than a thousand rows to count."""
+    folder = plain_folder(tiny, tmp_path / "plain")
+    program = (
+        "import sys, pathlib; from whichway.engine.train import tokenization_report as t; "
+        "from whichway.nouns import Message; read = t.reader(pathlib.Path(sys.argv[1])); "
+        "print(t.lengths(read, [((Message('user', 'a card'),), 'billing')]).tokens, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"

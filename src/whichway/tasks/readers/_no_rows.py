@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from whichway.tasks.readers._records import DelimitedRecord, Fault
 
-_DASHES = re.compile(r"\s*:?-{2,}:?\s*")
+_DASHES = re.compile(r"\s*:?-{3,}:?\s*")
 _NUMBER = re.compile(r"[-+−]?\d[\d.,' \u00a0]*%?")
 _TOTALS = frozenset((
     "total", "totals", "grand total", "sum", "sums", "subtotal", "summe", "gesamt", "gesamtsumme", "gesamtergebnis",
