@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -246,6 +247,35 @@ def keep_speeds(run: Run) -> None:
         if weights.backend in LOCAL and (weights.adapter is None or KINDS[weights.kind].on_base):
             speed.record(weights.base, line.seconds_per_row, line.way, task, line.rows)
             recorded.add(weights.base)
+
+
+@contextmanager
+def shared_timings(bases: Sequence[Weights], cache: Path) -> Iterator[None]:
+    """Times that were measured on this machine, for a run's probe; what it measures is kept beside the models.
+
+    Args:
+        bases: models under trial; times are shared where all of them lie on this machine.
+        cache: of the run.
+    """
+    from whichway.contest.dry_run.profile import TIMINGS
+    from whichway.models import model_cache
+    from whichway.runs.folder import write_json
+
+    if any(base.backend not in LOCAL for base in bases):
+        yield
+        return
+
+    def own() -> dict[str, Any]:
+        with suppress(OSError, ValueError):  # none yet, or a damaged file, which is measured anew
+            known: dict[str, Any] = json.loads((cache / TIMINGS).read_text(encoding="utf-8"))
+            return known
+        return {}
+
+    known = {**model_cache.read_json(TIMINGS), **own()}
+    if known:
+        write_json(cache / TIMINGS, known)
+    yield
+    model_cache.update_json(TIMINGS, lambda shared: shared.update(own()))
 
 
 def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:

@@ -130,13 +130,14 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:
     """What the contest will take; None, with a warning, where it cannot be simulated."""
-    from whichway.app.models import keep_probed
+    from whichway.app.models import keep_probed, shared_timings
     from whichway.contest.dry_run.simulate import estimate as simulate
     from whichway.errors import WayFailed
     from whichway.events import WarningGiven
 
     try:
-        result = simulate(ready.task, ready.components, ready.settings, listener)
+        with shared_timings(ready.components.bases, ready.settings.cache):
+            result = simulate(ready.task, ready.components, ready.settings, listener)
         keep_probed(result.seconds_per_row, ready.task.name)
         return result
     except WayFailed as error:

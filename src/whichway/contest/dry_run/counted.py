@@ -9,16 +9,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
-from whichway.contracts import Backend, ForecastsWork, Work
+from whichway.contracts import Backend, ForecastsWork, Work, read_kind
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Message, Reply, Request, TrainJob, Weights
 from whichway.training_length import length_of
 
+LEARN_READS = 3.0  # what training on a token takes, as a multiple of reading it: forward, and twice that backward
 AGREE = 1.25  # factor within which two times agree; a third decides where they do not
 
 
@@ -31,6 +33,14 @@ class KnownTimes(Protocol):
 
     def learn(self, works: Sequence[Work]) -> None:
         """Take rates from what was just done."""
+        ...
+
+    def measuring(self) -> AbstractContextManager[None]:
+        """What is done inside is taken off the time of the probe."""
+        ...
+
+    def fits(self) -> bool:
+        """Whether there is time to look at one more training."""
         ...
 
     def remembered(self, name: Sequence[Any]) -> dict[str, Any] | None:
@@ -76,7 +86,11 @@ def learning(known: KnownTimes, backend: Backend, job: TrainJob) -> Learning:
     works = backend.expected_training(job)
     name = ["learned", *sorted(work.kind for work in works)]
     facts = known.remembered(name)
-    if facts is None or any(known.rate(work.kind) is None for work in works):
+    read_rate = known.rate(read_kind(job.weights))
+    unknown = facts is None or any(known.rate(work.kind) is None for work in works)
+    if unknown and read_rate is not None and not known.fits():
+        return _worked_out(works, read_rate, job)
+    if facts is None or unknown:
         took = known.probe_training(backend, job)
         facts = {"bytes": took.bytes, "peak_bytes": took.peak_bytes, "opening": took.opening}
         known.remember(name, facts)
@@ -85,6 +99,14 @@ def learning(known: KnownTimes, backend: Backend, job: TrainJob) -> Learning:
     read = sum(s for kind, s in seconds.items() if kind.endswith(" read")) if length else 0.0
     units = float(length.steps if length else len(job.rows))
     return Learning(0.0, (sum(seconds.values()) - read) / units, 0.0, once=read, **facts)
+
+
+def _worked_out(works: Sequence[Work], read_rate: float, job: TrainJob) -> Learning:
+    """What a training costs that was not measured: its tokens at a multiple of the rate of reading."""
+    each = LEARN_READS * read_rate * float(job.options.get("share", 1.0))  # layers below the share are read once
+    seconds = sum(work.units * (read_rate if work.kind.endswith(" read") else each) for work in works)
+    length = length_of(job)
+    return Learning(0.0, seconds / (length.steps if length else len(job.rows)), 0.0, 0, None)
 
 
 def _ask(backend: Backend, weights: Weights, place: Path | None, requests: Sequence[Request]) -> list[Reply]:
@@ -97,6 +119,19 @@ def _ask(backend: Backend, weights: Weights, place: Path | None, requests: Seque
 
 def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> list[Reply]:
     """Answer some rows until two times agree, and learn the rate of their work from the median."""
+    assert isinstance(backend, ForecastsWork)
+    with known.measuring():
+        replies, times = _timed_rows(known, backend, weights, requests)
+    pace = statistics.median_low([_pace(works) for works in times])
+    known.learn([Work(times[0][0].kind, 1.0, pace)])
+    known.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
+    return replies
+
+
+def _timed_rows(
+    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
+) -> tuple[list[Reply], list[list[Work]]]:
+    """The last answers, and the work of each call, until two calls agree or three were made."""
     assert isinstance(backend, ForecastsWork)
     real, place = known.real_part(weights)
     few = spread(requests, FEW)
@@ -113,10 +148,7 @@ def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Seque
             rows = spread(requests, CHUNK)  # a few were too quick to tell
             continue
         times.append(works)
-    pace = statistics.median_low([_pace(works) for works in times])
-    known.learn([Work(times[0][0].kind, 1.0, pace)])
-    known.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
-    return replies
+    return replies, times
 
 
 def _pace(works: Sequence[Work]) -> float:

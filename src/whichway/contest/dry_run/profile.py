@@ -2,8 +2,9 @@
 
 Each kind of work (same model, same kind of trained part, prompts and rows of like length) is measured once and kept in
 the cache folder, so that the next estimate costs nothing. Answers are asked of the real model for up to `CHUNK` rows;
-trainings are run for a few steps, twice, so that the time of a step is told from that of starting and of saving. The
-seconds are those that the backend itself reports, which are those that the ledger will hold.
+trainings are run for a few steps, twice, so that the time of a step is told from that of starting and of saving. Where
+a backend counts its work and is slow, three steps of a few rows tell its rate. All takes about `LIMIT` seconds at most.
+The seconds are those that the backend itself reports, which are those that the ledger will hold.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import json
 import math
 import platform
+import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,10 @@ from whichway.training_length import length_of
 TIMINGS = "timings.json"  # in the cache
 STEPS = (4, 40)  # of the longer of two trainings
 TRAINING = 1.5  # seconds it should take
+SLOW = 0.4  # seconds of a step of a few rows from which on such steps are measured only
+SMALL = 3  # rows of such a step
+LIMIT = 20.0  # seconds that a probe takes
+RESERVE = 5.0  # of them, that are wanted to look at one more training
 RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training that its time for a step does not depend on
 
 
@@ -56,14 +63,22 @@ class Timings:
     Args:
         path: of the file; None keeps them in memory.
         scratch: where probed trainings may be written.
+        limit: seconds by the clock that measuring may take; trainings that do not fit are worked out from reading.
+        now: seconds of a clock that only goes forward.
     """
 
-    def __init__(self, path: Path | None, scratch: Path) -> None:
+    def __init__(
+        self, path: Path | None, scratch: Path, limit: float = LIMIT, now: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.path, self._scratch, self._here = path, scratch, machine()
+        self._left, self._now = limit, now
         self._known: dict[str, dict[str, Any]] = {}
         self._jobs: dict[tuple[str, str, str], tuple[Backend, TrainJob]] = {}
         self._trained_parts: dict[tuple[str, str, str], tuple[Weights, Path] | None] = {}
+        self._learning: dict[str, Learning] = {}  # of counted trainings
+        self._inside = False  # whether something is measured just now
         self.probes = 0  # measured now, not taken from the file
+        self.worked_out = False  # whether a training was not measured for want of time
         if path is not None and path.exists():
             with suppress(ValueError):  # a damaged file is measured anew
                 self._known = json.loads(path.read_text(encoding="utf-8"))
@@ -80,7 +95,8 @@ class Timings:
         if key not in self._known and isinstance(backend, ForecastsWork):
             self._known[key] = fields(counted.answering(self, backend, weights, requests))
         if key not in self._known:
-            self._keep(key, self._ask(backend, weights, requests))
+            with self.measuring():
+                self._keep(key, self._ask(backend, weights, requests))
         return Answering(**self._known[key])
 
     def learning(self, backend: Backend, job: TrainJob) -> Learning:
@@ -90,9 +106,13 @@ class Timings:
             WayFailed: a few steps failed already.
         """
         self._jobs[_part(job.weights, job.kind)] = (backend, job)
-        if isinstance(backend, ForecastsWork):
-            return counted.learning(self, backend, job)
         options = {name: value for name, value in job.options.items() if name not in RATES}
+        if isinstance(backend, ForecastsWork):
+            size = [job.weights.revision, job.kind, options, job.options.get("epochs"), len(job.labels), len(job.rows)]
+            like = digest([*size, _shape(job.rows)])
+            if like not in self._learning:  # to count the tokens of all rows takes its time, too
+                self._learning[like] = counted.learning(self, backend, job)
+            return self._learning[like]
         about: list[Any] = [backend.version, job.weights.revision, job.kind, options, len(job.labels), _shape(job.rows)]
         about += [] if length_of(job) else [_bucket(len(job.rows))]
         key = digest(["learning", self._here, *about], 32)
@@ -111,6 +131,21 @@ class Timings:
             self.learn([Work(read_kind(weights), vector.tokens, vector.seconds) for vector in vectors])
             self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
         return float(self._known[key]["seconds"])
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Take what is done inside off the time that is left."""
+        began, outer, self._inside = self._now(), self._inside, True
+        try:
+            yield
+        finally:
+            self._inside = outer
+            self._left -= 0.0 if outer else self._now() - began
+
+    def fits(self) -> bool:
+        """Whether a few steps of one more training fit into the limit; where not, the estimate is a wider one."""
+        self.worked_out |= self._left < RESERVE
+        return self._left >= RESERVE
 
     def _keep(self, key: str, cost: Answering | Learning) -> None:
         self._known[key] = fields(cost)
@@ -184,7 +219,40 @@ class Timings:
         """What trainings like this one take, from some that are run now."""
         self.probes += 1
         job = replace(job, weights=replace(job.weights, adapter=None, kind="none"))
-        return self._steps(backend, job) if length_of(job) else self._whole(backend, job)
+        with self.measuring():
+            if not length_of(job):
+                return self._whole(backend, job)
+            return self._small_steps(backend, job) or self._steps(backend, job)
+
+    def _small_steps(self, backend: Backend, job: TrainJob) -> Learning | None:
+        """Three steps of a few rows with a checkpoint after each, where steps are slow and their work is counted.
+
+        The first step, slower than all others, is not counted; where the two others disagree, they are run once more.
+
+        Returns:
+            None where whole steps can be measured.
+        """
+        if not isinstance(backend, ForecastsWork):
+            return None
+        paces: dict[str, list[float]] = {}
+        while True:
+            began, marks = time.perf_counter(), list[Adapter]()
+            training = self._training(backend, self._few_steps(job, 3, 3, SMALL))
+            for mark in training:
+                marks.append(mark)
+                if not paces and len(marks) == 2 and mark.seconds - marks[0].seconds <= SLOW:
+                    getattr(training, "close", lambda: None)()
+                    return None
+            opening = max(0.0, time.perf_counter() - began - marks[-1].seconds)
+            for before, after in pairwise(marks):
+                for work in backend.training_work(job, after, before):
+                    if work.units > 0 and not work.kind.endswith(" read"):
+                        paces.setdefault(work.kind, []).append(work.seconds / work.units)
+            if all(len(times) > 2 or max(times) <= counted.AGREE * min(times) for times in paces.values()):
+                break
+        self.learn([Work(kind, 1.0, statistics.median_low(times)) for kind, times in paces.items()], anew=True)
+        last = marks[-1]
+        return Learning(0.0, 0.0, 0.0, last.bytes, max(mark.peak_bytes or 0 for mark in marks) or None, opening)
 
     def _steps(self, backend: Backend, job: TrainJob) -> Learning:
         """Two trainings of a few steps: one checkpoint, then two."""
@@ -202,17 +270,28 @@ class Timings:
         return Learning(start, unit, save, last.bytes, last.peak_bytes, max(0.0, opening))
 
     def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
-        each = int(job.options.get("batch", 16)) * (2 if KINDS[job.kind].pairs else 1)
-        some = replace(job, rows=spread(job.rows, steps * each, pairs=True))
+        return self._trained(backend, self._few_steps(job, steps, checkpoints))
+
+    def _few_steps(self, job: TrainJob, steps: int, checkpoints: int, batch: int | None = None) -> TrainJob:
+        """The same training for a few steps, of fewer rows where `batch` says so."""
+        options = dict(job.options) if batch is None else {**job.options, "batch": batch}
+        each = int(options.get("batch", 16)) * (2 if KINDS[job.kind].pairs else 1)
+        some = replace(job, rows=spread(job.rows, steps * each, pairs=True), options=options)
         length = length_of(some)
         per_epoch = length.per_epoch if length else 1
-        options = {**job.options, "epochs": (steps - 0.01) / per_epoch, "checkpoints": checkpoints}
-        return self._trained(backend, replace(some, options=options))
+        return replace(some, options={**options, "epochs": (steps - 0.01) / per_epoch, "checkpoints": checkpoints})
 
     def _whole(self, backend: Backend, job: TrainJob) -> Learning:
-        """A quarter of the rows, then all of them, where that is quick twice."""
+        """A quarter of the rows, then all of them, where that is quick twice; fewer where reading them is slow."""
+        if isinstance(backend, ForecastsWork):
+            rows = spread(job.rows, FEW * SMALL)
+            adapter = self._trained(backend, replace(job, rows=rows))[-1]
+            if adapter.seconds > TRAINING / 4:
+                return Learning(0.0, adapter.seconds / len(rows), 0.0, adapter.bytes, adapter.peak_bytes)
         rows = spread(job.rows, max(CHUNK, len(job.rows) // 4))
         adapter = self._trained(backend, replace(job, rows=rows))[-1]
+        if adapter.seconds > TRAINING / 2:  # the first may have loaded libraries
+            adapter = min(adapter, self._trained(backend, replace(job, rows=rows))[-1], key=lambda a: a.seconds)
         for _ in range(2 if adapter.seconds < TRAINING / 2 else int(adapter.seconds < 2 * TRAINING)):
             again = self._trained(backend, job)[-1]
             adapter = again if len(rows) < len(job.rows) or again.seconds < adapter.seconds else adapter
@@ -220,15 +299,20 @@ class Timings:
         return Learning(0.0, adapter.seconds / len(rows), 0.0, adapter.bytes, adapter.peak_bytes)
 
     def _trained(self, backend: Backend, job: TrainJob) -> list[Adapter]:
-        folder = self._scratch / digest([time.time_ns(), job.id])
-        folder.mkdir(parents=True)
-        adapters = list(backend.train(job, folder, None))
+        adapters = list(self._training(backend, job))
         if isinstance(backend, ForecastsWork):
             works = [backend.training_work(job, b, a) for a, b in zip([None, *adapters], adapters, strict=False)]
             self.learn([work for part in works for work in part if not work.kind.endswith(" read")], anew=True)
-        last = adapters[-1].weights
-        self._trained_parts[_part(job.weights, job.kind)] = (last, folder / str(last.adapter))
         return adapters
+
+    def _training(self, backend: Backend, job: TrainJob) -> Iterator[Adapter]:
+        """Checkpoints of a training whose parts are thrown away later."""
+        folder = self._scratch / digest([time.time_ns(), job.id])
+        folder.mkdir(parents=True)
+        for adapter in backend.train(job, folder, None):
+            weights = adapter.weights
+            self._trained_parts[_part(job.weights, job.kind)] = (weights, folder / str(weights.adapter))
+            yield adapter
 
 
 def fields(cost: Answering | Learning) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.dry_run.profile import TIMINGS, Timings, own_examples, units_of
+from whichway.contest.dry_run.profile import LIMIT, TIMINGS, Timings, own_examples, units_of
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
@@ -36,6 +36,8 @@ from whichway.runs.run import Run
 from whichway.verdict.breakeven import Price
 
 FILE = ESTIMATE
+PROBE_SHARE = 0.1  # of a run's minutes that the probe takes at most
+UNMEASURED = 2.0  # the factor where a training was not measured but worked out from reading
 WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
 RIGHT = 0.6  # share of rows that every made-up answer gets right
 RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
@@ -92,7 +94,8 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
         listener: hears "probe" for each thing that is measured.
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
-        timings = Timings(settings.cache / TIMINGS, Path(place) / "probed")
+        limit = LIMIT if settings.minutes is None else min(LIMIT, PROBE_SHARE * 60 * settings.minutes)
+        timings = Timings(settings.cache / TIMINGS, Path(place) / "probed", limit)
         simulation = SimulatedRun(timings, _answer_tokens(task), listener)
         simulated = replace(
             components,
@@ -123,7 +126,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
                 amount, name, components.price_of(components.base_of(name)), settings.budget.usd
             )
         pieces = _pieces(task, simulated, settings, simulation, Path(place)).pieces if settings.minutes else {}
-        return Estimate(ways, seconds_per_row=simulation.per_row, pieces=pieces)
+        return Estimate(ways, _within(timings), simulation.per_row, pieces)
 
 
 def _pieces(task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path) -> Estimate:
@@ -141,13 +144,18 @@ def _pieces(task: Task, simulated: Components, settings: Settings, simulation: S
         memory, disk = simulation.memory.get(name), sum(simulation.disk[name].values())
         usd = seconds * settings.price_per_hour / 3600
         ways[name] = Amount(seconds, seconds, usd, memory, disk, reasons.get(name, ""))
-    return Estimate(ways, seconds_per_row=simulation.per_row, pieces=costs)
+    return Estimate(ways, _within(simulation.timings), simulation.per_row, costs)
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
     """What estimate.json holds; written once: what a rerun would estimate anew is not what was said before."""
     facts = {"within": estimate.within, "ways": {name: asdict(amount) for name, amount in estimate.ways.items()}}
     return facts | ({"pieces": costs_json(estimate.pieces)} if estimate.pieces else {})
+
+
+def _within(timings: Timings) -> float:
+    """The factor within which the estimate lies, nine times of ten."""
+    return UNMEASURED if timings.worked_out else WITHIN
 
 
 def _races(task: Task, settings: Settings) -> tuple[bool, ...]:
