@@ -57,13 +57,13 @@ def measure(task: Task, seeds: int, ways: str, options: list[str]) -> tuple[Esti
     """The estimate, the actual seconds of each way, and by the clock what the probe and the contest took."""
     with tempfile.TemporaryDirectory() as place:
         asked = RunRequest(tuple(ways.split(",")), tuple(settings_of(options)), cache=Path(place) / ".cache")
-        house = build(task, ())
+        components = build(task, ())
         task = replace(task, options={"seeds": tuple(range(seeds))})
-        settings = settings_for(task, asked, house, Path(place) / "run")
+        settings = settings_for(task, asked, components, Path(place) / "run")
         began = time.perf_counter()
-        said = estimate(task, house, settings, quiet)
+        said = estimate(task, components, settings, quiet)
         probed = time.perf_counter()
-        run(task, house, folder=Path(place) / "run", settings=settings)
+        run(task, components, folder=Path(place) / "run", settings=settings)
         return said, Run(Path(place) / "run").seconds, probed - began, time.perf_counter() - probed
 
 

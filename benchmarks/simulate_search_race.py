@@ -49,21 +49,21 @@ def contest(rng: np.random.Generator, spread: float, dev: int) -> Came:
     rows = dev + TEST
     latent = math.sqrt(SHARED) * rng.normal(size=rows) + math.sqrt(1 - SHARED) * rng.normal(size=(len(skills), rows))
     scores = (latent < ndtri(skills)[:, None]).astype(float)
-    lanes = [Contender(Entry(_candidate(number))) for number in range(len(skills))]
-    place = {lane.entry.candidate.id: number for number, lane in enumerate(lanes)}
+    contenders = [Contender(Entry(_candidate(number))) for number in range(len(skills))]
+    place = {contender.entry.candidate.id: number for number, contender in enumerate(contenders)}
 
-    def answer(lane: Contender, to: int) -> None:
-        lane.entry.scores += scores[place[lane.entry.candidate.id], lane.entry.rows : to].tolist()
+    def answer(contender: Contender, to: int) -> None:
+        contender.entry.scores += scores[place[contender.entry.candidate.id], contender.entry.rows : to].tolist()
 
     def price(some: Sequence[Contender], to: int) -> int:
-        return sum(to - lane.entry.rows for lane in some)
+        return sum(to - contender.entry.rows for contender in some)
 
     rules = Rules(looks(dev), margin=0.01, alpha=0.05)
-    first = place[run_race(lanes, CandidateRace(rules, answer, price), 1, None)[0].candidate.id]
+    first = place[run_race(contenders, CandidateRace(rules, answer, price), 1, None)[0].candidate.id]
     whole = int(np.argmax(scores[:, :dev].mean(1)))
-    spent = sum(lane.entry.rows for lane in lanes)
+    spent = sum(contender.entry.rows for contender in contenders)
     lost = float(skills[whole] - skills[first])
-    return Came(spent, len(lanes) * dev, first == whole, _worse(scores[first, dev:] - scores[whole, dev:]), lost)
+    return Came(spent, len(contenders) * dev, first == whole, _worse(scores[first, dev:] - scores[whole, dev:]), lost)
 
 
 def _candidate(number: int) -> Candidate:

@@ -113,10 +113,10 @@ def ours(task: Task, work: Path, door: LocalBackend, model: str, rate: float = 0
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
     given |= {"rate": rate} if rate else {"factors": SEARCHED, "soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
-    house = Components({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
+    components = Components({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
     settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
     folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
-    verdict = run(task, house, folder=folder, settings=settings).verdict
+    verdict = run(task, components, folder=folder, settings=settings).verdict
     finalists = verdict.standings[0].candidates
     scores = {(r.candidate, r.example): r.points for r in read_records(folder) if r.split == "test"}
     each = [[scores[candidate, e.id] for e in task.test] for candidate in finalists]

@@ -15,7 +15,7 @@ from pathlib import Path
 class Shape:
     """What decides a model's work."""
 
-    trunk: int  # weights in the layers' products
+    per_token: int  # weights in the layers' products
     head: int  # weights of the head
     pair: int  # additions and multiplications of one query with one key and value, over all layers and heads
     low: int  # weights of adapters of rank 16
@@ -29,8 +29,8 @@ class Shape:
         depth = c.get("head_dim") or width // heads
         q, kv = heads * depth, key_heads * depth
         products = [(width, q), (width, kv), (width, kv), (q, width), (width, inner), (width, inner), (inner, width)]
-        trunk, low = sum(a * b for a, b in products), sum(16 * (a + b) for a, b in products)
-        return Shape(layers * trunk, width * c["vocab_size"], layers * 4 * q, layers * low)
+        per_token, low = sum(a * b for a, b in products), sum(16 * (a + b) for a, b in products)
+        return Shape(layers * per_token, width * c["vocab_size"], layers * 4 * q, layers * low)
 
 
 def pairs(start: int, size: int) -> int:
@@ -42,10 +42,10 @@ def learning(shape: Shape, prompt: int, own: Sequence[int], trained: int) -> flo
     """A step over rows of `own` fed tokens after a shared prompt; frozen products go forward and to their inputs."""
     tokens = prompt + sum(own)
     seen = pairs(0, prompt) + sum(pairs(prompt, size) for size in own)
-    return 4.0 * (shape.trunk * tokens + shape.head * trained) + 6.0 * shape.low * tokens + 3.0 * shape.pair * seen
+    return 4.0 * (shape.per_token * tokens + shape.head * trained) + 6.0 * shape.low * tokens + 3.0 * shape.pair * seen
 
 
 def answering(shape: Shape, prompt: int, own: Sequence[int], written: int) -> float:
     """Reading the prompt once and each row after it, and writing tokens; `own` counts what is fed, `written` heads."""
     seen = pairs(0, prompt) + sum(pairs(prompt, size) for size in own)
-    return 2.0 * (shape.trunk * (prompt + sum(own)) + shape.head * written) + float(shape.pair * seen)
+    return 2.0 * (shape.per_token * (prompt + sum(own)) + shape.head * written) + float(shape.pair * seen)

@@ -53,12 +53,14 @@ class Contest:
         backend = OpenAIBackend(self.pace)
         base = backend.weights("there")
         ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in self.ways}
-        doors: Any = {"openai": backend, "classical": ClassicalBackend()}
-        house = Components(doors, ways, load(self.task.metric), base, prices={"there": PRICE if self.known else None})
+        all_backends: Any = {"openai": backend, "classical": ClassicalBackend()}
+        components = Components(
+            all_backends, ways, load(self.task.metric), base, prices={"there": PRICE if self.known else None}
+        )
         settings = Settings(
             {name: {} for name in self.ways}, self.place / ".cache", Budget(usd=self.cap), private=self.private
         )
-        return run(self.task, house, folder=self.place / "run", settings=settings)
+        return run(self.task, components, folder=self.place / "run", settings=settings)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:

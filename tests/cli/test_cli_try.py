@@ -200,5 +200,5 @@ def test_slots_by_line() -> None:
             with_slot(prompt, slot, text)
     with pytest.raises(ProtectedPart):
         with_slot(Prompt(protected=("role",)), "role", "x")
-    desk = PromptHistory.of(prompt, Prompt(objective="b"))
-    assert [step.what for step in desk.steps] == ["start", "your prompt"]
+    history = PromptHistory.of(prompt, Prompt(objective="b"))
+    assert [step.what for step in history.steps] == ["start", "your prompt"]

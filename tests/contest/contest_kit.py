@@ -35,7 +35,9 @@ def small_task(train: int = 150, dev: int = 40, test: int = 70) -> Task:
     )
 
 
-def make_house(task: Task, base: str = "fake", skill: Mapping[str, float] | None = None, **world: Any) -> Components:
+def make_components(
+    task: Task, base: str = "fake", skill: Mapping[str, float] | None = None, **world: Any
+) -> Components:
     gold = {e.text: e.target for e in (*task.train, *task.dev, *task.test)}
     fake = FakeBackend(World(gold, skill, **world) if skill else None)
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in ALL_WAYS}

@@ -44,8 +44,8 @@ def contest(place: Path, model: Path) -> None:
 
     door = LocalBackend()
     ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in WAYS}
-    house = Components({"local": door}, ways, metrics.load(task().metric), door.weights(str(model)))
-    run(task(), house, folder=place / "r", settings=Settings(WAYS, place / ".cache", seeds=(0, 1)))
+    components = Components({"local": door}, ways, metrics.load(task().metric), door.weights(str(model)))
+    run(task(), components, folder=place / "r", settings=Settings(WAYS, place / ".cache", seeds=(0, 1)))
 
 
 def _die() -> None:

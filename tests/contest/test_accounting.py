@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from filelock import FileLock
 
 from whichway.contest import run
@@ -29,22 +29,22 @@ def ledger(folder: Path) -> list[dict]:
 def test_a_failed_training_is_charged_and_a_rerun_finds_it_in_the_books(tmp_path):
     task = small_task(90, 40, 60)
     trained = []
-    house = make_house(task)
+    components = make_components(task)
 
-    class Counting(type(house.backends["fake"])):
+    class Counting(type(components.backends["fake"])):
         def train(self, job, folder, adapter):
             trained.append(job.id)
             yield from super().train(job, folder, adapter)
 
-    house = replace(house, backends={**house.backends, "fake": Counting()})
-    first = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS))
+    components = replace(components, backends={**components.backends, "fake": Counting()})
+    first = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS))
     failed = next(s for s in first.verdict.standings if s.way == "tune_lora")
     assert failed.seconds_fit == pytest.approx(0.001)  # one step of the double
     line = next(x for x in ledger(tmp_path / "r") if x["key"].endswith("/failed"))
     assert (line["seconds"], line["paid_seconds"], line["checkpoint"]) == (0.001, 0.001, 0)
     assert "diverged" in line["reason"]
     before = {name: (tmp_path / "r" / name).read_bytes() for name in ("ledger.jsonl", "verdict.json")}
-    again = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS))
+    again = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS))
     assert len(trained) == 1
     assert again.paid_seconds == 0
     assert {name: (tmp_path / "r" / name).read_bytes() for name in before} == before
@@ -52,16 +52,16 @@ def test_a_failed_training_is_charged_and_a_rerun_finds_it_in_the_books(tmp_path
 
 def test_a_failure_is_not_cached_for_other_runs(tmp_path):
     task = small_task(90, 40, 60)
-    run(task, make_house(task), folder=tmp_path / "a", settings=settings_for(tmp_path, FAILS))
-    other = run(task, make_house(task), folder=tmp_path / "b", settings=settings_for(tmp_path, FAILS))
+    run(task, make_components(task), folder=tmp_path / "a", settings=settings_for(tmp_path, FAILS))
+    other = run(task, make_components(task), folder=tmp_path / "b", settings=settings_for(tmp_path, FAILS))
     assert other.paid_seconds == pytest.approx(0.001)
 
 
 def test_a_failure_without_a_price_is_timed(tmp_path):
     task = small_task(90, 40, 60)
-    house = make_house(task)
+    components = make_components(task)
 
-    class Slow(type(house.backends["fake"])):
+    class Slow(type(components.backends["fake"])):
         def train(self, job, folder, adapter):
             import time
 
@@ -71,8 +71,8 @@ def test_a_failure_without_a_price_is_timed(tmp_path):
             raise WayFailed("no memory")
             yield
 
-    house = replace(house, backends={**house.backends, "fake": Slow()})
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS)).verdict
+    components = replace(components, backends={**components.backends, "fake": Slow()})
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, FAILS)).verdict
     failed = next(s for s in verdict.standings if s.way == "tune_lora")
     assert 0.05 <= failed.seconds_fit < 5
 
@@ -82,14 +82,14 @@ def test_the_same_candidate_of_two_ways_is_listed_twice_and_paid_once(tmp_path):
 
     class Copy:
         KIND, RANDOM = "prompt", False
-        Options = make_house(task).ways["base_majority"].Options
+        Options = make_components(task).ways["base_majority"].Options
 
         def adapt(self, practice, bench, options):
             yield Candidate(Prompt(objective="which?"), bench.base, Decoding())
 
-    house = make_house(task)
-    house = replace(house, ways={**house.ways, "one": Copy(), "two": Copy()})
-    outcome = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"one": {}, "two": {}}))
+    components = make_components(task)
+    components = replace(components, ways={**components.ways, "one": Copy(), "two": Copy()})
+    outcome = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, {"one": {}, "two": {}}))
     books = ledger(tmp_path / "r")
     for way, paid in (("one", 0.1), ("two", 0.0)):
         mine = [line for line in books if line["who"] == way]
@@ -99,7 +99,7 @@ def test_the_same_candidate_of_two_ways_is_listed_twice_and_paid_once(tmp_path):
     assert len(read_records(tmp_path / "r")) == 100
     (tmp_path / "r" / "ledger.jsonl").unlink()
     (tmp_path / "r" / "records.jsonl").unlink()
-    run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"one": {}, "two": {}}))
+    run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, {"one": {}, "two": {}}))
     assert ledger(tmp_path / "r") == books  # rebuilt from the cache: who paid for what is the same
 
 
@@ -108,16 +108,16 @@ def test_a_way_that_asks_twice_is_charged_once(tmp_path):
 
     class Careful:
         KIND, RANDOM = "prompt", False
-        Options = make_house(task).ways["base_majority"].Options
+        Options = make_components(task).ways["base_majority"].Options
 
         def adapt(self, practice, bench, options):
             candidate = Candidate(Prompt(objective="which?"), bench.base, Decoding())
             assert bench.value(candidate) == bench.value(candidate)
             yield candidate
 
-    house = make_house(task)
-    house = replace(house, ways={**house.ways, "careful": Careful()})
-    run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"careful": {}}))
+    components = make_components(task)
+    components = replace(components, ways={**components.ways, "careful": Careful()})
+    run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, {"careful": {}}))
     facts = next(facts for _, facts in read_candidates(tmp_path / "r").values())
     assert facts["seconds_fit"] == pytest.approx(0.04)
 
@@ -127,21 +127,21 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from dataclasses import replace
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from whichway.contest import run
 place, name = Path(sys.argv[1]), sys.argv[2]
 task = small_task(90, 40, 60)
-house = make_house(task, "fake:delay=0.15")
+components = make_components(task, "fake:delay=0.15")
 trained = []
-class Counting(type(house.backends["fake"])):
+class Counting(type(components.backends["fake"])):
     def train(self, job, folder, adapter):
         for made in super().train(job, folder, adapter):
             trained.append(made.weights.adapter)
             yield made
-house = replace(house, backends={**house.backends, "fake": Counting()})
+components = replace(components, backends={**components.backends, "fake": Counting()})
 print("ready", flush=True)
 sys.stdin.readline()
-outcome = run(task, house, folder=place / name, settings=settings_for(place, {"tune_lora": {"rate": 1e-3}}))
+outcome = run(task, components, folder=place / name, settings=settings_for(place, {"tune_lora": {"rate": 1e-3}}))
 print(len(trained), outcome.verdict.candidate, flush=True)
 """
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import ALL_WAYS, make_house, settings_for, small_task
+from contest_kit import ALL_WAYS, make_components, settings_for, small_task
 
 from whichway.contest import Outcome, run
 from whichway.contest.bench import RunBench
@@ -23,7 +23,7 @@ from whichway.runs.folder import Lines, alone, read_candidates, read_records, re
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     place = tmp_path_factory.mktemp("runs")
     task = small_task()
-    return place, run(task, make_house(task), folder=place / "a", settings=settings_for(place))
+    return place, run(task, make_components(task), folder=place / "a", settings=settings_for(place))
 
 
 def test_every_way_is_in_the_verdict_and_learning_beats_guessing(finished):
@@ -49,7 +49,7 @@ def test_second_run_pays_nothing_and_changes_no_byte(finished):
     files = ("plan.json", "records.jsonl", "ledger.jsonl", "verdict.json", "rows.jsonl")
     before = {name: (place / "a" / name).read_bytes() for name in files}
     task = small_task()
-    again = run(task, make_house(task), folder=place / "a", settings=settings_for(place))
+    again = run(task, make_components(task), folder=place / "a", settings=settings_for(place))
     assert (again.paid_seconds, again.paid_usd) == (0, 0)
     assert {name: (place / "a" / name).read_bytes() for name in files} == before
 
@@ -57,7 +57,7 @@ def test_second_run_pays_nothing_and_changes_no_byte(finished):
 def test_another_folder_with_the_same_cache_pays_nothing_but_lists_the_same(finished):
     place, outcome = finished
     task = small_task()
-    other = run(task, make_house(task), folder=place / "b", settings=settings_for(place))
+    other = run(task, make_components(task), folder=place / "b", settings=settings_for(place))
     assert other.paid_seconds == 0
     assert other.verdict == outcome.verdict
     assert all(r.cached for r in read_records(place / "b"))
@@ -71,7 +71,7 @@ def test_another_plan_is_refused_with_the_difference(finished):
     task = small_task()
     before = (place / "a" / "plan.json").read_bytes()
     with pytest.raises(PlanMismatch, match=r"margin: 0.01 -> 0.2"):
-        run(replace(task, margin=0.2), make_house(task), folder=place / "a", settings=settings_for(place))
+        run(replace(task, margin=0.2), make_components(task), folder=place / "a", settings=settings_for(place))
     assert (place / "a" / "plan.json").read_bytes() == before
 
 
@@ -80,7 +80,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(UserError, match="not empty"):
-        run(task, make_house(task), folder=tmp_path / "mine", settings=settings_for(tmp_path))
+        run(task, make_components(task), folder=tmp_path / "mine", settings=settings_for(tmp_path))
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
@@ -99,8 +99,8 @@ def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(
     task = small_task()
     ways = {"prompt_plain": {"calibrate": 0}, "prompt_shots": {"calibrate": 0}}
     settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=3 * len(task.dev)))
-    cold = run(task, make_house(task), folder=tmp_path / "cold", settings=settings)
-    warm = run(task, make_house(task), folder=tmp_path / "warm", settings=settings)
+    cold = run(task, make_components(task), folder=tmp_path / "cold", settings=settings)
+    warm = run(task, make_components(task), folder=tmp_path / "warm", settings=settings)
     shots = next(s for s in cold.verdict.standings if s.way == "prompt_shots")
     assert shots.seeds == 1  # three candidates of the first seed, then the budget was spent
     assert "is spent" in (tmp_path / "cold/ways/prompt_shots/log").read_text()
@@ -110,7 +110,7 @@ def test_an_empty_purse_leaves_the_best_so_far_and_a_warm_cache_changes_nothing(
 def test_a_way_that_fails_says_why_and_has_no_score(tmp_path):
     task = small_task()
     ways = {"prompt_plain": {}, "tune_lora": {"rate": 5.0}}
-    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     failed = next(s for s in verdict.standings if s.way == "tune_lora")
     assert (failed.status, failed.score, failed.candidates) == ("failed", None, ())
     assert "diverged" in failed.reason
@@ -120,8 +120,8 @@ def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
     task = small_task()
     skill = {"zero": 0.9, "lora": 0.3}
     ways = {"prompt_plain": {"calibrate": 0}, "tune_lora": {"rate": 1e-3}}
-    house = make_house(task, skill=skill)
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    components = make_components(task, skill=skill)
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     failed = next(s for s in verdict.standings if s.way == "tune_lora")
     assert failed.status == "failed"
     assert "zero-shot" in failed.reason
@@ -148,14 +148,14 @@ def test_worse_than_zero_shot_fails_the_sanity_gate_before_test(tmp_path):
 def test_unknown_ways_and_options_are_refused_before_anything_is_written(tmp_path, ways, message):
     task = small_task()
     with pytest.raises(OptionError, match=message):
-        run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+        run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     assert not (tmp_path / "r").exists()
 
 
 def test_macro_f1_goes_through_dev_selection_and_verdict(tmp_path):
     task = replace(small_task(), metric=MetricSpec("macro_f1"))
     ways = {name: {} for name in ("base_majority", "prompt_plain", "tune_probe")}
-    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     by_way = {s.way: s for s in verdict.standings}
     assert by_way["base_majority"].score < 0.06  # one of twelve labels right: F1 is far below accuracy
     assert by_way["tune_probe"].score > by_way["base_majority"].score
@@ -164,7 +164,7 @@ def test_macro_f1_goes_through_dev_selection_and_verdict(tmp_path):
 def test_free_text_is_generated_and_scored(tmp_path):
     task = replace(small_task(), labels=(), metric=MetricSpec("token_f1"))
     ways = {name: {} for name in ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "tune_probe")}
-    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     by_way = {s.way: s for s in verdict.standings}
     assert by_way["base_tfidf"].score > 0.1
     assert "closed set" in by_way["tune_probe"].reason
@@ -177,14 +177,14 @@ def test_a_way_cannot_spell_the_test_split(tmp_path):
 
     class Peeking:
         KIND, RANDOM = "prompt", False
-        Options = make_house(task).ways["base_majority"].Options
+        Options = make_components(task).ways["base_majority"].Options
 
         def adapt(self, practice, bench: RunBench, options):
             bench.score(None, task.test)  # type: ignore[arg-type]
             yield None
 
-    house = replace(make_house(task), ways={"peeking": Peeking()})
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, {"peeking": {}})).verdict
+    components = replace(make_components(task), ways={"peeking": Peeking()})
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, {"peeking": {}})).verdict
     assert verdict.standings[0].status == "failed"
     assert "KeyError" in verdict.standings[0].reason
     assert not read_records(tmp_path / "r")
@@ -226,16 +226,16 @@ def test_one_broken_way_does_not_cost_the_others_their_verdict(tmp_path):
 
     class Broken:
         KIND, RANDOM = "prompt", False
-        Options = make_house(task).ways["base_majority"].Options
+        Options = make_components(task).ways["base_majority"].Options
 
         def adapt(self, practice, bench, options):
             raise ValueError("empty vocabulary")
             yield
 
-    house = make_house(task)
-    house = replace(house, ways={**house.ways, "broken": Broken()})
+    components = make_components(task)
+    components = replace(components, ways={**components.ways, "broken": Broken()})
     ways = {"broken": {}, "base_majority": {}}
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     by_way = {s.way: s for s in verdict.standings}
     assert "empty vocabulary" in by_way["broken"].reason
     assert by_way["base_majority"].score is not None
@@ -245,10 +245,10 @@ def test_one_broken_way_does_not_cost_the_others_their_verdict(tmp_path):
 def test_a_lost_cache_does_not_change_the_verdict_of_a_finished_run(tmp_path):
     task = small_task(60, 20, 40)
     ways = {"base_majority": {}, "prompt_plain": {}}
-    run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     before = [(tmp_path / "r" / name).read_bytes() for name in ("records.jsonl", "ledger.jsonl")]
     shutil.rmtree(tmp_path / ".cache")
-    run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     assert [(tmp_path / "r" / name).read_bytes() for name in ("records.jsonl", "ledger.jsonl")] == before
 
 
@@ -256,7 +256,7 @@ def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
     task = small_task(60, 20, 40)
     settings = settings_for(tmp_path, {"base_majority": {}})
     with alone(settings.cache, tmp_path / "r"), pytest.raises(UserError, match="another whichway"):
-        run(task, make_house(task), folder=tmp_path / "r", settings=settings)
+        run(task, make_components(task), folder=tmp_path / "r", settings=settings)
 
 
 def test_equal_requests_in_a_chunk_are_asked_once(tmp_path):
@@ -265,7 +265,7 @@ def test_equal_requests_in_a_chunk_are_asked_once(tmp_path):
     task = replace(task, test=(*task.test, twin))
     asked = []
 
-    class Counting(type(make_house(task).backends["fake"])):
+    class Counting(type(make_components(task).backends["fake"])):
         def open(self, weights, adapter):
             session = super().open(weights, adapter)
             inner = session.enter_result
@@ -277,8 +277,8 @@ def test_equal_requests_in_a_chunk_are_asked_once(tmp_path):
 
             return nullcontext(Session())
 
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": Counting()})
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": Counting()})
     ways = {"prompt_plain": {"layouts": ("system",), "calibrate": 0}}
-    run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     assert len(asked) == len(set(asked)) == len(task.dev) + len(task.test) - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for
+from contest_kit import make_components, settings_for
 
 from whichway.contest import run
 from whichway.nouns import Example, MetricSpec, Task
@@ -41,10 +41,10 @@ def world_task(number: int, test: int) -> Task:
 def hold(number: int, place: Path, skill: dict[str, float], test: int, racing: bool = True) -> Came:
     """One contest in one world; with and without racing they share a cache."""
     task = world_task(number, test)
-    house = make_house(task, skill=skill, correlation=0.5, seed_sd=0.01, number=number)
+    components = make_components(task, skill=skill, correlation=0.5, seed_sd=0.01, number=number)
     folder = place / f"{number}-{racing}"
     settings = replace(settings_for(place / f"cache-{number}", WAYS), race=racing)
-    verdict = run(task, house, folder=folder, settings=settings).verdict
+    verdict = run(task, components, folder=folder, settings=settings).verdict
     race = json.loads((folder / "race.json").read_text()) if racing else {"evaluations": 0, "full_evaluations": 0}
     return Came(verdict.choice, verdict.answer, race["evaluations"], race["full_evaluations"])
 

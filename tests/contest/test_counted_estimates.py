@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.local import LocalBackend
 from whichway.contest import run
@@ -27,8 +27,8 @@ WAYS = {
 
 
 def local_house(task, base: str):
-    house, backend = make_house(task), LocalBackend()
-    return replace(house, backends={**house.backends, "local": backend}, base=backend.weights(base))
+    components, backend = make_components(task), LocalBackend()
+    return replace(components, backends={**components.backends, "local": backend}, base=backend.weights(base))
 
 
 def test_an_estimate_is_the_work_that_the_ledger_counts(tiny, tmp_path: Path):
@@ -36,9 +36,9 @@ def test_an_estimate_is_the_work_that_the_ledger_counts(tiny, tmp_path: Path):
     short = [replace(e, input={"text": e.text[:60]}) for e in (*task.train, *task.dev, *task.test)]
     task = replace(task, train=tuple(short[:40]), dev=tuple(short[40:64]), test=tuple(short[64:]))
     settings = replace(settings_for(tmp_path, WAYS), seeds=(0,), forgetting=False)
-    house = local_house(task, str(tiny("llama")))
-    found = estimate(task, house, settings, lambda event: None)
-    run(task, house, folder=tmp_path / "run", settings=settings)
+    components = local_house(task, str(tiny("llama")))
+    found = estimate(task, components, settings, lambda event: None)
+    run(task, components, folder=tmp_path / "run", settings=settings)
     actual = Run(tmp_path / "run").seconds
     for name in WAYS:
         assert found.ways[name].seconds == pytest.approx(actual[name], rel=0.15), name

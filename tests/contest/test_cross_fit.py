@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import run
 from whichway.nouns import Budget
@@ -29,15 +29,15 @@ def folded_task(rows: int = 150):
     return cut(small_task(rows - 60, 30, 30), 5)
 
 
-def house_of(task, **world):
-    return make_house(replace(task, train=tuple(e for fold in task.folds for e in fold)), skill=SKILL, **world)
+def components_of(task, **world):
+    return make_components(replace(task, train=tuple(e for fold in task.folds for e in fold)), skill=SKILL, **world)
 
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
     place = tmp_path_factory.mktemp("folds")
     task = folded_task()
-    outcome = run(task, house_of(task), folder=place / "r", settings=settings_for(place, WAYS))
+    outcome = run(task, components_of(task), folder=place / "r", settings=settings_for(place, WAYS))
     return task, outcome, place / "r"
 
 
@@ -101,14 +101,14 @@ def test_the_plan_holds_the_folds_and_refuses_others(held):
     assert abs(plan.rows["train"] - 90) <= 2
     again = replace(cut(replace(task, folds=()), 4))
     with pytest.raises(files.PlanMismatch, match="folds: 5 -> 4"):
-        run(again, house_of(task), folder=path, settings=settings_for(path.parent, WAYS))
+        run(again, components_of(task), folder=path, settings=settings_for(path.parent, WAYS))
 
 
 def test_a_rerun_pays_nothing_and_changes_nothing(held):
     task, _, path = held
     before = (path / "verdict.json").read_bytes()
     ledger = (path / "ledger.jsonl").read_bytes()
-    again = run(task, house_of(task), folder=path, settings=settings_for(path.parent, WAYS))
+    again = run(task, components_of(task), folder=path, settings=settings_for(path.parent, WAYS))
     assert (again.paid_seconds, again.paid_usd) == (0.0, 0.0)
     assert (path / "verdict.json").read_bytes() == before
     assert (path / "ledger.jsonl").read_bytes() == ledger
@@ -129,10 +129,10 @@ def test_killed_between_folds_nothing_is_paid_twice(tmp_path: Path, monkeypatch)
 
     monkeypatch.setattr(cross_fit, "_cross", dies)
     with pytest.raises(KeyboardInterrupt):
-        run(task, house_of(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+        run(task, components_of(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     monkeypatch.setattr(cross_fit, "_cross", honest)
-    resumed = run(task, house_of(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
-    whole = run(task, house_of(task), folder=tmp_path / "w" / "r", settings=settings_for(tmp_path / "w", ways))
+    resumed = run(task, components_of(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    whole = run(task, components_of(task), folder=tmp_path / "w" / "r", settings=settings_for(tmp_path / "w", ways))
     assert [s.score for s in resumed.verdict.standings] == [s.score for s in whole.verdict.standings]
     keys = [json.loads(line)["key"] for line in (tmp_path / "r" / "ledger.jsonl").open()]
     assert len(keys) == len(set(keys))
@@ -146,7 +146,7 @@ def test_a_purse_is_for_all_folds(tmp_path: Path):
     settings = replace(
         settings_for(tmp_path, {"prompt_plain": {}, "prompt_shots": {}}), budget=Budget(calls=900)
     )  # fmt: skip
-    outcome = run(task, house_of(task), folder=tmp_path / "r", settings=settings)
+    outcome = run(task, components_of(task), folder=tmp_path / "r", settings=settings)
     shots = next(s for s in outcome.verdict.standings if s.way == "prompt_shots")
     assert shots.status == "ok"  # every fold had its part of the budget
     found = Run(tmp_path / "r")
@@ -158,7 +158,7 @@ def test_a_budget_that_does_not_pay_for_all_folds_says_so_and_still_gives_a_verd
     task = folded_task()
     ways = {name: WAYS[name] for name in ("base_majority", "prompt_plain", "prompt_shots")}
     settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=300))
-    verdict = run(task, house_of(task), folder=tmp_path / "r", settings=settings).verdict
+    verdict = run(task, components_of(task), folder=tmp_path / "r", settings=settings).verdict
     shots = next(s for s in verdict.standings if s.way == "prompt_shots")
     assert (shots.status, shots.score) == ("failed", None)
     assert shots.reason == (
@@ -173,7 +173,7 @@ def test_a_budget_that_pays_for_no_way_is_no_verdict(tmp_path: Path):
     task = folded_task()
     ways = {name: WAYS[name] for name in ("base_majority", "prompt_plain")}
     settings = replace(settings_for(tmp_path, ways), budget=Budget(calls=60))
-    verdict = run(task, house_of(task), folder=tmp_path / "r", settings=settings).verdict
+    verdict = run(task, components_of(task), folder=tmp_path / "r", settings=settings).verdict
     assert (verdict.answer, verdict.choice) == ("undecided", None)
     assert all("2 of 6 parts of the budget" in s.reason for s in verdict.standings)
 
@@ -189,10 +189,10 @@ def test_a_way_that_fails_in_a_fold_has_no_score(tmp_path: Path, monkeypatch):
             raise WayFailed("because of the third")
         yield from honest(practice_, bench, options)
 
-    house = house_of(task)
-    monkeypatch.setattr(house.ways["prompt_shots"], "adapt", fails)
+    components = components_of(task)
+    monkeypatch.setattr(components.ways["prompt_shots"], "adapt", fails)
     ways = {name: WAYS[name] for name in ("prompt_plain", "prompt_shots")}
-    outcome = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    outcome = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     shots = next(s for s in outcome.verdict.standings if s.way == "prompt_shots")
     assert (shots.status, shots.score) == ("failed", None)
     assert shots.reason == "in fold 3 of 5: because of the third"
@@ -202,23 +202,23 @@ def test_a_way_that_fails_in_a_fold_has_no_score(tmp_path: Path, monkeypatch):
 def test_a_way_that_loses_to_one_of_its_kind_is_not_tried_in_later_folds(tmp_path: Path):
     task = folded_task(400)
     ways = {"base_majority": {}, "prompt_plain": {}, "tune_probe": {}, "tune_lora": {"factors": (1.0,)}}
-    house = house_of(task)
-    outcome = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    components = components_of(task)
+    outcome = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     lines = {s.way: s for s in outcome.verdict.standings}
     assert lines["tune_probe"].status == "failed"
     assert "zero-shot" in lines["tune_probe"].reason or "shown worse than tune_lora" in lines["tune_probe"].reason
     assert lines["base_majority"].status == lines["prompt_plain"].status == lines["tune_lora"].status == "ok"
     found = Run(tmp_path / "r")
     assert len([e for e in found.entries["tune_probe"] if e.finalist]) < 5
-    whole = run(task, house, folder=tmp_path / "w", settings=replace(settings_for(tmp_path, ways), race=False))
+    whole = run(task, components, folder=tmp_path / "w", settings=replace(settings_for(tmp_path, ways), race=False))
     assert {s.way for s in whole.verdict.standings if s.status == "ok"} >= set(ways) - {"tune_probe"}
 
 
 def test_two_trainings_are_compared_across_folds_and_the_worse_one_stops(tmp_path: Path):
     task = folded_task(450)
     ways = {"prompt_plain": {}, "tune_full": {"factors": (1.0,)}, "tune_lora": {"factors": (1.0,)}}
-    house = make_house(task, skill={**SKILL, "lora": 0.95, "full": 0.6})
-    outcome = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    components = make_components(task, skill={**SKILL, "lora": 0.95, "full": 0.6})
+    outcome = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
     full = next(s for s in outcome.verdict.standings if s.way == "tune_full")
     assert full.reason.startswith("not tried in the last")
     assert "shown worse than tune_lora" in full.reason
@@ -230,9 +230,9 @@ def test_a_way_that_loses_to_one_of_another_kind_stops_only_where_it_is_dearer(d
 
     task = folded_task(400)
     ways = {"prompt_plain": {}, "prompt_shots": WAYS["prompt_shots"], "tune_lora": {"factors": (1.0,)}}
-    house = make_house(task, skill={**SKILL, "shots": 0.6, "lora": 0.97})
+    components = make_components(task, skill={**SKILL, "shots": 0.6, "lora": 0.97})
     monkeypatch.setattr(cross_fit, "_cost", lambda task, way: float(dear == (way.name == "prompt_shots")))
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     shots = next(s for s in verdict.standings if s.way == "prompt_shots")
     assert shots.reason.startswith("not tried in the last") == dear
     assert verdict.choice == "tune_lora"

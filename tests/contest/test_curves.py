@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.curves import nested
@@ -33,7 +33,7 @@ def curved(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("curved")
     task = small_task(90, 40, 60)
     settings = replace(settings_for(place, WAYS), curve=SIZES, seeds=(0, 1))
-    run(task, make_house(task), folder=place / "r", settings=settings)
+    run(task, make_components(task), folder=place / "r", settings=settings)
     return place
 
 
@@ -90,12 +90,12 @@ def test_each_crossing_of_the_test_split_is_in_the_ledger_and_its_rows_in_the_re
 def test_curves_leave_the_verdict_as_it_is_and_a_rerun_changes_no_byte(curved, tmp_path):
     task = small_task(90, 40, 60)
     settings = replace(settings_for(tmp_path, WAYS), seeds=(0, 1))
-    plain = run(task, make_house(task), folder=tmp_path / "r", settings=settings)
+    plain = run(task, make_components(task), folder=tmp_path / "r", settings=settings)
     assert json.loads((curved / "r" / "verdict.json").read_text())["headline"] == plain.verdict.headline
     files = ("curves.jsonl", "records.jsonl", "ledger.jsonl", "verdict.json")
     before = [(curved / "r" / name).read_bytes() for name in files]
     settings = replace(settings_for(curved, WAYS), curve=SIZES, seeds=(0, 1))
-    assert run(task, make_house(task), folder=curved / "r", settings=settings).paid_seconds == 0
+    assert run(task, make_components(task), folder=curved / "r", settings=settings).paid_seconds == 0
     assert [(curved / "r" / name).read_bytes() for name in files] == before
 
 
@@ -103,7 +103,7 @@ def test_a_size_that_the_data_do_not_have_is_refused(tmp_path):
     task = small_task(90, 40, 60)
     settings = replace(settings_for(tmp_path, WAYS), curve=(8, 91))
     with pytest.raises(OptionError, match="90 training rows, got 8, 91"):
-        run(task, make_house(task), folder=tmp_path / "r", settings=settings)
+        run(task, make_components(task), folder=tmp_path / "r", settings=settings)
 
 
 def free(place: Path, repeats: int, temperature: float = 1.0):
@@ -114,7 +114,7 @@ def free(place: Path, repeats: int, temperature: float = 1.0):
         "prompt_shots": {"counts": (8,), "kinds": ("random",), "temperature": temperature},
     }
     settings = replace(settings_for(place, ways), repeats=repeats, seeds=(0, 1))
-    return run(task, make_house(task), folder=place / "r", settings=settings).verdict
+    return run(task, make_components(task), folder=place / "r", settings=settings).verdict
 
 
 def test_drawn_answers_are_repeated_and_the_score_is_their_mean(tmp_path):
@@ -142,4 +142,4 @@ def test_a_temperature_for_scored_labels_is_refused(tmp_path):
     task = small_task(90, 40, 60)
     settings = settings_for(tmp_path, {"prompt_plain": {"temperature": 0.7}})
     with pytest.raises(OptionError, match="labels are scored, not drawn"):
-        run(task, make_house(task), folder=tmp_path / "r", settings=settings)
+        run(task, make_components(task), folder=tmp_path / "r", settings=settings)

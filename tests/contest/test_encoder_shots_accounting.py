@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import Components, run
 from whichway.contest.bench import RunBench
@@ -44,11 +44,11 @@ class Letters:
         raise AssertionError
 
 
-def house_with(task: Task, letters: Letters) -> Components:
-    house = make_house(task)
-    ways = {**house.ways, "prompt_search": importlib.import_module("whichway.ways.prompt_search")}
+def components_with(task: Task, letters: Letters) -> Components:
+    components = make_components(task)
+    ways = {**components.ways, "prompt_search": importlib.import_module("whichway.ways.prompt_search")}
     return replace(
-        house, backends={**house.backends, "letters": letters}, ways=ways,
+        components, backends={**components.backends, "letters": letters}, ways=ways,
         encoder_of=lambda word: ENCODER if word == "letters" else None,
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ def ledger(folder: Path) -> list[dict[str, Any]]:
 def test_each_text_is_read_and_charged_once_and_a_rerun_pays_nothing(tmp_path: Path) -> None:
     task, letters, settings = small_task(60, 30, 20), Letters(), settings_for(tmp_path, SHOTS)
     settings = replace(settings, seeds=(0,))
-    run(task, house_with(task, letters), folder=tmp_path / "r", settings=settings)
+    run(task, components_with(task, letters), folder=tmp_path / "r", settings=settings)
     texts = {e.text for e in (*task.train, *task.dev, *task.test) if len(e.text) <= 240}
     assert len(letters.read) == len(set(letters.read)) <= 110
     assert texts & {e.text for e in task.test} <= set(letters.read)
@@ -73,7 +73,7 @@ def test_each_text_is_read_and_charged_once_and_a_rerun_pays_nothing(tmp_path: P
     crossed = [line for line in vectors if line["what"] == "test"]
     assert sum(line["seconds"] for line in crossed) == pytest.approx(0.5 * len({e.text for e in task.test}))
     before = (tmp_path / "r" / "ledger.jsonl").read_bytes(), (tmp_path / "r" / "verdict.json").read_bytes()
-    again = run(task, house_with(task, letters), folder=tmp_path / "r", settings=settings)
+    again = run(task, components_with(task, letters), folder=tmp_path / "r", settings=settings)
     assert again.paid_seconds == 0
     assert len(letters.read) == len(set(letters.read))
     assert ((tmp_path / "r" / "ledger.jsonl").read_bytes(), (tmp_path / "r" / "verdict.json").read_bytes()) == before
@@ -85,9 +85,9 @@ def test_a_rows_seconds_hold_the_encoders(tmp_path: Path) -> None:
     """Whoever serves the prompt has to read each row with the encoder too."""
     task, letters = small_task(60, 30, 20), Letters()
     settings = replace(settings_for(tmp_path, SHOTS), seeds=(0,))
-    run(task, house_with(task, letters), folder=tmp_path / "r", settings=settings)
+    run(task, components_with(task, letters), folder=tmp_path / "r", settings=settings)
     by_words = {"prompt_shots": {**SHOTS["prompt_shots"], "encoder": "words"}}
-    run(task, house_with(task, letters), folder=tmp_path / "w", settings=replace(settings, ways=by_words))
+    run(task, components_with(task, letters), folder=tmp_path / "w", settings=replace(settings, ways=by_words))
     mine, words = (
         [r.seconds for r in read_records(tmp_path / name) if r.split == "test"] for name in ("r", "w")
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_rows_seconds_hold_the_encoders(tmp_path: Path) -> None:
 def test_where_the_encoder_is_not_here_words_do_and_the_plan_says_so(tmp_path: Path) -> None:
     task, letters = small_task(60, 30, 20), Letters()
     settings = replace(settings_for(tmp_path, {"prompt_shots": {"kinds": ["knn"], "counts": [2]}}), seeds=(0,))
-    run(task, house_with(task, letters), folder=tmp_path / "r", settings=settings)
+    run(task, components_with(task, letters), folder=tmp_path / "r", settings=settings)
     assert letters.read == []
     assert json.loads((tmp_path / "r" / "plan.json").read_text())["versions"]["encoder default"] == "not here"
     log = (tmp_path / "r" / "ways" / "prompt_shots" / "log").read_text()
@@ -108,18 +108,18 @@ def test_where_the_encoder_is_not_here_words_do_and_the_plan_says_so(tmp_path: P
 
 def test_trained_rows_see_the_shots_that_answered_rows_see_and_never_themselves(tmp_path: Path) -> None:
     task, letters = small_task(60, 30, 20), Letters()
-    house, seen = house_with(task, letters), []
-    fake = house.backends["fake"]
+    components, seen = components_with(task, letters), []
+    fake = components.backends["fake"]
 
     class Watched(type(fake)):  # type: ignore[misc]
         def train(self, job: Any, folder: Path, adapter: Path | None) -> Any:
             seen.append(job)
             return super().train(job, folder, adapter)
 
-    house = replace(house, backends={**house.backends, "fake": Watched()})
+    components = replace(components, backends={**components.backends, "fake": Watched()})
     prompt = Prompt("Which?", pool=tuple(map(shot, task.train)), nearest=3, encoder=ENCODER)
-    with open_ledger(tmp_path, house, settings_for(tmp_path, SHOTS), lambda event: None) as till:
-        bench = RunBench(till, "tune_lora", task.train_dev_view())
+    with open_ledger(tmp_path, components, settings_for(tmp_path, SHOTS), lambda event: None) as lines_of_ledger:
+        bench = RunBench(lines_of_ledger, "tune_lora", task.train_dev_view())
         list(bench.train("lora", bench.base, prompt, task.train, 0, epochs=1, rate=1e-3))
         asked = bench._answers.questions(Candidate(prompt, bench.base, Decoding()), task.train[0])
     for example, row in zip(task.train, seen[0].rows, strict=True):
@@ -133,10 +133,10 @@ def test_nearest_shots_of_the_search_go_by_the_encoder(tmp_path: Path) -> None:
     others = ["add_sentence", "balanced", "contrast", "drop_sentence", "fewer", "forms", "gloss", "layouts", "order"]
     options = {"encoder": "letters", "proposer": "none", "rounds": 1, "without": [*others, "swap_sentences"]}
     settings = replace(settings_for(tmp_path, {"prompt_search": options}), seeds=(0,))
-    house = house_with(task, letters)
-    with open_ledger(tmp_path, house, settings, lambda event: None) as till:
-        bench = RunBench(till, "prompt_search", task.train_dev_view())
-        way = house.ways["prompt_search"]
+    components = components_with(task, letters)
+    with open_ledger(tmp_path, components, settings, lambda event: None) as lines_of_ledger:
+        bench = RunBench(lines_of_ledger, "prompt_search", task.train_dev_view())
+        way = components.ways["prompt_search"]
         list(way.adapt(task.train_dev_view(), bench, way.Options(**options)))
     assert set(letters.read) >= {e.text for e in task.dev}
 
@@ -144,8 +144,8 @@ def test_nearest_shots_of_the_search_go_by_the_encoder(tmp_path: Path) -> None:
 def test_an_estimate_holds_the_encoders_seconds(tmp_path: Path) -> None:
     task, letters = small_task(80, 60, 40), Letters()
     settings = replace(settings_for(tmp_path, SHOTS), seeds=(0,))
-    found = estimate(task, house_with(task, letters), settings, lambda event: None)
+    found = estimate(task, components_with(task, letters), settings, lambda event: None)
     assert len(letters.read) < 80
-    run(task, house_with(task, letters), folder=tmp_path / "run", settings=settings)
+    run(task, components_with(task, letters), folder=tmp_path / "run", settings=settings)
     actual = Run(tmp_path / "run").seconds["prompt_shots"]
     assert actual / 1.2 < found.ways["prompt_shots"].seconds < actual * 1.2

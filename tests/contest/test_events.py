@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import replace
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.dry_run.simulate import SimulatedBackend, SimulatedRun, SimulatedSession, estimate
@@ -28,9 +28,9 @@ def test_who_listens_changes_nothing(tmp_path):
     for number, listener in enumerate((lambda event: None, [].append)):
         place = tmp_path / str(number)
         settings = replace(settings_for(place, ways), seeds=(0,))
-        house = make_house(task)
-        amounts = estimate(task, house, settings, listener).ways
-        run(task, house, folder=place / "run", settings=settings, listener=listener)
+        components = make_components(task)
+        amounts = estimate(task, components, settings, listener).ways
+        run(task, components, folder=place / "run", settings=settings, listener=listener)
         found.append((
             {name: amount.disk_bytes for name, amount in amounts.items()},
             {name: amount.memory_bytes is not None for name, amount in amounts.items()},
@@ -42,7 +42,7 @@ def test_who_listens_changes_nothing(tmp_path):
 def test_a_dry_run_is_told_the_way_and_the_rows(tmp_path):
     task, heard = small_task(60, 20, 30), []
     settings = replace(settings_for(tmp_path, {"prompt_plain": {}, "tune_lora": {}}), seeds=(0,))
-    estimate(task, make_house(task), settings, heard.append)
+    estimate(task, make_components(task), settings, heard.append)
     probed = {(event.way, event.what) for event in heard}
     assert {type(event) for event in heard} == {ProbeBegan}
     assert ("tune_lora", "training (lora)") in probed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
@@ -54,10 +54,10 @@ class Reading(FakeBackend):
 
 def contest(place, backend, folder="run", **more):
     task = small_task(60, 20, 40)
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": backend})
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": backend})
     settings = replace(settings_for(place, {way: {} for way in WAYS}), seeds=(0,), **more)
-    return run(task, house, folder=place / folder, settings=settings)
+    return run(task, components, folder=place / folder, settings=settings)
 
 
 def test_loss_before_and_after_size_and_peak_memory_stand_in_verdict_and_page(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.selection.successive_halving import RungScore, rank, rungs, successive_halving
@@ -135,18 +135,18 @@ def searched(tmp_path_factory) -> tuple[Path, Counter]:
     """A contest that searches four rates, and how many checkpoints the backend was asked to train."""
     place = tmp_path_factory.mktemp("searched")
     task = small_task(120, 100, 60)
-    house = make_house(task)
+    components = make_components(task)
     asked: Counter = Counter()
 
-    class Counting(type(house.backends["fake"])):
+    class Counting(type(components.backends["fake"])):
         def train(self, job, folder, adapter):
             for index, made in enumerate(super().train(job, folder, adapter)):
                 asked[job.options["factor"], job.seed, index] += 1
                 yield made
 
-    house = replace(house, backends={**house.backends, "fake": Counting()})
+    components = replace(components, backends={**components.backends, "fake": Counting()})
     ways = {"prompt_plain": {}, "tune_lora": {"factors": FOUR}}
-    run(task, house, folder=place / "r", settings=settings_for(place, ways))
+    run(task, components, folder=place / "r", settings=settings_for(place, ways))
     return place, asked
 
 
@@ -183,7 +183,7 @@ def test_the_saving_is_told_and_the_books_hold_each_checkpoint_once(searched):
 def test_a_purse_that_ends_in_the_search_still_gives_a_candidate(tmp_path):
     task = small_task(120, 100, 60)
     settings = replace(settings_for(tmp_path, {"tune_lora": {"factors": FOUR}}), budget=Budget(calls=250))
-    verdict = run(task, make_house(task), folder=tmp_path / "r", settings=settings).verdict
+    verdict = run(task, make_components(task), folder=tmp_path / "r", settings=settings).verdict
     assert verdict.standings[0].status == "ok"
     assert verdict.standings[0].seeds == 1
 

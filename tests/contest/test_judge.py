@@ -77,7 +77,7 @@ def open_task(inputs: int = 60, **more: Any) -> Task:
     return Task("letters", "Write.", (), (), rows, CHECKS, checks=CHECKS, judge=replace(SPEC, **more))
 
 
-def house_of(task: Task, judge: Any) -> Components:
+def components_of(task: Task, judge: Any) -> Components:
     fake = FakeBackend()
     assert task.judge
     return Components(
@@ -92,7 +92,7 @@ def settings_of(place: Path, **more: Any) -> Settings:
 
 def held(place: Path, judge: Any, task: Task | None = None, name: str = "run", **more: Any) -> Any:
     task = task or open_task()
-    return run(task, house_of(task, judge), folder=place / name, settings=settings_of(place, **more))
+    return run(task, components_of(task, judge), folder=place / name, settings=settings_of(place, **more))
 
 
 @pytest.mark.parametrize(("noise", "tilt"), [(0.0, 0.0), (0.4, 0.3), (0.9, 1.0)])
@@ -110,8 +110,8 @@ def test_planted_noise_and_liking_are_recovered_through_a_contest(tmp_path: Path
 def test_the_judge_stands_beside_and_changes_no_choice(tmp_path: Path) -> None:
     judged, task = held(tmp_path, PlantedJudge()).verdict, open_task()
     plain = replace(task, judge=None)
-    house = replace(house_of(task, PlantedJudge()), judge=None)
-    alone = run(plain, house, folder=tmp_path / "alone", settings=settings_of(tmp_path)).verdict
+    components = replace(components_of(task, PlantedJudge()), judge=None)
+    alone = run(plain, components, folder=tmp_path / "alone", settings=settings_of(tmp_path)).verdict
     assert (judged.choice, judged.answer, judged.standings) == (alone.choice, alone.answer, alone.standings)
     assert alone.judgement is None
     assert not (tmp_path / "alone" / "judgements.jsonl").exists()
@@ -165,10 +165,10 @@ def test_a_judge_whose_word_is_drawn_is_read(tmp_path: Path) -> None:
 
 def test_empty_answers_have_the_worst_level_and_lose(tmp_path: Path) -> None:
     task = open_task(20)
-    house = house_of(task, PlantedJudge())
+    components = components_of(task, PlantedJudge())
     mute = FakeBackend()
-    house = replace(house, backends={**house.backends, "fake": mute}, base=mute.weights("fake:mute=1"))
-    found = run(task, house, folder=tmp_path / "run", settings=settings_of(tmp_path)).verdict.judgement
+    components = replace(components, backends={**components.backends, "fake": mute}, base=mute.weights("fake:mute=1"))
+    found = run(task, components, folder=tmp_path / "run", settings=settings_of(tmp_path)).verdict.judgement
     assert {score.score for score in found.scores} == {0.0}
     assert found.comparisons == 0
 
@@ -176,12 +176,12 @@ def test_empty_answers_have_the_worst_level_and_lose(tmp_path: Path) -> None:
 @pytest.mark.parametrize("itself", [False, True])
 def test_the_model_under_trial_judges_only_where_the_user_says_so(tmp_path: Path, itself: bool) -> None:
     task = open_task(8, model="fake", itself=itself, pairs=False)
-    house = replace(house_of(task, PlantedJudge()), judge=FakeBackend().weights("fake"))
+    components = replace(components_of(task, PlantedJudge()), judge=FakeBackend().weights("fake"))
     if itself:
-        assert run(task, house, folder=tmp_path / "run", settings=settings_of(tmp_path)).verdict.judgement
+        assert run(task, components, folder=tmp_path / "run", settings=settings_of(tmp_path)).verdict.judgement
         return
     with pytest.raises(OptionError, match="fake is a model under trial, and models like their own answers"):
-        run(task, house, folder=tmp_path / "run", settings=settings_of(tmp_path))
+        run(task, components, folder=tmp_path / "run", settings=settings_of(tmp_path))
     assert not (tmp_path / "run").exists()
 
 
@@ -191,7 +191,7 @@ def test_a_proposer_does_not_judge(tmp_path: Path) -> None:
     task = open_task(8)
     settings = replace(settings_of(tmp_path), ways={"prompt_search": {"proposer": "planted"}})
     with pytest.raises(OptionError, match="planted is a proposer of this run"):
-        refuse_judge(task, house_of(task, PlantedJudge()), settings)
+        refuse_judge(task, components_of(task, PlantedJudge()), settings)
 
 
 def test_another_judge_is_another_plan(tmp_path: Path) -> None:

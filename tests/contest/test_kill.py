@@ -17,13 +17,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from whichway.contest import run
 task = small_task(90, 100, 70)  # enough dev rows for a race
 ways = {"prompt_plain": {}, "prompt_shots": {"counts": (4,)}, "tune_probe": {}, "tune_lora": {"factors": (0.5, 1.0)}}
 place = Path(sys.argv[1])
 print("ready", flush=True)
-run(task, make_house(task, "fake:delay=0.02"), folder=place / "r", settings=settings_for(place, ways))
+run(task, make_components(task, "fake:delay=0.02"), folder=place / "r", settings=settings_for(place, ways))
 """
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend, World
 from whichway.contest import run
@@ -28,10 +28,12 @@ class Other(FakeBackend):
 def two(task):
     """A poor model that fine-tuning helps, and a good one that a prompt suffices for."""
     gold = {e.text: e.target for e in (*task.train, *task.dev, *task.test)}
-    house = make_house(task, skill=POOR)
+    components = make_components(task, skill=POOR)
     other = Other(World(gold, GOOD))
     second = replace(other.weights("fake:seconds=0.002"), backend="other", revision="other")
-    return replace(house, backends={**house.backends, "other": other}, models={"small": house.base, "large": second})
+    return replace(
+        components, backends={**components.backends, "other": other}, models={"small": components.base, "large": second}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_the_plan_and_the_page_hold_every_model_and_a_rerun_is_equal(ran):
 def test_one_model_leaves_no_trace_of_several():
     """Plans, tasks and standings of single-model runs keep their bytes, and with them digests and golden files."""
     task = small_task(60, 20, 30)
-    plan = make_plan(task, make_house(task), settings_for(Path("x")))
+    plan = make_plan(task, make_components(task), settings_for(Path("x")))
     assert "models" not in to_json(plan)
     assert "models" not in to_json(task)
     late = {f.name for kind in (Plan, Standing) for f in fields(kind) if f.metadata.get("late")}

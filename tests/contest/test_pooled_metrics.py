@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from rich.console import Console
 
 from whichway.app.summary import summary
@@ -52,12 +52,15 @@ def yes_or_no(metric: str) -> Task:
 
 @pytest.fixture(scope="module", params=["mcc", "auc"])
 def held(request, tmp_path_factory):
-    """A contest with learning curves; the task, its house, settings and folder."""
+    """A contest with learning curves; the task, its components, settings and folder."""
     place = tmp_path_factory.mktemp(request.param)
     task = yes_or_no(request.param)
-    house, settings = make_house(task, skill=SKILL), replace(settings_for(place, WAYS), curve=(12, 30), seeds=(0, 1))
-    run(task, house, folder=place / "r", settings=settings)
-    return task, house, settings, place / "r"
+    components, settings = (
+        make_components(task, skill=SKILL),
+        replace(settings_for(place, WAYS), curve=(12, 30), seeds=(0, 1)),
+    )
+    run(task, components, folder=place / "r", settings=settings)
+    return task, components, settings, place / "r"
 
 
 def test_the_better_way_wins_and_chance_is_chance(held):
@@ -109,9 +112,9 @@ def test_negative_scores_have_intervals_curves_and_a_page(held):
 
 
 def test_the_folder_alone_gives_the_same_verdict_and_a_rerun_pays_nothing(held):
-    task, house, settings, folder = held
+    task, components, settings, folder = held
     before = (folder / "verdict.json").read_bytes()
-    again = run(task, house, folder=folder, settings=settings)
+    again = run(task, components, folder=folder, settings=settings)
     assert again.paid_seconds == 0
     assert (folder / "verdict.json").read_bytes() == before
     counted = run_results(folder, metrics.load(task.metric))
@@ -121,7 +124,7 @@ def test_the_folder_alone_gives_the_same_verdict_and_a_rerun_pays_nothing(held):
     assert found.low < found.difference < found.high
     assert found.difference == pytest.approx(found.second.score - found.first.score, abs=1e-9)
     assert any("ahead on" in line for line in lines(found))
-    for line in summary(Run(folder), house.metric)["candidates"]:
+    for line in summary(Run(folder), components.metric)["candidates"]:
         assert line["low"] <= line["score"] <= line["high"]
 
 
@@ -139,26 +142,28 @@ def test_the_race_halves_and_drops_nobody_as_worse(held):
 
 
 def test_the_plan_holds_the_title_and_a_gap_for_this_metric(held):
-    task, house, _, folder = held
+    task, components, _, folder = held
     plan = Run(folder).plan
-    assert formatting.metric(plan) == house.metric.title != task.metric.name
-    wanted = sample_size.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD, row_variance(house.metric, task.test))
+    assert formatting.metric(plan) == components.metric.title != task.metric.name
+    wanted = sample_size.detectable_gap(
+        ROWS[2], len(WAYS), 2, stats.SEED_SD, row_variance(components.metric, task.test)
+    )
     assert plan.smallest_gap == wanted
     if task.metric.name == "mcc":  # of two labels it moves twice as far as accuracy
         assert plan.smallest_gap > 1.5 * sample_size.detectable_gap(ROWS[2], len(WAYS), 2, stats.SEED_SD)
 
 
 def test_a_run_begun_before_plans_held_titles_goes_on(held, tmp_path):
-    task, house, settings, folder = held
+    task, components, settings, folder = held
     begun = tmp_path / "r"
     shutil.copytree(folder, begun)
     plan = json.loads((begun / "plan.json").read_text())
     del plan["metric_title"]
     (begun / "plan.json").write_text(json.dumps({**plan, "smallest_gap": 0.2}))
-    assert run(task, house, folder=begun, settings=settings).paid_seconds == 0
+    assert run(task, components, folder=begun, settings=settings).paid_seconds == 0
     (begun / "plan.json").write_text(json.dumps({**plan, "margin": 0.2}))
     with pytest.raises(PlanMismatch, match="margin"):
-        run(task, house, folder=begun, settings=settings)
+        run(task, components, folder=begun, settings=settings)
 
 
 def test_a_model_without_label_scores_fails_by_name_and_the_others_go_on(tmp_path):
@@ -173,17 +178,19 @@ def test_a_model_without_label_scores_fails_by_name_and_the_others_go_on(tmp_pat
         return [replace(reply, scores={}) for reply in replies]
 
     task = yes_or_no("auc")
-    house = make_house(task, skill=SKILL)
-    house = replace(house, backends={**house.backends, "fake": Silent(house.backends["fake"].world)})
+    components = make_components(task, skill=SKILL)
+    components = replace(
+        components, backends={**components.backends, "fake": Silent(components.backends["fake"].world)}
+    )
     ways = {"base_majority": {}, "base_tfidf": {}, "prompt_plain": {}}
-    verdict = run(task, house, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, components, folder=tmp_path / "r", settings=settings_for(tmp_path, ways)).verdict
     by_way = {s.way: s for s in verdict.standings}
     assert "each label's score" in by_way["prompt_plain"].reason
     assert by_way["base_tfidf"].status == "ok"
     # the same answers do for a metric of the answers alone
     task = yes_or_no("mcc")
-    house = replace(house, metric=metrics.load(task.metric))
-    verdict = run(task, house, folder=tmp_path / "s", settings=settings_for(tmp_path, ways)).verdict
+    components = replace(components, metric=metrics.load(task.metric))
+    verdict = run(task, components, folder=tmp_path / "s", settings=settings_for(tmp_path, ways)).verdict
     assert all(s.status == "ok" for s in verdict.standings)
 
 
@@ -198,7 +205,7 @@ def test_a_further_metric_is_one_file(tmp_path, monkeypatch):
     task = replace(small_task(), metric=MetricSpec("kappa"))
     ways = {name: {} for name in ("base_majority", "base_tfidf", "prompt_plain", "tune_probe")}
     folder = tmp_path / "r"
-    verdict = run(task, make_house(task), folder=folder, settings=settings_for(tmp_path, ways)).verdict
+    verdict = run(task, make_components(task), folder=folder, settings=settings_for(tmp_path, ways)).verdict
     gold, records = {e.id: e.target for e in task.test}, read_records(folder)
     for line in verdict.standings:
         mine = [r for r in records if r.split == "test" and r.candidate == line.candidates[0]]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
@@ -53,9 +53,9 @@ class Slowed:
 
 def held(tmp_path: Path, name: str, load: Callable[[int], float], cache: str = "") -> tuple[Path, Verdict]:
     task = small_task(60, 40, 60)
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": Busy(load)})
-    outcome = run(task, house, folder=tmp_path / name, settings=settings_for(tmp_path / (cache or name), WAYS))
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": Busy(load)})
+    outcome = run(task, components, folder=tmp_path / name, settings=settings_for(tmp_path / (cache or name), WAYS))
     return tmp_path / name, outcome.verdict
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.app.configure import family, ways
 from whichway.backends.fake import FakeBackend, FakeSession, uniform
@@ -54,10 +54,10 @@ class Thinker(FakeBackend):
         return f"It could be {others[0]}.\nAnswer: {said.upper()}."
 
 
-def contest(tmp_path: Path, task: Task, house: Components, **ways: dict[str, Any]) -> Outcome:
+def contest(tmp_path: Path, task: Task, components: Components, **ways: dict[str, Any]) -> Outcome:
     modules = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     settings = replace(settings_for(tmp_path, ways), seeds=(0, 1))
-    return run(task, replace(house, ways=modules), folder=tmp_path / "run", settings=settings)
+    return run(task, replace(components, ways=modules), folder=tmp_path / "run", settings=settings)
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def task() -> Task:
 
 def thinking(task: Task) -> tuple[Components, Thinker]:
     backend = Thinker({e.text: e.target for e in (*task.train, *task.dev, *task.test)}, task.labels)
-    house = make_house(task)
-    return replace(house, backends={**house.backends, "fake": backend}), backend
+    components = make_components(task)
+    return replace(components, backends={**components.backends, "fake": backend}), backend
 
 
 def test_votes_are_read_counted_and_paid(tmp_path: Path, task: Task) -> None:
-    house, backend = thinking(task)
+    components, backend = thinking(task)
     options = {"votes": (1, 9)}
-    outcome = contest(tmp_path, task, replace(house), prompt_reason=options)
+    outcome = contest(tmp_path, task, replace(components), prompt_reason=options)
     found = {c.decoding.votes: key for key, (c, _) in read_candidates(tmp_path / "run").items()}
     (line,) = outcome.verdict.standings
     assert line.candidates == (found[9],)
@@ -90,8 +90,8 @@ def test_votes_are_read_counted_and_paid(tmp_path: Path, task: Task) -> None:
 
 
 def test_a_text_without_an_answer_is_unparsed_not_wrong(tmp_path: Path, task: Task) -> None:
-    house, _ = thinking(task)
-    outcome = contest(tmp_path, task, house, prompt_reason={"votes": (1,)})
+    components, _ = thinking(task)
+    outcome = contest(tmp_path, task, components, prompt_reason={"votes": (1,)})
     (line,) = outcome.verdict.standings
     test = [r for r in read_records(tmp_path / "run") if r.split == "test"]
     unread = [r for r in test if r.outcome == "unparsed"]
@@ -101,10 +101,10 @@ def test_a_text_without_an_answer_is_unparsed_not_wrong(tmp_path: Path, task: Ta
 
 
 def test_a_rerun_asks_nothing_again(tmp_path: Path, task: Task) -> None:
-    house, backend = thinking(task)
-    contest(tmp_path, task, house, prompt_reason={"votes": (3,)})
+    components, backend = thinking(task)
+    contest(tmp_path, task, components, prompt_reason={"votes": (3,)})
     before, files = backend.asked.copy(), (tmp_path / "run" / "verdict.json").read_bytes()
-    again = contest(tmp_path, task, house, prompt_reason={"votes": (3,)})
+    again = contest(tmp_path, task, components, prompt_reason={"votes": (3,)})
     assert backend.asked == before
     assert again.paid_seconds == 0
     assert (tmp_path / "run" / "verdict.json").read_bytes() == files
@@ -113,7 +113,7 @@ def test_a_rerun_asks_nothing_again(tmp_path: Path, task: Task) -> None:
 @pytest.mark.parametrize("kind", ["diverse", "contrastive", "knn"])
 def test_shots_of_each_kind_come_from_train_for_each_seed(kind: str, tmp_path: Path, task: Task) -> None:
     options = {"kinds": (kind,), "counts": (4, 8), "orders": ("drawn", "reversed")}
-    outcome = contest(tmp_path, task, make_house(task), prompt_plain={}, prompt_shots=options)
+    outcome = contest(tmp_path, task, make_components(task), prompt_plain={}, prompt_shots=options)
     scores = {line.way: line.score for line in outcome.verdict.standings if line.status == "ok"}
     candidates = [c for c, _ in read_candidates(tmp_path / "run").values() if c.way == "prompt_shots"]
     prompts = [c.prompt for c in candidates]
@@ -132,7 +132,9 @@ def test_shots_of_each_kind_come_from_train_for_each_seed(kind: str, tmp_path: P
 
 def test_shots_as_they_come_are_chosen_for_each_row_too_and_free_text_has_random_ones(task: Task) -> None:
     way = importlib.import_module("whichway.ways.prompt_shots")
-    bench = SimpleNamespace(base=make_house(task).base, seeds=(0,), encoder=lambda word: None, say=lambda message: None)
+    bench = SimpleNamespace(
+        base=make_components(task).base, seeds=(0,), encoder=lambda word: None, say=lambda message: None
+    )
     free = replace(task, labels=(), metric=MetricSpec("exact_match"))
     for asked, fixed in ((task, "balanced"), (free, "random")):
         found = list(way.adapt(asked.train_dev_view(), bench, way.Options(calibrate=0)))
@@ -144,7 +146,7 @@ def test_contrastive_shots_want_a_confusion(tmp_path: Path, task: Task) -> None:
     way = importlib.import_module("whichway.ways.prompt_shots")
 
     class Right:
-        base, seeds = make_house(task).base, (0,)
+        base, seeds = make_components(task).base, (0,)
 
         def ask(self, candidate: Any, examples: Any) -> list[Reply]:
             return [Reply(e.target) for e in examples]
@@ -154,7 +156,7 @@ def test_contrastive_shots_want_a_confusion(tmp_path: Path, task: Task) -> None:
 
 
 def test_the_spread_over_forms_is_in_verdict_and_report(tmp_path: Path, task: Task) -> None:
-    outcome = contest(tmp_path, task, make_house(task), prompt_plain={}, prompt_framework={})
+    outcome = contest(tmp_path, task, make_components(task), prompt_plain={}, prompt_framework={})
     (found,) = outcome.verdict.formats
     assert (found.way, found.forms, found.rows) == ("prompt_framework", 11, len(task.dev))
     assert found.low <= found.high

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.contest import run
 from whichway.contest.selection.race import Entry, OutOfBudget, Rules, finalist, looks, race, shuffled
@@ -161,10 +161,10 @@ def test_checkpoints_of_another_training_are_no_later_ones():
 
 def test_a_contest_keeps_the_later_of_checkpoints_that_dev_cannot_tell_apart(tmp_path):
     task = small_task(120)
-    house = make_house(task, skill={"lora": 0.6}, correlation=0.2)
+    components = make_components(task, skill={"lora": 0.6}, correlation=0.2)
     given = settings_for(tmp_path, {"tune_lora": {"factors": (1.0,), "checkpoints": 6}})
     folder = tmp_path / "run"
-    run(task, house, folder=folder, settings=replace(given, seeds=tuple(range(6)), race=False))
+    run(task, components, folder=folder, settings=replace(given, seeds=tuple(range(6)), race=False))
     dev: dict[str, dict[str, float]] = {}
     for record in read_records(folder):
         if record.split == "dev":
@@ -225,8 +225,8 @@ def both(tmp_path_factory) -> tuple[Path, object, object]:
     place = tmp_path_factory.mktemp("both")
     task = small_task(200, 160, 120)
     settings = settings_for(place, WAYS)
-    raced = run(task, make_house(task), folder=place / "raced", settings=settings)
-    plain = run(task, make_house(task), folder=place / "plain", settings=replace(settings, race=False))
+    raced = run(task, make_components(task), folder=place / "raced", settings=settings)
+    plain = run(task, make_components(task), folder=place / "plain", settings=replace(settings, race=False))
     return place, raced, plain
 
 
@@ -268,23 +268,23 @@ def test_a_raced_rerun_pays_nothing_and_changes_no_byte(both):
     files = ("race.json", "verdict.json", "records.jsonl", "ledger.jsonl", "ways/prompt_shots/candidates.jsonl")
     before = [(place / "raced" / name).read_bytes() for name in files]
     task = small_task(200, 160, 120)
-    again = run(task, make_house(task), folder=place / "raced", settings=settings_for(place, WAYS))
+    again = run(task, make_components(task), folder=place / "raced", settings=settings_for(place, WAYS))
     assert again.paid_seconds == 0
     assert [(place / "raced" / name).read_bytes() for name in files] == before
 
 
 def test_macro_f1_is_halved_but_nobody_is_shown_worse(tmp_path):
     task = replace(small_task(200, 160, 120), metric=MetricSpec("macro_f1"))
-    run(task, make_house(task), folder=tmp_path / "r", settings=settings_for(tmp_path, WAYS))
+    run(task, make_components(task), folder=tmp_path / "r", settings=settings_for(tmp_path, WAYS))
     told = json.loads((tmp_path / "r" / "race.json").read_text())
     assert {drop["why"] for drop in told["dropped"]} == {"halved"}
 
 
 def test_a_way_that_breaks_in_the_race_fails_alone(tmp_path):
     task = small_task(200, 160, 120)
-    house = make_house(task)
+    components = make_components(task)
 
-    class Fragile(type(house.backends["fake"])):
+    class Fragile(type(components.backends["fake"])):
         def open(self, weights, adapter):
             if weights.kind == "lora" and self.count > 4:
                 raise RuntimeError("lost the device")
@@ -293,10 +293,10 @@ def test_a_way_that_breaks_in_the_race_fails_alone(tmp_path):
 
     fragile = Fragile()
     fragile.count = 0
-    house = replace(house, backends={**house.backends, "fake": fragile})
+    components = replace(components, backends={**components.backends, "fake": fragile})
     ways = {"prompt_plain": {}, "tune_lora": {"factors": (1.0,)}}
     settings = replace(settings_for(tmp_path, ways), seeds=(0,))
-    by_way = {s.way: s for s in run(task, house, folder=tmp_path / "r", settings=settings).verdict.standings}
+    by_way = {s.way: s for s in run(task, components, folder=tmp_path / "r", settings=settings).verdict.standings}
     assert "lost the device" in by_way["tune_lora"].reason
     assert by_way["prompt_plain"].score is not None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.local import LocalBackend
 from whichway.contest import run
@@ -26,10 +26,12 @@ class Alone(LocalBackend):
 
 def held(tmp_path: Path, name: str, backend: LocalBackend, base: str, ways=None):
     task = small_task(40, 24, 24)
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "local": backend}, base=backend.weights(base))
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "local": backend}, base=backend.weights(base))
     folder = tmp_path / name
-    verdict = run(task, house, folder=folder, settings=settings_for(folder / "place", WAYS if ways is None else ways))
+    verdict = run(
+        task, components, folder=folder, settings=settings_for(folder / "place", WAYS if ways is None else ways)
+    )
     records = {(r.candidate, r.example, r.split): r for r in read_records(folder)}
     of_way = {way: set(read_candidates(folder, way)) for way in WAYS}
     return verdict.verdict, records, of_way

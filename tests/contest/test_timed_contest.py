@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
@@ -28,9 +28,9 @@ class World:
     def __init__(self, seconds: float = SECONDS) -> None:
         self.now, self.base = 0.0, f"fake:seconds={seconds}"
 
-    def house(self, task):
-        house = make_house(task, self.base)
-        return replace(house, backends={**house.backends, "fake": Passing(self)})
+    def components(self, task):
+        components = make_components(task, self.base)
+        return replace(components, backends={**components.backends, "fake": Passing(self)})
 
     def clock(self, minutes: float | None) -> Clock:
         return Clock(minutes, lambda: self.now)
@@ -80,13 +80,13 @@ def hold(place: Path, minutes: float | None, *, folds: int = 0, listener=None, w
     task = small_task(90, 40, 60)
     if folds:
         task = cut(replace(task, foldable=True), folds)
-    house = world.house(task)
+    components = world.components(task)
     settings = replace(settings_for(place, {name: {} for name in ways}), seeds=(0, 1), minutes=minutes)
     files = {}
     if probe and not (place / "run").exists():
-        files = {FILE: estimate_json(estimate(task, make_house(task, world.base), settings, lambda event: None))}
+        files = {FILE: estimate_json(estimate(task, make_components(task, world.base), settings, lambda event: None))}
     return run(
-        task, house, folder=place / "run", settings=settings, listener=listener, beside_plan=files,
+        task, components, folder=place / "run", settings=settings, listener=listener, beside_plan=files,
         clock=world.clock(minutes),
     )  # fmt: skip
 
@@ -176,12 +176,12 @@ def test_without_a_probe_kinds_are_guessed(tmp_path):
 def test_a_run_without_a_clock_is_not_continued_against_one(tmp_path):
     task = small_task(90, 40, 60)
     settings = settings_for(tmp_path, {"base_majority": {}, "prompt_plain": {}})
-    run(task, make_house(task), folder=tmp_path / "run", settings=settings)
-    finished = run(task, make_house(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
+    run(task, make_components(task), folder=tmp_path / "run", settings=settings)
+    finished = run(task, make_components(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
     assert finished.paid_seconds == 0
     (tmp_path / "run" / "verdict.json").unlink()
     with pytest.raises(PlanMismatch, match="timed"):
-        run(task, make_house(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
+        run(task, make_components(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
 
 
 def test_a_clock_refuses_only_while_work_is_done():

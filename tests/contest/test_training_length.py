@@ -4,7 +4,7 @@ import importlib
 from dataclasses import replace
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.app import run as app_run
 from whichway.backends.fake import FakeBackend
@@ -54,12 +54,12 @@ def test_plan_estimate_progress_and_loop_agree(tiny, tmp_path, said, steps):
             jobs.append(job)
             return super().train(job, folder, adapter)
 
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": Watched()},
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": Watched()},
                     ways={"tune_lora": importlib.import_module("whichway.ways.tune_lora")})  # fmt: skip
     settings = replace(settings_for(tmp_path, {"tune_lora": said}), seeds=(0,), race=False)
-    run(task, house, folder=tmp_path / "run", settings=settings, listener=heard.append)
-    way = make_plan(task, house, settings).ways["tune_lora"]
+    run(task, components, folder=tmp_path / "run", settings=settings, listener=heard.append)
+    way = make_plan(task, components, settings).ways["tune_lora"]
     expected = training_length(60, way["batch"], way["epochs"], way["steps"])
     assert expected.steps == steps
     job = jobs[0]

@@ -19,7 +19,7 @@ from whichway.errors import OptionError, WayFailed
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
 
 
-def errand(model, folder, task):
+def train_request(model, folder, task):
     return worker.TrainRequest(model.folder, model.revision, True, task, folder, None, 1)
 
 
@@ -48,7 +48,7 @@ def test_the_same_weights_as_here(opened, tmp_path, kind):
     model, task = opened("llama"), job(kind, epochs=3)
     here = list(run_job.train(model, task, tmp_path / "here", None))
     seen = []
-    there = list(worker.train(errand(model, tmp_path / "there", task), seen.append))
+    there = list(worker.train(train_request(model, tmp_path / "there", task), seen.append))
     assert [a.weights for a in there] == [a.weights for a in here]
     assert [a.loss for a in there] == [a.loss for a in here]
     name = here[-1].weights.adapter
@@ -59,9 +59,9 @@ def test_the_same_weights_as_here(opened, tmp_path, kind):
 
 def test_a_second_job_starts_in_the_helper_that_is_there(opened, tmp_path):
     model = opened("llama")
-    list(worker.train(errand(model, tmp_path / "a", job(max_steps=1))))
+    list(worker.train(train_request(model, tmp_path / "a", job(max_steps=1))))
     helper = worker._idle[-1]._process.pid
-    list(worker.train(errand(model, tmp_path / "b", job(max_steps=1))))
+    list(worker.train(train_request(model, tmp_path / "b", job(max_steps=1))))
     assert worker._idle[-1]._process.pid == helper  # importing the libraries again would take seconds
 
 
@@ -75,7 +75,7 @@ def test_a_child_in_a_long_step_dies_with_its_helper(opened, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(helper.train(errand(opened("llama"), tmp_path, job(epochs=100000, checkpoints=1)), freeze))
+        list(helper.train(train_request(opened("llama"), tmp_path, job(epochs=100000, checkpoints=1)), freeze))
     assert helper._process is None
     gone = Path(f"/proc/{seen[0]}/stat")
     assert waits(lambda: not gone.exists() or ") Z " in gone.read_text())
@@ -83,9 +83,9 @@ def test_a_child_in_a_long_step_dies_with_its_helper(opened, tmp_path, monkeypat
 
 def test_two_trainings_can_be_open_at_once(opened, tmp_path):
     model = opened("llama")
-    first = worker.train(errand(model, tmp_path / "a", job()))
+    first = worker.train(train_request(model, tmp_path / "a", job()))
     one = next(first)
-    second = list(worker.train(errand(model, tmp_path / "b", job(seed=1))))
+    second = list(worker.train(train_request(model, tmp_path / "b", job(seed=1))))
     rest = list(first)
     assert [a.step for a in (one, *rest)] == [a.step for a in second]
     assert one.weights.adapter != second[0].weights.adapter
@@ -94,31 +94,31 @@ def test_two_trainings_can_be_open_at_once(opened, tmp_path):
 def test_errors_and_words_cross(opened, tmp_path, caplog):
     model = opened("llama")
     with pytest.raises(OptionError, match="mean 'rate'"):
-        list(worker.train(errand(model, tmp_path, job(rte=1e-3))))
-    broken = dataclasses.replace(errand(model, tmp_path, job()), adapter=tmp_path)
+        list(worker.train(train_request(model, tmp_path, job(rte=1e-3))))
+    broken = dataclasses.replace(train_request(model, tmp_path, job()), adapter=tmp_path)
     with pytest.raises(WayFailed, match="cannot start from"):
         list(worker.train(broken))
     with pytest.raises(RuntimeError, match="Traceback"):
-        list(worker.train(dataclasses.replace(errand(model, tmp_path, job()), job=None)))
+        list(worker.train(dataclasses.replace(train_request(model, tmp_path, job()), job=None)))
     from test_engine_learn import HEAD, Message, TrainRow, rows
 
     long = TrainRow((HEAD, Message("user", "parcel " * 600)), "bill")
     with caplog.at_level(logging.WARNING):
-        list(worker.train(errand(model, tmp_path, dataclasses.replace(job(max_steps=1), rows=(*rows(), long)))))
+        list(worker.train(train_request(model, tmp_path, dataclasses.replace(job(max_steps=1), rows=(*rows(), long)))))
     assert "1 of 19 training rows" in caplog.text
 
 
 def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path):
     model, task = opened("llama"), job(epochs=3)
     wanted = list(run_job.train(model, task, tmp_path / "whole", None))
-    training = worker.train(errand(model, tmp_path / "broken", task))
+    training = worker.train(train_request(model, tmp_path / "broken", task))
     first = next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     (victim,) = children(helper)
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(WayFailed, match=r"signal 9.*memory"):
         next(training)
-    again = list(worker.train(errand(model, tmp_path / "broken", task)))
+    again = list(worker.train(train_request(model, tmp_path / "broken", task)))
     assert again[0] == first
     assert [a.loss for a in again] == [a.loss for a in wanted]
     name = wanted[-1].weights.adapter
@@ -127,7 +127,7 @@ def test_a_killed_child_is_a_failed_way_and_goes_on_bit_for_bit(opened, tmp_path
 
 def test_a_killed_helper_is_a_failed_way_and_the_next_job_gets_a_new_one(opened, tmp_path):
     model = opened("llama")
-    training = worker.train(errand(model, tmp_path, job()))
+    training = worker.train(train_request(model, tmp_path, job()))
     next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     victim = children(helper)[0]
@@ -135,19 +135,19 @@ def test_a_killed_helper_is_a_failed_way_and_the_next_job_gets_a_new_one(opened,
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(WayFailed, match="ended unexpectedly"):
         next(training)
-    assert len(list(worker.train(errand(model, tmp_path, job())))) == 2
+    assert len(list(worker.train(train_request(model, tmp_path, job())))) == 2
 
 
 def test_a_training_left_alone_ends_its_child(opened, tmp_path):
     model = opened("llama")
-    training = worker.train(errand(model, tmp_path, job()))
+    training = worker.train(train_request(model, tmp_path, job()))
     next(training)
     (helper,) = [n for n in children(os.getpid()) if children(n)]
     (busy,) = children(helper)
     training.close()
     assert waits(lambda: not Path(f"/proc/{busy}").exists())
     assert Path(f"/proc/{helper}").exists()  # it has the libraries and the base in memory, and takes the next job
-    resumed = worker.train(errand(model, tmp_path, job()))
+    resumed = worker.train(train_request(model, tmp_path, job()))
     assert [made.step for made in resumed][-1] > 1
     assert [n for n in children(os.getpid()) if n == helper] == [helper]
 
@@ -187,11 +187,11 @@ def test_a_helper_started_early_is_used_and_can_be_stopped(opened, tmp_path):
     early = worker._idle[-1]._process.pid
     worker.start()
     assert worker._idle[-1]._process.pid == early
-    list(worker.train(errand(model, tmp_path, job(max_steps=1))))
+    list(worker.train(train_request(model, tmp_path, job(max_steps=1))))
     assert worker._idle[-1]._process.pid == early
     worker._idle[-1].stop()
     assert waits(lambda: not Path(f"/proc/{early}").exists())
-    assert len(list(worker.train(errand(model, tmp_path / "b", job(max_steps=1))))) == 1
+    assert len(list(worker.train(train_request(model, tmp_path / "b", job(max_steps=1))))) == 1
 
 
 def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monkeypatch):
@@ -206,8 +206,8 @@ def test_where_forking_is_not_safe_each_job_has_a_process(opened, tmp_path, monk
     helper = worker.Helper()
     wanted = list(run_job.train(model, job(), tmp_path / "here", None))
     for n in range(2):
-        made = list(helper.train(errand(model, tmp_path / f"{n}", job())))
+        made = list(helper.train(train_request(model, tmp_path / f"{n}", job())))
         assert [a.loss for a in made] == [a.loss for a in wanted]
         assert helper._process is None
     with pytest.raises(OptionError, match="mean 'rate'"):
-        list(helper.train(errand(model, tmp_path / "c", job(rte=1e-3))))
+        list(helper.train(train_request(model, tmp_path / "c", job(rte=1e-3))))

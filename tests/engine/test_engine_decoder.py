@@ -41,13 +41,13 @@ def wrapped(model, what, kind=torch.float32, targets="all-linear"):
 
 def by_hand(outer, module, kind, prefix=PREFIX):
     """Losses, and gradients by parameter name."""
-    trunk = decoder.known(module)
+    own = decoder.known(module)
     names = {id(p): name for name, p in outer.named_parameters()}
-    masters = weights.gather(trunk.weights, outer, kind)
+    masters = weights.gather(own.weights, outer, kind)
     losses = trainer.row_losses(module, encoded(), prefix, masters)
     losses.mean().backward()
     found = {}
-    for slot in trunk.weights.slots:
+    for slot in own.weights.slots:
         if slot.grad is None:
             continue
         parts = [slot.grad] if len(slot.parameters) == 1 else slot.grad.split([len(p) for p in slot.parameters])

@@ -58,15 +58,15 @@ def test_learning_makes_its_tensors_on_the_models_device(model, monkeypatch, wha
 def test_answering_makes_its_tensors_on_the_models_device(model, monkeypatch, long):
     monkeypatch.setattr(prefix_attention, "LONG", long)
     monkeypatch.setattr(prefix_attention, "SCORES", 0)
-    trunk = decoder.Decoder(weights.read(elsewhere(model.module)))
+    own = decoder.Decoder(weights.read(elsewhere(model.module)))
     device = torch.device("meta")
     tree = packing.Tree((70, 71), (-1, 0))
     with OneDevice(), torch.no_grad():
         first = packing.pack_rows([len(PREFIX)], 0, device, keep=True)
-        trunk.fill(torch.tensor(PREFIX, device=device), first)
+        own.fill(torch.tensor(PREFIX, device=device), first)
         prefix = [first.key_values[n] for n in sorted(first.key_values)]
         layout = packing.pack_rows([3, 1], len(PREFIX), device, tree=tree, prefix=prefix)
-        out = trunk.logits(torch.zeros(8, dtype=torch.long, device=device), layout, torch.arange(8, device=device))
+        out = own.logits(torch.zeros(8, dtype=torch.long, device=device), layout, torch.arange(8, device=device))
     assert out.device.type == "meta"
     assert out.shape[0] == 8
 

@@ -25,7 +25,7 @@ def test_each_backend_trains_the_kinds_of_its_own():
 def test_a_kind_is_known_everywhere_by_its_row_alone(monkeypatch, tmp_path):
     @dataclasses.dataclass(frozen=True, slots=True)
     class WarmOptions(FullOptions):
-        heat: float = 1.0
+        warmth: float = 1.0
 
     kind = TrainingKind("warm", "local", WarmOptions, "adapter", times=3.0, pairs=True)
     monkeypatch.setitem(KINDS, "warm", kind)

@@ -54,7 +54,7 @@ def test_an_old_run_opens_and_gives_its_verdict_byte_for_byte(old: Path):
 def same_place(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old run's own versions: another Python is another plan, and rightly so."""
     plan = json.loads((old / "run" / "plan.json").read_text(encoding="utf-8"))
-    monkeypatch.setattr("whichway.contest.plan._versions", lambda house, ways: plan["versions"])
+    monkeypatch.setattr("whichway.contest.plan._versions", lambda components, ways: plan["versions"])
 
 
 def test_an_old_run_resumes_with_nothing_paid(old: Path, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -48,12 +48,12 @@ def test_the_shots_nearest_by_the_encoder_are_shown() -> None:
     prompt = Prompt("Which?", pool=POOL, nearest=1, encoder=ENCODER)
     offer = ServedModel(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("1", "2"), ("text",))
     application = app({"winner": offer}, {"fake": letters, "letters": letters})  # type: ignore[dict-item]
-    house = application.routes[-1].endpoint.__self__  # type: ignore[attr-defined]
+    components = application.routes[-1].endpoint.__self__  # type: ignore[attr-defined]
 
     async def ask(text: str) -> list[Reply]:
-        async with house.batcher:
+        async with components.batcher:
             chat = Chat.model_validate({"model": "winner", "messages": [{"role": "user", "content": text}]})
-            found: list[Reply] = await house._replies(offer, chat)
+            found: list[Reply] = await components._replies(offer, chat)
             return found
 
     assert [reply.text for reply in asyncio.run(ask("abb"))] == ["1"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from test_engine_learn import HEAD, job, rows, tensors
 
 from whichway import training_kinds
@@ -166,7 +166,7 @@ def test_the_best_checkpoint_is_kept_not_the_last(tmp_path, monkeypatch):
     def check(name):
         with monkeypatch.context() as known:
             known.setattr(select, "total", value_of)
-            run(task, make_house(task), folder=tmp_path / name, settings=settings)
+            run(task, make_components(task), folder=tmp_path / name, settings=settings)
         found = read_candidates(tmp_path / name)
         (kept,) = [c for c, facts in found.values() if facts["finalist"]]
         assert seen[kept.id] == max(seen.values()) == 0.9

@@ -94,11 +94,11 @@ def test_a_way_runs_on_the_double_and_repeats(name, labels, tmp_path):
         pytest.skip(str(missing))  # an optional extra
     task = tiny_task(labels)
     backends = front.backends()
-    house = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    components = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
     outcomes = []
     for folder in ("a", "b"):  # two caches: the way itself has to repeat
         settings = Settings({name: {}}, tmp_path / folder / ".cache", seeds=(0, 1))
-        outcomes.append(run(task, house, folder=tmp_path / folder / "run", settings=settings).verdict)
+        outcomes.append(run(task, components, folder=tmp_path / folder / "run", settings=settings).verdict)
     standing = outcomes[0].standings[0]
     if standing.status == "failed":
         assert not labels or name in NEEDS
@@ -212,9 +212,9 @@ def test_errors_have_one_root():
 def test_the_encoder_is_a_default_way_where_it_is_at_hand_and_tuned_once_for_several_models():
     task, backends = tiny_task(), front.backends()
     fake = backends["fake"].weights("fake")
-    house = Components(backends, front.ways(), metrics.load(task.metric), fake)
-    assert "base_encoder" not in front.default_ways(task, house)
-    here = dataclasses.replace(house, encoder_of=lambda word: fake)
+    components = Components(backends, front.ways(), metrics.load(task.metric), fake)
+    assert "base_encoder" not in front.default_ways(task, components)
+    here = dataclasses.replace(components, encoder_of=lambda word: fake)
     names = front.default_ways(task, here)
     assert names[names.index("base_tfidf") + 1] == "base_encoder"
     assert names[-1] == "tune_head"
@@ -227,11 +227,11 @@ def test_the_encoder_is_a_default_way_where_it_is_at_hand_and_tuned_once_for_sev
 
 
 def test_an_encoder_that_would_have_to_be_fetched_is_not_at_hand(tmp_path, encoder):
-    doors = front.backends()
-    assert front.encoder_of("default", doors) is None
-    assert front.encoder_of("minilm", doors) is None
-    assert front.encoder_of("words", doors) is None
-    assert front.encoder_of(str(encoder), doors).base == str(encoder)
+    all_backends = front.backends()
+    assert front.encoder_of("default", all_backends) is None
+    assert front.encoder_of("minilm", all_backends) is None
+    assert front.encoder_of("words", all_backends) is None
+    assert front.encoder_of(str(encoder), all_backends).base == str(encoder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="no sentence encoder"):
-        front.encoder_of(str(tmp_path / "empty"), doors)
+        front.encoder_of(str(tmp_path / "empty"), all_backends)

@@ -34,10 +34,10 @@ def task() -> Task:
 def contest(place: Path, way: str | object, calls: int | None, seeds: tuple[int, ...] = (0,)):
     one, backends = task(), front.backends()
     ways = front.ways() if isinstance(way, str) else {"probe": way}
-    house = Components(backends, ways, metrics.load(one.metric), backends["fake"].weights("fake"))
+    components = Components(backends, ways, metrics.load(one.metric), backends["fake"].weights("fake"))
     name = way if isinstance(way, str) else "probe"
     settings = Settings({name: {}}, place / ".cache", seeds=seeds, budget=Budget(calls=calls))
-    return run(one, house, folder=place / "run", settings=settings)
+    return run(one, components, folder=place / "run", settings=settings)
 
 
 class Probe:

@@ -39,11 +39,11 @@ def task(rows: int = 240, labels: bool = True) -> Task:
 def contest(place: Path, limit: int | None, backend: FakeBackend | None = None, labels: bool = True, **options):
     one = task(labels=labels)
     backends = {**{name: front.backends()[name] for name in ("fake", "classical")}, "fake": backend or FakeBackend()}
-    house = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
+    components = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
     seeds = options.pop("seeds", (0,))
     budget = options.pop("budget", Budget(calls=limit))
     settings = Settings({"prompt_search": options}, place / ".cache", seeds=seeds, budget=budget)
-    return run(one, house, folder=place / "run", settings=settings)
+    return run(one, components, folder=place / "run", settings=settings)
 
 
 def status(place: Path) -> dict:
@@ -227,6 +227,6 @@ def test_unknown_writer_is_refused(tmp_path):
 def test_a_metric_of_means_over_labels_can_be_searched(tmp_path):
     one = replace(task(), metric=MetricSpec("macro_f1"))
     backends = {name: front.backends()[name] for name in ("fake", "classical")}
-    house = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
+    components = Components(backends, front.ways(), metrics.load(one.metric), backends["fake"].weights("fake"))
     settings = Settings({"prompt_search": {}}, tmp_path / ".cache", seeds=(0,), budget=Budget(calls=400))
-    assert run(one, house, folder=tmp_path / "run", settings=settings).verdict.standings[0].status == "ok"
+    assert run(one, components, folder=tmp_path / "run", settings=settings).verdict.standings[0].status == "ok"

@@ -79,14 +79,14 @@ def here(monkeypatch):
 
 
 def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, Any]], **settings: Any):
-    doors = {"local": local.LocalBackend(), "classical": ClassicalBackend(), "fake": FakeBackend(),
+    all_backends = {"local": local.LocalBackend(), "classical": ClassicalBackend(), "fake": FakeBackend(),
              "encoder": EncoderBackend()}  # fmt: skip
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
-    start = doors["fake" if str(base).startswith("fake") else "local"].weights(str(base))
-    house = Components(doors, found, metrics.load(task.metric), start,
-                  encoder_of=lambda word: encoder_of(word, doors))  # fmt: skip
+    start = all_backends["fake" if str(base).startswith("fake") else "local"].weights(str(base))
+    components = Components(all_backends, found, metrics.load(task.metric), start,
+                  encoder_of=lambda word: encoder_of(word, all_backends))  # fmt: skip
     said = {"seeds": (0,), "race": False, **settings}
-    return run(task, house, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
+    return run(task, components, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
 
 
 SMALL = {"epochs": 2, "steps": 1, "batch": 10}
@@ -273,13 +273,13 @@ def test_a_trained_encoder_competes_over_seeds_and_its_rates_are_thinned_out(enc
 
 
 def test_an_estimate_knows_what_training_an_encoder_takes(encoder, tmp_path):
-    doors = {"fake": FakeBackend(), "encoder": EncoderBackend()}
+    all_backends = {"fake": FakeBackend(), "encoder": EncoderBackend()}
     ways = {"tune_encoder": importlib.import_module("whichway.ways.tune_encoder")}
     task, options = labelled(), {"tune_encoder": {"model": str(encoder), "epochs": 3, "steps": 1, "rate": 0.003}}
-    house = Components(doors, ways, metrics.load(task.metric), doors["fake"].weights("fake"),
-                  encoder_of=doors["encoder"].weights)  # fmt: skip
+    components = Components(all_backends, ways, metrics.load(task.metric), all_backends["fake"].weights("fake"),
+                  encoder_of=all_backends["encoder"].weights)  # fmt: skip
     settings = Settings(options, tmp_path / ".cache", seeds=(0,))
-    found = estimate(task, house, settings, lambda event: None)
+    found = estimate(task, components, settings, lambda event: None)
     amount = found.ways["tune_encoder"]
     assert amount.reason == ""
     assert amount.seconds > 0

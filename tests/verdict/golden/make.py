@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "contest"))
 
-from contest_kit import make_house, settings_for, small_task  # noqa: E402
+from contest_kit import make_components, settings_for, small_task  # noqa: E402
 
 from whichway.contest import run  # noqa: E402
 
@@ -33,11 +33,11 @@ def keep_finalists(folder: Path) -> None:
 def main() -> None:
     """A contest in a simulated world, without its trained parts."""
     task = replace(small_task(train=72, dev=60, test=60), volume=2000.0)
-    house = make_house(task, skill=SKILL, seed_sd=0.01)
+    components = make_components(task, skill=SKILL, seed_sd=0.01)
     with tempfile.TemporaryDirectory() as place:
         settings = replace(settings_for(Path(place), {way: {} for way in WAYS}), seeds=(0, 1, 2), curve=(8, 32))
         folder = Path(place) / "run"
-        run(task, house, folder=folder, settings=settings)
+        run(task, components, folder=folder, settings=settings)
         shutil.rmtree(HERE / "run", ignore_errors=True)
         (HERE / "run").mkdir()
         for name in FILES:

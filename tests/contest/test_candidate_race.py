@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 from scipy.special import ndtri
 
 from whichway.contest import run
@@ -33,35 +33,35 @@ def held(
     limit: int | None = None,
     candidates: Sequence[Candidate] | None = None,
 ) -> tuple[list[RaceResult], list[Contender]]:
-    lanes = [Contender(Entry(c)) for c in candidates or [candidate(k) for k in range(len(scores))]]
-    place = {id(lane): k for k, lane in enumerate(lanes)}
+    contenders = [Contender(Entry(c)) for c in candidates or [candidate(k) for k in range(len(scores))]]
+    place = {id(contender): k for k, contender in enumerate(contenders)}
     bought = 0
 
-    def answer(lane: Contender, to: int) -> None:
+    def answer(contender: Contender, to: int) -> None:
         nonlocal bought
-        k, before = place[id(lane)], lane.entry.rows
+        k, before = place[id(contender)], contender.entry.rows
         if limit is not None and bought + to - before > limit:
             raise BudgetSpent("empty")
         bought += to - before
-        lane.entry.scores += scores[k, before:to].tolist()
+        contender.entry.scores += scores[k, before:to].tolist()
         if losses is not None:
-            lane.losses += losses[k, before:to].tolist()
+            contender.losses += losses[k, before:to].tolist()
 
     def price(some: Sequence[Contender], to: int) -> int:
-        return sum(to - lane.entry.rows for lane in some)
+        return sum(to - contender.entry.rows for contender in some)
 
     rules = Rules(looks(scores.shape[1]), margin=0.01, alpha=0.05)
-    return run_race(lanes, CandidateRace(rules, answer, price, halve), keep, calls), lanes
+    return run_race(contenders, CandidateRace(rules, answer, price, halve), keep, calls), contenders
 
 
 def test_the_better_prompts_go_on_by_the_schedule_and_most_rows_are_saved():
     rng = np.random.default_rng(0)
     scores = (rng.random((16, 800)) < np.linspace(0.5, 0.8, 16)[:, None]).astype(float)
-    ranked, lanes = held(scores)
-    assert {r.candidate.id for r in ranked} == {lane.entry.candidate.id for lane in lanes}
+    ranked, contenders = held(scores)
+    assert {r.candidate.id for r in ranked} == {contender.entry.candidate.id for contender in contenders}
     assert ranked[0].why == ""
     assert ranked[0].candidate.id in {candidate(k).id for k in (13, 14, 15)}
-    assert sum(lane.entry.rows for lane in lanes) <= 0.4 * scores.size
+    assert sum(contender.entry.rows for contender in contenders) <= 0.4 * scores.size
     firsts = [runner.scores[:25] for runner in ranked]
     assert all(len(first) == 25 for first in firsts)
 
@@ -69,8 +69,8 @@ def test_the_better_prompts_go_on_by_the_schedule_and_most_rows_are_saved():
 def test_a_cap_on_calls_is_never_passed_and_starts_the_halving_earlier():
     scores = np.tile(np.arange(800) % 2, (8, 1)).astype(float)
     for calls in (200, 300, 500, 900, 3000):
-        ranked, lanes = held(scores, calls=calls)
-        assert sum(lane.entry.rows for lane in lanes) <= calls
+        ranked, contenders = held(scores, calls=calls)
+        assert sum(contender.entry.rows for contender in contenders) <= calls
         assert ranked
     assert held(scores, calls=100)[0] == [] or len(held(scores, calls=100)[0][0].scores) <= 100 // 8
 
@@ -116,12 +116,12 @@ def test_finalists_are_rarely_shown_worse_than_those_of_a_full_evaluation():
         skills = np.clip(0.6 + spread * rng.normal(size=16), 0, 1)
         latent = 0.77 * rng.normal(size=1400) + 0.63 * rng.normal(size=(16, 1400))  # prompts of one model are alike
         scores = (latent < ndtri(skills)[:, None]).astype(float)
-        ranked, lanes = held(scores[:, :400])
+        ranked, contenders = held(scores[:, :400])
         first = int(ranked[0].candidate.prompt.objective.split()[1])
         whole = int(np.argmax(scores[:, :400].mean(1)))
         gap = scores[first, 400:] - scores[whole, 400:]
         worse += bool(gap.std() and gap.mean() / (gap.std(ddof=1) / math.sqrt(1000)) < -1.96)
-        rows, full = rows + sum(lane.entry.rows for lane in lanes), full + 16 * 400
+        rows, full = rows + sum(contender.entry.rows for contender in contenders), full + 16 * 400
     assert 1 - rows / full >= 0.6
     assert worse / 200 <= 0.05
 
@@ -143,10 +143,10 @@ class Probe:
 
 def at_bench(tmp_path, work, calls: int | None = None):
     task = small_task(150, 120, 70)
-    house = make_house(task)
-    house = replace(house, ways={**house.ways, "probe": Probe(work)})
+    components = make_components(task)
+    components = replace(components, ways={**components.ways, "probe": Probe(work)})
     settings = replace(settings_for(tmp_path, {"probe": {}}), seeds=(0,), budget=Budget(calls=calls))
-    return run(task, house, folder=tmp_path / "run", settings=settings)
+    return run(task, components, folder=tmp_path / "run", settings=settings)
 
 
 def test_biases_share_their_answers_at_the_bench(tmp_path):
@@ -191,17 +191,17 @@ def test_as_many_are_left_as_are_wanted(keep):
     assert sum(r.why == "" for r in ranked) >= keep
 
 
-def test_a_heat_is_won_by_the_metric_and_not_by_right_rows():
+def test_a_race_is_won_by_the_metric_and_not_by_right_rows():
     scores = np.zeros((2, 64))
     scores[0, :40], scores[1, :20] = 1.0, 1.0
-    lanes = [Contender(Entry(candidate(k))) for k in range(2)]
-    better = {lanes[0].entry.candidate.id: -0.2, lanes[1].entry.candidate.id: 0.4}
+    contenders = [Contender(Entry(candidate(k))) for k in range(2)]
+    better = {contenders[0].entry.candidate.id: -0.2, contenders[1].entry.candidate.id: 0.4}
     rules = Rules((32, 64), 0.01, 0.05, value=lambda e, n: better[e.candidate.id], sequence=False,
                   row_values=lambda e, n: [better[e.candidate.id]] * n)  # fmt: skip
 
-    def answer(lane, rows):
-        lane.entry.scores += scores[lanes.index(lane), lane.entry.rows : rows].tolist()
+    def answer(contender, rows):
+        contender.entry.scores += scores[contenders.index(contender), contender.entry.rows : rows].tolist()
 
-    ranked = run_race(lanes, CandidateRace(rules, answer, lambda some, rows: len(some) * rows), 1, None)
+    ranked = run_race(contenders, CandidateRace(rules, answer, lambda some, rows: len(some) * rows), 1, None)
     assert [runner.value for runner in ranked] == [0.4, -0.2]
     assert set(ranked[0].scores) == {0.4}

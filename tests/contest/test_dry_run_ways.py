@@ -1,4 +1,4 @@
-"""Every way that can be found is rehearsed, also those that are written tomorrow: it ends as in the contest."""
+"""Every way that can be found is simulated, also those that are written tomorrow: it ends as in the contest."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ EXTRAS = {"prompt_gepa": "gepa", "prompt_mipro": "dspy"}  # ways that are option
 
 
 @pytest.mark.parametrize("name", sorted(front.ways()))
-def test_a_way_is_rehearsed_and_takes_about_as_long(name, tmp_path, monkeypatch):
+def test_a_way_is_simulated_and_takes_about_as_long(name, tmp_path, monkeypatch):
     # Backends that really compute are timed by what this thread computes, whatever else the machine does.
     monkeypatch.setattr(time, "perf_counter", time.thread_time)
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
     task = small_task(60, 40, 40)
     backends = front.backends()
-    house = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
+    components = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
     settings = settings_for(tmp_path, {name: {}})
-    found = estimate(task, house, settings, lambda event: None).ways[name]
-    outcome = run(task, house, folder=tmp_path / "run", settings=settings)
+    found = estimate(task, components, settings, lambda event: None).ways[name]
+    outcome = run(task, components, folder=tmp_path / "run", settings=settings)
     standing = outcome.verdict.standings[0]
     if found.reason or standing.status == "failed":
         assert bool(found.reason) == (standing.status == "failed"), (found.reason, standing.reason)

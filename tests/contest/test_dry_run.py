@@ -1,4 +1,4 @@
-"""Estimates: the rehearsed contest counts what the real one does, probes once, and pretends everywhere else."""
+"""Estimates: the simulated contest counts what the real one does, probes once, and pretends everywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
@@ -45,8 +45,8 @@ class Slow(FakeBackend):
 def test_an_estimate_counts_what_the_contest_takes(tmp_path):
     task = small_task(120, 100, 90)
     settings = replace(settings_for(tmp_path, {name: {} for name in WAYS}), seeds=(0, 1))
-    found = estimate(task, make_house(task), settings, quiet)
-    run(task, make_house(task), folder=tmp_path / "run", settings=settings)
+    found = estimate(task, make_components(task), settings, quiet)
+    run(task, make_components(task), folder=tmp_path / "run", settings=settings)
     actual = Run(tmp_path / "run").seconds
     for name in WAYS:
         amount = found.ways[name]
@@ -54,7 +54,7 @@ def test_an_estimate_counts_what_the_contest_takes(tmp_path):
         assert amount.seconds <= amount.ceiling_seconds
         assert amount.reason == ""
     full = replace(settings, race=False)
-    run(task, make_house(task), folder=tmp_path / "whole", settings=full)
+    run(task, make_components(task), folder=tmp_path / "whole", settings=full)
     whole = Run(tmp_path / "whole").seconds
     assert found.ways["prompt_shots"].ceiling_seconds == pytest.approx(whole["prompt_shots"], rel=0.05)
 
@@ -99,25 +99,25 @@ def test_examples_of_a_row_s_own_are_priced_apart_from_shared_ones(tmp_path):
 
 def test_a_machine_is_probed_once_and_remembers(tmp_path):
     task = small_task(60, 20, 30)
-    house = make_house(task)
+    components = make_components(task)
     settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
-    house = replace(house, backends={**house.backends, "fake": Slow()})
-    first = estimate(task, house, settings, quiet)
+    components = replace(components, backends={**components.backends, "fake": Slow()})
+    first = estimate(task, components, settings, quiet)
     trained = Slow.trained
-    assert estimate(task, house, settings, quiet) == first
+    assert estimate(task, components, settings, quiet) == first
     assert Slow.trained == trained
     (tmp_path / ".cache" / "timings.json").write_text("{", encoding="utf-8")  # damaged: measured anew
-    again = estimate(task, house, settings, quiet)
+    again = estimate(task, components, settings, quiet)
     assert again.ways["tune_lora"].seconds == pytest.approx(first.ways["tune_lora"].seconds)
     assert Slow.trained > trained
 
 
 def test_memory_and_disk_come_from_the_probed_training(tmp_path):
     task = small_task(60, 20, 30)
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": Slow()})
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": Slow()})
     settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
-    amount = estimate(task, house, settings, quiet).ways["tune_lora"]
+    amount = estimate(task, components, settings, quiet).ways["tune_lora"]
     assert amount.memory_bytes >= 5_000_000
     assert amount.disk_bytes == 5 * 1000  # two rates, settled at the first of four checkpoints: 4 + 1
     assert amount.usd == pytest.approx(amount.seconds * 0.10 / 3600)
@@ -129,34 +129,34 @@ def test_a_training_that_cannot_work_is_known_before_the_start(tmp_path):
             raise WayFailed("One training row does not fit into memory.")
 
     task = small_task(60, 20, 30)
-    house = make_house(task)
-    house = replace(house, backends={**house.backends, "fake": Broken()})
+    components = make_components(task)
+    components = replace(components, backends={**components.backends, "fake": Broken()})
     settings = replace(settings_for(tmp_path, {"prompt_plain": {}, "tune_probe": {}}), seeds=(0,))
-    found = estimate(task, house, settings, quiet)
+    found = estimate(task, components, settings, quiet)
     assert "memory" in found.ways["tune_probe"].reason
     assert found.ways["prompt_plain"].seconds > 0
 
 
 def test_curves_and_budgets_are_in_the_estimate(tmp_path):
     task = small_task(60, 20, 30)
-    house = make_house(task)
+    components = make_components(task)
     plain = replace(settings_for(tmp_path, {"prompt_shots": {}}), seeds=(0,))
-    one = estimate(task, house, plain, quiet).ways["prompt_shots"].seconds
-    curved = estimate(task, house, replace(plain, curve=(8, 16)), quiet).ways["prompt_shots"].seconds
+    one = estimate(task, components, plain, quiet).ways["prompt_shots"].seconds
+    curved = estimate(task, components, replace(plain, curve=(8, 16)), quiet).ways["prompt_shots"].seconds
     assert curved > 2 * one
     poor = replace(plain, budget=replace(plain.budget, calls=100))
-    assert estimate(task, house, poor, quiet).ways["prompt_shots"].seconds < one
+    assert estimate(task, components, poor, quiet).ways["prompt_shots"].seconds < one
 
 
 def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_path):
     task = small_task(60, 24, 30)
     settings = replace(settings_for(tmp_path, {"base_majority": {}, "prompt_plain": {}}), seeds=(0,))
-    found = estimate(task, make_house(task), settings, quiet)
+    found = estimate(task, make_components(task), settings, quiet)
     folder = tmp_path / "run"
-    run(task, make_house(task), folder=folder, settings=settings, beside_plan={FILE: estimate_json(found)})
+    run(task, make_components(task), folder=folder, settings=settings, beside_plan={FILE: estimate_json(found)})
     written = (folder / FILE).read_bytes()
     other = {FILE: estimate_json(replace(found, within=9.0))}
-    run(task, make_house(task), folder=folder, settings=settings, beside_plan=other)
+    run(task, make_components(task), folder=folder, settings=settings, beside_plan=other)
     assert (folder / FILE).read_bytes() == written
     seen = read(folder)
     lines = {line.way: line for line in estimates.lines_of(seen.estimate, seen.seconds, seen.peaks)}
