@@ -163,7 +163,7 @@ from test_engine_learn import job
 from whichway.engine.model import load
 from whichway.engine.train import worker
 model = load.load(Path(sys.argv[1]))
-for made in worker.train(t.errand(model, Path(sys.argv[2]), job(epochs=100000, checkpoints=1)), lambda now: print(now.step, flush=True)):
+for made in worker.train(t.train_request(model, Path(sys.argv[2]), job(epochs=100000, checkpoints=1)), lambda now: print(now.step, flush=True)):
     pass
 """  # noqa: E501
 
