@@ -45,7 +45,9 @@ def again(place: Path, *more: object) -> list[object]:
 def test_help_lists_every_verb(capsys: Streams) -> None:
     assert whichway("--help") == 0
     told = capsys.readouterr().out
-    verbs = "advise breakeven check compare curves demo doctor grade init lint models plan predict prepare report run serve"
+    verbs = (
+        "advise breakeven check compare curves demo doctor grade init lint models plan predict prepare report run serve"
+    )
     assert set(listing()) == {*verbs.split(), "ship", "try", "verdict"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
