@@ -2,7 +2,7 @@
 
 Four ways, two prompts and two fine-tunes, answer n test inputs. An answer's quality is normal, shared in part by all
 answers to an input; people's grade is its level (of 2 or 5). The judge sees quality with a correlation of .9, .5 or 0,
-draws its level three times, and favours fine-tunes by 0 or by 0.4 standard deviations, 8 to 16 points. m inputs, drawn
+draws its level three times, and favours fine-tunes by 0 or by 0.4 standard deviations, 6 to 16 points. m inputs, drawn
 at random, are graded. Compared are the judge alone (t interval over all inputs), the grades alone (the same table
 without the judge) and both (`verdict/hand_grades.py`).
 
@@ -196,10 +196,12 @@ def more_rows(worlds: int) -> Iterator[str]:
     """Settings with the number of further grades that was named."""
     yield "| judge | graded | undecided | a number is named | it decides |"
     yield "|---|---|---|---|---|"
+    sums = np.zeros(3)
     for (judge, sees), graded in product(JUDGES.items(), GRADED[:2]):
         named, right, undecided = more(Setting(5, 0.0, sees, 0.4, graded), worlds)
-        share = f"{right / named:.1%}" if named else "–"
-        yield f"| {judge} | {graded} | {undecided / worlds:.1%} | {named / max(undecided, 1):.1%} | {share} |"
+        sums += (named, right, undecided)
+        yield f"| {judge} | {graded} | {undecided / worlds:.1%} | {named} | {right} |"
+    yield f"| **all** | | | {sums[0]:.0f} of {sums[2]:.0f} | {sums[1] / max(sums[0], 1):.1%} |"
 
 
 def looks_at(s: Setting, looks: Sequence[int], corrected: bool, equal: bool, worlds: int) -> tuple[float, float, float]:
@@ -233,7 +235,7 @@ def look_rows(worlds: int) -> Iterator[str]:
     """One look, several, and one after every 20 inputs."""
     yield "| judge | looks after | level | equal ways: a dearer one is named | else: decided, wrong kind |"
     yield "|---|---|---|---|---|"
-    for judge, looks in product(("good", "fair"), ((40,), (40, 80, 160), (20, 40, 80, 160), tuple(range(20, 201, 20)))):
+    for judge, looks in product(("good",), ((40,), (40, 80, 160), tuple(range(20, 201, 20)))):
         for corrected in (False, True) if len(looks) > 1 else (False,):
             s = Setting(5, 0.0, JUDGES[judge], 0.4, 0)
             _, _, dearer = looks_at(s, looks, corrected, True, 2 * worlds)

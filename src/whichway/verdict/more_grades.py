@@ -17,7 +17,9 @@ import numpy as np
 from whichway.verdict.folds import clustered_covariance
 from whichway.verdict.hand_grades import ADDED, ENOUGH, GradedTable
 from whichway.verdict.posterior import posterior
-from whichway.verdict.predictive import DRAWS, LIKELY, SEED, Future, decided, root
+from whichway.verdict.predictive import DRAWS, SEED, Future, decided, root
+
+LIKELY = 0.9  # probability from which a number is named
 
 
 @dataclass(frozen=True, slots=True)
