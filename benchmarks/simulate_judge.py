@@ -257,8 +257,8 @@ def report(worlds: int) -> Iterator[str]:
         "inputs nothing is ever decided.\n"
     )
     yield from decision_rows(worlds)
-    yield f"\n## “About N more graded inputs would decide”, 5 levels ({worlds} worlds each)\n"
-    yield from more_rows(worlds)
+    yield f"\n## “About N more graded inputs would decide”, 5 levels ({2 * worlds} worlds each)\n"
+    yield from more_rows(2 * worlds)
     yield (
         f"\n## Looking again and again, 5 levels ({2 * worlds} worlds of equal ways, {worlds // 2} others)\n\nGrades "
         "are added until the verdict is decided; the judge favours fine-tunes by 0.4.\n"

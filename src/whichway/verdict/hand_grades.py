@@ -135,7 +135,7 @@ def at_look(lines: Sequence[Line], confidence: float) -> float:
     """The confidence of tests and intervals at the k-th look at a verdict: 1 − α/k.
 
     Who grades more whenever nothing is decided would otherwise end with a decision among equal ways too often: after
-    every 20 of 200 inputs a dearer way is named in 14 % instead of at most 5 %.
+    every 20 of 200 inputs a dearer way is named in 10 to 14 % instead of at most 5 %.
     """
     look = latest_look(lines)
     return confidence if look == 1 else round(1 - (1 - confidence) / look, 4)

@@ -19,7 +19,7 @@ from whichway.verdict.hand_grades import ADDED, ENOUGH, GradedTable
 from whichway.verdict.posterior import posterior
 from whichway.verdict.predictive import DRAWS, SEED, Future, decided, root
 
-LIKELY = 0.9  # probability from which a number is named
+LIKELY = 0.93  # probability from which a number is named: in simulations it then holds in four of five cases
 
 
 @dataclass(frozen=True, slots=True)
