@@ -16,7 +16,9 @@ from whichway.contest import run
 from whichway.contest.rates import FILE, Rates
 from whichway.contracts import Work
 from whichway.nouns import Verdict
+from whichway.report import html
 from whichway.runs.folder import read_candidates, read_records
+from whichway.runs.run import Run
 
 WAYS = {"prompt_plain": {"layouts": ("system",), "calibrate": 0}, "tune_lora": {"rate": 0.001}}
 
@@ -87,6 +89,9 @@ def test_seconds_by_the_clock_stand_beside_and_are_what_was_paid(tmp_path):
     assert len({r.seconds for r in read_records(folder)}) > 5  # longer rows are more work
     status = json.loads((folder / "ways" / "tune_lora" / "status.json").read_text())
     assert status["wall_fit"] == by_way(verdict)["tune_lora"].wall_fit
+    page = html.write(Run(folder)).read_text(encoding="utf-8")
+    assert "By the clock" in page  # a column of the ledger
+    assert "counted work (tokens) at a rate measured once" in page
 
 
 def test_a_resumed_run_and_one_from_a_warm_cache_have_the_same_prices(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,14 @@ def test_a_probe_of_a_contest_reads_its_training_rows_alone(tiny, tmp_path, read
     assert all(r.seconds > 0 and r.usd > 0 for r in probe)  # the list price of a row that is read anew
     plain = [r for key, r in records.items() if key[0] in of_way["prompt_plain"]]
     assert sum(r.seconds for r in plain) > sum(r.seconds for r in probe)  # labels are read behind each row as well
+    paid = {name: paid_for_answers(tmp_path / name) for name in ("alone", "shared")}
+    assert paid["alone"] > paid["shared"] == 0  # that was paid when zero-shot read the rows
     assert {s.way: s.score for s in shared.standings} == {s.way: s.score for s in alone.standings}
+
+
+def paid_for_answers(folder: Path) -> float:
+    ledger = [json.loads(line) for line in (folder / "ledger.jsonl").open()]
+    return sum(x["paid_seconds"] for x in ledger if x["who"] == "tune_probe" and x["what"] in ("score", "test"))
 
 
 def test_nothing_is_kept_for_prompts_that_no_training_shares(tiny, tmp_path):

@@ -10,7 +10,7 @@ from whichway.contest.account import WayAccount
 from whichway.contest.cache import reply_key
 from whichway.contest.embeddings import Embeddings
 from whichway.contest.hosted_calls import HostedCalls
-from whichway.contest.ledger import Charge, RunLedger
+from whichway.contest.ledger import SHARED, Charge, RunLedger
 from whichway.contracts import Backend, Hosted, RowSession
 from whichway.errors import WayFailed
 from whichway.events import RowsAnswered
@@ -188,7 +188,8 @@ class CandidateAnswers:
         replies = {**cached, **{key: (reply, "") for key, reply in fresh.items()}}
         usd = {key: self._ledger.usd_of(candidate.weights, reply) for key, (reply, _) in replies.items()}
         charges = [
-            Charge(key, replies[key][0].seconds, replies[key][1], usd[key], replies[key][0].wall) for key in keys
+            Charge(key, reply.seconds, SHARED if reply.recalled else payer, usd[key], reply.wall)
+            for key, (reply, payer) in ((key, replies[key]) for key in keys)
         ]
         self._account.buy(what, digest([self._account.name, what, candidate.id, list(keys)], 32), charges, calls=True)
 

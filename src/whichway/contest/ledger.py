@@ -22,6 +22,7 @@ from whichway.events import Event
 from whichway.nouns import Budget, Record, Reply, Weights
 from whichway.runs.folder import Lines, record_key
 
+SHARED = "shared"  # who paid for a row that was read for another way before: that way's own line holds it
 LOST = "lost"  # what the ledger says of a call that may have been billed and gave no answer
 
 

@@ -42,6 +42,8 @@ class Reply:
     trimmed: int = field(default=0, metadata=LATE)  # oldest turns left out, so that the conversation fits the model
     # by the clock, where `seconds` are the list price of counted work; None: they are those of the clock
     wall: float | None = field(default=None, metadata=LATE)
+    # the row was read before, for another way: the seconds are those of that reading, and nothing is paid
+    recalled: bool = field(default=False, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ class InferenceSession:
             row.seconds, labels = entry.seconds, row.request.labels
             trie = tries[labels] if labels in tries else tries.setdefault(labels, self._trie(labels))
             counts = self._counts(row, row.number == self._first)
-            replies[row.number] = _pick(row, entry.array.tolist(), trie, counts)
+            replies[row.number] = replace(_pick(row, entry.array.tolist(), trie, counts), recalled=True)
         return replies
 
     def _likelier(self, rows: list[PromptRow]) -> list[Reply]:

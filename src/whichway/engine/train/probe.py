@@ -12,7 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class Prober(InferenceSession):
             for row in known:
                 entry = entries[keys[row.number]]
                 row.seconds, feature_rows[row.number] = entry.seconds, entry.array
-            return {row.number: counted(row) for row in known}
+            return {row.number: replace(counted(row), recalled=True) for row in known}
 
         replies = self._answer(requests, work, recall)
         empty = np.zeros(_PARTS * self.model.hidden, np.float32)
@@ -125,7 +125,7 @@ def _pick(request: Request, counted: Reply, known: dict[str, float]) -> Reply:
     bias = dict(request.decoding.bias)
     scores = {label: known.get(label, _FLOOR) + bias.get(label, 0.0) for label in request.labels}
     text = max(scores, key=lambda label: scores[label])  # the first of equals
-    return Reply(text, counted.tokens_in, counted.tokens_cached, 0, counted.seconds, scores)
+    return replace(counted, text=text, scores=scores)
 
 
 def train(model: Model, job: TrainJob, folder: Path, reads: RowReads | None = None) -> Iterator[Adapter]:
