@@ -170,6 +170,15 @@ READABLE: dict[str, tuple[str, str | bytes, list[tuple[str, str]], str, dict[str
         "d.csv", csv_of([(t, f"({n}.25)" if n % 2 else f"{n}.25") for n, (t, _) in enumerate(ROWS)]),
         sorted((t, f"{'-' * (n % 2)}{n}.25") for n, (t, _) in enumerate(ROWS)), "stands around", {}),
     "numbers in parentheses that repeat": ("d.csv", csv_of(with_labels("(1)", "(2)")), in_order("(1)", "(2)"), "", {}),
+    "numbers that are longer than a float": (
+        "d.csv", csv_of([(t, f"{10**18 + n}") for n, (t, _) in enumerate(ROWS)]),
+        sorted((t, f"{10**18 + n}") for n, (t, _) in enumerate(ROWS)), "token_f1", {}),
+    "numbers in words, as the user says": (
+        "d.csv", csv_of([(t, f"about {n}" if n % 2 else f"{n}") for n, (t, _) in enumerate(ROWS)]),
+        sorted((t, f"about {n}" if n % 2 else f"{n}") for n, (t, _) in enumerate(ROWS)), "numeric",
+        {"target_type": "number"}),
+    "times": ("d.csv", csv_of([(t, f"{n % 24:02d}:{n:02d}") for n, (t, _) in enumerate(ROWS)]),
+              sorted((t, f"{n % 24:02d}:{n:02d}") for n, (t, _) in enumerate(ROWS)), "exact_match", {}),
     "choices that end in a separator": (
         "d.csv", csv_of(with_labels("a;", "a;b;", "b;", "c;a;")), in_order("a", "a, b", "b", "a, c"),
         "several labels a row", {}),
@@ -273,6 +282,12 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "too few fields": ("d.csv", replaced(12, "alone"), r"d\.csv:12: 1 fields"),
     "a note below the rows": ("d.csv", PLAIN + "Source: the help desk\n", r"d\.csv:62: 1 fields"),
     "no header": ("d.csv", lines("{},{}"), r"d\.csv:1: no column has a known name.*add one"),
+    "a word among numbers": (
+        "d.csv", csv_of([(t, "n/a" if n == 7 else f"{n}.5") for n, (t, _) in enumerate(ROWS)]),
+        r"d\.csv:9: the target 'n/a' is no number, as nearly all others are"),
+    "decimal commas among decimal points": (
+        "d.csv", csv_of([(t, f"{n},5" if n == 3 else f"{n}.5") for n, (t, _) in enumerate(ROWS)], ";"),
+        r"d\.csv:5: the target '3,5' has a decimal comma"),
     "a split of another name": (
         "d.csv", lines("{},{},train", header="text,label,split") + "a b,sales,holdout\n",
         r"d\.csv:62: column 'split' says 'holdout'.*split: none"),

@@ -71,8 +71,11 @@ def judge(spec: Spec, exact: Sequence[str], column: str, where: str, prefers: bo
         _refuse_open(metric.name, (), bare)
     if kind == "json":
         return _objects(metric, bare)
+    unsaid = spec.target_type is None and spec.metric is None and spec.labels is None
     if kind == "number":
-        return _numbers(metric, bare)
+        return _refused(_numbers(metric, bare), bare, not unsaid)
+    if kind == "text" and unsaid and kinds.nearly_numbers(bare):
+        return _refused(_numbers(complete(MetricSpec(DEFAULTS["number"]), ()), bare), bare, False)
     return Answers((), metric, tuple(exact), _lists_note(bare))
 
 
@@ -176,6 +179,14 @@ def _several(spec: Spec, sets: several_labels.Several) -> Answers:
     )
     notes = (note, *((f"{empty} rows have no label: read as '{several_labels.NONE}'.",) if empty else ()))
     return Answers((), metric, tuple(sets.spelled()), notes)
+
+
+def _refused(numbers: Answers, bare: Sequence[str], said: bool) -> Answers:
+    """Numbers, with the places of targets that are none; nothing is refused where they were rewritten as a whole."""
+    if numbers.notes:
+        return numbers
+    hint = "Mend it, or say what the targets are: --target-type text."
+    return replace(numbers, places=tuple((n, f"{what}. {hint}") for n, what in kinds.no_numbers(bare, said).items()))
 
 
 def _objects(metric: MetricSpec, bare: Sequence[str]) -> Answers:

@@ -22,6 +22,7 @@ MOST_LABELS, ROWS_PER_LABEL, LONGEST_LABEL = 100, 3, 60
 SURELY_LABELS = 5000  # labels; more are text, however often they repeat
 MOST_NUMBER_CLASSES = 20
 REPEATED, MAYBE_REPEATED = 0.95, 0.8
+NEARLY = 0.9  # share of numbers from which a target that is none is a fault
 _CODE = re.compile(r"[A-Za-z]{0,5}[-_.]?\d[\w.\-/]{0,14}|[A-Z][A-Z0-9]{1,8}(?:[-_.][A-Z0-9]+)*")
 _WORD_LIKE = re.compile(r"[\w+\-.:/]{1,40}")
 CLASS_WORDS = frozenset((
@@ -92,7 +93,7 @@ def found_type(targets: Sequence[str], column: str, where: str) -> TargetType:
 
 
 def are_dates(targets: Sequence[str]) -> bool:
-    """Whether every target is a date: a part of one that is right is worth nothing."""
+    """Whether every target is a date or a time of day: a part of one that is right is worth nothing."""
     return bool(targets) and all(_DATE.fullmatch(text) for text in targets)
 
 
@@ -116,7 +117,12 @@ def is_number(text: str) -> bool:
 DECIMAL_COMMA = re.compile(r"[-+−]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _POINTS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:\.\d{3})+")
 _UNIT = re.compile(r"([^\w\s.,+−-]|[A-Z]{3}(?= ))? ?[-+−]?\d[\d.,]* ?([^\w\s.,]|(?<= )[A-Za-z]{1,3}|[a-z]{1,3})?")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})")
+_DATE = re.compile(
+    r"\d{1,2}:\d{2}(?::\d{2})?|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
+)
+# 007 is a code, and so is what is longer than the digits of a float: its neighbours would count as equal
+_CODED = re.compile(r"0\d+|\d{16,}")
 _GROUPS = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f'’](?=\d{3}(?!\d))")
 _ACCOUNTED = re.compile(r"\(\d[\d.,]*\)")
 _THOUSANDS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:,\d{3})+")
@@ -144,6 +150,33 @@ def ungrouped(targets: Sequence[str]) -> list[str] | None:
     return plain if plain != list(targets) and all(map(is_number, plain)) else None
 
 
+def nearly_numbers(targets: Sequence[str]) -> bool:
+    """Whether nearly all targets, but not all, are numbers, and none is a code."""
+    numbers = sum(map(is_number, targets))
+    many = NEARLY * len(targets) <= numbers < len(targets) and len(targets) > MOST_NUMBER_CLASSES
+    return many and not any(map(_CODED.fullmatch, targets))
+
+
+def no_numbers(targets: Sequence[str], said: bool) -> dict[int, str]:
+    """Places of targets among numbers that cannot be read as one, and what is wrong with each.
+
+    Where nearly all are numbers a word for a missing value stands among them; where some have a decimal point, a comma
+    that divides no thousands is a decimal comma.
+
+    Args:
+        targets: to read.
+        said: whether the user says that they are numbers; then one may stand in words ("about 5").
+    """
+    pointed = any("." in text and "," not in text for text in targets)
+    wrong: dict[int, str] = {}
+    for place, text in enumerate(targets):
+        if numeric.number(text) is None if said else not is_number(text):
+            wrong[place] = f"the target '{text[:60]}' is no number, as nearly all others are"
+        elif pointed and DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text) and "." not in text:
+            wrong[place] = f"the target '{text}' has a decimal comma, and others have a decimal point"
+    return wrong if len(wrong) < len(targets) else {}
+
+
 def thousands(targets: Sequence[str]) -> tuple[str, ...]:
     """A warning about numbers whose points may divide thousands: 1.500 is read as one and a half."""
     points = [text for text in targets if "." in text]
@@ -169,7 +202,7 @@ def _short(targets: Sequence[str]) -> bool:
 
 def _of_numbers(distinct: set[str], counts: Counts, column: str, where: str) -> TargetType:
     words = set(re.split(r"[\W_]+", column.casefold()))
-    coded = any(re.fullmatch(r"0\d+", text) for text in distinct)  # 007 is a code, and no number
+    coded = any(map(_CODED.fullmatch, distinct))
     if counts.often and (counts.distinct <= MOST_NUMBER_CLASSES or class_codes({plain(text) for text in distinct})):
         return "label"
     repeated = counts.often and counts.repeated >= REPEATED
