@@ -181,12 +181,12 @@ def _several(spec: Spec, sets: several_labels.Several) -> Answers:
     return Answers((), metric, tuple(sets.spelled()), notes)
 
 
-def _refused(numbers: Answers, bare: Sequence[str], said: bool) -> Answers:
+def _refused(numbers: Answers, bare: Sequence[str], by_user: bool) -> Answers:
     """Numbers, with the places of targets that are none; nothing is refused where they were rewritten as a whole."""
     if numbers.notes:
         return numbers
     hint = "Mend it, or say what the targets are: --target-type text."
-    return replace(numbers, places=tuple((n, f"{what}. {hint}") for n, what in kinds.no_numbers(bare, said).items()))
+    return replace(numbers, places=tuple((n, f"{what}. {hint}") for n, what in kinds.no_numbers(bare, by_user).items()))
 
 
 def _objects(metric: MetricSpec, bare: Sequence[str]) -> Answers:

@@ -157,7 +157,7 @@ def nearly_numbers(targets: Sequence[str]) -> bool:
     return many and not any(map(_CODED.fullmatch, targets))
 
 
-def no_numbers(targets: Sequence[str], said: bool) -> dict[int, str]:
+def no_numbers(targets: Sequence[str], by_user: bool) -> dict[int, str]:
     """Places of targets among numbers that cannot be read as one, and what is wrong with each.
 
     Where nearly all are numbers a word for a missing value stands among them; where some have a decimal point, a comma
@@ -165,12 +165,12 @@ def no_numbers(targets: Sequence[str], said: bool) -> dict[int, str]:
 
     Args:
         targets: to read.
-        said: whether the user says that they are numbers; then one may stand in words ("about 5").
+        by_user: whether the user says that they are numbers; then one may stand in words ("about 5").
     """
     pointed = any("." in text and "," not in text for text in targets)
     wrong: dict[int, str] = {}
     for place, text in enumerate(targets):
-        if numeric.number(text) is None if said else not is_number(text):
+        if numeric.number(text) is None if by_user else not is_number(text):
             wrong[place] = f"the target '{text[:60]}' is no number, as nearly all others are"
         elif pointed and DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text) and "." not in text:
             wrong[place] = f"the target '{text}' has a decimal comma, and others have a decimal point"
