@@ -35,7 +35,7 @@ def test_a_kind_is_known_everywhere_by_its_row_alone(monkeypatch, tmp_path):
     assert stored_as("warm", "adapter")
     assert default_rate(2000, "warm") == pytest.approx(3 * 5e-4)
     rows = tuple(TrainRow((M("user", text),), answer) for text, answer in (("a", "x"), ("a", "y")))
-    job = TrainJob("warm", fake.weights("fake"), rows, ("x", "y"), 0, {"heat": 2.0})
+    job = TrainJob("warm", fake.weights("fake"), rows, ("x", "y"), 0, {"warmth": 2.0})
     (made,) = fake.train(job, tmp_path, None)
     assert made.weights.kind == "warm"
     with pytest.raises(OptionError, match="no option 'heet'"):
