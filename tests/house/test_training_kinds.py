@@ -38,8 +38,8 @@ def test_a_kind_is_known_everywhere_by_its_row_alone(monkeypatch, tmp_path):
     job = TrainJob("warm", fake.weights("fake"), rows, ("x", "y"), 0, {"warmth": 2.0})
     (made,) = fake.train(job, tmp_path, None)
     assert made.weights.kind == "warm"
-    with pytest.raises(OptionError, match="no option 'heet'"):
-        next(fake.train(dataclasses.replace(job, options={"heet": 2.0}), tmp_path, None))
+    with pytest.raises(OptionError, match="no option 'warmht'"):
+        next(fake.train(dataclasses.replace(job, options={"warmht": 2.0}), tmp_path, None))
 
 
 def test_versions_and_rates_of_the_kinds_stay():
