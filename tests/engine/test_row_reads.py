@@ -202,7 +202,7 @@ def test_frozen_layers_are_read_once_for_all_folds(tiny, tmp_path, forwarded, ki
 
 
 def own_states(whole: FrozenStates, rows, like: FrozenStates) -> np.ndarray:
-    """The states of some rows as the trunk of all has them, where both share a prefix."""
+    """The states of some rows as the frozen layers of all have them, where both share a prefix."""
     assert len(whole.prefix) == len(like.prefix)
     return whole(rows).numpy()
 

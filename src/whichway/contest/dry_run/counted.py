@@ -52,7 +52,7 @@ class KnownTimes(Protocol):
         ...
 
     def real_part(self, weights: Weights) -> tuple[Weights, Path | None]:
-        """Weights that can answer in place of rehearsed ones."""
+        """Weights that can answer in place of simulated ones."""
         ...
 
     def probe_training(self, backend: Backend, job: TrainJob) -> Learning:
