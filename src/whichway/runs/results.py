@@ -112,7 +112,6 @@ def run_results(
         spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
         missing=tuple(from_json(Missing, piece) for piece in run.clock.get("missing", ())),
-        minutes=run.clock["seconds"] / 60 if run.clock else None,
     )
     return RunResults(plan, tuple(arms), side)
 

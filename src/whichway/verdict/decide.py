@@ -64,7 +64,6 @@ class Extras:
     spread: str = "jackknife"  # row noise of a metric that is no mean; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
     missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
-    minutes: float | None = None  # that such a run took
 
 
 def decide(
@@ -157,7 +156,6 @@ def explanation_inputs(
         forgetting=extras.forgetting,
         data_rows=extras.data_rows,
         missing=with_chances(extras.missing, table, ruling, margin),
-        minutes=extras.minutes,
         judgement=judgement(extras.judged, table.arms, extras.rows.ids, table.confidence),
     )
 

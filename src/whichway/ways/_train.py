@@ -35,6 +35,7 @@ FACTORS = {
     "help": "rates to search, times the rule of thumb for the model's width; ties go to the earlier one",
     "above": 0,
     "quick": 1,
+    "unless": "rate",
 }
 FOUR = (1.6, 0.63, 4.0, 0.25)  # for kinds of training whose best rate is less well known
 

@@ -53,6 +53,8 @@ def timed_way(name: str, ledger: RunLedger) -> TimedWay:
 def quick_options(name: str, way: Way, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the likeliest values only, where an option's metadata say how many to try first (`quick`).
 
+    An option that another one makes void (`unless`) has nothing to try.
+
     Raises:
         OptionError: a setting that the way does not have.
     """
@@ -60,7 +62,7 @@ def quick_options(name: str, way: Way, settings: Mapping[str, Any]) -> dict[str,
     few = {
         f.name: getattr(options, f.name)[: f.metadata["quick"]]
         for f in dataclasses.fields(way.Options)
-        if "quick" in f.metadata
+        if "quick" in f.metadata and not getattr(options, f.metadata.get("unless", ""), 0)
     }
     return {**settings, **{key: value for key, value in few.items() if value != getattr(options, key)}}
 

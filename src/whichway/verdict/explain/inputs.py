@@ -51,7 +51,6 @@ class ExplanationInputs:
     grading: Grading | None = None  # where people graded answers, scores are those grades
     answers: tuple[WrittenAnswers, ...] = ()  # what the varieties were measured on
     missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
-    minutes: float | None = None  # that such a run took
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
     @property
