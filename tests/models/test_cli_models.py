@@ -126,7 +126,7 @@ def test_speeds_are_kept_after_a_run_and_a_probe(cached: Path, monkeypatch: pyte
 
     monkeypatch.setattr(room, "LOCAL", ("local", "fake"))  # the golden run asked the fake model
     room.keep_speeds(Run(GOLDEN))
-    kept = speed.cache.read_json(speed.FILE)[speed.machine()]
+    kept = speed.model_cache.read_json(speed.FILE)[speed.machine()]
     assert [facts["way"] for facts in kept.values()] == ["prompt_plain"]
     (word,) = kept
     room.keep_probed({Weights("local", word): 1.0, Weights("local", "new"): 2.0, Weights("classical", "x"): 3.0}, "t")

@@ -244,7 +244,8 @@ def keep_speeds(run: Run) -> None:
         weights = next((candidates[key].weights for key in line.candidates if key in candidates), None)
         if weights is None or line.status != "ok" or not line.rows or weights.base in recorded:
             continue
-        if weights.backend in LOCAL and (weights.adapter is None or KINDS[weights.kind].on_base):
+        head_alone = weights.kind in KINDS and KINDS[weights.kind].on_base
+        if weights.backend in LOCAL and (weights.adapter is None or head_alone):
             speed.record(weights.base, line.seconds_per_row, line.way, task, line.rows)
             recorded.add(weights.base)
 
