@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from whichway.findings import (
     BreakEven,
@@ -19,7 +19,7 @@ from whichway.findings import (
     Selection,
     Sentence,
 )
-from whichway.nouns import Kind, Standing, Verdict
+from whichway.nouns import Standing, Verdict
 from whichway.verdict import curves, sample_size
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
 from whichway.verdict.compare import Arm, Table
@@ -31,13 +31,13 @@ from whichway.verdict.explain.number_format import clean, score_format
 from whichway.verdict.explain.unfinished import headline_end, unfinished
 from whichway.verdict.explain.would_decide import would_decide
 from whichway.verdict.hand_grades import GradedTable, at_look, graded_contest
-from whichway.verdict.information import chances_of_untried
 from whichway.verdict.judging import judgement
 from whichway.verdict.result_tables import pairs, standings
 from whichway.verdict.rule import Answer, MonthlyWorth, Ruling, answer, order, rule
 from whichway.verdict.selection import selections
 from whichway.verdict.slices import RowFacts, overlap, slices
 from whichway.verdict.spread import spread
+from whichway.verdict.untried import with_untried
 from whichway.verdict.variety import answers_of, variety
 
 MONTH = 30  # days
@@ -108,7 +108,10 @@ def decide(
     ruling = rule(table, margin, worth(table, terms)) if table.arms else None
     if ruling and contest and not contest.grading.enough:
         ruling = replace(ruling, decided=False)
-    facts = explanation_inputs(ordered, table, ruling, margin, volume, terms, extras)
+    missing, whole = with_untried(extras.missing, table, ruling, margin)
+    rows_decide = ruling is not None and ruling.decided
+    facts = explanation_inputs(ordered, table, whole, margin, volume, terms, replace(extras, missing=missing))
+    facts = replace(facts, rows_decide=rows_decide)
     varieties = tuple(variety(answers, confidence) for answers in written)
     facts = replace(facts, answers=written, varieties=varieties, grading=contest.grading if contest else None)
     return verdict_of(facts, terms, table.n if rows is None else rows, warnings)
@@ -155,7 +158,7 @@ def explanation_inputs(
         models=extras.models,
         forgetting=extras.forgetting,
         data_rows=extras.data_rows,
-        missing=with_chances(extras.missing, table, ruling, margin),
+        missing=extras.missing,
         judgement=judgement(extras.judged, table.arms, extras.rows.ids, table.confidence),
     )
 
@@ -224,16 +227,6 @@ def verdict_of(facts: ExplanationInputs, terms: Terms, rows: int, warnings: Sequ
         folds=table.fold_count,
         missing=facts.missing,
     )
-
-
-def with_chances(missing: Sequence[Missing], table: Table, ruling: Ruling | None, margin: float) -> tuple[Missing, ...]:
-    """What is missing, and how likely each way that was not tried is better than the choice."""
-    untried = [one for one in missing if one.what == "way"]
-    if ruling is None or not untried:
-        return tuple(missing)
-    kinds = {one.way: cast(Kind, one.kind) for one in untried}
-    chances = dict(zip(kinds, chances_of_untried(table, ruling.choice, kinds, margin), strict=True))
-    return tuple(replace(one, chance=round(chances[one.way], 2)) if one.what == "way" else one for one in missing)
 
 
 def by_grades_alone(extras: Extras) -> Extras:

@@ -10,15 +10,14 @@ score has an error without bound: ways of its kind, and all ways, are what is kn
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from whichway.nouns import Kind, split_name
-from whichway.verdict.compare import Table
-from whichway.verdict.posterior import noise, sample
+from whichway.verdict.posterior import sample
 from whichway.verdict.stats import FloatArray
 
 ZERO_SHOT = "prompt_plain"  # the plain prompt, that others must not end below
@@ -90,26 +89,3 @@ def _gain(known: Sequence[Known], offer: Offer, i: int, mean: FloatArray, varian
     z = abs(float(mean[place] - others.max())) / moved
     normal = NormalDist()
     return moved * max(0.0, normal.pdf(z) - z * normal.cdf(-z))
-
-
-def chances_of_untried(table: Table, choice: int, untried: Mapping[str, Kind], margin: float) -> list[float]:
-    """The probability that each way that was not measured is better than the choice by more than the margin.
-
-    Args:
-        table: what was measured.
-        choice: place of the choice in it.
-        untried: the ways that were not measured, with their kinds.
-        margin: δ.
-    """
-    kinds = [alike(way, kind) for way, kind in untried.items()]
-    if not kinds or table.clusters < 2:
-        return [0.5 for _ in kinds]
-    seen = np.array(table.values)
-    sigma = noise(table) if len(table.arms) > 1 else np.array([[max(table.row_variance(table.rows[0]), 1e-8)]])
-    count, extra = len(seen), len(kinds)
-    errors = np.eye(count + extra) * UNKNOWN
-    errors[:count, :count] = sigma
-    scores = np.concatenate([seen, np.full(extra, seen.mean())])
-    draws = sample(scores, errors, [*(alike(arm.way, arm.kind) for arm in table.arms), *kinds])
-    ahead = draws[:, count:] > draws[:, [choice]] + margin
-    return [float(share) for share in ahead.mean(axis=0)]

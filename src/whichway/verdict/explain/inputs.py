@@ -51,6 +51,7 @@ class ExplanationInputs:
     grading: Grading | None = None  # where people graded answers, scores are those grades
     answers: tuple[WrittenAnswers, ...] = ()  # what the varieties were measured on
     missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
+    rows_decide: bool = False  # whether the ways that were tried are decided between, whatever was not tried
     data_rows: int = 0  # all rows of the data, where folds would let more of them test
 
     @property

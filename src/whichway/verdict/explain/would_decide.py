@@ -30,7 +30,7 @@ def would_decide(facts: ExplanationInputs) -> tuple[Sentence, ...]:
         return (Sentence("A second way to compare with."),)
     if facts.table.clusters < 2:
         return (Sentence("At least 2 independent test rows; differences of about 10 points need 100 to 200."),)
-    if ruling.decided:
+    if ruling.decided or facts.rows_decide:
         return tuple(next_size(facts))
     if facts.grading is not None:
         return tuple(grades_would_decide(facts, ruling, in_question(facts, ruling)))
