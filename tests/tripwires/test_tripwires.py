@@ -78,7 +78,7 @@ def test_training_evaluation_and_the_shipped_program_read_the_same_tokens(opened
         planted.setattr(
             answer.InferenceSession,
             "_answer",
-            lambda self, asked, work: honest(self, [replace(r, messages=r.messages[1:]) for r in asked], work),
+            lambda self, asked, *work: honest(self, [replace(r, messages=r.messages[1:]) for r in asked], *work),
         )
         with pytest.raises(CAUGHT):
             check()
