@@ -80,6 +80,7 @@ class Start:
             held.interrupted = not isinstance(stop, ClockEnded)
             if held.interrupted and not self.bought:
                 raise
+            contest.write()  # in case it was ended between two files
         self._write(contest)
         return held
 

@@ -99,10 +99,12 @@ class FoldsContest:
             self._way(self.ways[purchase.way], purchase.what == "search")
         if self.folds >= LOOK:
             self._look()
-        for one in self.ways.values():
-            if one.parts:
-                whole = self._whole(one)
-                write_way(whole, self._ledger)
+        self.write()
+
+    def write(self) -> None:
+        """Write what the ways left in the folds that count."""
+        for one in self.tried:
+            write_way(one, self._ledger)
 
     def _way(self, one: FoldsWay, search: bool) -> None:
         """A way in all folds that count, anew or for the first time."""

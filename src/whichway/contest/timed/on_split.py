@@ -119,6 +119,11 @@ class SplitContest:
             self._ledger.tell(WayRefused(run.name, run.reason))
         self._ledger.tell(WayTested(run.name, len(crossed)))
 
+    def write(self) -> None:
+        """Write what the ways left."""
+        for run in self.tried:
+            write_way(run, self._ledger)
+
     def _waits(self, timed: TimedWay) -> bool:
         floor = self.ways.get(floor_name(timed.name))
         return timed.gated and floor is not None and floor.run is None
