@@ -77,6 +77,23 @@ Within one standard error of TRL's best, or above, by the error over rows and se
 with {soup} averaged; by the error over rows alone {holds_rows} and {soups_rows}. Mean over the sets: ours − TRL {mean}, averaged − TRL {soup_mean}.
 """  # noqa: E501
 
+SHORT_HEAD = """# Fine-tuning quality on {model}: our `tune_lora` and TRL + PEFT at its best
+
+`python benchmarks/tune_trl.py --peers PYTHON --evals EVALS --model {model} --short`; peers as in `benchmarks/peers.txt`. LoRA
+of rank 16 on all linear layers, {train} training rows, {epochs} epochs of batch {batch} ({steps} steps) on both sides. TRL: each of the rates
+{rates} in full (float32 weights, bfloat16 autocast, completion-only loss, linear decay with the same warm-up), the best (rate,
+checkpoint) of four checkpoints on {dev} dev rows. Ours: `tune_lora` in a contest with its own default rates and their early
+choice, the latest checkpoint within a standard error of the best on the same dev rows. One training of the winner on each
+side. Test scores in percent with standard errors over rows; the difference is paired by rows, and the noise between seeds,
+which is the same for both, is no part of its error.
+
+| set | test rows | TRL + PEFT | ours | ours − TRL | within one standard error, or above | TRL's rate, checkpoint | ours | search, in whole runs |
+|---|---|---|---|---|---|---|---|---|
+{lines}
+
+Within one standard error of TRL's best, or above: {held} of {count}. The search takes at most {most:g} whole runs; TRL's sweep takes four.
+"""  # noqa: E501
+
 
 def examples_of(name: str, evals: Path) -> list[Example]:
     """Distinct rows of a set, in an order that depends on their content alone."""
@@ -108,14 +125,19 @@ def rates(model: str) -> list[float]:
 # Ours
 
 
-def ours(task: Task, work: Path, door: LocalBackend, model: str, rate: float = 0.0, soup: int = 1) -> dict[str, Any]:
-    """A contest with `tune_lora` alone; test scores, seed by seed and row by row. `rate` 0: searched."""
+def ours(
+    task: Task, work: Path, door: LocalBackend, model: str, rate: float = 0.0, soup: int = 1, short: bool = False
+) -> dict[str, Any]:
+    """A contest with `tune_lora` alone; test scores, seed by seed and row by row.
+
+    `rate` 0: searched, among the four rates or, where `short`, in the way's own manner. `short`: one seed.
+    """
     given: dict[str, Any] = {"epochs": EPOCHS, "steps": 1, "batch": BATCH, "checkpoints": CHECKPOINTS}
-    given |= {"rate": rate} if rate else {"factors": SEARCHED, "soup": soup}
+    given |= {"rate": rate} if rate else {} if short else {"factors": SEARCHED, "soup": soup}
     way = importlib.import_module("whichway.ways.tune_lora")
     components = Components({"local": door}, {"tune_lora": way}, metrics.load(task.metric), door.weights(model))
-    settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS, race=False)
-    folder = work / ("fixed" if rate else "run" if soup == 1 else "soup")
+    settings = Settings({"tune_lora": given}, work / ".cache", seeds=SEEDS[:1] if short else SEEDS, race=False)
+    folder = work / ("fixed" if rate else "short" if short else "run" if soup == 1 else "soup")
     verdict = run(task, components, folder=folder, settings=settings).verdict
     finalists = verdict.standings[0].candidates
     scores = {(r.candidate, r.example): r.points for r in read_records(folder) if r.split == "test"}
@@ -233,16 +255,19 @@ def measured(name: str, args: argparse.Namespace, door: LocalBackend) -> dict[st
     work.mkdir(parents=True, exist_ok=True)
     task = task_of(name, args.evals, args.test)
     print(f"{name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test", flush=True)
-    one = kept_ours(task, work, door, args, "ours")
+    one = kept_ours(task, work, door, args, "short" if args.short else "ours", short=args.short)
     print(f"{name}: ours {mean_of(one):.3f} ({'; '.join(one['notes'])})", flush=True)
-    mean = kept_ours(task, work, door, args, "soup", soup=SOUP)
-    print(f"{name}: averaged {mean_of(mean):.3f} ({'; '.join(mean['notes'])})", flush=True)
+    if not args.short:
+        mean = kept_ours(task, work, door, args, "soup", soup=SOUP)
+        print(f"{name}: averaged {mean_of(mean):.3f} ({'; '.join(mean['notes'])})", flush=True)
     place = work / f"theirs-{args.seeds}.json"
     if not place.exists():
         place.write_text(json.dumps(theirs(task, work, args, door)))
     two = json.loads(place.read_text())
     best = f"rate {two['rate']:.2g}, checkpoint {two['epoch']}"
     print(f"{name}: TRL {mean_of(two):.3f} ({best})", flush=True)
+    if args.short:
+        return {"ours": one, "theirs": two}
     same = kept_ours(task, work, door, args, "fixed", rate=two["rate"])
     return {"ours": one, "soup": mean, "theirs": two, "fixed": same}
 
@@ -335,6 +360,25 @@ def write(results: dict[str, dict[str, Any]], out: Path, model: str) -> None:
     out.write_text(HEAD.format(**given), encoding="utf-8")
 
 
+def write_short(results: dict[str, dict[str, Any]], out: Path, model: str) -> None:
+    """The committed table of one training each."""
+    lines, held, most = [], 0, 0.0
+    for name, result in results.items():
+        gap = Gap.of(result["ours"], result["theirs"], (0.0, 0.0))
+        held, most = held + gap.holds[0], max(most, result["ours"]["runs"])
+        ours, theirs = by_row(result["ours"]), by_row(result["theirs"])
+        shown = [f"{100 * statistics.mean(s):.1f} ± {100 * error(s):.1f}" for s in (theirs, ours)]
+        lines.append(
+            f"| {name} | {len(ours)} | {shown[0]} | {shown[1]} | {100 * gap.mean:+.1f} ± {100 * gap.rows:.1f} | "
+            f"{'yes' if gap.holds[0] else '**no**'} | {result['theirs']['rate']:.2g}, {result['theirs']['epoch']} | "
+            f"{result['ours']['notes'][0]} | {result['ours']['runs']:g} |"
+        )
+    given: dict[str, Any] = {"model": model, "train": TRAIN, "dev": DEV, "epochs": EPOCHS, "batch": BATCH}
+    given |= {"steps": EPOCHS * -(-TRAIN // BATCH), "lines": "\n".join(lines)}
+    given["rates"] = ", ".join(f"{rate:.2g}" for rate in rates(model))
+    out.write_text(SHORT_HEAD.format(**given, held=held, count=len(lines), most=most), encoding="utf-8")
+
+
 def main() -> None:
     """Measure, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -344,11 +388,13 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--test", type=int, default=TEST, help="test rows at most")
     parser.add_argument("--seeds", type=int, default=2, help="of TRL's best rate; 1 is half as slow")
+    parser.add_argument("--short", action="store_true", help="one training of the winner on each side, no averages")
     parser.add_argument("--units", type=int, help=f"end with {MORE} after so many trainings; start again to go on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "tune_trl")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    args.seeds = 1 if args.short else args.seeds
     if args.model != "embedded":
         args.work /= args.model
     name = "tune_trl.md" if args.model == "embedded" else f"tune_trl_{args.model}.md"
@@ -359,7 +405,7 @@ def main() -> None:
             print(f"{name}: not in {args.evals}; left out", file=sys.stderr)
             continue
         results[name] = measured(name, args, door)
-        write(results, args.out, args.model)
+        (write_short if args.short else write)(results, args.out, args.model)
 
 
 if __name__ == "__main__":
