@@ -227,5 +227,5 @@ def test_earlier_answers_that_the_template_rewrites_are_told(tiny, tmp_path, cap
     assert {len(row.earlier) for row in rows} == {1, 2}
     assert "stand otherwise in the prompt" in caplog.text
     monkeypatch.setattr(model.renderer, "_before", "")
-    with pytest.raises(DataError, match="no earlier answer"):
+    with pytest.raises(DataError, match="rewrites every earlier answer"):
         trainer.encode(model, job())
