@@ -24,6 +24,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check src tests pretraining benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/house
 
 fix: $(INSTALLED)
 	$(BIN)/ruff check --fix src tests pretraining benchmarks
