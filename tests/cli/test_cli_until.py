@@ -35,7 +35,7 @@ def test_a_training_stops_at_the_target(tmp_path, capsys):
 
 def test_the_plan_says_it(tmp_path, capsys):
     assert main(["plan", *words(tmp_path / "r"), "--until", "0.92"]) == 0
-    assert "92 % on dev, then a training stops" in capsys.readouterr().out
+    assert "92.0 % on dev, then a training stops" in capsys.readouterr().out
 
 
 def test_a_target_outside_of_the_metric_is_refused(tmp_path, capsys):
