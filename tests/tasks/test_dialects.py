@@ -7,6 +7,7 @@ import pytest
 from files_kit import ROWS, examine, examples, lines, pairs, told
 
 from whichway.errors import UserError
+from whichway.tasks.read import read
 
 COMMAS = [(f"{text}, really", team) for text, team in ROWS]
 SPEECH = [(f'he said "{text}", twice', team) for text, team in ROWS]
@@ -108,3 +109,11 @@ def test_what_does_not_fit_is_refused(content, words, tmp_path):
 def test_formats_that_are_not_read_are_refused_by_name(name, tmp_path):
     with pytest.raises(UserError, match=r"save it as|unpack it|export the table|save its rows"):
         examine(tmp_path, name, b"anything")
+
+
+def test_a_file_of_one_column_keeps_quoted_fields_as_rows_of_their_own(tmp_path):
+    texts = ["plain", "commas, as in speech", 'he said "no", twice', "two\nlines", "plain again", "bye, then"]
+    out = io.StringIO()
+    csv.writer(out).writerows([["text"], *([text] for text in texts)])
+    (tmp_path / "new.csv").write_text(out.getvalue(), newline="")
+    assert [row.fields["text"] for row in read(tmp_path / "new.csv").rows] == texts

@@ -17,6 +17,7 @@ DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "blank"}
 _SEP = re.compile(r'"?sep=(.|\\t)"?(?:\n|$)', re.IGNORECASE)
 _SAMPLE = 60  # records by which the separator is found
+_NOWHERE = "\uffff"  # no character: the separator of a file that has none; line ends outside quotes part rows
 _SWALLOWED = 5  # lines inside quotes, each of them a whole row: a stray quote, not a long text
 _PLAIN = "quotes are read as plain characters: every line is a whole row without them."
 _TRIALS: tuple[tuple[Quoting, str, str], ...] = (
@@ -111,7 +112,7 @@ def _separator(text: str, usual: str) -> str | None:
 
 
 def _one_column(text: str) -> list[DelimitedRecord | Fault]:
-    table = list(records(text, "\n"))
+    table = list(records(text, _NOWHERE))
     if any(isinstance(record, Fault) for record in table):
         return [DelimitedRecord(number, [line]) for number, line in enumerate(text.split("\n"), 1) if line]
     return list(table)
