@@ -143,6 +143,20 @@ def test_check_shows_splits_labels_and_notes(here: Path, capsys: Streams) -> Non
     assert "input: text; target: team" in told
 
 
+def test_check_says_what_a_run_tests_on_as_the_plan_does(here: Path, capsys: Streams) -> None:
+    assert whichway("check", "--data", tickets(here)) == 0
+    told = capsys.readouterr().out
+    rows = len((here / "tickets.csv").read_text().splitlines()) - 1
+    assert f"tested    all {rows} rows, each once, in 5 folds (whichway run --folds 1: the " in told
+    assert "can show  a gap of " in told
+    assert "only large differences" not in told
+    (here / "task.yaml").write_text("data: tickets.csv\nfolds: 1\n")
+    assert whichway("check", "task.yaml") == 0
+    told = capsys.readouterr().out
+    assert "test rows of this split\n" in told
+    assert "only large differences" in told
+
+
 def test_budget_of_the_task_file_and_flags_meet(here: Path, capsys: Streams) -> None:
     tickets(here)
     (here / "task.yaml").write_text("data: tickets.csv\nbudget: {calls: 7}\nmodel: fake\nways: [prompt_plain]\n")

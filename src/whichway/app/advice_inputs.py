@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from whichway.errors import UserError
 
 if TYPE_CHECKING:
-    from whichway.nouns import Verdict
+    from whichway.nouns import Task, Verdict
     from whichway.tasks import Examined, Spec
     from whichway.verdict.advice import Situation
 
@@ -23,16 +23,22 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
 
     if spec is None:
         return Situation(), None
-    from whichway.app.folds import test_rows
     from whichway.app.load_task import load_task
-    from whichway.scoring import row_variance
-    from whichway.tasks import metrics
 
     examined = load_task(spec)
-    task = examined.task
+    return situation(examined.task), examined
+
+
+def situation(task: Task) -> Situation:
+    """What a task's own rows say before anything runs."""
+    from whichway.app.folds import test_rows
+    from whichway.scoring import row_variance
+    from whichway.tasks import metrics
+    from whichway.verdict.advice import Situation
+
     lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
     short = bool(lengths) and not task.reference_free and lengths[len(lengths) // 2] <= LONG
-    about = Situation(
+    return Situation(
         kind="classification" if task.labels else "extraction" if short else "generation",
         rows=len(lengths),
         test_rows=test_rows(task),
@@ -41,7 +47,6 @@ def of_task(spec: Spec | None) -> tuple[Situation, Examined | None]:
         parameters=size(task.model),
         row_variance=row_variance(metrics.load(task.metric), task.test),
     )
-    return about, examined
 
 
 def size(model: str) -> float | None:

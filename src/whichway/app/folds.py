@@ -49,6 +49,15 @@ def test_rows(task: Task) -> int:
     return _rows(task) if folds and not _reason(task) else len(task.test)
 
 
+def tested(task: Task) -> str:
+    """Which rows a run of the task would test on, for a reader."""
+    rows, own = test_rows(task), len(task.test)
+    if rows == own:
+        return f"the {own} test rows of this split"
+    count = task.options.get("folds", AUTO) or USUAL
+    return f"all {rows} rows, each once, in {count} folds (whichway run --folds 1: the {own} test rows of this split)"
+
+
 def _rows(task: Task) -> int:
     return len(task.train) + len(task.dev) + len(task.test)
 

@@ -52,9 +52,14 @@ def power(advice: Advice) -> Iterator[str]:
     if advice.smallest_gap is None or advice.detectable is None:
         yield "What your test rows can show is not known without their number."
         return
-    yield (
-        f"Your test rows can show a gap of {points(advice.smallest_gap)} points between two ways (8 times of 10), "
-        f"{points(advice.detectable)} with six ways competing (9 times of 10) if seeds differ by 2 points."
+    yield f"Your test rows can show {gaps(advice.smallest_gap, advice.detectable)}"
+
+
+def gaps(two_ways: float, six_ways: float) -> str:
+    """The smallest differences that test rows can show."""
+    return (
+        f"a gap of {points(two_ways)} points between two ways (8 times of 10), "
+        f"{points(six_ways)} with six ways competing (9 times of 10) if seeds differ by 2 points."
     )
 
 

@@ -37,6 +37,7 @@ def check(
 
     from whichway.app.data_report import data_report, group_lines
     from whichway.app.load_task import load_task
+    from whichway.app.tested_rows import for_contest, tested_lines
     from whichway.cli.data_report import show as print_report
     from whichway.cli.task_flags import spec_of
     from whichway.tasks.collection import uncollected
@@ -48,8 +49,9 @@ def check(
         print(result.line)
         return result.code
     with uncollected():
-        examined = load_task(spec_of(task))
+        examined = for_contest(load_task(spec_of(task)))
         print("\n".join(lines(examined.findings)), flush=True)
+        print("\n".join(tested_lines(examined.task)), flush=True)
         print("\n".join(group_lines(examined)), flush=True)
         print_report(data_report(examined.task, show, probe, suspects), Console(highlight=False))
     return 0
