@@ -163,4 +163,7 @@ def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_pa
     assert lines["prompt_plain"].actual == pytest.approx(Run(folder).seconds["prompt_plain"])
     assert lines["prompt_plain"].ratio == pytest.approx(1.0, abs=0.3)
     assert "took" in estimates.after(list(lines.values()))
+    cut = estimates.after([replace(line, actual=0.1 * line.seconds) for line in lines.values()], whole=False)
+    assert "for the whole contest" in cut
+    assert "furthest off" not in cut
     assert json.loads(written)["ways"]["prompt_plain"]["seconds"] == found.ways["prompt_plain"].seconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from whichway.findings import Missing
@@ -43,6 +45,13 @@ def test_seeds_that_are_missing_leave_a_decision_as_it_is():
     verdict = decide(ARMS, extras=Extras(missing=(missing("seed", "tune_head", "fine-tune"),)))
     assert (verdict.answer, verdict.sureness, verdict.headline) == (plain.answer, plain.sureness, plain.headline)
     assert "further seeds of tune_head" in verdict.would_decide[0]
+
+
+def test_missing_folds_take_the_place_of_more_seeds():
+    arms = [ARMS[1], replace(arm("tune_head", "fine-tune", 0.7, 3.0), random=True)]
+    assert any("At least 3 seeds" in sentence for sentence in decide(arms).would_decide)
+    verdict = decide(arms, extras=Extras(missing=(missing("fold", "", ""),)))
+    assert not any("seeds" in sentence for sentence in verdict.would_decide)
 
 
 def test_nothing_tried_says_so():

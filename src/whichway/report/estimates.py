@@ -90,9 +90,16 @@ def _cells(row: EstimateRow) -> tuple[str, ...]:
     return row.way, seconds(row.seconds), span, seconds(row.ceiling), usd(row.usd), memory, size(row.disk_bytes)
 
 
-def after(rows: Sequence[EstimateRow]) -> str:
-    """Estimate beside actual in one line for a terminal."""
+def after(rows: Sequence[EstimateRow], whole: bool = True) -> str:
+    """Estimate beside actual in one line for a terminal.
+
+    Args:
+        rows: with what was taken.
+        whole: all that was estimated was done; else a clock ended it, and the two cannot be compared.
+    """
     total, took = sum(r.seconds for r in rows), sum(r.actual or 0.0 for r in rows)
+    if not whole:
+        return f"Estimated {seconds(total)} for the whole contest; what was done of it takes {seconds(took)}."
     far = [r for r in rows if r.ratio is not None and not 1 / 1.5 <= r.ratio <= 1.5]
     off = ", ".join(f"{r.way} {seconds(r.seconds)} for {seconds(r.actual)}" for r in far)
     return f"Estimated {seconds(total)}, took {seconds(took)}" + (f"; furthest off: {off}." if off else ".")

@@ -41,7 +41,8 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
     console.print(_panel(run.verdict))
     usd, seconds = run.paid
     if run.estimate is not None:
-        console.print(Text(estimates.after(estimates.lines_of(run.estimate, run.seconds)), style="dim"))
+        rows = estimates.lines_of(run.estimate, run.seconds)
+        console.print(Text(estimates.after(rows, not run.clock.get("missing")), style="dim"))
     report = run.path / "report.html"
     paid_text = (
         f"Paid {formatting.usd(usd)} and {formatting.seconds(seconds)} of computing for this run, all starts together."
