@@ -59,3 +59,12 @@ def test_nothing_tried_says_so():
     assert verdict.choice is None
     assert "Not tried for want of time: tune_lora." in verdict.headline
     assert verdict.would_decide[0] == "About 2 more minutes: tune_lora was not tried."
+
+
+def test_ways_that_learn_nothing_tell_nothing_of_what_learning_would_reach():
+    learners = [arm("base_tfidf", "baseline", 0.52, 1.0), arm("base_encoder", "baseline", 0.69, 2.0)]
+    floors = [arm("base_majority", "baseline", 0.07, 0.5), arm("prompt_plain", "prompt", 0.18, 3.0)]
+    extras = Extras(missing=(missing("way", "tune_head", "fine-tune"),))
+    alone, beside = (decide(ways, extras=extras).missing[0].chance for ways in (learners, [*floors, *learners]))
+    assert abs(alone - beside) <= 0.02
+    assert beside > 0.1

@@ -4,7 +4,8 @@ The knowledge gradient (Frazier, Powell & Dayanik 2008, SIAM J. Control Optim. 4
 what is believed about a way by a normal amount with a standard deviation `s̃`, `s̃² = s² − s'²` (its variance before and
 after), and is worth what it gains where it changes who is best: `s̃·(φ(z) − z·(1 − Φ(z)))`, z the distance to the best
 other way divided by s̃. What is believed is the posterior of `posterior.py`. A way that was not measured is one whose
-score has an error without bound: ways of its kind, and all ways, are what is known of it.
+score has an error without bound: ways of its kind, and all ways, are what is known of it. The most frequent label and
+zero-shot are no part of that: nothing that learns from the rows is meant to end at their scores.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from whichway.nouns import Kind, split_name
 from whichway.verdict.posterior import sample
@@ -22,17 +24,26 @@ from whichway.verdict.stats import FloatArray
 
 ZERO_SHOT = "prompt_plain"  # the plain prompt, that others must not end below
 UNKNOWN = 25.0  # variance of the error of a score that nobody measured: far beyond any score
+FLOORS = ("base_majority", ZERO_SHOT)  # ways that learn nothing from the rows
 MIDDLE = 0.5  # score where nothing was measured at all
 SEARCH_SD = 0.01  # how far a further search moves a way's true score: a point
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a way's score; `error` is the variance of its error, `score` None where it was not measured."""
+    """What is known of a way's score.
+
+    Attributes:
+        kind: of the way.
+        score: None where it was not measured.
+        error: the variance of its error.
+        floor: the way learns nothing from the rows (`FLOORS`).
+    """
 
     kind: Kind
     score: float | None = None
     error: float = UNKNOWN
+    floor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +54,9 @@ class Offer:
     errors: tuple[float, ...] | None = None
 
 
-def alike(way: str, kind: Kind) -> Kind:
-    """The kind whose ways tell what a way may score: zero-shot tells no more of other prompts than a baseline."""
-    return "baseline" if split_name(way)[0] == ZERO_SHOT else kind
+def is_floor(way: str) -> bool:
+    """Whether a way learns nothing from the rows."""
+    return split_name(way)[0] in FLOORS
 
 
 def gains(known: Sequence[Known], offers: Sequence[Offer]) -> list[float]:
@@ -68,7 +79,26 @@ def believed(known: Sequence[Known]) -> FloatArray:
     middle = sum(seen) / len(seen) if seen else MIDDLE
     scores = np.array([middle if way.score is None else way.score for way in known])
     errors = np.diag([UNKNOWN if way.score is None else max(way.error, 1e-8) for way in known])
-    return sample(scores, errors, [way.kind for way in known])
+    return drawn(scores, errors, [way.kind for way in known], np.array([way.floor for way in known]))
+
+
+def drawn(seen: FloatArray, errors: FloatArray, kinds: Sequence[Kind], floors: npt.NDArray[np.bool_]) -> FloatArray:
+    """Draws (DRAWS, K) of true scores; those of floors tell nothing of the others where two others were measured.
+
+    Args:
+        seen: (K,) observed scores; anything where the error is `UNKNOWN`.
+        errors: (K, K) their covariance.
+        kinds: of the ways.
+        floors: (K,) which ways learn nothing from the rows.
+    """
+    draws = sample(seen, errors, kinds)
+    measured = np.diag(errors) < UNKNOWN
+    others = np.flatnonzero(~floors)
+    if not floors.any() or (measured & ~floors).sum() < 2:
+        return draws
+    scores = np.where(measured, seen, seen[measured & ~floors].mean())
+    draws[:, others] = sample(scores[others], errors[np.ix_(others, others)], [kinds[int(i)] for i in others])
+    return draws
 
 
 def _gain(known: Sequence[Known], offer: Offer, i: int, mean: FloatArray, variance: FloatArray) -> float:

@@ -16,8 +16,8 @@ import numpy as np
 from whichway.findings import Missing
 from whichway.nouns import Kind
 from whichway.verdict.compare import Table
-from whichway.verdict.information import UNKNOWN, alike
-from whichway.verdict.posterior import noise, sample
+from whichway.verdict.information import UNKNOWN, drawn, is_floor
+from whichway.verdict.posterior import noise
 from whichway.verdict.rule import Ruling
 
 
@@ -50,8 +50,12 @@ def untried_outlook(table: Table, choice: int, untried: Mapping[str, Kind], marg
     seen, count = np.array(table.values), len(table.arms)
     errors = np.eye(count + len(untried)) * UNKNOWN
     errors[:count, :count] = noise(table)
-    kinds = [alike(arm.way, arm.kind) for arm in table.arms] + [alike(way, kind) for way, kind in untried.items()]
-    draws = sample(np.concatenate([seen, np.full(len(untried), seen.mean())]), errors, kinds)
+    kinds = [arm.kind for arm in table.arms] + list(untried.values())
+    floors = np.array([is_floor(way) for way in (*(arm.way for arm in table.arms), *untried)])
+    scores = np.concatenate([seen, np.full(len(untried), seen.mean())])
+    if floors[choice]:  # its rows go with those of the others, so all are drawn together
+        floors = np.zeros_like(floors)
+    draws = drawn(scores, errors, kinds, floors)
     own, best = draws[:, choice], draws.max(axis=1)
     ahead = (draws[:, count:] > own[:, None] + margin).mean(axis=0)
     near = float((own >= best - margin - 1e-12).mean())

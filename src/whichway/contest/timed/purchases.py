@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from whichway.nouns import Kind, Verdict, split_name
-from whichway.verdict.information import ZERO_SHOT, Known, Offer, alike, gains
+from whichway.verdict.information import ZERO_SHOT, Known, Offer, gains, is_floor
 from whichway.verdict.stats import SEED_SD, z_value
 
 What = Literal["way", "search", "seed", "fold"]
@@ -115,15 +115,15 @@ def gains_of(purchases: Sequence[Purchase], market: Market, verdict: Verdict | N
 
 def known_of(name: str, market: Market, verdict: Verdict | None) -> Known:
     """What is known of a way: its score so far with the variance of its error, seeds or folds included."""
-    kind = alike(name, market.kinds[name])
+    kind, floor = market.kinds[name], is_floor(name)
     line = next((s for s in verdict.standings if s.way == name and s.status == "ok"), None) if verdict else None
     if line is None or line.score is None:
-        return Known(kind)
+        return Known(kind, floor=floor)
     if line.low is None or line.high is None:
-        return Known(kind, line.score, 0.25)
+        return Known(kind, line.score, 0.25, floor)
     error = ((line.high - line.low) / (2 * z_value(market.confidence))) ** 2
     unseen = name in market.random and line.seed_sd is None and not market.folds
-    return Known(kind, line.score, error + (SEED_SD**2 / max(1, line.seeds) if unseen else 0.0))
+    return Known(kind, line.score, error + (SEED_SD**2 / max(1, line.seeds) if unseen else 0.0), floor)
 
 
 def _offer(
