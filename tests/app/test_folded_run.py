@@ -25,6 +25,11 @@ def task_of(folder: Path, count: int = 72, **options) -> ww.Task:
     return task if not options else ww.check(tickets(folder, count), **options).task
 
 
+def test_a_check_warns_of_the_split_only_where_a_run_would_use_it(tmp_path: Path):
+    warnings = [ww.check(tickets(tmp_path), **options).findings.warnings for options in ({}, {"folds": 1})]
+    assert [any("only large differences" in line for line in lines) for lines in warnings] == [False, True]
+
+
 def test_rows_of_a_usual_size_are_cross_fitted_unasked(tmp_path: Path):
     assert len(folded(task_of(tmp_path), tmp_path / "r").folds) == 5
     assert folded(task_of(tmp_path, 40), tmp_path / "r").folds == ()

@@ -59,6 +59,12 @@ def test_each_verb_explains_itself(verb: str, capsys: Streams) -> None:
     assert whichway("help", verb) == 0
 
 
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_a_port_that_does_not_exist_is_refused(port: int, capsys: Streams) -> None:
+    assert whichway("serve", "--model", "fake", "--port", port) == 2
+    assert "Invalid value for '--port'" in capsys.readouterr().err
+
+
 def test_a_server_that_others_can_reach_wants_a_key(monkeypatch: pytest.MonkeyPatch, capsys: Streams) -> None:
     monkeypatch.delenv("WHICHWAY_API_KEY", raising=False)
     assert whichway("serve", "--model", "fake", "--host", "0.0.0.0") == 2

@@ -68,7 +68,7 @@ def test_page_terminal_and_notebook_agree_on_a_correlation(correlation):
     choice = next(s for s in run.verdict.standings if s.way == run.verdict.choice)
     assert f"{choice.way} {PLAIN.value(choice.score)}" in repr(notebook)
     assert "points of 100" not in page
-    assert f"the margin of {PLAIN.value(run.verdict.margin)}." in page
+    assert f"the margin of ±{PLAIN.value(run.verdict.margin)} inside which" in page
     table = page.split('<table class="forest">')[1].split("</table>")[0]
     assert 'data-label="Difference"' in table
     assert not re.search(r"<b>[+−]?\d+\.\d</b>", table)

@@ -55,6 +55,17 @@ def test_answers(rows, answer, choice):
     assert verdict.candidate == f"{choice}-0"
 
 
+def test_an_interval_below_0_that_is_not_shown_worse_says_why():
+    """Alone the cheaper way is worse at 95 %, among three it is not; the sentence must not seem to deny its numbers."""
+    rows = {"base_a": ("baseline", 54, 1.0), "base_b": ("baseline", 58, 2.0), "tune_lora": ("fine-tune", 59, 3.0)}
+    verdict = decide([arm(way, kind, right(100, (0, n)), cost) for way, (kind, n, cost) in rows.items()])
+    said = next(reason for reason in verdict.reasons if reason.startswith("base_a costs less"))
+    assert said.startswith("base_a costs less and is not shown worse when all comparisons count together: −5.0 points")
+    assert "Not shown worse than the best, tune_lora, when all comparisons count together: base_b and base_a." in (
+        verdict.reasons
+    )
+
+
 def test_both_is_an_answer():
     arms = [*trio(200, 240, 260), arm("both_x", "both", right(400, (0, 340)), 9.0)]
     assert decide(arms).answer == "both"

@@ -112,7 +112,9 @@ def check(data_or_task: Any, **arguments: Any) -> Examined:
     Raises:
         UserError: the data cannot carry a contest, or an argument is at fault.
     """
-    return read_call(data_or_task, arguments).examined()
+    from whichway.app.tested_rows import for_contest
+
+    return for_contest(read_call(data_or_task, arguments).examined())
 
 
 @speaks_python

@@ -93,6 +93,7 @@ def render(run: Run) -> str:
         flips=sections.flips(run),
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
+        unfinished=bool(run.clock.get("missing")),
         estimates=estimates.lines_of(run.estimate, run.seconds, run.peaks) if run.estimate else [],
         wishes=formatting.diversity_advice(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),

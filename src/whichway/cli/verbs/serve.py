@@ -23,7 +23,7 @@ def serve(
     ] = None,
     yes: Yes = False,
     host: Annotated[str, Option(help="Address to listen on; others than this machine's own want a key.")] = "127.0.0.1",
-    port: Annotated[int, Option(help="Port to listen on; 0: any free one.")] = 8000,
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8000,
     api_key: Annotated[
         str | None, Option(help="Bearer token that clients must send; also read from WHICHWAY_API_KEY.")
     ] = None,

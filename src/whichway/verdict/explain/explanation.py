@@ -100,6 +100,9 @@ def comparison_with(facts: ExplanationInputs, ruling: Ruling, j: int) -> Sentenc
         relation = "but is shown worse than another way"
     elif difference.p is None:
         relation = "and cannot be compared on so few rows"
+    elif cheaper:
+        alone = difference.p <= 1 - facts.table.confidence and difference.value < 0
+        relation = "and is not shown worse" + (" when all comparisons count together" if alone else "")
     else:
         relation = "and is neither shown better nor held within the margin"
     return cite.sentence(
@@ -172,9 +175,10 @@ def costs(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
 
 def equals(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
     """The ways that are not shown worse than the best."""
-    names = [line.way for line in facts.standings if line.not_worse]
-    if len(names) > 1:
-        yield Sentence(f"Not shown worse than the best, {facts.way(ruling.best)}: {listed(names)}.")
+    best = facts.way(ruling.best)
+    names = [line.way for line in facts.standings if line.not_worse and line.way != best]
+    if names:
+        yield Sentence(f"Not shown worse than the best, {best}, when all comparisons count together: {listed(names)}.")
 
 
 def siblings(facts: ExplanationInputs, ruling: Ruling) -> Iterator[Sentence]:
