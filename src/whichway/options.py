@@ -93,7 +93,7 @@ def minutes_of(value: Any) -> float:
         minutes = float(value)
     except (TypeError, ValueError):
         minutes = 0.0
-    if isinstance(value, bool) or not minutes > 0:
+    if isinstance(value, bool) or not 0 < minutes < float("inf"):
         raise ValueError("give a number above 0")
     return minutes
 

@@ -30,6 +30,12 @@ def test_a_run_against_the_clock_ends_with_a_page_and_costs_nothing_again(tmp_pa
     assert whichway("verdict", "run") == 0
 
 
+@pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf"])
+def test_minutes_that_are_no_time_are_refused(minutes, tmp_path, capsys):
+    assert whichway("run", "--data", tickets(tmp_path), "--model", "fake", "--minutes", minutes) == 2
+    assert "give a number above 0" in capsys.readouterr().err
+
+
 def test_the_plan_says_what_fits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["plan", "--data", tickets(tmp_path), "--model", "fake:seconds=0.5", *WAYS, "--minutes", 1]

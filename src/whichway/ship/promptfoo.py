@@ -60,7 +60,10 @@ def export(
     files = contents(source, run.row_lines)
     foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
     if foreign:
-        raise UserError(f"{out} holds '{foreign[0]}' of somebody else; nothing was written. Give another folder.")
+        raise UserError(
+            f"{out} holds '{foreign[0]}', which is of no promptfoo configuration of ours; nothing was written. "
+            "Give another folder with --out."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
