@@ -8,7 +8,15 @@ import pytest
 
 from whichway.cli import progress
 from whichway.cli.progress import ProgressScreen
-from whichway.events import EVENTS, CheckpointSaved, TrainingBegan, TrainingStep, VerdictMade, WayBegan
+from whichway.events import (
+    EVENTS,
+    CandidateEntered,
+    CheckpointSaved,
+    TrainingBegan,
+    TrainingStep,
+    VerdictMade,
+    WayBegan,
+)
 
 
 def test_the_screen_shows_all_but_the_verdict_which_has_a_page_of_its_own():
@@ -37,3 +45,13 @@ def test_a_log_file_gets_a_line_a_minute_from_a_training(monkeypatch: pytest.Mon
     assert [line.split(",")[1] for line in lines] == [" step 60/600", " step 120/600"]
     assert "loss 0.500" in lines[0]
     assert "9:00 left" in lines[0]
+
+
+def test_in_folds_a_candidate_is_told_with_its_fold(capsys):
+    screen = ProgressScreen()
+    screen(CandidateEntered("tune_lora", "rate [1]", 4, 0.5, 25, 100))
+    screen._folded = True
+    screen(CandidateEntered("tune_lora", "rate [1]", 4, 0.5, 25, 100))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("(rate [1]), seed 4")
+    assert second.endswith("(rate [1]), fold 5")

@@ -80,6 +80,7 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         self._since: dict[str, float] = {}
         self._at: dict[str, str] = {}
         self._probed = False
+        self._folded = False
         self._length: dict[str, tuple[float, int]] = {}  # way -> epochs and steps of its training
 
     def __enter__(self) -> Listener:
@@ -109,6 +110,7 @@ class ProgressScreen(AbstractContextManager["Listener"]):
 
     def _plan(self, event: PlanFixed) -> None:
         plan = event.plan
+        self._folded = plan.folds > 1
         self._standings.plain = plan.metric_plain
         rows = ", ".join(f"{plan.rows[name]} {name}" for name in ("train", "dev", "test"))
         model = ", ".join(plan.models) or plan.model
@@ -178,7 +180,8 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         note = f" ({event.note})" if event.note else ""
         rows = "" if event.rows == event.of else f" on {event.rows} rows"
         dev = f"dev {event.dev:.3f}{rows}" if event.rows else "a candidate"
-        self._line(f"  {event.way}: {dev}{note}, seed {event.seed}")
+        where = f"fold {event.seed + 1}" if self._folded else f"seed {event.seed}"  # folds take the place of seeds
+        self._line(f"  {event.way}: {dev}{note}, {where}")
 
     def _halved(self, event: RatesHalved) -> None:
         cost = f"{event.runs:.3g} whole runs instead of {event.full_runs}"
