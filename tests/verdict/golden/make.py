@@ -1,4 +1,8 @@
-"""Make the golden run folder anew, after a change of what a verdict holds: python tests/verdict/golden/make.py"""
+"""After a change of what a verdict says: decide the golden run again from its records.
+
+    python tests/verdict/golden/make.py          # verdict.json alone, from the records that are there
+    python tests/verdict/golden/make.py --anew   # another run, with records of its own
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,10 @@ sys.path.insert(0, str(HERE.parents[1] / "contest"))
 
 from contest_kit import make_components, settings_for, small_task  # noqa: E402
 
+from whichway.app.open_results import results_of  # noqa: E402
 from whichway.contest import run  # noqa: E402
+from whichway.runs.folder import json_text  # noqa: E402
+from whichway.runs.run import Run  # noqa: E402
 
 FILES = ("plan.json", "rows.jsonl", "records.jsonl", "ledger.jsonl", "race.json", "curves.jsonl", "verdict.json")
 SKILL = {"zero": 0.55, "shots": 0.6, "lora": 0.8, "probe": 0.7, "full": 0.7}
@@ -30,7 +37,13 @@ def keep_finalists(folder: Path) -> None:
     (folder / "records.jsonl").write_text("".join(kept), encoding="utf-8")
 
 
-def main() -> None:
+def again() -> None:
+    """The verdict of the records that are there."""
+    text = json_text(results_of(Run(HERE / "run")).verdict())
+    (HERE / "run" / "verdict.json").write_text(text, encoding="utf-8")
+
+
+def anew() -> None:
     """A contest in a simulated world, without its trained parts."""
     task = replace(small_task(train=72, dev=60, test=60), volume=2000.0)
     components = make_components(task, skill=SKILL, seed_sd=0.01)
@@ -51,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    anew() if "--anew" in sys.argv[1:] else again()
