@@ -12,7 +12,7 @@ import sample
 from rich.console import Console
 
 import whichway as ww
-from whichway.report import curves, formatting, terminal
+from whichway.report import breakeven, curves, formatting, terminal
 from whichway.report.formatting import SHARES, ScoreText
 from whichway.report.html import render
 from whichway.report.plot import Scale
@@ -85,3 +85,7 @@ def test_axes_and_curves_speak_as_the_table_does(correlation):
     assert PLAIN.value(first.score) in plain
     assert SHARES.value(first.score) in shares
     assert SHARES.value(first.score) not in plain
+
+
+def test_volumes_have_no_exponent():
+    assert [breakeven.figures(x) for x in (1250.4, 3.21, 0.0018, 9e-06)] == ["1,250", "3.2", "0.0018", "under 0.0001"]

@@ -237,15 +237,21 @@ def test_file_in_the_way(run: Path, tmp_path: Path) -> None:
         ship(run, tmp_path / "winner")
 
 
-def test_full_disk_leaves_the_old_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason", "advice"),
+    [(28, "No space left", "Free some space, or give another"), (13, "Permission denied", "Give another folder")],
+)
+def test_a_disk_error_leaves_the_old_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str, advice: str
+) -> None:
     ship(run, tmp_path / "winner")
     before = content(tmp_path / "winner")
 
     def full(*_args: object, **_kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(code, reason)
 
     monkeypatch.setattr("shutil.copytree", full)
-    with pytest.raises(DiskError, match="No space left"):
+    with pytest.raises(DiskError, match=f"{reason}.*{advice}"):
         ship(run, tmp_path / "winner")
     assert content(tmp_path / "winner") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["runs", "winner"]

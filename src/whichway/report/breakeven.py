@@ -52,8 +52,8 @@ def rate(per_day: float | None) -> str:
 
 
 def figures(x: float) -> str:
-    """A volume without an exponent: "1,250", "3.2", "0.0018"."""
-    return f"{x:,.0f}" if x >= 10 else f"{x:.2g}" if x >= 1e-4 else f"{x:.1g}"
+    """A volume without an exponent: "1,250", "3.2", "0.0018", "under 0.0001"."""
+    return f"{x:,.0f}" if x >= 10 else f"{x:.2g}" if x >= 1e-4 else "under 0.0001"
 
 
 def payback(result: BreakEven) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -72,9 +73,8 @@ def ship(
         _write(temporary / "manifest.json", manifest(source, _digests(temporary)))
         _swap(temporary, out)
     except OSError as error:
-        raise DiskError(
-            f"{out} cannot be written: {error}. Free some space, or give another folder with --out."
-        ) from error
+        full = "Free some space, or give" if error.errno == errno.ENOSPC else "Give"
+        raise DiskError(f"{out} cannot be written: {error}. {full} another folder with --out.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     files = tuple(sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()))
