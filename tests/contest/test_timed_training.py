@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest_kit import make_house, settings_for, small_task
+from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.local import LocalBackend
 from whichway.contest import run
@@ -22,9 +22,9 @@ WAYS = {"base_majority": {}, "prompt_plain": {"calibrate": 0}, "tune_lora": {"ra
 def test_a_training_that_is_ended_goes_on_from_its_state(tiny, tmp_path: Path, end: type[BaseException]):
     task = small_task(40, 24, 24)
     backend = LocalBackend()
-    house = make_house(task)
+    components = make_components(task)
     weights = backend.weights(str(tiny("llama")))
-    house = replace(house, backends={**house.backends, "local": backend}, base=weights)
+    components = replace(components, backends={**components.backends, "local": backend}, base=weights)
     settings = replace(settings_for(tmp_path, WAYS), seeds=(0,), forgetting=False, minutes=60.0)
     steps: list[int] = []
 
@@ -33,7 +33,7 @@ def test_a_training_that_is_ended_goes_on_from_its_state(tiny, tmp_path: Path, e
             steps.append(event.step)
             raise end
 
-    ended = run(task, house, folder=tmp_path / "run", settings=settings, listener=stop, clock=Clock(60.0))
+    ended = run(task, components, folder=tmp_path / "run", settings=settings, listener=stop, clock=Clock(60.0))
     assert steps
     assert ended.interrupted == (end is KeyboardInterrupt)
     assert {s.way for s in ended.verdict.standings} == {"base_majority", "prompt_plain"}
@@ -44,7 +44,7 @@ def test_a_training_that_is_ended_goes_on_from_its_state(tiny, tmp_path: Path, e
         if isinstance(event, TrainingStep):
             heard.append(event.step)
 
-    whole = run(task, house, folder=tmp_path / "run", settings=settings, listener=hear, clock=Clock(60.0))
+    whole = run(task, components, folder=tmp_path / "run", settings=settings, listener=hear, clock=Clock(60.0))
     assert not whole.verdict.missing
     assert not heard or heard[0] > steps[0]  # none of its steps again
     assert {s.way for s in whole.verdict.standings} == set(WAYS)
