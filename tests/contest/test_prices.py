@@ -16,7 +16,7 @@ from whichway.contest import run
 from whichway.contest.rates import FILE, Rates
 from whichway.contracts import Work
 from whichway.nouns import Verdict
-from whichway.report import html
+from whichway.report import estimates, html
 from whichway.runs.folder import read_candidates, read_records
 from whichway.runs.run import Run
 
@@ -132,3 +132,11 @@ def test_a_rate_is_probed_or_the_first_that_is_bought_and_stays(tmp_path):
     assert rates.price([Work("read", 4.0, 100.0), Work("write", 2.0, 7.0)]) == [1.0, 1.0]
     assert Rates(tmp_path / FILE).price([Work("read", 1.0, 9.0), Work("write", 1.0, 9.0)]) == [0.25, 0.5]
     assert Rates(tmp_path / FILE).price([Work("other", 0.0, 3.0)]) == [0.0]  # no work, no price, no rate
+
+
+def test_what_a_run_took_is_told_by_the_clock():
+    rows = estimates.lines_of(
+        {"within": 1.5, "ways": {"a": {"seconds": 9.0, "ceiling_seconds": 9.0, "usd": 0.0, "memory_bytes": None,
+         "disk_bytes": 0, "reason": ""}}}, {"a": 4.0}
+    )  # fmt: skip
+    assert estimates.after(rows) == "Estimated 9.0 s, took 4.0 s; furthest off: a 9.0 s for 4.0 s."

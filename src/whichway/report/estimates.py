@@ -41,7 +41,7 @@ def lines_of(
 
     Args:
         estimate: what estimate.json holds.
-        actual: contestant -> list seconds; None before the run.
+        actual: contestant -> seconds by the clock; None before the run.
         peaks: contestant -> peak memory of its training.
     """
     within = float(estimate["within"])

@@ -94,7 +94,7 @@ def render(run: Run) -> str:
         spreads=sections.ranked(run),
         slices=sections.worst(run.verdict.slices),
         unfinished=bool(run.clock.get("missing")),
-        estimates=estimates.lines_of(run.estimate, run.seconds, run.peaks) if run.estimate else [],
+        estimates=estimates.lines_of(run.estimate, run.wall_seconds, run.peaks) if run.estimate else [],
         wishes=formatting.diversity_advice(run.verdict),
         varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
         variety_plots=[(name, p) for name, w, h in PLOTS if (p := _variety(run, w, h))],

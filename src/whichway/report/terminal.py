@@ -41,7 +41,7 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
     console.print(_panel(run.verdict))
     usd, seconds = run.paid
     if run.estimate is not None:
-        rows = estimates.lines_of(run.estimate, run.seconds)
+        rows = estimates.lines_of(run.estimate, run.wall_seconds)
         console.print(Text(estimates.after(rows, not run.clock.get("missing")), style="dim"))
     report = run.path / "report.html"
     paid_text = (

@@ -306,6 +306,11 @@ class Run:
         return self._spent_by_way("seconds")
 
     @property
+    def wall_seconds(self) -> dict[str, float]:
+        """Contestant -> seconds by the clock of the same, of cached things those of the first time."""
+        return self._spent_by_way("wall_seconds")
+
+    @property
     def usd(self) -> dict[str, float]:
         """Contestant -> list price of its answers and trainings, learning curves included."""
         return self._spent_by_way("usd")
@@ -315,7 +320,7 @@ class Run:
         for line in self._charges:
             if line["what"] != "forgetting":
                 way = line["who"].removeprefix("curve/")
-                by_way[way] = by_way.get(way, 0.0) + line[column]
+                by_way[way] = by_way.get(way, 0.0) + line.get(column, line["seconds"])
         return by_way
 
     @property
