@@ -283,8 +283,9 @@ class Run:
 
     @cached_property
     def _charges(self) -> list[Any]:
-        """Lines of the ledger; one that a resumed run wrote again counts once."""
-        return list({(line["who"], line["what"], line["key"]): line for line in reversed(self.ledger)}.values())[::-1]
+        """Lines of the ledger; one that a resumed run wrote again counts once. Older ones are priced by the clock."""
+        last = {(line["who"], line["what"], line["key"]): line for line in reversed(self.ledger)}
+        return [{"wall_seconds": line["seconds"], **line} for line in reversed(last.values())]
 
     @cached_property
     def spends(self) -> tuple[Spend, ...]:
@@ -294,7 +295,7 @@ class Run:
         """
         totals: dict[tuple[str, str], list[list[float]]] = {}
         for line in self._charges:
-            numbers = [line["calls"], line["seconds"], line["usd"], line.get("wall_seconds", line["seconds"])]
+            numbers = [line["calls"], line["seconds"], line["usd"], line["wall_seconds"]]
             totals.setdefault((line["who"], line["what"]), []).append(numbers)
         place = {standing.way: number for number, standing in enumerate(self.verdict.standings)}
         order = sorted(totals, key=lambda pair: (place.get(pair[0], len(place)), pair))
@@ -320,7 +321,7 @@ class Run:
         for line in self._charges:
             if line["what"] != "forgetting":
                 way = line["who"].removeprefix("curve/")
-                by_way[way] = by_way.get(way, 0.0) + line.get(column, line["seconds"])
+                by_way[way] = by_way.get(way, 0.0) + line[column]
         return by_way
 
     @property
