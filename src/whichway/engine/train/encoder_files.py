@@ -67,11 +67,7 @@ def write_head(
         states: theirs, `[B, F]`.
         base: states that the untrained encoder gives them, where another one was trained.
     """
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, place / HEAD)
-    (place / LABELS).write_text(json.dumps({"labels": list(labels)}, ensure_ascii=False), encoding="utf-8")
-    _write_live(place, texts, states, base)
+    _write(place, parts, {"labels": list(labels)}, texts, states, base)
 
 
 def write_set_head(
@@ -90,20 +86,24 @@ def write_set_head(
         states: theirs, `[B, F]`.
         base: states that the untrained encoder gives them, where another one was trained.
     """
+    parts = {name: np.asarray(part, np.float32) for name, part in (("weight", head.weight), ("bias", head.bias))}
+    sets = {"threshold": head.threshold, "least": head.least, "separator": head.separator}
+    _write(place, parts, {"labels": list(head.labels), _SETS: sets}, texts, states, base)
+
+
+def _write(
+    place: Path,
+    parts: dict[str, np.ndarray[Any, Any]],
+    description: dict[str, Any],
+    texts: Sequence[str],
+    states: np.ndarray[Any, Any],
+    base: np.ndarray[Any, Any] | None,
+) -> None:
+    """Write a head of either form, and what it says of a few rows once it is read again."""
     from safetensors.numpy import save_file
 
-    parts = {"weight": head.weight, "bias": head.bias}
-    save_file({name: np.ascontiguousarray(part, np.float32) for name, part in parts.items()}, place / HEAD)
-    sets = {"threshold": head.threshold, "least": head.least, "separator": head.separator}
-    description = {"labels": list(head.labels), _SETS: sets}
+    save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, place / HEAD)
     (place / LABELS).write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
-    _write_live(place, texts, states, base)
-
-
-def _write_live(
-    place: Path, texts: Sequence[str], states: np.ndarray[Any, Any], base: np.ndarray[Any, Any] | None
-) -> None:
-    """What the head in a folder says of a few rows."""
     head = read_head(place)
     live = {"texts": list(texts), "scores": head(states).tolist()}
     live |= {} if base is None else {"base": head(base).tolist()}
