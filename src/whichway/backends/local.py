@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -35,6 +36,7 @@ class LocalBackend:
 
     def __init__(self) -> None:
         self._model: Model | None = None
+        self._guard = threading.RLock()  # a server answers and trains in two threads
         self._last: tuple[tuple[str, str], InferenceSession] | None = None
         self._expected = False
         self._store: ActivationStore | None = None
@@ -151,12 +153,13 @@ class LocalBackend:
         return None if self._store is None else RowReads.of(self._store, model, self._heads, self._states)
 
     def _session(self, weights: Weights, adapter: Path | None) -> InferenceSession:
-        model = self._base(weights)
-        key = (model.revision, str(adapter.resolve()) if adapter else "")
-        if self._last is None or self._last[0] != key:
-            self._last = None  # its memory is free before the next one is loaded
-            self._last = (key, _attach(model, weights, adapter, self._reads(model)))
-        return self._last[1]
+        with self._guard:
+            model = self._base(weights)
+            key = (model.revision, str(adapter.resolve()) if adapter else "")
+            if self._last is None or self._last[0] != key:
+                self._last = None  # its memory is free before the next one is loaded
+                self._last = (key, _attach(model, weights, adapter, self._reads(model)))
+            return self._last[1]
 
     def _base(self, weights: Weights) -> Model:
         from whichway import models
@@ -167,12 +170,13 @@ class LocalBackend:
         mark = load.revision(folder)
         if weights.revision and weights.revision != mark:
             raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
-        if self._model is None or self._model.revision != mark:
-            self._model = self._last = None
-            if self._expected:
-                worker.start()
-            self._model = load.load(folder)
-        return self._model
+        with self._guard:
+            if self._model is None or self._model.revision != mark:
+                self._model = self._last = None
+                if self._expected:
+                    worker.start()
+                self._model = load.load(folder)
+            return self._model
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowReads | None) -> InferenceSession:

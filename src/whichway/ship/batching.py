@@ -23,7 +23,7 @@ class _Pending:
     @property
     def key(self) -> tuple[object, ...]:
         decoding = self.request.decoding
-        return (self.served.weights.key, decoding.mode, decoding.channel)
+        return (self.served.weights.key, decoding.mode, decoding.channel, bool(self.request.labels))
 
 
 class MicroBatcher:
@@ -81,10 +81,10 @@ class MicroBatcher:
                 waiting.answer.set_result(reply)
 
     def _answer(self, batch: list[_Pending]) -> list[Reply]:
-        served, mode = batch[0].served, batch[0].request.decoding.mode
+        served, closed = batch[0].served, bool(batch[0].request.labels)
         with self._backends[served.weights.backend].open(served.weights, served.adapter) as session:
             requests = [waiting.request for waiting in batch]
-            return session.choose(requests) if mode == "choose" else session.generate(requests)
+            return session.choose(requests) if closed else session.generate(requests)
 
 
 def _batches(pending: list[_Pending]) -> Iterator[list[_Pending]]:

@@ -1,25 +1,28 @@
-"""Serve a run's candidates over OpenAI's chat protocol: each model id applies its candidate's prompt.
+"""Serve a run's candidates over OpenAI's protocol: each model id applies its candidate's prompt.
 
-`GET /health`, `GET /v1/models`, `POST /v1/chat/completions`. A client that sends a row to `winner` gets the answer that
-the contest measured; `base` answers the client's own messages.
+`GET /health`, `GET /v1/models`, `POST /v1/chat/completions`; with a folder `/v1/files` and `/v1/fine_tuning/jobs`. A
+client that sends a row to `winner` gets the answer that the contest measured; `base` answers the client's own messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Backend
 from whichway.errors import WhichwayError, did_you_mean
 from whichway.nouns import Reply, Request
 from whichway.prompts.nearest import Retrieve, retriever_of
+from whichway.ship.access import AccessControl, AccessLimits
 from whichway.ship.batching import MicroBatcher
+from whichway.ship.fine_tuning.job_routes import FineTuning
+from whichway.ship.fine_tuning.job_store import JobStore
 from whichway.ship.protocol import Chat, Refused, answers, chunks, completion, parse, requests
 from whichway.ship.served_models import ServedModel, names
 
@@ -28,23 +31,30 @@ if TYPE_CHECKING:
     from starlette.requests import Request as Call
     from starlette.responses import Response
 
-LARGEST = 1_000_000  # bytes of a body
 
-
-def app(offers: Mapping[str, ServedModel], backends: Mapping[str, Backend], api_key: str | None = None) -> Starlette:
+def app(
+    models: Mapping[str, ServedModel],
+    backends: Mapping[str, Backend],
+    limits: AccessLimits | None = None,
+    folder: Path | None = None,
+) -> Starlette:
     """The server as an ASGI application.
 
     Args:
-        offers: model id -> what it stands for.
+        models: model id -> what it stands for; those that are fine-tuned here come along.
         backends: backend name -> backend.
-        api_key: wanted as a bearer token when given.
+        limits: who may ask, and how much may be sent.
+        folder: for uploaded files and fine-tuning jobs; None: models cannot be fine-tuned here.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    server = _Server(offers, MicroBatcher(backends), retriever_of(backends), api_key)
+    batcher, known = MicroBatcher(backends), dict(models)
+    server = _Server(known, batcher, retriever_of(backends))
+    fine_tuning = None if folder is None else FineTuning(JobStore(folder), backends, known, batcher)
 
     async def refused(call: Call, error: Exception) -> Response:
         assert isinstance(error, Refused)
@@ -57,25 +67,30 @@ def app(offers: Mapping[str, ServedModel], backends: Mapping[str, Backend], api_
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with server.batcher:
-            yield
+        async with batcher:
+            if fine_tuning is None:
+                yield
+            else:
+                async with fine_tuning:
+                    yield
 
     return Starlette(
         routes=[
             Route("/health", server.health),
-            Route("/v1/models", server.models),
+            Route("/v1/models", server.list_models),
+            Route("/v1/models/{model:path}", server.model),
             Route("/v1/chat/completions", server.chat, methods=["POST"]),
+            *([] if fine_tuning is None else fine_tuning.routes()),
         ],
+        middleware=[Middleware(AccessControl, limits or AccessLimits())],
         exception_handlers={Refused: refused, HTTPException: unknown},
         lifespan=lifespan,
     )
 
 
 class _Server:
-    def __init__(
-        self, offers: Mapping[str, ServedModel], batcher: MicroBatcher, retrieve: Retrieve, api_key: str | None
-    ) -> None:
-        self.offers, self.batcher, self._key, self._born = offers, batcher, api_key, int(time.time())
+    def __init__(self, models: Mapping[str, ServedModel], batcher: MicroBatcher, retrieve: Retrieve) -> None:
+        self.models, self.batcher, self._born = models, batcher, int(time.time())
         self._retrieve = retrieve
 
     async def health(self, call: Call) -> Response:
@@ -83,38 +98,39 @@ class _Server:
 
         return JSONResponse({"status": "ok"})
 
-    async def models(self, call: Call) -> Response:
+    async def list_models(self, call: Call) -> Response:
         from starlette.responses import JSONResponse
 
-        self._admit(call)
-        facts = {"object": "model", "created": self._born, "owned_by": "whichway"}
-        listed = [{"id": name, **facts, "description": description} for name, description in names(self.offers)]
+        listed = [self._facts(name, description) for name, description in names(self.models)]
         return JSONResponse({"object": "list", "data": listed})
+
+    async def model(self, call: Call) -> Response:
+        from starlette.responses import JSONResponse
+
+        name = call.path_params["model"]
+        self._served(name)
+        return JSONResponse(self._facts(name, dict(names(self.models))[name]))
+
+    def _facts(self, name: str, description: str) -> dict[str, Any]:
+        facts = {"object": "model", "created": self._born, "owned_by": "whichway"}
+        return {"id": name, **facts, "description": description}
 
     async def chat(self, call: Call) -> Response:
         from starlette.responses import JSONResponse, StreamingResponse
 
-        self._admit(call)
-        chat = parse(await _body(call))
-        offer = self._offer(chat.model)
+        chat = parse(await call.body())
+        offer = self._served(chat.model)
         replies = await self._replies(offer, chat)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": chat.model}
         if not chat.stream:
             return JSONResponse(completion(chat, replies, head))
         return StreamingResponse(_events(chunks(chat, replies, head)), media_type="text/event-stream")
 
-    def _admit(self, call: Call) -> None:
-        if self._key is None:
-            return
-        token = call.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(token.encode(), self._key.encode()):
-            raise Refused("a bearer token is wanted, and this is not it", status=401, code="invalid_api_key")
-
-    def _offer(self, name: str) -> ServedModel:
-        if name not in self.offers:
-            message = f"there is no model '{name}'.{did_you_mean(name, self.offers)}"
+    def _served(self, name: str) -> ServedModel:
+        if name not in self.models:
+            message = f"there is no model '{name}'.{did_you_mean(name, self.models)}"
             raise Refused(message, "model", 404, "model_not_found")
-        return self.offers[name]
+        return self.models[name]
 
     async def _replies(self, offer: ServedModel, chat: Chat) -> list[Reply]:
         try:
@@ -131,16 +147,6 @@ class _Server:
         if offer.candidate is None or offer.candidate.prompt.encoder is None:
             return requests(chat, offer)
         return await asyncio.to_thread(requests, chat, offer, self._retrieve)
-
-
-async def _body(call: Call) -> bytes:
-    parts, size = [], 0
-    async for part in call.stream():
-        size += len(part)
-        if size > LARGEST:
-            raise Refused(f"the body is larger than {LARGEST:,} bytes", status=413)
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _events(lines: list[dict[str, Any]]) -> AsyncIterator[str]:

@@ -13,6 +13,7 @@ from whichway.cli.flags import Yes
 from whichway.errors import OptionError
 from whichway.options import MODEL_HELP
 
+KEEP_ALIVE = 75  # seconds; clients' pools drop a connection after 5, and one that we drop first may be in use again
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -27,11 +28,19 @@ def serve(
     api_key: Annotated[
         str | None, Option(help="Bearer token that clients must send; also read from WHICHWAY_API_KEY.")
     ] = None,
+    folder: Annotated[
+        Path | None,
+        Option(
+            help="Where uploaded files and fine-tuned models are kept; 'serve' in the run folder, or ./whichway-serve, "
+            "unless given. Nothing is written before something is uploaded."
+        ),
+    ] = None,
 ) -> None:
-    """Serve `/v1/models` and `/v1/chat/completions`; stop with Ctrl-C."""
+    """Serve models over OpenAI's protocol: chats, files and fine-tuning jobs; stop with Ctrl-C."""
     from whichway.app.configure import backends, base_of
     from whichway.cli.fetching import with_models
     from whichway.ship import served_models
+    from whichway.ship.access import AccessLimits
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
@@ -45,7 +54,8 @@ def serve(
     )
     for name, description in served_models.names(offers):
         print(f"  {name:<24}{description}")
-    listen(app(offers, known_backends, key), host, port)
+    place = folder or (Path("whichway-serve") if run is None else run / "serve")
+    listen(app(offers, known_backends, AccessLimits(key), place), host, port)
 
 
 def listen(application: object, host: str, port: int) -> None:
@@ -69,6 +79,6 @@ def listen(application: object, host: str, port: int) -> None:
         raise OptionError(f"--host {host} --port {port}: {error.strerror}. Give another with --port.") from error
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{place.getsockname()[1]}/v1", flush=True)
-    config = uvicorn.Config(application, log_level="warning")  # type: ignore[arg-type]  # any ASGI application
+    config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]  # any ASGI application
     with suppress(KeyboardInterrupt):  # the way to stop it
         uvicorn.Server(config).run(sockets=[place])
