@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -58,16 +59,24 @@ def ours(task: Task, work: Path, threads: int) -> dict[str, Any]:
         (place / "data" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     command = [sys.executable, "-m", "whichway", "run", "--data", "data", "--input", "text", "--target", "label"]
     command += ["--ask", ASKS[task.name], "--model", MODEL, "--seeds", "1", "--out", "run", "--yes"]
-    started = time.perf_counter()
+    started, before = time.perf_counter(), worked()
     with (work / "ours.log").open("w") as log:
         env = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run(command, cwd=place, check=True, stdout=log, stderr=log, env=env)
     seconds = time.perf_counter() - started
+    cpu = worked() - before
     run = read(place / "run")
     standings = {s.way: s for s in run.verdict.standings}
     choice = standings[run.verdict.choice]
     ways = {way: s.score for way, s in standings.items()}
-    return {"choice": choice.way, "dev": choice.dev_score, "test": choice.score, "seconds": seconds, "ways": ways}
+    found = {"choice": choice.way, "dev": choice.dev_score, "test": choice.score, "ways": ways}
+    return {**found, "seconds": seconds, "cpu": cpu}
+
+
+def worked() -> float:
+    """Processor seconds of all processes that were started here and have ended, their children's included."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def job_of(task: Task, work: Path, args: argparse.Namespace) -> Path:
@@ -96,16 +105,17 @@ def job_of(task: Task, work: Path, args: argparse.Namespace) -> Path:
 
 
 def theirs(step: str, job: Path, work: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """One step of the user's script; trainings that an earlier start finished count the seconds that they took then."""
+    """One step of the user's script; trainings that an earlier start finished count what they took then."""
     trl = json.loads((work / "trl.json").read_text())
-    done = [Path(run["folder"]) / "done.json" for run in trl["runs"]] if step == "lora" else []
-    before = sum(json.loads(place.read_text())["seconds"] for place in done if place.exists())
-    started = time.perf_counter()
+    places = [Path(run["folder"]) / "done.json" for run in trl["runs"]] if step == "lora" else []
+    done = [json.loads(place.read_text()) for place in places if place.exists()]
+    started, before = time.perf_counter(), worked()
     command = [args.peers, str(HERE / "sides" / "user_script.py"), step, str(job)]
     with (work / f"{step}.log").open("w") as log:
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=log, text=True).stdout
     found: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    return {**found, "seconds": time.perf_counter() - started + before}
+    seconds = time.perf_counter() - started + sum(training["seconds"] for training in done)
+    return {**found, "seconds": seconds, "cpu": worked() - before + sum(training["cpu"] for training in done)}
 
 
 def lines_of_code(*names: str) -> int:
@@ -119,7 +129,8 @@ HEAD = """# The whole job beside its peers
 `python benchmarks/verdict.py`: one `whichway run` (default options, six ways, one seed, a new process in a new folder)
 against the script that a capable user writes today ({lines} lines in `sides/user_script.py` and `sides/tune_trl.py`;
 ours is one command). SmolLM2-135M-Instruct and MiniLM, 192 rows to learn from, 150 to choose by, the same test rows;
-accuracy in percent. Machine: {machine}, {threads} thread(s) a side, other work beside both.
+accuracy in percent. Minutes are of the processor (all processes of a side, {threads} thread(s)), as other work ran
+beside both. Machine: {machine}.
 
 """
 
@@ -131,15 +142,15 @@ def page(found: dict[tuple[str, str], dict[str, Any]], args: argparse.Namespace)
     steps += ["| set | " + " | ".join(STEPS.values()) + " |", "|---" * (len(STEPS) + 1) + "|"]
     for name in args.sets.split(","):
         parts = {step: found.get((name, step)) for step in ("ours", *STEPS)}
-        shown = [f"{100 * p['test']:.1f}, {p['seconds'] / 60:.1f}" if p else "" for p in map(parts.get, STEPS)]
+        shown = [f"{100 * p['test']:.1f}, {p['cpu'] / 60:.1f}" if p else "" for p in map(parts.get, STEPS)]
         steps.append(f"| {name} | " + " | ".join(shown) + " |")
         our, peers = parts.pop("ours"), {step: p for step, p in parts.items() if p}
         if our and len(peers) == len(STEPS):
-            seconds = sum(p["seconds"] for p in peers.values())
+            cpu = sum(p["cpu"] for p in peers.values())
             best = max(peers, key=lambda step: peers[step]["dev"])
             lines.append(
-                f"| {name} | {our['choice']} | {100 * our['test']:.1f} | {our['seconds'] / 60:.1f} | {STEPS[best]} | "
-                f"{100 * peers[best]['test']:.1f} | {seconds / 60:.1f} | {seconds / our['seconds']:.1f} |"
+                f"| {name} | {our['choice']} | {100 * our['test']:.1f} | {our['cpu'] / 60:.1f} | {STEPS[best]} | "
+                f"{100 * peers[best]['test']:.1f} | {cpu / 60:.1f} | {cpu / our['cpu']:.1f} |"
             )
     head = HEAD.format(lines=lines_of_code("user_script.py", "tune_trl.py"), machine=processor(), threads=args.threads)
     return head + "\n".join(lines + steps) + "\n"

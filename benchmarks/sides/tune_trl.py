@@ -57,9 +57,10 @@ for run in job["runs"]:
         processing_class=tokenizer,
         peft_config=lora,
     )
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     trainer.train()
-    told = {"seconds": time.perf_counter() - started, "steps": trainer.state.global_step}
+    told = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - worked}
+    told["steps"] = trainer.state.global_step
     told["losses"] = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     (folder / "done.json").write_text(json.dumps(told))
     print(json.dumps({**run, **told}), flush=True)

@@ -106,6 +106,7 @@ def shots():
         return best[0], score(best[1], "test")
     finally:
         server.terminate()
+        server.wait()
 
 
 def lora():
