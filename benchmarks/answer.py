@@ -22,7 +22,7 @@ from typing import Any
 
 from learn import HERE, Side
 
-from whichway.contest.dry_run.profile import processor
+from whichway.contest.dry_run.machine_load import processor
 from work import Shape, answering
 
 TORCH: list[dict[str, Any]] = [

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.dry_run.profile import processor
+from whichway.contest.dry_run.machine_load import processor
 from work import Shape, learning
 
 HERE = Path(__file__).parent

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import whichway as ww
-from whichway.contest.dry_run.profile import processor
+from whichway.contest.dry_run.machine_load import processor
 from whichway.runs.run import read
 
 HERE = Path(__file__).parent

@@ -112,7 +112,7 @@ def test_missing_values_and_numbers_become_text():
         (["a", "b"], "data:0: a row must be a dict, this is of type str"),
         (5, "data of type int cannot be read"),
         ([], "no rows"),
-        ((["a"], ["p", "q"]), "X has 1 rows and y has 2"),
+        ((["a"], ["p", "q"]), "X has 1 row and y has 2"),
         ({"trian": []}, r"train, dev and test as keys, not \['trian'\]"),
         ([{"text": "a", "label": "b"}] * 3, "3 rows. At least 12"),
     ],

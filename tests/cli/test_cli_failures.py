@@ -167,6 +167,12 @@ def test_bad_input_is_said_and_nothing_is_written(make: Any, here: Path, capsys:
     assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
 
 
+def test_an_option_that_does_not_fit_is_refused_before_anything_is_estimated(here: Path, capsys: Streams) -> None:
+    words = unknown_option(here)
+    assert whichway("run", *words, "--model", "fake") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_other_plan_is_refused_with_the_difference(here: Path, capsys: Streams) -> None:
     words = ["run", "--data", tickets(here), *QUICK, *TWO_WAYS, "--out", "one"]
     assert whichway(*words) == 0

@@ -25,7 +25,7 @@ def test_check_shows_trained_tokens_copies_and_secrets_without_spelling_them(noi
     assert "<|assistant|>⟦ " in told
     assert "0 training rows longer than the model's context" in told
     assert "0 training rows without a trained token" in told
-    assert "copies    1 rows the same but for case and punctuation" in told
+    assert "copies    1 row the same but for case and punctuation" in told
     assert "personal  1 e-mail" in told
     assert "jane.doe" not in told
     assert "noisy.csv:5 j…" in told

@@ -32,6 +32,19 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert process.wait() == 0
 
 
+def test_a_closed_pipe_is_quiet_where_rich_writes() -> None:
+    code = """import sys
+from whichway.cli.exit_codes import guarded
+from rich.console import Console
+sys.exit(guarded(lambda: Console().print("a line") or 0))"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
 def heed_interrupts() -> None:
     """What starts in the background of a shell ignores SIGINT, and so do its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

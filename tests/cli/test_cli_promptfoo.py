@@ -59,6 +59,10 @@ def test_a_winner_leaves_as_a_configuration_and_comes_back(tmp_path: Path, monke
     assert len(cases(path)) == len(test)
     assert wordings(path)[0].chat
     assert whichway("ship", "run", "--way", "base_majority", "--format", "promptfoo", "--out", "pf2") == 2
+    assert whichway("ship", "run", "--way", "prompt_plain") == 0  # the two forms do not want one folder
+    assert whichway("ship", "run", "--way", "prompt_plain", "--format", "promptfoo") == 0
+    assert (tmp_path / "winner" / "manifest.json").exists()
+    assert (tmp_path / "winner-promptfoo" / "promptfooconfig.yaml").exists()
     assert whichway("ship", "run", "--format", "zip", "--out", "pf3") == 2
 
 

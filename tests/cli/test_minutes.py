@@ -30,7 +30,7 @@ def test_a_run_against_the_clock_ends_with_a_page_and_costs_nothing_again(tmp_pa
     assert whichway("verdict", "run") == 0
 
 
-@pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf"])
+@pytest.mark.parametrize("minutes", ["0", "0.0", "-3", "-0.5", "nan", "inf"])
 def test_minutes_that_are_no_time_are_refused(minutes, tmp_path, capsys):
     assert whichway("run", "--data", tickets(tmp_path), "--model", "fake", "--minutes", minutes) == 2
     assert "give a number above 0" in capsys.readouterr().err

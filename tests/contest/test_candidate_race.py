@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bench_way import BenchWay
 from contest_kit import make_components, settings_for, small_task
 from scipy.special import ndtri
 
@@ -126,25 +127,10 @@ def test_finalists_are_rarely_shown_worse_than_those_of_a_full_evaluation():
     assert worse / 200 <= 0.05
 
 
-class Probe:
-    """A way that hands its bench out."""
-
-    KIND = "prompt"
-    RANDOM = False
-
-    def __init__(self, work) -> None:
-        from whichway.ways.prompt_plain import Options
-
-        self.Options, self.work = Options, work
-
-    def adapt(self, task, bench, options):
-        yield self.work(task, bench)
-
-
 def at_bench(tmp_path, work, calls: int | None = None):
     task = small_task(150, 120, 70)
     components = make_components(task)
-    components = replace(components, ways={**components.ways, "probe": Probe(work)})
+    components = replace(components, ways={**components.ways, "probe": BenchWay(work)})
     settings = replace(settings_for(tmp_path, {"probe": {}}), seeds=(0,), budget=Budget(calls=calls))
     return run(task, components, folder=tmp_path / "run", settings=settings)
 

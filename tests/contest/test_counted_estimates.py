@@ -11,7 +11,8 @@ from contest_kit import make_components, settings_for, small_task
 
 from whichway.backends.local import LocalBackend
 from whichway.contest import run
-from whichway.contest.dry_run.profile import TIMINGS, Timings, probed_rates
+from whichway.contest.dry_run.profile import Timings
+from whichway.contest.dry_run.rate_memory import TIMINGS, probed_rates
 from whichway.contest.dry_run.simulate import estimate
 from whichway.contest.rates import FILE
 from whichway.contracts import read_kind
@@ -71,8 +72,8 @@ def test_prompts_of_every_shape_follow_from_one_measured_rate(tiny, tmp_path: Pa
     assert Counting.answered == opened  # nothing was asked again
     assert long_.prefix > 5 * short.prefix > 0
     assert many.seconds > short.seconds
-    rate = timings.rate(read_kind(base))
-    assert rate == Timings(tmp_path / TIMINGS, tmp_path).rate(read_kind(base)) > 0
+    rate = timings.memory.rate(read_kind(base))
+    assert rate == probed_rates(tmp_path)(read_kind(base)) > 0
     works = backend.expected_answers(base, asks(2))
     with backend.open(base, None) as session:
         done = [backend.answer_work(base, q, r) for q, r in zip(asks(2), session.choose(asks(2)), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,8 @@ import pytest
 from whichway.app.models import shared_timings
 from whichway.backends.fake import FakeBackend
 from whichway.backends.local import LocalBackend
-from whichway.contest.dry_run.profile import LIMIT, TIMINGS, Timings, units_of
+from whichway.contest.dry_run.profile import LIMIT, Timings, units_of
+from whichway.contest.dry_run.rate_memory import TIMINGS
 from whichway.contracts import Work, read_kind
 from whichway.models import model_cache
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
@@ -30,6 +32,7 @@ class SlowModel(FakeBackend):
     def __init__(self) -> None:
         super().__init__()
         self.now, self.asked, self.trained = 0.0, 0, 0
+        self.slower = 1.0  # times that everything takes longer
 
     def answer_work(self, weights, request, reply):
         return Work(read_kind(weights), reply.tokens_in, reply.seconds)
@@ -39,12 +42,12 @@ class SlowModel(FakeBackend):
         return [Work(read_kind(weights), size, 0.0) for size in sizes]
 
     def expected_training(self, job):
-        return (Work(f"{job.kind} train", self._units(job), 0.0),)
+        return (Work(train_kind(job), self._units(job), 0.0),)
 
     def training_work(self, job, adapter, before):
         units, seconds = adapter.work["train"]
         old, earlier = before.work["train"] if before else (0.0, 0.0)
-        return (Work(f"{job.kind} train", units - old, seconds - earlier),)
+        return (Work(train_kind(job), units - old, seconds - earlier),)
 
     def _units(self, job: TrainJob) -> float:
         own = sum(len(row.messages[-1].content) for row in job.rows) / len(job.rows)
@@ -56,19 +59,25 @@ class SlowModel(FakeBackend):
 
     def choose(self, requests):
         sizes = [work.units for work in self.expected_answers(self.weights("fake"), requests)]
-        self.now += EACH * sum(sizes)
+        each = EACH * self.slower
+        self.now += each * sum(sizes)
         self.asked += len(requests)
-        return [Reply("a", tokens_in=int(size), seconds=EACH * size) for size in sizes]
+        return [Reply("a", tokens_in=int(size), seconds=each * size) for size in sizes]
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
         self.trained += 1
         units, before = self._units(job), 0.0
-        first = 0.5 * TIMES[job.kind] * EACH * units / units_of(job)
+        each = TIMES[job.kind] * EACH * self.slower
+        first = 0.5 * each * units / units_of(job)
         for share, saved in zip(job.shares, super().train(job, folder, adapter), strict=True):
-            seconds = first + TIMES[job.kind] * EACH * units * share
+            seconds = first + each * units * share
             self.now += seconds - before
             before = seconds
             yield replace(saved, seconds=seconds, work={"train": (units * share, seconds)}, bytes=10, peak_bytes=20)
+
+
+def train_kind(job: TrainJob) -> str:
+    return f"{read_kind(job.weights).removesuffix(' read')} {job.kind} train"
 
 
 def asks() -> list[Request]:
@@ -121,10 +130,8 @@ def test_what_was_worked_out_is_measured_another_time(tmp_path):
     assert poor.worked_out
     assert not backend.trained
     rich = Timings(place, tmp_path / "b", now=lambda: backend.now)
-    asked = backend.asked
     rich.answering(backend, backend.weights("fake"), asks())
     rich.learning(backend, job(backend, "lora"))
-    assert backend.asked == asked
     assert backend.trained
     assert not rich.worked_out
 
@@ -133,8 +140,9 @@ def test_times_are_shared_beside_the_models(tiny, tmp_path):
     base = LocalBackend().weights(str(tiny("llama")))
     with shared_timings([base], tmp_path / "one"):
         (tmp_path / "one").mkdir(exist_ok=True)  # times of earlier tests may lie there
-        (tmp_path / "one" / TIMINGS).write_text('{"a": {"seconds": 1.0}}')
-    assert model_cache.read_json(TIMINGS)["a"] == {"seconds": 1.0}
+        facts = {"seconds": 1.0, "when": "2026-03-01T10:00+00:00"}
+        (tmp_path / "one" / TIMINGS).write_text(json.dumps({"a": facts}))
+    assert model_cache.read_json(TIMINGS)["a"] == facts
     with shared_timings([base], tmp_path / "two"):
         assert '"a"' in (tmp_path / "two" / TIMINGS).read_text()
     with shared_timings([FakeBackend().weights("fake")], tmp_path / "three"):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from contest_kit import make_components, settings_for, small_task
 
+from whichway.app.open_results import results_of
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
 from whichway.contest.clock import Clock
 from whichway.contest.dry_run.simulate import FILE, estimate, estimate_json
 from whichway.errors import ClockEnded, PlanMismatch
+from whichway.runs import folder as folder_files
 from whichway.runs.run import Run
 from whichway.tasks.folds import cut
 
@@ -180,8 +183,41 @@ def test_a_run_without_a_clock_is_not_continued_against_one(tmp_path):
     finished = run(task, make_components(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
     assert finished.paid_seconds == 0
     (tmp_path / "run" / "verdict.json").unlink()
-    with pytest.raises(PlanMismatch, match="timed"):
+    with pytest.raises(PlanMismatch, match="begun without --minutes, and goes on without: leave --minutes out"):
         run(task, make_components(task), folder=tmp_path / "run", settings=replace(settings, minutes=1))
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_whatever_moment_a_process_is_killed_at_a_verdict_stands(tmp_path, monkeypatch, folds):
+    """Each file that the run renames into place leaves a folder that may be the last one."""
+    states, honest = [], folder_files.os.replace
+
+    def watched(source, goal):
+        honest(source, goal)
+        states.append(tmp_path / f"state-{len(states)}")
+        if (tmp_path / "run").exists():
+            shutil.copytree(tmp_path / "run", states[-1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_files.os, "replace", watched)
+        hold(tmp_path, 5, folds=folds, world=World(0.05), ways=("base_majority", "prompt_plain", "tune_lora"))
+    answered, before = 0, 0
+    for state in states:
+        if not list(state.glob("ways/*/status.json")):
+            continue
+        verdict = results_of(state).verdict()
+        assert verdict.standings
+        assert not {one.way for one in verdict.missing if one.what == "way"} & {s.way for s in verdict.standings}
+        assert verdict.folds >= before or not folds
+        answered, before = answered + 1, verdict.folds
+    assert answered > 5
+    assert Run(states[-1]).clock["folds"] == folds
+
+
+def test_a_run_against_the_clock_goes_on_without_one(tmp_path):
+    world = World(0.2)
+    assert hold(tmp_path, 0.5, world=world, ways=FEW).verdict.missing
+    assert hold(tmp_path, None, world=world, ways=FEW).verdict.missing == ()
 
 
 def test_a_clock_refuses_only_while_work_is_done():

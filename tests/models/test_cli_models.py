@@ -137,6 +137,32 @@ def test_speeds_are_kept_after_a_run_and_a_probe(cached: Path, monkeypatch: pyte
     assert (found.seconds_per_1000, measured.way) == (2000.0, "prompt_plain")
 
 
+def test_a_slow_moment_replaces_no_speed_unless_it_comes_twice(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whichway.models import speed
+
+    speed.record("m", 0.010, "prompt_plain", "tickets", 50)
+    speed.record("m", 0.030, "prompt_plain", "tickets", 50)
+    assert speed.of("m") == speed.Speed(10.0, "prompt_plain", "tickets", 50, speed.of("m").measured, doubted=True)
+    speed.record("m", 0.011, "prompt_plain", "tickets", 50)
+    assert speed.of("m").seconds_per_1000 == 11.0
+    speed.record("m", 0.030, "prompt_plain", "tickets", 50)
+    speed.record("m", 0.031, "prompt_plain", "tickets", 50)
+    assert speed.of("m").seconds_per_1000 == 31.0
+    speed.record("m", 0.100, "prompt_plain", "long letters", 50)  # other rows
+    assert speed.of("m").seconds_per_1000 == 100.0
+    monkeypatch.setattr(speed, "DAYS", -1)
+    assert speed.of("m").old
+    speed.record("m", 0.900, "prompt_plain", "long letters", 50)
+    assert speed.of("m").seconds_per_1000 == 900.0
+
+
+def test_a_word_that_names_no_model_is_refused_before_anything_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", "nope"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "nope" in printed.err
+
+
 def test_what_ships_names_no_model_outside_the_data_file() -> None:
     """Names of models go stale; they stand in the data file, which users can edit, and nowhere in the code."""
     package = Path(room.__file__).parents[1]

@@ -87,5 +87,15 @@ def test_axes_and_curves_speak_as_the_table_does(correlation):
     assert SHARES.value(first.score) not in plain
 
 
+def test_means_that_differ_in_their_last_bits_read_alike():
+    for rows in (40, 200, 2000):
+        for right in range(rows + 1):
+            score, summed = right / rows, sum([1 / rows] * right)
+            assert SHARES.value(score) == SHARES.value(summed)
+            assert SHARES.signed(-score) in (f"−{SHARES.value(score)}", "0.0")
+            assert PLAIN.value(score) == PLAIN.value(summed)
+    assert (SHARES.value(0.3805), SHARES.value(0.38049)) == ("38.1", "38.0")
+
+
 def test_volumes_have_no_exponent():
     assert [breakeven.figures(x) for x in (1250.4, 3.21, 0.0018, 9e-06)] == ["1,250", "3.2", "0.0018", "under 0.0001"]

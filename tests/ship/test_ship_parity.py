@@ -101,9 +101,7 @@ def test_a_noisy_channel_answers_as_measured(
 
 
 @pytest.mark.parametrize("layout", ["system", "user"])
-def test_shots_for_each_row_are_chosen_as_measured(
-    layout: str, tiny: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_shots_for_each_row_are_chosen_as_measured(layout: str, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     options = {"kinds": ["knn"], "counts": [2], "layout": layout, "calibrate": 8}
     run = contest(data(tmp_path), tiny("llama"), {"prompt_shots": options})
     winner = run.ship(tmp_path / "winner", way="prompt_shots")

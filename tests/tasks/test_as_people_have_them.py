@@ -36,7 +36,7 @@ def viewed():
 READABLE = {
     "Label Studio": ("d.json", json.dumps(CHOSEN), "export of Label Studio"),
     "Argilla": ("d.jsonl", jsonl([argilla(*r) for r in ROWS]), "export of Argilla"),
-    "Prodigy": ("d.jsonl", jsonl([*(prodigy(*r) for r in ROWS), prodigy("no", "sales", "ignore")]), "1 rows without"),
+    "Prodigy": ("d.jsonl", jsonl([*(prodigy(*r) for r in ROWS), prodigy("no", "sales", "ignore")]), "1 row without"),
     "columns that are empty": (
         "d.jsonl", jsonl([{"text": t, "inputs": None, "annotation": y, "prediction": None} for t, y in ROWS]), ""),
     "Gemini": ("d.jsonl", jsonl([{"contents": [{"role": "user", "parts": [{"text": t}]},

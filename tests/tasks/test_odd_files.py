@@ -106,13 +106,13 @@ READABLE: dict[str, tuple[str, str | bytes, list[tuple[str, str]], str, dict[str
     "names with blanks and capitals": ("d.csv", lines("{},{}", header=" Text , LABEL "), READ, "", {}),
     "a name with a blank that does not break": ("d.csv", lines("{},{}", header="text,label\u00a0"), READ, "", {}),
     "headers of files put together": ("d.csv", PLAIN + HEAD + "\n" + csv_of([("a last row", "sales")])[len(HEAD) + 1 :],
-                                      sorted([*ROWS, ("a last row", "sales")]), "1 rows repeat the header", {}),
+                                      sorted([*ROWS, ("a last row", "sales")]), "1 row repeats the header", {}),
     "files with marks put together": (
         "d.csv", "\ufeff" + PLAIN + "\ufeff" + csv_of([("a last row", "sales")]),
-        sorted([*ROWS, ("a last row", "sales")]), "1 rows repeat the header", {}),
+        sorted([*ROWS, ("a last row", "sales")]), "1 row repeats the header", {}),
     "headers in other capitals put together": (
         "d.csv", PLAIN + csv_of([("a last row", "sales")]).replace(HEAD, "Text,Label"),
-        sorted([*ROWS, ("a last row", "sales")]), "1 rows repeat the header", {}),
+        sorted([*ROWS, ("a last row", "sales")]), "1 row repeats the header", {}),
     "two rows of headings": ("d.csv", "Ticket,,\n" + lines("1,{},{}", header="no,text,label"), READ, "left out", {}),
     "a survey's three headings": (
         "d.csv", lines("{},{}", header='text,label\nWhat happened?,Which team?\n"{""ImportId"":""QID1""}",'
@@ -242,7 +242,7 @@ READABLE: dict[str, tuple[str, str | bytes, list[tuple[str, str]], str, dict[str
     "gzip": ("d.csv.gz", gzip.compress(PLAIN.encode()), READ, "", {}),
     "gzips put together": (
         "d.csv.gz", gzip.compress(PLAIN.encode()) + gzip.compress(csv_of([("a last row", "sales")]).encode()),
-        sorted([*ROWS, ("a last row", "sales")]), "1 rows repeat the header", {}),
+        sorted([*ROWS, ("a last row", "sales")]), "1 row repeats the header", {}),
     "bzip2": ("d.jsonl.bz2", bz2.compress(jsonl([{"text": t, "label": y} for t, y in ROWS]).encode()), READ, "", {}),
     "xz": ("d.tsv.xz", lzma.compress(csv_of(ROWS, "\t").encode()), READ, "", {}),
 }  # fmt: skip

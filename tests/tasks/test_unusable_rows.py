@@ -1,6 +1,5 @@
 """Rows that cannot be used: refused by default, left out and listed with an allowance; columns that play no part."""
 
-
 import pytest
 from files_kit import ROWS, examine, examples, jsonl, lines, pairs, told
 
@@ -62,7 +61,6 @@ def test_many_are_listed_by_their_places(tmp_path):
     assert "d.csv:91" in told(found)
 
 
-
 def test_no_column_is_the_group_the_id_or_the_split(tmp_path):
     content = "text,label,group,id,split\n" + "".join(f"{t},{y},{'AB'[n % 2]},{n % 3},train\n" for n, (t, y) in
                                                       enumerate(ROWS))  # fmt: skip
@@ -89,6 +87,6 @@ def test_a_column_called_none_is_a_column(tmp_path):
 
 def test_labels_that_may_stand_for_nothing_are_doubted(tmp_path):
     found = examine(tmp_path, "d.csv", CSV + "one more,None\n")
-    assert "'None' is read as a label (1 rows)" in told(found)
+    assert "'None' is read as a label (1 row)" in told(found)
     listed = examine(tmp_path, "e.csv", CSV + "one more,nan\n", labels=["billing", "technical", "sales", "nan"])
     assert "nan" in {e.target for e in examples(listed)}

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bench_way import BenchWay
 
 from whichway.app import configure as front
 from whichway.contest import Components, Settings, run
@@ -40,21 +41,6 @@ def contest(place: Path, way: str | object, calls: int | None, seeds: tuple[int,
     return run(one, components, folder=place / "run", settings=settings)
 
 
-class Probe:
-    """A way that works at its bench."""
-
-    KIND = "prompt"
-    RANDOM = False
-
-    def __init__(self, work) -> None:
-        from whichway.ways.prompt_plain import Options
-
-        self.Options, self.work = Options, work
-
-    def adapt(self, task, bench, options):
-        yield self.work(task, bench)
-
-
 def test_the_endpoint_answers_as_the_bench_does_and_the_purse_pays(tmp_path):
     told = {}
 
@@ -74,7 +60,7 @@ def test_the_endpoint_answers_as_the_bench_does_and_the_purse_pays(tmp_path):
         told["after"] = bench.spent.calls
         return candidate
 
-    contest(tmp_path, Probe(work), 100)
+    contest(tmp_path, BenchWay(work), 100)
     assert content(told["known"]) == content(told["again"]) == told["record"].text
     assert told["known"]["score"] == told["record"].score
     assert told["again"]["score"] is None
@@ -100,7 +86,7 @@ def test_an_empty_purse_is_402_and_a_broken_chat_is_told(tmp_path):
             Endpoint(task, bench).run(broken)
         return Candidate(Prompt(objective="x", labels=task.labels), bench.base, Decoding())
 
-    contest(tmp_path, Probe(work), 400)
+    contest(tmp_path, BenchWay(work), 400)
     assert told["spent"] == 5
 
 

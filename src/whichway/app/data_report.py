@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from whichway.nouns import split_name
+from whichway.plurals import plural
 
 if TYPE_CHECKING:
     from whichway.engine.train.encoded_rows import Targets
@@ -248,7 +249,9 @@ def copies(rows: Sequence[Example]) -> Iterator[str]:
         pairs = [pair for pair in repeated if pair.exact is exact]
         torn = sum(pair.row.target != pair.first.target for pair in pairs)
         listing = ", ".join(f"{pair.row.origin} repeats {pair.first.origin}" for pair in pairs[:MOST])
-        yield f"copies    {len(pairs)} rows {name}, {torn} with another answer" + (f": {listing}" if listing else "")
+        yield f"copies    {plural(len(pairs), 'row')} {name}, {torn} with another answer" + (
+            f": {listing}" if listing else ""
+        )
 
 
 def _suspects(task: Task, rows: Sequence[Example], probe: bool, judge: bool) -> Iterator[str]:

@@ -258,7 +258,7 @@ def shared_timings(bases: Sequence[Weights], cache: Path) -> Iterator[None]:
         bases: models under trial; times are shared where all of them lie on this machine.
         cache: of the run.
     """
-    from whichway.contest.dry_run.profile import TIMINGS
+    from whichway.contest.dry_run.rate_memory import TIMINGS, together
     from whichway.models import model_cache
     from whichway.runs.folder import write_json
 
@@ -272,11 +272,17 @@ def shared_timings(bases: Sequence[Weights], cache: Path) -> Iterator[None]:
             return known
         return {}
 
-    known = {**model_cache.read_json(TIMINGS), **own()}
+    known = together(model_cache.read_json(TIMINGS), own())
     if known:
         write_json(cache / TIMINGS, known)
     yield
-    model_cache.update_json(TIMINGS, lambda shared: shared.update(own()))
+
+    def share(shared: dict[str, Any]) -> None:
+        known = together(shared, own())
+        shared.clear()
+        shared.update(known)
+
+    model_cache.update_json(TIMINGS, share)
 
 
 def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:
@@ -290,5 +296,5 @@ def keep_probed(seconds_per_row: Mapping[Weights, float], task: str) -> None:
 
     for weights, seconds in seconds_per_row.items():
         known = speed.of(weights.base)
-        if weights.backend in LOCAL and (known is None or known.way == PROBE):
+        if weights.backend in LOCAL and (known is None or known.way == PROBE or known.old):
             speed.record(weights.base, seconds, PROBE, task, 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from whichway.errors import UserError
 from whichway.nouns import Candidate, Decoding, Example, Record
+from whichway.plurals import plural
 from whichway.prompts.calibrate import CALIBRATION_ROWS, batch_calibrated
 from whichway.prompts.plain import base_prompt
 from whichway.scoring import paired
@@ -57,7 +58,7 @@ class RegressionCheck:
         return (
             f"gate: {word}: {form.bare(self.now)} against {form.bare(self.before)} of {self.way}, "
             f"{form.signed(self.comparison.value)}{form.unit}{ends} on {self.rows} test rows; "
-            f"{self.comparison.wins} rows better, {self.comparison.losses} worse\n"
+            f"{plural(self.comparison.wins, 'row')} better, {self.comparison.losses} worse\n"
             f"the test split of {self.run} has been crossed {self.crossings} time{'s' * (self.crossings > 1)} by gates"
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from whichway.app.request import RunRequest
 from whichway.nouns import to_json
+from whichway.plurals import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from whichway.nouns import Plan, Task
     from whichway.tasks import Spec
     from whichway.tasks.read import DataTable
+    from whichway.verdict.explain.number_format import ScoreFormat
 
 RUNS = Path("runs")
 Agree = Callable[[list[str]], None]
@@ -122,6 +124,7 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
     from whichway.app.hosted import costs, money_lines, refuse_unasked
     from whichway.contest.dry_run.simulate import FILE, estimate_json
 
+    _ = ready.plan  # an option that does not fit is refused before anything is measured
     result = estimate(ready, listener) if ready.probe else None
     if costs(ready.components):
         (agree or refuse_unasked)(list(money_lines(ready.components, ready.settings.budget.usd, result)))
@@ -158,7 +161,8 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
         return money
     facts = {"within": result.within, "ways": {name: asdict(amount) for name, amount in result.ways.items()}}
     lines = estimates.before(estimates.lines_of(facts), result.within)
-    return ["estimate (from a probe of this machine; list time)", *lines, *_what_fits(ready, result), *money]
+    notes = [f"  {note}" for note in result.notes]
+    return ["estimate (from a probe of this machine; list time)", *lines, *notes, *_what_fits(ready, result), *money]
 
 
 def _what_fits(ready: Ready, result: Estimate) -> list[str]:
@@ -189,7 +193,7 @@ def lines_of(ready: Ready) -> list[str]:
     at = ", ".join(map(str, looks(plan.rows["dev"])))
     race = f"after {at} dev rows" if plan.race else "none: every dev row for every candidate"
     budget_text = " or ".join(limits) + " for each way" if limits else "no limit"
-    gap = "unknown" if plan.smallest_gap is None else f"{form.size(plan.smallest_gap)}, 9 times of 10"
+    gap = can_show(plan.smallest_gap, len(plan.ways), form)
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
@@ -206,7 +210,7 @@ def lines_of(ready: Ready) -> list[str]:
             else []
         ),
         f"budget      {budget_text}; ${plan.price_per_hour:g} an hour",
-        f"can show    a difference of {gap}",
+        f"can show    {gap}",
         f"race        {race}",
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
@@ -220,6 +224,13 @@ def lines_of(ready: Ready) -> list[str]:
         lines.append(f"  {way:<{wide}}{', '.join(f'{k}={_shown(v)}' for k, v in options.items()) or 'no options'}")
         lines += [f"  {'':<{wide}}{note}" for note in _floor(options, plan.rows["train"])]
     return [*lines, *(f"warning: {warning}" for warning in plan.warnings)]
+
+
+def can_show(gap: float | None, ways: int, form: ScoreFormat) -> str:
+    """The smallest difference that a contest's test rows show, for a reader of `plan` or `check`."""
+    if gap is None:
+        return "a difference of unknown size"
+    return f"a difference of {form.size(gap)}, 9 times of 10, where {plural(ways, 'way is', 'ways are')} tried"
 
 
 def _models(plan: Plan) -> list[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichway.app.folds import test_rows, tested
+from whichway.errors import UserError
 
 if TYPE_CHECKING:
     from whichway.nouns import Task
     from whichway.tasks import Examined
+
+NOWHERE = Path("no-run-was-begun")
 
 
 def for_contest(examined: Examined) -> Examined:
@@ -25,12 +30,35 @@ def for_contest(examined: Examined) -> Examined:
 
 
 def tested_lines(task: Task) -> Iterator[str]:
-    """The rows that a run would test on, and the smallest difference between ways that they can show."""
-    from whichway.app.advice_inputs import situation
-    from whichway.report.advice import gaps
-    from whichway.verdict.advice import advise
+    """The rows that a run would test on, and the smallest difference between ways that they show, as its plan says."""
+    from whichway.app.run import can_show
+    from whichway.contest.plan import smallest_gap
+    from whichway.options import defaults
+    from whichway.tasks import metrics
+    from whichway.verdict.explain.number_format import score_format
 
     yield f"tested    {tested(task)}"
-    advice = advise(situation(task))
-    if advice.smallest_gap is not None and advice.detectable is not None:
-        yield f"can show  {gaps(advice.smallest_gap, advice.detectable)}"
+    metric, ways = metrics.load(task.metric), _ways(task)
+    seeds = task.options.get("seeds", defaults()["seeds"])
+    gap = smallest_gap(_cut(task), metric, ways, len(seeds))
+    yield f"can show  {can_show(gap, ways, score_format(metric.plain))}"
+
+
+def _cut(task: Task) -> Task:
+    """The task in the folds of its run, where that has some."""
+    from whichway.app.folds import folded
+
+    with suppress(UserError):  # folds that cannot be are refused by the run
+        return folded(task, NOWHERE)
+    return task
+
+
+def _ways(task: Task) -> int:
+    """How many ways a run of the task tries; the usual number where its model is not on this machine."""
+    from whichway.app.configure import build, chosen_ways
+    from whichway.app.request import RunRequest
+    from whichway.verdict.advice import ARMS
+
+    with suppress(UserError):
+        return len(chosen_ways(task, RunRequest(), build(task, ())))
+    return ARMS

@@ -35,6 +35,10 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
         return interrupted()
     except BrokenPipeError:
         return _hush()
+    except SystemExit as leave:  # rich ends the process with 1 where its reader has gone
+        if isinstance(leave.__context__, BrokenPipeError):
+            return _hush()
+        raise
     except Exception as error:
         return _explain(error, debug)
 

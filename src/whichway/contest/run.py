@@ -16,7 +16,7 @@ from whichway.contest.cache import Cache
 from whichway.contest.clock import Clock
 from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
-from whichway.contest.dry_run.profile import probed_rates
+from whichway.contest.dry_run.rate_memory import probed_rates
 from whichway.contest.forgetting import measure_forgetting
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import RunLedger
@@ -31,7 +31,7 @@ from whichway.contest.timed.on_folds import FoldsContest
 from whichway.contest.timed.on_split import SplitContest
 from whichway.contest.timed.purchases import costs_from, guessed
 from whichway.contracts import Listener, follow_nothing
-from whichway.errors import OptionError
+from whichway.errors import OptionError, PlanMismatch
 from whichway.events import PlanFixed, VerdictMade, WayRefused, WayTested
 from whichway.nouns import Plan, Task, Verdict, split_name
 from whichway.runs.folder import (
@@ -96,6 +96,11 @@ def run(
     begun = plan_of(folder)
     if begun and not begun.get("timed") and (folder / "verdict.json").exists():
         settings = replace(settings, minutes=None)  # it is finished, and was held without a clock
+    if begun and not begun.get("timed") and settings.minutes is not None:
+        raise PlanMismatch(
+            f"{folder} was begun without --minutes, and goes on without: leave --minutes out. Or give another folder "
+            "with --out; what was answered and trained is taken from the cache."
+        )
     settings = continued(settings, components, begun)
     if task.folds:  # the number of a fold is its seed
         settings = replace(settings, seeds=tuple(range(len(task.folds))))

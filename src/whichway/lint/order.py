@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from whichway.lint.edits import instructing
 from whichway.lint.registry import Hit, rule
 from whichway.lint.scene import VARIABLE, Piece, Scene
+from whichway.plurals import plural
 
 LONG = 4_000  # tokens: a long context
 CACHED = 1_024  # tokens: the shortest prefix that hosted models cache
@@ -155,7 +156,7 @@ def undelimited(scene: Scene) -> Iterator[Hit]:
         elif marks[1] and scene.data:
             inside = sum(marks[1] in e.text for e in scene.data.rows)
             if inside and len(marks[1]) > 1:
-                yield Hit(f"the delimiter {marks[1]} occurs inside {inside} rows", piece, start, end)
+                yield Hit(f"the delimiter {marks[1]} occurs inside {plural(inside, 'row')}", piece, start, end)
 
 
 @rule(

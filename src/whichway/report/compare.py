@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from whichway.plurals import plural
 from whichway.report.formatting import ScoreText, count, probability, usd
 from whichway.verdict.explain.number_format import score_format
 
@@ -25,7 +26,7 @@ def lines(cost: RunComparison) -> Iterator[str]:
         "" if cost.low is None or cost.high is None else f" ({scores.signed(cost.low)} to {scores.signed(cost.high)})"
     )
     p = "" if cost.p is None else f", p = {probability(cost.p)}"
-    rows = f"; ahead on {cost.wins} rows, behind on {cost.losses}" if cost.paired else ""
+    rows = f"; ahead on {plural(cost.wins, 'row')}, behind on {cost.losses}" if cost.paired else ""
     yield f"second − first: {scores.signed(cost.difference)}{scores.format.unit}{ends}{p}{rows}."
     if cost.unlike:
         yield f"The runs differ in more than the way: {', '.join(cost.unlike)}."

@@ -111,9 +111,15 @@ def run_results(
         paired=str(plan.get("paired") or "t"),
         spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
-        missing=tuple(from_json(Missing, piece) for piece in run.clock.get("missing", ())),
+        missing=_missing(run, {arm.way for arm in arms}),
     )
     return RunResults(plan, tuple(arms), side)
+
+
+def _missing(run: Run, tried: set[str]) -> tuple[Missing, ...]:
+    """What the clock left out, but for ways that were written since it was noted."""
+    pieces = [from_json(Missing, piece) for piece in run.clock.get("missing", ())]
+    return tuple(piece for piece in pieces if piece.what != "way" or piece.way not in tried)
 
 
 def _rows_to_fold(plan: Mapping[str, Any]) -> int:
@@ -148,6 +154,8 @@ def _arm(
     plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
     lines = [entry.facts for entry in entries if "how" not in entry.facts]
     finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
+    if any(row.fold is not None for row in test):  # a finalist's seed is its fold
+        finalists = [entry for entry in finalists if run.counts(entry.candidate.seed)]
     dev_scores = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in dev_scores else tuple(map(float, dev_scores))  # no dev rows: nothing was selected on
     tested = [] if status["status"] == "failed" else finalists

@@ -186,9 +186,11 @@ class Run:
     @property
     def test(self) -> tuple[RunRow, ...]:
         """The test rows; of a run in folds that a clock ended, those of the folds that are whole."""
-        counted = self.clock.get("folds") or None
-        rows = (row for row in self.rows if row.split == "test")
-        return tuple(row for row in rows if counted is None or row.fold is None or row.fold < counted)
+        return tuple(r for r in self.rows if r.split == "test" and (r.fold is None or self.counts(r.fold)))
+
+    def counts(self, fold: int) -> bool:
+        """Whether a fold counts; where a clock counts them, those that were whole, and the first."""
+        return "folds" not in self.clock or fold < max(1, int(self.clock["folds"]))
 
     @cached_property
     def test_records(self) -> dict[tuple[str, str], tuple[Record, ...]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.errors import DataError
+from whichway.plurals import plural
 from whichway.tasks.readers import Contents, RawRow
 
 _VALUES = ("choices", "text", "taxonomy", "rating", "number")  # of Label Studio, that can be a wanted answer
@@ -41,8 +42,12 @@ def unwrapped(contents: Contents, path: Path) -> Contents:
                 several += more
             left = len(contents.rows) - len(rows)
             notes = [f"an export of {tool}: texts and annotations are read as columns."]
-            notes += [f"{left} rows without an annotation are left out."] if left else []
-            notes += [f"{several} rows have several annotations: the first is read."] if several else []
+            notes += [f"{plural(left, 'row')} without an annotation: left out."] if left else []
+            notes += (
+                [f"{plural(several, 'row has', 'rows have')} several annotations: the first is read."]
+                if several
+                else []
+            )
             return replace(contents, rows=rows, notes=(*contents.notes, *notes))
     return contents
 

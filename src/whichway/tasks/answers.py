@@ -11,6 +11,7 @@ from pathlib import Path
 
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import MetricSpec
+from whichway.plurals import plural
 from whichway.tasks import labels as kinds
 from whichway.tasks import metrics, several_labels
 from whichway.tasks.metrics._text import plain
@@ -177,7 +178,10 @@ def _several(spec: Spec, sets: several_labels.Several) -> Answers:
         f"they are written in one, divided by '{several_labels.separator(labels).strip()}'. If each text is one label: "
         "--target-type label."
     )
-    notes = (note, *((f"{empty} rows have no label: read as '{several_labels.NONE}'.",) if empty else ()))
+    notes = (
+        note,
+        *((f"{plural(empty, 'row has', 'rows have')} no label: read as '{several_labels.NONE}'.",) if empty else ()),
+    )
     return Answers((), metric, tuple(sets.spelled()), notes)
 
 
@@ -297,7 +301,7 @@ def _missing_value_warning(targets: Sequence[str], labels: Sequence[str]) -> lis
     odd = [label for label in labels if label.casefold() in _ASIDE]
     counts = Counter(targets)
     return [
-        f"'{label}' is read as a label ({counts[label]} rows). If it stands for a missing answer, delete these rows."
+        f"'{label}' is read as a label ({plural(counts[label], 'row')}). If it means a missing answer, delete them."
         for label in odd
         if label.casefold() not in _OFTEN or counts[label] < len(targets) / 5
     ]

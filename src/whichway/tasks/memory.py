@@ -9,6 +9,7 @@ from typing import Any
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split, digest
+from whichway.plurals import plural
 from whichway.tasks import read
 from whichway.tasks.choices import with_choices
 from whichway.tasks.readers import Contents, RawRow
@@ -133,7 +134,7 @@ def _labelled(inputs: Any, targets: Any) -> list[Mapping[str, Any]]:
     fields = [f"x{n}" for n in range(width)] if width else [TEXT]
     rows, answers = inputs_of(inputs, fields), list(targets)
     if len(rows) != len(answers):
-        raise DataError(f"X has {len(rows)} rows and y has {len(answers)}. Give an answer for each row.")
+        raise DataError(f"X has {plural(len(rows), 'row')} and y has {len(answers)}. Give an answer for each row.")
     return [{**row, LABEL: answer} for row, answer in zip(rows, answers, strict=True)]
 
 

@@ -35,6 +35,7 @@ from typing import TypeVar
 
 from whichway.errors import DataError
 from whichway.nouns import Example, Split
+from whichway.plurals import plural
 from whichway.tasks import near_duplicates
 
 DEFAULT: Mapping[Split, float] = {"train": 0.6, "dev": 0.15, "test": 0.25}
@@ -132,7 +133,7 @@ def _cut(examples: Sequence[Example], shares: Mapping[Split, float], stratify: b
         return Sides(tuple(_sides(examples, own, shares, stratify, floors)), 0, (note,))
     part = near_duplicates.in_part([near_duplicates.skeleton(e.text) for e in _first_of_each(examples, which)])
     more = (f"{part} inputs differ little from many others: near-copies among them were looked for in part.",)
-    note = f"{aside} rows set aside: near-copies of rows in another split, they would leak."
+    note = f"{plural(aside, 'row')} set aside: near-copies of rows in another split, they would leak."
     joined = sum(p != q for p, q in zip(points, own, strict=True))
     return Sides(tuple(sides), joined, ((note,) if aside else ()) + (more if part else ()))
 

@@ -1,7 +1,7 @@
 """After a change of what a verdict says: decide the golden run again from its records.
 
-    python tests/verdict/golden/make.py          # verdict.json alone, from the records that are there
-    python tests/verdict/golden/make.py --anew   # another run, with records of its own
+python tests/verdict/golden/make.py          # verdict.json alone, from the records that are there
+python tests/verdict/golden/make.py --anew   # another run, with records of its own
 """
 
 from __future__ import annotations

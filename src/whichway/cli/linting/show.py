@@ -10,6 +10,7 @@ from rich.text import Text
 
 from whichway.app.lint_effect import Effect
 from whichway.lint import SEVERITIES, Finding
+from whichway.plurals import plural
 from whichway.report.formatting import ScoreText
 from whichway.verdict.explain.number_format import score_format
 
@@ -68,8 +69,8 @@ def effect_text(effect: Effect) -> str:
     verdict = "" if effect.clear else ", not clear"
     return (
         f"{scores.signed(effect.difference)}{scores.format.unit}{span} on {effect.rows} dev rows, "
-        f"{scores.value(effect.before)} -> {scores.value(effect.after)}; {effect.wins} rows better, {effect.losses} "
-        f"worse{verdict}"
+        f"{scores.value(effect.before)} -> {scores.value(effect.after)}; {plural(effect.wins, 'row')} better, "
+        f"{effect.losses} worse{verdict}"
     )
 
 

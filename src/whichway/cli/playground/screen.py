@@ -13,6 +13,7 @@ from whichway.app.prompt_trial import PromptEvaluation, PromptEvaluator
 from whichway.cli.linting.show import STYLES
 from whichway.lint import Finding
 from whichway.nouns import Prompt
+from whichway.plurals import plural
 from whichway.prompts.diff import readable
 from whichway.prompts.files import dump
 from whichway.report.formatting import ScoreText
@@ -131,7 +132,7 @@ def against(trial: PromptEvaluation) -> str:
     word = "not clear"
     if trial.clear:
         word = "better" if trial.difference > 0 else "worse"
-    moved = f"{len(trial.better)} rows better, {len(trial.worse)} worse"
+    moved = f"{plural(len(trial.better), 'row')} better, {len(trial.worse)} worse"
     gap, score = scores.signed(trial.difference), scores.value(trial.kept_score)
     return f"{gap} against the kept prompt's {score}{ends}: {word}; {moved}"
 

@@ -47,8 +47,9 @@ def show(name: Annotated[str, Argument(help="Any word that --model takes.")]) ->
     """What is known of a model: licence, size, where it lies and where it came from."""
     from whichway.app.models import show as facts_of
 
+    facts = list(facts_of(name))  # a word that names no model is refused before anything is printed
     print(name)
-    for heading, text in facts_of(name):
+    for heading, text in facts:
         print(f"  {heading:<12}{text}")
 
 

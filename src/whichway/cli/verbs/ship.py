@@ -12,7 +12,9 @@ from whichway.errors import OptionError
 
 def ship(
     run: Annotated[Path, Argument(help="A finished run folder.")],
-    out: Annotated[Path, Option(help="The folder to write.")] = Path("winner"),
+    out: Annotated[
+        Path | None, Option(help="The folder to write; default: winner, or winner-promptfoo for that format.")
+    ] = None,
     candidate: Annotated[
         str | None, Option(help="A candidate's id, or the start of it, instead of the winner.")
     ] = None,
@@ -20,6 +22,7 @@ def ship(
     format: Annotated[str, Option(help="folder, or promptfoo: a configuration with the test rows.")] = "folder",  # noqa: A002
 ) -> None:
     """Write a run's winner as a folder: prompt, trained part, model card, manifest; or as a promptfoo configuration."""
+    out = out or Path("winner" if format == "folder" else f"winner-{format}")
     if format == "promptfoo":
         from whichway.ship.promptfoo import export
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
+from whichway.contest.dry_run.rate_memory import READ, RateMemory
 from whichway.contracts import Backend, ForecastsWork, Work, read_kind
 from whichway.errors import AdapterNotLive
+from whichway.measurements import agree
 from whichway.nouns import Message, Reply, Request, TrainJob, Weights
 from whichway.training_length import length_of
 
@@ -25,15 +27,9 @@ AGREE = 1.25  # factor within which two times agree; a third decides where they 
 
 
 class KnownTimes(Protocol):
-    """Where measured times are kept: see `profile.Timings`."""
+    """A probe: see `profile.Timings`."""
 
-    def rate(self, kind: str) -> float | None:
-        """Seconds for a unit; None where it was not measured."""
-        ...
-
-    def learn(self, works: Sequence[Work]) -> None:
-        """Take rates from what was just done."""
-        ...
+    memory: RateMemory
 
     def measuring(self) -> AbstractContextManager[None]:
         """What is done inside is taken off the time of the probe."""
@@ -41,14 +37,6 @@ class KnownTimes(Protocol):
 
     def fits(self) -> bool:
         """Whether there is time to look at one more training."""
-        ...
-
-    def remembered(self, name: Sequence[Any]) -> dict[str, Any] | None:
-        """Other facts that were measured."""
-        ...
-
-    def remember(self, name: Sequence[Any], facts: Mapping[str, Any]) -> None:
-        """Keep such facts."""
         ...
 
     def real_part(self, weights: Weights) -> tuple[Weights, Path | None]:
@@ -60,18 +48,20 @@ class KnownTimes(Protocol):
         ...
 
 
-def answering(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
-    """What a row like these costs."""
+def answering(
+    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request], about: Sequence[Any]
+) -> Answering:
+    """What a row like these costs; `about` names them, where their texts have to be written to know their length."""
     assert isinstance(backend, ForecastsWork)
     few = spread(requests, FEW)
     if requests[0].decoding.mode == "generate":  # how long a text becomes is seen when it is written
-        return _written(known, backend, weights, requests)
+        return _written(known, backend, weights, requests, about)
     # the first row of a call pays for what all share, so asking it twice tells how much that is
     first, *works = backend.expected_answers(weights, [few[0], *few])
     shared = first.units - works[0].units
-    if known.rate(first.kind) is None:
+    if known.memory.stale(first.kind) or known.memory.unchecked(first.kind):
         _read(known, backend, weights, requests)
-    rate = known.rate(first.kind) or 0.0
+    rate = known.memory.rate(first.kind) or 0.0
     seconds = rate * sum(work.units for work in works) / len(works)
     return Answering(seconds, _memory(known, backend, weights), shared * rate, _opening(known, backend, weights, few))
 
@@ -84,19 +74,21 @@ def learning(known: KnownTimes, backend: Backend, job: TrainJob) -> Learning:
     """
     assert isinstance(backend, ForecastsWork)
     works = backend.expected_training(job)
-    name = ["learned", *sorted(work.kind for work in works)]
-    facts = known.remembered(name)
-    read_rate = known.rate(read_kind(job.weights))
-    unknown = facts is None or any(known.rate(work.kind) is None for work in works)
-    if unknown and read_rate is not None and not known.fits():
-        return _worked_out(works, read_rate, job)
-    if facts is None or unknown:
+    memory, kinds = known.memory, sorted(work.kind for work in works)
+    name = ["learned", *kinds]
+    facts, read_rate = memory.remembered(name), memory.rate(read_kind(job.weights))
+    unknown = facts is None or any(memory.rate(kind) is None for kind in kinds)
+    stale = unknown or any(memory.stale(kind) for kind in kinds if not kind.endswith(READ))
+    fits = not stale or read_rate is None or known.fits()
+    if unknown and not fits:
+        return _worked_out(works, read_rate or 0.0, job)
+    if facts is None or (stale and fits):
         took = known.probe_training(backend, job)
         facts = {"bytes": took.bytes, "peak_bytes": took.peak_bytes, "opening": took.opening}
-        known.remember(name, facts)
-    seconds = {work.kind: work.units * (known.rate(work.kind) or 0.0) for work in works}
+        memory.remember(name, facts)
+    seconds = {work.kind: work.units * (memory.rate(work.kind) or 0.0) for work in works}
     length = length_of(job)
-    read = sum(s for kind, s in seconds.items() if kind.endswith(" read")) if length else 0.0
+    read = sum(s for kind, s in seconds.items() if kind.endswith(READ)) if length else 0.0
     units = float(length.steps if length else len(job.rows))
     return Learning(0.0, (sum(seconds.values()) - read) / units, 0.0, once=read, **facts)
 
@@ -104,7 +96,7 @@ def learning(known: KnownTimes, backend: Backend, job: TrainJob) -> Learning:
 def _worked_out(works: Sequence[Work], read_rate: float, job: TrainJob) -> Learning:
     """What a training costs that was not measured: its tokens at a multiple of the rate of reading."""
     each = LEARN_READS * read_rate * float(job.options.get("share", 1.0))  # layers below the share are read once
-    seconds = sum(work.units * (read_rate if work.kind.endswith(" read") else each) for work in works)
+    seconds = sum(work.units * (read_rate if work.kind.endswith(READ) else each) for work in works)
     length = length_of(job)
     return Learning(0.0, seconds / (length.steps if length else len(job.rows)), 0.0, 0, None)
 
@@ -118,20 +110,20 @@ def _ask(backend: Backend, weights: Weights, place: Path | None, requests: Seque
 
 
 def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> list[Reply]:
-    """Answer some rows until two times agree, and learn the rate of their work from the median."""
+    """Answer some rows until two times agree, with the remembered one or each other; learn their rate by the median."""
     assert isinstance(backend, ForecastsWork)
     with known.measuring():
         replies, times = _timed_rows(known, backend, weights, requests)
     pace = statistics.median_low([_pace(works) for works in times])
-    known.learn([Work(times[0][0].kind, 1.0, pace)])
-    known.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
+    known.memory.learn([Work(times[0][0].kind, 1.0, pace)])
+    known.memory.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
     return replies
 
 
 def _timed_rows(
     known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
 ) -> tuple[list[Reply], list[list[Work]]]:
-    """The last answers, and the work of each call, until two calls agree or three were made."""
+    """The last answers, and the work of each call, until they are enough."""
     assert isinstance(backend, ForecastsWork)
     real, place = known.real_part(weights)
     few = spread(requests, FEW)
@@ -141,7 +133,7 @@ def _timed_rows(
         real, place = replace(weights, adapter=None, kind="none"), None
     rows, times = few, list[list[Work]]()
     replies: list[Reply] = []
-    while len(times) < 2 or (len(times) == 2 and not _agree(*map(_pace, times))):
+    while not _enough(known.memory, times):
         replies = _ask(backend, real, place, rows)
         works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
         if rows is few and sum(work.seconds for work in works) < SHORT and len(requests) > FEW:
@@ -157,24 +149,42 @@ def _pace(works: Sequence[Work]) -> float:
     return sum(work.seconds for work in works) / units if units else 0.0
 
 
-def _agree(a: float, b: float) -> bool:
-    return max(a, b) <= AGREE * min(a, b)
+def _enough(memory: RateMemory, times: Sequence[Sequence[Work]]) -> bool:
+    """Whether a remembered rate is confirmed, two calls agree, or three were made."""
+    paces = [_pace(works) for works in times]
+    if len(paces) == 1:
+        return memory.confirms(times[0][0].kind, paces[0])
+    return len(paces) > 2 or (len(paces) == 2 and agree(paces[0], paces[1], AGREE))
 
 
-def _written(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
-    """What a row costs whose answer is written, by texts that are written now."""
+def _written(
+    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request], about: Sequence[Any]
+) -> Answering:
+    """What a row costs whose answer is written, by texts that are written once."""
+    assert isinstance(backend, ForecastsWork)
+    memory, few = known.memory, spread(requests, FEW)
+    name, kind = ["written", *about], backend.expected_answers(weights, few[:1])[0].kind
+    facts = memory.remembered(name)
+    if facts is None or memory.stale(kind) or memory.unchecked(kind):
+        facts = _written_units(known, backend, weights, requests)
+        memory.remember(name, facts)
+    rate, opening = memory.rate(kind) or 0.0, _opening(known, backend, weights, few)
+    return Answering(rate * facts["units"], _memory(known, backend, weights), rate * facts["shared"], opening)
+
+
+def _written_units(
+    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
+) -> dict[str, float]:
+    """The work of a row whose answer is written now, and of the prompt that rows share."""
     assert isinstance(backend, ForecastsWork)
     replies = _read(known, backend, weights, requests)
     real, _ = known.real_part(weights)
     rows = spread(requests, len(replies))
     works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
-    rate = known.rate(works[0].kind) or 0.0
     alike = rows[1] if len(rows) > 1 else rows[0]
     first, second = backend.expected_answers(weights, [alike, alike])
     shared = max(0.0, first.units - second.units) if len({row.messages[:-1] for row in rows}) == 1 else 0.0
-    units = max(0.0, sum(work.units for work in works) - shared)
-    opening = _opening(known, backend, weights, spread(requests, FEW))
-    return Answering(rate * units / len(works), _memory(known, backend, weights), shared * rate, opening)
+    return {"units": max(0.0, sum(work.units for work in works) - shared) / len(works), "shared": shared}
 
 
 def _opening(known: KnownTimes, backend: Backend, weights: Weights, few: Sequence[Request]) -> float:
@@ -182,7 +192,7 @@ def _opening(known: KnownTimes, backend: Backend, weights: Weights, few: Sequenc
     if weights.adapter is None:
         return 0.0
     name = ["opening", backend.version, weights.revision, weights.kind]
-    facts = known.remembered(name)
+    facts = known.memory.remembered(name)
     if facts is None:
         real, place = known.real_part(weights)
         start, seconds = time.perf_counter(), 0.0
@@ -194,7 +204,7 @@ def _opening(known: KnownTimes, backend: Backend, weights: Weights, few: Sequenc
             place = None
         took = max(0.0, time.perf_counter() - start - seconds) if place else 0.0
         facts = {"seconds": took}
-        known.remember(name, facts)
+        known.memory.remember(name, facts)
     return float(facts["seconds"])
 
 
@@ -204,7 +214,7 @@ def _memory_name(backend: Backend, weights: Weights) -> list[str]:
 
 def _memory(known: KnownTimes, backend: Backend, weights: Weights) -> int:
     """Memory of the process that has answered with this model."""
-    facts = known.remembered(_memory_name(backend, weights))
+    facts = known.memory.remembered(_memory_name(backend, weights))
     return int(facts["memory_bytes"]) if facts else _rss()
 
 

@@ -9,28 +9,25 @@ The seconds are those that the backend itself reports, which are those that the 
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from whichway.contest.dry_run import counted
 from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
+from whichway.contest.dry_run.rate_memory import RateMemory
 from whichway.contracts import Backend, Embedder, ForecastsWork, Work, read_kind
 from whichway.errors import AdapterNotLive
 from whichway.nouns import Adapter, Message, Reply, Request, TrainJob, TrainRow, Weights, digest
 from whichway.training_kinds import KINDS
 from whichway.training_length import length_of
 
-TIMINGS = "timings.json"  # in the cache
 STEPS = (4, 40)  # of the longer of two trainings
 TRAINING = 1.5  # seconds it should take
 SLOW = 0.4  # seconds of a step of a few rows from which on such steps are measured only
@@ -40,48 +37,32 @@ RESERVE = 5.0  # of them, that are wanted to look at one more training
 RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training that its time for a step does not depend on
 
 
-def machine() -> str:
-    """This machine in a few characters: its processor, cores and memory."""
-    import psutil
-
-    return digest([platform.machine(), processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
-
-
-@cache
-def processor() -> str:
-    """The processor's own name."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 class Timings:
-    """Measured times of this machine, kept in a file.
+    """Measured times of this machine.
 
     Args:
-        path: of the file; None keeps them in memory.
+        memory: what was measured before; a path: of its file; None: nothing was, and nothing is kept.
         scratch: where probed trainings may be written.
         limit: seconds by the clock that measuring may take; trainings that do not fit are worked out from reading.
         now: seconds of a clock that only goes forward.
     """
 
     def __init__(
-        self, path: Path | None, scratch: Path, limit: float = LIMIT, now: Callable[[], float] = time.perf_counter
+        self,
+        memory: RateMemory | Path | None,
+        scratch: Path,
+        limit: float = LIMIT,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.path, self._scratch, self._here = path, scratch, machine()
-        self._left, self._now = limit, now
-        self._known: dict[str, dict[str, Any]] = {}
+        self.memory = memory if isinstance(memory, RateMemory) else RateMemory(memory)
+        self._scratch, self._left, self._now = scratch, limit, now
+        self._answering: dict[str, Answering] = {}  # of counted answers
         self._jobs: dict[tuple[str, str, str], tuple[Backend, TrainJob]] = {}
         self._trained_parts: dict[tuple[str, str, str], tuple[Weights, Path] | None] = {}
         self._learning: dict[str, Learning] = {}  # of counted trainings
         self._inside = False  # whether something is measured just now
         self.probes = 0  # measured now, not taken from the file
         self.worked_out = False  # whether a training was not measured for want of time
-        if path is not None and path.exists():
-            with suppress(ValueError):  # a damaged file is measured anew
-                self._known = json.loads(path.read_text(encoding="utf-8"))
 
     def answering(self, backend: Backend, weights: Weights, requests: Sequence[Request]) -> Answering:
         """What one of these rows takes, which are alike (one chunk of one candidate)."""
@@ -91,13 +72,16 @@ class Timings:
         about += [first.decoding.max_tokens if first.decoding.mode == "generate" else 0, len(first.labels)]
         about += ["channel"] if first.decoding.channel else []
         about += _shape(requests)
-        key = digest(["answering", self._here, *about], 32)
-        if key not in self._known and isinstance(backend, ForecastsWork):
-            self._known[key] = fields(counted.answering(self, backend, weights, requests))
-        if key not in self._known:
+        if isinstance(backend, ForecastsWork):
+            key = digest(about)
+            if key not in self._answering:
+                self._answering[key] = counted.answering(self, backend, weights, requests, about)
+            return self._answering[key]
+        facts = self._good(["answering", *about])
+        if facts is None:
             with self.measuring():
-                self._keep(key, self._ask(backend, weights, requests))
-        return Answering(**self._known[key])
+                facts = self._keep(["answering", *about], self._ask(backend, weights, requests))
+        return Answering(**facts)
 
     def learning(self, backend: Backend, job: TrainJob) -> Learning:
         """What trainings like this one take.
@@ -115,27 +99,29 @@ class Timings:
             return self._learning[like]
         about: list[Any] = [backend.version, job.weights.revision, job.kind, options, len(job.labels), _shape(job.rows)]
         about += [] if length_of(job) else [_bucket(len(job.rows))]
-        key = digest(["learning", self._here, *about], 32)
-        if key not in self._known:
-            self._keep(key, self.probe_training(backend, job))
-        return Learning(**self._known[key])
+        facts = self._good(["learning", *about])
+        return Learning(**(facts or self._keep(["learning", *about], self.probe_training(backend, job))))
 
     def embedding(self, backend: Embedder, weights: Weights, texts: Sequence[str]) -> float:
         """Seconds that an encoder takes for a character of texts like these; measured once."""
-        key = digest(["embedding", self._here, backend.version, weights.key], 32)
-        if key not in self._known:
+        about = ["embedding", backend.version, weights.key]
+        facts = self._good(about)
+        if facts is None:
             some = sorted(texts, key=len)[:: max(1, len(texts) // CHUNK)][:CHUNK]
-            backend.embed(weights, some[:2])  # the first is slower than all others
-            vectors = backend.embed(weights, some)
-            took = sum(vector.seconds for vector in vectors)
-            self.learn([Work(read_kind(weights), vector.tokens, vector.seconds) for vector in vectors])
-            self._keep(key, Answering(took / max(1, sum(map(len, some))), 0))
-        return float(self._known[key]["seconds"])
+            with self.measuring():
+                backend.embed(weights, some[:2])  # the first is slower than all others
+                vectors = backend.embed(weights, some)
+                self.memory.learn([Work(read_kind(weights), vector.tokens, vector.seconds) for vector in vectors])
+                took = sum(vector.seconds for vector in vectors)
+                facts = self._keep(about, Answering(took / max(1, sum(map(len, some))), 0))
+        return float(facts["seconds"])
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Take what is done inside off the time that is left."""
         began, outer, self._inside = self._now(), self._inside, True
+        if not outer:
+            self.memory.watch()
         try:
             yield
         finally:
@@ -147,45 +133,14 @@ class Timings:
         self.worked_out |= self._left < RESERVE
         return self._left >= RESERVE
 
-    def _keep(self, key: str, cost: Answering | Learning) -> None:
-        self._known[key] = fields(cost)
-        self.save()
+    def _good(self, about: Sequence[Any]) -> Mapping[str, Any] | None:
+        """What was measured before and is still believed."""
+        return None if self.memory.hurried(about) else self.memory.remembered(about)
 
-    def rate(self, kind: str) -> float | None:
-        """Seconds for a unit of a kind of work on this machine; None where it was not measured."""
-        known = self._known.get(self._rate_key(kind))
-        return None if known is None else float(known["seconds"])
-
-    def learn(self, works: Sequence[Work], anew: bool = False) -> None:
-        """Take the rates of kinds from what was just done; kinds that are known stay as they are, unless `anew`."""
-        sums: dict[str, tuple[float, float]] = {}
-        for work in works:
-            units, seconds = sums.get(work.kind, (0.0, 0.0))
-            sums[work.kind] = units + work.units, seconds + work.seconds
-        for kind, (units, seconds) in sums.items():
-            if units > 0 and (anew or self.rate(kind) is None):
-                self._known[self._rate_key(kind)] = {"seconds": seconds / units}
-        self.save()
-
-    def _rate_key(self, kind: str) -> str:
-        return digest(["rate", self._here, kind], 32)
-
-    def remembered(self, name: Sequence[Any]) -> dict[str, Any] | None:
-        """Other facts that were measured, by what they are about; None where they were not."""
-        return self._known.get(digest([*name, self._here], 32))
-
-    def remember(self, name: Sequence[Any], facts: Mapping[str, Any]) -> None:
-        """Keep such facts."""
-        self._known[digest([*name, self._here], 32)] = dict(facts)
-        self.save()
-
-    def save(self) -> None:
-        """Write the file, whole or not at all."""
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self._known, indent=1, sort_keys=True), encoding="utf-8")
-            temporary.replace(self.path)
+    def _keep(self, about: Sequence[Any], cost: Answering | Learning) -> dict[str, Any]:
+        facts = {name: getattr(cost, name) for name in cost.__slots__}
+        self.memory.remember(about, facts)
+        return facts
 
     # answering
 
@@ -250,7 +205,7 @@ class Timings:
                         paces.setdefault(work.kind, []).append(work.seconds / work.units)
             if all(len(times) > 2 or max(times) <= counted.AGREE * min(times) for times in paces.values()):
                 break
-        self.learn([Work(kind, 1.0, statistics.median_low(times)) for kind, times in paces.items()], anew=True)
+        self.memory.learn([Work(kind, 1.0, statistics.median_low(times)) for kind, times in paces.items()], anew=True)
         last = marks[-1]
         return Learning(0.0, 0.0, 0.0, last.bytes, max(mark.peak_bytes or 0 for mark in marks) or None, opening)
 
@@ -302,7 +257,7 @@ class Timings:
         adapters = list(self._training(backend, job))
         if isinstance(backend, ForecastsWork):
             works = [backend.training_work(job, b, a) for a, b in zip([None, *adapters], adapters, strict=False)]
-            self.learn([work for part in works for work in part if not work.kind.endswith(" read")], anew=True)
+            self.memory.learn([work for part in works for work in part if not work.kind.endswith(" read")], anew=True)
         return adapters
 
     def _training(self, backend: Backend, job: TrainJob) -> Iterator[Adapter]:
@@ -313,16 +268,6 @@ class Timings:
             weights = adapter.weights
             self._trained_parts[_part(job.weights, job.kind)] = (weights, folder / str(weights.adapter))
             yield adapter
-
-
-def fields(cost: Answering | Learning) -> dict[str, Any]:
-    """What the file holds of it."""
-    return {name: getattr(cost, name) for name in cost.__slots__}
-
-
-def probed_rates(cache: Path) -> Callable[[str], float | None]:
-    """The rates of this machine that probes have left in a cache."""
-    return Timings(cache / TIMINGS, cache).rate
 
 
 def units_of(job: TrainJob) -> float:

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.dry_run.profile import LIMIT, TIMINGS, Timings, own_examples, units_of
+from whichway.contest.dry_run.profile import LIMIT, Timings, own_examples, units_of
+from whichway.contest.dry_run.rate_memory import TIMINGS
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
@@ -72,6 +73,7 @@ class Estimate:
     within: float = WITHIN
     seconds_per_row: Mapping[Weights, float] = field(default_factory=dict)  # bare model -> of an answer
     pieces: Mapping[str, WayCosts] = field(default_factory=dict)  # of a contest against the clock, by way
+    notes: tuple[str, ...] = ()  # where the rates come from
 
     @property
     def seconds(self) -> float:
@@ -126,7 +128,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
                 amount, name, components.price_of(components.base_of(name)), settings.budget.usd
             )
         pieces = _pieces(task, simulated, settings, simulation, Path(place)).pieces if settings.minutes else {}
-        return Estimate(ways, _within(timings), simulation.per_row, pieces)
+        return Estimate(ways, _within(timings), simulation.per_row, pieces, tuple(timings.memory.notes()))
 
 
 def _pieces(task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path) -> Estimate:
@@ -144,7 +146,8 @@ def _pieces(task: Task, simulated: Components, settings: Settings, simulation: S
         memory, disk = simulation.memory.get(name), sum(simulation.disk[name].values())
         usd = seconds * settings.price_per_hour / 3600
         ways[name] = Amount(seconds, seconds, usd, memory, disk, reasons.get(name, ""))
-    return Estimate(ways, _within(simulation.timings), simulation.per_row, costs)
+    notes = tuple(simulation.timings.memory.notes())
+    return Estimate(ways, _within(simulation.timings), simulation.per_row, costs, notes)
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:

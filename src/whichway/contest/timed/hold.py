@@ -73,6 +73,8 @@ class Start:
             self.ledger.clock.seconds -= self.used
         try:
             self._again(contest, known.get("bought", ()))
+            if not known:  # whatever ends this start, even the first purchase, the folder says what is missing
+                self._write(contest)
             with self.ledger.clock.working():
                 held.finished = self._buy(contest)
                 self.after(contest)

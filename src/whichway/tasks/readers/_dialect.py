@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from whichway.plurals import plural
 from whichway.tasks.readers._records import DelimitedRecord, Fault, Quoting, linewise, records
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -161,4 +162,4 @@ def _spans(table: Sequence[DelimitedRecord | Fault]) -> str:
     spans = [r for r in table if isinstance(r, DelimitedRecord) and r.lines > 1]
     longest = max(spans, key=lambda r: r.lines)
     where = f"the longest spans {longest.lines} lines, from line {longest.line}"
-    return f"{len(spans)} rows hold line ends inside quotes; {where}."
+    return f"{plural(len(spans), 'row holds', 'rows hold')} line ends inside quotes; {where}."

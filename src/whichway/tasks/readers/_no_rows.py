@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from whichway.plurals import plural
 from whichway.tasks.readers._records import DelimitedRecord, Fault
 
 _DASHES = re.compile(r"\s*:?-{3,}:?\s*")
@@ -32,7 +33,10 @@ def without(titles: Sequence[str], rest: Table) -> tuple[Table, tuple[str, ...]]
     notes: list[str] = []
     below = _headings(rest)
     if below:
-        notes.append(f"{below} rows below the column names are further headings of a survey and are left out.")
+        rows = plural(
+            below, "row below the column names is a further heading", "rows below the column names are headings"
+        )
+        notes.append(f"{rows} of a survey and left out.")
     elif rest and _is_rule(rest[0]):
         below = 1
         notes.append("a line of dashes below the column names is left out.")

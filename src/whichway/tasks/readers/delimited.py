@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from whichway.errors import DataError, OptionError
+from whichway.plurals import plural
 from whichway.tasks.encodings import text_of
 from whichway.tasks.readers import _formulas, _no_rows, _preamble
 from whichway.tasks.readers._contents import Contents, RawRow
@@ -150,12 +151,13 @@ def _ragged(path: Path, record: DelimitedRecord, header: Sequence[str]) -> str:
 def _notes(first: DelimitedRecord, header: Sequence[str], tally: _Tally) -> Iterable[str]:
     unnamed = len(first.fields) - len(header)
     if unnamed > 0:
-        yield f"{unnamed} empty columns without a name at the end are left out."
+        yield f"{plural(unnamed, 'empty column')} without a name at the end: left out."
     if unnamed < 0:
         yield f"the rows are numbered, without a heading: '{header[0]}'."
     if tally.trailing:
-        yield f"{tally.trailing} rows end in empty fields beyond the header; these are left out."
+        yield f"{plural(tally.trailing, 'row ends', 'rows end')} in empty fields beyond the header; these are left out."
     if tally.empty:
-        yield f"{tally.empty} empty rows are left out."
+        yield f"{plural(tally.empty, 'empty row is', 'empty rows are')} left out."
     if tally.repeated:
-        yield f"{len(tally.repeated)} rows repeat the header and are left out, first on line {tally.repeated[0]}."
+        repeat = plural(len(tally.repeated), "row repeats the header and is", "rows repeat the header and are")
+        yield f"{repeat} left out, first on line {tally.repeated[0]}."

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from whichway.findings import Sentence
 
 
+def rounded(x: float, digits: int) -> float:
+    """Rounded, halves away from zero: two means of the same rows may differ in their last bits, and must read alike."""
+    return round(x + math.copysign(1e-7, x), digits) + 0.0
+
+
 def percent(x: float) -> str:
     """A share: "71.5 %"."""
     return f"{bare(x)} %"
@@ -23,7 +28,7 @@ def chance(x: float) -> str:
 
 def points(x: float) -> str:
     """A size of a difference: "4.2 points"."""
-    return f"{100 * abs(x) + 0.0:.1f} points"
+    return f"{rounded(100 * abs(x), 1):.1f} points"
 
 
 def points_up(x: float) -> str:
@@ -33,7 +38,7 @@ def points_up(x: float) -> str:
 
 def signed(x: float) -> str:
     """A difference with its sign, bare: "+4.2" or "−1.0"."""
-    return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", "−")
+    return f"{rounded(100 * x, 1):+.1f}".replace("-", "−")
 
 
 def nats(x: float) -> str:
@@ -43,7 +48,7 @@ def nats(x: float) -> str:
 
 def bare(x: float) -> str:
     """A score in points, bare: "71.5"."""
-    return f"{round(100 * x, 1) + 0.0:.1f}".replace("-", "−")
+    return f"{rounded(100 * x, 1):.1f}".replace("-", "−")
 
 
 def whole(x: float) -> str:
@@ -79,7 +84,7 @@ def listed(names: list[str]) -> str:
 
 def plain(x: float) -> str:
     """A score of a metric that is no share, to three decimals: "0.752"."""
-    return f"{round(x, 3) + 0.0:.3f}".replace("-", "−")
+    return f"{rounded(x, 3):.3f}".replace("-", "−")
 
 
 def plain_size(x: float) -> str:
@@ -94,7 +99,7 @@ def plain_size_up(x: float) -> str:
 
 def plain_signed(x: float) -> str:
     """A difference of such scores with its sign: "+0.042" or "−0.010"."""
-    return f"{round(x, 3) + 0.0:+.3f}".replace("-", "−")
+    return f"{rounded(x, 3):+.3f}".replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)

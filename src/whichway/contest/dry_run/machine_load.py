@@ -1,0 +1,87 @@
+"""How busy this machine is with other programs while something is measured, and which machine it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from whichway.nouns import digest
+
+SHORTEST = 0.2  # seconds below which the counters of the operating system are too coarse to say anything
+
+LoadSince = Callable[[], float]  # the share since some moment
+
+
+def others_from_now() -> LoadSince:
+    """Start to watch this process's cores.
+
+    Returns:
+        A function that gives the share of their time, since now, that other programs took: 0 to 1; 0 where the
+        operating system does not say, or too little time has passed. Child processes count as ours.
+    """
+    began, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
+
+    def share() -> float:
+        wall, now = time.monotonic() - began, _busy_seconds()
+        if wall < SHORTEST or busy is None or now is None:
+            return 0.0
+        others = (now - busy) - (_own_seconds() - own)
+        return min(1.0, max(0.0, others / (wall * max(1, len(_cores())))))
+
+    return share
+
+
+def machine() -> str:
+    """This machine in a few characters: its processor, cores and memory."""
+    import psutil
+
+    return digest([platform.machine(), processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
+
+
+@cache
+def processor() -> str:
+    """The processor's own name."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _cores() -> list[int]:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _busy_seconds() -> float | None:
+    """Seconds that these cores were not idle, since the machine started; None where that is not to be had."""
+    import psutil
+
+    with suppress(OSError, RuntimeError):
+        times = psutil.cpu_times(percpu=True)
+        return sum(sum(core) - core.idle - _waited(core) for k, core in enumerate(times) if k in set(_cores()))
+    return None
+
+
+def _waited(core: object) -> float:
+    """Seconds that a core waited for a disk, and those of guests, which are in its user seconds already."""
+    return sum(float(getattr(core, name, 0.0)) for name in ("iowait", "guest", "guest_nice"))
+
+
+def _own_seconds() -> float:
+    """Processor seconds of this process and its children, ended ones included."""
+    import psutil
+
+    process = psutil.Process()
+    total = sum(process.cpu_times()[:4])
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):
+            total += sum(child.cpu_times()[:4])
+    return float(total)
