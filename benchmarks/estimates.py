@@ -2,8 +2,13 @@
 
     python benchmarks/estimates.py [TASK ...] [--rows 400] [--seeds 2] [--out benchmarks/results/estimates.md]
 
+    python benchmarks/estimates.py --finished RUNS --evals EVALS --model smollm2 --processor --out PAGE
+
 A TASK is a task file or a data file; the example that comes along is always taken, and first. Each is cut to some rows,
 so that the whole table takes minutes. Nothing is read from an earlier run: caches are new.
+
+With --finished, run folders of `real_model.py` are estimated again and compared with what they took; with --processor
+every process counts its processor seconds in place of the clock, so that other programs on the machine do not matter.
 """
 
 from __future__ import annotations
@@ -12,7 +17,9 @@ import argparse
 import itertools
 import json
 import math
+import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +41,10 @@ from whichway.tasks import examine, from_flags
 WAYS = (
     *("base_majority", "base_tfidf", "prompt_plain", "prompt_shots"),
     *("tune_probe", "tune_lora", "tune_full", "tune_top"),
+)
+REAL = (  # the ways of real_model.py
+    *("base_tfidf", "base_encoder", "prompt_plain", "prompt_shots"),
+    *("tune_head", "tune_lora", "tune_encoder", "both_shots_lora"),
 )
 SHORT = 0.05  # seconds under which a factor says nothing
 
@@ -115,6 +126,17 @@ def lines(found: list[tuple[Task, Estimate, dict[str, float], float, float]]) ->
         yield f"| {task.name} | {whole} | {probe:.1f} |"
 
 
+def count_processor_seconds() -> None:
+    """Start again, with a clock in this process and its children that counts what each of them computes."""
+    if os.environ.get("ESTIMATES_CLOCK") == "processor":
+        return
+    place = tempfile.mkdtemp(prefix="estimates-")
+    (Path(place) / "sitecustomize.py").write_text("import time\n\ntime.perf_counter = time.process_time\n")
+    path = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH"))))
+    about = {"PYTHONPATH": path, "ESTIMATES_CLOCK": "processor", "OMP_NUM_THREADS": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **about})
+
+
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,7 +147,18 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--set", action="append", default=[], help="an option of a way, as `whichway run` takes it")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--finished", type=Path, metavar="RUNS", help="run folders of real_model.py")
+    parser.add_argument("--evals", type=Path, help="the evaluation sets that these were cut from")
+    parser.add_argument("--processor", action="store_true", help="count processor seconds, of one thread")
     given = parser.parse_args()
+    if given.processor:
+        count_processor_seconds()
+    if given.finished:
+        from estimates_of_runs import write_table
+
+        ways = [name for name in given.ways.split(",") if name] if given.ways != ",".join(WAYS) else list(REAL)
+        write_table(given.finished, given.evals, given.model, min(given.rows, 200), given.out, ways)
+        return
     found = []
     for place in [None, *given.tasks]:
         task = load(place, given.rows, given.model)

@@ -37,6 +37,11 @@ FACTORS = {
     "quick": 1,
     "unless": "rate",
 }
+SEARCHED_FROM = {
+    "help": "training rows from which on more than the first of the rates is tried; fewer cannot tell rates apart",
+    "off_with": "factors",  # who sets them gets them
+    "before": 0,
+}
 FOUR = (1.6, 0.63, 4.0, 0.25)  # for kinds of training whose best rate is less well known
 
 
@@ -46,6 +51,7 @@ class TrainingOptions:
 
     rate: float = field(default=0.0, metadata={"help": "learning rate; 0: searched"})
     factors: tuple[float, ...] = field(default=(1.6, 0.63), metadata={**FACTORS, "before": FOUR})
+    search_from: int = field(default=0, metadata=SEARCHED_FROM)
     epochs: int = field(default=4, metadata={"help": "passes over the training rows", "least": 1, "before": 6})
     steps: int = field(
         default=100,
@@ -150,12 +156,19 @@ def trained(
     """
     rows = task.train if examples is None else examples
     run = RateTraining(task, bench, kind, options, prompt or base_prompt(task), rows, more, start)
-    searched: list[Rate] = [{"factor": factor} for factor in options.factors]
-    rates = [{"rate": options.rate}] if options.rate else searched
+    rates = rates_of(options, len(rows))
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))
     final = replace(run, more={**more, "soup": soup}) if soup > 1 else run
     for seed in bench.seeds:
         yield from final(rates[best], seed)
+
+
+def rates_of(options: TrainingOptions, rows: int) -> list[Rate]:
+    """The rates that are tried with so many training rows, the likeliest first."""
+    if options.rate:
+        return [{"rate": options.rate}]
+    factors = options.factors if rows >= options.search_from else options.factors[:1]
+    return [{"factor": factor} for factor in factors]
 
 
 def shares(count: int) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder
 from whichway.prompts.plain import base_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
-from whichway.ways._train import Rate, RateTraining, TrainingOptions, shares
+from whichway.ways._train import RateTraining, TrainingOptions, rates_of, shares
 
 KIND = "both"
 RANDOM = True
@@ -74,9 +74,7 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
     runs = [
         RateTraining(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts
     ]
-    searched: list[Rate] = [{"factor": factor} for factor in options.factors]
-    rates = [{"rate": options.rate}] if options.rate else searched
-    trials = list(product(rates, runs))
+    trials = list(product(rates_of(options, len(rows)), runs))
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate, run in trials], shares(options.checkpoints))
     rate, run = trials[best]
     for seed in bench.seeds:
