@@ -156,7 +156,9 @@ def test_check_says_what_a_run_tests_on_as_the_plan_does(here: Path, capsys: Str
     assert f"tested    all {rows} rows, each once, in 5 folds (whichway run --folds 1: the " in told
     shown = told.partition("can show")[2].partition("\n")[0].strip()
     assert shown.startswith("a difference of ")
-    assert whichway("plan", "--data", tickets(here), "--no-probe") == 0
+    assert whichway("check", "--data", tickets(here), "--model", "embedded") == 0
+    shown = capsys.readouterr().out.partition("can show")[2].partition("\n")[0].strip()
+    assert whichway("plan", "--data", tickets(here), "--model", "embedded", "--no-probe") == 0
     assert f"can show    {shown}\n" in capsys.readouterr().out  # one number for the same rows
     assert "only large differences" not in told
     (here / "task.yaml").write_text("data: tickets.csv\nfolds: 1\n")

@@ -23,7 +23,7 @@ def test_few_rows_take_the_first_rate_without_a_search():
     assert fill_options("tune_x", way, {"factors": (1.0, 2.0)}).search_from == 0  # who sets the rates gets them
 
 
-def test_layers_are_trained_from_the_top_down_while_dev_gets_better(here, tiny, tmp_path):  # noqa: F811
+def test_layers_are_trained_from_the_top_down_while_dev_gets_better(here, tiny, tmp_path):
     ways = {"tune_top": {**SMALL, "layers": 1, "deeper": (2,)}}
     verdict = hold(labelled(), tmp_path, tiny("llama"), ways)
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason

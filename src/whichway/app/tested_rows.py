@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from whichway.tasks import Examined
 
 NOWHERE = Path("no-run-was-begun")
+BUILT_IN = "embedded"  # the model that is on every machine
 
 
 def for_contest(examined: Examined) -> Examined:
@@ -54,11 +55,14 @@ def _cut(task: Task) -> Task:
 
 
 def _ways(task: Task) -> int:
-    """How many ways a run of the task tries; the usual number where its model is not on this machine."""
-    from whichway.app.configure import build, chosen_ways
+    """How many ways a run of the task tries, also where its model is not on this machine yet."""
+    from whichway.app.advice_inputs import size
+    from whichway.app.configure import FULL, SMALL, build, chosen_ways
     from whichway.app.request import RunRequest
-    from whichway.verdict.advice import ARMS
 
     with suppress(UserError):
         return len(chosen_ways(task, RunRequest(), build(task, ())))
-    return ARMS
+    other = replace(task, model=BUILT_IN, models=())
+    names = set(chosen_ways(other, RunRequest(), build(other, ())))
+    small = (size(task.model) or SMALL) < SMALL
+    return len(names if small or FULL in task.ways else names - {FULL})
