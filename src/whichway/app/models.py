@@ -69,13 +69,6 @@ def elsewhere() -> Iterator[tuple[str, Path]]:
     yield from ((f"{stores.LMSTUDIO}:{name}", place) for name, place in stores.lmstudio())
 
 
-def endpoints() -> Iterator[tuple[str, str]]:
-    """Names of models behind an API that models.yaml holds, with their addresses."""
-    from whichway.models import shelf
-
-    yield from ((name, endpoint.base_url) for name, endpoint in shelf.load().endpoints.items())
-
-
 def converted() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """GGUF files of the user's that were converted into the model cache: the name there, and where each came from."""
     from whichway.models import model_cache, shelf
@@ -167,10 +160,15 @@ def show(word: str) -> Iterator[tuple[str, str]]:
         ModelError: there is no such model.
     """
     from whichway import models
-    from whichway.models import model_cache, model_files, shelf, speed
+    from whichway.app.hosted_models import endpoint_facts
+    from whichway.models import endpoints, model_cache, model_files, shelf, speed
     from whichway.models.resolve import to_convert
 
     word = word or models.default()
+    endpoint = endpoints.find(word)
+    if endpoint is not None:
+        yield from endpoint_facts(endpoint)
+        return
     entry = shelf.load().entries.get(word)
     if entry is not None:
         yield "what", entry.what

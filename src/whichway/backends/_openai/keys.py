@@ -28,6 +28,13 @@ def find(name: str) -> str:
     return key.strip()
 
 
+def place_of(name: str) -> str:
+    """Where the key of a name is found: "environment" or "keyring"; "" where neither has it."""
+    if os.environ.get(name):
+        return "environment"
+    return "keyring" if _of_keyring(name) else ""
+
+
 def _of_keyring(name: str) -> str | None:
     """What the package `keyring` holds, where it is installed and works."""
     try:

@@ -64,6 +64,7 @@ def remove(name: Annotated[str, Argument(help="A name of the table.")]) -> None:
 def lines() -> Iterator[str]:
     """The table, and what else was found."""
     from whichway.app import models as room
+    from whichway.app.hosted_models import endpoint_lines
     from whichway.models import model_cache, shelf
 
     shelf_ = shelf.load()
@@ -76,8 +77,7 @@ def lines() -> Iterator[str]:
     yield f"Default {shelf_.default}; sentence encoder {shelf_.encoder}. List of {shelf_.as_of}; cache {place}"
     for name, facts in room.converted():
         yield f"converted  {facts.get('source', name)}  ({name}: whichway models remove {name})"
-    for name, address in room.endpoints():
-        yield f"--model {name}  at {address}"
+    yield from endpoint_lines()
     words = list(room.elsewhere())
     for word, _ in words[:MOST]:
         yield f"--model {word}"
