@@ -236,8 +236,13 @@ class Meter(Protocol):
 class Hosted(Protocol):
     """Optional for a backend: its models are behind an API, so that calls cost money and data leave this machine."""
 
-    def metered(self, weights: Weights, meter: Meter) -> AbstractContextManager[Session]:
-        """A session that asks `meter` before each call; `open` gives one that costs whatever it costs."""
+    def metered(
+        self, weights: Weights, meter: Meter, adapter: Path | None = None
+    ) -> AbstractContextManager[Session]:
+        """A session that asks `meter` before each call; `open` gives one that costs whatever it costs.
+
+        `adapter` is the folder of `weights.adapter`, as for `open`.
+        """
         ...
 
     def price_name(self, weights: Weights) -> str:
@@ -266,4 +271,21 @@ class Hosted(Protocol):
 
     def most_tokens(self, weights: Weights, request: Request) -> tuple[int, int]:
         """Tokens of a request and of its answer, at most."""
+        ...
+
+
+@runtime_checkable
+class TrainsHosted(Protocol):
+    """Optional for a hosted backend: its models are trained by a service that is paid by the token."""
+
+    def training_tokens(self, job: TrainJob) -> tuple[int, int]:
+        """Tokens that a training will be billed for: about, and at most.
+
+        Raises:
+            WayFailed: the service would refuse the rows.
+        """
+        ...
+
+    def begun(self, job: TrainJob, folder: Path) -> bool:
+        """Whether the service is at this training already, so that going on with it buys nothing new."""
         ...

@@ -24,6 +24,7 @@ from whichway.backend_contracts import (
     Session,
     Sized,
     TextReader,
+    TrainsHosted,
     Work,
     read_kind,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Session",
     "Sized",
     "TextReader",
+    "TrainsHosted",
     "Way",
     "Work",
     "follow_nothing",

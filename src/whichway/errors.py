@@ -79,11 +79,12 @@ class WayFailed(WhichwayError):
     Args:
         message: the reason.
         seconds: what a failed training cost since its last checkpoint, where the backend keeps its own time; else None.
+        tokens: that a service bills for a failed training of a hosted model.
     """
 
-    def __init__(self, message: str, seconds: float | None = None) -> None:
+    def __init__(self, message: str, seconds: float | None = None, tokens: int = 0) -> None:
         super().__init__(message)
-        self.seconds = seconds
+        self.seconds, self.tokens = seconds, tokens
 
 
 class ProtectedPart(WhichwayError):

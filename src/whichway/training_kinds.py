@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from whichway.errors import OptionError, did_you_mean
 
 OptionsT = TypeVar("OptionsT")
-Storage = Literal["adapter", "model", "probe", "encoder", "classical"]
+Storage = Literal["adapter", "model", "probe", "encoder", "classical", "hosted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +136,20 @@ class TopFullOptions(FullOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class HostedOptions:
+    """What can be set when a service trains a model of its own, by the names of OpenAI's protocol."""
+
+    n_epochs: int = 3
+    batch_size: int | None = None  # None: the service chooses
+    learning_rate_multiplier: float | None = None  # None: the service chooses
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingKind:
     """One kind of training."""
 
     name: str
-    backend: Literal["local", "encoder", "classical"]  # which backend trains it
+    backend: Literal["local", "encoder", "classical", "openai"]  # which backend trains it
     options: type  # a frozen dataclass: what a job of this kind can be set to, with the defaults
     storage: Storage  # the layout of the trained part, and its folder in what is shipped
     version: int = 1  # enters digests: raise it when the same job gives other numbers
@@ -178,6 +187,7 @@ _ROWS = (
         sets=True,
     ),
     TrainingKind("majority", "classical", NoOptions, "classical", loads_without_us=False, quotes_data=True),
+    TrainingKind("hosted", "openai", HostedOptions, "hosted", loads_without_us=False),
 )
 KINDS: dict[str, TrainingKind] = {kind.name: kind for kind in _ROWS}
 
@@ -206,7 +216,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 _SHARES = ("dropout", "word_dropout", "contrastive")
 _OF_TASK = ("labels", "exact")  # told by the task, not set by a user
-_COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup")
+_COUNTS = ("batch", "max_steps", "rank", "tokens", "layers", "soup", "n_epochs", "batch_size")
 
 
 def options(kind: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:

@@ -55,6 +55,7 @@ class Endpoint:
     bill_usd: float = 0.0  # of all that was generated, delivered or not
     most_at_once: int = 0
     seen: list[str] = field(default_factory=list)  # statuses
+    handler: type[BaseHTTPRequestHandler] | None = None  # None: chat alone
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,7 +83,7 @@ class Endpoint:
             self.bill_usd += (usage["prompt_tokens"] * self.new + usage["completion_tokens"] * self.out) / 1e6
 
 
-class _Handler(BaseHTTPRequestHandler):
+class ChatHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     endpoint: Endpoint
 
@@ -179,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(endpoint: Endpoint) -> Iterator[str]:
     """The address of the server."""
-    handler = type("Handler", (_Handler,), {"endpoint": endpoint})
+    handler = type("Handler", (endpoint.handler or ChatHandler,), {"endpoint": endpoint})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -47,6 +47,9 @@ class Contest:
     private: bool = False
     known: bool = True
     ways: tuple[str, ...] = WAYS
+    price: Price = PRICE
+    seeds: tuple[int, ...] | None = None
+    run_name: str = "run"
 
     def hold(self) -> Outcome:
         """Begin it, or go on."""
@@ -55,17 +58,17 @@ class Contest:
         ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in self.ways}
         all_backends: Any = {"openai": backend, "classical": ClassicalBackend()}
         components = Components(
-            all_backends, ways, load(self.task.metric), base, prices={"there": PRICE if self.known else None}
+            all_backends, ways, load(self.task.metric), base, prices={"there": self.price if self.known else None}
         )
-        settings = Settings(
-            {name: {} for name in self.ways}, self.place / ".cache", Budget(usd=self.cap), private=self.private
-        )
-        return run(self.task, components, folder=self.place / "run", settings=settings)
+        more: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
+        options: dict[str, dict[str, Any]] = {name: {} for name in self.ways}
+        settings = Settings(options, self.place / ".cache", Budget(usd=self.cap), private=self.private, **more)
+        return run(self.task, components, folder=self.place / self.run_name, settings=settings)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:
         """Lines of the hosted model."""
-        return [line for line in read_lines(self.place / "run" / "ledger.jsonl") if "way" in line]
+        return [line for line in read_lines(self.place / self.run_name / "ledger.jsonl") if "way" in line]
 
     def check_books(self, endpoint: Endpoint) -> None:
         """Nothing is lost, nothing stands twice, and the books hold at least what the endpoint will bill."""

@@ -288,7 +288,7 @@ def test_words_for_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     backend = OpenAIBackend()
     assert backend.weights("openai:a").revision != backend.weights("openai:b").revision
     assert backend.weights("a@http://x/v1").revision != backend.weights("a@http://y/v1").revision
-    assert backend.trains() == frozenset()
+    assert backend.trains() == {"hosted"}
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ModelError, match="OPENAI_API_KEY is not set"):
         backend.check(backend.weights("openai:a"))

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Tests outside tests/cli that are about the command line.
 COMMAND_LINE = {
     "tests/backends/test_hosted_cli.py": "what a user of a hosted model sees and is asked",
+    "tests/backends/test_hosted_keys.py": "what a user is told of keys and endpoints",
     "tests/models/test_cli_models.py": "what a user who lacks a model sees and is asked",
     "tests/models/models_kit.py": "fetches in a process of its own, which is then killed",
     "tests/runs/test_run_folder.py": "counts the files that `whichway run` opens, its screen included",

@@ -8,6 +8,7 @@ from whichway.backends.classical import ClassicalBackend
 from whichway.backends.encoder import EncoderBackend
 from whichway.backends.fake import FakeBackend
 from whichway.backends.local import LocalBackend
+from whichway.backends.openai import OpenAIBackend
 from whichway.engine.train.trainer import default_rate
 from whichway.errors import OptionError
 from whichway.nouns import Message as M
@@ -15,9 +16,11 @@ from whichway.nouns import TrainJob, TrainRow
 from whichway.ship.shipped_folder import trained_place
 from whichway.training_kinds import KINDS, FullOptions, TrainingKind, kinds_of, stored_as
 
+ALL = (LocalBackend, EncoderBackend, ClassicalBackend, OpenAIBackend)
+
 
 def test_each_backend_trains_the_kinds_of_its_own():
-    found = {backend.name: backend().trains() for backend in (LocalBackend, EncoderBackend, ClassicalBackend)}
+    found = {backend.name: backend().trains() for backend in ALL}
     assert found == {name: kinds_of(name) for name in found}
     assert set().union(*found.values()) == set(KINDS)
 

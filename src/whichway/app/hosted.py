@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whichway.errors import OptionError
 
 if TYPE_CHECKING:
-    from whichway.contest import Components
+    from whichway.contest import Components, Settings
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Backend, Hosted
     from whichway.nouns import Budget, Weights
@@ -33,7 +33,7 @@ def _free(weights: Weights, price: Price | None, backend: Hosted) -> bool:
     """Whether asking it costs nothing but time: its price is 0, or it has none and runs on a machine of the user's."""
     if price is None:
         return backend.stays(weights) or backend.near(weights)
-    return not (price.new or price.cached or price.out)
+    return not (price.new or price.cached or price.out or price.training)
 
 
 def costs(components: Components) -> bool:
@@ -124,14 +124,17 @@ def check_keys(components: Components) -> None:
         backend.check(weights)
 
 
-def money_lines(components: Components, cap: float | None, estimate: Estimate | None) -> Iterator[str]:
+def money_lines(components: Components, settings: Settings, estimate: Estimate | None) -> Iterator[str]:
     """Tokens and money of the hosted models, as they are said before the first call.
 
     Args:
         components: whose models.
-        cap: usd for each way; None without one.
+        settings: the ways, and the cap in usd for each.
         estimate: the estimate; None where none was made.
     """
+    from whichway.contest.plan import trains_hosted
+
+    cap, training = settings.budget.usd, bool(trains_hosted(components, settings.ways))
     for word, price in components.prices.items():
         if price is None:
             yield f"{word}: price not known"
@@ -140,11 +143,14 @@ def money_lines(components: Components, cap: float | None, estimate: Estimate | 
                 f"{word}: ${price.new:g} new, ${price.cached:g} cached, ${price.out:g} out per million tokens "
                 f"({price.name}, as of {price.as_of})"
             )
-    ways = {name: amount for name, amount in estimate.ways.items() if amount.tokens_in} if estimate else {}
+            yield from _training_price(price, training)
+    amounts = estimate.ways.items() if estimate else ()
+    ways = {name: amount for name, amount in amounts if amount.tokens_in or amount.tokens_trained}
     wide = max((len(name) for name in ways), default=0)
     for name, amount in ways.items():
+        trained = f", {amount.tokens_trained:,} trained" if amount.tokens_trained else ""
         yield (
-            f"  {name:<{wide}}  {amount.tokens_in:>9,} tokens in, {amount.tokens_out:>7,} out: "
+            f"  {name:<{wide}}  {amount.tokens_in:>9,} tokens in, {amount.tokens_out:>7,} out{trained}: "
             f"{_usd(amount.usd)} ({_usd(amount.usd_low)} to {_usd(amount.usd_high)})"
         )
     if ways:
@@ -155,6 +161,20 @@ def money_lines(components: Components, cap: float | None, estimate: Estimate | 
     elif not estimate:
         yield "  no estimate (--no-probe)"
     yield "  no cap: --budget-usd sets one for each way" if cap is None else f"  never more than ${cap:g} for each way"
+
+
+def _training_price(price: Price, training: bool) -> Iterator[str]:
+    """What training costs, where some way trains at a service."""
+    if not training:
+        return
+    if price.training is None or price.tuned is None:
+        yield f"  training: price not known (`training` and `tuned` of the entry '{price.name}')"
+        return
+    tuned = price.tuned
+    yield (
+        f"  training: ${price.training:g} per million trained tokens, then ${tuned.new:g} new, ${tuned.cached:g} "
+        f"cached, ${tuned.out:g} out ({tuned.name}, as of {tuned.as_of}). A job that has begun is paid as a whole"
+    )
 
 
 def _usd(amount: float) -> str:

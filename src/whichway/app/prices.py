@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,8 @@ def _checked(path: Path, data: Any) -> Prices:
         cached: float = Field(ge=0)
         out: float = Field(ge=0)
         as_of: Any = ""
+        training: float | None = Field(None, ge=0)
+        tuned: str = ""
 
     class File(BaseModel):
         model_config = ConfigDict(extra="forbid")
@@ -80,11 +82,12 @@ def _checked(path: Path, data: Any) -> Prices:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(f"{path}: {where}: {first['msg']}. See the price file that ships for the form.") from error
-    return Prices(
-        path=path,
-        as_of=str(file.as_of),
-        machine_usd_per_hour=file.machine_usd_per_hour,
-        entries={
-            name: Price(name, e.new, e.cached, e.out, str(e.as_of or file.as_of)) for name, e in file.entries.items()
-        },
-    )
+    plain = {name: Price(name, e.new, e.cached, e.out, str(e.as_of or file.as_of)) for name, e in file.entries.items()}
+    for name, entry in file.entries.items():
+        if entry.tuned and entry.tuned not in plain:
+            raise DataError(f"{path}: entries.{name}.tuned: there is no entry '{entry.tuned}'.")
+    entries = {
+        name: replace(plain[name], training=e.training, tuned=plain[e.tuned] if e.tuned else None)
+        for name, e in file.entries.items()
+    }
+    return Prices(path, str(file.as_of), file.machine_usd_per_hour, entries)

@@ -127,7 +127,7 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
     _ = ready.plan  # an option that does not fit is refused before anything is measured
     result = estimate(ready, listener) if ready.probe else None
     if costs(ready.components):
-        (agree or refuse_unasked)(list(money_lines(ready.components, ready.settings.budget.usd, result)))
+        (agree or refuse_unasked)(list(money_lines(ready.components, ready.settings, result)))
     return {} if result is None else {FILE: estimate_json(result)}
 
 
@@ -156,7 +156,7 @@ def estimate_lines(ready: Ready, listener: Listener) -> list[str]:
     from whichway.report import estimates
 
     result = estimate(ready, listener) if ready.probe else None
-    money = list(money_lines(ready.components, ready.settings.budget.usd, result)) if ready.components.prices else []
+    money = list(money_lines(ready.components, ready.settings, result)) if ready.components.prices else []
     if result is None:
         return money
     facts = {"within": result.within, "ways": {name: asdict(amount) for name, amount in result.ways.items()}}

@@ -106,8 +106,8 @@ class FakeBackend:
         return Weights(self.name, base, revision=digest(base))
 
     def trains(self) -> frozenset[str]:
-        """All kinds a language model can."""
-        return kinds_of("local")
+        """All kinds that a language model can, here or at a service."""
+        return kinds_of("local") | kinds_of("openai")
 
     def open(self, weights: Weights, adapter: Path | None) -> AbstractContextManager[Session]:
         """Load what was learned."""

@@ -1,21 +1,21 @@
-"""Models behind any OpenAI-compatible API, through the official client: prompting only.
+"""Models behind any OpenAI-compatible API, through the official client: prompted, and trained by their service.
 
 A word for one is `openai:NAME`, `NAME@http://host/v1` or an entry under `endpoints` in models.yaml. One of several
 labels is answered by a JSON schema or by given texts where that is offered, with log-probabilities where they are; else
 it is read off what was written, and an answer that names none counts as unparsed. `api: completions` with `echo` scores
-each label as the engine on this machine does.
+each label as the engine on this machine does. A tuned model answers with what it learned to write, the label itself.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whichway.backends._openai import keys
+from whichway.backends._openai import fine_tuning, keys
 from whichway.backends._openai.calls import Caller, Pace, RowRefused
 from whichway.backends._openai.label_reading import among, told_apart
 from whichway.backends._openai.replies import Unreadable, reply_of, spelled, usage_of
@@ -26,6 +26,7 @@ from whichway.errors import ModelError, OptionError, WayFailed
 from whichway.models import endpoints
 from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights
+from whichway.training_kinds import HostedOptions, kinds_of, options, stored_as
 
 UNREADABLE = 3  # answers in a row that cannot be read, before a row is given up
 
@@ -47,7 +48,8 @@ class OpenAIBackend:
 
     def __init__(self, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self.watch: Callable[[Mapping[str, Any]], None] | None = None  # hears of trainings, see `contracts.Attended`
 
     def weights(self, base: str) -> Weights:
         """The model that a word names. Its revision is a digest of its name and address; nothing is sent.
@@ -60,24 +62,41 @@ class OpenAIBackend:
     @contextmanager
     def open(self, weights: Weights, adapter: Path | None) -> Iterator[Session]:
         """A session that costs whatever it costs."""
-        yield self._session(weights, _Free())
+        yield self._session(weights, _Free(), adapter)
 
     @contextmanager
-    def metered(self, weights: Weights, meter: Meter) -> Iterator[Session]:
+    def metered(self, weights: Weights, meter: Meter, adapter: Path | None = None) -> Iterator[Session]:
         """A session that asks `meter` before each call."""
-        yield self._session(weights, meter)
+        yield self._session(weights, meter, adapter)
 
     def trains(self) -> frozenset[str]:
-        """Nothing: the weights lie elsewhere."""
-        return frozenset()
+        """The one kind that a service can do; whether this one does is seen when it is asked."""
+        return kinds_of(self.name)
+
+    def expect(self) -> None:
+        """Nothing is made ready: the service does its work elsewhere."""
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Refuse.
+        """Train at the service of the endpoint; see `_openai/fine_tuning.py`.
 
         Raises:
-            OptionError: always.
+            OptionError: another kind of training, which wants the weights here.
+            WayFailed: the service refuses the rows, or the job failed.
+            EndpointError: the service refuses us or stays away; what it is at goes on there.
         """
-        raise OptionError(f"{job.weights.base} lies behind an API: its weights cannot be trained from here.")
+        if job.kind not in self.trains():
+            raise OptionError(f"{job.weights.base} lies behind an API: its weights cannot be trained from here.")
+        options(HostedOptions, job.options)
+        service = fine_tuning.service_of(self._endpoint(job.weights.base), self._pace)
+        yield from fine_tuning.HostedTraining(service, self.watch).train(job, folder)
+
+    def training_tokens(self, job: TrainJob) -> tuple[int, int]:
+        """Tokens that a training will be billed for: about, and at most."""
+        return fine_tuning.billed_tokens(job)
+
+    def begun(self, job: TrainJob, folder: Path) -> bool:
+        """Whether a job for this training was asked for and has not failed."""
+        return fine_tuning.begun(folder)
 
     def price_name(self, weights: Weights) -> str:
         """The entry of the price file that models.yaml names, else the model's own name."""
@@ -109,7 +128,7 @@ class OpenAIBackend:
     def most_tokens(self, weights: Weights, request: Request) -> tuple[int, int]:
         """What can be billed at most for a request, if it is sent once."""
         endpoint = self._endpoint(weights.base)
-        dialect = Dialect(endpoint)
+        dialect = Dialect(endpoint, stored_as(weights.kind, "hosted"))
         reading = dialect.reading if request.labels else None
         if reading == "echo":
             most = [most_tokens(dialect.echo(request, label)) for label in request.labels]
@@ -127,16 +146,22 @@ class OpenAIBackend:
             )
         return endpoint
 
-    def _session(self, weights: Weights, meter: Meter) -> EndpointSession:
+    def _session(self, weights: Weights, meter: Meter, adapter: Path | None) -> EndpointSession:
         endpoint = self._endpoint(weights.base)
         if endpoint.revision != weights.revision:
             raise ModelError(
                 f"{weights.base} is another endpoint now than when the run was planned. Restore its address and its "
                 "entry in models.yaml, or begin another run with --out."
             )
-        if weights.base not in self._lines:
-            self._lines[weights.base] = _Line(endpoint, Caller(endpoint, self._pace), Dialect(endpoint))
-        return EndpointSession(self._lines[weights.base], meter)
+        if weights.adapter is not None:
+            if adapter is None:
+                raise ModelError(f"The folder of the trained part {weights.adapter} was not given.")
+            endpoint = replace(endpoint, model=fine_tuning.tuned_model(adapter))
+        key = (weights.base, endpoint.model)
+        if key not in self._lines:
+            dialect = Dialect(endpoint, weights.adapter is not None)
+            self._lines[key] = _Line(endpoint, Caller(endpoint, self._pace), dialect)
+        return EndpointSession(self._lines[key], meter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,9 @@ class WayAccount:
         if failure:
             name = f"{key}/failed"
             paid_by = self._ledger.paid_by if name in self._ledger.charged else ""
-            charges = [Charge(name, failure.seconds, paid_by)]
-            self.buy("train", name, charges, checkpoint=failure.checkpoint, reason=failure.reason)
+            charges = [Charge(name, failure.seconds, paid_by, failure.usd)]
+            hosted: dict[str, Any] = {} if failure.usd is None else {"way": self.way}
+            self.buy("train", name, charges, checkpoint=failure.checkpoint, reason=failure.reason, **hosted)
 
     @property
     def spent(self) -> Budget:

@@ -90,6 +90,7 @@ class RunBench:
         self.account: WayAccount = WayAccount(ledger, way, name or way, share, earlier.account if earlier else None)
         self._answers = CandidateAnswers(ledger, self.account, self._backends, practice.labels)
         self.trainings = WayTrainings(ledger, self.account, self._backends, self._answers.retriever)
+        self.trainings.dev_rows = len(practice.dev)
         if earlier is not None:
             self.trainings.go_on(earlier.trainings)
         self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]

@@ -59,9 +59,10 @@ class HostedCalls:
                 self.account.buy_hosted(self.what, keys[index], reply, "", self.weights)
 
         price = self.ledger.components.price_of(self.weights)
-        meter = CallMeter(price, self._left(price, requests[0]), self.account, keep)
+        meter = CallMeter(price, self.left(price, requests[0]), self.account, keep)
         try:
-            with self.backend.metered(self.weights, meter) as session:
+            adapter = self.ledger.cache.adapter(self.weights)
+            with self.backend.metered(self.weights, meter, adapter) as session:
                 replies = (session.choose if requests[0].labels else session.generate)(requests)
         finally:
             meter.close()
@@ -69,20 +70,26 @@ class HostedCalls:
             raise WayFailed(f"{self.weights.base} gave {len(replies)} replies to {len(requests)} requests")
         return dict(zip(keys, replies, strict=True))
 
-    def _left(self, price: Price | None, request: Request) -> float | None:
-        """Usd that these calls may cost; None without a cap."""
+    def left(self, price: Price | None, request: Request, more: int = 0) -> float | None:
+        """Usd that may be spent on this; None without a cap.
+
+        Args:
+            price: of the model's tokens.
+            request: like those that the finalists will answer.
+            more: further answers, besides those to test rows, for which money is kept back.
+        """
         cap = self.account.budget.usd
         if cap is None or price is None:
             return None
         spent = max(self.account.spend.usd, self.ledger.hosted_usd.get(self.account.way, 0.0))
-        return cap - spent - (0.0 if self.what == "test" else self._for_test(price, request, cap))
+        return cap - spent - (0.0 if self.what == "test" else self._for_test(price, request, cap, more))
 
-    def _for_test(self, price: Price, request: Request, cap: float) -> float:
+    def _for_test(self, price: Price, request: Request, cap: float, more: int) -> float:
         """Usd that the finalists' answers to test rows will cost, about; half the cap while that is a guess."""
         way = self.ledger.components.ways.get(split_name(self.account.way)[0])
         random = way is not None and way.RANDOM and not self.account.folded  # a fold has one finalist
         finalists = len(self.ledger.settings.seeds) if random else 1
-        count = self.ledger.test_answers * finalists
+        count = self.ledger.test_answers * finalists + more
         tokens_in, tokens_out = self.backend.most_tokens(self.weights, request)
         most = price.usd(tokens_in, 0, tokens_out)  # is set aside for the last of them as well
         if self.account.hosted_answers < SEEN:

@@ -73,6 +73,7 @@ class TrainingFailure:
     checkpoint: int
     seconds: float
     reason: str
+    usd: float | None = None  # list, where trained tokens have a price; None: the seconds at this machine's price
 
 
 @dataclass(slots=True)
@@ -111,7 +112,8 @@ class RunLedger:
             self.charged.add(line["key"])
             if "reason" in line:
                 name = line["key"].rpartition("/")[0]
-                self.failures[name] = TrainingFailure(line["checkpoint"], line["seconds"], line["reason"])
+                usd = line["usd"] if "way" in line else None
+                self.failures[name] = TrainingFailure(line["checkpoint"], line["seconds"], line["reason"], usd)
             if "way" in line:
                 self._paid_hosted(line)
 
@@ -126,6 +128,11 @@ class RunLedger:
         """List price of an answer by its tokens; None where it is its seconds at this machine's price."""
         price = self.components.price_of(weights)
         return None if price is None else price.usd(reply.tokens_in, reply.tokens_cached, reply.tokens_out)
+
+    def training_usd(self, weights: Weights, tokens: int) -> float | None:
+        """List price of so many trained tokens of a hosted model; None where it is seconds at this machine's price."""
+        price = self.components.prices.get(weights.base)
+        return None if price is None else price.training_usd(tokens)
 
     def charge(
         self, account: str, what: str, key: str, charges: Iterable[Charge], calls: int = 0, **facts: Any

@@ -19,6 +19,7 @@ from whichway.options import RunOptions, declared, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
 from whichway.tasks.folds import all_rows, practice
+from whichway.training_kinds import stored_as
 from whichway.verdict import sample_size, stats
 from whichway.verdict.breakeven import Price
 
@@ -51,7 +52,8 @@ class Components:
 
     def price_of(self, weights: Weights) -> Price | None:
         """Prices per token; None where an answer costs its seconds at this machine's price."""
-        return self.prices.get(weights.base)
+        price = self.prices.get(weights.base)
+        return price if price is None or not stored_as(weights.kind, "hosted") else price.tuned
 
     def base_of(self, name: str) -> Weights:
         """The model that a contestant is tried on."""
@@ -163,7 +165,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         spread="bootstrap" if components.metric.aggregate == "mean" else "jackknife",  # a mean needs neither
         pricing="work",
         metric_plain=components.metric.plain,
-        prices=dict(sorted(components.prices.items())),
+        prices=_prices(components, ways),
         folds=max(1, len(task.folds)),
         foldable=task.foldable,
         timed=settings.minutes is not None,
@@ -252,6 +254,22 @@ def continued(settings: Settings, components: Components, begun: Mapping[str, An
                 ways[name].setdefault(option, value)
     endless = begun.get("timed", False) and settings.minutes is None
     return dataclasses.replace(settings, ways=ways, minutes=math.inf if endless else settings.minutes)
+
+
+def trains_hosted(components: Components, ways: Iterable[str]) -> list[str]:
+    """Those of some contestants that have a service train a hosted model, for a price."""
+    return [name for name in ways if getattr(components.ways[split_name(name)[0]], "TRAINS_HOSTED", False)]
+
+
+def _prices(components: Components, ways: Iterable[str]) -> dict[str, Price | None]:
+    """Prices of hosted models by their word; those of trainings only where some way trains there."""
+    if trains_hosted(components, ways):
+        return dict(sorted(components.prices.items()))
+    plain = {
+        word: price and dataclasses.replace(price, training=None, tuned=None)
+        for word, price in components.prices.items()
+    }
+    return dict(sorted(plain.items()))
 
 
 def _text(path: Path) -> str:

@@ -77,6 +77,7 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
     }
     if part is not None:
         facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
+        facts |= {"notice": part.notice} if part.notice else {}
     write_json(ledger.folder / "ways" / one.name / REFIT, facts)
     bench.say(how)
     return True

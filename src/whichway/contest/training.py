@@ -29,6 +29,7 @@ class Training:
     key: str
     start: Path | None  # folder of the trained part it starts from
     check: Callable[[int], None]  # refuses to go on to a checkpoint when the budget is spent
+    before: Callable[[Path], None]  # refuses to begin what the budget does not pay for, or what may not leave
 
     @property
     def folder(self) -> Path:
@@ -71,6 +72,7 @@ class Training:
 
     def _new(self, done: int) -> Iterator[tuple[Adapter, str]]:
         """Train on from where it stopped."""
+        self.before(self.folder)
         lines = Lines(self.folder / "checkpoints.jsonl")
         try:
             for index, adapter in enumerate(self._watched(done)):
@@ -97,7 +99,8 @@ class Training:
                 adapter = next(steps, None)
             except WayFailed as error:
                 spent = time.perf_counter() - began if error.seconds is None else error.seconds
-                self.ledger.failures[self.key] = TrainingFailure(max(index, done), spent, str(error))
+                usd = self.ledger.training_usd(self.job.weights, error.tokens)
+                self.ledger.failures[self.key] = TrainingFailure(max(index, done), spent, str(error), usd)
                 raise
             if adapter is None:
                 return

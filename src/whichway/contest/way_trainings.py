@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from whichway.contest.account import WayAccount
+from whichway.contest.hosted_calls import HostedCalls
+from whichway.contest.hosted_trainings import check_job
 from whichway.contest.ledger import Charge, RunLedger
 from whichway.contest.training import Training
-from whichway.contracts import Attended, Backend
+from whichway.contracts import Attended, Backend, Hosted, TrainsHosted
 from whichway.errors import WayFailed
 from whichway.events import CheckpointSaved, TrainingBegan, TrainingStep
 from whichway.nouns import Adapter, Example, Prompt, TrainJob, TrainRow, Weights, digest
@@ -59,6 +62,7 @@ class WayTrainings:
         self.parts: dict[str, Adapter] = {}  # digest of a trained part -> its checkpoint
         self.keys: dict[str, str] = {}  # digest of a trained part -> key of its training
         self.recipes: dict[str, Recipe] = {}  # digest of a trained part -> how it was made
+        self.dev_rows = 0  # that the checkpoints of a training will answer
 
     def go_on(self, earlier: WayTrainings) -> None:
         """Take over what was trained for earlier folds."""
@@ -75,7 +79,11 @@ class WayTrainings:
         backend = self._backends[job.weights.backend]
         key = digest([backend.version, job.id], 32)
         start = ledger.cache.adapter(job.weights)
-        training = Training(ledger, backend, job, key, start, lambda index: account.check([f"{key}/{index}"]))
+        training = Training(
+            ledger, backend, job, key, start,
+            check=lambda index: account.check([f"{key}/{index}"]),
+            before=lambda folder: self._before(job, folder),
+        )  # fmt: skip
         if isinstance(backend, Attended):
             backend.watch = self._watch(job.kind)
         length = length_of(job)
@@ -85,8 +93,12 @@ class WayTrainings:
         try:
             for index, (adapter, paid_by) in enumerate(training.checkpoints()):
                 seconds, wall = ledger.pricing.training(backend, job, adapter, before)
-                charges = [Charge(f"{key}/{index}", seconds, paid_by, wall=wall)]
-                account.buy("train", f"{key}/{index}", charges, bytes=adapter.bytes, peak_bytes=adapter.peak_bytes)
+                tokens = adapter.tokens - (before.tokens if before else 0)
+                usd = ledger.training_usd(job.weights, tokens)
+                charges = [Charge(f"{key}/{index}", seconds, paid_by, usd, wall)]
+                hosted: dict[str, Any] = {} if usd is None else {"way": way, "tokens_trained": tokens}
+                facts: dict[str, Any] = {"bytes": adapter.bytes, "peak_bytes": adapter.peak_bytes, **hosted}
+                account.buy("train", f"{key}/{index}", charges, **facts)
                 self.parts[adapter.weights.adapter or ""] = adapter
                 self.keys[adapter.weights.adapter or ""] = key
                 before = adapter
@@ -95,6 +107,13 @@ class WayTrainings:
         except WayFailed:
             account.charge_failure(key)
             raise
+
+    def _before(self, job: TrainJob, folder: Path) -> None:
+        """Refuse a job at a service that could pass the cap, or that would send private data away."""
+        backend = self._backends[job.weights.backend]
+        if isinstance(backend, Hosted) and isinstance(backend, TrainsHosted):
+            calls = HostedCalls(self._ledger, self._account, backend, job.weights, "train")
+            check_job(calls, job, folder, self.dev_rows)
 
     def _watch(self, kind: str) -> Callable[[Mapping[str, Any]], None]:
         """Tells where a training stands, and ends it with the clock: it goes on from there another time."""

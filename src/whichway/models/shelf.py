@@ -63,6 +63,16 @@ class ShelfEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TuningService:
+    """Where and how an endpoint's models are fine-tuned."""
+
+    service: Literal["", "openai", "together", "fireworks"] = ""  # whose protocol; "": by the address
+    model: str = ""  # what is trained, where that is not the endpoint's own model
+    account: str = ""  # at Fireworks
+    deployment: str = ""  # at Fireworks: what a tuned model is loaded onto; "": a serverless base
+
+
+@dataclass(frozen=True, slots=True)
 class HostedEndpoint:
     """A model behind an OpenAI-compatible API: where it is asked, and what is known of it. Never the key itself."""
 
@@ -80,12 +90,14 @@ class HostedEndpoint:
     local: bool = False  # the user's word that what is sent there stays on this machine or network
     retires: str = ""  # the date on which its provider switches it off
     body: Mapping[str, Any] = field(default_factory=dict)  # sent with each request besides
+    tuning: TuningService = TuningService()
 
     @property
     def revision(self) -> str:
         """Digest of all that can change an answer. An endpoint says nothing of its weights, so names stand for them."""
         offered = None if self.capabilities is None else sorted(self.capabilities)
-        return digest([self.model, self.base_url, self.api, offered, self.thinking_tokens, self.body])
+        tuned = [self.tuning.model] if self.tuning.model else []
+        return digest([self.model, self.base_url, self.api, offered, self.thinking_tokens, self.body, *tuned])
 
 
 # What an endpoint may offer: the answer limited to a JSON schema, OpenAI's way or as a json_object with a schema; to
@@ -177,7 +189,8 @@ def _checked(path: Path, data: Any) -> Shelf:
 
 
 def _endpoint(name: str, entry: Any) -> HostedEndpoint:
-    facts = {**entry.model_dump(), "retires": str(entry.retires or "")}
+    tuning = TuningService(**entry.tuning.model_dump())
+    facts = {**entry.model_dump(), "retires": str(entry.retires or ""), "tuning": tuning}
     return HostedEndpoint(**{"word": name, **facts, "model": entry.model or name})
 
 

@@ -101,6 +101,23 @@ class EntryFile(BaseModel):
 Capability = Literal["structured", "json_object", "choice", "logprobs", "echo", "seed", "temperature"]
 
 
+class TuningFile(BaseModel):
+    """Where and how a model behind an API is fine-tuned."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    service: Literal["", "openai", "together", "fireworks"] = ""
+    model: str = ""
+    account: Annotated[str, Field(pattern=r"^[\w-]*$")] = ""
+    deployment: str = ""
+
+    @model_validator(mode="after")
+    def _has_account(self) -> TuningFile:
+        if self.service == "fireworks" and not self.account:
+            raise ValueError("fireworks wants the name of your account: tuning: {service: fireworks, account: NAME}")
+        return self
+
+
 class EndpointFile(BaseModel):
     """A model behind an API."""
 
@@ -119,6 +136,7 @@ class EndpointFile(BaseModel):
     local: bool = False
     retires: date | None = None
     body: dict[str, Any] = Field(default_factory=dict)
+    tuning: TuningFile = TuningFile()
 
 
 class ShelfFile(BaseModel):

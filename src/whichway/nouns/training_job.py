@@ -63,3 +63,5 @@ class Adapter:
     peak_bytes: int | None = field(default=None, metadata=LATE)  # memory of the training process at its most
     # counted work since the start: "read", "train" or "fit" -> units, and seconds without a busy moment of the machine
     work: Mapping[str, tuple[float, float]] = field(default_factory=dict, metadata=LATE)
+    name: str = field(default="", metadata=LATE)  # what the service that trained it calls the model
+    notice: str = field(default="", metadata=LATE)  # what this service says of the model's future, as a sentence

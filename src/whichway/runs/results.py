@@ -13,7 +13,7 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class RunResults:
     plan: Mapping[str, Any]
     arms: tuple[Arm, ...]
     extras: Extras
+    notices: tuple[str, ...] = ()  # what services say of the future of models that they tuned
 
     @property
     def scored_arms(self) -> tuple[Arm, ...]:
@@ -73,7 +74,7 @@ class RunResults:
             margin=self.plan["margin"] if margin is None else margin,
             confidence=self.plan["confidence"] if confidence is None else confidence,
             volume=requests_per_day,
-            warnings=tuple(self.plan["warnings"]),
+            warnings=(*self.plan["warnings"], *self.notices),
             extras=extras,
         )
 
@@ -113,7 +114,14 @@ def run_results(
         data_rows=_rows_to_fold(plan),
         missing=_missing(run, {arm.way for arm in arms}),
     )
-    return RunResults(plan, tuple(arms), side)
+    return RunResults(plan, tuple(arms), side, tuple(_notices(run)))
+
+
+def _notices(run: Run) -> Iterator[str]:
+    """What services say of the tuned models that would ship, each sentence once."""
+    for way, entries in run.entries.items():
+        notices = {str(entry.facts["notice"]) for entry in entries if entry.finalist and entry.facts.get("notice")}
+        yield from (f"The model that {way} had tuned {notice}." for notice in sorted(notices))
 
 
 def _missing(run: Run, tried: set[str]) -> tuple[Missing, ...]:

@@ -15,11 +15,12 @@ resamples, *never* counted as infinite.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from whichway.findings import BreakEven, BreakEvenAnswer, SensitivityBar
+from whichway.nouns.json_form import LATE
 from whichway.verdict import stats
 from whichway.verdict.compare import Arm
 from whichway.verdict.explain.number_format import clean, usd
@@ -40,10 +41,16 @@ class Price:
     cached: float
     out: float
     as_of: str = ""
+    training: float | None = field(default=None, metadata=LATE)  # of a trained token; None: it is not trained there
+    tuned: Price | None = field(default=None, metadata=LATE)  # of a model that was trained from it
 
     def usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
         """What so many tokens cost."""
         return (tokens_in * self.new + tokens_cached * self.cached + tokens_out * self.out) / MILLION
+
+    def training_usd(self, tokens: int) -> float | None:
+        """What training on so many tokens costs; None where that is not known."""
+        return None if self.training is None else tokens * self.training / MILLION
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,12 +49,14 @@ class Pace:
         patience_seconds: in which an overrun endpoint is asked again; the longest `Retry-After` that is heeded.
         first_wait: seconds before the second try, about; doubled after each.
         longest_wait: seconds between two tries, where the endpoint names none.
+        poll_seconds: between two looks at a fine-tuning job.
     """
 
     tries: int = 7
     patience_seconds: float = 900.0
     first_wait: float = 0.5
     longest_wait: float = 30.0
+    poll_seconds: float = 15.0
 
 
 class Stopped(Exception):
@@ -111,7 +113,7 @@ class Caller:
     def __init__(self, endpoint: HostedEndpoint, pace: Pace) -> None:
         self._endpoint, self._pace = endpoint, pace
         self._key = keys.find(endpoint.key) if endpoint.key else ""
-        self._client = client_of(endpoint, self._key)
+        self.client = client_of(endpoint, self._key)
         self._limiter = Limiter(endpoint.concurrency)
         self._lock = threading.Lock()
         self._answered = self._refused = 0
@@ -215,20 +217,21 @@ class Caller:
 
         named = {name: value for name, value in body.items() if name in _NAMED}
         extra = {name: value for name, value in body.items() if name not in _NAMED}
-        resource: Any = self._client.chat.completions if self._endpoint.api == "chat" else self._client.completions
+        resource: Any = self.client.chat.completions if self._endpoint.api == "chat" else self.client.completions
         try:
             raw = resource.with_raw_response.create(**named, extra_body=extra or None)
             return _parsed(raw.http_response.content)
         except openai.APIStatusError as error:
-            raise self._of_status(error.status_code, error.response.headers, error.body, str(error)) from None
+            raise self.of_status(error.status_code, error.response.headers, error.body, str(error)) from None
         except openai.APIConnectionError as error:
-            raise self._of_connection(error) from None
+            raise self.of_connection(error) from None
         except _Told as error:
-            raise self._of_status(error.status, {}, error.body, "") from None
+            raise self.of_status(error.status, {}, error.body, "") from None
         except Unreadable as error:
             raise self.unreadable(error) from None
 
-    def _of_connection(self, error: Exception) -> Again:
+    def of_connection(self, error: Exception) -> Again:
+        """The failure that a broken connection means."""
         import httpx2
 
         cause: BaseException | None = error.__cause__ or error
@@ -238,12 +241,16 @@ class Caller:
         reason = "it cannot be reached" if unsent else what
         return Again(reason, billed=not unsent, slow=late and not unsent)
 
-    def _of_status(self, status: int, headers: Mapping[str, str], body: Any, plain: str) -> Exception:
-        """The error that a status of HTTP and the body beside it mean."""
-        facts = body.get("error", body) if isinstance(body, Mapping) else {}
-        facts = facts if isinstance(facts, Mapping) else {"message": facts}
+    def words_of(self, body: Any, plain: str) -> str:
+        """The endpoint's own words in an error, without the key; "" where it has none."""
+        facts = _facts(body)
         words = facts.get("message") or facts.get("detail") or ("" if "<html" in plain.lower() else plain)
-        message = keys.blotted(" ".join(str(words).split()), self._key)[:300] or f"HTTP {status}"
+        return keys.blotted(" ".join(str(words).split()), self._key)[:300]
+
+    def of_status(self, status: int, headers: Mapping[str, str], body: Any, plain: str) -> Exception:
+        """The error that a status of HTTP and the body beside it mean."""
+        facts = _facts(body)
+        message = self.words_of(body, plain) or f"HTTP {status}"
         code, param = str(facts.get("code") or facts.get("type") or ""), str(facts.get("param") or "")
         if status in (401, 403):
             name = self._endpoint.key or endpoints.OTHER_KEY
@@ -265,6 +272,12 @@ class Caller:
         if status in (408, 409) or status >= 500:
             return Again(f"{status}: {message}", wait=retry_after(headers))
         return RowRefused(message, param, code, status)
+
+
+def _facts(body: Any) -> Mapping[str, Any]:
+    """What a body tells of an error."""
+    facts = body.get("error", body) if isinstance(body, Mapping) else {}
+    return facts if isinstance(facts, Mapping) else {"message": facts}
 
 
 class _Told(Exception):

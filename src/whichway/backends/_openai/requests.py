@@ -53,6 +53,7 @@ class Dialect:
     """What one endpoint understands: as models.yaml says, or as its refusals teach. Shared by all threads."""
 
     endpoint: HostedEndpoint
+    tuned: bool = False  # whether the model was trained to write the label itself: no schema stands in its way
     without: set[str] = field(default_factory=set)  # fields that it refused
     shown: int = MOST_SHOWN
     limit: str = ""
@@ -64,6 +65,8 @@ class Dialect:
         """Start with what models.yaml says."""
         offered, self.limit = self.endpoint.capabilities, self.endpoint.limit
         known: list[Reading] = ["structured", "json_object", "choice"] if self.endpoint.api == "chat" else ["echo"]
+        if self.tuned:
+            known = [reading for reading in known if reading in ("choice", "echo") and reading in (offered or ())]
         if offered is None:
             self._readings = [*known, "parse"]
         else:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from whichway.contest.dry_run.hosted_work import WITHIN, HostedWork
 from whichway.contest.dry_run.profile import LIMIT, Timings, own_examples, units_of
 from whichway.contest.dry_run.rate_memory import TIMINGS
 from whichway.contest.plan import Components, Settings
@@ -28,18 +29,26 @@ from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
 from whichway.contest.timed.price_ways import price_ways, total
 from whichway.contest.timed.purchases import WayCosts, costs_json
-from whichway.contracts import Backend, Embedder, Embedding, Hosted, Listener, Session, Sized, follow_nothing
+from whichway.contracts import (
+    Backend,
+    Embedder,
+    Embedding,
+    Hosted,
+    Listener,
+    Session,
+    Sized,
+    TrainsHosted,
+    follow_nothing,
+)
 from whichway.errors import ModelError
 from whichway.events import ProbeBegan
 from whichway.nouns import Adapter, Example, Reply, Request, Task, TrainJob, TrainRow, Weights, digest, split_name
 from whichway.runs.folder import ESTIMATE, read_status
 from whichway.runs.run import Run
-from whichway.verdict.breakeven import Price
 
 FILE = ESTIMATE
 PROBE_SHARE = 0.1  # of a run's minutes that the probe takes at most
 UNMEASURED = 2.0  # the factor where a training was not measured but worked out from reading
-WITHIN = 1.5  # the factor within which nine of ten estimates came out: benchmarks/results/estimates.md
 RIGHT = 0.6  # share of rows that every made-up answer gets right
 RISE = 0.1  # more of them at the end of a training, and with examples that are chosen for each row
 CHARACTERS_PER_TOKEN = 3.0  # careful: most texts have four
@@ -63,6 +72,7 @@ class Amount:
     tokens_out: int = 0
     usd_low: float = 0.0  # of hosted models: the range of their money
     usd_high: float = 0.0
+    tokens_trained: int = 0  # by a service, for a price
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
         limit = LIMIT if settings.minutes is None else min(LIMIT, PROBE_SHARE * 60 * settings.minutes)
         timings = Timings(settings.cache / TIMINGS, Path(place) / "probed", limit)
-        simulation = SimulatedRun(timings, _answer_tokens(task), listener)
+        simulation = SimulatedRun(timings, _answer_tokens(task), listener, hosted=HostedWork(components))
         simulated = replace(
             components,
             backends=SimulatedBackends(components.backends, simulation, ""),
@@ -124,9 +134,8 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
             opening = simulation.load_seconds.get((settings.race, name), 0.0)
             usd = spent[0].get(name, 0.0)
             amount = Amount(seconds, max(seconds, most), usd, memory, disk, reasons[name], opening)
-            ways[name] = simulation.with_tokens(
-                amount, name, components.price_of(components.base_of(name)), settings.budget.usd
-            )
+            usage = simulation.hosted.of(name, settings.budget.usd)
+            ways[name] = amount if usage is None else replace(amount, **usage)
         pieces = _pieces(task, simulated, settings, simulation, Path(place)).pieces if settings.minutes else {}
         return Estimate(ways, _within(timings), simulation.per_row, pieces, tuple(timings.memory.notes()))
 
@@ -203,31 +212,12 @@ class SimulatedRun:
     disk: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     per_row: dict[Weights, float] = field(default_factory=dict)  # bare model -> seconds of an answer
     parts: dict[str, float] = field(default_factory=dict)  # simulated part -> share of its training
-    tokens: dict[tuple[bool, str], list[int]] = field(default_factory=dict)  # of hosted models: in, out; both at most
+    hosted: HostedWork = field(default_factory=HostedWork)
 
     def needs(self, way: str, memory: int | None) -> None:
         """Note memory that a contestant needs."""
         if memory:
             self.memory[way] = max(memory, self.memory.get(way, 0))
-
-    def asks(self, way: str, *tokens: int) -> None:
-        """Note the tokens of a call to a hosted model: in, out, and both at most."""
-        known = self.tokens.setdefault((self.race, way), [0, 0, 0, 0])
-        for place, count in enumerate(tokens):
-            known[place] += count
-
-    def with_tokens(self, amount: Amount, name: str, price: Price | None, cap: float | None) -> Amount:
-        """The amount with what a hosted model takes: raced and not raced, as counted and at its worst."""
-        counts = [known for (_, way), known in sorted(self.tokens.items()) if way == name]
-        if not counts:
-            return amount
-        raced, whole = counts[-1], counts[0]
-        amount = replace(amount, tokens_in=raced[0], tokens_out=raced[1])
-        if price is None:
-            return amount
-        usd, most = price.usd(raced[0], 0, raced[1]), price.usd(whole[2], 0, whole[3])
-        most = most if cap is None else min(most, cap)
-        return replace(amount, usd=min(usd, most), usd_low=min(usd, most) / WITHIN, usd_high=most)
 
     def opens(self, way: str, seconds: float) -> None:
         """Note seconds by the clock that no ledger will hold."""
@@ -275,7 +265,12 @@ class SimulatedBackend:
         raise ModelError("a simulated encoder has no files")
 
     def train(self, job: TrainJob, folder: Path, adapter: Path | None) -> Iterator[Adapter]:
-        """Empty checkpoints, with the seconds and bytes of a real training."""
+        """Empty checkpoints, with the seconds and bytes of a real training, or the tokens of one at a service."""
+        if isinstance(self.real, TrainsHosted):
+            for mark, share in self.simulation.hosted.train((self.simulation.race, self.way), self.real, job):
+                self.simulation.parts[mark.weights.adapter or ""] = share
+                yield mark
+            return
         self.simulation.measure(self.way, f"training ({job.kind})")
         cost = self.simulation.timings.learning(self.real, job)
         self.simulation.needs(self.way, cost.peak_bytes)
@@ -338,7 +333,8 @@ class SimulatedSession:
         sent = sum(len(turn.content) + TURN_CHARACTERS for turn in request.messages)
         tokens_in, tokens_out = math.ceil(sent / TYPICAL_CHARACTERS), math.ceil(len(answer) / CHARACTERS_PER_TOKEN)
         tokens_out += 8 if request.labels else 2
-        self.simulation.asks(self.way, tokens_in, tokens_out, *self.real.most_tokens(self.weights, request))
+        most = self.real.most_tokens(self.weights, request)
+        self.simulation.hosted.ask((self.simulation.race, self.way), self.weights, (tokens_in, tokens_out), most)
         return tokens_in, 0, tokens_out
 
     def _share(self, requests: Sequence[Request]) -> float:

@@ -185,6 +185,7 @@ def write_way(tried: WayRun, ledger: RunLedger) -> None:
         part = tried.bench.trainings.parts.get(candidate.weights.adapter or "")
         if part is not None:
             facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
+            facts |= {"notice": part.notice} if part.notice else {}
         lines.append(canonical(facts) + "\n")
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)

@@ -1,0 +1,1 @@
+"""Services that fine-tune models, one file for each protocol."""
