@@ -14,6 +14,9 @@ from whichway.engine.infer.generate import Sampler
 from whichway.engine.model.chat_template import Renderer
 from whichway.errors import UserError
 
+# On one line, as Python writes it: small models that may write any space write spaces without end.
+_SPACES = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
 
 class TokenSampler(Sampler):
     """Chooses a row's next token and notes log-probabilities where they are wanted.
@@ -92,7 +95,7 @@ class Grammar:
         import llguidance
 
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema)
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, defaults=_SPACES)  # type: ignore[arg-type]
             self._matcher = llguidance.LLMatcher(_tokenizer(renderer, size), grammar)
             problem = self._matcher.get_error()
         except ValueError as error:
