@@ -22,7 +22,7 @@ Change = Callable[[Floats], Floats]
 # Above this many weights a matrix that bfloat16 does not hold exactly is rounded to it all the same: the folder would
 # be twice as large, and models of this size are computed in bfloat16 nearly everywhere. Below it nothing is lost.
 EXACT_BELOW = 1_000_000_000
-_OUTER = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+OUTER_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _LINEAR = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -46,7 +46,7 @@ _FUSED = {
     "ffn_up": "mlp.gate_up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_LAYER: Mapping[str, Mapping[str, str]] = {
+LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
     "llama": _LINEAR | _NORMS,
     "mistral": _LINEAR | _NORMS,
     "qwen2": _LINEAR | _NORMS,
@@ -102,10 +102,10 @@ def _name(header: Header, info: TensorInfo) -> str:
     match = _NAME.fullmatch(info.name)
     if match:
         layer, part, end = match["layer"], match["part"], match["end"]
-        if layer is None and part in _OUTER:
-            return f"{_OUTER[part]}.{end}"
-        if layer is not None and part in _LAYER[header.architecture]:
-            return f"model.layers.{layer}.{_LAYER[header.architecture][part]}.{end}"
+        if layer is None and part in OUTER_NAMES:
+            return f"{OUTER_NAMES[part]}.{end}"
+        if layer is not None and part in LAYER_NAMES[header.architecture]:
+            return f"model.layers.{layer}.{LAYER_NAMES[header.architecture][part]}.{end}"
     raise ModelError(
         f"{header.file} has a tensor {info.name}, which no {header.architecture} model that is supported here has."
     )
@@ -143,7 +143,7 @@ def _is_exact(header: Header, info: TensorInfo, change: Change | None) -> bool:
 def _check_complete(header: Header, names: set[str]) -> None:
     layers = int(header.need("block_count"))
     kind = header.architecture
-    wanted = {f"model.layers.{layer}.{part}.weight" for layer in range(layers) for part in _LAYER[kind].values()}
+    wanted = {f"model.layers.{layer}.{part}.weight" for layer in range(layers) for part in LAYER_NAMES[kind].values()}
     biases = [n.removesuffix("q_proj.bias") for n in names if n.endswith("q_proj.bias")]
     others = ("k_proj", "v_proj") if kind == "qwen2" else ("k_proj", "v_proj", "o_proj")
     wanted |= {f"{layer}{part}.bias" for layer in biases for part in others}
