@@ -11,6 +11,7 @@ WhichwayError                 anything we raise on purpose
 │   └── DiskError             the disk is full or a folder cannot be written
 ├── BudgetSpent               the budget of a way is spent; the best candidate so far stands
 ├── WayFailed                 a way ends as "failed, because ..."; never a low score, never a crash
+├── NotAsMeasured             what was shipped does not answer as what was measured
 ├── ProtectedPart             an edit would change a part of a prompt that is protected
 └── AdapterNotLive            an adapter was loaded but changes nothing; the run stops
 
@@ -85,6 +86,10 @@ class WayFailed(WhichwayError):
     def __init__(self, message: str, seconds: float | None = None, tokens: int = 0) -> None:
         super().__init__(message)
         self.seconds, self.tokens = seconds, tokens
+
+
+class NotAsMeasured(WhichwayError):
+    """What was shipped does not answer as what was measured; the folder is there to be looked at."""
 
 
 class ProtectedPart(WhichwayError):

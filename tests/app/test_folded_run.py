@@ -130,7 +130,7 @@ def test_what_ships_is_made_of_all_rows_and_its_card_says_so(place: Path):
     assert best is not None
     assert line is not None
     assert line.refit == best.id
-    out = run.ship(place / "winner")
+    out = run.ship(place / "winner", check=False)
     card = (out / "README.md").read_text()
     assert "on all 90 rows in 5 folds" in card
     assert run.refits[line.way]["how"] in card
@@ -140,7 +140,7 @@ def test_what_ships_is_made_of_all_rows_and_its_card_says_so(place: Path):
     other = next(s.way for s in run.verdict.standings if not s.refit and s.way != "base_majority")
     fold = run.source(way=other).candidate
     assert fold.seed in range(5)
-    with (run.ship(place / "other", way=other) / "README.md").open() as file:
+    with (run.ship(place / "other", way=other, check=False) / "README.md").open() as file:
         assert f"fold {fold.seed + 1} of 5" in file.read()
 
 

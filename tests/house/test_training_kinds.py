@@ -13,7 +13,7 @@ from whichway.engine.train.trainer import default_rate
 from whichway.errors import OptionError
 from whichway.nouns import Message as M
 from whichway.nouns import TrainJob, TrainRow
-from whichway.ship.shipped_folder import trained_place
+from whichway.ship.forms.whole_folder import trained_place
 from whichway.training_kinds import KINDS, FullOptions, TrainingKind, kinds_of, stored_as
 
 ALL = (LocalBackend, EncoderBackend, ClassicalBackend, OpenAIBackend)

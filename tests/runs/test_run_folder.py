@@ -71,7 +71,7 @@ def test_an_old_run_resumes_with_nothing_paid(old: Path, monkeypatch: pytest.Mon
 def test_an_old_run_ships_and_answers(old: Path):
     run = ww.read_run(old / "run")
     for way in ("prompt_shots", "tune_lora"):
-        assert (run.ship(old / way, way=way) / "manifest.json").is_file()
+        assert (run.ship(old / way, way=way, check=False) / "manifest.json").is_file()
         (first, *_) = run.finalists(way)
         texts = {row.id: row.text for row in run.test}
         recorded = {texts[e]: records[0].text for (c, e), records in run.test_records.items() if c == first.id}
@@ -136,7 +136,7 @@ def test_a_finished_run_is_read_once_for_all_that_is_asked_of_it(old: Path, monk
     run = ww.read_run(old / "run")
     run.records()
     run.report(old / "page.html")
-    run.ship(old / "winner")
+    run.ship(old / "winner", check=False)
     _ = run.best, run.finalists("tune_lora"), repr(run), run._repr_html_()
     results_of(run).verdict(margin=0.2)
     opens.on = False

@@ -45,7 +45,7 @@ def test_shipped_program_answers_as_measured(
     kind: str, way: str, more: dict[str, Any], tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
     run = contest(data(tmp_path), tiny(kind), {way: {**TUNED.get(way, {}), **more}})
-    winner = run.ship(tmp_path / "winner", way=way)
+    winner = run.ship(tmp_path / "winner", way=way, check=False)
     key = manifest(winner)["candidate"]
     answers, use = recorded(run, key), standalone(winner)
     assert len(answers) >= 4
@@ -60,7 +60,7 @@ def test_adapter_is_a_peft_folder(tiny: Callable[[str], Path], tmp_path: Path) -
     from transformers import AutoModelForCausalLM
 
     model = tiny("llama")
-    winner = contest(data(tmp_path), model, "tune_lora").ship(tmp_path / "winner", way="tune_lora")
+    winner = contest(data(tmp_path), model, "tune_lora").ship(tmp_path / "winner", way="tune_lora", check=False)
     ids = torch.arange(4, 24)[None]
     with torch.no_grad():
         before = AutoModelForCausalLM.from_pretrained(model)(ids).logits
@@ -73,7 +73,7 @@ WRITTEN: dict[str, Any] = {"labels": (), "metric": "token_f1"}  # free text
 
 def test_free_text_is_written_as_measured(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     run = contest(data(tmp_path), tiny("base"), {"prompt_plain": {"max_tokens": 8}}, **WRITTEN)
-    winner = run.ship(tmp_path / "winner", way="prompt_plain")
+    winner = run.ship(tmp_path / "winner", way="prompt_plain", check=False)
     assert agree(standalone(winner), recorded(run, manifest(winner)["candidate"]))
 
 
@@ -94,7 +94,7 @@ def test_a_noisy_channel_answers_as_measured(
     assert candidates
     texts = list({row.text for row in run.rows})[:6]
     for candidate in candidates:  # with calibration, and without where the way has both
-        winner = run.ship(tmp_path / "winner", candidate=candidate.id)
+        winner = run.ship(tmp_path / "winner", candidate=candidate.id, check=False)
         assert not (winner / "request.json").exists()
         assert "likeliest" in (winner / "README.md").read_text()
         assert close(run, candidate.id, standalone(winner), texts, 1e-3)
@@ -104,7 +104,7 @@ def test_a_noisy_channel_answers_as_measured(
 def test_shots_for_each_row_are_chosen_as_measured(layout: str, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     options = {"kinds": ["knn"], "counts": [2], "layout": layout, "calibrate": 8}
     run = contest(data(tmp_path), tiny("llama"), {"prompt_shots": options})
-    winner = run.ship(tmp_path / "winner", way="prompt_shots")
+    winner = run.ship(tmp_path / "winner", way="prompt_shots", check=False)
     assert (winner / "tfidf.py").is_file()
     assert not (winner / "request.json").exists()
     key = manifest(winner)["candidate"]
@@ -117,7 +117,7 @@ def test_thoughts_are_read_as_measured(tiny: Callable[[str], Path], tmp_path: Pa
     """A random model writes no "Answer:", so a frequent letter is the mark."""
     options = {"mark": "e", "votes": [1], "max_tokens": 24}
     run = contest(data(tmp_path), tiny("base"), {"prompt_reason": options}, **WRITTEN)
-    winner = run.ship(tmp_path / "winner", way="prompt_reason")
+    winner = run.ship(tmp_path / "winner", way="prompt_reason", check=False)
     key, texts = manifest(winner)["candidate"], {row.id: row.text for row in run.test}
     records = [r for (candidate, _), (r, *_) in run.test_records.items() if candidate == key]
     answers = {texts[r.example]: r.text if r.outcome == "ok" else "" for r in records}
@@ -129,7 +129,7 @@ def test_votes_are_drawn_and_counted(tiny: Callable[[str], Path], tmp_path: Path
     """Drawn texts cannot be equal to those of another engine, but the vote is taken in the same way."""
     options = {"mark": "e", "votes": [3], "max_tokens": 12}
     run = contest(data(tmp_path), tiny("base"), {"prompt_reason": options}, **WRITTEN)
-    winner = run.ship(tmp_path / "winner", way="prompt_reason")
+    winner = run.ship(tmp_path / "winner", way="prompt_reason", check=False)
     use = standalone(winner)
     drawn = [use.write(use.prompt("amber birch"), number) for number in (0, 1, 2)]
     assert len(set(drawn)) > 1
@@ -151,7 +151,7 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
     rows.write_text("\n".join(lines))
     options = {"epochs": 2, "steps": 1, "rate": 0.003, "rank": 4, "max_tokens": 6}
     run = contest(rows, tiny("llama"), {"tune_dpo": options})
-    use = standalone(run.ship(tmp_path / "winner", way="tune_dpo"))
+    use = standalone(run.ship(tmp_path / "winner", way="tune_dpo", check=False))
     prompts = [f"{words}, please" for words in triples[:3]]
     assert [use(prompt) for prompt in prompts] == run.predict(prompts, way="tune_dpo")
 
@@ -160,7 +160,7 @@ def test_a_model_trained_on_preferences_ships_and_writes(tiny: Callable[[str], P
 def test_an_encoder_ships_and_answers_as_measured(way: str, encoder: Path, tmp_path: Path) -> None:
     more = {} if way == "base_encoder" else {"rate": 0.003, "epochs": 2, "steps": 1, "checkpoints": 1}
     run = contest(data(tmp_path), "fake", {way: {"model": str(encoder), **more}})
-    winner = run.ship(tmp_path / "winner", way=way)
+    winner = run.ship(tmp_path / "winner", way=way, check=False)
     assert (winner / "encoder" / "head.safetensors").exists()
     answers = recorded(run, manifest(winner)["candidate"])
     lines = run.answer(list(answers), way=way)
@@ -184,7 +184,7 @@ def test_shots_that_an_encoder_chooses_are_chosen_as_measured(
     """The encoder travels with the prompt; `predict` and `use.py` show each row the shots that the contest showed."""
     options = {"kinds": ["knn"], "counts": [2], "layout": layout, "calibrate": 8, "encoder": str(encoder)}
     run = contest(data(tmp_path), tiny("llama"), {"prompt_shots": options})
-    winner = run.ship(tmp_path / "winner", way="prompt_shots")
+    winner = run.ship(tmp_path / "winner", way="prompt_shots", check=False)
     key = manifest(winner)["candidate"]
     candidate = run.candidates[key]
     assert candidate.prompt.encoder is not None
@@ -205,7 +205,7 @@ def test_examples_and_adapter_travel_together(tiny: Callable[[str], Path], encod
     """`both_shots_lora` ships adapter, pool and encoder; each row is shown the examples for which there was room."""
     options = {**TUNED["both_shots_lora"], "encoder": str(encoder)}
     run = contest(data(tmp_path), tiny("gemma"), {"both_shots_lora": options})
-    winner = run.ship(tmp_path / "winner", way="both_shots_lora")
+    winner = run.ship(tmp_path / "winner", way="both_shots_lora", check=False)
     key = manifest(winner)["candidate"]
     prompt = run.candidates[key].prompt
     assert (winner / "adapter" / "adapter_config.json").is_file()

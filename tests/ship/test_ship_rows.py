@@ -84,7 +84,7 @@ def test_rows_are_asked_as_they_were_measured(
         (tmp_path / "p.txt").write_text("Sort.\n\nTitle: {{title}}\nBody: {{body}}\n\nTeam?")
         prompt = {"prompt": tmp_path / "p.txt"}
     run = contest(rows(tmp_path, kind), tiny(model), {way: more}, **prompt)
-    winner = run.ship(tmp_path / "winner", way=way)
+    winner = run.ship(tmp_path / "winner", way=way, check=False)
     key = manifest(winner)["candidate"]
     known, use = measured(run, key), standalone(winner)
     assert len(known) >= 4

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichway.app.python_words import speaks_python
-from whichway.errors import OptionError
 from whichway.runs.run import Run
 
 if TYPE_CHECKING:
     from whichway.nouns import Example, Verdict
     from whichway.ship import ShipSource
-
-FORMATS = ("folder", "promptfoo")
 
 
 class FinishedRun(Run):
@@ -76,39 +73,37 @@ class FinishedRun(Run):
     def ship(
         self,
         folder: str | Path = "winner",
-        format: str = "folder",  # noqa: A002
+        form: str | Sequence[str] | None = None,
         way: str | None = None,
         candidate: str | None = None,
+        check: bool = True,
+        format: str | None = None,  # noqa: A002
     ) -> Path:
-        """Write the winner as a folder that others can use without whichway.
+        """Write the winner in forms that others can use without whichway, and check that it answers as it did.
 
         Args:
             folder: the folder to write; replaced when an earlier `ship` made it.
-            format: "folder", or "promptfoo" for a configuration with the test rows.
+            form: a name of `whichway ship --help` ("folder", "peft", "gguf", ...), several, or "all"; None: "folder".
             way: a way's best candidate instead of the winner.
             candidate: a candidate's id, or the start of it, instead of the winner.
+            check: start what was written in its own runtime and compare its answers with the recorded ones. The
+                result is in `parity.json`, also where a runtime is missing.
+            format: an older name of `form`.
 
         Returns:
             the folder.
 
         Raises:
-            UserError: no such way or candidate, or a folder that is not ours to replace.
+            UserError: no such way, candidate or form, one that does not fit, or a folder that is not ours to replace.
+            NotAsMeasured: what was written answers otherwise; the folder is kept.
         """
-        from whichway.errors import did_you_mean
+        from whichway.app.configure import backends
+        from whichway.ship import CheckOptions, ship
 
-        out = Path(folder)
-        if format not in FORMATS:
-            raise OptionError(f"there is no format '{format}'.{did_you_mean(format, FORMATS)}")
-        if format == "promptfoo":
-            from whichway.ship.promptfoo import export
-
-            export(self, out, candidate, way)
-        else:
-            from whichway.app.configure import backends
-            from whichway.ship import ship
-
-            ship(self, out, candidate, way, backends())
-        return out
+        words = form or format or "folder"
+        forms = (words,) if isinstance(words, str) else tuple(words)
+        options = CheckOptions() if check else None
+        return ship(self, Path(folder), candidate, way, backends(), forms, options).raise_if_unsound().folder
 
     @speaks_python
     def report(self, path: str | Path | None = None) -> Path:

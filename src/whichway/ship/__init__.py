@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from whichway.ship.parity.check_options import CheckOptions
 from whichway.ship.shipped_folder import Shipped, ship
 from whichway.ship.source import ShipSource, pick
 
-__all__ = ["ShipSource", "Shipped", "pick", "ship"]
+__all__ = ["CheckOptions", "ShipSource", "Shipped", "pick", "ship"]

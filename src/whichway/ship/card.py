@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
+from whichway.ship.forms import DEFAULT, ShipForm
 from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import ShipSource
 from whichway.ship.standalone_encoder import FOLDER
 from whichway.training_kinds import KINDS, stored_as
 
+LIBRARIES = {"gguf": "gguf", "merged": "transformers", "onnx": "onnx", "encoder": "sentence-transformers"}
 
-def card(source: ShipSource) -> str:
+
+def card(source: ShipSource, form: ShipForm) -> str:
     """README.md of the shipped folder."""
-    parts = [_front(source), _what(source), _results(source), _prompt(source), _use(source), _data(source)]
+    parts = [_front(source, form), _what(source), _results(source), _prompt(source), _use(source, form), _data(source)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front(source: ShipSource) -> str:
+def overview(source: ShipSource, forms: Sequence[ShipForm]) -> str:
+    """README.md of a folder that holds a winner in several forms."""
+    lines = ["| folder | what lies in it |", "|---|---|", *(f"| [{f.NAME}]({f.NAME}/) | {f.SUMMARY} |" for f in forms)]
+    return "\n\n".join([_what(source), "## Forms", "\n".join(lines), _results(source)]) + "\n"
+
+
+def _front(source: ShipSource, form: ShipForm) -> str:
     weights = source.candidate.weights
-    library = "peft" if stored_as(weights.kind, "adapter") else "transformers"
+    usual = "peft" if stored_as(weights.kind, "adapter") else "transformers"
+    library = LIBRARIES.get(form.NAME, usual)
     lines = ["---", "tags: [whichway]"]
     if weights.backend in ("local", "encoder"):
         lines = ["---", f"base_model: {_quoted(weights.base)}", f"library_name: {library}", "tags: [whichway]"]
@@ -139,34 +151,16 @@ def _fields(source: ShipSource) -> str:
     return "one line `name: value` for each of " + ", ".join(f"`{name}`" for name in source.fields)
 
 
-def _lines_of(source: ShipSource) -> str:
-    """What a line of `use.py`'s input is."""
-    if source.conversation:
-        return 'One conversation a line in, as JSON (`[{"role": "user", "content": "..."}]`), one answer a line out:'
-    if len(source.fields) > 1:
-        return "One row a line in, as a JSON object with its fields, one answer a line out:"
-    return "One row a line in, one answer a line out:"
-
-
-def _use(source: ShipSource) -> str:
-    lines = ["## Use", ""]
-    if source.stands_alone:
-        lines += [
-            "`use.py` needs `transformers` (and `peft` for an adapter), not whichway.",
-            _lines_of(source),
-            "",
-            "```",
-            "python use.py < rows.txt",
-            "```",
-            "",
-        ]
+def _use(source: ShipSource, form: ShipForm) -> str:
+    own = form.use(source)
+    lines = ["## Use", "", *own, *([""] if own else [])]
     lines += ["With whichway and the run folder:", "", "```"]
     lines += [f"whichway predict RUN rows.csv --candidate {source.candidate.id}", "```"]
     lines += ["", "Over OpenAI's chat protocol (the content is the row's text; the name brings the prompt):", ""]
     lines += ["```", "whichway serve RUN", "curl localhost:8000/v1/chat/completions -d '"]
     lines[-1] += f'{{"model": "{source.candidate.id}", "messages": [{{"role": "user", "content": "..."}}]}}' + "'"
     lines += ["```"]
-    if source.one_request:
+    if source.one_request and form.NAME in (DEFAULT, "prompt"):
         lines += ["", "`request.json` is the whole question as a request to the bare model, `base`."]
     return "\n".join(lines)
 

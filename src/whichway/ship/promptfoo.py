@@ -10,17 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from whichway.errors import DiskError, UserError
 from whichway.nouns import MetricSpec, Prompt
 from whichway.prompts.template import outline, placeholder, placeholders
-from whichway.runs.run import Run, as_run
 from whichway.ship import promptfoo_turns
 from whichway.ship.promptfoo_turns import fenced
 from whichway.ship.prompts import request_body
-from whichway.ship.source import ShipSource, pick
+from whichway.ship.source import ShipSource
 
 CONFIG = "promptfooconfig.yaml"
 ADDRESS = "http://127.0.0.1:8000/v1"  # where `whichway serve` listens
@@ -42,35 +39,6 @@ def get_assert(output, context):
     value = score.value or 0.0
     return {{"pass": value >= 0.5, "score": value, "reason": score.why or f"{{value:.3f}}"}}
 """
-
-
-def export(
-    run: Run | Path, out: Path, candidate: str | None = None, way: str | None = None
-) -> tuple[ShipSource, list[str]]:
-    """Write `promptfooconfig.yaml`, the prompt and, where it is needed, the judge into a folder.
-
-    Raises:
-        UserError: no finished run, a winner that answers to no prompt, or files of others in the folder.
-        DiskError: the folder cannot be written.
-    """
-    run = as_run(run)
-    source = pick(run, candidate, way)
-    if not source.asks:
-        raise UserError(f"{source.candidate.way} answers to no prompt. Choose another candidate with --way.")
-    files = contents(source, run.row_lines)
-    foreign = [name for name in files if (out / name).exists() and not (out / CONFIG).exists()]
-    if foreign:
-        raise UserError(
-            f"{out} holds '{foreign[0]}', which is of no promptfoo configuration of ours; nothing was written. "
-            "Give another folder with --out."
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (out / name).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise DiskError(f"{out} cannot be written: {error.strerror}. Give another folder with --out.") from error
-    return source, sorted(files)
 
 
 def contents(source: ShipSource, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -106,3 +106,8 @@ def request_body(candidate: Candidate, labels: Sequence[str]) -> dict[str, Any]:
         return {**body, "max_tokens": decoding.max_tokens, "temperature": decoding.temperature, **several}
     body["structured_outputs"] = {"choice": list(labels)}
     return {**body, "choice_bias": dict(decoding.bias)} if decoding.bias else body
+
+
+def placeholder_of(candidate: Candidate) -> str:
+    """The row's place in the shipped messages."""
+    return placeholder(candidate.prompt)

@@ -1,41 +1,63 @@
-"""Write the shipped folder: made beside its place, renamed when whole; equal bytes for an equal run."""
+"""Write the shipped folder: made beside its place, checked, renamed when whole; equal bytes for an equal run."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import whichway
 from whichway.contracts import Backend
-from whichway.errors import DiskError, UserError
+from whichway.errors import DiskError, NotAsMeasured, UserError
 from whichway.nouns import Candidate, to_json
-from whichway.prompts.nearest import embedder_of
 from whichway.prompts.template import placeholder
-from whichway.runs.run import Run
-from whichway.ship.card import card
-from whichway.ship.prompts import prompt_files, request_body
+from whichway.runs.run import Run, as_run
+from whichway.ship import forms as ship_forms
+from whichway.ship import parity
+from whichway.ship.card import card, overview
+from whichway.ship.forms import Export, ShipForm
+from whichway.ship.parity.parity_report import FILE as REPORT
+from whichway.ship.parity.parity_report import ParityReport
 from whichway.ship.source import ShipSource, pick
-from whichway.ship.standalone_encoder import FOLDER
-from whichway.training_kinds import KINDS
+from whichway.ship.written_files import MANIFEST, digests, write_file
 
-CHAT_TEXT = Path(whichway.__file__).parent / "engine" / "model" / "chat_text.py"  # shipped as it is, beside use.py
 MADE_BY = "whichway ship"
-ENCODER_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What was written."""
+    """What was written, and what its check gave."""
 
     folder: Path
     candidate: Candidate
     files: tuple[str, ...]
+    forms: tuple[str, ...] = (ship_forms.DEFAULT,)
+    left_out: Mapping[str, str] = field(default_factory=dict)  # of "all": form -> why it does not fit
+    checks: tuple[ParityReport, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether no check failed; one that could not be made is none that failed."""
+        return all(report.status != "failed" for report in self.checks)
+
+    def raise_if_unsound(self) -> Shipped:
+        """Itself.
+
+        Raises:
+            NotAsMeasured: a check failed.
+        """
+        failed = [report for report in self.checks if report.status == "failed"]
+        if failed:
+            raise NotAsMeasured(
+                f"{self.folder} does not answer as what was measured: "
+                + "; ".join(f"{report.name}: {', '.join(report.problems)}" for report in failed)
+                + ". The folder was written so that you can look at it; do not use it."
+            )
+        return self
 
 
 def ship(
@@ -44,41 +66,65 @@ def ship(
     candidate: str | None = None,
     way: str | None = None,
     backends: Mapping[str, Backend] | None = None,
+    forms: Sequence[str] = (ship_forms.DEFAULT,),
+    check: parity.CheckOptions | None = None,
 ) -> Shipped:
-    """Write a candidate of a finished run, by default the winner, as a folder.
+    """Write a candidate of a finished run, by default the winner, in one form or several.
 
     Args:
         run: the run, or its folder.
         out: the folder to write; replaced when an earlier `ship` made it, refused when it is someone else's.
         candidate: a candidate's id instead of the winner.
         way: a way's best candidate instead of the winner.
-        backends: name -> backend, for the encoder that chooses a prompt's shots or reads for a head.
+        backends: name -> backend; they know where encoders lie, and answer for the check.
+        forms: names of forms, or "all". One is written into `out`, each of several into a folder of its name.
+        check: start what was written in its own runtime and compare its answers with the recorded ones; None: do not.
 
     Raises:
-        UserError: no finished run, no such candidate, or `out` is not ours to replace.
-        ModelError: the prompt's encoder is not there any more.
+        UserError: no finished run, no such candidate, a form that does not fit it, or `out` is not ours to replace.
+        ModelError: base or encoder is not there any more.
         DiskError: `out` cannot be written.
     """
-    source = pick(run, candidate, way)
-    encoder = _encoder(source, backends or {})
+    run = as_run(run)
+    export = Export(pick(run, candidate, way), run, backends or {})
+    chosen, left_out = ship_forms.chosen(forms, export.source)
     refuse_foreign(out)
     temporary = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        _fill(temporary, source)
-        if encoder is not None:
-            place = FOLDER if source.asks else trained_place(source.candidate.weights.kind)
-            _copy_encoder(encoder, temporary / place)
-        _write(temporary / "manifest.json", manifest(source, _digests(temporary)))
+        checks = _fill(temporary, export, chosen, len(forms) > 1 or ship_forms.ALL in forms, check)
         _swap(temporary, out)
     except OSError as error:
         full = "Free some space, or give" if error.errno == errno.ENOSPC else "Give"
-        raise DiskError(f"{out} cannot be written: {error}. {full} another folder with --out.") from error
+        raise DiskError(f"{out} cannot be written: {error}. {full} another folder with --to.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     files = tuple(sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()))
-    return Shipped(out, source.candidate, files)
+    return Shipped(out, export.source.candidate, files, tuple(form.NAME for form in chosen), left_out, checks)
+
+
+def _fill(
+    folder: Path, export: Export, forms: Sequence[ShipForm], several: bool, check: parity.CheckOptions | None
+) -> tuple[ParityReport, ...]:
+    """Write each form, and check it."""
+    source, reports = export.source, list[ParityReport]()
+    reference = parity.Reference(export, check) if check is not None else None
+    for form in forms:
+        place = folder / form.NAME if several else folder
+        place.mkdir(exist_ok=True)
+        form.write(export, place)
+        write_file(place / "README.md", card(source, form))
+        write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))
+        if reference is not None:
+            parts = parity.check(form, place, reference)
+            reports += parts
+            write_file(place / REPORT, [part.stored for part in parts])
+            write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))
+    if several:
+        write_file(folder / "README.md", overview(source, forms))
+        write_file(folder / MANIFEST, {**manifest(source, "", digests(folder)), "forms": [f.NAME for f in forms]})
+    return tuple(reports)
 
 
 def refuse_foreign(out: Path) -> None:
@@ -88,7 +134,7 @@ def refuse_foreign(out: Path) -> None:
         UserError: it is not.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"{out} is no folder; nothing was written. Give another place with --out.")
+        raise UserError(f"{out} is no folder; nothing was written. Give another place with --to.")
     if not out.exists() or not any(out.iterdir()):
         return
     ours = _listed(out)
@@ -100,88 +146,27 @@ def refuse_foreign(out: Path) -> None:
     if foreign:
         raise UserError(
             f"{out} holds '{foreign[0]}', which `whichway ship` did not write; nothing was changed. "
-            "Give another folder with --out, or move that file away."
+            "Give another folder with --to, or move that file away."
         )
 
 
 def _listed(out: Path) -> set[str]:
     """The files that an earlier `ship` wrote there, by its manifest; none when there is no manifest of ours."""
     try:
-        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        return {"manifest.json", *manifest["files"]} if manifest["made_by"] == MADE_BY else set()
+        stored = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        return {MANIFEST, *stored["files"]} if stored["made_by"] == MADE_BY else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 
-def trained_place(kind: str) -> str:
-    """The folder inside the shipped one where a trained part of this kind lies."""
-    return KINDS[kind].storage
-
-
-def _fill(folder: Path, source: ShipSource) -> None:
-    candidate = source.candidate
-    if source.asks:
-        for name, content in prompt_files(candidate).items():
-            _write(folder / name, content)
-        if source.one_request:
-            _write(folder / "request.json", request_body(candidate, source.labels))
-    if source.stands_alone:
-        program = "standalone_classifier.py" if candidate.weights.backend == "encoder" else "standalone.py"
-        _write(folder / "use.py", Path(__file__).with_name(program).read_text(encoding="utf-8"))
-        if program == "standalone.py":
-            _write(folder / "chat_text.py", CHAT_TEXT.read_text(encoding="utf-8"))
-    if source.adapter is not None:
-        place = folder / trained_place(candidate.weights.kind)
-        # the rows that prove an adapter live at load stay in the run folder: what is shipped should not quote the data
-        rows = shutil.ignore_patterns("live.json")
-        shutil.copytree(source.adapter, place, copy_function=shutil.copyfile, ignore=rows)
-    _write(folder / "README.md", card(source))
-
-
-def _encoder(source: ShipSource, backends: Mapping[str, Backend]) -> Path | None:
-    """The folder of the encoder that goes along: that which chooses shots, or that which a head stands on."""
-    candidate = source.candidate
-    weights = candidate.prompt.encoder if source.asks else None
-    kind = KINDS.get(candidate.weights.kind)
-    weights = candidate.weights if kind is not None and kind.on_base else weights
-    return None if weights is None else embedder_of(backends, weights).files(weights)
-
-
-def _copy_encoder(encoder: Path, place: Path) -> None:
-    """What transformers reads of an encoder: its configuration, tokenizer and weights, no pickles, no code."""
-    place.mkdir(exist_ok=True)
-    for file in sorted(path for pattern in ENCODER_FILES for path in encoder.glob(pattern)):
-        if file.is_file():
-            shutil.copyfile(file, place / file.name)
-
-
-def _write(path: Path, content: Any) -> None:
-    text = (
-        content
-        if isinstance(content, str)
-        else json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    )
-    with path.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(text)
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def manifest(source: ShipSource, files: Mapping[str, str]) -> dict[str, Any]:
+def manifest(source: ShipSource, form: str, files: Mapping[str, str]) -> dict[str, Any]:
     """What the folder is, where it comes from, and the digest of each file."""
     candidate, verdict = source.candidate, source.verdict
     return {
         "made_by": MADE_BY,
         "format": 1,
         "version": whichway.__version__,
+        **({"form": form} if form not in ("", ship_forms.DEFAULT) else {}),
         "candidate": candidate.id,
         "way": candidate.way,
         "seed": candidate.seed,

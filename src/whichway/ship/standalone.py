@@ -10,15 +10,15 @@ JSON object, a conversation a JSON list of messages.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 HERE = Path(__file__).parent
 
@@ -40,22 +40,8 @@ class Winner:
 
     def __init__(self, base: str | None = None) -> None:
         self.facts = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
-        description = json.loads((HERE / "messages.json").read_text(encoding="utf-8"))
-        self.turns, self.mark, self.label = (
-            description["messages"],
-            description["placeholder"],
-            description.get("label", ""),
-        )
-        self.variables, self.own = description.get("variables", {}), description.get("own", 1)
-        self.first, self.pool, self.near = (
-            description.get("first", ""),
-            description.get("pool", []),
-            description.get("nearest", 0),
-        )
-        self.room = description.get("shot_characters", 0)
-        if self.pool:
-            by = "sentence_encoder" if (HERE / "sentence_encoder.py").is_file() else "tfidf"
-            self.index = beside(by).Index([shot["text"] for shot in self.pool])
+        self.rows = beside("row_messages").RowMessages(HERE)
+        self.label = self.rows.label
         place = str(HERE / "model") if (HERE / "model").is_dir() else base or base_folder(self.facts["weights"]["base"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(place)
         self.heads: list[str] = []  # the labels, where a head over them answers
@@ -64,6 +50,7 @@ class Winner:
             from peft import PeftModel
 
             self.model = PeftModel.from_pretrained(self.model, str(HERE / "adapter"))
+        self.soft = bool(getattr(getattr(self.model, "active_peft_config", None), "is_prompt_learning", False))
         self.model.eval()
         eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
         named = eos if isinstance(eos, list) else [eos]
@@ -128,71 +115,13 @@ class Winner:
 
     def messages(self, row: Any) -> list[dict[str, Any]]:
         """The chat messages for one row."""
-        whole, fields, talk = self.read(row)
-        talk = [] if self.label else talk  # texts are scored under labels as wholes
-        own = [turn for turn in talk[:1] if turn["role"] == "system"]
-        last = talk[-1]["content"] if talk else whole
-        earlier = [{**turn, "earlier": True} for turn in talk[len(own) : -1]]
-        turns = [{**turn, "content": self.filled(turn["content"], last, fields)} for turn in self.turns]
-        turns[-1:-1] = earlier
-        behind = 2 if self.label else self.own + len(earlier)
-        turns[len(turns) - behind : len(turns) - behind] = self.shots(whole)
-        if own and turns[0]["role"] == "system":
-            turns[0] = {**turns[0], "content": f"{turns[0]['content']}\n\n{own[0]['content']}"}
-        elif own:
-            turns.insert(0, own[0])
-        if self.first:
-            place = next(n for n, turn in enumerate(turns) if turn["role"] == "user" and not turn.get("earlier"))
-            turns[place] = {**turns[place], "content": f"{self.first}\n\n{turns[place]['content']}"}
+        turns: list[dict[str, Any]] = self.rows(row)
         return turns
-
-    def read(self, row: Any) -> tuple[str, dict[str, str], list[dict[str, str]]]:
-        """A row as one text, its fields, and the turns of its conversation where it is one."""
-        names = self.facts.get("fields") or ["text"]
-        several = len(names) > 1
-        if isinstance(row, str) and (several or (self.facts.get("conversation") and row.lstrip()[:1] in ("[", "{"))):
-            row = json.loads(row)
-        if isinstance(row, dict) and "messages" in row and self.facts.get("conversation"):
-            row = row["messages"]
-        if isinstance(row, list):
-            talk = [turn for turn in row if turn["role"] != "system"]
-            whole = transcript(talk)
-            column = next((name for name in names if name != "system"), "input")
-            fields = {"system": "\n\n".join(t["content"] for t in row if t["role"] == "system"), column: whole}
-            known = {name: fields[name] for name in names if name in fields}
-            text = lines(known) if len(known) > 1 else whole
-            return text, {**fields, column: talk[-1]["content"]}, row
-        if isinstance(row, dict):
-            fields = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in row.items()}
-            known = {name: fields[name] for name in names}
-            return (lines(known) if len(known) > 1 else fields[names[0]]), fields, []
-        return row, {names[0]: row}, []
-
-    def filled(self, text: str, last: str, fields: dict[str, str]) -> str:
-        """A message of the prompt with the row in it; what is put in is not read again."""
-        values = {self.mark: last, **{mark: fields.get(name, last) for name, mark in self.variables.items()}}
-        return re.sub("|".join(map(re.escape, values)), lambda match: values[match.group()], text)
 
     def shots(self, text: str) -> list[dict[str, str]]:
         """The worked examples that are chosen for one row, the most similar last, as turns."""
-        if not self.pool:
-            return []
-        chosen = self._fitting([self.pool[place] for place in self.index.nearest(text, self.near)])[::-1]
-        turns: list[dict[str, str]] = []
-        for shot in chosen:
-            turns += [*shot.get("before", []), {"role": "user", "content": shot["asked"]}]
-            turns.append({"role": "assistant", "content": shot["answer"]})
+        turns: list[dict[str, str]] = self.rows.shots(text)
         return turns
-
-    def _fitting(self, shots: list[dict[str, str]]) -> list[dict[str, str]]:
-        """Those for which there is room, in their order."""
-        room, chosen = self.room, []
-        for shot in shots:
-            size = len(shot["text"]) + len(shot["answer"])
-            if not self.room or size <= room:
-                room -= size
-                chosen.append(shot)
-        return chosen
 
     @torch.no_grad()
     def scores(self, prompt: list[int]) -> dict[str, float]:
@@ -203,19 +132,41 @@ class Winner:
             known = dict(zip(self.heads, logits.log_softmax(-1).tolist(), strict=True))
             return {label: known[label] + bias.get(label, 0.0) for label in self.facts["labels"]}
         answers = {label: self.answer(label) for label in self.facts["labels"]}
+        return {label: score + bias.get(label, 0.0) for label, score in self.scores_of(prompt, answers).items()}
+
+    @torch.no_grad()
+    def scores_of(self, prompt: list[int], answers: dict[str, list[int]]) -> dict[str, float]:
+        """Answer -> log-probability of its token ids among all of them."""
+        all_ids = list(answers.values())
+        logits = self._logits(prompt, all_ids)
         return {
-            label: self._score(prompt, ids, list(answers.values())) + bias.get(label, 0.0)
-            for label, ids in answers.items()
+            answer: self._score(rows, ids, all_ids)
+            for (answer, ids), rows in zip(answers.items(), logits, strict=True)
         }
 
-    def _score(self, prompt: list[int], ids: list[int], answers: list[list[int]]) -> float:
-        logits = self.model(torch.tensor([prompt + ids], device=self.model.device)).logits[0].float()
-        logits = logits[-len(prompt + ids) :]  # a soft prompt stands in front
+    def _logits(self, prompt: list[int], answers: list[list[int]]) -> list[Any]:
+        """For each answer the logits `[tokens, vocabulary]` that predict its tokens; the prompt is read once."""
+        device = self.model.device
+        if self.soft:  # vectors stand in front of whatever is read
+            wholes = [self.model(torch.tensor([prompt + ids], device=device)).logits[0].float() for ids in answers]
+            return [whole[-len(ids) - 1 : -1] for whole, ids in zip(wholes, answers, strict=True)]
+        cache = DynamicCache(config=self.model.config)
+        first = self.model(torch.tensor([prompt], device=device), past_key_values=cache)
+        last, rows = first.logits[0, -1:].float(), []
+        for ids in answers:
+            if len(ids) == 1:
+                rows.append(last)
+                continue
+            after = self.model(torch.tensor([ids[:-1]], device=device), past_key_values=copy.deepcopy(cache))
+            rows.append(torch.cat([last, after.logits[0].float()]))
+        return rows
+
+    def _score(self, logits: Any, ids: list[int], answers: list[list[int]]) -> float:
         total = 0.0
         for depth, token in enumerate(ids):
             open_ = sorted({other[depth] for other in answers if other[:depth] == ids[:depth] and len(other) > depth})
             if len(open_) > 1:
-                here = logits[len(prompt) + depth - 1]
+                here = logits[depth]
                 groups = [sorted({t} | (self.closing - set(open_))) if t in self.closing else [t] for t in open_]
                 each = torch.stack([here[group].logsumexp(-1) for group in groups]).log_softmax(-1)
                 total += float(each[open_.index(token)])
@@ -240,16 +191,6 @@ class Winner:
     def answer(self, answer: str) -> list[int]:
         """Token ids of an answer after any prompt, its turn end included."""
         return list(self.chat.answer_ids(answer))
-
-
-def transcript(talk: list[dict[str, str]]) -> str:
-    """A conversation as one text, as it was compared with others."""
-    return talk[0]["content"] if len(talk) == 1 else lines((turn["role"], turn["content"]) for turn in talk)
-
-
-def lines(pairs: Any) -> str:
-    """Names and values, one line each."""
-    return "\n".join(f"{name}: {value}" for name, value in (pairs.items() if isinstance(pairs, dict) else pairs))
 
 
 def base_folder(name: str) -> str:
