@@ -55,3 +55,12 @@ def test_in_folds_a_candidate_is_told_with_its_fold(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("(rate [1]), seed 4")
     assert second.endswith("(rate [1]), fold 5")
+
+
+def test_a_bar_of_the_next_fold_still_names_its_way():
+    screen = ProgressScreen()
+    screen(WayBegan("tune_lora", 0, 1))
+    screen(WayBegan("tune_lora", 0, 1))
+    with screen._console.capture() as shown:
+        screen._console.print(screen._bars.get_renderable())
+    assert "tune_lora" in shown.get()

@@ -53,7 +53,8 @@ def agree(lines: list[str], yes: bool) -> None:
     print("\n".join(lines), file=sys.stderr)
     if yes:
         return
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    # where bars are drawn, text without an end of line is read as markup, and brackets would vanish
+    print("Go on? (y/N) ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise OptionError("Nothing was sent. Set a cap with --budget-usd, or take a model on this machine.")
 

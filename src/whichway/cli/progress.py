@@ -128,7 +128,8 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         if not self._console.is_terminal:
             self._line(f"[{event.index + 1}/{event.of}] {way}")
         if way in self._of:  # begun anew for the next fold
-            self._bars.reset(self._of[way], total=None, description="starting", spent="")
+            # fields that are given take the place of all others
+            self._bars.reset(self._of[way], total=None, description="starting", way=way, spent="")
             self._since[way] = time.monotonic()
             return
         self._of[way] = self._bars.add_task("starting", total=None, way=way, spent="")
