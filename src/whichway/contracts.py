@@ -40,6 +40,7 @@ from whichway.nouns import (
     Record,
     Reply,
     Score,
+    Split,
     TrainDevView,
     Weights,
 )
@@ -155,6 +156,22 @@ class Bench(Protocol):
         Raises:
             ModelError: a folder that is no encoder.
         """
+        ...
+
+    def model(self, word: str) -> Weights:
+        """A model of the contest by its short name or the user's word for it.
+
+        Raises:
+            OptionError: the contest has no such model.
+        """
+        ...
+
+    def way(self, name: str) -> tuple[Way, Any] | None:
+        """Another way with its options, as it stands in this contest, else with its defaults; None: there is none."""
+        ...
+
+    def near_copies(self, texts: Sequence[str]) -> list[Split | None]:
+        """For each new text the split of a labelled row that it is nearly a copy of; None: of none."""
         ...
 
     def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:

@@ -41,7 +41,8 @@ def test_every_declared_option_is_a_flag_a_key_an_argument_and_a_setting(tmp_pat
 
 
 KEYS = {
-    "data": ("rows.csv", Path("rows.csv")), "input": (["text"], ("text",)), "target": ("team", "team"),
+    "data": ("rows.csv", Path("rows.csv")), "unlabelled": ("more.csv", Path("more.csv")),
+    "input": (["text"], ("text",)), "target": ("team", "team"),
     "ask": ("Which?", "Which?"), "name": ("t", "t"), "metric": ("accuracy", MetricSpec("accuracy")),
     "model": (["fake"], "fake"), "labels": ("a, b", ("a", "b")), "target_type": ("label", "label"), "group": ("g", "g"),
     "id": ("number", "number"), "encoding": ("cp1252", "cp1252"), "delimiter": (";", ";"), "skip_bad": ("2%", 0.02),

@@ -23,6 +23,7 @@ DEFAULT_WAYS = ("base_majority", "base_tfidf", "prompt_plain", "prompt_shots", "
 HEAD_WAY, LORA_WAY = "tune_head", "tune_lora"  # weights, with and without a closed set of labels
 OPEN_WAYS: Mapping[str, Mapping[str, Any]] = {"prompt_plain": {"temperature": [0.0, 0.7, 1.0]}}  # no wanted answers
 VARIANT = "~"  # "prompt_plain~0.7": a way with options of its own, beside other variants of it
+DISTILL_WAY = "both_distill"  # a default way too, where there are rows for a teacher to label
 ENCODER_WAY = "base_encoder"  # a default way too, where its encoder is on this machine
 FULL = "tune_full"  # a default way too, for models small enough that it takes minutes
 SMALL = 50_000_000  # parameters
@@ -133,8 +134,10 @@ def build(task: Task, warnings: Sequence[str]) -> Components:
     if task.options.get("private"):
         refuse_hosted(hosted)
     named = dict(zip(short_names([w.base for w in bases]), bases, strict=True)) if task.models else {}
+    words = dict(zip(task.models or (task.model,), bases, strict=True))
     return Components(
-        known_backends, ways(), metrics.load(task.metric), bases[0], (*warnings, *about_hosted(hosted)), models=named,
+        known_backends, ways(), metrics.load(task.metric), bases[0], (*warnings, *about_hosted(hosted)),
+        models=named, words=words,
         checks=metrics.checks_of(task.checks), judge=judge,
         encoder_of=functools.partial(encoder_of, backends_by_name=known_backends), prices=prices_of(hosted),
     )  # fmt: skip
@@ -201,9 +204,11 @@ def chosen_ways(task: Task, request: RunRequest, components: Components) -> dict
         names = list(task.ways) or (list(OPEN_WAYS) if task.reference_free else default_ways(task, components))
     for name in names:
         known.need(split_name(name)[0])
+    prompts = {components.words[word]: named for word, named in task.teachers.items()}
+    teachers = {short: prompts[base] for short, base in components.models.items() if base in prompts}
     chosen = {
         name: dict(task.ways.get(name, task.ways.get(split_name(name)[0], {})))
-        for name in contestants(names, known, components)
+        for name in contestants(names, known, components, teachers)
     }
     for way, option, value in request.way_options:
         meant = [name for name in chosen if way in (name, split_name(name)[0])]
@@ -242,17 +247,26 @@ def variants(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) ->
         yield f"{way}{VARIANT if VARIANT not in way else ','}{label}{at}{model}", {**options, **chosen}
 
 
-def contestants(names: Sequence[str], known: Plugins, components: Components) -> list[str]:
+def contestants(
+    names: Sequence[str], known: Plugins, components: Components, teachers: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
     """Each way once for each model: baselines, which need none, first; then all that is tried on the first model.
 
     A way that is named with its model ("tune_lora@small") is tried on this one only.
+
+    Args:
+        names: of ways.
+        known: all ways.
+        components: with the models.
+        teachers: short name of a model that only teaches -> the prompting ways that are tried on it.
     """
+    teachers = teachers or {}
     if not components.models:
         return list(names)
     free = [name for name in names if _needs_no_model(known[split_name(name)[0]])]
     names_in_order: dict[str, None] = dict.fromkeys(free)
     for model in components.models:
-        for name in names:
+        for name in teachers.get(model, names):
             way, only = split_name(name)
             if name not in free and only in ("", model):
                 names_in_order[qualified_name(way, model)] = None
@@ -275,6 +289,7 @@ def default_ways(task: Task, components: Components) -> list[str]:
     encoder = [ENCODER_WAY] if headed and components.encoder_of(DEFAULT) is not None else []
     ways = [way for name in DEFAULT_WAYS for way in ([name, *encoder] if name == "base_tfidf" else [name])]
     ways.append(HEAD_WAY if task.labels else LORA_WAY)
+    ways += [DISTILL_WAY] if task.unlabelled else []
     small = [name for name, base in (components.models or {"": components.base}).items() if is_small(base)]
     full = [FULL] if len(small) == len(components.bases) else [qualified_name(FULL, name) for name in small]
     return [*ways, *full]

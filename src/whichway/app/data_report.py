@@ -67,7 +67,8 @@ def data_report(task: Task, rows: int, probe: bool, judge: bool = False) -> Data
     elif read is None:
         note = f"not counted: {_not_here(task)}"
     parts = () if read is None else tuple(_tokens(task, read, rows))
-    return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe, judge), *secrets(every)))
+    sensitive = secrets([*every, *task.unlabelled])
+    return DataReport(note, parts, (*copies(every), *_suspects(task, every, probe, judge), *sensitive))
 
 
 def group_lines(examined: Examined) -> Iterator[str]:

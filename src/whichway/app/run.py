@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +71,18 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     """
     from whichway.app.configure import build, settings_for
     from whichway.app.folds import folded
+    from whichway.app.teachers import about_teachers, with_teachers
     from whichway.tasks.check import of_split
 
     folder = request.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
     task, single = folded(task, folder), of_split(task)
     if task.folds:
         warnings = [warning for warning in warnings if warning not in single]
+    task, request = with_teachers(task, request)
     components = build(task, warnings)
-    return Ready(task, components, settings_for(task, request, components, folder), folder, request.probe)
+    settings = settings_for(task, request, components, folder)
+    components = replace(components, warnings=(*components.warnings, *about_teachers(task, settings.ways)))
+    return Ready(task, components, settings, folder, request.probe)
 
 
 def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) -> Outcome:
@@ -197,6 +201,7 @@ def lines_of(ready: Ready) -> list[str]:
     lines = [
         f"task        {plan.task}: {plan.ask}",
         f"rows        {', '.join(f'{plan.rows[k]} {k}' for k in ('train', 'dev', 'test'))}",
+        *([f"unlabelled  {plan.unlabelled['rows']} rows for a teacher"] if plan.unlabelled else []),
         f"metric      {plan.metric.name}; margin {form.size(plan.margin)}; confidence {plan.confidence:g}",
         *_models(plan),
         *(

@@ -13,6 +13,7 @@ from typing import Any
 from whichway.contest.account import WayAccount
 from whichway.contest.candidate_answers import CandidateAnswers
 from whichway.contest.ledger import RunLedger
+from whichway.contest.plan import fill_options
 from whichway.contest.selection.candidate_race import CandidateRace, Contender, run_race
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import (
@@ -23,7 +24,7 @@ from whichway.contest.selection.successive_halving import (
     successive_halving,
 )
 from whichway.contest.way_trainings import Recipe, WayTrainings
-from whichway.contracts import RaceResult, Sized
+from whichway.contracts import RaceResult, Sized, Way
 from whichway.events import RatesHalved, WaySaid
 from whichway.nouns import (
     Adapter,
@@ -39,10 +40,14 @@ from whichway.nouns import (
     TrainJob,
     Weights,
     digest,
+    qualified_name,
+    split_name,
 )
 from whichway.prompts.template import messages
 from whichway.runs.folder import keep_adapter
 from whichway.scoring import CUT, TRIMMED, clusters, is_mean, loss_of, row_values, total
+from whichway.tasks import near_duplicates
+from whichway.tasks.unlabelled import near_labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,32 @@ class RunBench:
         """The sentence encoder that a word names; None where it is not on this machine."""
         return self._ledger.components.encoder_of(word)
 
+    def model(self, word: str) -> Weights:
+        """A model of the contest by its short name or the user's word for it."""
+        return self._ledger.components.model(word)
+
+    def way(self, name: str) -> tuple[Way, Any] | None:
+        """Another way with its options: those on the same model first, then those on any, then its defaults."""
+        components, tried = self._ledger.components, self._ledger.settings.ways
+        if name not in components.ways:
+            return None
+        own = qualified_name(name, split_name(self._way)[1])
+        known = own if own in tried else next((one for one in tried if split_name(one)[0] == name), "")
+        return components.ways[name], fill_options(name, components.ways[name], tried.get(known, {}))
+
+    def near_copies(self, texts: Sequence[str]) -> list[Split | None]:
+        """For each new text the split of a labelled row that it is nearly a copy of; rows out of reach are test."""
+        order: tuple[Split, ...] = ("test", "dev", "train")
+        ranked = sorted(
+            ((order.index(self._split.get(e.id, "test")), e) for e in self._ledger.rows), key=lambda pair: pair[0]
+        )
+        sides: dict[str, Split] = {}
+        for rank, example in ranked:
+            sides.setdefault(near_duplicates.skeleton(example.text), order[rank])
+        skeletons = [near_duplicates.skeleton(text) for text in texts]
+        near = near_labelled(skeletons, sides)
+        return [near.get(text) for text in skeletons]
+
     def render(self, prompt: Prompt, row: Example | str) -> tuple[Message, ...]:
         """The messages that ask a prompt of one row."""
         return messages(prompt, row, self._answers.retriever)
@@ -148,8 +179,11 @@ class RunBench:
         for index, adapter in enumerate(
             self.trainings.train(TrainJob(kind, start, rows, self._practice.labels, seed, options))
         ):
-            whole = {e.id for e in examples} == {e.id for e in self._practice.train}
-            self.trainings.recipes[adapter.weights.adapter or ""] = Recipe(kind, start, prompt, options, index, whole)
+            own = {e.id for e in self._practice.train}
+            added = tuple(e for e in examples if e.id not in own)
+            whole = own <= {e.id for e in examples}
+            recipe = Recipe(kind, start, prompt, options, index, whole, added)
+            self.trainings.recipes[adapter.weights.adapter or ""] = recipe
             yield adapter
 
     def fill(self, prompt: Prompt, examples: Sequence[Example]) -> float:

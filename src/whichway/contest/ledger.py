@@ -19,7 +19,7 @@ from whichway.contest.rates import Pricing
 from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
 from whichway.events import Event
-from whichway.nouns import Budget, Record, Reply, Weights
+from whichway.nouns import Budget, Example, Record, Reply, Weights
 from whichway.runs.folder import Lines, record_key
 
 SHARED = "shared"  # who paid for a row that was read for another way before: that way's own line holds it
@@ -100,6 +100,7 @@ class RunLedger:
     pricing: Pricing = field(default_factory=lambda: Pricing(None))
     row_seconds: dict[tuple[str, str, int, int], float] = field(default_factory=dict)  # of the last chunk of its like
     clock: Clock = field(default_factory=Clock)  # checked before each piece of work
+    rows: tuple[Example, ...] = ()  # every labelled row of the task, so that what is written anew is no copy of one
 
     @property
     def usd_per_second(self) -> float:

@@ -41,6 +41,7 @@ class Components:
     judge: Weights | None = None  # who judges written answers, where the task names a judge
     models: Mapping[str, Weights] = field(default_factory=dict)  # short name -> base, where several are under trial
     encoder_of: Callable[[str], Weights | None] = _no_encoder  # the encoder that a word names, where it is at hand
+    words: Mapping[str, Weights] = field(default_factory=dict)  # the user's word for a model under trial -> the model
     # the word of each model behind an API -> its prices per token; None where they are not known
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     # backends of one contestant, where they are its own (in a dry run each knows whose calls it counts)
@@ -59,6 +60,17 @@ class Components:
         """The model that a contestant is tried on."""
         model = split_name(name)[1]
         return self.models[model] if model else self.base
+
+    def model(self, word: str) -> Weights:
+        """A model of the contest by its short name or the user's word for it.
+
+        Raises:
+            OptionError: the contest has no such model.
+        """
+        known = {base.base: base for base in self.bases} | dict(self.words) | dict(self.models)
+        if word not in known:
+            raise OptionError(f"the contest has no model '{word}'.{did_you_mean(word, known)}")
+        return known[word]
 
     @property
     def bases(self) -> tuple[Weights, ...]:
@@ -169,6 +181,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         folds=max(1, len(task.folds)),
         foldable=task.foldable,
         timed=settings.minutes is not None,
+        unlabelled=_unlabelled(task),
     )
 
 
@@ -184,6 +197,11 @@ def smallest_gap(task: Task, metric: Metric, ways: int, seeds: int) -> float | N
     tested = all_rows(task) or task.test
     clusters, variance = len({e.group or e.id for e in tested}), row_variance(metric, tested)
     return sample_size.detectable_gap(clusters, ways, seeds, stats.SEED_SD, variance, folds=max(1, len(task.folds)))
+
+
+def _unlabelled(task: Task) -> dict[str, Any]:
+    rows = task.unlabelled
+    return {"rows": len(rows), "digest": digest([e.id for e in rows])} if rows else {}
 
 
 def _filled_ways(components: Components, settings: Settings) -> dict[str, Any]:

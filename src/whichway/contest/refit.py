@@ -104,7 +104,8 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
         note = f"{choice.prompt.nearest} of {len(choice.prompt.pool)} shots for each row"
         candidate = replace(finalists[0], prompt=choice.prompt, decoding=choice.decoding, note=f"all rows, {note}")
         return candidate, f"the folds' median choice ({note}) with all rows to choose from"
-    training = bench.train(recipe.kind, recipe.start, choice.prompt, rows, seed=len(finalists), **recipe.options)
+    every = (*rows, *recipe.added)
+    training = bench.train(recipe.kind, recipe.start, choice.prompt, every, seed=len(finalists), **recipe.options)
     adapter = next(islice(training, recipe.index, None), None)
     getattr(training, "close", lambda: None)()  # what comes after the checkpoint is not needed
     if adapter is None:
@@ -112,7 +113,8 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
     choice_text = rate_text(recipe.options)
     note = f"all rows, {choice_text}, {adapter.epoch:.1f} epochs" if choice_text else "all rows"
     candidate = Candidate(choice.prompt, adapter.weights, choice.decoding, note=note)
-    return candidate, f"trained on all {len(rows)} rows" + (
+    more = f" and {len(recipe.added)} rows that a teacher labelled or wrote" if recipe.added else ""
+    return candidate, f"trained on all {len(rows)} rows{more}" + (
         f" with the folds' median choice ({choice_text})" if choice_text else ""
     )
 
@@ -153,7 +155,8 @@ def _kind(candidate: Candidate, recipes: Mapping[str, Recipe]) -> str:
         raise WayFailed("its training has several stages or chooses among its rows")
     bare = replace(candidate.prompt, pool=(), nearest=0)
     decoding = replace(candidate.decoding, bias=())
-    how = None if recipe is None else [recipe.kind, recipe.start.key, sorted(recipe.options)]
+    added = [] if recipe is None or not recipe.added else ["added rows"]
+    how = None if recipe is None else [recipe.kind, recipe.start.key, sorted(recipe.options), *added]
     return canonical([bare.content, bool(candidate.prompt.pool), decoding, how])
 
 

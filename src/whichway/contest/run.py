@@ -48,6 +48,7 @@ from whichway.runs.folder import (
 )
 from whichway.runs.results import run_results
 from whichway.runs.run import Run
+from whichway.tasks.folds import all_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def run(
                 write_json(folder / name, content)
         listener(PlanFixed(plan, folder))
         pricing = pricing_of(folder, settings.cache)
-        with open_ledger(folder, components, settings, listener, pricing) as ledger, rows_read_once(task, ledger):
+        books = open_ledger(folder, components, settings, listener, pricing, task)
+        with books as ledger, rows_read_once(task, ledger):
             if plan.timed:
                 ledger.clock = clock or Clock(settings.minutes)
                 return _run_timed(task, plan, ledger)
@@ -181,7 +183,7 @@ def run_without_verdict(
     task: Task, components: Components, folder: Path, settings: Settings, listener: Listener
 ) -> None:
     """A contest without a verdict, in a folder of its own: what its books hold is what a real one would cost."""
-    with open_ledger(folder, components, settings, listener) as ledger:
+    with open_ledger(folder, components, settings, listener, task=task) as ledger:
         tried, crossed = _contest(task, ledger)
         if settings.curve:
             write_curves(task, ledger, tried, crossed)
@@ -197,8 +199,9 @@ def pricing_of(folder: Path, cache: Path) -> Pricing | None:
 
 @contextmanager
 def open_ledger(
-    folder: Path, components: Components, settings: Settings, listener: Listener, pricing: Pricing | None = None
-) -> Iterator[RunLedger]:
+    folder: Path, components: Components, settings: Settings, listener: Listener, pricing: Pricing | None = None,
+    task: Task | None = None,
+) -> Iterator[RunLedger]:  # fmt: skip
     """Open the books of a run, and close them whatever happens; without `pricing` the clock says what things cost."""
     records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache)
@@ -213,6 +216,7 @@ def open_ledger(
         listener=listener,
         written={record_key(r): r for r in read_records(folder)},
         pricing=pricing or Pricing(None),
+        rows=() if task is None else all_rows(task) or (*task.train, *task.dev, *task.test),
     )
     run_ledger.read_ledger()
     try:

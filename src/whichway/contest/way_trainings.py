@@ -41,7 +41,8 @@ class Recipe:
     prompt: Prompt
     options: Mapping[str, Any]
     index: int  # of the checkpoint
-    whole: bool  # whether all training rows were trained on, and nothing else
+    whole: bool  # whether all training rows were trained on
+    added: tuple[Example, ...] = ()  # and these, which a teacher labelled or wrote
 
 
 class WayTrainings:

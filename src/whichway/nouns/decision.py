@@ -77,6 +77,8 @@ class Plan:
     # what a local answer or training costs: "wall", its seconds; "work", its counted work times a rate of the run
     pricing: str = field(default="wall", metadata=LATE)
     timed: bool = field(default=False, metadata=LATE)  # held against a clock: bought piece by piece, decided after each
+    # rows without a wanted answer, where there are some: "rows" and their digest
+    unlabelled: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)
 
 
 @dataclass(frozen=True, slots=True)

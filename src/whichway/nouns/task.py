@@ -56,6 +56,9 @@ class Task:
     # whether the split is ours, drawn by hash, so that folds may take its place
     foldable: bool = field(default=False, metadata=LATE)
     folds: tuple[tuple[Example, ...], ...] = field(default=(), metadata=LATE)  # the rows, where it is cross-fitted
+    unlabelled: tuple[Example, ...] = field(default=(), metadata=LATE)  # rows without a wanted answer, for a teacher
+    # word of a model that only teaches -> the prompting ways that stand in the contest on it
+    teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata=LATE)
 
     @property
     def reference_free(self) -> bool:
@@ -65,8 +68,9 @@ class Task:
     def train_dev_view(self) -> TrainDevView:
         """The task without its test split: what a way may see."""
         return TrainDevView(
-            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts
-        )
+            self.name, self.ask, self.train, self.dev, self.metric, self.labels, self.margin, self.prompts,
+            self.unlabelled,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class TrainDevView:
     labels: tuple[str, ...] = ()
     margin: float = 0.01
     prompts: tuple[Prompt, ...] = ()  # the user's own, which every way starts from; empty: made from the ask
+    unlabelled: tuple[Example, ...] = ()  # rows without a wanted answer, none of them near a labelled one
 
     @property
     def reference_free(self) -> bool:

@@ -24,6 +24,7 @@ from whichway.tasks import (
     read,
     split,
     task_notes,
+    unlabelled,
     unusable,
 )
 from whichway.tasks.chat_formats import INPUT, KEYS, SYSTEM, TARGET, left_out_notes
@@ -109,7 +110,9 @@ def _examine(spec: Spec, rows: DataTable | None) -> Examined:
     task = replace(task, foldable=not (any(s.side for s in samples) or spec.split or parts.rejected))
     check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
     task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
-    decided = [*loaded.notes, *notes.decided(spec, parts, answers_read, sides.near_duplicates)]
+    bare = unlabelled.read_unlabelled(spec, task, parts)
+    task = replace(task, unlabelled=bare.rows)
+    decided = [*loaded.notes, *notes.decided(spec, parts, answers_read, sides.near_duplicates), *bare.notes]
     decided += [*task_notes.prompts(task.prompts, parts.input), *task_notes.reasoning(task)]
     warnings = [
         *loaded.table.warnings,
@@ -119,7 +122,7 @@ def _examine(spec: Spec, rows: DataTable | None) -> Examined:
         *notes.group_hint(loaded.table, parts),
     ]
     warnings += [*left_out_notes(s.row.fields for s in samples), *task_notes.marks(task), *task_notes.entities(task)]
-    warnings += task_notes.lost_letters(task)
+    warnings += [*task_notes.lost_letters(task), *bare.warnings]
     warnings += notes.left_out(loaded.skipped, len(samples))
     rows_of = tuple((s.example, s.row) for s in samples)
     return Examined(task, check.findings(task, notes=decided, warnings=warnings), rows_of, parts)
@@ -132,6 +135,7 @@ def _loaded(spec: Spec, rows: DataTable | None = None) -> _Loaded:
     prompts = _prompts(spec)
     table = columns.with_paths(table, (*(spec.input or ()), spec.target, spec.group, spec.id))
     parts = _columns(spec, table, prompts)
+    table = unlabelled.answered(spec, table, parts)
     table = replace(table, rows=tuple(unusable.usable(table, parts, spec, bad)))
     resolved = choices.resolve(table, parts, spec.input is not None)
     table, parts = resolved.table, resolved.parts
@@ -183,6 +187,8 @@ def _check_share(skipped: Sequence[Skipped], rows: int, allowed: float, where: s
 
 def _examine_open(spec: Spec, rows: DataTable | None) -> Examined:
     """A task without wanted answers."""
+    if spec.unlabelled is not None:
+        raise OptionError("unlabelled: no row has a wanted answer to learn from. Name the target, or leave it out.")
     metric = spec.metric if spec.metric else MetricSpec("checks", spec.checks) if spec.checks else None
     if metric is not None and metric.name not in ("checks", "python_function"):
         raise OptionError(

@@ -107,6 +107,9 @@ class Spec(_run_keys()):  # type: ignore[misc]  # the keys of `options.RunOption
     data: Annotated[Path | None, Flag(Path)] = Field(
         None, description="Data: CSV, TSV, JSONL, JSON, Parquet, or a folder with train/valid/test."
     )
+    unlabelled: Annotated[Path | None, Flag(Path)] = Field(
+        None, description="Rows without a wanted answer, which a teacher labels; or the data file: its rows without."
+    )
     input: Annotated[tuple[str, ...] | None, Flag(list[str], read=tuple)] = Field(
         None, description="Column with the input; repeat it for several."
     )
@@ -335,6 +338,8 @@ def _rebase(spec: Spec, folder: Path) -> Spec:
     update: dict[str, Any] = {}
     if spec.data is not None:
         update["data"] = folder / spec.data.expanduser()
+    if spec.unlabelled is not None:
+        update["unlabelled"] = folder / spec.unlabelled.expanduser()
     if spec.prompt:
         update["prompt"] = tuple(p if isinstance(p, Prompt) else folder / p.expanduser() for p in spec.prompt)
     update |= {name: folder / value.expanduser() for name, value in spec.options.items() if isinstance(value, Path)}

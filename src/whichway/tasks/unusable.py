@@ -20,9 +20,8 @@ MISSING = ERRORS | {"nan", "<na>", "nat", "\\n"}
 def usable(table: DataTable, parts: Columns, spec: Spec, bad: BadRows) -> Iterable[Row]:
     """Rows with an input and a target; others are refused, or left out where the user allows it."""
     _refuse_hidden(table, parts)
-    label_words = {plain(label) for label in spec.labels or ()}
     needed = {"the target": parts.target, "the rejected answer": parts.rejected}
-    empty = {part: _empty(table, column, label_words) for part, column in needed.items() if column}
+    empty = {part: without_value(table, column, spec) for part, column in needed.items() if column}
     ids: dict[tuple[Path, str], Row] = {}
     for row in table.rows:
         alone = bool(spec.skip_bad)
@@ -46,8 +45,9 @@ def _refuse_hidden(table: DataTable, parts: Columns) -> None:
             )
 
 
-def _empty(table: DataTable, column: str, labels: set[str]) -> dict[int, Row]:
-    """Rows without a value in a column, by identity."""
+def without_value(table: DataTable, column: str, spec: Spec) -> dict[int, Row]:
+    """Rows without a value in a column, by identity; a label that looks like a missing value is a value."""
+    labels = {plain(label) for label in spec.labels or ()}
 
     def missing(value: str) -> bool:
         return not value or (value.casefold() in MISSING and plain(value) not in labels)

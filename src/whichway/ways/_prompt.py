@@ -22,6 +22,11 @@ class _OneSeed:
         return getattr(self._bench, name)
 
 
+def one_seed(bench: Bench, base: Weights | None = None) -> Bench:
+    """The bench with its first seed alone, and maybe with another model."""
+    return cast(Bench, _OneSeed(bench, base or bench.base))
+
+
 def best_prompt(task: TrainDevView, bench: Bench, names: Sequence[str], base: Weights | None = None) -> Candidate:
     """The candidate of these prompting ways that is best on dev, the first of equals.
 
@@ -37,8 +42,8 @@ def best_prompt(task: TrainDevView, bench: Bench, names: Sequence[str], base: We
         OptionError: a name is no prompting way.
         WayFailed: none of them gave a prompt.
     """
-    one = cast(Bench, _OneSeed(bench, base or bench.base))
-    fixed = (candidate for candidate in _candidates(task, one, names) if not candidate.prompt.pool)
+    one = one_seed(bench, base)
+    fixed = (candidate for candidate in prompt_candidates(task, one, names) if not candidate.prompt.pool)
     scored = [(bench.value(candidate), candidate) for candidate in fixed]
     if not scored:
         raise WayFailed("no prompting way gave a prompt to start from")
@@ -53,7 +58,12 @@ def not_shown(examples: Sequence[Example], prompt: Prompt) -> tuple[Example, ...
     return tuple(example for example in examples if example.text not in shown)
 
 
-def _candidates(task: TrainDevView, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:
+def prompt_candidates(task: TrainDevView, bench: Bench, names: Sequence[str]) -> Iterator[Candidate]:
+    """The candidates of prompting ways at their defaults; a way that cannot work is told and passed over.
+
+    Raises:
+        OptionError: a name is no prompting way.
+    """
     for name in names:
         try:
             way = importlib.import_module(f"whichway.ways.{name}")

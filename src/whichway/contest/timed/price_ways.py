@@ -31,7 +31,7 @@ def price_ways(
         Costs by way, and why ways fail that do.
     """
     costs, reasons = {}, {}
-    with open_ledger(folder, components, settings, follow_nothing) as ledger:
+    with open_ledger(folder, components, settings, follow_nothing, task=task) as ledger:
         for name in settings.ways:
             timed = timed_way(name, ledger)
             seconds = [0.0]
