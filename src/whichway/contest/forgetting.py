@@ -15,7 +15,7 @@ from whichway.contest.bench import RunBench
 from whichway.contest.ledger import Charge, RunLedger
 from whichway.contest.selection.select import WayRun
 from whichway.contracts import Backend, TextReader
-from whichway.errors import AdapterNotLive, DataError, WayFailed
+from whichway.errors import AdapterNotLive, DataError, ModelError, WayFailed
 from whichway.findings import Forgetting
 from whichway.nouns import Candidate, Reply, Weights, digest, split_name
 from whichway.runs.folder import FORGETTING, write_json
@@ -87,7 +87,7 @@ def _losses(candidate: Candidate, bench: RunBench, ledger: RunLedger) -> tuple[f
         read = [_read(one, place, backend, bench, ledger, texts) for one, place in (
             (base, None), (weights, ledger.cache.adapter(weights))
         )]  # fmt: skip
-    except (WayFailed, AdapterNotLive) as error:
+    except (WayFailed, AdapterNotLive, ModelError) as error:  # a classical student has no untrained base
         return None, None, 0, str(error)
     if any(replies is None for replies in read):
         return None, None, 0, f"the backend '{backend.name}' cannot read plain text"

@@ -124,7 +124,7 @@ def chosen(replies: Sequence[Reply], labels: Sequence[str]) -> Answer | None:
     answers = [
         Answer(reply.text, _confidence(reply.text, place, replies, labels), place)
         for place, reply in enumerate(replies)
-        if reply.finish == "stop" and reply.text.strip() and (not labels or reply.text in labels)
+        if reply.finish == "stop" and not reply.unread and reply.text.strip() and (not labels or reply.text in labels)
     ]
     return max(answers, key=lambda answer: answer.confidence, default=None)
 

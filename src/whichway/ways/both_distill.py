@@ -37,6 +37,7 @@ from whichway.ways._train import TrainingOptions, trained
 KIND = "both"
 RANDOM = True
 FEWEST = 8  # answers to learn from
+WORSE = 1.5  # times the student's errors: a teacher that is shown to make more labels nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,9 @@ def _labelled(
     score, student = mean_score(facts) or 0.0, best_of(bench, alone)
     noise = math.sqrt(score * (1 - score) / max(1, len(facts)))
     bench.say(f"teacher {teacher.name}: {len(teacher.members)} voting, {score:.3f} of dev right")
-    if student is not None and score + noise + task.margin < math.fsum(student.scores) / len(student.scores):
-        bench.say(f"the student of the labelled rows alone is better on dev ({student.value:.3f}): it needs no teacher")
+    own = math.fsum(student.scores) / len(student.scores) if student else 0.0
+    if student is not None and 1 - score - noise > WORSE * (1 - own):
+        bench.say(f"the student of the labelled rows alone is much better on dev ({own:.3f}): it needs no such teacher")
         return []
     chance = 1 / len(task.labels) if task.labels else 0.0
     least = options.confidence or least_confidence(facts, chance)
