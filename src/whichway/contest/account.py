@@ -88,6 +88,16 @@ class WayAccount:
         if not self._bought.issuperset(keys):
             self.spend.check(self.budget, self.name)
 
+    def check_price(self, key: str, usd: float | None) -> None:
+        """Refuse an answer of a hosted model that another way or run paid for, where its list price passes the cap.
+
+        Raises:
+            BudgetSpent: it does, and this way does not have the answer yet.
+        """
+        cap, spent = self.budget.usd, self.spend.usd
+        if cap is not None and usd is not None and key not in self._bought and spent + usd > cap:
+            raise BudgetSpent(f"the budget of {self.name} is spent: {spent:.4g} of {cap:g} usd, the next is ${usd:.4g}")
+
     def missing(self, keys: Collection[str]) -> int:
         """How many of these keys are not bought yet."""
         return len(set(keys) - self._bought)

@@ -160,6 +160,8 @@ class CandidateAnswers:
     ) -> dict[str, Reply]:
         """Answers of a model behind an API: what is there is charged first, each new one as it comes."""
         for key, (reply, payer) in cached.items():
+            if what != "test":
+                self._account.check_price(key, self._ledger.usd_of(weights, reply))
             self._account.buy_hosted(what, key, reply, payer, weights)
         return HostedCalls(self._ledger, self._account, backend, weights, what).answers(missing)
 

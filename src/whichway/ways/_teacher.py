@@ -86,6 +86,7 @@ def teacher_of(
 
     Raises:
         WayFailed: it cannot teach.
+        BudgetSpent: the budget is spent.
     """
     if not word and task.labels and bench.way(LOCAL_TEACHER) and bench.encoder(DEFAULT) is not None:
         word = LOCAL_TEACHER
@@ -95,13 +96,16 @@ def teacher_of(
         return _from_way(task, one_seed(bench, bench.model(model) if model else None), word, other)
     base = bench.base if not word else bench.weights(backend, word) if backend else bench.model(word)
     one = one_seed(bench, base)
-    raced = one.race(list(prompt_candidates(task, one, prompts)), keep=max(1, agree))
+    candidates = list(prompt_candidates(task, one, prompts))
+    if not candidates:
+        raise WayFailed(f"{word or 'the model'} has no prompt to teach with")
+    raced = one.race(candidates, keep=max(1, agree))
     members: dict[str, Candidate] = {}
     for result in raced:  # of those that differ in the labels' biases alone, the best
         bare = replace(result.candidate, decoding=replace(result.candidate.decoding, bias=()))
         members.setdefault(bare.id, result.candidate)
     if not members:
-        raise WayFailed(f"{word or 'the model'} has no prompt to teach with")
+        raise BudgetSpent(f"the budget is spent before a prompt of {word or 'the model'} was measured")
     return Teacher(word or "the model itself", tuple(members.values())[: max(1, agree)])
 
 
@@ -113,9 +117,11 @@ def _from_way(task: TrainDevView, bench: Bench, word: str, other: tuple[Way, Any
         candidates = list(way.adapt(task, bench, options))
     except WayFailed as failed:
         raise WayFailed(f"teacher {word}: {failed}") from failed
+    if not candidates:
+        raise WayFailed(f"teacher {word} gave no candidate")
     raced = bench.race(candidates)
     if not raced:
-        raise WayFailed(f"teacher {word} gave no candidate")
+        raise BudgetSpent(f"the budget is spent before teacher {word} was measured")
     return Teacher(word, (raced[0].candidate,))
 
 
