@@ -115,6 +115,8 @@ def _parsed(teacher: str, known: Mapping[str, Any], short: Sequence[str]) -> tup
 
 
 def _check_way(name: str, teacher: str, known: Mapping[str, Any]) -> None:
+    if _way_of(name) == WRITES:
+        raise OptionError(f"{name}: {teacher} is a way, and a model is needed that writes. Name one, or leave it out.")
     if known[teacher].KIND == "both":
         raise OptionError(f"{name}: {teacher} cannot teach. Name a model, or a way of another kind: tune_encoder.")
 

@@ -225,6 +225,17 @@ def difference(after: Budget, before: Budget) -> Budget:
     )
 
 
+def with_share(reserve: Budget, left: Budget, share: float) -> Budget:
+    """A reserve with a share of what is left beyond it."""
+    parts = {
+        name: (getattr(reserve, name) or 0)
+        + share * max(0, (getattr(left, name) or 0) - (getattr(reserve, name) or 0))
+        for name in ("usd", "seconds")
+    }
+    calls = (reserve.calls or 0) + int(share * max(0, (left.calls or 0) - (reserve.calls or 0)))
+    return Budget(**parts, calls=calls)
+
+
 def affordable(left: Budget, reserve: Budget, next_one: Budget) -> bool:
     """Whether the next piece of work leaves the reserve."""
     return all(
