@@ -164,7 +164,8 @@ def test_a_teacher_joins_the_contest_with_its_prompts_and_its_price_is_said_befo
             ww.run("t.csv", **said)
         assert endpoint.calls == 0
         finished = ww.run("t.csv", spend=True, **said)
-    assert {s.way for s in finished.verdict.standings if s.status == "ok"} >= {"both_distill@fake", "prompt_plain@there"}
+    standing = {s.way for s in finished.verdict.standings if s.status == "ok"}
+    assert standing >= {"both_distill@fake", "prompt_plain@there"}
     assert json.loads((finished.path / "plan.json").read_text())["unlabelled"]["rows"] == 40
 
 

@@ -9,7 +9,7 @@ import pytest
 from files_kit import NAMES, ROWS, TEAMS, examine, lines, told
 
 import whichway as ww
-from whichway.app.data_report import secrets
+from whichway.app.data_report import data_report, secrets
 from whichway.app.teachers import about_teachers
 from whichway.errors import DataError, OptionError
 from whichway.nouns import Example, MetricSpec, Task
@@ -19,7 +19,8 @@ from whichway.tasks.subjective import subjective_word
 from whichway.tasks.unlabelled import new_rows
 
 CSV = lines("{},{}", header="text,team")
-NEW = [f"my {a} stands beside a {b}, number {n}" for n, (a, b) in enumerate(zip(NAMES, NAMES[7:] + NAMES[:7], strict=True))]
+OTHERS = NAMES[7:] + NAMES[:7]
+NEW = [f"my {a} stands beside a {b}, number {n}" for n, (a, b) in enumerate(zip(NAMES, OTHERS, strict=True))]
 
 
 def pool(folder: Path, rows: list[str], name: str = "pool.csv") -> Path:
@@ -63,10 +64,10 @@ def test_rows_of_a_group_of_labelled_rows_are_left_out():
 
 
 def test_the_data_file_itself_gives_its_rows_without_an_answer(tmp_path: Path):
-    half = [*ROWS, *((text, "") for text in NEW)]
-    with pytest.raises(DataError, match="the target .* is empty"):
-        examine(tmp_path, "t.csv", lines('"{}",{}', half, "text,team"))
-    found = examine(tmp_path, "t.csv", lines('"{}",{}', half, "text,team"), unlabelled=tmp_path / "t.csv", target="team")
+    half = lines('"{}",{}', [*ROWS, *((text, "") for text in NEW)], "text,team")
+    with pytest.raises(DataError, match=r"the target .* is empty"):
+        examine(tmp_path, "t.csv", half)
+    found = examine(tmp_path, "t.csv", half, unlabelled=tmp_path / "t.csv", target="team")
     assert [row.text for row in found.task.unlabelled] == NEW
     assert len(found.task.train) + len(found.task.dev) + len(found.task.test) == len(ROWS)
 
@@ -92,7 +93,8 @@ def test_a_file_without_rows_or_without_the_column_is_refused(content: str, reas
 
 def test_without_any_answer_nobody_teaches(tmp_path: Path):
     with pytest.raises(OptionError, match="unlabelled: no row has a wanted answer"):
-        ww.check(str(pool(tmp_path, NEW, "open.csv")), unlabelled=str(pool(tmp_path, NEW)), checks={"must_contain": ["x"]}, input="text")
+        ww.check(str(pool(tmp_path, NEW, "open.csv")), unlabelled=str(pool(tmp_path, NEW)),
+                 checks={"must_contain": ["x"]}, input="text")  # fmt: skip
 
 
 def test_mostly_copies_is_a_warning(tmp_path: Path):
@@ -121,14 +123,10 @@ def test_with_them_distillation_is_a_default_way(tmp_path: Path, monkeypatch: py
     assert "both_distill" not in ww.plan("t.csv", model="fake").plan.ways
 
 
-def test_personal_details_in_them_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from whichway.cli import main
-
-    data = tmp_path / "t.csv"
-    data.write_text(CSV)
+def test_personal_details_in_them_are_told(tmp_path: Path):
     more = pool(tmp_path, [*NEW, "write to jane.roe@example.com please"])
-    assert main(["check", "--data", str(data), "--unlabelled", str(more), "--model", "fake"]) == 0
-    out = capsys.readouterr().out
+    task = examine(tmp_path, "t.csv", CSV, unlabelled=more, model="fake").task
+    out = "\n".join(data_report(task, 0, probe=False).lines)
     assert "1 e-mail" in out
     assert "pool.csv" in out
     assert "jane.roe" not in out

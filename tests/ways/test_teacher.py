@@ -55,7 +55,7 @@ def test_the_threshold_leaves_out_answers_that_are_wrong_and_keeps_all_where_it_
     least = least_confidence([*sure, *unsure], chance=0.25)
     assert 0.4 < least <= 0.9
     assert mean_score([*sure, *unsure], least) == 1.0
-    assert least_confidence([(0.6, 1.0), (0.6, 0.0)] * 20, chance=0.5) == 0.0, "confidence that is the same tells nothing"
+    assert least_confidence([(0.6, 1.0), (0.6, 0.0)] * 20, chance=0.5) == 0.0, "the same confidence tells nothing"
     assert least_confidence([(n / 40, 1.0) for n in range(40)], chance=0.5) == 0.0, "all are right"
     assert least_confidence([(0.9, 1.0), (0.1, 0.0)], chance=0.5) == 0.0, "two rows show nothing"
     assert least_confidence([], chance=0.5) == 0.0
@@ -177,7 +177,9 @@ def test_a_student_that_was_misled_does_not_ship(tmp_path: Path):
     assert "do not help on dev" in log(tmp_path)
     assert "the student of the labelled rows alone stands" in log(tmp_path)
     finalists = [
-        c.note for c, facts in read_candidates(tmp_path / "run").values() if facts["finalist"] and c.way == "both_distill"
+        c.note
+        for c, facts in read_candidates(tmp_path / "run").values()
+        if facts["finalist"] and c.way == "both_distill"
     ]
     assert all("labelled rows alone" in note for note in finalists)
 

@@ -118,7 +118,8 @@ class Author(FakeBackend):
 
 def test_written_rows_are_learned_from_and_copies_of_any_split_are_left_out(tmp_path: Path):
     task = bare()
-    copies = (task.test[0].text, task.test[1].text.upper(), task.test[2].text + ".", task.dev[0].text, task.train[0].text)
+    tested = (task.test[0].text, task.test[1].text.upper(), task.test[2].text + ".")
+    copies = (*tested, task.dev[0].text, task.train[0].text)
     hold(task, tmp_path, {"both_synth": {**SYNTH, "per_label": 10, "mix": (1.0,)}}, Author(copies))
     told = log(tmp_path, "both_synth")
     assert "nearly copies of 1 training, 1 dev and 3 test rows" in told
@@ -210,7 +211,8 @@ def test_the_bench_tells_copies_by_split_without_showing_rows(tmp_path: Path, mo
     honest = RunBench.near_copies
 
     def listening(self: RunBench, texts: Any) -> Any:
-        heard.append(honest(self, [task.test[0].text + "!", task.dev[0].text, task.train[0].text, "quite another text"]))
+        texts_of_all = [task.test[0].text + "!", task.dev[0].text, task.train[0].text, "quite another text"]
+        heard.append(honest(self, texts_of_all))
         return honest(self, texts)
 
     monkeypatch.setattr(RunBench, "near_copies", listening)

@@ -77,8 +77,8 @@ def _way_of(name: str) -> str:
 def _options(name: str, task: Task, request: RunRequest) -> dict[str, Any]:
     """What is said about a way: the request before the task."""
     way = split_name(name)[0]
-    said = [(option, value) for one, option, value in request.way_options if one in (name, way)]
-    return {**task.ways.get(name, task.ways.get(way, {})), **dict(said)}
+    set_here = [(option, value) for one, option, value in request.way_options if one in (name, way)]
+    return {**task.ways.get(name, task.ways.get(way, {})), **dict(set_here)}
 
 
 def _teachers(name: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:

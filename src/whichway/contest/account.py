@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from whichway.contest.ledger import LOST, Charge, RunLedger, SpendMeter
+from whichway.errors import BudgetSpent
 from whichway.nouns import Budget, Reply, Weights, digest
 
 

@@ -87,7 +87,7 @@ class HostedCalls:
     def _for_test(self, price: Price, request: Request, cap: float, more: int) -> float:
         """Usd that the finalists' answers to test rows will cost, about; half the cap while that is a guess."""
         way = self.ledger.components.ways.get(split_name(self.account.way)[0])
-        if way is not None and self.ledger.components.base_of(self.account.way).key != self.weights.key:
+        if way is not None and self.ledger.components.base_of(self.account.way).base != self.weights.base:
             return 0.0  # a teacher: its student answers the test rows
         random = way is not None and way.RANDOM and not self.account.folded  # a fold has one finalist
         finalists = len(self.ledger.settings.seeds) if random else 1

@@ -33,7 +33,7 @@ Facts = tuple[float, float]  # confidence, score
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TeacherAnswer:
     """An answer of a teacher, how sure it is, and the member whose text it is."""
 
     text: str
@@ -48,7 +48,7 @@ class Teacher:
     name: str
     members: tuple[Candidate, ...]
 
-    def answers(self, task: TrainDevView, bench: Bench, rows: Sequence[Example]) -> list[Answer | None]:
+    def answers(self, task: TrainDevView, bench: Bench, rows: Sequence[Example]) -> list[TeacherAnswer | None]:
         """The answer to each row; None where none could be read.
 
         Raises:
@@ -125,10 +125,10 @@ def _from_way(task: TrainDevView, bench: Bench, word: str, other: tuple[Way, Any
     return Teacher(word, (raced[0].candidate,))
 
 
-def chosen(replies: Sequence[Reply], labels: Sequence[str]) -> Answer | None:
+def chosen(replies: Sequence[Reply], labels: Sequence[str]) -> TeacherAnswer | None:
     """The answer of several replies to one row; the first of equals, None where none can be read."""
     answers = [
-        Answer(reply.text, _confidence(reply.text, place, replies, labels), place)
+        TeacherAnswer(reply.text, _confidence(reply.text, place, replies, labels), place)
         for place, reply in enumerate(replies)
         if reply.finish == "stop" and not reply.unread and reply.text.strip() and (not labels or reply.text in labels)
     ]
@@ -190,7 +190,7 @@ def mean_score(dev: Sequence[Facts], least: float = 0.0) -> float | None:
 
 def label_rows(
     task: TrainDevView, bench: Bench, teacher: Teacher, rows: Sequence[Example], reserve: Budget
-) -> list[tuple[Example, Answer]]:
+) -> list[tuple[Example, TeacherAnswer]]:
     """Rows with the teacher's answers, as far as the budget goes.
 
     Args:
@@ -200,7 +200,7 @@ def label_rows(
         rows: without a wanted answer.
         reserve: of the budget, for what comes after.
     """
-    pairs: list[tuple[Example, Answer]] = []
+    pairs: list[tuple[Example, TeacherAnswer]] = []
     took = Budget()
     for start in range(0, len(rows), BLOCK):
         block, before = rows[start : start + BLOCK], bench.spent
@@ -228,8 +228,7 @@ def difference(after: Budget, before: Budget) -> Budget:
 def with_share(reserve: Budget, left: Budget, share: float) -> Budget:
     """A reserve with a share of what is left beyond it."""
     parts = {
-        name: (getattr(reserve, name) or 0)
-        + share * max(0, (getattr(left, name) or 0) - (getattr(reserve, name) or 0))
+        name: (getattr(reserve, name) or 0) + share * max(0, (getattr(left, name) or 0) - (getattr(reserve, name) or 0))
         for name in ("usd", "seconds")
     }
     calls = (reserve.calls or 0) + int(share * max(0, (left.calls or 0) - (reserve.calls or 0)))

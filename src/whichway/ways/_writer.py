@@ -66,7 +66,8 @@ def _question(
     subject = rng.choice(words) if words else ""
     length = max(1, len(model.text.split()))
     fields = tuple(model.input)
-    form = "one on each line" if len(fields) == 1 else f"each a JSON object with the keys {', '.join(fields)} on one line"
+    one_line = len(fields) == 1
+    form = "one on each line" if one_line else f"each a JSON object with the keys {', '.join(fields)} on one line"
     lines = [
         task.ask,
         f"Possible answers: {', '.join(task.labels)}.",

@@ -24,8 +24,8 @@ from whichway.ways._prompt import best_prompt, not_shown
 from whichway.ways._student import ALONE, STUDENT, best_of, student_of, tell_gain
 from whichway.ways._teacher import (
     TEACHER,
-    Answer,
     Teacher,
+    TeacherAnswer,
     difference,
     label_rows,
     least_confidence,
@@ -163,7 +163,7 @@ def _labelled(
     return _in_order(task, sure)
 
 
-def _in_order(task: TrainDevView, sure: list[tuple[Example, Answer]]) -> list[Example]:
+def _in_order(task: TrainDevView, sure: list[tuple[Example, TeacherAnswer]]) -> list[Example]:
     """The labelled rows in the order of their file, so that how far the budget went changes their number alone."""
     answers = {row.id: answer.text for row, answer in sure}
     return [replace(row, target=answers[row.id]) for row in task.unlabelled if row.id in answers]

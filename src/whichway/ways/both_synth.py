@@ -40,7 +40,7 @@ class Options(TrainingOptions):
     )
     student: str = field(default="", metadata=STUDENT)
     prompts: tuple[str, ...] = field(
-        default=("prompt_plain", "prompt_shots"), metadata={"help": "prompting ways by which the writer labels its rows"}
+        default=("prompt_plain", "prompt_shots"), metadata={"help": "prompting ways by which the writer labels them"}
     )
     agree: int = field(default=1, metadata={"help": "prompts of the writer that vote on a label", "least": 1})
     per_label: int = field(default=20, metadata={"help": "rows to write for each label", "least": 1})
@@ -137,9 +137,7 @@ def _new(bench: Bench, written: Sequence[Example]) -> list[Example]:
     return [row for row, split in zip(distinct, near, strict=True) if split is None]
 
 
-def _checker(
-    task: TrainDevView, bench: Bench, options: Options, alone: Sequence[Candidate]
-) -> tuple[Teacher, float]:
+def _checker(task: TrainDevView, bench: Bench, options: Options, alone: Sequence[Candidate]) -> tuple[Teacher, float]:
     """Who labels the written rows once more, and how much of dev it has right: the better of writer and student."""
     checkers: list[Teacher] = []
     best = best_of(bench, alone)
