@@ -18,7 +18,7 @@ _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILIN
 def sections() -> list[tuple[str, str]]:
     """Page and heading, and the text below it, of each section with a command."""
     found = []
-    for page in ("prompts.md", "chat.md", "hosted.md"):
+    for page in ("prompts.md", "chat.md", "hosted.md", "teacher.md"):
         for part in re.split(r"(?m)^## ", (DOCS / page).read_text(encoding="utf-8"))[1:]:
             heading, _, text = part.partition("\n")
             if "```console" in text:
