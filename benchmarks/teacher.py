@@ -1,12 +1,12 @@
 """What a teacher is worth: ten labelled rows a class and 500 unlabelled, student against the labelled rows alone.
 
-On each set and draw one contest: the teacher (`tune_encoder`, the whole sentence encoder, trained on the same labelled
-rows) stands in it, and each student twice, by itself on the labelled rows and as `both_distill` with rows that the
-teacher labelled. Another ten labelled rows a class are dev. Unlabelled rows that are nearly copies of labelled ones, of
+On each set and draw, for each student, one contest: the teacher (`tune_encoder`, the whole sentence encoder, trained on
+the same labelled rows) stands in it, and the student twice, by itself on the labelled rows and as `both_distill` with
+rows that the teacher labelled. Another ten labelled rows a class are dev. Unlabelled rows that are nearly copies of labelled ones, of
 dev or of test among them, are left out by the reader of `unlabelled:`; what is left is looked through once more here,
 pair by pair. Goes on where it was stopped.
 
-    python benchmarks/teacher.py --evals EVALS [--model smollm2 --draws 2 --sets trec6,nlupp_need] [--out PAGE]
+    python benchmarks/teacher.py --evals EVALS [--model smollm2 --students base_encoder:3,tune_head:1] [--out PAGE]
 
 EVALS: a folder of JSON lines with `input` and `target`.
 """
@@ -31,7 +31,7 @@ from table_writer import write_table
 from whichway.app.configure import backends, encoder_of, ways
 from whichway.contest import Components, Settings, run
 from whichway.nouns import Example, MetricSpec, Task, digest
-from whichway.runs.folder import read_candidates, read_lines, read_records
+from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks import metrics
 from whichway.tasks.near_duplicates import grams, near_grams, skeleton
 from whichway.tasks.unlabelled import new_rows
@@ -45,7 +45,7 @@ SETS = ("trec6", "nlupp_topic", "nlupp_need", "medical_titles")
 A_CLASS, POOL, TEST = 10, 500, 300
 RATE = (1.6,)  # one rate: both sides of each comparison are trained alike
 TEACHER = "tune_encoder"
-STUDENTS = ("base_encoder", "tune_head")
+STUDENTS = ("base_encoder:3", "tune_head:1")  # each with its draws
 
 
 def task_of(name: str, evals: Path, draw: int) -> tuple[Task, dict[str, int]]:
@@ -82,18 +82,16 @@ def near_test(task: Task) -> int:
     return sum(any(near_grams(grams(skeleton(row.text)), one) for one in held_out) for row in task.unlabelled)
 
 
-def contest(task: Task, work: Path, model: str, students: Sequence[str]) -> dict[str, Any]:
-    """Test scores, dev scores and costs of teacher and students."""
+def contest(task: Task, work: Path, model: str, student: str) -> dict[str, Any]:
+    """Test scores, dev scores and costs of the teacher, the student alone, and the student that was taught."""
     known = backends()
     components = Components(
         known, ways(), metrics.load(task.metric), known["local"].weights(model),
         encoder_of=functools.partial(encoder_of, backends_by_name=known),
     )  # fmt: skip
-    tried: dict[str, dict[str, Any]] = {"base_encoder": {}, TEACHER: {"factors": RATE}}
-    for student in students:
-        more = {} if student == "base_encoder" else {"factors": RATE}
-        tried[student] = more
-        tried[f"both_distill~{student}"] = {"teacher": TEACHER, "student": student, **more}
+    more: dict[str, Any] = {} if student == "base_encoder" else {"factors": RATE}
+    taught = {"teacher": TEACHER, "student": student, **more}
+    tried = {TEACHER: {"factors": RATE}, student: more, "both_distill": taught}
     settings = Settings(tried, work.parent / ".cache", seeds=(0,), forgetting=False)
     verdict = run(task, components, folder=work, settings=settings).verdict
     answers: dict[str, dict[str, float]] = defaultdict(dict)
@@ -106,20 +104,17 @@ def contest(task: Task, work: Path, model: str, students: Sequence[str]) -> dict
                 "note": notes[s.candidates[0]], "rows": [answers[s.candidates[0]][e.id] for e in task.test]}
         for s in verdict.standings if s.status == "ok"
     }  # fmt: skip
-    calls = {line["who"]: 0 for line in read_lines(work / "ledger.jsonl")}
-    logs = {way: (work / "ways" / way / "log").read_text(encoding="utf-8") for way in tried if way.startswith("both")}
-    return {"scores": scores, "logs": logs, "ways": sorted(calls)}
+    return {"scores": scores, "log": (work / "ways" / "both_distill" / "log").read_text(encoding="utf-8")}
 
 
-def measured(name: str, draw: int, args: argparse.Namespace) -> dict[str, Any]:
-    """A set and draw, from an earlier start if it is there."""
-    file = args.work / f"{name}-{draw}.json"
+def measured(name: str, draw: int, student: str, args: argparse.Namespace) -> dict[str, Any]:
+    """A set, draw and student, from an earlier start if it is there."""
+    file = args.work / f"{name}-{draw}-{student}.json"
     if not file.exists():
         task, left_out = task_of(name, args.evals, draw)
-        facts = contest(task, args.work / f"{name}-{draw}", args.model, args.students)
-        sizes = {"labelled": len(task.train), "dev": len(task.dev), "pool": len(task.unlabelled), "test": len(task.test)}
-        facts |= {"sizes": sizes, "labels": len(task.labels), "left_out": left_out, "near": near_test(task)}
-        file.write_text(json.dumps(facts))
+        facts = contest(task, args.work / f"{name}-{draw}-{student}", args.model, student)
+        facts |= {"labels": len(task.labels), "pool": len(task.unlabelled), "left_out": left_out}
+        file.write_text(json.dumps(facts | {"near": near_test(task)}))
     return dict(json.loads(file.read_text()))
 
 
@@ -127,50 +122,47 @@ def lines(args: argparse.Namespace) -> Iterator[str]:
     """The page."""
     yield "# A teacher's labels"
     yield ""
-    yield (
-        f"Ten labelled rows a class to train on, ten more for dev, up to {POOL} unlabelled rows; teacher: `{TEACHER}` on "
-        f"MiniLM, trained on the same labelled rows. `tune_head` is on {args.model}. Accuracy on test rows in points; the "
-        "gain is paired, row by row, with its standard error. *kept* counts pseudo-labelled rows above the confidence that "
-        "dev chose. *near* counts unlabelled rows that are nearly copies of dev or test rows after the reader's check."
-    )
+    yield f"Ten labelled rows a class to train on, ten more for dev, up to {POOL} unlabelled rows. The teacher is"
+    yield f"`{TEACHER}` on MiniLM, trained on the same labelled rows; `tune_head` is on {args.model}. Accuracy on test"
+    yield "rows in points; the gain is paired, row by row, with its standard error. *kept*: labels above the confidence"
+    yield "that dev chose. *near*: unlabelled rows that are nearly copies of dev or test rows, counted pair by pair."
     yield ""
-    yield "| set, draw | labels | test rows | teacher | student | labelled alone | with the teacher's | gain | kept | near |"
+    yield "| set, draw | labels | test rows | teacher | student | alone | taught | gain | kept | near |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     gains: dict[str, list[float]] = defaultdict(list)
     removed: Counter[str] = Counter()
-    for name in args.sets:
-        for draw in range(args.draws):
-            facts = measured(name, draw, args)
-            removed.update(facts["left_out"])
-            for student in args.students:
+    for word in args.students:
+        student, _, draws = word.partition(":")
+        for name in args.sets:
+            for draw in range(int(draws or 1)):
+                facts = measured(name, draw, student, args)
+                removed.update(facts["left_out"] if student == args.students[0].partition(":")[0] else {})
                 yield _line(name, draw, student, facts, gains)
     yield ""
     for student, values in gains.items():
+        signs = [sum(v > 0 for v in values), sum(v == 0 for v in values), sum(v < 0 for v in values)]
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
         yield (
-            f"`{student}`: {statistics.mean(values):+.1f} points on average over {len(values)} contests (standard error "
-            f"{error:.1f}); better in {sum(v > 0 for v in values)}, equal in {sum(v == 0 for v in values)}, worse in "
-            f"{sum(v < 0 for v in values)}."
+            f"`{student}`: {statistics.mean(values):+.1f} points on average over {len(values)} contests (standard "
+            f"error {error:.1f}); better in {signs[0]}, equal in {signs[1]}, worse in {signs[2]}."
         )
         yield ""
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items())) or "none"
-    yield f"Unlabelled rows left out by the reader: {reasons}."
+    yield f"Unlabelled rows left out when the sets were read: {reasons}."
 
 
 def _line(name: str, draw: int, student: str, facts: Mapping[str, Any], gains: dict[str, list[float]]) -> str:
-    scores, way = facts["scores"], f"both_distill~{student}"
-    alone, taught = scores[student], scores[way]
+    scores = facts["scores"]
+    alone, taught = scores[student], scores["both_distill"]
     differences = [100 * (b - a) for a, b in zip(alone["rows"], taught["rows"], strict=True)]
     gain, error = statistics.mean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
     gains[student].append(gain)
-    match = re.search(r"(\d+) of (\d+) labelled rows are kept", facts["logs"][way])
-    kept = f"{match[1]} of {match[2]}" if match else "none"
-    if "labelled rows alone" in taught["note"]:
-        kept += ", fell back"
-    return (
-        f"| {name}, {draw} | {facts['labels']} | {len(differences)} | {100 * scores[TEACHER]['test']:.1f} | {student} | "
-        f"{100 * alone['test']:.1f} | {100 * taught['test']:.1f} | {gain:+.1f} ± {error:.1f} | {kept} | {facts['near']} |"
-    )
+    match = re.search(r"(\d+) of (\d+) labelled rows are kept", facts["log"])
+    cells = [f"{name}, {draw + 1}", facts["labels"], len(differences), f"{100 * scores[TEACHER]['test']:.1f}", student]
+    cells += [f"{100 * alone['test']:.1f}", f"{100 * taught['test']:.1f}", f"{gain:+.1f} ± {error:.1f}"]
+    fell = ", not used: dev" if "labelled rows alone" in taught["note"] else ""
+    cells += [(f"{match[1]} of {match[2]}" if match else "none") + fell, facts["near"]]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
@@ -180,7 +172,6 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--sets", default=",".join(SETS), type=lambda text: text.split(","))
     parser.add_argument("--students", default=",".join(STUDENTS), type=lambda text: text.split(","))
-    parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("teacher-work"))
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
