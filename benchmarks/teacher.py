@@ -2,9 +2,9 @@
 
 On each set and draw, for each student, one contest: the teacher (`tune_encoder`, the whole sentence encoder, trained on
 the same labelled rows) stands in it, and the student twice, by itself on the labelled rows and as `both_distill` with
-rows that the teacher labelled. Another ten labelled rows a class are dev. Unlabelled rows that are nearly copies of labelled ones, of
-dev or of test among them, are left out by the reader of `unlabelled:`; what is left is looked through once more here,
-pair by pair. Goes on where it was stopped.
+rows that the teacher labelled. Another ten labelled rows a class are dev. Unlabelled rows that are nearly copies of
+labelled ones, of dev or of test among them, are left out as the reader of `unlabelled:` does; what is left is looked
+through once more here, pair by pair. Goes on where it was stopped.
 
     python benchmarks/teacher.py --evals EVALS [--model smollm2 --students base_encoder:3,tune_head:1] [--out PAGE]
 
