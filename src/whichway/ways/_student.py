@@ -69,6 +69,8 @@ def student_of(task: TrainDevView, bench: Bench, name: str, own: TrainingOptions
         for field in dataclasses.fields(own)
         if field.name in known and getattr(own, field.name) != field.default
     }
+    if "factors" in changed and "search_from" in known:
+        changed["search_from"] = 0  # who sets the rates gets them
     return Student(name, way, dataclasses.replace(options, **changed))
 
 
