@@ -119,6 +119,9 @@ def test_memory_and_disk_come_from_the_probed_training(tmp_path):
     settings = replace(settings_for(tmp_path, {"tune_lora": {}}), seeds=(0,))
     amount = estimate(task, components, settings, quiet).ways["tune_lora"]
     assert amount.memory_bytes >= 5_000_000
+    assert amount.disk_bytes == 4 * 1000  # at few rows one rate, with four checkpoints
+    both = replace(settings, ways={"tune_lora": {"factors": (1.6, 0.63)}})
+    amount = estimate(task, components, both, quiet).ways["tune_lora"]
     assert amount.disk_bytes == 5 * 1000  # two rates, settled at the first of four checkpoints: 4 + 1
     assert amount.usd == pytest.approx(amount.seconds * 0.10 / 3600)
 

@@ -30,7 +30,7 @@ from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder
 from whichway.prompts.plain import base_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
-from whichway.ways._train import RateTraining, TrainingOptions, rates_of, shares
+from whichway.ways._train import FEW, SEARCHED_FROM, RateTraining, TrainingOptions, rates_of, shares
 
 KIND = "both"
 RANDOM = True
@@ -52,6 +52,7 @@ class Options(TrainingOptions):
     targets: Literal["all", "last"] = field(
         default="all", metadata={"help": "answers that are trained: all of a row's context, or the last one, its own"}
     )
+    search_from: int = field(default=FEW, metadata=SEARCHED_FROM)
     epochs: int = field(
         default=1, metadata={"help": "passes over the training rows, each with its examples", "least": 1}
     )

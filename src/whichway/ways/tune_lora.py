@@ -24,7 +24,7 @@ from typing import Any, Literal
 from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, TrainDevView
-from whichway.ways._train import TrainingOptions, trained
+from whichway.ways._train import FEW, SEARCHED_FROM, TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -39,6 +39,7 @@ WORDS = {
 class Options(TrainingOptions):
     """What is trained, and how long."""
 
+    search_from: int = field(default=FEW, metadata=SEARCHED_FROM)
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
     variant: Literal["lora", "rslora", "dora", "pissa"] = field(
         default="lora", metadata={"help": "lora, rslora, dora or pissa"}
