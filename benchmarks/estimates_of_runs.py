@@ -61,10 +61,10 @@ class Finished:
 def finished_runs(folder: Path, rows: int) -> list[Finished]:
     """The runs that ended with a verdict, without those that failed."""
     found = []
-    for place in sorted(folder.iterdir()):
+    for place in sorted(path.parent for path in folder.glob("*-*-*-*/verdict.json")):
         name, count, draw, way = place.name.rsplit("-", 3)
         run = Run(place)
-        if int(count) == rows and (place / "verdict.json").exists() and run.verdict.standings[0].status == "ok":
+        if int(count) == rows and run.verdict.standings[0].status == "ok":
             found.append(Finished(name, rows, int(draw), way, tuple(parts(run))))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from contest_kit import make_components, settings_for, small_task
 
+from whichway.app.open_results import results_of
 from whichway.contest import run
 from whichway.nouns import Budget
 from whichway.runs import folder as files
@@ -139,6 +141,30 @@ def test_killed_between_folds_nothing_is_paid_twice(tmp_path: Path, monkeypatch)
     paid = [sum(json.loads(line)["calls"] for line in (tmp_path / place / "ledger.jsonl").open())
             for place in ("r", "w/r")]  # fmt: skip
     assert paid[0] == paid[1]
+
+
+def test_a_process_that_is_killed_between_folds_leaves_a_verdict(tmp_path: Path, monkeypatch):
+    task, states, honest = cut(small_task(90, 30, 30), 3), [], files.os.replace
+
+    def watched(source, goal):
+        honest(source, goal)
+        states.append(tmp_path / f"state-{len(states)}")
+        shutil.copytree(tmp_path / "r", states[-1]) if (tmp_path / "r").exists() else None
+
+    ways = {"base_majority": {}, "prompt_plain": {}, "tune_lora": {"factors": (1.0,), "checkpoints": 2}}
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", watched)
+        run(task, components_of(task), folder=tmp_path / "r", settings=settings_for(tmp_path, ways))
+    verdicts = [results_of(state).verdict() for state in states if list(state.glob("ways/*/status.json"))]
+    assert len(verdicts) > 6
+    assert all(verdict.standings for verdict in verdicts)
+    left = [sum(one.what == "fold" for one in verdict.missing) for verdict in verdicts]
+    assert left == sorted(left, reverse=True)
+    assert (max(left), left[-1]) == (3, 0)
+    rows = [verdict.rows for verdict in verdicts]
+    assert rows == sorted(rows)
+    assert rows[0] == len(task.folds[0])
+    assert not (tmp_path / "r" / "clock.json").exists()
 
 
 def test_a_purse_is_for_all_folds(tmp_path: Path):

@@ -13,6 +13,7 @@ see `tasks/folds.py`), from the second fold on:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from whichway.contest.selection.fold_race import LOOK, FoldedScore, outraced
 from whichway.contest.selection.select import WayRun, race_facts, write_race, write_way
 from whichway.events import WayRefused, WayTested
 from whichway.nouns import Example, Task, qualified_name, split_name
+from whichway.runs.folder import CLOCK, write_clock
 from whichway.scoring import clusters, is_mean
 from whichway.tasks.folds import practice
 from whichway.verdict.decide import MONTH
@@ -67,6 +69,8 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
     """
     ways = {name: FoldedWay(name) for name in ledger.settings.ways}
     rounds: list[Round] = []
+    interim = Interim(ledger, len(task.folds))
+    interim.write(ways, 0)
     for fold, test in enumerate(task.folds):
         live = [name for name, way in ways.items() if not way.reason]
         if not live:
@@ -78,15 +82,45 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
         if fold + 1 >= LOOK:
             for name, reason in lost(task, ways, ledger, fold + 1).items():
                 ways[name].reason = reason
+        interim.write(ways, fold + 1)
     tried = [way.whole() for way in ways.values()]
     for one in tried:
         write_way(one, ledger)
         if one.reason:
             ledger.tell(WayRefused(one.name, one.reason))
         ledger.tell(WayTested(one.name, len(one.finalists)))
+    interim.end()
     if ledger.settings.race and rounds:
         write_race(_merged([race_facts(held.tried, held.rules, held.taken) for held in rounds]), ledger)
     return tried
+
+
+class Interim:
+    """What stands after each whole fold, so that a process that is killed leaves something to decide from.
+
+    Args:
+        ledger: of the run; one that has ended before is left as it is.
+        count: of folds.
+    """
+
+    def __init__(self, ledger: RunLedger, count: int) -> None:
+        self._ledger, self._count, self._began = ledger, count, time.monotonic()
+        self._unfinished = not (ledger.folder / "verdict.json").exists()
+
+    def write(self, ways: Mapping[str, FoldedWay], done: int) -> None:
+        """Write the ways as they stand after so many folds, then that these folds count."""
+        if not self._unfinished or done == self._count:
+            return
+        for way in ways.values():
+            if way.parts:
+                write_way(way.whole(), self._ledger)
+        each = (time.monotonic() - self._began) / max(1, done)
+        missing = {"what": "fold", "way": "", "kind": "", "seconds": round(each, 3)}
+        write_clock(self._ledger.folder, {"folds": done, "missing": [missing] * (self._count - done)})
+
+    def end(self) -> None:
+        """All folds count."""
+        (self._ledger.folder / CLOCK).unlink(missing_ok=True)
 
 
 def _hold(task: Task, ledger: RunLedger, ways: Mapping[str, FoldedWay], live: Sequence[str], fold: int) -> Round:
