@@ -354,3 +354,45 @@ class Grading:
     worth: float | None  # graded inputs that would be as sure about differences between ways without the judge
     scores: tuple[GradedScore, ...] = ()
     look: int = 1  # how often grades of the run were kept and looked at, this time included
+
+
+Help = Literal["prompt", "weights", "labels", "more rows", "another way"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Test rows on which the choice fails more often than on the others, beyond chance, and what would help first."""
+
+    by: str  # "confusion", "label", "column", "length", "form", "word", "cluster"
+    name: str  # the column's, or ""
+    value: str  # the label, the column's value, the word, the words of a cluster
+    answer: str  # of a confusion: the label that is given instead
+    rows: int  # that are in the group, without those of clearer groups
+    failing: int
+    share: float  # failing / rows
+    elsewhere: float  # failing share of the rows that are in no group so far
+    p: float  # one-sided, corrected for all parts that were looked at
+    help: Help
+    reason: str
+    way: str  # another way that has most of the failing rows right, or ""
+    members: tuple[int, ...]  # places in the test split, failing ones first
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulLabel:
+    """A test row whose label the ways, none of which saw it, agree against."""
+
+    example: str  # id
+    label: str  # that the row has
+    believed: str
+    share: float  # of the ways' votes, weighted by how good they are
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulLabels:
+    """Test rows whose label is doubtful, and what the verdict would be without them."""
+
+    rows: tuple[DoubtfulLabel, ...]  # the surest first
+    choice: str  # the way to take without these rows
+    sureness: Literal["decided", "leaning", "toss-up"]
+    scores: tuple[tuple[str, float, float], ...]  # (way, score with all rows, score without these)

@@ -62,7 +62,7 @@ def test_page_terminal_and_notebook_agree_on_a_correlation(correlation):
             continue
         score, interval = PLAIN.value(line.score), PLAIN.span(line.low, line.high)
         assert re.search(rf"{score} +{interval}", out.getvalue())
-        assert re.search(rf"<b>{score}</b> <small> ?{interval}", page)
+        assert re.search(rf"<b><a [^>]*>{score}</a></b> <small> ?{interval}", page)
         assert f"{score}  {interval}" in notebook._repr_html_()
         assert f"<title>{line.way}: {score} ({interval})" in page
     choice = next(s for s in run.verdict.standings if s.way == run.verdict.choice)

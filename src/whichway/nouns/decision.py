@@ -11,6 +11,7 @@ from whichway.findings import (
     CheckShare,
     Crossover,
     Curve,
+    DoubtfulLabels,
     Forgetting,
     Formats,
     Grading,
@@ -174,3 +175,4 @@ class Verdict:
     runner_up: str | None = field(default=None, metadata=LATE)  # least expected loss after the choice
     folds: int = field(default=1, metadata=LATE)  # K: every row is test once; 1: a single split
     missing: tuple[Missing, ...] = field(default=(), metadata=LATE)  # what a run against the clock has not bought yet
+    doubtful: DoubtfulLabels | None = field(default=None, metadata=LATE)  # rows whose label the ways agree against

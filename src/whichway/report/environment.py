@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from whichway.nouns import canonical
 from whichway.report import breakeven, formatting, prompt
+from whichway.report.rows import shorten
 
 FILTERS = (
     *("points", "signed", "share", "seconds", "usd", "probability", "count", "model", "budget", "metric", "soften"),
     *("size", "span"),
 )
+STATIC_LONGEST = 400  # characters of a text in the rows that are plain HTML; the script has more of them
 
 
 @cache
@@ -32,5 +34,6 @@ def environment() -> Environment:
     pages.filters["canonical"] = canonical
     pages.filters["money"] = breakeven.answer
     pages.filters["pays_back"] = breakeven.payback
+    pages.filters["brief"] = partial(shorten, longest=STATIC_LONGEST)
     pages.filters["horizon"] = breakeven.days_in_words
     return pages

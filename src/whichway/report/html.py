@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -17,12 +16,20 @@ from whichway.errors import DiskError
 from whichway.findings import JudgeScore
 from whichway.nouns import Pair, Standing
 from whichway.report import curves, estimates, formatting, plot, prompt, sections
+from whichway.report.data_card import data_card
 from whichway.report.environment import environment
-from whichway.report.rows import RowView, binary, confusions, side_by_side
+from whichway.report.failures import failure_groups
+from whichway.report.formatting import ScoreText
+from whichway.report.prompt_differences import prompt_differences
+from whichway.report.reproduce import reproduction
+from whichway.report.row_data import RowContext, row_data
+from whichway.report.rows import RowView, answering, binary, confusions, side_by_side
+from whichway.runs.results import row_facts
 from whichway.runs.run import Run, as_run
 
-STATIC = 150  # rows written as plain HTML, for readers without scripts; the script holds all rows
+STATIC = 60  # rows written as plain HTML, for readers without scripts; the script holds all rows
 PLOTS = (("wide", 1060.0, 460.0), ("narrow", 380.0, 440.0))  # class, width, height in pixels
+FIRST = (("wide", 540.0, 430.0), ("narrow", 380.0, 270.0))  # of the picture on the first screen
 
 
 def write(run: Run | Path) -> Path:
@@ -56,56 +63,131 @@ def write_page(run: Run, path: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
-    pages = environment()
-    script, style = (files("whichway.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
+    verdict, scores = run.verdict, formatting.scores(run.plan, run.verdict)
     lines = side_by_side(run)
-    shipped = run.candidates.get(run.verdict.candidate or "")
-    scores = formatting.scores(run.plan, run.verdict)
-    return pages.get_template("page.html.j2").render(
-        run=run,
-        plan=run.plan,
-        scores=scores,
-        verdict=run.verdict,
-        choice=run.choice,
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup(style),
-        kinds={s.way: s.kind for s in run.verdict.standings},
-        scale=_score_scale(run.verdict.standings),
-        plots=[(name, plot.quality_against_cost(run.verdict.standings, w, h, scores)) for name, w, h in PLOTS],
-        contrasts=_contrasts(run.verdict.pairs, run.verdict.choice),
-        pair_scale=_pair_scale(run),
-        optimist=_optimist(run.verdict.standings),
-        candidate=shipped,
-        sent=prompt.sent(shipped.prompt, shipped.decoding.channel) if shipped else None,
-        confusions=confusions(run),
-        lines=lines,
-        static=lines[:STATIC],
-        rows_json=_data(lines, run),
-        binary=binary(run),
-        warnings=list(dict.fromkeys((*run.plan.warnings, *run.verdict.warnings))),
-        crossings=len({candidate for candidate, _ in run.test_records}),
-        title=formatting.title(run.verdict),
-        headline=formatting.headline(run.verdict),
-        tornado=sections.tornado(run.verdict.break_even) if run.verdict.break_even else None,
-        learning=[(name, drawn) for name, w, h in PLOTS if (drawn := curves.chart(run.verdict.curves, w, h, scores))],
-        spread_most=sections.spread_scale(run.verdict.spreads),
-        flips=sections.flips(run),
-        spreads=sections.ranked(run),
-        slices=sections.worst(run.verdict.slices),
-        unfinished=bool(run.clock.get("missing")),
-        estimates=estimates.lines_of(run.estimate, run.wall_seconds, run.peaks) if run.estimate else [],
-        wishes=formatting.diversity_advice(run.verdict),
-        varieties=sections.by_standing(run.verdict.varieties, run.verdict.standings),
-        variety_plots=[(name, p) for name, w, h in PLOTS if (p := _variety(run, w, h))],
-        judge=run.plan.judge if run.verdict.judgement else None,
-        quality_scores=formatting.SHARES if _judged(run) else scores,  # a level is read in points of 100
-        quality="Judge’s level" if _judged(run) else formatting.score(run.plan, run.verdict),
-        score_name=formatting.score(run.plan, run.verdict),
-        samples=sections.samples(run),
-        check_names=list(dict.fromkeys(c.check for c in run.verdict.checks)),
-        check_rows=sections.check_rows(run.verdict.checks),
+    scripts = [_file("page.js"), *([_file("rows.js")] if lines else [])]
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            plan=run.plan,
+            scores=scores,
+            verdict=verdict,
+            choice=run.choice,
+            scripts=[Markup(script) for script in scripts],
+            script_hashes=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],
+            style=Markup(_file("page.css") + _file("folds.css")),
+            kinds={s.way: s.kind for s in verdict.standings},
+            scale=_score_scale(verdict.standings),
+            optimist=_optimist(verdict.standings),
+            pair_scale=_pair_scale(run),
+            confusions=confusions(run),
+            warnings=list(dict.fromkeys((*run.plan.warnings, *verdict.warnings))),
+            crossings=len({candidate for candidate, _ in run.test_records}),
+            title=formatting.title(verdict),
+            headline=formatting.headline(verdict),
+            unfinished=bool(run.clock.get("missing")),
+            estimates=estimates.lines_of(run.estimate, run.wall_seconds, run.peaks) if run.estimate else [],
+            wishes=formatting.diversity_advice(verdict),
+            score_name=formatting.score(run.plan, verdict),
+            data=data_card(run),
+            reproduce=reproduction(run),
+            differences=prompt_differences(run),
+            **_first_screen(run, scores),
+            **_plots(run, scores),
+            **_findings(run, scores),
+            **_prompt(run),
+            **_rows(run, lines),
+        )
     )
+
+
+def _file(name: str) -> str:
+    return files("whichway.report").joinpath(name).read_text("utf-8")
+
+
+def _first_screen(run: Run, scores: ScoreText) -> dict[str, Any]:
+    """What the answer's own screen shows besides the verdict's words."""
+    contrasts = _contrasts(run.verdict.pairs, run.verdict.choice)
+    gain = sections.gain_over(run.verdict, contrasts[0])
+    return {
+        "contrasts": contrasts,
+        "sure": sections.sureness(run.verdict, scores.size(run.verdict.margin)),
+        "gain": gain[0] if gain else None,
+        "gain_what": gain[1] if gain else "",
+        "first_plots": [(n, plot.quality_against_cost(run.verdict.standings, w, h, scores)) for n, w, h in FIRST],
+    }
+
+
+def _plots(run: Run, scores: ScoreText) -> dict[str, Any]:
+    """Everything that is drawn over two axes, wide and narrow."""
+    ways, drawn = run.verdict.standings, curves.chart
+    return {
+        "plots": [(name, plot.quality_against_cost(ways, w, h, scores)) for name, w, h in PLOTS],
+        "time_plots": [(name, plot.quality_against_time(ways, w, h, scores)) for name, w, h in PLOTS],
+        "learning": [(name, chart) for name, w, h in PLOTS if (chart := drawn(run.verdict.curves, w, h, scores))],
+        "variety_plots": [(name, p) for name, w, h in PLOTS if (p := _variety(run, w, h))],
+        "quality_scores": formatting.SHARES if _judged(run) else scores,  # a level is read in points of 100
+        "quality": "Judge’s level" if _judged(run) else formatting.score(run.plan, run.verdict),
+    }
+
+
+def _findings(run: Run, scores: ScoreText) -> dict[str, Any]:
+    """What the verdict found besides its ranking."""
+    verdict = run.verdict
+    return {
+        "tornado": sections.tornado(verdict.break_even) if verdict.break_even else None,
+        "spread_most": sections.spread_scale(verdict.spreads),
+        "flips": sections.flips(run),
+        "spreads": sections.ranked(run),
+        "slices": sections.worst(verdict.slices),
+        "slice_queries": sections.slice_queries(run) if verdict.slices else {},
+        "varieties": sections.by_standing(verdict.varieties, verdict.standings),
+        "judge": run.plan.judge if verdict.judgement else None,
+        "samples": sections.samples(run),
+        "check_names": list(dict.fromkeys(c.check for c in verdict.checks)),
+        "check_rows": sections.check_rows(verdict.checks),
+    }
+
+
+def _prompt(run: Run) -> dict[str, Any]:
+    """The candidate that ships, and its prompt as it is sent."""
+    shipped = run.candidates.get(run.verdict.candidate or "")
+    return {
+        "candidate": shipped,
+        "sent": prompt.sent(shipped.prompt, shipped.decoding.channel) if shipped else None,
+    }
+
+
+def _rows(run: Run, lines: Sequence[RowView]) -> dict[str, Any]:
+    """The rows, those that are plain HTML, and groups of them."""
+    groups = failure_groups(run)
+    context = RowContext(
+        standings=answering(run),
+        choice=run.verdict.choice,
+        labels=run.plan.labels,
+        binary=binary(run),
+        columns=_columns(run),
+        groups=[(group.title, group.numbers) for group in groups],
+        key=f"whichway:{run.plan.splits.get('test', '')}",
+    )
+    return {
+        "lines": lines,
+        "static": lines[:STATIC],
+        "rows": row_data(lines, context),
+        "binary": context.binary,
+        "answering": context.standings,
+        "groups": groups,
+        "numbers": {row.id: number for number, row in enumerate(run.test, start=1)},
+    }
+
+
+def _columns(run: Run) -> dict[str, Sequence[str]]:
+    """The input's columns that slices and groups are cut by: those with few values, and those that were named."""
+    sliced = {s.by for s in run.verdict.slices} - {"label", "length"}
+    few = row_facts(run.test, run.plan_data, None).columns
+    return {**few, **row_facts(run.test, run.plan_data, sorted(sliced)).columns}
 
 
 def _judged(run: Run) -> Mapping[str, JudgeScore]:
@@ -175,13 +257,3 @@ def _optimist(standings: Sequence[Standing]) -> tuple[Standing, float] | None:
     differences = [(s, s.dev_score - s.score) for s in standings if s.dev_score is not None and s.score is not None]
     best = max(differences, key=lambda pair: (pair[1], pair[0].way), default=None)
     return best if best and best[1] > 0 else None
-
-
-def _data(lines: Sequence[RowView], run: Run) -> Markup:
-    """All rows for the script, as JSON in which nothing can end the element that holds it."""
-    ways = [[s.way, s.kind] for s in run.verdict.standings]
-    data: dict[str, Any] = {"ways": ways, "choice": run.verdict.choice, "rows": [line.data() for line in lines]}
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for raw in ("<", ">", "&", "\u2028", "\u2029"):
-        text = text.replace(raw, f"\\u{ord(raw):04x}")
-    return Markup(text)

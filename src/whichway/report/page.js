@@ -1,82 +1,14 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const kinds = new Map(data.ways);
-  const list = document.querySelector("ol.rows");
-  const form = document.querySelector("form.filters");
-  const more = document.getElementById("more");
-  const STEP = 50;
-  let found = [];
-  let shown = 0;
-
-  // Row text comes from outside: it is only ever set as text, never as HTML.
-  function make(tag, name, ...children) {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    element.append(...children);
-    return element;
-  }
-
-  const marks = new Map();
-  for (const mark of document.querySelectorAll("svg.mark")) {
-    marks.set(mark.classList[1], mark);
-  }
-
-  function voice([way, note]) {
-    const element = make("span", way === data.choice ? "way choice" : "way");
-    const mark = marks.get("k-" + kinds.get(way));
-    if (mark) {
-      const copy = mark.cloneNode(true);
-      copy.setAttribute("width", 9);
-      copy.setAttribute("height", 9);
-      element.append(copy);
-    }
-    element.append(way);
-    if (note) element.append(" ", make("small", "", note));
-    return element;
-  }
-
-  function draw([number, origin, text, gold, , , groups]) {
-    const sayings = make("ul", "sayings");
-    for (const [said, state, voices] of groups) {
-      const empty = state === "missing" ? "no answer" : "(empty)";
-      sayings.append(make("li", state, make("span", "said", said || empty), make("span", "voices", ...voices.map(voice))));
-    }
-    const question = make("div", "question", make("p", "text", text), make("p", "meta", origin || String(number)));
-    return make("li", "row", question, make("div", "gold", make("span", "hide", "wanted: "), gold), sayings);
-  }
-
-  function grow() {
-    const next = found.slice(shown, shown + STEP);
-    list.append(...next.map(draw));
-    shown += next.length;
-    more.hidden = shown >= found.length;
-    form.querySelector("output").textContent =
-      shown < found.length ? `${shown} of ${found.length} rows` : `${found.length} row${found.length === 1 ? "" : "s"}`;
-  }
-
-  function filter() {
-    const show = form.elements.show.value;
-    const label = form.elements.label ? form.elements.label.value : "";
-    const find = form.elements.find.value.trim().toLowerCase();
-    found = data.rows.filter((row) => {
-      if (show === "wrong" && !row[4]) return false;
-      if (show === "differ" && !row[5]) return false;
-      if (label && row[3] !== label) return false;
-      return !find || [row[1], row[2], row[3], ...row[6].map((g) => g[0])].some((t) => t.toLowerCase().includes(find));
-    });
-    shown = 0;
-    list.replaceChildren();
-    grow();
-  }
-
   async function copy(button) {
     const text = document.getElementById(button.dataset.copy).content.textContent;
     const before = button.textContent;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      const area = make("textarea", "hide", text);
+      const area = document.createElement("textarea");
+      area.className = "hide";
+      area.textContent = text;
       document.body.append(area);
       area.select();
       document.execCommand("copy");
@@ -89,14 +21,34 @@
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.addEventListener("click", () => copy(button));
   }
-  list.addEventListener("click", (event) => {
-    const text = event.target.closest(".text");
-    if (text && !String(getSelection())) text.classList.toggle("open");
+
+  // A link into a folded part opens it; browsers do so by themselves only in part.
+  function reveal() {
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    if (!target) return;
+    for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    target.scrollIntoView();
+  }
+
+  addEventListener("hashchange", reveal);
+  document.querySelector("nav").addEventListener("click", (event) => {
+    if (event.target.hash === location.hash) reveal(); // the address does not change
   });
-  more.addEventListener("click", grow);
-  form.addEventListener("input", filter);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.hidden = false;
-  document.documentElement.classList.add("scripted");
-  filter();
+  const all = document.getElementById("unfold");
+  const folds = [...document.querySelectorAll("details.fold")];
+  all.hidden = false;
+  all.addEventListener("click", () => {
+    const open = folds.some((fold) => !fold.open);
+    for (const fold of folds) fold.open = open;
+    all.textContent = open ? "Fold all" : "Open all";
+  });
+
+  // On paper everything is open, and afterwards as it was.
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open]):not(.note-of)")];
+    for (const fold of closed) fold.open = true;
+  });
+  addEventListener("afterprint", () => { for (const fold of closed) fold.open = false; });
+  reveal();
 })();

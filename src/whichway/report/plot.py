@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from whichway.findings import Variety
 from whichway.nouns import Standing
@@ -59,7 +60,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Quality against cost, in pixels."""
+    """Quality against something, in pixels."""
 
     width: float
     height: float
@@ -70,6 +71,7 @@ class Plot:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     points: list[Point]
+    what: str = "cost"  # on the axis from left to right: "cost", "time", "variety"
 
 
 def scale(values: Iterable[float | None], *, around: Sequence[float] = (), room: float = 0.06) -> Scale:
@@ -107,21 +109,35 @@ def quality_against_cost(
     standings: Sequence[Standing], width: float, height: float, scores: ScoreText = SHARES
 ) -> Plot | None:
     """Place every way that has a score: score with whiskers over the cost of 30 days. None: no scores."""
+    return _quality_against("cost", standings, width, height, scores)
+
+
+def quality_against_time(
+    standings: Sequence[Standing], width: float, height: float, scores: ScoreText = SHARES
+) -> Plot | None:
+    """The same over the seconds that one answer takes."""
+    return _quality_against("time", standings, width, height, scores)
+
+
+def _quality_against(
+    what: Literal["cost", "time"], standings: Sequence[Standing], width: float, height: float, scores: ScoreText
+) -> Plot | None:
+    amount, tick = (_usd_total, _price) if what == "cost" else (_seconds_per_row, _duration)
     shown = [s for s in standings if s.score is not None]
     if not shown:
         return None
     left, right, top, bottom = 44.0, width - 16.0, 26.0, height - 46.0
     names = min(LETTER * max(len(s.way) for s in shown), width / 9)  # room for names right of the dearest ways
-    to_x, x_ticks = _cost_axis([s.usd_total for s in shown], left, right - names)
+    to_x, x_ticks = _log_axis([amount(s) for s in shown], left, right - names, tick)
     quality = score_scale(shown)
 
     def to_y(value: float) -> float:
         return round(bottom - (bottom - top) * quality(value) / 100, 1)
 
     y_ticks = score_ticks(quality, to_y, scores)
-    places = [_place(s, to_x, to_y) for s in shown]
+    places = [_place(s, to_x(amount(s)), to_y) for s in shown]
     points = _label(places, (left, top, right, bottom))
-    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points)
+    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points, what)
 
 
 def quality_against_variety(
@@ -151,13 +167,14 @@ def quality_against_variety(
     y_ticks = score_ticks(quality, to_y, scores)
     places = [
         replace(
-            _place(s, lambda _, v=v: to_x(1 - v.similarity.value), to_y),  # type: ignore[misc]
+            _place(s, to_x(1 - v.similarity.value), to_y),
             near=to_x(1 - max(_ends(v))),
             far=to_x(1 - min(_ends(v))),
         )
         for v, s in shown
     ]
-    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, _label(places, (left, top, right, bottom)))
+    points = _label(places, (left, top, right, bottom))
+    return Plot(width, height, left, right, top, bottom, x_ticks, y_ticks, points, "variety")
 
 
 def _ends(measured: Variety) -> tuple[float, ...]:
@@ -166,15 +183,24 @@ def _ends(measured: Variety) -> tuple[float, ...]:
     return tuple(x for x in ends if x is not None)
 
 
-def _place(standing: Standing, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Point:
+def _usd_total(standing: Standing) -> float:
+    return standing.usd_total
+
+
+def _seconds_per_row(standing: Standing) -> float:
+    return standing.seconds_per_row
+
+
+def _place(standing: Standing, x: float, to_y: Callable[[float], float]) -> Point:
     score = standing.score or 0.0
     high, low = (score if v is None else v for v in (standing.high, standing.low))
-    x = to_x(standing.usd_total)
     return Point(standing, x, to_y(score), to_y(high), to_y(low), 0.0, 0.0, "start", False)
 
 
-def _cost_axis(costs: Sequence[float], left: float, right: float) -> tuple[Callable[[float], float], list[Tick]]:
-    """Logarithmic; what costs nothing stands at the left edge, under its own tick."""
+def _log_axis(
+    costs: Sequence[float], left: float, right: float, name: Callable[[float], str]
+) -> tuple[Callable[[float], float], list[Tick]]:
+    """Logarithmic; what costs nothing, or takes no time, stands at the left edge, under its own tick."""
     paid = [c for c in costs if c > 0]
     low, high = (math.log10(min(paid)), math.log10(max(paid))) if paid else (0.0, 0.0)
     spare = max(0.12 * (high - low), 0.2)
@@ -186,13 +212,23 @@ def _cost_axis(costs: Sequence[float], left: float, right: float) -> tuple[Calla
             return left + 24
         return round(start + (right - start) * (math.log10(cost) - low) / (high - low), 1)
 
-    ticks = [Tick(to_x(v), _price(v)) for v in _decades(low, high, (right - start) / 80)] if paid else []
-    return to_x, ([Tick(left + 24, "$0")] if start > left else []) + ticks
+    ticks = [Tick(to_x(v), name(v)) for v in _decades(low, high, (right - start) / 80)] if paid else []
+    return to_x, ([Tick(left + 24, name(0.0))] if start > left else []) + ticks
 
 
 def _price(value: float) -> str:
     """A round price without needless zeros."""
+    if value == 0:
+        return "$0"
     return f"${value:,.0f}" if value >= 1 else f"${value:.12f}".rstrip("0")
+
+
+def _duration(value: float) -> str:
+    """A round time in the unit that reads best."""
+    for unit, name in ((60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= unit * 0.999:
+            return f"{value / unit:.6g} {name}"
+    return f"{value:g} s"
 
 
 def _decades(low: float, high: float, most: float) -> list[float]:

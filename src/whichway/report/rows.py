@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from whichway.nouns import Record, Standing
 from whichway.report import formatting
-from whichway.runs.run import Run, RunRow
+from whichway.runs.run import Run
 
 State = Literal["right", "partly", "wrong", "unread", "missing"]
 STATES: tuple[State, ...] = get_args(State)
 
 LONGEST = 2000  # characters of a row's text, or of an answer, on the page
 HALF = 0.5  # with a graded metric, a score below it counts as wrong, and scores so far apart as disagreement
+
+
+@dataclass(frozen=True, slots=True)
+class OtherAnswer:
+    """Another answer of one way to a row, by another seed or another draw."""
+
+    text: str
+    state: State
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,9 @@ class WayAnswer:
     state: State
     score: float  # of the answer shown; one that could not be read counts 0
     mark: str  # "2 of 3 seeds" where they differ, the seed shown, the score where it is graded
+    mean: float = 0.0  # score over all its answers to the row, which is what ways are compared by
+    others: tuple[OtherAnswer, ...] = ()  # those that differ from the one shown
+    flips: bool = False  # its answers do not all score the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class AnswerGroup:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One test row with all answers, equal ones together."""
+    """One test row with all answers."""
 
     number: int  # 1-based place in the test split
     origin: str
@@ -48,12 +60,25 @@ class RowView:
     gold: str
     wrong: bool  # the choice is wrong
     differ: bool  # prompts and fine-tunes disagree; baselines would disagree nearly everywhere
-    groups: tuple[AnswerGroup, ...]
+    answers: tuple[WayAnswer, ...]  # in the order of the table of ways
+    choice: str | None
+    length: int  # characters
+    believed: str = ""  # the label that the ways agree on, where the row's own is doubtful
 
-    def data(self) -> list[Any]:
-        """The row for the page's script: arrays, no names."""
-        groups = [[s.text, s.state, [[v.way, v.mark] for v in s.answers]] for s in self.groups]
-        return [self.number, self.origin, self.text, self.gold, int(self.wrong), int(self.differ), groups]
+    @property
+    def all_wrong(self) -> bool:
+        """Whether no way has it right; with graded answers, none reaches one half."""
+        return bool(self.answers) and all(answer.score < HALF for answer in self.answers)
+
+    @property
+    def flips(self) -> bool:
+        """Whether answers of a way do not all score the same."""
+        return any(answer.flips for answer in self.answers)
+
+    @property
+    def groups(self) -> tuple[AnswerGroup, ...]:
+        """The answers, equal ones together: right ones first, then as the choice has them."""
+        return _answer_groups(self.answers, self.choice)
 
 
 def binary(run: Run) -> bool:
@@ -61,28 +86,36 @@ def binary(run: Run) -> bool:
     return all(r.score in (None, 0.0, 1.0) for records in run.test_records.values() for r in records)
 
 
+def answering(run: Run) -> list[Standing]:
+    """The ways that answered test rows, in the order of the verdict."""
+    crossed = {candidate for candidate, _ in run.test_records}
+    return [s for s in run.verdict.standings if crossed.intersection(s.candidates)]
+
+
 def side_by_side(run: Run) -> list[RowView]:
     """All test rows: rows the choice gets wrong first, then rows on which the ways disagree."""
-    crossed = {candidate for candidate, _ in run.test_records}
-    ways = [s for s in run.verdict.standings if crossed.intersection(s.candidates)]
-    plain = binary(run)
+    ways, plain = answering(run), binary(run)
     contenders = {s.way for s in ways if s.kind != "baseline" and s.status == "ok"}
-    lines = [_line(run, ways, contenders, number, row, plain) for number, row in enumerate(run.test, start=1)]
+    doubts = {d.example: d.believed for d in run.verdict.doubtful.rows} if run.verdict.doubtful else {}
+    closed, lines = bool(run.plan.labels), []
+    for number, row in enumerate(run.test, start=1):
+        answers = tuple(_way_answer(way.way, run.answers(way, row.id), closed, plain) for way in ways)
+        chosen = next((a for a in answers if a.way == run.verdict.choice), None)
+        lines.append(
+            RowView(
+                number=number,
+                origin=row.origin.replace("\\", "/").rsplit("/", 1)[-1],
+                text=row.text,
+                gold=row.target,
+                wrong=chosen is not None and chosen.score < (1.0 if plain else HALF),
+                differ=_differ([a for a in answers if a.way in contenders], plain),
+                answers=answers,
+                choice=run.verdict.choice,
+                length=len(row.text),
+                believed=doubts.get(row.id, ""),
+            )
+        )
     return sorted(lines, key=lambda line: (not line.wrong, not line.differ, -len(line.groups), line.number))
-
-
-def _line(run: Run, ways: Sequence[Standing], contenders: set[str], number: int, row: RunRow, plain: bool) -> RowView:
-    voices = [_way_answer(way.way, run.answers(way, row.id), bool(run.plan.labels), plain) for way in ways]
-    chosen = next((v for v in voices if v.way == run.verdict.choice), None)
-    return RowView(
-        number=number,
-        origin=row.origin.replace("\\", "/").rsplit("/", 1)[-1],
-        text=shorten(row.text),
-        gold=shorten(row.target),
-        wrong=chosen is not None and chosen.score < (1.0 if plain else HALF),
-        differ=_differ([v for v in voices if v.way in contenders], plain),
-        groups=_answer_groups(voices, run.verdict.choice),
-    )
 
 
 def _differ(voices: Sequence[WayAnswer], plain: bool) -> bool:
@@ -101,13 +134,33 @@ def _way_answer(way: str, records: Sequence[Record], closed: bool, plain: bool) 
     else:  # free text has no majority
         seeds = len({r.candidate for r in records})
         shown, mark = records[0], "seed 0" if seeds > 1 else f"1 of {len(records)} answers" if len(records) > 1 else ""
-    score = shown.points
+    score, points = shown.points, [r.points for r in records]
     marks = [
         mark,
         "" if plain or shown.score is None else formatting.points(score),
         shown.why if shown.text.strip() else "",
     ]
-    return WayAnswer(way, shorten(shown.text) or shown.why, _state(shown), score, ", ".join(m for m in marks if m))
+    return WayAnswer(
+        way=way,
+        text=shown.text.strip() or shown.why,
+        state=_state(shown),
+        score=score,
+        mark=", ".join(m for m in marks if m),
+        mean=sum(points) / len(points),
+        others=_others(records, _normal(shown.text)),
+        flips=min(points) != max(points),
+    )
+
+
+def _others(records: Sequence[Record], shown: str) -> tuple[OtherAnswer, ...]:
+    """The answers that differ from the one shown, the most frequent first."""
+    counts = Counter(_normal(r.text) for r in records)
+    first = {_normal(r.text): r for r in reversed(records)}
+    return tuple(
+        OtherAnswer(first[text].text.strip(), _state(first[text]), times)
+        for text, times in counts.most_common()
+        if text != shown
+    )
 
 
 def _state(record: Record) -> State:
@@ -133,10 +186,10 @@ def _normal(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, longest: int = LONGEST) -> str:
     """The start of a long text, with the number of characters left out."""
     text = text.strip()
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST:,} more characters)"
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from whichway.findings import BreakEven, CheckShare, Slice, Spread
-from whichway.nouns import Standing
+from whichway.nouns import Standing, Verdict
 from whichway.report import breakeven
+from whichway.report.formatting import NOTHING
 from whichway.report.plot import Scale, Tick
 from whichway.report.rows import HALF, shorten
+from whichway.runs.results import row_facts
 from whichway.runs.run import Run, RunRow
+from whichway.verdict.slices import masks
 
 FLIPS = 8  # flipping rows shown
 SLICES = 10  # slices shown before the rest
@@ -110,7 +115,16 @@ class _Named(Protocol):
     def way(self) -> str: ...
 
 
+class _Compared(Protocol):
+    @property
+    def second(self) -> str: ...
+
+    @property
+    def difference(self) -> float | None: ...
+
+
 N = TypeVar("N", bound=_Named)
+C = TypeVar("C", bound=_Compared)
 
 
 def by_standing(findings: Sequence[N], standings: Sequence[Standing]) -> list[N]:
@@ -193,3 +207,63 @@ def worst(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
     """Slices to show at once (losses first, then the lowest scores), and the rest in order of kind and value."""
     order = sorted(slices, key=lambda s: (not s.worse, s.score, s.by, s.value))
     return order[:SLICES], sorted(order[SLICES:], key=lambda s: (s.by, s.value))
+
+# --- the first screen
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure the choice is: a word, a figure, and what the figure says."""
+
+    word: str
+    figure: str
+    what: str
+
+
+def sureness(verdict: Verdict, margin: str) -> Sureness:
+    """How sure the verdict is, for the first screen; `margin` as it is written."""
+    if verdict.sureness is None:
+        return Sureness("Verdict", NOTHING, "nothing to compare with" if verdict.choice else "no way has a score")
+    word = {"decided": "Decided", "leaning": "Leaning", "toss-up": "Toss-up"}[verdict.sureness]
+    chance = next((o.near_best for o in verdict.odds if o.way == verdict.choice), None)
+    if chance is None:
+        return Sureness(f"Verdict: {word.lower()}", word, f"by {verdict.rows:,} test rows")
+    percent = 100 * chance
+    share = "over 99 %" if percent > 99 else "under 1 %" if percent < 1 else f"{percent:.0f} %"
+    return Sureness(f"Verdict: {word.lower()}", word, f"{share} likely to be within {margin} of the best way")
+
+
+def gain_over(verdict: Verdict, contrasts: Sequence[C]) -> tuple[C, str] | None:
+    """What the choice gains over the best way of the other kind, and what that way is.
+
+    Args:
+        verdict: of the run.
+        contrasts: the choice against each other way.
+    """
+    kinds = {s.way: s.kind for s in verdict.standings}
+    chosen = kinds.get(verdict.choice or "")
+    rivals = {"fine-tune": ("prompt",), "both": ("prompt", "fine-tune"), "prompt": ("fine-tune", "both")}
+    wanted = rivals.get(chosen or "", ("prompt", "fine-tune", "both"))
+    order = [s.way for s in verdict.standings if s.kind in wanted and s.score is not None]
+    order += [s.way for s in verdict.standings if s.score is not None]
+    by_rival = {c.second: c for c in contrasts if c.difference is not None}
+    rival = next((way for way in order if way in by_rival), None)
+    return (by_rival[rival], f"the best {kinds[rival]}") if rival else None
+
+
+# --- links from numbers to rows
+
+
+def slice_queries(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
+    """(by, value) of each slice -> what its rows have in common, as the page's script reads it."""
+    facts = row_facts(run.test, run.plan_data, [s.by for s in run.verdict.slices if s.by not in ("label", "length")])
+    lengths = np.asarray(facts.lengths)
+    queries: dict[tuple[str, str], dict[str, Any]] = {}
+    for by, value, mask in masks(facts):
+        if by == "label":
+            queries[by, value] = {"gold": value}
+        elif by == "length":
+            queries[by, value] = {"length": [int(lengths[mask].min()), int(lengths[mask].max())]}
+        else:
+            queries[by, value] = {"column": [by, value]}
+    return queries

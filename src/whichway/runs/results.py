@@ -31,12 +31,14 @@ from whichway.verdict.breakeven import Terms
 from whichway.verdict.compare import shipped_place
 from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Arm, Extras, decide
+from whichway.verdict.doubtful_labels import LabelVotes
 from whichway.verdict.format_sensitivity import spread_over_forms
 from whichway.verdict.hand_grades import graded_contest
 from whichway.verdict.slices import RowFacts
 
 FEW = 12  # values of an input column that is cut into slices unasked
 SHORT = 60  # characters of such a value
+MANY_LABELS = 100  # from more on no label has enough rows to be judged by votes
 
 Checks = Callable[[Example, str], Mapping[str, float]]  # an answer's checks by name: 1 passed, 0 not
 Answers = Mapping[tuple[str, str], Sequence[Record]]  # (candidate, example) -> test records by repeat
@@ -99,7 +101,7 @@ def run_results(
     answers, calls = _answers(run.all_records), run.test_calls
     arms = [arm for way in plan["ways"] if (arm := _arm(run, way, answers, calls.get(way), metric, checks)) is not None]
     side = Extras(
-        rows=_row_facts(test, plan, columns),
+        rows=row_facts(test, plan, columns),
         dev_rows=sum(row.split == "dev" for row in run.rows),
         runs=tuple(map(_curve_run, run.curve_lines)),
         race=run.race,
@@ -113,6 +115,7 @@ def run_results(
         spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
         missing=_missing(run, {arm.way for arm in arms}),
+        votes=_votes(run, arms, answers, metric),
     )
     return RunResults(plan, tuple(arms), side, tuple(_notices(run)))
 
@@ -309,7 +312,32 @@ def _codes(test: Sequence[RunRow], runs: FinalistRecords, metric: Metric) -> Any
     return codes.targets, np.stack(first) if first else np.zeros((0, len(test)), dtype=int)
 
 
-def _row_facts(test: Sequence[RunRow], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
+def _votes(run: Run, arms: Sequence[Arm], answers: Answers, metric: Metric) -> LabelVotes:
+    """What the ways answered as label codes; nothing where rows have no single label."""
+    test = run.test
+    codes = label_codes(test, metric)
+    if not run.plan_data["labels"] or not 2 <= len(codes.places) <= MANY_LABELS:
+        return LabelVotes()
+    by_way = {
+        arm.way: np.stack([codes.answers([r[0] for r in answered]) for answered in runs])
+        for arm in arms
+        if arm.competes
+        and (runs := _answers_of([run.known[key] for key in arm.candidates], test, arm.folds, answers))
+    }
+    return LabelVotes(tuple(codes.places), codes.targets, by_way)
+
+
+def row_facts(test: Sequence[RunRow], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
+    """What is known of test rows beside their scores.
+
+    Args:
+        test: the rows.
+        plan: of their run, as JSON.
+        columns: input columns to cut by; None: those with few values.
+
+    Raises:
+        OptionError: a column that the input does not have.
+    """
     names = sorted({name for row in test for name in row.input})
     for name in columns or ():
         if name not in names:

@@ -1,9 +1,6 @@
 """Rows whose label is probably wrong: a classifier that never saw them is sure of another one.
 
-Confident learning (Northcutt, Jiang & Chuang 2021, arXiv 1911.00068): probabilities come from cross-validation, and a
-row is a suspect of label k when k is its likeliest label, is not the given one, and is at least as likely as it is on
-average on rows that are labelled k. We ask more: k must also have at least `SURE`, as a list is read only while it is
-right.
+Probabilities come from cross-validation; `verdict/confident_learning.py` says which rows are then suspects.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from whichway.nouns import Example
+from whichway.verdict.confident_learning import suspects
 
 FOLDS = 5
 SURE = 0.6
@@ -55,18 +53,9 @@ def label_errors(examples: Sequence[Example], features: Any = None) -> list[Labe
     chance = _cross_validated(matrix, codes, features is not None)
     errors = [
         LabelError(examples[judged[row]], labels[k], float(chance[row, k]), float(chance[row, codes[row]]))
-        for row, k in _sure(chance, codes)
+        for row, k in suspects(chance, codes, SURE)
     ]
     return sorted(errors, key=lambda s: (-s.probability, s.example.origin))
-
-
-def _sure(chance: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-    """(row, believed label) of each suspect."""
-    usual = np.array([chance[codes == k, k].mean() for k in range(chance.shape[1])])
-    believed = chance.argmax(axis=1)
-    top = chance[np.arange(len(codes)), believed]
-    wrong = (believed != codes) & (top >= np.maximum(usual[believed], SURE))
-    return [(int(row), int(believed[row])) for row in np.flatnonzero(wrong)]
 
 
 def _words(texts: Sequence[str]) -> Any:

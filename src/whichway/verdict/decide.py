@@ -24,6 +24,7 @@ from whichway.verdict import curves, sample_size
 from whichway.verdict.breakeven import Terms, break_even, costs_of, with_sensitivity
 from whichway.verdict.compare import Arm, Table
 from whichway.verdict.crossover import crossover
+from whichway.verdict.doubtful_labels import LabelVotes, doubtful_labels
 from whichway.verdict.explain import caveats, diversity_advice, explanation
 from whichway.verdict.explain.headline import headline
 from whichway.verdict.explain.inputs import ExplanationInputs, best_of_each_kind
@@ -64,6 +65,7 @@ class Extras:
     spread: str = "jackknife"  # row noise of a metric that is no mean; see `Table`
     data_rows: int = 0  # all rows of the data, where folds would let more of them test; 0: they would not
     missing: tuple[Missing, ...] = ()  # what a run against the clock has not bought yet
+    votes: LabelVotes = field(default_factory=LabelVotes)  # the ways' answers, where each row has one label
 
 
 def decide(
@@ -114,7 +116,11 @@ def decide(
     facts = replace(facts, rows_decide=rows_decide)
     varieties = tuple(variety(answers, confidence) for answers in written)
     facts = replace(facts, answers=written, varieties=varieties, grading=contest.grading if contest else None)
-    return verdict_of(facts, terms, table.n if rows is None else rows, warnings)
+    decided = verdict_of(facts, terms, table.n if rows is None else rows, warnings)
+    if ruling is None or contest is not None:
+        return decided
+    doubts = doubtful_labels(table, extras.votes, extras.rows.ids, margin, worth(table, terms))
+    return replace(decided, doubtful=doubts)
 
 
 def explanation_inputs(
