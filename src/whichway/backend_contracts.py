@@ -190,6 +190,15 @@ class ReadsOnce(Protocol):
 
 
 @runtime_checkable
+class Rounds(Protocol):
+    """Optional for a backend: it trains with int8 products of frozen weights (the training option `precision`)."""
+
+    def rounds(self, weights: Weights) -> bool:
+        """Whether that is measured to be faster on this machine, for a model of this size."""
+        ...
+
+
+@runtime_checkable
 class Sized(Protocol):
     """Optional for a backend: it says whether rows fit its model."""
 

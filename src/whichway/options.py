@@ -18,6 +18,7 @@ from whichway.errors import OptionError
 MODEL_HELP = (
     "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
 )
+PRECISIONS = ("fp32", "int8", "auto")
 AUTO = 0  # folds: as many as suit the rows
 
 
@@ -98,6 +99,13 @@ def minutes_of(value: Any) -> float:
     return minutes
 
 
+def precision_of(value: Any) -> str:
+    """`auto`, `int8` or `fp32`."""
+    if value not in PRECISIONS:
+        raise ValueError(f"write one of {', '.join(PRECISIONS)}")
+    return str(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The user's choices about a run, apart from its ways, its budget and its places."""
@@ -122,6 +130,10 @@ class RunOptions:
     minutes: float | None = option(
         None, "End after so many minutes with a verdict from what stands; the same command with more goes on.",
         kind=float, read=minutes_of, planned=False,
+    )  # fmt: skip
+    precision: str = option(
+        "fp32", "Of frozen weights' products in trainings: fp32, int8, or auto: int8 where this machine gains by it.",
+        read=precision_of, metavar="fp32|int8|auto",
     )  # fmt: skip
     private: bool = option(False, "The data stay here: refuse models behind an API.")
     general: Path | None = option(None, "Plain text on which forgetting is measured; default: a text that comes along.")

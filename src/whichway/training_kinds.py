@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar
 from whichway.errors import OptionError, did_you_mean
 
 OptionsT = TypeVar("OptionsT")
+FACTS = "adapter.json"  # beside a trained part: what its training cost, and how it was done
+INT8, EXACT = "int8", "exact"  # products with frozen weights: rounded to eight bits, or in the model's own format
 Storage = Literal["adapter", "model", "probe", "encoder", "classical", "hosted"]
 
 
@@ -70,6 +72,7 @@ class LoraOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained on rows of which each step may see other words."""
 
     word_dropout: float = 0.0  # share of a row's own words that each step leaves out
+    precision: str = EXACT  # of frozen weights' products; "int8" stays so where the training's first rows allow it
     soup: int = 1  # trainings from one start in as many orders, whose mean is the adapter
     targets: str = "last"  # "all": the answers of the assistant's earlier turns are trained, too
 
@@ -95,6 +98,7 @@ class HeadOptions(AdapterOptions):
     """What can be set when a LoRA adapter is trained together with a linear head over the labels."""
 
     share: float = 1.0  # of the layers, counted from the top, that get the adapter; at least one does
+    precision: str = EXACT  # of frozen weights' products; "int8" stays so where the training's first rows allow it
     word_dropout: float = 0.0  # share of a row's own words that each step leaves out; only with all layers
     init: str = "zeros"  # of the head, or "logistic": a fit on the frozen states
 
@@ -197,6 +201,11 @@ def kinds_of(backend: str) -> frozenset[str]:
     return frozenset(kind.name for kind in KINDS.values() if kind.backend == backend)
 
 
+def rounds(kind: str) -> bool:
+    """Whether trainings of this kind can multiply their frozen weights in int8."""
+    return kind in KINDS and any(f.name == "precision" for f in dataclasses.fields(KINDS[kind].options))
+
+
 def stored_as(kind: str, storage: Storage) -> bool:
     """Whether trained parts of this kind (a name of `KINDS`; others are none) have this layout."""
     return kind in KINDS and KINDS[kind].storage == storage
@@ -213,6 +222,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "part": ("auto", "bias", "value", "norm"),
     "targets": ("last", "all"),
     "init": ("logistic", "zeros"),
+    "precision": (EXACT, INT8),
 }
 _SHARES = ("dropout", "word_dropout", "contrastive")
 _OF_TASK = ("labels", "exact")  # told by the task, not set by a user

@@ -14,6 +14,7 @@ from whichway.app.plugins import Plugins
 from whichway.app.request import RunRequest
 from whichway.errors import OptionError
 from whichway.nouns import Budget, Task, Weights, qualified_name, split_name
+from whichway.options import defaults
 
 if TYPE_CHECKING:
     from whichway.contest import Components, Settings
@@ -170,10 +171,14 @@ def settings_for(task: Task, request: RunRequest, components: Components, folder
     from whichway.app import prices
     from whichway.app.hosted import refuse_unpriced
     from whichway.contest import Settings
+    from whichway.contest.plan import settled_precision
+    from whichway.runs.folder import plan_of
     from whichway.tasks.open_ended import REPEATS
 
     options: dict[str, Any] = {"repeats": REPEATS} if task.reference_free else {}
     options |= dict(task.options)
+    wanted = options.get("precision", defaults()["precision"])
+    options["precision"] = settled_precision(wanted, components, plan_of(folder))
     if "price_per_hour" not in options:
         options["price_per_hour"] = prices.load().machine_usd_per_hour
     budget = _budget(task, request.budget)

@@ -220,6 +220,11 @@ def lines_of(ready: Ready) -> list[str]:
         *([f"curve       {', '.join(map(str, plan.curve))} training rows, for each seed"] if plan.curve else []),
         *([f"repeats     {plan.repeats}, where answers are drawn"] if plan.repeats > 1 else []),
         *([f"until       {form.score(plan.until)} on dev, then a training stops"] if plan.until is not None else []),
+        *(
+            ["precision   int8 products of frozen weights in trainings, where a training's rows allow it"]
+            if plan.precision
+            else []
+        ),
         *(f"{name:<12}{_shown(value)}" for name, value in plan.options.items()),
         f"run folder  {ready.folder}",
         "ways",

@@ -48,6 +48,7 @@ from whichway.runs.folder import keep_adapter
 from whichway.scoring import CUT, TRIMMED, clusters, is_mean, loss_of, row_values, total
 from whichway.tasks import near_duplicates
 from whichway.tasks.unlabelled import near_labelled
+from whichway.training_kinds import INT8, rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class RunBench:
     ) -> Iterator[Adapter]:
         """Train on rows rendered as `score` renders them; one adapter per checkpoint."""
         rows = self.trainings.rows(kind, prompt, examples)
+        if self._ledger.settings.precision == INT8 and rounds(kind):
+            options = {**options, "precision": INT8}
         for index, adapter in enumerate(
             self.trainings.train(TrainJob(kind, start, rows, self._practice.labels, seed, options))
         ):

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import whichway
-from whichway.contracts import Backend, Metric, Way
+from whichway.contracts import Backend, Metric, Rounds, Way
 from whichway.errors import DataError, OptionError, did_you_mean
 from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, split_name, to_json
 from whichway.options import RunOptions, declared, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
 from whichway.tasks.folds import all_rows, practice
-from whichway.training_kinds import stored_as
+from whichway.training_kinds import INT8, stored_as
 from whichway.verdict import sample_size, stats
 from whichway.verdict.breakeven import Price
 
@@ -180,6 +180,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         prices=_prices(components, ways),
         folds=max(1, len(task.folds)),
         foldable=task.foldable,
+        precision=INT8 if settings.precision == INT8 else "",
         timed=settings.minutes is not None,
         unlabelled=_unlabelled(task),
     )
@@ -270,8 +271,27 @@ def continued(settings: Settings, components: Components, begun: Mapping[str, An
         for option, value in before.get(name, {}).items():
             if name in ways and known.get(option, value) == value:
                 ways[name].setdefault(option, value)
+    precision = settled_precision(settings.precision, components, begun)
     endless = begun.get("timed", False) and settings.minutes is None
-    return dataclasses.replace(settings, ways=ways, minutes=math.inf if endless else settings.minutes)
+    minutes = math.inf if endless else settings.minutes
+    return dataclasses.replace(settings, ways=ways, minutes=minutes, precision=precision)
+
+
+def settled_precision(precision: str, components: Components, begun: Mapping[str, Any]) -> str:
+    """What the option `precision` comes to: what a begun run has, or int8 where all models train faster with it here.
+
+    Args:
+        precision: as the user says it; "auto" is settled.
+        components: with the models under trial.
+        begun: the plan of the run's first start; {} where there was none.
+    """
+    if precision != "auto":
+        return precision
+    if begun:
+        return str(begun.get("precision", "fp32"))
+    backends = [(components.backends[base.backend], base) for base in components.bases]
+    rounds = all(isinstance(backend, Rounds) and backend.rounds(base) for backend, base in backends)
+    return INT8 if rounds else "fp32"
 
 
 def trains_hosted(components: Components, ways: Iterable[str]) -> list[str]:

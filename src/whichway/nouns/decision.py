@@ -77,6 +77,8 @@ class Plan:
     foldable: bool = field(default=False, metadata=LATE)  # whether folds could take the split's place
     # what a local answer or training costs: "wall", its seconds; "work", its counted work times a rate of the run
     pricing: str = field(default="wall", metadata=LATE)
+    # of frozen weights' products in trainings: "int8", where their rows allow it; "": the model's own format
+    precision: str = field(default="", metadata=LATE)
     timed: bool = field(default=False, metadata=LATE)  # held against a clock: bought piece by piece, decided after each
     # rows without a wanted answer, where there are some: "rows" and their digest
     unlabelled: Mapping[str, Any] = field(default_factory=dict, metadata=LATE)

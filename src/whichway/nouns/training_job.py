@@ -65,3 +65,5 @@ class Adapter:
     work: Mapping[str, tuple[float, float]] = field(default_factory=dict, metadata=LATE)
     name: str = field(default="", metadata=LATE)  # what the service that trained it calls the model
     notice: str = field(default="", metadata=LATE)  # what this service says of the model's future, as a sentence
+    # of the frozen weights' products, where the job asked for int8: "int8", or "exact" where its rows did not allow it
+    precision: str = field(default="", metadata=LATE)

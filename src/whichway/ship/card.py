@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from whichway.nouns import Standing
 from whichway.prompts.template import placeholder
@@ -10,7 +12,7 @@ from whichway.ship.forms import DEFAULT, ShipForm
 from whichway.ship.prompts import ENCODER, turns
 from whichway.ship.source import ShipSource
 from whichway.ship.standalone_encoder import FOLDER
-from whichway.training_kinds import KINDS, stored_as
+from whichway.training_kinds import FACTS, INT8, KINDS, stored_as
 
 LIBRARIES = {"gguf": "gguf", "merged": "transformers", "onnx": "onnx", "encoder": "sentence-transformers"}
 
@@ -45,6 +47,8 @@ def _what(source: ShipSource) -> str:
     candidate, verdict = source.candidate, source.verdict
     weights, decoding = candidate.weights, candidate.decoding
     trained = f"{weights.kind}, digest `{weights.adapter}`" if weights.adapter else "none; the base as it is"
+    if source.adapter is not None and _precision(source.adapter) == INT8:
+        trained += "; frozen weights multiplied in int8 while it was trained, its answers were measured without"
     reads = "the best-scoring of the labels" if decoding.mode == "choose" else f"up to {decoding.max_tokens} new tokens"
     if weights.adapter and KINDS[weights.kind].sets:
         reads = "every label whose probability is at least the threshold of its head"
@@ -69,6 +73,15 @@ def _what(source: ShipSource) -> str:
             f"- answer: {reads}",
         ]
     )
+
+
+def _precision(adapter: Path) -> str:
+    """The format of frozen weights' products in a training; "" where nothing is said of it."""
+    try:
+        facts = json.loads((adapter / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a trained part that no training of ours has made
+        return ""
+    return str(facts.get("precision", ""))
 
 
 def _origin(source: ShipSource) -> str:

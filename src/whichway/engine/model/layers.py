@@ -51,7 +51,12 @@ def norm_back(grad: Tensor, saved: NormSaved, part: Norm, into: Tensor) -> None:
 
 def linear(inputs: Tensor, group: FusedLinear) -> tuple[Tensor, LinearSaved]:
     """`[T, I]` to `[T, O]`, adapters included."""
-    out = F.linear(inputs, group.weight.value, group.bias.value if group.bias else None)
+    bias = group.bias.value if group.bias else None
+    if group.int8 is None:
+        out = F.linear(inputs, group.weight.value, bias)
+    else:
+        out = group.int8.forward(inputs)
+        out = out if bias is None else out.add_(bias)
     low = group.lora
     if low is None:
         return out, (inputs, None)
@@ -69,7 +74,9 @@ def linear_back(grad: Tensor, saved: LinearSaved, group: FusedLinear, *, onward:
         group.bias.grad += grad.sum(0)
     if group.weight.grad is not None:
         add_product(group.weight.grad, grad.t(), inputs)
-    out = grad @ group.weight.value if onward else None
+    out = None
+    if onward:
+        out = grad @ group.weight.value if group.int8 is None else group.int8.backward(grad)
     if group.lora is None or inner is None:
         return out
     narrow = _lora_back(grad, inputs, inner, group.lora)

@@ -105,10 +105,16 @@ def _width(folder: Path) -> int:
     return int(config.get("hidden_size") or config.get("n_embd") or 0)
 
 
+def products_of(folder: Path) -> tuple[int, torch.dtype]:
+    """Width of a model's products, and the format of their weights here."""
+    width = _width(folder)
+    return width, throughput.dtype(device(), width)
+
+
 def _loaded(kind: Any, folder: Path) -> Any:
     return kind.from_pretrained(
         folder,
-        dtype=throughput.dtype(device(), _width(folder)),
+        dtype=products_of(folder)[1],
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whichway.engine.model.int8 import Int8Pair
+
 _KNOWN = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2"}
 _ACTIVATIONS = {
     "silu": "silu",
@@ -66,6 +68,7 @@ class FusedLinear:
     weight: ParamView  # [O, I]
     bias: ParamView | None = None  # [O]
     lora: LoraGroup | None = None
+    int8: Int8Pair | None = None  # the weight rounded, where its products are; parts of a split group stay exact
 
     def split(self, at: int) -> tuple[FusedLinear, FusedLinear]:
         """The outputs before and from `at`, as views."""

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.nouns import Adapter, Weights
-
-_FACTS = "adapter.json"
+from whichway.training_kinds import FACTS
 
 
 @contextmanager
@@ -28,12 +27,12 @@ def written(place: Path) -> Iterator[Path]:
 def write_facts(place: Path, **facts: Any) -> None:
     """What `read_adapter` reads beside the trained part in `place`: its fields, and the size of the part."""
     size = sum(f.stat().st_size for f in place.glob("*.safetensors"))
-    (place / _FACTS).write_text(json.dumps({**facts, "bytes": size}), encoding="utf-8")
+    (place / FACTS).write_text(json.dumps({**facts, "bytes": size}), encoding="utf-8")
 
 
 def read_adapter(place: Path, start: Weights) -> Adapter:
     """The checkpoint in `place`, as the noun."""
-    facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
+    facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
     kind = facts.pop("kind")
     return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)
 

@@ -11,13 +11,14 @@ count alike. Those in turns that all rows share are not: every step would repeat
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import math
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,16 @@ from whichway.engine.model import decoder, decoder_loss, forward, packing, weigh
 from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.train import adapter_check, checkpoint, head, pace, process_memory, prompt_tuning
+from whichway.engine.train import adapter_check, checkpoint, head, int8_training, pace, process_memory, prompt_tuning
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import FrozenStates
+from whichway.engine.train.int8_training import Int8Products
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
 from whichway.engine.train.trainable import set_up, trained_layers, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
 from whichway.errors import DataError, WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
-from whichway.training_kinds import KINDS, FullOptions, default_rate
+from whichway.training_kinds import EXACT, INT8, KINDS, FullOptions, default_rate
 from whichway.training_length import training_length
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
@@ -56,6 +58,7 @@ class TrainerState:
     loss: float = 0.0  # summed over trained tokens since the last checkpoint
     trained: int = 0  # those tokens
     done: list[str] = field(default_factory=list)  # digests of the checkpoints so far
+    precision: str = ""  # of the frozen weights' products, once it is decided; "": the job asks for nothing
     paces: list[float] = field(default_factory=list)  # see `pace.py`, as the next two
     work_tokens: int = 0
     work_seconds: float = 0.0
@@ -84,6 +87,7 @@ class TrainingRun:
         self.rate = settings.factor * (default_rate(model.hidden, job.kind) if settings.rate is None else settings.rate)
         self.stops = self._stops()
         self.dropped = self._word_dropout()
+        self.rounded: Int8Products | None = None  # the frozen weights, where their products are in int8
         self.limit = _MICRO[model.device.type]
 
     def steps(self) -> Iterator[Adapter]:
@@ -92,10 +96,7 @@ class TrainingRun:
         if finished is not None:
             yield from finished
             return
-        self.trainable = set_up(self.model, self.job, self.settings, self.start)
-        self.below = self._below()
-        self.adam = torch.optim.AdamW(self.trainable.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
-        self.at = self._resume() or self._begin()
+        self.set_up()
         yield from [self._adapter(name) for name in self.at.done]
         began, saved = time.perf_counter() - self.at.seconds, time.perf_counter()
         while self.at.step < self.total:
@@ -116,6 +117,14 @@ class TrainingRun:
                 self._save_state()
                 saved = time.perf_counter()
         checkpoint.finish(self._state, self.at.done)
+
+    def set_up(self) -> None:
+        """Have the trained part and the optimiser in memory, as they were left or at their start."""
+        self.trainable = set_up(self.model, self.job, self.settings, self.start)
+        self.below = self._below()
+        self.adam = torch.optim.AdamW(self.trainable.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
+        self.at = self._resume() or self._begin()
+        self._round()
 
     def _fitting(self, rows: list[Encoded]) -> list[Encoded]:
         """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
@@ -145,6 +154,14 @@ class TrainingRun:
             self.trainable.head.data.copy_(start)
             self.trainable.refresh()
         return TrainerState()
+
+    def _round(self) -> None:
+        """Have frozen weights multiply in int8 where the job says so and its first rows allow it; decided once."""
+        if getattr(self.settings, "precision", EXACT) == INT8:
+            first, batch = self.below.first if self.below else 0, self._batch(0)
+            backward = functools.partial(self._backward, batch, self._amount(batch))
+            settled = int8_training.settle(self.model, self.trainable, first, self.at.precision, backward)
+            self.at.precision, self.rounded = settled
 
     def _word_dropout(self) -> WordDropout | None:
         share = word_dropout(self.model.module, self.settings)
@@ -264,7 +281,8 @@ class TrainingRun:
         if not place.exists():
             with checkpoint.written(place) as temporary:
                 self.trainable.save(temporary, self.model.tokenizer)
-                adapter_check.write(temporary, self.trainable.module, self.rows)
+                with self.rounded.exact() if self.rounded else nullcontext():
+                    adapter_check.write(temporary, self.trainable.module, self.rows)
                 checkpoint.write_facts(
                     temporary,
                     kind=self.job.kind,
@@ -275,6 +293,7 @@ class TrainingRun:
                     tokens=self.at.tokens,
                     peak_bytes=process_memory.peak_bytes(),
                     work={"train": pace.settle(self.at), **self._read_before()},
+                    precision=self.at.precision,
                 )
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)

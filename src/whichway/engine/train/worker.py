@@ -223,11 +223,23 @@ def _keep_only(request: TrainRequest, models: dict[tuple[Path, str], Any], link:
         if (request.model, request.revision) not in models:
             models.clear()
             models[request.model, request.revision] = _open(request)
+        _round(request, models[request.model, request.revision])
     except Exception as error:
         link.send(("error", _portable(error)))
         link.send(("free", None))
         return False
     return True
+
+
+def _round(request: TrainRequest, model: Any) -> None:
+    """Round the frozen weights once for all children, where this one asks for int8 products."""
+    from whichway.engine.model import decoder
+    from whichway.engine.train.int8_training import Int8Products
+    from whichway.training_kinds import INT8
+
+    own_decoder = decoder.decoder_of(model.module)
+    if request.job.options.get("precision") == INT8 and own_decoder is not None:
+        Int8Products.of(own_decoder, own_decoder)
 
 
 def _open(request: TrainRequest) -> Any:
