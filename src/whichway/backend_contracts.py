@@ -50,6 +50,73 @@ class RowSession(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """A text to write, by more than what a contest asks: what a server's clients may say of it."""
+
+    request: Request
+    shared: int = 0  # leading messages that other requests are likely to share
+    stops: tuple[str, ...] = ()  # texts that end the answer; it is cut before them
+    top_p: float = 1.0  # drawn from the likeliest tokens of this probability together
+    top_logprobs: int | None = None  # log-probabilities of each token and of so many likeliest; None: of none
+    schema: str = ""  # JSON schema that the answer fits; "": any text
+    # a text, or its token ids, to go on with as it is, in the place of the request's messages
+    plain: str | tuple[int, ...] | None = None
+    reads_prompt: bool = False  # the prompt's own tokens are wanted, with their log-probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A written token, and the likeliest in its place."""
+
+    text: str
+    logprob: float
+    likeliest: tuple[tuple[str, float], ...] = ()  # (text, logprob), the likeliest first
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPiece:
+    """What was written of one answer since the last piece of it."""
+
+    number: int  # of the answer, as `admit` gave it
+    text: str
+    tokens: tuple[TokenLogprob, ...] = ()  # where they were asked for
+    reply: Reply | None = None  # the whole answer, with the last piece
+    prompt: tuple[TokenLogprob, ...] = ()  # its tokens, where they are wanted; with the first piece
+
+
+class OpenBatch(Protocol):
+    """Answers that are written side by side; new ones join between two steps."""
+
+    def admit(self, query: WriteRequest) -> int:
+        """Take up an answer; its number."""
+        ...
+
+    def step(self) -> list[WrittenPiece]:
+        """Write at least one more token of some answers; nothing where none is open."""
+        ...
+
+    def drop(self, number: int) -> None:
+        """End an answer that nobody waits for."""
+        ...
+
+
+@runtime_checkable
+class WritesOpenly(Protocol):
+    """Optional for a session: answers are handed out token by token, and new ones join those under way."""
+
+    def open_batch(self) -> OpenBatch:
+        """A batch without answers yet."""
+        ...
+
+
+@runtime_checkable
+class KeepsSessions(Protocol):
+    """Optional for a backend: so many sets of weights stay ready, the latest ones, for who asks them in turns."""
+
+    sessions: int
+
+
 class Backend(Protocol):
     """Access to models. `name` and `version` enter every digest."""
 

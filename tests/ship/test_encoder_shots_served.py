@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from starlette.testclient import TestClient
 
 from whichway.contracts import Embedding
 from whichway.nouns import Candidate, Decoding, Message, Prompt, Reply, Request, Shot, Weights
-from whichway.ship.protocol import Chat
 from whichway.ship.serve import app
 from whichway.ship.served_models import ServedModel
 
@@ -48,13 +47,8 @@ def test_the_shots_nearest_by_the_encoder_are_shown() -> None:
     prompt = Prompt("Which?", pool=POOL, nearest=1, encoder=ENCODER)
     offer = ServedModel(WEIGHTS, None, Candidate(prompt, WEIGHTS, Decoding()), ("1", "2"), ("text",))
     application = app({"winner": offer}, {"fake": letters, "letters": letters})  # type: ignore[dict-item]
-    components = application.routes[-1].endpoint.__self__  # type: ignore[attr-defined]
-
-    async def ask(text: str) -> list[Reply]:
-        async with components.batcher:
-            chat = Chat.model_validate({"model": "winner", "messages": [{"role": "user", "content": text}]})
-            found: list[Reply] = await components._replies(offer, chat)
-            return found
-
-    assert [reply.text for reply in asyncio.run(ask("abb"))] == ["1"]
+    body = {"model": "winner", "messages": [{"role": "user", "content": "abb"}]}
+    with TestClient(application) as client:
+        answer = client.post("/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"]["content"] == "1"
     assert [turn.content for turn in letters.asked[0]] == ["Which?", "bbb", "2", "abb"]

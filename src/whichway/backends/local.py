@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalBackend:
-    """Keeps the last base model in memory, and the last trained part put on it."""
+    """Keeps the last base model in memory, and the last trained parts put on it: `sessions` of them."""
 
     name = "local"
     version = f"2, torch {version('torch')}, transformers {version('transformers')}"  # enters every digest
@@ -37,7 +38,8 @@ class LocalBackend:
     def __init__(self) -> None:
         self._model: Model | None = None
         self._guard = threading.RLock()  # a server answers and trains in two threads
-        self._last: tuple[tuple[str, str], InferenceSession] | None = None
+        self.sessions = 1
+        self._open: OrderedDict[tuple[str, str], InferenceSession] = OrderedDict()  # the latest last
         self._expected = False
         self._store: ActivationStore | None = None
         self._heads: frozenset[tuple[Message, ...]] = frozenset()
@@ -148,11 +150,8 @@ class LocalBackend:
         if self._store is not None:
             self._store.close()
         self._store = None if folder is None else ActivationStore(folder / FILE)
-        self._heads, self._states, self._last = (
-            frozenset(heads),
-            states,
-            None,
-        )  # a session holds the store that it was opened with
+        self._heads, self._states = frozenset(heads), states
+        self._open.clear()  # a session holds the store that it was opened with
 
     def _reads(self, model: Model) -> RowReads | None:
         from whichway.engine.infer.row_reads import RowReads
@@ -163,10 +162,12 @@ class LocalBackend:
         with self._guard:
             model = self._base(weights)
             key = (model.revision, str(adapter.resolve()) if adapter else "")
-            if self._last is None or self._last[0] != key:
-                self._last = None  # its memory is free before the next one is loaded
-                self._last = (key, _attach(model, weights, adapter, self._reads(model)))
-            return self._last[1]
+            if key not in self._open:
+                while len(self._open) >= self.sessions:  # its memory is free before the next one is loaded
+                    self._open.popitem(last=False)
+                self._open[key] = _attach(model, weights, adapter, self._reads(model))
+            self._open.move_to_end(key)
+            return self._open[key]
 
     def _base(self, weights: Weights) -> Model:
         from whichway import models
@@ -179,7 +180,8 @@ class LocalBackend:
             raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
         with self._guard:
             if self._model is None or self._model.revision != mark:
-                self._model = self._last = None
+                self._model = None
+                self._open.clear()
                 if self._expected:
                     worker.start()
                 self._model = load.load(folder)

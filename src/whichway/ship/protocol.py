@@ -8,12 +8,12 @@ What is not served is refused by name, never ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from whichway.contracts import WriteRequest
 from whichway.errors import did_you_mean
 from whichway.nouns import Candidate, Decoding, Example, Message, Reply, Request, Role, transcript
 from whichway.prompts.ask import answer as read_off
@@ -21,6 +21,7 @@ from whichway.prompts.ask import questions
 from whichway.prompts.nearest import Retrieve, by_words
 from whichway.ship.served_models import ServedModel
 
+BodyT = TypeVar("BodyT", bound=BaseModel)
 MAX_TOKENS = 128  # when the client names no limit
 MOST = 16  # answers to one request
 
@@ -52,6 +53,12 @@ class Turn(BaseModel):
     role: Role
     content: str
 
+    @field_validator("role", mode="before")
+    @classmethod
+    def _of_system(cls, value: Any) -> Any:
+        """The newer word for the system's role."""
+        return "system" if value == "developer" else value
+
     @field_validator("content", mode="before")
     @classmethod
     def _joined(cls, value: Any) -> Any:
@@ -68,6 +75,30 @@ class Structured(BaseModel):
     choice: list[str] = Field(min_length=1)
 
 
+class JsonSchema(BaseModel):
+    """A JSON schema by name."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """The form of the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema goes with the type 'json_schema', and only with it")
+        return self
+
+
 class Chat(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
@@ -77,7 +108,7 @@ class Chat(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float = 1.0
+    top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, le=MOST)
     stop: str | list[str] | None = None
     stream: bool = False
@@ -90,14 +121,15 @@ class Chat(BaseModel):
     metadata: dict[str, Any] | None = None
     presence_penalty: Literal[0] = 0
     frequency_penalty: Literal[0] = 0
-    logprobs: Literal[False] = False
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
 
-    @field_validator("top_p")
-    @classmethod
-    def _whole(cls, value: float) -> float:
-        if value != 1:
-            raise ValueError("only 1 is served: answers are drawn from the whole distribution")
-        return value
+    @model_validator(mode="after")
+    def _together(self) -> Chat:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs: set logprobs as well")
+        return self
 
     @property
     def limit(self) -> int | None:
@@ -109,6 +141,15 @@ class Chat(BaseModel):
         """Texts that end an answer."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
+    @property
+    def schema_text(self) -> str:
+        """The JSON schema that the answer is to fit; "" for any text."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return ""
+        schema = wanted.json_schema.schema_ if wanted.json_schema else None
+        return json.dumps(schema if schema is not None else {"type": "object"})
+
 
 def parse(body: bytes) -> Chat:
     """The client's body, checked.
@@ -116,15 +157,24 @@ def parse(body: bytes) -> Chat:
     Raises:
         Refused: no JSON, an unknown field ("did you mean"), or a value that does not fit.
     """
+    return checked(Chat, body)
+
+
+def checked(kind: type[BodyT], body: bytes) -> BodyT:
+    """A client's body as the type that describes it.
+
+    Raises:
+        Refused: as above.
+    """
     try:
-        return Chat.model_validate(json.loads(body))
+        return kind.model_validate(json.loads(body))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise Refused(f"'{where}' is not served here.{did_you_mean(where, Chat.model_fields)}", where) from error
+            raise Refused(f"'{where}' is not served here.{did_you_mean(where, kind.model_fields)}", where) from error
         raise Refused(f"{where or 'body'}: {first['msg']}", where or None) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"the body is no JSON: {error}") from error
 
 
@@ -152,6 +202,49 @@ def requests(chat: Chat, offer: ServedModel, retrieve: Retrieve = by_words) -> l
         for k in range(chat.n)
     ]
     return [request for several in by_answer for request in several]
+
+
+def writes(chat: Chat, offer: ServedModel) -> bool:
+    """Whether what the model writes is the answer: not where a label is chosen, nor where it is read off thoughts."""
+    candidate = offer.candidate
+    if candidate is None:
+        return chat.structured_outputs is None
+    decoding = candidate.decoding
+    return decoding.mode != "choose" and decoding.votes == 1 and not decoding.answer_mark
+
+
+def write_requests(chat: Chat, offer: ServedModel, retrieve: Retrieve = by_words) -> list[WriteRequest]:
+    """The `n` answers to write, with all that the client says of them.
+
+    Raises:
+        Refused: messages that do not fit the model id.
+    """
+    top = (chat.top_logprobs or 0) if chat.logprobs else None
+    return [
+        WriteRequest(request, _shared(request, offer), tuple(chat.stops), chat.top_p, top, chat.schema_text)
+        for request in requests(chat, offer, retrieve)
+    ]
+
+
+def refuse_of_choices(chat: Chat, offer: ServedModel) -> None:
+    """Refuse what makes no sense where a label is chosen or an answer is read off thoughts.
+
+    Raises:
+        Refused: the client asks for it.
+    """
+    if chat.schema_text:
+        raise Refused(f"'{chat.model}' brings its own form of answers; ask 'base' for another", "response_format")
+    if chat.logprobs and not offer.labels and chat.structured_outputs is None:
+        raise Refused(f"'{chat.model}' reads its answer off longer texts, whose tokens are not it", "logprobs")
+
+
+def _shared(request: Request, offer: ServedModel) -> int:
+    """Leading messages that others are likely to share: a candidate's prompt, or the client's system message."""
+    messages = request.messages
+    if offer.candidate is not None:
+        own = next((n for n, message in enumerate(messages) if message.earlier), len(messages) - 1)
+        return 0 if offer.candidate.prompt.pool else own
+    return next((n for n, message in enumerate(messages) if message.role != "system"), 0)
 
 
 def _first(chat: Chat) -> int:
@@ -226,58 +319,3 @@ def _conversation(chat: Chat, offer: ServedModel) -> Example:
     fields = {"system": turns[0].content if head else ""} if "system" in offer.fields else {}
     plain = len(talk) == 1 and not head
     return Example({**fields, column: transcript(talk)}, "", turns=() if plain and not fields else tuple(turns))
-
-
-def answered(reply: Reply, chat: Chat) -> tuple[str, str]:
-    """Text and finish reason, cut at the client's stop texts."""
-    cuts = [reply.text.find(stop) for stop in chat.stops if stop and stop in reply.text]
-    if cuts:
-        return reply.text[: min(cuts)], "stop"
-    return reply.text, "length" if reply.finish == "length" else "stop"
-
-
-def usage(replies: list[Reply]) -> dict[str, Any]:
-    """Tokens, counted by the engine."""
-    cached = sum(r.tokens_cached for r in replies)
-    tokens_in = sum(r.tokens_in for r in replies) + cached
-    tokens_out = sum(r.tokens_out for r in replies)
-    return {
-        "prompt_tokens": tokens_in,
-        "completion_tokens": tokens_out,
-        "total_tokens": tokens_in + tokens_out,
-        "prompt_tokens_details": {"cached_tokens": cached},
-    }
-
-
-def completion(chat: Chat, replies: list[Reply], head: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a whole answer; `scores` (log-probabilities of the labels) is our extension."""
-    choices = []
-    for index, reply in enumerate(replies):
-        text, finish = answered(reply, chat)
-        choice: dict[str, Any] = {
-            "index": index,
-            "message": {"role": "assistant", "content": text},
-            "finish_reason": finish,
-            "logprobs": None,
-        }
-        if reply.scores:
-            choice["scores"] = {label: round(score, 6) for label, score in reply.scores.items()}
-        choices.append(choice)
-    return {**head, "object": "chat.completion", "choices": choices, "usage": usage(replies)}
-
-
-def chunks(chat: Chat, replies: list[Reply], head: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The same answer as a stream's chunks: role, text, finish for each choice; then the usage when asked for."""
-    lines: list[dict[str, Any]] = []
-    envelope = {**head, "object": "chat.completion.chunk"}
-    for index, reply in enumerate(replies):
-        text, finish = answered(reply, chat)
-        deltas: list[tuple[dict[str, str], str | None]] = [
-            ({"role": "assistant", "content": ""}, None),
-            ({"content": text}, None),
-            ({}, finish),
-        ]
-        lines += [{**envelope, "choices": [{"index": index, "delta": d, "finish_reason": f}]} for d, f in deltas]
-    if (chat.stream_options or {}).get("include_usage"):
-        lines.append({**envelope, "choices": [], "usage": usage(replies)})
-    return lines

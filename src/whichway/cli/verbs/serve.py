@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,6 @@ from whichway.cli.flags import Yes
 from whichway.errors import OptionError
 from whichway.options import MODEL_HELP
 
-KEEP_ALIVE = 75  # seconds; clients' pools drop a connection after 5, and one that we drop first may be in use again
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -28,6 +26,9 @@ def serve(
     api_key: Annotated[
         str | None, Option(help="Bearer token that clients must send; also read from WHICHWAY_API_KEY.")
     ] = None,
+    requests_per_minute: Annotated[
+        int | None, Option(min=1, help="Requests that one address may send in a minute; any number unless given.")
+    ] = None,
     folder: Annotated[
         Path | None,
         Option(
@@ -36,11 +37,12 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve models over OpenAI's protocol: chats, files and fine-tuning jobs; stop with Ctrl-C."""
+    """Serve models over OpenAI's protocol: chats, completions, files and fine-tuning jobs; stop with Ctrl-C."""
     from whichway.app.configure import backends, base_of
     from whichway.cli.fetching import with_models
     from whichway.ship import served_models
     from whichway.ship.access import AccessLimits
+    from whichway.ship.listening import listen
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
@@ -55,30 +57,4 @@ def serve(
     for name, description in served_models.names(offers):
         print(f"  {name:<24}{description}")
     place = folder or (Path("whichway-serve") if run is None else run / "serve")
-    listen(app(offers, known_backends, AccessLimits(key), place), host, port)
-
-
-def listen(application: object, host: str, port: int) -> None:
-    """Run the server until it is interrupted.
-
-    Raises:
-        OptionError: the port is taken, or the address is not this machine's.
-    """
-    import socket
-
-    import uvicorn
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.socket(family, socket.SOCK_STREAM)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        place.bind((host, port))
-        place.listen()  # whoever reads the address below may connect at once
-    except OSError as error:
-        place.close()
-        raise OptionError(f"--host {host} --port {port}: {error.strerror}. Give another with --port.") from error
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{place.getsockname()[1]}/v1", flush=True)
-    config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]  # any ASGI application
-    with suppress(KeyboardInterrupt):  # the way to stop it
-        uvicorn.Server(config).run(sockets=[place])
+    listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place), host, port)

@@ -34,13 +34,18 @@ class Sampler:
             seed = int(digest([ids, request.decoding, request.repeat], 15), 16)
             self.generator = torch.Generator().manual_seed(seed)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is taken."""
+        return self.generator is None
+
     def __call__(self, logits: Tensor) -> int:
         """A token drawn from logits `[V]`."""
         chances = (logits.float().cpu() / self.temperature).softmax(-1)
         return int(torch.multinomial(chances, 1, generator=self.generator))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class GeneratedRow:
     """A row that is being answered."""
 
@@ -138,11 +143,15 @@ class ContinuousBatch:
         """Take up each row's next token; rows that are over give up their places."""
         greedy: list[int] = likeliest(logits).tolist()
         for row, here, token in zip(rows, logits, greedy, strict=True):
-            row.written.append(row.sample(here) if row.sample.generator else token)
-        done = {id(row) for row in rows if len(row.written) >= row.room or self.over(row.written)}
+            row.written.append(token if row.sample.plain else row.sample(here))
+        done = {id(row) for row in rows if self._ended(row)}
         for place in reversed(range(len(self.rows))):  # from the end, so that no row moves that is over, too
             if id(self.rows[place]) in done:
                 self._leave(place)
+
+    def _ended(self, row: GeneratedRow) -> bool:
+        """Whether a row needs no more tokens."""
+        return len(row.written) >= row.room or self.over(row.written)
 
     def _leave(self, place: int) -> None:
         """The last row moves into this place."""

@@ -18,6 +18,7 @@ from whichway.engine.infer import channel
 from whichway.engine.infer.frozen_layer_reads import FrozenLayerReads
 from whichway.engine.infer.generate import ContinuousBatch, GeneratedRow, Sampler
 from whichway.engine.infer.label_trie import Trie, grow, score
+from whichway.engine.infer.open_batch import OpenAnswers
 from whichway.engine.infer.row_reads import ComputedRows, PromptRow, RowReads
 from whichway.engine.model import decoder, forward, packing, throughput
 from whichway.engine.model.load import Model
@@ -72,6 +73,10 @@ class InferenceSession:
         """Loss on plain text; each text on its own, in pieces that fit the model."""
         return [self._loss(text) for text in texts]
 
+    def open_batch(self) -> OpenAnswers:
+        """Answers that are handed out token by token."""
+        return OpenAnswers(self)
+
     def _loss(self, text: str) -> Reply:
         start = time.perf_counter()
         ids = self.model.renderer.text_ids(text)
@@ -86,9 +91,9 @@ class InferenceSession:
 
     def _answer(self, requests: Sequence[Request], work: Work, recall: Recall | None = None) -> list[Reply]:
         """Replies to requests: what `recall` finds was read before, `work` computes the rest."""
-        fitted = self._prompts(requests)
+        fitted = self.prompts(requests)
         prompts = [ids for ids, _ in fitted]
-        replies: list[Reply | None] = [self._too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
+        replies: list[Reply | None] = [self.too_long(r, p) for r, p in zip(requests, prompts, strict=True)]
         open_ = [i for i, reply in enumerate(replies) if reply is None]
         if open_:
             with throughput.fitting():
@@ -97,7 +102,7 @@ class InferenceSession:
         answered = [reply for reply in replies if reply]
         return [replace(reply, trimmed=n) if n else reply for reply, (_, n) in zip(answered, fitted, strict=True)]
 
-    def _prompts(self, requests: Sequence[Request]) -> list[tuple[list[int], int]]:
+    def prompts(self, requests: Sequence[Request]) -> list[tuple[list[int], int]]:
         """Each prompt's ids, and how many of its oldest turns were left out so that there is room for an answer."""
         renderer = self.model.renderer
         prompt_ids: dict[int, list[int]] = {}
@@ -163,7 +168,8 @@ class InferenceSession:
             done = list(pool.map(torch.no_grad()(work), parts))
         return [pair for part, replies in zip(parts, done, strict=True) for pair in zip(part, replies, strict=True)]
 
-    def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
+    def too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
+        """The reply to a request whose prompt leaves no room for an answer; None where there is room."""
         room = self.model.context - len(prompt)
         if room >= self._need(request):
             return None
@@ -348,7 +354,7 @@ class InferenceSession:
                 GeneratedRow(row.ids, self._room(row), Sampler(row.request, self.prefix.ids + row.ids)) for row in rows
             ]
             try:
-                ContinuousBatch(self.module, self.model.device, self.prefix, places, self._over).run(writing)
+                ContinuousBatch(self.module, self.model.device, self.prefix, places, self.over).run(writing)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
@@ -361,7 +367,8 @@ class InferenceSession:
                 row.seconds += done.seconds / self._hands
             return [done.written for done in writing]
 
-    def _over(self, ids: list[int]) -> bool:
+    def over(self, ids: list[int]) -> bool:
+        """Whether written ids are a whole answer."""
         renderer = self.model.renderer
         return ids[-1] in renderer.ends or renderer.broken(ids)
 

@@ -125,6 +125,16 @@ class Renderer:
         text = self._decode([i for i in ids if i not in self.ends])
         return (text if self.chat else text.split(chat_text.BREAK)[0]).strip()
 
+    def continuation(self, ids: Sequence[int]) -> str:
+        """What generated ids spell behind a text, spaces and all."""
+        return self._decode([i for i in ids if i not in self.ends])
+
+    def token_text(self, token: int) -> str:
+        """A token by itself; marks of the chat in their own spelling."""
+        if token >= len(self.tokenizer):
+            return ""
+        return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+
     def broken(self, ids: Sequence[int]) -> bool:
         """Whether a plain-text answer is over: a base model goes on to the next input instead of stopping."""
         return not self.chat and chat_text.BREAK in self._decode(ids[-4:])

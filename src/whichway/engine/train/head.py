@@ -208,8 +208,9 @@ class HeadSession(InferenceSession):
         """A head predicts no tokens."""
         raise WayFailed(f"A head answers with one of its labels; it predicts no text ({len(texts)} given).")
 
-    def _too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
-        return super()._too_long(replace(request, labels=()), prompt)
+    def too_long(self, request: Request, prompt: Sequence[int]) -> Reply | None:
+        """As above, without the labels: a head has one output for each."""
+        return super().too_long(replace(request, labels=()), prompt)
 
     def _choose(self, rows: list[PromptRow]) -> list[Reply]:
         replies: dict[int, Reply] = {}

@@ -5,16 +5,14 @@ Source: OpenAI's API reference, "Create fine-tuning job". What is not served is 
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from whichway.errors import did_you_mean
 from whichway.nouns import TrainJob, TrainRow, Weights
 from whichway.ship.fine_tuning.training_file import Method, trains_earlier
-from whichway.ship.protocol import Refused
+from whichway.ship.protocol import checked
 
 EPOCHS, BATCH, BETA = 3, 16, 0.1  # what "auto" stands for
 KINDS_OF_METHOD = {"supervised": "lora", "dpo": "dpo"}
@@ -128,17 +126,7 @@ def parse_job(body: bytes) -> JobRequest:
     Raises:
         Refused: no JSON, an unknown field ("did you mean"), or a value that does not fit.
     """
-    try:
-        return JobRequest.model_validate(json.loads(body))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            message = f"'{where}' is not served here.{did_you_mean(where, JobRequest.model_fields)}"
-            raise Refused(message, where) from error
-        raise Refused(f"{where or 'body'}: {first['msg']}", where or None) from error
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"the body is no JSON: {error}") from error
+    return checked(JobRequest, body)
 
 
 def resolved(kind: Method, numbers: Hyperparameters) -> dict[str, Any]:

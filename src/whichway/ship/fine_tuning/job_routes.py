@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.contracts import Backend
 from whichway.errors import did_you_mean
 from whichway.nouns import Reply, Request
-from whichway.ship.batching import MicroBatcher
+from whichway.ship.batching import ContinuousBatcher
 from whichway.ship.fine_tuning.job_request import JobRequest, parse_job, resolved
 from whichway.ship.fine_tuning.job_runner import JobRunner, trains
 from whichway.ship.fine_tuning.job_store import OPEN, JobStore
@@ -48,7 +48,7 @@ class FineTuning:
         store: JobStore,
         backends: Mapping[str, Backend],
         models: MutableMapping[str, ServedModel],
-        batcher: MicroBatcher,
+        batcher: ContinuousBatcher,
     ) -> None:
         self._store, self._models, self._backends, self._batcher = store, models, backends, batcher
         self._loop: asyncio.AbstractEventLoop | None = None
