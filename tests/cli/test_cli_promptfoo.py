@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,35 @@ def test_the_gate_stops_a_worse_prompt(baseline: Path, capsys: pytest.CaptureFix
     assert found.now < 0.9
     assert whichway("check", baseline, "--baseline", "run", "--prompt", prompt) == 100
     assert "gate: worse" in capsys.readouterr().out
+
+
+def test_the_gate_writes_a_comment_that_is_bound_to_what_it_compared(baseline: Path) -> None:
+    def digests(*words: object) -> list[str]:
+        assert whichway("check", baseline, "--baseline", "run", "--comment", "gate.md", *words) in (0, 100)
+        text = Path("gate.md").read_text()
+        assert text.startswith("<!-- whichway gate -->")
+        assert "the prompt is" in text
+        return re.findall(r"^\| (.*) \| `(.*)` \|$", text, re.MULTILINE)
+
+    first = dict(digests())
+    assert dict(digests()) == first  # the same commit says the same
+    Path("bad.txt").write_text("Say nothing of use.\n\n{{input}}")
+    other = dict(digests("--prompt", "bad.txt"))
+    assert [name for name in first if first[name] != other[name]] == ["prompt, model and decoding of this commit"]
+    assert whichway("check", baseline, "--comment", "gate.md") == 2
+
+
+def test_the_workflow_of_the_docs_calls_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each `whichway` line of the example workflow parses, with the flags that it names."""
+    place = Path(__file__).parents[2] / "docs" / "ci" / "whichway-gate.yml"
+    steps = yaml.safe_load(place.read_text())["jobs"]["gate"]["steps"]
+    lines = [line.strip() for step in steps for line in step.get("run", "").splitlines() if "whichway " in line]
+    commands = [line.split() for line in lines if line.startswith("whichway ")]
+    assert {words[1] for words in commands} == {"check"}
+    for words in commands:
+        whichway(words[1], "--help")
+        shown = capsys.readouterr().out
+        assert all(flag in shown for flag in words if flag.startswith("--"))
 
 
 def test_the_gate_refuses_what_it_cannot_compare(baseline: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from whichway.verdict.explain.number_format import score_format
 if TYPE_CHECKING:
     from whichway.contest.bench import RunBench
     from whichway.nouns import Task
+    from whichway.ship import ShipSource
     from whichway.tasks import Spec
     from whichway.verdict.compare import Comparison
 
@@ -38,6 +39,8 @@ class RegressionCheck:
     crossings: int = 1  # gates of the baseline run so far, this one with them
     run: str = ""
     plain: bool = False  # scores of the metric are plain numbers, not read in percent
+    # of all that the comparison depends on: a comparison with other digests is another one
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def worse(self) -> bool:
@@ -97,16 +100,32 @@ def check_regression(
     way = f"{source.candidate.way} in {baseline}"
     run, plain = str(baseline), table.plain
     result = RegressionCheck(len(rows), table.value(0), table.value(1), comparison, way, run=run, plain=plain)
-    return replace(result, crossings=_count(baseline, candidate, result))
+    facts = digests(candidate, rows, source)
+    return replace(result, crossings=_count(baseline, candidate, result, facts), digests=facts)
 
 
-def _count(baseline: Path, candidate: Candidate, result: RegressionCheck) -> int:
+def digests(candidate: Candidate, rows: Sequence[Example], source: ShipSource) -> dict[str, str]:
+    """What a comparison is bound to: configuration, data and baseline."""
+    from whichway import __version__
+    from whichway.nouns import digest
+
+    return {
+        "prompt, model and decoding of this commit": candidate.id,
+        "model revision": candidate.weights.revision,
+        "test rows": digest([example.id for example in rows]),
+        "winner of the baseline": source.candidate.id,
+        "plan of the baseline (sha256)": source.plan_sha256,
+        "whichway": __version__,
+    }
+
+
+def _count(baseline: Path, candidate: Candidate, result: RegressionCheck, facts: Mapping[str, str]) -> int:
     """Note a crossing of a run's test split in its folder; gives how many there were."""
     from whichway.runs.folder import Lines
 
     lines = Lines(baseline / GATES)
     line = {"candidate": candidate.id, "rows": result.rows, "before": result.before, "now": result.now}
-    lines.append([{**line, "worse": result.worse}])
+    lines.append([{**line, "worse": result.worse, "digests": dict(facts)}])
     count = sum(1 for _ in lines.read())
     lines.close()
     return count

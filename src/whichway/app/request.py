@@ -20,6 +20,7 @@ class RunRequest:
         probe: estimate time and memory from a probe of some seconds.
         out: the run folder; None: runs/NAME.
         cache: shared cache of replies and trainings; None: .cache beside the run folder.
+        feedback: a feedback file, or the folder of a served run: its rows are trained on as well.
     """
 
     ways: tuple[str, ...] | None = None
@@ -28,3 +29,4 @@ class RunRequest:
     probe: bool = True
     out: Path | None = None
     cache: Path | None = None
+    feedback: Path | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from whichway.app.feedback import FeedbackRows
     from whichway.contest import Components, Outcome, Settings
     from whichway.contest.dry_run.simulate import Estimate
     from whichway.contracts import Listener
@@ -37,6 +38,7 @@ class Ready:
     settings: Settings
     folder: Path
     probe: bool = True  # whether to estimate what it takes
+    feedback: FeedbackRows | None = None  # that ways train on as well
 
     @property
     def plan(self) -> Plan:
@@ -70,19 +72,30 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
         UserError: the model, a way or an option is at fault.
     """
     from whichway.app.configure import build, settings_for
+    from whichway.app.feedback import read_rows, with_rows
     from whichway.app.folds import folded
     from whichway.app.teachers import about_teachers, with_teachers
     from whichway.tasks.check import of_split
 
-    folder = request.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
+    folder = usual_folder(task, request)
+    feedback = None if request.feedback is None else read_rows(request.feedback, task)
+    if feedback is not None:
+        warnings = [*warnings, feedback.line]
+        folder = request.out or folder.with_name(f"{folder.name}-feedback-{feedback.mark}")
     task, single = folded(task, folder), of_split(task)
     if task.folds:
         warnings = [warning for warning in warnings if warning not in single]
+    task = task if feedback is None else with_rows(task, feedback)
     task, request = with_teachers(task, request)
     components = build(task, warnings)
     settings = settings_for(task, request, components, folder)
     components = replace(components, warnings=(*components.warnings, *about_teachers(task, settings.ways)))
-    return Ready(task, components, settings, folder, request.probe)
+    return Ready(task, components, settings, folder, request.probe, feedback)
+
+
+def usual_folder(task: Task, request: RunRequest) -> Path:
+    """The folder of a task's run without feedback."""
+    return request.out or RUNS / (re.sub(r"[^\w.-]+", "-", task.name).strip("-.") or "task")
 
 
 def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) -> Outcome:

@@ -21,7 +21,7 @@ from whichway.contest.way_trainings import Recipe
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.nouns import Candidate, Decoding, Prompt, Shot, Task, canonical, to_json
 from whichway.runs.folder import REFIT, write_json
-from whichway.tasks.folds import all_rows
+from whichway.tasks.folds import trained_rows
 from whichway.training_kinds import rate_text
 
 
@@ -49,7 +49,7 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
     one = next((t for t in tried if t.name == way and not t.reason), None)
     if one is None or not one.finalists:
         return False
-    rows = all_rows(task)
+    rows = trained_rows(task)
     count = len(task.folds)
     practice = replace(task.train_dev_view(), train=rows, dev=())
     bench = RunBench(ledger, one.name, practice, note="on all rows: ", fold=InFold(count, 1.0, one.bench))
@@ -95,7 +95,7 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
     Raises:
         WayFailed: it cannot be made of all rows.
     """
-    rows = all_rows(task)
+    rows = trained_rows(task)
     if len({c.id for c in finalists}) == 1:
         return finalists[0], f"the same in all {len(finalists)} folds, so it needs no further fit"
     choice = middle(finalists, bench.trainings.recipes)

@@ -17,6 +17,7 @@ from whichway.prompts.nearest import Retrieve
 from whichway.ship import protocol
 from whichway.ship.batching import ContinuousBatcher
 from whichway.ship.chat_responses import ChatChunks, answered, completion, label_tokens
+from whichway.ship.feedback.feedback_log import FeedbackLog
 from whichway.ship.protocol import Chat, Refused
 from whichway.ship.served_models import ServedModel
 
@@ -35,10 +36,17 @@ class ChatRoutes:
         models: model id -> what it stands for.
         batcher: asks them.
         retrieve: chooses the shots of rows.
+        known: remembers answers, so that feedback to them can come; None: there is no feedback.
     """
 
-    def __init__(self, models: Mapping[str, ServedModel], batcher: ContinuousBatcher, retrieve: Retrieve) -> None:
-        self._models, self._batcher, self._retrieve = models, batcher, retrieve
+    def __init__(
+        self,
+        models: Mapping[str, ServedModel],
+        batcher: ContinuousBatcher,
+        retrieve: Retrieve,
+        known: FeedbackLog | None = None,
+    ) -> None:
+        self._models, self._batcher, self._retrieve, self._log = models, batcher, retrieve, known
 
     async def chat(self, call: Call) -> Response:
         """Answer a chat."""
@@ -46,12 +54,13 @@ class ChatRoutes:
 
         chat = protocol.parse(await call.body())
         served = known_model(self._models, chat.model)
-        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": chat.model}
+        name = f"chatcmpl-{uuid.uuid4().hex}"
+        head: dict[str, Any] = {"id": name, "created": int(time.time()), "model": chat.model}
         call.state.model = chat.model
         if not protocol.writes(chat, served):
             protocol.refuse_of_choices(chat, served)
             replies = await self.answers(chat, served)
-            call.state.replies = replies
+            self._note(call, name, chat, replies)
             tokens = [label_tokens(reply, chat.top_logprobs or 0) for reply in replies]
             if not chat.stream:
                 return JSONResponse(completion(chat, replies, tokens, head))
@@ -60,10 +69,10 @@ class ChatRoutes:
         pieces = written(self._batcher, served, query)
         if not chat.stream:
             replies, tokens = await whole_answers(pieces, len(query))
-            call.state.replies = replies
+            self._note(call, name, chat, replies)
             return JSONResponse(completion(chat, replies, tokens, head))
         first = await first_piece(pieces)
-        return _events(self._streamed(call, chat, first, pieces, ChatChunks(chat, head)))
+        return _events(self._streamed(call, chat, first, pieces, head))
 
     async def answers(self, chat: Chat, served: ServedModel) -> list[Reply]:
         """The `n` answers, whole.
@@ -84,9 +93,14 @@ class ChatRoutes:
         return await asyncio.to_thread(render, chat, served, self._retrieve)
 
     async def _streamed(
-        self, call: Call, chat: Chat, first: IndexedPiece, pieces: AsyncIterator[IndexedPiece], chunks: ChatChunks
+        self,
+        call: Call,
+        chat: Chat,
+        first: IndexedPiece,
+        pieces: AsyncIterator[IndexedPiece],
+        head: Mapping[str, Any],
     ) -> AsyncIterator[dict[str, Any]]:
-        replies: list[Reply] = []
+        chunks, replies = ChatChunks(chat, head), dict[int, Reply]()
         for index in range(chat.n):
             yield chunks.first(index)
         async for index, piece in _with_first(first, pieces):
@@ -96,11 +110,20 @@ class ChatRoutes:
             if piece.text or piece.tokens:
                 yield chunks.text(index, piece.text, piece.tokens)
             if piece.reply is not None:
-                replies.append(piece.reply)
+                replies[index] = piece.reply
                 yield chunks.last(index, answered(piece.reply, ())[1])
-        call.state.replies = replies
-        for chunk in chunks.usage(replies):
+        ordered = [replies[index] for index in sorted(replies)]
+        self._note(call, head["id"], chat, ordered)
+        for chunk in chunks.usage(ordered):
             yield chunk
+
+    def _note(self, call: Call, name: str, chat: Chat, replies: Sequence[Reply]) -> None:
+        """Count an answer, and remember it for feedback."""
+        call.state.replies = replies
+        if self._log is not None:
+            served = self._models[chat.model]
+            row = None if served.candidate is None else protocol.row_of(chat, served)
+            self._log.note(name, chat.model, served, row, [answered(reply, chat.stops)[0] for reply in replies])
 
 
 def known_model(models: Mapping[str, ServedModel], name: str) -> ServedModel:

@@ -167,7 +167,10 @@ def checked(kind: type[BodyT], body: bytes) -> BodyT:
         Refused: as above.
     """
     try:
-        return kind.model_validate(json.loads(body))
+        value = json.loads(body)
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a character is no text
+        return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -196,7 +199,7 @@ def requests(chat: Chat, offer: ServedModel, retrieve: Retrieve = by_words) -> l
         )
         first = _first(chat)
         return [Request(turns, decoding, labels, repeat=first + k if decoding.samples else 0) for k in range(chat.n)]
-    row, adjusted, first = _row(chat, offer), _adjusted(candidate, chat), _first(chat)
+    row, adjusted, first = row_of(chat, offer), _adjusted(candidate, chat), _first(chat)
     by_answer = [
         questions(adjusted, row, offer.labels, first + k if adjusted.decoding.samples else 0, retrieve)
         for k in range(chat.n)
@@ -279,7 +282,7 @@ def _adjusted(candidate: Candidate, chat: Chat) -> Candidate:
     return replace(candidate, decoding=replace(decoding, max_tokens=limit, temperature=temperature, votes=votes))
 
 
-def _row(chat: Chat, offer: ServedModel) -> Example:
+def row_of(chat: Chat, offer: ServedModel) -> Example:
     """The row: one user message, plain or a JSON object when the row has several fields; or a whole conversation.
 
     Raises:

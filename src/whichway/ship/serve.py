@@ -1,8 +1,8 @@
 """Serve a run's candidates over OpenAI's protocol: each model id applies its candidate's prompt.
 
 `GET /health`, `GET /v1/models`, `GET /metrics`, `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`; with
-a folder `/v1/files` and `/v1/fine_tuning/jobs`. A client that sends a row to `winner` gets the answer that the contest
-measured; `base` answers the client's own messages.
+a folder `/v1/files`, `/v1/fine_tuning/jobs`, `/v1/feedback`. A client that sends a row to `winner` gets the answer that
+the contest measured; `base` answers the client's own messages.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from whichway.contracts import Backend, KeepsSessions
 from whichway.prompts.nearest import retriever_of
+from whichway.runs.run import Run
 from whichway.ship.access import AccessControl, AccessLimits
 from whichway.ship.batching import ContinuousBatcher
 from whichway.ship.chat_routes import ChatRoutes, known_model
 from whichway.ship.embeddings_route import EmbeddingRoute
+from whichway.ship.feedback.drift import reference_of
+from whichway.ship.feedback.feedback_log import FeedbackLog
+from whichway.ship.feedback.feedback_routes import FeedbackRoutes
 from whichway.ship.fine_tuning.job_routes import FineTuning
 from whichway.ship.fine_tuning.job_store import JobStore
 from whichway.ship.protocol import Refused
@@ -40,6 +44,7 @@ def app(
     backends: Mapping[str, Backend],
     limits: AccessLimits | None = None,
     folder: Path | None = None,
+    run: Run | None = None,
 ) -> Starlette:
     """The server as an ASGI application.
 
@@ -47,7 +52,8 @@ def app(
         models: model id -> what it stands for; those that are fine-tuned here come along.
         backends: backend name -> backend.
         limits: who may ask, and how much may be sent.
-        folder: for uploaded files and fine-tuning jobs; None: models cannot be fine-tuned here.
+        folder: for uploaded files, fine-tuning jobs and feedback; None: there are none.
+        run: whose candidates are served, with whose rows what is asked is compared.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
@@ -69,16 +75,22 @@ def app(
                 await stack.enter_async_context(fine_tuning)
             yield
 
-    chats = ChatRoutes(known, batcher, retriever_of(backends))
+    given_answers = None if folder is None else _feedback(folder, run)
+    chats = ChatRoutes(known, batcher, retriever_of(backends), given_answers)
     return Starlette(
         routes=[
             *_routes(known, chats, batcher, backends, metrics),
             *([] if fine_tuning is None else fine_tuning.routes()),
+            *([] if given_answers is None else FeedbackRoutes(given_answers).routes()),
         ],
         middleware=[Middleware(CountRequests, metrics), Middleware(AccessControl, limits or AccessLimits())],
         exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: _broken},
         lifespan=lifespan,
     )
+
+
+def _feedback(folder: Path, run: Run | None) -> FeedbackLog:
+    return FeedbackLog(folder) if run is None else FeedbackLog(folder, str(run.path), reference_of(run))
 
 
 def _routes(

@@ -68,9 +68,14 @@ def practice(task: Task, fold: int) -> TrainDevView:
     count = len(task.folds)
     dev = (fold + 1) % count
     train = tuple(e for k in range(count) if k not in (fold, dev) for e in task.folds[k])
-    return replace(task.train_dev_view(), train=train, dev=task.folds[dev])
+    return replace(task.train_dev_view(), train=(*train, *task.extra_train), dev=task.folds[dev])
 
 
 def all_rows(task: Task) -> tuple[Example, ...]:
     """Every row of every fold."""
     return tuple(e for fold in task.folds for e in fold)
+
+
+def trained_rows(task: Task) -> tuple[Example, ...]:
+    """What is made of all rows is trained on these: those of every fold, and those that are never tested."""
+    return (*all_rows(task), *task.extra_train)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from whichway.cli.flags import TaskFlags, spread
+from whichway.errors import OptionError
 from whichway.nouns import Split
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def check(
     baseline: Annotated[
         Path | None, Option(help="A finished run: exit code 100 when the prompt is shown worse than its winner.")
     ] = None,
+    comment: Annotated[
+        Path | None, Option(help="With --baseline: write what came out to this file, as a comment in Markdown.")
+    ] = None,
 ) -> int:
     """Check a task: splits, labels, lengths, warnings; trained tokens, copies, wrong labels, personal data."""
     from rich.console import Console
@@ -47,7 +51,13 @@ def check(
 
         result = check_regression(spec_of(task), baseline)
         print(result.line)
+        if comment is not None:
+            from whichway.app.gate_comment import gate_comment
+
+            comment.write_text(gate_comment(result), encoding="utf-8")
         return result.code
+    if comment is not None:
+        raise OptionError("--comment: says how a prompt compares with a run. Name the run with --baseline.")
     with uncollected():
         examined = for_contest(load_task(spec_of(task)))
         print("\n".join(lines(examined.findings)), flush=True)

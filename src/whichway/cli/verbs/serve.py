@@ -40,6 +40,7 @@ def serve(
     """Serve models over OpenAI's protocol: chats, completions, files and fine-tuning jobs; stop with Ctrl-C."""
     from whichway.app.configure import backends, base_of
     from whichway.cli.fetching import with_models
+    from whichway.runs.run import Run
     from whichway.ship import served_models
     from whichway.ship.access import AccessLimits
     from whichway.ship.listening import listen
@@ -49,12 +50,13 @@ def serve(
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
     known_backends = backends()
+    run_served = None if run is None else Run(run)
     offers = (
-        served_models.of_run(run)
-        if run is not None
+        served_models.of_run(run_served)
+        if run_served is not None
         else served_models.of_model(with_models(lambda: base_of(model or "", known_backends), yes))
     )
     for name, description in served_models.names(offers):
         print(f"  {name:<24}{description}")
     place = folder or (Path("whichway-serve") if run is None else run / "serve")
-    listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place), host, port)
+    listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place, run_served), host, port)
