@@ -6,7 +6,7 @@ import importlib
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +50,20 @@ class Contest:
     price: Price = PRICE
     seeds: tuple[int, ...] | None = None
     run_name: str = "run"
+    word: str = "there"
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # of ways
 
     def hold(self) -> Outcome:
         """Begin it, or go on."""
         backend = OpenAIBackend(self.pace)
-        base = backend.weights("there")
+        base = backend.weights(self.word)
         ways = {name: importlib.import_module(f"whichway.ways.{name}") for name in self.ways}
         all_backends: Any = {"openai": backend, "classical": ClassicalBackend()}
         components = Components(
-            all_backends, ways, load(self.task.metric), base, prices={"there": self.price if self.known else None}
+            all_backends, ways, load(self.task.metric), base, prices={self.word: self.price if self.known else None}
         )
         more: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
-        options: dict[str, dict[str, Any]] = {name: {} for name in self.ways}
+        options = {name: self.options.get(name, {}) for name in self.ways}
         settings = Settings(options, self.place / ".cache", Budget(usd=self.cap), private=self.private, **more)
         return run(self.task, components, folder=self.place / self.run_name, settings=settings)
 

@@ -101,9 +101,9 @@ class HostedEndpoint:
 
 
 # What an endpoint may offer: the answer limited to a JSON schema, OpenAI's way or as a json_object with a schema; to
-# given texts (vLLM's structured_outputs); log-probabilities of written tokens; of the prompt's tokens (completions
-# only); a seed; a temperature.
-CAPABILITIES = ("structured", "json_object", "choice", "logprobs", "echo", "seed", "temperature")
+# given texts (vLLM's structured_outputs), or by a grammar (llama.cpp); log-probabilities of written tokens; of the
+# prompt's tokens (completions only); a seed; a temperature.
+CAPABILITIES = ("structured", "json_object", "choice", "grammar", "logprobs", "echo", "seed", "temperature")
 
 
 @dataclass(frozen=True, slots=True)

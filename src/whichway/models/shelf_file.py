@@ -98,7 +98,7 @@ class EntryFile(BaseModel):
         return self
 
 
-Capability = Literal["structured", "json_object", "choice", "logprobs", "echo", "seed", "temperature"]
+Capability = Literal["structured", "json_object", "choice", "grammar", "logprobs", "echo", "seed", "temperature"]
 
 
 class TuningFile(BaseModel):

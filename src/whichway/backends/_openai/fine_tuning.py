@@ -204,6 +204,9 @@ class HostedTraining:
             try:
                 state = self._service.state(record.job)
             except RowRefused as refused:
+                if refused.status != 404:
+                    title = self._service.calls.title
+                    raise EndpointError(f"{title} tells nothing of the job {record.job}: {refused}") from None
                 state = JobState(record.job, "failed", message=f"the service no longer knows it: {refused}")
             if state.status in ENDED:
                 return state

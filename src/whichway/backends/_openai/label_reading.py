@@ -40,6 +40,11 @@ def schema(labels: Sequence[str]) -> dict[str, object]:
     }
 
 
+def grammar(labels: Sequence[str]) -> str:
+    """The grammar of an answer that is one of the labels, in llama.cpp's notation (GBNF)."""
+    return "root ::= " + " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
+
+
 def longest(labels: Sequence[str]) -> int:
     """Tokens that the longest answer can take, as JSON: no token is shorter than a byte."""
     return max(len(_json(label).encode()) for label in labels) + 8

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from whichway.backends._openai.label_reading import longest, schema
+from whichway.backends._openai.label_reading import grammar, longest, schema
 from whichway.engine.model.chat_text import BREAK, plain
 from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Request
 
-Reading = Literal["structured", "json_object", "choice", "echo", "parse"]  # how one of several labels is answered
+# how one of several labels is answered
+Reading = Literal["structured", "json_object", "choice", "grammar", "echo", "parse"]
 MOST_SHOWN, FEWER_SHOWN = 20, 5  # alternatives of a token: OpenAI's limit, and that of others
 LEAST_TOKENS = 16  # of an answer that names a label in plain text
 OVERHEAD = 128  # tokens that a chat template may add to what is sent
@@ -26,8 +27,11 @@ _READINGS: Mapping[str, tuple[str, ...]] = {
     "structured": ("response_format", "json_schema", "structured output"),
     "json_object": ("response_format", "json_object", "schema"),
     "choice": ("structured_outputs", "choice"),
+    "grammar": ("grammar",),
     "echo": ("echo",),
 }
+JSON: tuple[Reading, ...] = ("structured", "json_object")
+CHAT_READINGS: tuple[Reading, ...] = (*JSON, "choice", "grammar")
 TOO_LONG = ("context_length", "context length", "context window", "maximum context", "too long", "longer than")
 
 
@@ -64,11 +68,11 @@ class Dialect:
     def __post_init__(self) -> None:
         """Start with what models.yaml says."""
         offered, self.limit = self.endpoint.capabilities, self.endpoint.limit
-        known: list[Reading] = ["structured", "json_object", "choice"] if self.endpoint.api == "chat" else ["echo"]
+        known: list[Reading] = [*CHAT_READINGS] if self.endpoint.api == "chat" else ["echo"]
         if self.tuned:
-            known = [reading for reading in known if reading in ("choice", "echo") and reading in (offered or ())]
-        if offered is None:
-            self._readings = [*known, "parse"]
+            known = [reading for reading in known if reading not in JSON and reading in (offered or ())]
+        if offered is None:  # who does not know a grammar may ignore it without a word
+            self._readings = [*(reading for reading in known if reading != "grammar"), "parse"]
         else:
             self._readings = [*(reading for reading in known if reading in offered), "parse"][:1]
             self.without |= {name for name in ("temperature", "seed", "logprobs") if name not in offered}
@@ -145,6 +149,8 @@ class Dialect:
             body["response_format"] = {"type": "json_object", "schema": schema(request.labels)}
         if reading == "choice":
             body["structured_outputs"] = {"choice": list(request.labels)}
+        if reading == "grammar":  # llama.cpp and what is built on it
+            body["grammar"] = grammar(request.labels)
         if reading is not None and "logprobs" not in self.without:
             body |= {"logprobs": True, "top_logprobs": self.shown}
         return body
