@@ -14,7 +14,7 @@ from contest_kit import make_components, settings_for, small_task
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
 from whichway.contest.dry_run.profile import Timings, units_of
-from whichway.contest.dry_run.simulate import FILE, estimate, estimate_json
+from whichway.contest.dry_run.simulate import FILE, SimulatedRun, estimate, estimate_json
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob, TrainRow
 from whichway.report import estimates
@@ -170,3 +170,23 @@ def test_the_estimate_stands_beside_the_plan_and_is_shown_with_the_actual(tmp_pa
     assert "for the whole contest" in cut
     assert "furthest off" not in cut
     assert json.loads(written)["ways"]["prompt_plain"]["seconds"] == found.ways["prompt_plain"].seconds
+
+
+def test_a_test_row_is_priced_between_the_candidates_that_may_become_the_finalist(tmp_path):
+    task = small_task(20, 10, 10)
+    simulation = SimulatedRun(Timings(None, tmp_path), 5, quiet, test=frozenset(e.id for e in task.test))
+
+    def rows(shots: int) -> list[Request]:
+        heads = [[Message("user", f"example {n} {k}") for k in range(shots)] for n in range(4)]
+        return [Request((*head, Message("user", "row")), Decoding(), ("a", "b")) for head in heads]
+
+    def price(shots: int, row, seconds: float) -> float:
+        return simulation.between("prompt_shots", "none", rows(shots), row, seconds)
+
+    assert price(4, task.dev[0], 0.25) == 0.25
+    assert price(4, task.test[0], 0.25) == pytest.approx(0.25)  # nobody else so far
+    assert price(12, task.dev[0], 1.0) == 1.0
+    for shots, seconds in ((4, 0.25), (12, 1.0)):
+        assert price(shots, task.test[0], seconds) == pytest.approx(0.75**2)
+    plain = [Request((Message("user", "row"),), Decoding(), ("a", "b"))] * 2
+    assert simulation.between("prompt_plain", "none", plain, task.test[0], 0.1) == 0.1

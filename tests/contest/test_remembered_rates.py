@@ -15,6 +15,7 @@ from whichway.contest.dry_run.machine_load import others_from_now
 from whichway.contest.dry_run.profile import Timings
 from whichway.contest.dry_run.rate_memory import TIMINGS, RateMemory, probed_rates, together
 from whichway.contest.dry_run.simulate import estimate
+from whichway.contest.rates import FILE, Rates
 from whichway.contracts import Work, read_kind
 from whichway.measurements import DAYS, ENOUGH, MOST, History, Measurement, of_measurements
 from whichway.nouns import Decoding, Message, Reply, Request
@@ -62,9 +63,7 @@ class Machine:
 
     def probe(self, slower: float = 1.0) -> Timings:
         """One estimate, on a machine that takes so many times as long."""
-        memory = RateMemory(
-            self.place / TIMINGS, now=lambda: BEGIN + timedelta(days=self.day), load=lambda: lambda: self.busy
-        )
+        memory = self.memory()
         self.backend.slower = slower
         timings = Timings(memory, self.place / f"scratch-{self.day}-{slower}", now=lambda: self.backend.now)
         self.asked, self.trained = self.backend.asked, self.backend.trained
@@ -72,6 +71,11 @@ class Machine:
         timings.learning(self.backend, job(self.backend, "lora"))
         self.asked, self.trained = self.backend.asked - self.asked, self.backend.trained - self.trained
         return timings
+
+    def memory(self) -> RateMemory:
+        return RateMemory(
+            self.place / TIMINGS, now=lambda: BEGIN + timedelta(days=self.day), load=lambda: lambda: self.busy
+        )
 
     def train_rate(self) -> float:
         return self.rate(train_kind(job(self.backend, "lora")))
@@ -205,3 +209,17 @@ def test_written_answers_are_written_once_and_follow_the_rate(tmp_path):
     again = Timings(RateMemory(tmp_path / TIMINGS), tmp_path / "b").answering(backend, weights, rows)
     assert again.seconds == pytest.approx(first.seconds)
     assert backend.asked == asked
+
+
+def test_a_run_keeps_the_rates_that_it_began_with(tmp_path):
+    machine = Machine(tmp_path)
+    kind, path = read_kind(machine.backend.weights("fake")), tmp_path / FILE
+    began = Rates(path, machine.memory().rate_in_force).price([Work(kind, 100.0, 9.0), Work("other", 1.0, 2.0)])
+    assert began == pytest.approx([100 * 4e-4, 2.0])  # the probe's, and of what it does not know the first of its kind
+    machine.day = 7.0
+    machine.probe(1.6)
+    assert machine.rate() == pytest.approx(1.6 * 4e-4, rel=0.01)
+    resumed = Rates(path, machine.memory().rate_in_force).price([Work(kind, 100.0, 9.0), Work("other", 1.0, 5.0)])
+    assert resumed == began
+    fresh = Rates(tmp_path / "other.json", machine.memory().rate_in_force).price([Work(kind, 100.0, 9.0)])
+    assert fresh == pytest.approx([1.6 * 100 * 4e-4], rel=0.01)
