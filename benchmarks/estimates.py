@@ -32,6 +32,7 @@ from whichway.app.configure import build, settings_for
 from whichway.app.request import RunRequest
 from whichway.app.way_options import settings_of
 from whichway.contest import run
+from whichway.contest.dry_run import machine_load
 from whichway.contest.dry_run.simulate import Estimate, estimate
 from whichway.events import Event
 from whichway.nouns import Task
@@ -153,6 +154,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.processor:
         count_processor_seconds()
+        machine_load.busy_seconds = lambda: None  # processor seconds need no correction for other programs
     if given.finished:
         from estimates_of_runs import write_table
 

@@ -28,7 +28,7 @@ from whichway.contracts import follow_nothing
 from whichway.runs.run import Run
 from whichway.ways._train import shares
 
-SHORT = 0.05  # seconds under which a factor says nothing
+SHORT = 1.0  # seconds under which a factor says nothing: loading a library takes as long
 WITHIN = 1.5
 
 
@@ -130,7 +130,7 @@ def table(runs: Sequence[Finished]) -> Iterator[str]:
     )
     yield ""
     about = f"Python {platform.python_version()}, {processor()}, one thread, {date.today().isoformat()}"
-    yield f"{about}; whichway {whichway.__version__}. A way under {1000 * SHORT:.0f} ms either way is not counted."
+    yield f"{about}; whichway {whichway.__version__}. A way under a second is not counted."
     yield ""
     yield "| set | draw | way | estimated s | clock s | estimated / clock | quietest s | estimated / quietest | held |"
     yield "|---|---|---|---|---|---|---|---|---|"

@@ -312,9 +312,7 @@ class Meter(Protocol):
 class Hosted(Protocol):
     """Optional for a backend: its models are behind an API, so that calls cost money and data leave this machine."""
 
-    def metered(
-        self, weights: Weights, meter: Meter, adapter: Path | None = None
-    ) -> AbstractContextManager[Session]:
+    def metered(self, weights: Weights, meter: Meter, adapter: Path | None = None) -> AbstractContextManager[Session]:
         """A session that asks `meter` before each call; `open` gives one that costs whatever it costs.
 
         `adapter` is the folder of `weights.adapter`, as for `open`.

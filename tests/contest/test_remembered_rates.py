@@ -11,7 +11,7 @@ import pytest
 from contest_kit import make_components, settings_for, small_task
 from test_probe_limit import SlowModel, asks, job, train_kind
 
-from whichway.contest.dry_run.machine_load import others_from_now
+from whichway.contest.dry_run.machine_load import Load, load_from_now
 from whichway.contest.dry_run.profile import Timings
 from whichway.contest.dry_run.rate_memory import TIMINGS, RateMemory, probed_rates, together
 from whichway.contest.dry_run.simulate import estimate
@@ -57,9 +57,9 @@ def test_old_measurements_are_forgotten():
 class Machine:
     """A slow model on a machine whose date and load are set."""
 
-    def __init__(self, place: Path) -> None:
-        self.backend, self.day, self.busy, self.place = SlowModel(), 0.0, 0.0, place
-        self.probe()
+    def __init__(self, place: Path, busy: float = 0.0, own: float = 1.0, slower: float = 1.0) -> None:
+        self.backend, self.day, self.busy, self.own, self.place = SlowModel(), 0.0, busy, own, place
+        self.probe(slower)
 
     def probe(self, slower: float = 1.0) -> Timings:
         """One estimate, on a machine that takes so many times as long."""
@@ -74,7 +74,9 @@ class Machine:
 
     def memory(self) -> RateMemory:
         return RateMemory(
-            self.place / TIMINGS, now=lambda: BEGIN + timedelta(days=self.day), load=lambda: lambda: self.busy
+            self.place / TIMINGS,
+            now=lambda: BEGIN + timedelta(days=self.day),
+            load=lambda: lambda: Load(self.busy, self.own),
         )
 
     def train_rate(self) -> float:
@@ -101,9 +103,7 @@ def test_a_remembered_rate_is_checked_with_one_short_measurement(tmp_path):
 
 def test_rates_of_a_busy_moment_are_measured_anew_trainings_included(tmp_path):
     calm = Machine(tmp_path / "calm")
-    busy = Machine.__new__(Machine)
-    busy.backend, busy.day, busy.busy, busy.place = SlowModel(), 0.0, 0.5, tmp_path / "busy"
-    busy.probe(2.0)
+    busy = Machine(tmp_path / "busy", 0.5, slower=2.0)
     assert busy.rate() == pytest.approx(2 * calm.rate(), rel=0.01)
     assert busy.train_rate() == pytest.approx(2 * calm.train_rate(), rel=0.01)
     busy.day, busy.busy = 1.0, 0.0
@@ -111,6 +111,17 @@ def test_rates_of_a_busy_moment_are_measured_anew_trainings_included(tmp_path):
     assert busy.rate() == pytest.approx(calm.rate(), rel=0.01)
     assert busy.train_rate() == pytest.approx(calm.train_rate(), rel=0.01)
     assert "those of 2026-03-01 are 2.0 times too slow for this machine" in timings.memory.notes()[0]
+
+
+def test_the_processor_s_share_tells_how_slow_a_busy_moment_was(tmp_path):
+    machine = Machine(tmp_path, busy=0.8, own=0.2, slower=5.0)
+    assert machine.rate() == pytest.approx(4e-4, rel=0.01)
+    assert machine.train_rate() == pytest.approx(3 * 4e-4, rel=0.02)
+    machine.day = 1.0
+    notes = machine.probe(5.0).memory.notes()
+    assert notes[0] == "Rates are those of 2026-03-01, checked now: the same."
+    assert "80 %" in notes[1]
+    assert [Load(busy, own).slowed for busy, own in ((0.1, 0.1), (0.5, 1.7), (0.5, 0.1), (1.0, 0.0))] == [1, 1, 2, 50]
 
 
 def test_a_busy_moment_changes_no_rate_that_an_idle_machine_gave(tmp_path):
@@ -183,9 +194,9 @@ def test_a_contest_says_where_its_rates_come_from(tmp_path):
 
 
 def test_own_work_is_not_the_load_of_others():
-    share = others_from_now()
-    assert 0.0 <= share() <= 1.0
-    assert others_from_now()() == 0.0  # too short to say
+    load = load_from_now()
+    assert 0.0 <= load().busy <= 1.0
+    assert load_from_now()() == Load()  # too short to say
 
 
 def test_written_answers_are_written_once_and_follow_the_rate(tmp_path):
@@ -200,7 +211,7 @@ def test_written_answers_are_written_once_and_follow_the_rate(tmp_path):
             self.asked += len(requests)
             return [Reply("x", tokens_out=5, seconds=0.2) for _ in requests]
 
-    backend, memory = Writer(), RateMemory(tmp_path / TIMINGS, load=lambda: lambda: 0.0)
+    backend, memory = Writer(), RateMemory(tmp_path / TIMINGS, load=lambda: Load)
     rows = [Request((Message("user", f"row {n}"),), Decoding("generate", 8)) for n in range(20)]
     weights = backend.weights("fake")
     first = Timings(memory, tmp_path / "a").answering(backend, weights, rows)

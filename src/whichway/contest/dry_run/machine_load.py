@@ -7,33 +7,55 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from whichway.measurements import IDLE
 from whichway.nouns import digest
 
+LEAST = 0.02  # of a core that we get, as far as that is believed
 SHORTEST = 0.2  # seconds below which the counters of the operating system are too coarse to say anything
 
-LoadSince = Callable[[], float]  # the share since some moment
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a machine did while something was measured."""
+
+    busy: float = 0.0  # share of the cores' time that other programs took, 0 to 1
+    own: float = 1.0  # processor seconds of ours for each second by the clock
+
+    @property
+    def slowed(self) -> float:
+        """About how many times as long things took as on an idle machine; 1 where other programs took little.
+
+        What waits for a core uses less of one. That our work waited for a disk as well, or could have used several
+        cores, is not seen, so this is careful: rather too little.
+        """
+        return 1.0 if self.busy <= IDLE else 1 / max(LEAST, min(1.0, max(self.own, 1 - self.busy)))
 
 
-def others_from_now() -> LoadSince:
+LoadSince = Callable[[], Load]  # the load since some moment
+
+
+def load_from_now() -> LoadSince:
     """Start to watch this process's cores.
 
     Returns:
-        A function that gives the share of their time, since now, that other programs took: 0 to 1; 0 where the
-        operating system does not say, or too little time has passed. Child processes count as ours.
+        A function that gives the load since now; an idle machine where the operating system does not say, or too
+        little time has passed. Child processes count as ours.
     """
-    began, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
+    began, busy, own = time.monotonic(), busy_seconds(), _own_seconds()
 
-    def share() -> float:
-        wall, now = time.monotonic() - began, _busy_seconds()
+    def load() -> Load:
+        wall, now = time.monotonic() - began, busy_seconds()
         if wall < SHORTEST or busy is None or now is None:
-            return 0.0
-        others = (now - busy) - (_own_seconds() - own)
-        return min(1.0, max(0.0, others / (wall * max(1, len(_cores())))))
+            return Load()
+        ours = _own_seconds() - own
+        others = (now - busy) - ours
+        return Load(min(1.0, max(0.0, others / (wall * max(1, len(_cores()))))), ours / wall)
 
-    return share
+    return load
 
 
 def machine() -> str:
@@ -60,7 +82,7 @@ def _cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _busy_seconds() -> float | None:
+def busy_seconds() -> float | None:
     """Seconds that these cores were not idle, since the machine started; None where that is not to be had."""
     import psutil
 

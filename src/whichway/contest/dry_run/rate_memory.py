@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from whichway.contest.dry_run.machine_load import LoadSince, machine, others_from_now
+from whichway.contest.dry_run.machine_load import Load, LoadSince, load_from_now, machine
 from whichway.contracts import Work
 from whichway.measurements import AGREE, DAYS, IDLE, History, Measurement, history_of, merged
 from whichway.nouns import digest
@@ -44,7 +44,7 @@ class RateMemory:
         self,
         path: Path | None,
         now: Callable[[], datetime] = utc_now,
-        load: Callable[[], LoadSince] = others_from_now,
+        load: Callable[[], LoadSince] = load_from_now,
     ) -> None:
         self._path, self._now, self._load, self._here = path, now, load, machine()
         self._known: dict[str, Facts] = {}
@@ -52,7 +52,7 @@ class RateMemory:
         self._fresh: dict[str, float] = {}  # the same kinds -> what came out
         self._moved: set[str] = set()  # models that were found to read at another rate than was remembered
         self._since: LoadSince | None = None
-        self._busy = 0.0
+        self._last = Load()
         if path is not None and path.exists():
             self._known = dated(_read(path))
 
@@ -89,7 +89,7 @@ class RateMemory:
     def confirms(self, kind: str, seconds: float) -> bool:
         """Whether one new measurement is enough, as it agrees with a remembered rate that is still good."""
         history = self._history(kind)
-        return history is not None and not self.stale(kind) and history.agrees(seconds)
+        return history is not None and not self.stale(kind) and history.agrees(seconds / self.load.slowed)
 
     def learn(self, works: Sequence[Work], anew: bool = False) -> None:
         """Add what was just done to the measurements of its kinds.
@@ -104,7 +104,8 @@ class RateMemory:
             sums[work.kind] = units + work.units, seconds + work.seconds
         for kind, (units, seconds) in sums.items():
             if units > 0 and (anew or kind not in self._before):
-                self._add(kind, Measurement(seconds / units, self._now(), self.busy))
+                load = self.load
+                self._add(kind, Measurement(seconds / units / load.slowed, self._now(), load.busy))
         self.save()
 
     def _add(self, kind: str, new: Measurement) -> None:
@@ -138,7 +139,7 @@ class RateMemory:
 
     def remember(self, name: Sequence[Any], facts: Mapping[str, Any]) -> None:
         """Keep facts that were measured now."""
-        about = {"when": self._now().isoformat(timespec="minutes"), "busy": round(self.busy, 3)}
+        about = {"when": self._now().isoformat(timespec="minutes"), "busy": round(self.load.busy, 3)}
         self._known[self._key(name)] = {**facts, **about}
         self.save()
 
@@ -152,10 +153,10 @@ class RateMemory:
         self._since = self._load()
 
     @property
-    def busy(self) -> float:
-        """The share of the processor's time that other programs took since then."""
-        self._busy = self._busy if self._since is None else self._since()
-        return self._busy
+    def load(self) -> Load:
+        """How busy the machine was since then."""
+        self._last = self._last if self._since is None else self._since()
+        return self._last
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
@@ -169,15 +170,16 @@ class RateMemory:
         """Sentences on where the rates come from, and on how busy the machine is."""
         reads = [kind for kind in self._before if kind.endswith(READ)] or list(self._before)
         lines = [self._note(kind) for kind in reads]
-        if self._before and self.busy > IDLE:
-            share = f"Other programs take {100 * self.busy:.0f} % of this machine's processor time now"
-            lines.append(f"{share}, so it takes longer by the clock.")
+        if self._before and self.load.busy > IDLE:
+            share = f"Other programs take {100 * self.load.busy:.0f} % of this machine's processor time now"
+            lines.append(f"{share}, so it takes longer by the clock than these times of an idle machine.")
         return list(dict.fromkeys(lines))
 
     def _note(self, kind: str) -> str:
         known, history = self._before[kind], self._history(kind)
         if known is None or history is None:
-            return "Rates were measured now."
+            unsure = history is not None and not history.settled
+            return "Rates were measured now" + (", and will be again when the machine is idle." if unsure else ".")
         day, ratio = known.newest.when.strftime("%Y-%m-%d"), history.seconds / known.seconds
         if not known.agrees(history.seconds):
             wrong = f"{1 / ratio:.1f} times too slow" if ratio < 1 else f"{ratio:.1f} times too fast"
