@@ -6,7 +6,7 @@ packages register theirs under the entry-point groups `whichway.ways`, `whichway
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -76,6 +76,7 @@ __all__ = [
     "Meter",
     "Metric",
     "OpenBatch",
+    "OtherWay",
     "RaceResult",
     "ReadsOnce",
     "Rounds",
@@ -90,6 +91,7 @@ __all__ = [
     "WriteRequest",
     "WritesOpenly",
     "WrittenPiece",
+    "combines",
     "follow_nothing",
     "read_kind",
 ]
@@ -147,6 +149,16 @@ class RaceResult:
     scores: tuple[float, ...]
     texts: tuple[str, ...]  # its answers
     why: str = ""  # why it got no more rows: "shown worse", "halved", ...; "" for those left at the end
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """What another way of the contest ended at on dev, for a way that is made of others (`COMBINES`)."""
+
+    candidates: tuple[Candidate, ...]  # its finalists: one, or one for each seed
+    kind: Kind
+    value: float  # their dev score, in the mean
+    usd: float  # list price of an answer
 
 
 class Bench(Protocol):
@@ -239,6 +251,39 @@ class Bench(Protocol):
         ...
 
     @property
+    def others(self) -> Mapping[str, OtherWay]:
+        """The contest's other ways that ended at a candidate; none for a way that does not say `COMBINES = True`."""
+        ...
+
+    def combine(self, name: str) -> None:
+        """Take another way's finalists for parts of this way's: what that way spent on them is charged here as well.
+
+        Raises:
+            BudgetSpent: that passes a limit of the budget.
+        """
+        ...
+
+    def remade(self, candidate: Candidate, examples: Sequence[Example]) -> Candidate | None:
+        """Another way's finalist, trained anew on other rows with the same settings, and charged.
+
+        Returns:
+            None where it is not of one training on all training rows.
+
+        Raises:
+            BudgetSpent: the budget is spent.
+        """
+        ...
+
+    def fitted_on_dev(self, candidate: Candidate, records: Sequence[Record]) -> None:
+        """Let records stand for a candidate's dev rows: it was fitted on them, so its own would flatter it.
+
+        Args:
+            candidate: which is yielded after this.
+            records: for every dev row, of candidates that were fitted on other dev rows.
+        """
+        ...
+
+    @property
     def spent(self) -> Budget:
         """What this way has spent so far, at list price."""
         ...
@@ -295,10 +340,17 @@ class Way(Protocol):
     KIND: Kind
     RANDOM: bool  # whether seeds matter
     Options: type  # a frozen dataclass; each field's metadata["help"] is its help text
+    # optional: OWN_MODEL = True, no model under trial is needed; COMBINES = True, it is made of other ways' finalists,
+    # and worked on after them
 
     def adapt(self, task: TrainDevView, bench: Bench, options: Any) -> Iterator[Candidate]:
         """Turn prompts and weights into candidates."""
         ...
+
+
+def combines(way: Way) -> bool:
+    """Whether a way is made of other ways' finalists."""
+    return bool(getattr(way, "COMBINES", False))
 
 
 class Listener(Protocol):

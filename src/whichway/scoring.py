@@ -98,6 +98,7 @@ def judge(
         cached=cached,
         scores=reply.scores if metric.needs_scores and outcome == "ok" else {},
         wall=reply.wall,
+        stage=reply.stage,
     )
 
 
@@ -111,7 +112,7 @@ def refuse_written(metric: Metric, candidate: Candidate) -> None:
     Raises:
         WayFailed: it does.
     """
-    if metric.needs_scores and candidate.decoding.mode == "generate":
+    if metric.needs_scores and any(stage.decoding.mode == "generate" for stage in candidate.stages):
         raise WayFailed(f"its answers are written, and {no_scores(metric)}")
 
 

@@ -35,6 +35,7 @@ from whichway.tasks import metrics
 WAYS = sorted(front.ways())
 BACKENDS = sorted(front.backends())
 NEEDS = {  # what a way cannot do without
+    "both_cascade": "made of two other ways of the contest",
     "base_encoder": "encoder is not on this machine",
     "tune_encoder": "encoder is not on this machine",
     "tune_dpo": "chosen and a rejected",

@@ -239,8 +239,11 @@ def keep_speeds(run: Run) -> None:
     lines = sorted(run.verdict.standings, key=lambda s: (not s.way.startswith(PLAIN), s.seconds_per_row))
     recorded: set[str] = set()
     for line in lines:
-        weights = next((candidates[key].weights for key in line.candidates if key in candidates), None)
-        if weights is None or line.status != "ok" or not line.rows or weights.base in recorded:
+        candidate = next((candidates[key] for key in line.candidates if key in candidates), None)
+        if candidate is None or candidate.deferral is not None:  # the seconds of a cascade are of two models
+            continue
+        weights = candidate.weights
+        if line.status != "ok" or not line.rows or weights.base in recorded:
             continue
         head_alone = weights.kind in KINDS and KINDS[weights.kind].on_base
         if weights.backend in LOCAL and (weights.adapter is None or head_alone):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from whichway.nouns import Example, Reply, Request
+from whichway.nouns import Candidate, Example, Reply, Request
 from whichway.prompts.ask import answer, questions
+from whichway.prompts.calibrate import biased
+from whichway.prompts.deferral import in_stages
 
 if TYPE_CHECKING:
     from whichway.contracts import Session
@@ -19,34 +23,50 @@ BATCH = 256  # rows answered before the first of them is given
 def answers(source: ShipSource, rows: Sequence[Example]) -> Iterator[dict[str, Any]]:
     """For each row its input, the answer (None with the reason where there is none) and the labels' log-probabilities.
 
-    The model is loaded once; answers come batch by batch.
+    The model is loaded once, the second one of a cascade when it is wanted first; answers come batch by batch.
     """
     from whichway.app.configure import backends
     from whichway.prompts.nearest import retriever_of
 
-    weights = source.candidate.weights
     known_backends = backends()
     retriever = retriever_of(known_backends)
-    with known_backends.need(weights.backend).open(weights, source.adapter) as session:
+    stages = {stage.candidate: stage for stage in source.stages}
+    with ExitStack() as opened:
+        sessions: dict[Candidate, Session] = {}
+
+        def of_stage(candidate: Candidate, batch: Sequence[Example]) -> list[Reply]:
+            stage = stages[candidate]
+            if candidate not in sessions:
+                weights = candidate.weights
+                opening = known_backends.need(weights.backend).open(weights, stage.adapter)
+                sessions[candidate] = opened.enter_context(opening)
+            return _replies(sessions[candidate], stage, batch, retriever)
+
         for start in range(0, len(rows), BATCH):
-            yield from _batch(session, source, rows[start : start + BATCH], retriever)
+            batch = rows[start : start + BATCH]
+            replies = in_stages(source.candidate, batch, of_stage)
+            for row, reply in zip(batch, replies, strict=True):
+                line = line_of(row, reply)
+                yield line if source.next_stage is None else {**line, "stage": reply.stage + 1}
 
 
-def _batch(
+def _replies(
     session: Session, source: ShipSource, rows: Sequence[Example], retriever: ShotRetriever
-) -> Iterator[dict[str, Any]]:
+) -> list[Reply]:
+    """The answers of a candidate that defers to nobody."""
     retriever.prepare(source.candidate.prompt, (row.text for row in rows))
     requests = [ask(source, row, retriever) for row in rows]
     reply_to = session.choose if requests[0][0].labels else session.generate
     replies = iter(reply_to([one for row_requests in requests for one in row_requests]))
-    for row, row_requests in zip(rows, requests, strict=True):
-        yield line_of(row, answer(source.candidate, [next(replies) for _ in row_requests]))
+    read = (answer(source.candidate, [next(replies) for _ in row_requests]) for row_requests in requests)
+    return [biased(reply, source.candidate.decoding.bias) for reply in read]
 
 
 def ask(source: ShipSource, row: Example, retriever: ShotRetriever) -> tuple[Request, ...]:
-    """The questions exactly as the contest asked them."""
+    """The questions exactly as the contest asked them: without a bias, which is added to what the model says."""
     labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return questions(source.candidate, row, labels, retrieve=retriever)
+    bare = replace(source.candidate, decoding=replace(source.candidate.decoding, bias=()))
+    return questions(bare, row, labels, retrieve=retriever)
 
 
 def line_of(row: Example, reply: Reply) -> dict[str, Any]:

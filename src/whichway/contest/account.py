@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from whichway.contest.ledger import LOST, Charge, RunLedger, SpendMeter
+from whichway.contest.ledger import LOST, SHARED, Charge, RunLedger, SpendMeter
 from whichway.errors import BudgetSpent
 from whichway.nouns import Budget, Reply, Weights, digest
+from whichway.runs.folder import PARTS
 
 
 class WayAccount:
@@ -31,6 +32,9 @@ class WayAccount:
         crossed = self._bought if share is None else set()
         self._crossed: set[str] = crossed if earlier is None else earlier._crossed
         self.spend: SpendMeter = SpendMeter(usd=ledger.lost_usd.get(name, 0.0)) if earlier is None else earlier.spend
+        # the same without test rows: what it took to get a candidate
+        self.fit: SpendMeter = SpendMeter(usd=self.spend.usd) if earlier is None else earlier.fit
+        self._taken: dict[str, list[SpendMeter]] = {} if earlier is None else earlier._taken  # of other ways, each time
         self.budget = ledger.settings.budget if share is None else _part(ledger.settings.budget, share)
         self.dearest_usd: float = 0.0 if earlier is None else earlier.dearest_usd  # of hosted models' answers so far
         self.hosted_answers: int = 0 if earlier is None else earlier.hosted_answers
@@ -53,7 +57,35 @@ class WayAccount:
             self._bought.update(new)
             count = len(new) if calls else 0
             seconds, usd, wall = self._ledger.charge(self.name, what, key, priced, count, **facts)
-            self.spend.add(seconds, usd, count, wall)
+            self._add(seconds, usd, count, wall, fit=what != "test")
+
+    def _add(self, seconds: float, usd: float, calls: int, wall: float | None = None, fit: bool = True) -> None:
+        self.spend.add(seconds, usd, calls, wall)
+        if fit:
+            self.fit.add(seconds, usd, calls, wall)
+
+    def take_over(self, other: WayAccount) -> None:
+        """Charge what another way has spent on its candidates so far, less what was charged of it before.
+
+        Whoever uses them needs all of it, so what that way bought is this way's from now on.
+
+        Raises:
+            BudgetSpent: that passes a limit of the budget.
+        """
+        before, spent = self._taken.setdefault(other.name, []), other.fit
+        known = SpendMeter()
+        for part in before:
+            known.add(part.seconds, part.usd, part.calls, part.wall)
+        wall = None if spent.wall is None else spent.wall - (known.seconds if known.wall is None else known.wall)
+        part = SpendMeter(spent.seconds - known.seconds, spent.usd - known.usd, spent.calls - known.calls, wall)
+        self._bought |= other._bought
+        if part.calls or part.seconds > 0 or part.usd > 0:
+            key = digest([self.name, PARTS, other.name, len(before)], 32)
+            charges = [Charge(key, part.seconds, SHARED, part.usd, part.wall)]
+            self._ledger.charge(self.name, PARTS, key, charges, part.calls)
+            self._add(part.seconds, part.usd, part.calls, part.wall)
+            before.append(part)
+        self.spend.check(self.budget, self.name)
 
     def buy_hosted(self, what: str, key: str, reply: Reply, payer: str, weights: Weights) -> None:
         """Charge an answer of a hosted model: a line of its own, so that a kill or a cap between two is no loss.
@@ -78,7 +110,7 @@ class WayAccount:
         key = f"{LOST}/{uuid.uuid4().hex}"
         facts = {"way": self.way, "tokens_in": tokens_in, "tokens_cached": 0, "tokens_out": tokens_out, "why": why}
         _, spent, _ = self._ledger.charge(self.name, LOST, key, [Charge(key, 0.0, "", usd)], calls, **facts)
-        self.spend.add(0.0, spent, calls)
+        self._add(0.0, spent, calls)
 
     def check(self, keys: Collection[str]) -> None:
         """Refuse a purchase when the budget is spent; what is bought already may be read again.

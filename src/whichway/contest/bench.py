@@ -6,8 +6,9 @@ What a way has bought in this run stays its own: the same answer or checkpoint i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from whichway.contest.account import WayAccount
@@ -24,7 +25,7 @@ from whichway.contest.selection.successive_halving import (
     successive_halving,
 )
 from whichway.contest.way_trainings import Recipe, WayTrainings
-from whichway.contracts import RaceResult, Sized, Way
+from whichway.contracts import OtherWay, RaceResult, Sized, Way
 from whichway.events import RatesHalved, WaySaid
 from whichway.nouns import (
     Adapter,
@@ -108,6 +109,10 @@ class RunBench:
         if self.fold is not None:
             self.seeds = (self.fold,)
         self.until = ledger.settings.until
+        self.others: dict[str, OtherWay] = {}
+        self._other_benches: dict[str, RunBench] = {}
+        self.random_parts = False  # whether seeds matter to a part of what this way is made of
+        self._dev_records: dict[str, dict[str, Record]] = {}  # candidate -> records that stand for its dev rows, by row
         self._log = ledger.folder / "ways" / way / "log"
         self._logged = {line.rstrip("\n") for line in self._log.open(encoding="utf-8")} if self._log.exists() else set()
 
@@ -226,6 +231,30 @@ class RunBench:
         """Answers that this way does not have yet."""
         return self.account.missing(self._answers.keys(candidate, examples))
 
+    def combine(self, name: str) -> None:
+        """Take over what another way has bought and trained, and charge it."""
+        other = self._other_benches[name]
+        self.random_parts |= self._ledger.components.ways[split_name(name)[0]].RANDOM
+        self.trainings.take_over(other.trainings)
+        self.account.take_over(other.account)
+
+    def remade(self, candidate: Candidate, examples: Sequence[Example]) -> Candidate | None:
+        """Another way's finalist, made of other rows; see the contract."""
+        known = (self, *self._other_benches.values())
+        recipe = next((r for b in known if (r := b.trainings.recipes.get(candidate.weights.adapter or ""))), None)
+        if recipe is None or not recipe.whole or recipe.start.adapter is not None:
+            return None
+        training = self.train(
+            recipe.kind, recipe.start, recipe.prompt, examples, candidate.seed, **dict(recipe.options)
+        )
+        adapter = next(islice(training, recipe.index, None), None)
+        getattr(training, "close", lambda: None)()
+        return None if adapter is None else replace(candidate, weights=adapter.weights)
+
+    def fitted_on_dev(self, candidate: Candidate, records: Sequence[Record]) -> None:
+        """Let records stand for a candidate's dev rows; see the contract."""
+        self._dev_records[candidate.id] = {r.example: replace(r, candidate=candidate.id) for r in records}
+
     @property
     def spent(self) -> Budget:
         """What this way has spent so far."""
@@ -251,18 +280,23 @@ class RunBench:
     def entry(self, candidate: Candidate) -> Entry:
         """A candidate at the start of the race."""
         part = candidate.weights.adapter or ""
-        if part not in self.trainings.parts:
+        if part not in self.trainings.parts or candidate.deferral is not None:
             return Entry(candidate)
         training = digest([self.trainings.keys[part], candidate.prompt.content, candidate.decoding])
         return Entry(candidate, training, self.trainings.parts[part].step)
 
     def answer(self, entry: Entry, rows: int) -> None:
-        """Give an entry of the race its scores up to `rows` rows.
+        """Give an entry of the race its scores up to `rows` rows; to all, where there are records that stand for them.
 
         Raises:
             BudgetSpent: the budget is spent; the entry stays as it is.
         """
-        records = self.score(entry.candidate, self._order[entry.rows : rows])
+        known = self._dev_records.get(entry.candidate.id)
+        if known is None:
+            records = self.score(entry.candidate, self._order[entry.rows : rows])
+        else:
+            records = [known[e.id] for e in self._order[entry.rows :]]
+            self._ledger.write_records(records)
         entry.records += records
         entry.scores += [r.points for r in records]
 
@@ -281,7 +315,7 @@ class RunBench:
         Returns:
             [repeat][row].
         """
-        if repeats > 1 and not candidate.decoding.samples:
+        if repeats > 1 and not any(stage.decoding.samples for stage in candidate.stages):
             self.say(f"asked once a row: at temperature 0 all {repeats} repeats would be equal")
             repeats = 1
         crossed = [self._answers.judged(candidate, test, ["test"] * len(test), "test", k) for k in range(repeats)]
@@ -304,9 +338,26 @@ class RunBench:
 
     def keep(self, candidate: Candidate) -> None:
         """Put a finalist's trained part into the run folder."""
-        path = self._ledger.cache.adapter(candidate.weights)
-        if path is not None and candidate.weights.adapter is not None:
-            keep_adapter(self._ledger.folder, self._way, candidate.weights.adapter, path)
+        for stage in candidate.stages:
+            path = self._ledger.cache.adapter(stage.weights)
+            if path is not None and stage.weights.adapter is not None:
+                keep_adapter(self._ledger.folder, self._way, stage.weights.adapter, path)
+
+    def sizes(self, candidate: Candidate) -> dict[str, Any]:
+        """Bytes of a candidate's trained parts, memory that training took, and notices; {} where none was trained."""
+        parts = [self.trainings.parts.get(stage.weights.adapter or "") for stage in candidate.stages]
+        trained = [part for part in parts if part is not None]
+        if not trained:
+            return {}
+        peaks = [part.peak_bytes for part in trained if part.peak_bytes is not None]
+        facts: dict[str, Any] = {"bytes": sum(p.bytes for p in trained), "peak_bytes": max(peaks, default=None)}
+        notices = [part.notice for part in trained if part.notice]
+        return facts | ({"notice": "; ".join(notices)} if notices else {})
+
+    def stand_beside(self, others: Mapping[str, tuple[OtherWay, RunBench]]) -> None:
+        """Let a way that is made of others see what they ended at."""
+        self.others = {name: other for name, (other, _) in others.items()}
+        self._other_benches = {name: bench for name, (_, bench) in others.items()}
 
     # inside
 

@@ -18,6 +18,7 @@ from whichway.nouns import Candidate, Example, Record, Reply, Request, Split, We
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
+from whichway.prompts.deferral import in_stages
 from whichway.prompts.nearest import ShotRetriever
 from whichway.runs.folder import record_key
 from whichway.scoring import judge, refuse_written
@@ -44,11 +45,15 @@ class CandidateAnswers:
         self._reading = "embed"  # what the ledger says of texts that are read just now
 
     def keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
-        """Keys of the answers to these rows, equal ones once."""
+        """Keys of the answers to these rows, equal ones once; of a cascade, as if every stage answered every row."""
+        return set[str]().union(*(self._keys(stage, examples) for stage in candidate.stages))
+
+    def _keys(self, candidate: Candidate, examples: Sequence[Example]) -> set[str]:
         backend = self._backends[candidate.weights.backend]
         self.retriever.prepare(candidate.prompt, (e.text for e in examples))
         requests = (request for e in examples for request in self.questions(candidate, e))
-        return {reply_key(backend.version, candidate.weights, r) for r in requests}
+        version = backend.version
+        return {reply_key(version, candidate.weights, r) for r in requests}
 
     def questions(self, candidate: Candidate, example: Example, repeat: int = 0) -> tuple[Request, ...]:
         """What the model is asked. A bias is added to what it says afterwards, so that one answer serves all."""
@@ -72,34 +77,62 @@ class CandidateAnswers:
             what: the activity, as the ledger writes it.
             repeat: index of the repeat.
         """
-        metric, per_second = self._ledger.components.metric, self._ledger.usd_per_second
+        metric = self._ledger.components.metric
         refuse_written(metric, candidate)
         records: list[Record] = []
         name, answers = candidate.id, self.answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
-            usd = self._ledger.usd_of(candidate.weights, reply)
-            if usd is None:
-                usd = reply.seconds * per_second
-            else:
-                usd += self._embeddings.seconds(candidate.prompt, example.text) * per_second
+            usd = self._usd(candidate, example, reply)
             records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
             if len(records) % CHUNK == 0:
                 self._ledger.write_records(records[-CHUNK:])
         self._ledger.write_records(records)
         return [self._ledger.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
 
+    def _usd(self, candidate: Candidate, example: Example, reply: Reply) -> float:
+        """List price of an answer; of a cascade, what each stage that was asked takes."""
+        if reply.stages:
+            stages = zip(candidate.stages, reply.stages, strict=False)  # the last ones may not have been asked
+            return sum(self._usd(stage, example, one) for stage, one in stages)
+        per_second = self._ledger.usd_per_second
+        usd = self._ledger.usd_of(candidate.weights, reply)
+        if usd is None:
+            return reply.seconds * per_second
+        return usd + self._embeddings.seconds(candidate.prompt, example.text) * per_second
+
     def answers(
         self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int = 0
     ) -> Iterator[tuple[Reply, bool]]:
-        """Answers in order, and whether they were cached, chunk by chunk; each is kept before the next one starts."""
+        """Answers in order, and whether they were cached; each is kept before the next one starts."""
+        if candidate.deferral is None:
+            yield from self._of_stage(candidate, examples, what, repeat)
+            return
+        cached = [True] * len(examples)
+
+        def of_stage(stage: Candidate, places: Sequence[int]) -> list[Reply]:
+            replies = []
+            for place, (reply, hit) in zip(
+                places, self._of_stage(stage, [examples[place] for place in places], what, repeat), strict=True
+            ):
+                cached[place] &= hit
+                replies.append(reply)
+            return replies
+
+        yield from zip(in_stages(candidate, range(len(examples)), of_stage), cached, strict=True)
+
+    def _of_stage(
+        self, candidate: Candidate, examples: Sequence[Example], what: str, repeat: int
+    ) -> Iterator[tuple[Reply, bool]]:
+        """Answers of a candidate that defers to nobody, chunk by chunk."""
         backend, ledger = self._backends[candidate.weights.backend], self._ledger
+        version = backend.version  # looked up among the installed packages
         for start in range(0, len(examples), CHUNK):
             rows = examples[start : start + CHUNK]
             self._reading = "test" if what == "test" else "embed"
             self.retriever.prepare(candidate.prompt, (e.text for e in rows))
             self._reading = "embed"
             requests = [request for e in rows for request in self.questions(candidate, e, repeat)]
-            keys = [reply_key(backend.version, candidate.weights, r) for r in requests]
+            keys = [reply_key(version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._account.check(keys)
             cached = ledger.cache.get(keys)

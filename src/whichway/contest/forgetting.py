@@ -59,8 +59,8 @@ def measure_forgetting(tried: WayRun, ledger: RunLedger) -> None:
     if tried.reason or not tried.finalists or tried.way.KIND not in ("fine-tune", "both"):
         return
     candidate = tried.finalists[shipped_place([dev for _, dev in tried.finalists])][0]
-    if candidate.weights.adapter is None or goal.exists():
-        return
+    if candidate.weights.adapter is None or candidate.deferral is not None or goal.exists():
+        return  # the stages of a cascade are measured where they were trained
     part = tried.bench.trainings.parts.get(candidate.weights.adapter)
     before, after, tokens, why = _losses(candidate, tried.bench, ledger)
     forgetting = Forgetting(

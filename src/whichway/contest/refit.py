@@ -2,12 +2,14 @@
 
 The folds measured a procedure; none of their models is it. So the choice is made once more, of all rows: the same
 training with the middle one of the folds' rates, at the middle one of their checkpoints; the same prompt with all rows
-to choose shots from. What cannot be made of all rows (examples written into a prompt, a prompt that a search found, a
-training of several stages) is not: there the finalist of the fold that is best on dev ships, and the page says so.
+to choose shots from; both stages of a cascade, with the middle one of the folds' thresholds. What cannot be made of all
+rows (examples written into a prompt, a prompt that a search found, a training of several stages) is not: there the
+finalist of the fold that is best on dev ships, and the page says so.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from whichway.contest.ledger import RunLedger
 from whichway.contest.selection.select import WayRun
 from whichway.contest.way_trainings import Recipe
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Decoding, Prompt, Shot, Task, canonical, to_json
+from whichway.nouns import Candidate, Decoding, Deferral, Prompt, Shot, Task, canonical, to_json
 from whichway.runs.folder import REFIT, write_json
 from whichway.tasks.folds import trained_rows
 from whichway.training_kinds import rate_text
@@ -62,7 +64,6 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
         return False
     candidate = replace(candidate, way=one.name, seed=count)
     bench.keep(candidate)
-    part = bench.trainings.parts.get(candidate.weights.adapter or "")
     spend = bench.account.spend
     facts: dict[str, Any] = {
         "id": candidate.id,
@@ -75,9 +76,7 @@ def refit(task: Task, ledger: RunLedger, tried: Sequence[WayRun], way: str | Non
         "usd_fit": spend.usd - before[1],
         "candidate": to_json(candidate),
     }
-    if part is not None:
-        facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
-        facts |= {"notice": part.notice} if part.notice else {}
+    facts |= bench.sizes(candidate)
     write_json(ledger.folder / "ways" / one.name / REFIT, facts)
     bench.say(how)
     return True
@@ -95,6 +94,8 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
     Raises:
         WayFailed: it cannot be made of all rows.
     """
+    if any(candidate.deferral for candidate in finalists):
+        return _cascade_made(finalists, bench, task)
     rows = trained_rows(task)
     if len({c.id for c in finalists}) == 1:
         return finalists[0], f"the same in all {len(finalists)} folds, so it needs no further fit"
@@ -117,6 +118,34 @@ def _made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[
     return candidate, f"trained on all {len(rows)} rows{more}" + (
         f" with the folds' median choice ({choice_text})" if choice_text else ""
     )
+
+
+def _cascade_made(finalists: Sequence[Candidate], bench: RunBench, task: Task) -> tuple[Candidate, str]:
+    """The cascade that most folds chose, both of its stages made of all rows, and in words how.
+
+    Confidence and threshold are those of the fold whose threshold, in log-odds of the first stage, is the middle one.
+
+    Raises:
+        WayFailed: a stage cannot be made of all rows.
+    """
+    pairs = [(c.weights.base, c.weights.kind, *(stage.way for stage in c.stages[1:])) for c in finalists]
+    usual = Counter(pairs).most_common(1)[0][0]  # the first of equals
+    own = [c for c, pair in zip(finalists, pairs, strict=True) if pair == usual]
+    first, how_first = _made([replace(c, deferral=None) for c in own], bench, task)
+    deferrals = sorted((c.deferral for c in own if c.deferral is not None), key=_log_odds_wanted)
+    second, how_second = _made([deferral.to for deferral in deferrals], bench, task)
+    deferral = deferrals[(len(deferrals) - 1) // 2]
+    second = replace(second, way=deferral.to.way)
+    note = f"{first.note}; below confidence {deferral.least:.2f} {second.way}: {second.note}"
+    how = f"first stage: {how_first}; second stage: {how_second}; the middle one of the folds' thresholds"
+    return replace(first, deferral=replace(deferral, to=second), note=note), how
+
+
+def _log_odds_wanted(deferral: Deferral) -> float:
+    """The first stage's own log-odds from which on its answer stands."""
+    if not 0 < deferral.least < 1 or deferral.slope <= 0:
+        return math.inf if deferral.least >= 1 else -math.inf
+    return (math.log(deferral.least / (1 - deferral.least)) - deferral.intercept) / deferral.slope
 
 
 def middle(finalists: Sequence[Candidate], recipes: Mapping[str, Recipe]) -> Choice:

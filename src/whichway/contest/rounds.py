@@ -13,13 +13,14 @@ from whichway.contest.ledger import RunLedger
 from whichway.contest.selection.race import Rules
 from whichway.contest.selection.select import (
     WayRun,
+    beside,
     choose_finalists,
     race_all,
     rules_of,
     run_way,
     zero_shot_of,
 )
-from whichway.contracts import Attended
+from whichway.contracts import Attended, combines
 from whichway.errors import AdapterNotLive, BudgetSpent, WayFailed
 from whichway.events import WayBegan
 from whichway.nouns import Example, Record, TrainDevView, split_name
@@ -48,6 +49,8 @@ def try_all(
 ) -> Round:
     """Follow the ways, zero-shot first (it is cheap, and its first rows tell whether anything works), then race.
 
+    Ways that are made of others' finalists come after the race of the others.
+
     Args:
         practice: train and dev rows.
         ledger: of the run.
@@ -59,16 +62,21 @@ def try_all(
     order = sorted(names, key=lambda name: split_name(name)[0] != ZERO_SHOT)
     if any(name.startswith(("tune_", "both_")) for name in names):
         announce_training(ledger)
-    way_runs = {}
-    for index, name in enumerate(order):
-        ledger.tell(WayBegan(name, index, len(order)))
-        way_runs[name] = run_way(name, practice, bench(name), ledger, rules)
-    tried = tuple(way_runs[name] for name in names)
-    taken = race_all([way_runs[name] for name in order], ledger, rules)
-    floors = {model: zero_shot_of(tried, rules, model) for model in {split_name(one.name)[1] for one in tried}}
-    for one in tried:
-        choose_finalists(one, rules, floors[split_name(one.name)[1]] if gate else None)
-    return Round(tried, rules, taken)
+    last = [name for name in order if combines(ledger.components.ways[split_name(name)[0]])]
+    way_runs: dict[str, WayRun] = {}
+    taken = 0
+    for group in ([name for name in order if name not in last], last):
+        known = beside(way_runs.values())
+        for name in group:
+            ledger.tell(WayBegan(name, len(way_runs), len(order)))
+            own = bench(name)
+            own.stand_beside(known)
+            way_runs[name] = run_way(name, practice, own, ledger, rules)
+        taken = max(taken, race_all([way_runs[name] for name in group], ledger, rules, group is not last))
+        floors = {m: zero_shot_of(tuple(way_runs.values()), rules, m) for m in {split_name(n)[1] for n in way_runs}}
+        for name in group:
+            choose_finalists(way_runs[name], rules, floors[split_name(name)[1]] if gate else None)
+    return Round(tuple(way_runs[name] for name in names), rules, taken)
 
 
 def announce_training(ledger: RunLedger) -> None:

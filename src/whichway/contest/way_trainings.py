@@ -69,6 +69,12 @@ class WayTrainings:
         """Take over what was trained for earlier folds."""
         self.parts, self.keys, self.recipes = earlier.parts, earlier.keys, earlier.recipes
 
+    def take_over(self, other: WayTrainings) -> None:
+        """Know what another way has trained."""
+        self.parts |= other.parts
+        self.keys |= other.keys
+        self.recipes |= other.recipes
+
     def train(self, job: TrainJob) -> Iterator[Adapter]:
         """Checkpoints of a training: those kept in the cache first, then new ones.
 

@@ -1,12 +1,14 @@
 """The nouns of the package: frozen, JSON-able, no I/O. This package and `contracts.py` are all an extender must read.
 
 A `Candidate` is a prompt and a set of weights. Prompt engineering moves along one axis, fine-tuning along the other;
-everything downstream (measuring, deciding, shipping, serving) sees only candidates.
+everything downstream (measuring, deciding, shipping, serving) sees only candidates. One that defers to another where it
+is not sure is a candidate, too.
 """
 
 from whichway.nouns.candidate import (
     Candidate,
     Decoding,
+    Deferral,
     Form,
     Headings,
     Layout,
@@ -32,6 +34,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Decoding",
+    "Deferral",
     "Example",
     "Form",
     "Headings",

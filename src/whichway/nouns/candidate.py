@@ -152,6 +152,20 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferral:
+    """What makes a candidate the first stage of a cascade: whom it defers to, and below which confidence.
+
+    The confidence of an answer is `1 / (1 + exp(-(slope · z + intercept)))`, z being the log-odds of its label among
+    all labels (Platt 1999; of the top label alone: Gupta & Ramdas 2022, arXiv 2107.08353); see `prompts.deferral`.
+    """
+
+    to: Candidate  # it answers where the confidence is lower
+    least: float  # confidence of an answer that stands; 0: every answer stands, 1: none does
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A prompt and a set of weights (and how the answer is read off): all that can be measured, shipped, served."""
 
@@ -162,8 +176,25 @@ class Candidate:
     seed: int = 0  # not part of the id
     note: str = ""  # a few words for the report: "8 shots, balanced"; not part of the id
     parent: str = ""  # id of the candidate that it was made from; not part of the id
+    # another candidate answers where this one is not sure; None: all answers are its own
+    deferral: Deferral | None = field(default=None, metadata=LATE)
 
     @property
     def id(self) -> str:
-        """Digest of content: prompt, weights, decoding."""
-        return digest([self.prompt.content, self.weights.key, self.decoding])
+        """Digest of content: prompt, weights, decoding, and those of the candidate that it defers to."""
+        content: list[Any] = [self.prompt.content, self.weights.key, self.decoding]
+        if self.deferral is not None:
+            content.append([self.deferral.to.id, self.deferral.least, self.deferral.slope, self.deferral.intercept])
+        return digest(content)
+
+    @property
+    def stages(self) -> tuple[Candidate, ...]:
+        """Those that may answer a row, in the order in which they are asked; without a deferral, itself alone."""
+        if self.deferral is None:
+            return (self,)
+        return dataclasses.replace(self, deferral=None), *self.deferral.to.stages
+
+    @property
+    def deferrals(self) -> tuple[Deferral, ...]:
+        """What stands between its stages, in their order; empty without a deferral."""
+        return () if self.deferral is None else (self.deferral, *self.deferral.to.deferrals)

@@ -44,6 +44,14 @@ class Reply:
     wall: float | None = field(default=None, metadata=LATE)
     # the row was read before, for another way: the seconds are those of that reading, and nothing is paid
     recalled: bool = field(default=False, metadata=LATE)
+    # of a cascade whose first answer was not sure enough: the answers of its stages so far, the last of which counts;
+    # tokens and seconds are theirs together
+    stages: tuple[Reply, ...] = field(default=(), metadata=LATE)
+
+    @property
+    def stage(self) -> int:
+        """Which stage of its candidate answered; 0: the first, or the only one."""
+        return max(0, len(self.stages) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Record:
     # label -> log-probability among the labels; kept where the metric reads it
     scores: Mapping[str, float] = field(default_factory=dict, metadata=LATE)
     wall: float | None = field(default=None, metadata=LATE)  # seconds by the clock, where `seconds` are counted work
+    stage: int = field(default=0, metadata=LATE)  # which stage of a cascade answered; 0: the first, or the only one
 
     @property
     def points(self) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
-from whichway.runs.folder import CLOCK, ESTIMATE, FORGETTING, REFIT
+from whichway.runs.folder import CLOCK, ESTIMATE, FORGETTING, PARTS, REFIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +321,7 @@ class Run:
     def _spent_by_way(self, column: str) -> dict[str, float]:
         by_way: dict[str, float] = {}
         for line in self._charges:
-            if line["what"] != "forgetting":
+            if line["what"] not in ("forgetting", PARTS):  # the parts are what their own ways spent
                 way = line["who"].removeprefix("curve/")
                 by_way[way] = by_way.get(way, 0.0) + line[column]
         return by_way

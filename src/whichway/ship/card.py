@@ -59,6 +59,8 @@ def _what(source: ShipSource) -> str:
     if decoding.votes > 1:
         reads += f", the most frequent of {decoding.votes} drawn at temperature {decoding.temperature:g}"
     winner = candidate.id == verdict.candidate
+    if candidate.deferral is not None:
+        reads += ", where it is sure enough; else the next stage answers"
     return "\n".join(
         [
             f"# {source.plan['task']}: {candidate.way}",
@@ -71,6 +73,7 @@ def _what(source: ShipSource) -> str:
             f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
             f"- trained part: {trained}",
             f"- answer: {reads}",
+            *_stages(source),
         ]
     )
 
@@ -82,6 +85,28 @@ def _precision(adapter: Path) -> str:
     except (OSError, ValueError):  # a trained part that no training of ours has made
         return ""
     return str(facts.get("precision", ""))
+
+
+def _stages(source: ShipSource) -> list[str]:
+    """What each stage of a cascade is, and when the next one is asked."""
+    if source.next_stage is None:
+        return []
+    lines = ["", "## Stages", "", "What stands above is the first stage; each lies in a folder of its own.", ""]
+    for number, stage in enumerate(source.stages, 1):
+        weights = stage.candidate.weights
+        how = f"{weights.kind} on `{weights.base}`" if weights.adapter else f"a prompt on `{weights.base}`"
+        lines.append(f"- `stage_{number}`: {how} ({weights.backend})")
+    lines += [
+        "",
+        "A stage's answer stands where its confidence is at least the threshold; else the next one answers. Confidence",
+        "is `1 / (1 + exp(-(slope · z + intercept)))`, z being the log-odds of the likeliest label among all. The",
+        "numbers are `deferrals` in `manifest.json`:",
+        "",
+    ]
+    for number, rule in enumerate(source.candidate.deferrals, 1):
+        numbers = f"threshold {rule.least:.4g}, slope {rule.slope:.4g}, intercept {rule.intercept:.4g}"
+        lines.append(f"- stage {number}: {numbers}")
+    return lines
 
 
 def _origin(source: ShipSource) -> str:

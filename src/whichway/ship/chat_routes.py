@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.contracts import TokenLogprob, WriteRequest, WrittenPiece
 from whichway.errors import EndpointError, UserError, WhichwayError, did_you_mean
 from whichway.nouns import Reply
+from whichway.prompts.deferral import after
 from whichway.prompts.nearest import Retrieve
 from whichway.ship import protocol
 from whichway.ship.batching import ContinuousBatcher
@@ -60,6 +61,7 @@ class ChatRoutes:
         if not protocol.writes(chat, served):
             protocol.refuse_of_choices(chat, served)
             replies = await self.answers(chat, served)
+            head |= served.fingerprint(replies)
             self._note(call, name, chat, replies)
             tokens = [label_tokens(reply, chat.top_logprobs or 0) for reply in replies]
             if not chat.stream:
@@ -75,7 +77,7 @@ class ChatRoutes:
         return _events(self._streamed(call, chat, first, pieces, head))
 
     async def answers(self, chat: Chat, served: ServedModel) -> list[Reply]:
-        """The `n` answers, whole.
+        """The `n` answers, whole; those of a cascade that are not sure enough are its next stage's.
 
         Raises:
             Refused: one cannot be given.
@@ -84,7 +86,11 @@ class ChatRoutes:
         with shown_errors():
             replies = await self._batcher.ask(served, requests)
         refuse_broken(replies)
-        return protocol.answers(chat, served, replies)
+        replies = protocol.answers(chat, served, replies)
+        if served.next_stage is None or not served.unsure(replies):
+            return replies
+        others = await self.answers(chat, served.next_stage)  # labels are never drawn: all answers are alike
+        return [after(reply, other) for reply, other in zip(replies, others, strict=True)]
 
     async def _rendered(self, render: Any, chat: Chat, served: ServedModel) -> Any:
         """The questions; an encoder that chooses shots works beside the other calls."""

@@ -18,6 +18,7 @@ from whichway.errors import did_you_mean
 from whichway.nouns import Candidate, Decoding, Example, Message, Reply, Request, Role, transcript
 from whichway.prompts.ask import answer as read_off
 from whichway.prompts.ask import questions
+from whichway.prompts.calibrate import biased
 from whichway.prompts.nearest import Retrieve, by_words
 from whichway.ship.served_models import ServedModel
 
@@ -259,9 +260,10 @@ def answers(chat: Chat, offer: ServedModel, replies: list[Reply]) -> list[Reply]
     """The `n` answers of the replies to `requests`: read off thoughts and voted on where the candidate says so."""
     if offer.candidate is None:
         return replies
-    adjusted = _adjusted(offer.candidate, chat)
+    adjusted, bias = _adjusted(offer.candidate, chat), offer.candidate.decoding.bias
     each = adjusted.decoding.votes
-    return [read_off(adjusted, replies[start : start + each]) for start in range(0, len(replies), each)]
+    read = (read_off(adjusted, replies[start : start + each]) for start in range(0, len(replies), each))
+    return [biased(reply, bias) for reply in read]
 
 
 def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
@@ -272,10 +274,13 @@ def _bias(chat: Chat, labels: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
 
 
 def _adjusted(candidate: Candidate, chat: Chat) -> Candidate:
-    """The contest's candidate; for written text the client may ask for another length or temperature."""
-    decoding = candidate.decoding
+    """The contest's candidate; for written text the client may ask for another length or temperature.
+
+    Without its bias, which is added to what the model says, as the contest does.
+    """
+    decoding = replace(candidate.decoding, bias=())
     if decoding.mode == "choose":
-        return candidate
+        return replace(candidate, decoding=decoding)
     temperature = decoding.temperature if chat.temperature is None else chat.temperature
     votes = decoding.votes if temperature > 0 else 1  # at temperature 0 all would be equal
     limit = chat.limit or decoding.max_tokens

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from whichway.errors import UserError
-from whichway.nouns import Candidate, Weights
+from whichway.nouns import Candidate, Reply, Weights
+from whichway.prompts.deferral import deferred
 from whichway.runs.run import Run, as_run
 from whichway.ship.source import ShipSource, pick
 
@@ -25,6 +26,19 @@ class ServedModel:
     labels: tuple[str, ...] = ()  # of the task; empty for free text
     fields: tuple[str, ...] = ()  # names of a row's input fields
     conversation: bool = False  # rows are conversations: the client sends their turns
+    next_stage: ServedModel | None = None  # of a cascade: what answers where this is not sure
+
+    def unsure(self, replies: Sequence[Reply]) -> bool:
+        """Whether answers are not sure enough to stand, where this is a stage of a cascade."""
+        deferral = None if self.candidate is None else self.candidate.deferral
+        return deferral is not None and bool(deferred(deferral, replies))
+
+    def fingerprint(self, replies: Sequence[Reply]) -> dict[str, str]:
+        """Which stage of a cascade answered, as OpenAI's `system_fingerprint`; {} where there is no cascade."""
+        if self.candidate is None or self.candidate.deferral is None:
+            return {}
+        stages, stage = self.candidate.stages, replies[0].stage
+        return {"system_fingerprint": f"stage {stage + 1} of {len(stages)}, {stages[stage].id}"}
 
 
 def of_run(run: Run | Path) -> dict[str, ServedModel]:
@@ -57,10 +71,10 @@ def of_model(weights: Weights) -> dict[str, ServedModel]:
 
 
 def _offer(source: ShipSource) -> ServedModel:
-    labels = source.labels if source.candidate.decoding.mode == "choose" else ()
-    return ServedModel(
-        source.candidate.weights, source.adapter, source.candidate, labels, source.fields, source.conversation
-    )
+    candidate, labels = source.candidate, source.labels if source.candidate.decoding.mode == "choose" else ()
+    later = None if source.next_stage is None else _offer(source.next_stage)
+    kind = source.fields, source.conversation
+    return ServedModel(candidate.weights, source.adapter, candidate, labels, *kind, next_stage=later)
 
 
 def _base(candidates: Iterable[Candidate]) -> Weights | None:

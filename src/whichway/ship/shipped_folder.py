@@ -6,14 +6,14 @@ import errno
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import whichway
 from whichway.contracts import Backend
 from whichway.errors import DiskError, NotAsMeasured, UserError
-from whichway.nouns import Candidate, to_json
+from whichway.nouns import Candidate, Deferral, to_json
 from whichway.prompts.template import placeholder
 from whichway.runs.run import Run, as_run
 from whichway.ship import forms as ship_forms
@@ -23,7 +23,7 @@ from whichway.ship.forms import Export, ShipForm
 from whichway.ship.parity.parity_report import FILE as REPORT
 from whichway.ship.parity.parity_report import ParityReport
 from whichway.ship.source import ShipSource, pick
-from whichway.ship.written_files import MANIFEST, digests, write_file
+from whichway.ship.written_files import MANIFEST, digests, program, write_file
 
 MADE_BY = "whichway ship"
 
@@ -113,11 +113,13 @@ def _fill(
     for form in forms:
         place = folder / form.NAME if several else folder
         place.mkdir(exist_ok=True)
-        form.write(export, place)
+        staged = _write_stages(place, export, form, check) if source.next_stage else None
+        if staged is None:
+            form.write(export, place)
         write_file(place / "README.md", card(source, form))
         write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))
         if reference is not None:
-            parts = parity.check(form, place, reference)
+            parts = parity.check(form, place, reference) if staged is None else staged
             reports += parts
             write_file(place / REPORT, [part.stored for part in parts])
             write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))
@@ -125,6 +127,24 @@ def _fill(
         write_file(folder / "README.md", overview(source, forms))
         write_file(folder / MANIFEST, {**manifest(source, "", digests(folder)), "forms": [f.NAME for f in forms]})
     return tuple(reports)
+
+
+def _write_stages(
+    folder: Path, export: Export, form: ShipForm, check: parity.CheckOptions | None
+) -> list[ParityReport]:
+    """A cascade: each stage as a whole folder of its own, checked by itself, and what asks one after the other."""
+    reports: list[ParityReport] = []
+    for number, stage in enumerate(export.source.stages, 1):
+        own, name = replace(export, source=stage), f"stage_{number}"
+        (folder / name).mkdir()
+        form.write(own, folder / name)
+        write_file(folder / name / MANIFEST, manifest(stage, form.NAME, digests(folder / name)))
+        if check is not None:
+            parts = parity.check(form, folder / name, parity.Reference(own, check))
+            reports += [replace(part, part=f"{name} {part.part}".strip()) for part in parts]
+    if export.source.stands_alone:
+        write_file(folder / "use.py", program("standalone_cascade.py"))
+    return reports
 
 
 def refuse_foreign(out: Path) -> None:
@@ -176,6 +196,7 @@ def manifest(source: ShipSource, form: str, files: Mapping[str, str]) -> dict[st
         "listed": list(candidate.prompt.labels),
         "fields": list(source.fields),
         **({"conversation": True} if source.conversation else {}),
+        **({"deferrals": [_numbers(rule) for rule in candidate.deferrals]} if candidate.deferral else {}),
         "placeholder": placeholder(candidate.prompt),
         "task": source.plan["task"],
         "plan_sha256": source.plan_sha256,
@@ -183,6 +204,10 @@ def manifest(source: ShipSource, form: str, files: Mapping[str, str]) -> dict[st
         "verdict": {"answer": verdict.answer, "choice": verdict.choice, "candidate": verdict.candidate},
         "files": dict(files),
     }
+
+
+def _numbers(rule: Deferral) -> dict[str, float]:
+    return {"least": rule.least, "slope": rule.slope, "intercept": rule.intercept}
 
 
 def _swap(temporary: Path, out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ class ShipSource:
     fields: tuple[str, ...]  # names of a row's input fields
     adapter: Path | None  # folder of the trained part
     conversation: bool = False  # rows are conversations: their turns are the model's turns
+    next_stage: ShipSource | None = None  # of a cascade: the candidate that this one defers to
+
+    @property
+    def stages(self) -> tuple[ShipSource, ...]:
+        """The candidates that may answer a row, in the order in which they are asked, each as a source of its own."""
+        if self.next_stage is None:
+            return (self,)
+        first = replace(self, candidate=replace(self.candidate, deferral=None), next_stage=None)
+        return first, *self.next_stage.stages
 
     @property
     def standing(self) -> Standing | None:
@@ -36,8 +45,11 @@ class ShipSource:
 
     @property
     def asks(self) -> bool:
-        """Whether the candidate answers to a prompt; a classical baseline or an encoder reads the bare row."""
-        return self.candidate.weights.backend not in ("classical", "encoder")
+        """Whether the candidate answers to a prompt; a classical baseline or an encoder reads the bare row.
+
+        A cascade itself does not: its stages do, or not.
+        """
+        return self.candidate.deferral is None and self.candidate.weights.backend not in ("classical", "encoder")
 
     @property
     def one_request(self) -> bool:
@@ -46,6 +58,8 @@ class ShipSource:
         Nor where the row's text is scored under each label.
         """
         candidate = self.candidate
+        if candidate.deferral is not None:
+            return False
         bare = candidate.weights.adapter is None and not candidate.decoding.channel
         return self.asks and bare and not candidate.prompt.pool
 
@@ -58,6 +72,8 @@ class ShipSource:
     @property
     def stands_alone(self) -> bool:
         """Whether it runs on transformers (and peft) alone: `use.py` is shipped with it."""
+        if self.next_stage is not None:
+            return all(stage.stands_alone for stage in self.stages)
         weights = self.candidate.weights
         alone = weights.kind == "none" or KINDS[weights.kind].loads_without_us
         return weights.backend in ("local", "encoder") and alone
@@ -88,16 +104,22 @@ def pick(run: Run | Path, candidate: str | None = None, way: str | None = None) 
         chosen = _of_way(run, way, _by_way(way, run))
     else:
         chosen = _of_way(run, run.verdict.choice or "", _winner(run))
+    return _source(run, chosen.candidate, chosen.facts)
+
+
+def _source(run: Run, candidate: Candidate, facts: Mapping[str, Any]) -> ShipSource:
+    deferral = candidate.deferral
     return ShipSource(
         run=run.path,
-        candidate=chosen.candidate,
-        facts=chosen.facts,
+        candidate=candidate,
+        facts=facts,
         plan=run.plan_data,
         plan_sha256=run.plan_sha256,
         verdict=run.verdict,
         fields=tuple(run.row_lines[0]["input"]) if run.row_lines else ("text",),
-        adapter=_adapter(run, chosen.candidate),
+        adapter=_adapter(run, candidate),
         conversation=any("turns" in row for row in run.row_lines),
+        next_stage=None if deferral is None else _source(run, deferral.to, facts),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from whichway.nouns import Example, Task, digest
 
 CHARACTERS_PER_TOKEN = 3.0  # careful: most texts have four
+SUREST, LEAST_SURE = 0.95, 0.6  # of the easiest row, and of the hardest
 
 
 def made_up(text: str) -> Any:
@@ -31,4 +32,14 @@ def answer_tokens(task: Task) -> int:
 
 def right(row: str, share: float) -> bool:
     """Whether a made-up answer to this row is right, where this share of all rows is."""
-    return int(digest(["rehearsed", row], 8), 16) / 16**8 < share
+    return _difficulty(row) < share
+
+
+def chance(row: str) -> float:
+    """The probability that a made-up answer gives itself: everybody is surest on the rows that everybody gets right."""
+    return SUREST - (SUREST - LEAST_SURE) * _difficulty(row)
+
+
+def _difficulty(row: str) -> float:
+    """From 0, the easiest row, to 1."""
+    return int(digest(["rehearsed", row], 8), 16) / 16**8

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.dry_run.hosted_work import WITHIN, HostedWork
-from whichway.contest.dry_run.made_up import CHARACTERS_PER_TOKEN, answer_tokens, made_up, own_text, right
+from whichway.contest.dry_run.made_up import CHARACTERS_PER_TOKEN, answer_tokens, chance, made_up, own_text, right
 from whichway.contest.dry_run.profile import LIMIT, Timings, own_examples, units_of
 from whichway.contest.dry_run.rate_memory import TIMINGS
 from whichway.contest.plan import Components, Settings
@@ -338,8 +338,9 @@ class SimulatedSession:
         wanted, labels = row.target, request.labels
         others = [label for label in labels if label != wanted]
         answer = wanted if wanted in labels and (right(own_text(row), share) or not others) else others[0]
-        level = math.log(0.4 / max(1, len(labels) - 1))
-        scores = {label: math.log(0.6) if label == answer else level for label in labels}
+        sure = chance(own_text(row))
+        level = math.log((1 - sure) / max(1, len(labels) - 1))
+        scores = {label: math.log(sure) if label == answer else level for label in labels}
         return Reply(str(answer), *self._tokens(request, str(answer)), seconds=seconds, scores=scores)
 
     def _tokens(self, request: Request, answer: str) -> tuple[int, int, int]:

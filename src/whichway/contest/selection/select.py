@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from whichway.contest.bench import RunBench
 from whichway.contest.ledger import RunLedger, SpendMeter
 from whichway.contest.plan import fill_options
 from whichway.contest.selection.race import Entry, Look, OutOfBudget, Rules, finalist, looks, race, shuffled
-from whichway.contracts import Way
+from whichway.contracts import OtherWay, Way, combines
 from whichway.errors import AdapterNotLive, BudgetSpent, DiskError, WayFailed, WhichwayError
 from whichway.events import CandidateEntered, RaceEnded, RaceLooked
 from whichway.nouns import Candidate, TrainDevView, canonical, qualified_name, split_name, to_json
@@ -165,6 +165,20 @@ def zero_shot_of(tried: Sequence[WayRun], rules: Rules, model: str = "") -> Entr
     return finalist(entries[0], rules) if entries else None
 
 
+def beside(tried: Iterable[WayRun]) -> dict[str, tuple[OtherWay, RunBench]]:
+    """What ways ended at on dev, by name, for those that are made of them; ways that failed are left out."""
+    others = {}
+    for one in tried:
+        values = [value for _, value in one.finalists if value is not None]
+        if one.reason or not values or combines(one.way):
+            continue
+        usd = [record.usd for entry in one.last for record in entry.records]
+        candidates = tuple(candidate for candidate, _ in one.finalists)
+        other = OtherWay(candidates, one.way.KIND, sum(values) / len(values), sum(usd) / max(1, len(usd)))
+        others[one.name] = (other, one.bench)
+    return others
+
+
 def write_way(tried: WayRun, ledger: RunLedger) -> None:
     """Write the result of a way: its candidates, its status, and the trained parts of its finalists."""
     folder = ledger.folder / "ways" / tried.name
@@ -182,10 +196,7 @@ def write_way(tried: WayRun, ledger: RunLedger) -> None:
             "finalist": key in finalists,
             "candidate": to_json(candidate),
         }
-        part = tried.bench.trainings.parts.get(candidate.weights.adapter or "")
-        if part is not None:
-            facts |= {"bytes": part.bytes, "peak_bytes": part.peak_bytes}
-            facts |= {"notice": part.notice} if part.notice else {}
+        facts |= tried.bench.sizes(candidate)
         lines.append(canonical(facts) + "\n")
     for candidate, _ in tried.finalists:
         tried.bench.keep(candidate)
@@ -205,7 +216,8 @@ def fit_of(spend: SpendMeter) -> dict[str, float]:
 def write_status(tried: WayRun, ledger: RunLedger) -> None:
     """Write how a way ended, and what it spent before test."""
     status = {"status": "failed" if tried.reason else "ok", "reason": tried.reason, "kind": tried.way.KIND}
-    facts = {**status, "random": tried.way.RANDOM, **tried.fit}
+    random = tried.bench.random_parts if combines(tried.way) else tried.way.RANDOM
+    facts = {**status, "random": random, **tried.fit}
     write_json(ledger.folder / "ways" / tried.name / "status.json", facts)
 
 

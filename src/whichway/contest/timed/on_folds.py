@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from whichway.contest.cross_fit import FoldedWay, lost
@@ -70,7 +70,7 @@ class FoldsContest:
             if not one.parts:
                 if not self._waits(one.timed):
                     seconds = costs.first + costs.more * (max(1, self.folds) - 1)
-                    offers.append(Purchase("way", name, kind, seconds))
+                    offers.append(Purchase("way", name, kind, seconds, one.timed.last))
             elif one.timed.searches and not one.timed.searched and not one.timed.closed:
                 offers.append(Purchase("search", name, kind, self.folds * costs.search))
         if measured and self.folds < len(self._task.folds):
@@ -111,7 +111,8 @@ class FoldsContest:
         searched = search or one.timed.searched or not one.timed.searches
         parts: list[WayRun] = []
         for fold in range(max(1, self.folds)):
-            parts.append(self._part(one.timed, fold, searched))
+            others = [other.parts[fold] for other in self.ways.values() if len(other.parts) > fold]
+            parts.append(self._part(one.timed, fold, searched, others))
             if parts[-1].reason:
                 break
         reason = parts[-1].reason
@@ -128,22 +129,23 @@ class FoldsContest:
     def _next_fold(self) -> None:
         """One more fold for all ways that are in, the shortest first."""
         names = [name for name in self.live if self.ways[name].parts]
-        parts = {}
-        for name in sorted(names, key=lambda name: self._costs[name].more):
+        parts: dict[str, WayRun] = {}
+        for name in sorted(names, key=lambda name: (self.ways[name].timed.last, self._costs[name].more)):
             timed = self.ways[name].timed
-            parts[name] = self._part(timed, self.folds, timed.searched or not timed.searches)
+            parts[name] = self._part(timed, self.folds, timed.searched or not timed.searches, list(parts.values()))
         for name, part in parts.items():
             self.ways[name].parts.append(part)
             if part.reason:
                 self._refuse(self.ways[name], self._failed(part.reason, self.folds))
         self.folds += 1
 
-    def _part(self, timed: TimedWay, fold: int, searched: bool) -> WayRun:
+    def _part(self, timed: TimedWay, fold: int, searched: bool, others: Sequence[WayRun]) -> WayRun:
         count = len(self._task.folds)
         share = max(fold + 1, self.folds) / (count + 1)
         note = f"fold {fold + 1} of {count}: "
         seen, test = practice(self._task, fold), self._task.folds[fold]
-        run, _ = work(timed, WayPiece(seen, test, searched, None, fold, share, note), self._ledger)
+        piece = WayPiece(seen, test, searched, None, fold, share, note, others=others)
+        run, _ = work(timed, piece, self._ledger)
         return run
 
     def _failed(self, reason: str, fold: int) -> str:

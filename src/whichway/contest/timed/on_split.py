@@ -71,7 +71,7 @@ class SplitContest:
                 continue
             if one.run is None:
                 if not self._waits(one.timed):
-                    offers.append(Purchase("way", name, kind, costs.first))
+                    offers.append(Purchase("way", name, kind, costs.first, one.timed.last))
                 continue
             if one.timed.searches and not one.timed.searched:
                 offers.append(Purchase("search", name, kind, one.seeds * costs.search))
@@ -105,6 +105,7 @@ class SplitContest:
             searched,
             self._ledger.settings.seeds[:seeds],
             floor=self._floor(one.timed) if one.timed.gated else None,
+            others=self.tried,
         )
         run, crossed = work(one.timed, piece, self._ledger)
         if run.reason and one.run is not None and not one.run.reason:  # what it had stands

@@ -12,8 +12,8 @@ from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import fill_options
 from whichway.contest.rounds import Crossed, cross
 from whichway.contest.selection.race import Entry
-from whichway.contest.selection.select import WayRun, choose_finalists, fit_of, race_all, rules_of, run_way
-from whichway.contracts import Way
+from whichway.contest.selection.select import WayRun, beside, choose_finalists, fit_of, race_all, rules_of, run_way
+from whichway.contracts import Way, combines
 from whichway.nouns import Example, TrainDevView, qualified_name, split_name
 from whichway.verdict.information import ZERO_SHOT
 
@@ -34,6 +34,11 @@ class TimedWay:
     def gated(self) -> bool:
         """Whether it waits for zero-shot, which it must not end below."""
         return self.way.KIND != "baseline" and split_name(self.name)[0] != ZERO_SHOT
+
+    @property
+    def last(self) -> bool:
+        """Whether it waits for all other ways: it is made of them."""
+        return combines(self.way)
 
     @property
     def fit(self) -> dict[str, float]:
@@ -79,6 +84,7 @@ class WayPiece:
     share: float | None = None  # of the budget
     note: str = ""
     floor: Entry | None = None  # zero-shot's finalist, which the way must not end below
+    others: Sequence[WayRun] = ()  # that stand on the same rows
 
 
 def work(timed: TimedWay, piece: WayPiece, ledger: RunLedger) -> tuple[WayRun, Crossed]:
@@ -90,6 +96,7 @@ def work(timed: TimedWay, piece: WayPiece, ledger: RunLedger) -> tuple[WayRun, C
     place = InFold(piece.fold, piece.share, timed.bench)
     seeds = None if piece.seeds is None else (piece.seeds if timed.way.RANDOM else piece.seeds[:1])
     bench = RunBench(ledger, timed.name, piece.practice, seeds, note=piece.note, fold=place)
+    bench.stand_beside(beside(piece.others) if combines(timed.way) else {})
     timed.bench = bench  # what was bought is bought, even if the clock ends before the piece is done
     ledger.test_answers = len(piece.test) * ledger.settings.repeats
     rules = rules_of(piece.practice, ledger)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import open_ledger
+from whichway.contest.selection.select import WayRun
 from whichway.contest.timed.piece import TimedWay, WayPiece, timed_way, work
 from whichway.contest.timed.purchases import WayCosts
 from whichway.contracts import follow_nothing
@@ -32,20 +35,25 @@ def price_ways(
     """
     costs, reasons = {}, {}
     with open_ledger(folder, components, settings, follow_nothing, task=task) as ledger:
-        for name in settings.ways:
-            timed = timed_way(name, ledger)
-            seconds = [0.0]
+        all_ways = [timed_way(name, ledger) for name in settings.ways]
+        stand: dict[int, list[WayRun]] = defaultdict(list)  # fold, or 0 -> ways at their last piece of it
+        for timed in sorted(all_ways, key=lambda timed: timed.last):
+            name = timed.name
+            seconds, begun = [0.0], ledger.paid_seconds
             for searched, place in _pieces(timed, task):
-                before = seconds[-1]
-                run, _ = work(timed, _piece(task, settings, searched, place), ledger)
-                seconds.append(run.bench.account.spend.seconds + opened(name))
+                before, rows = seconds[-1], place if task.folds else 0
+                run, _ = work(timed, replace(_piece(task, settings, searched, place), others=stand[rows]), ledger)
+                stand[rows] = [*(other for other in stand[rows] if other.name != name), run]
+                # what is made of other ways is made of what those have bought
+                spent = ledger.paid_seconds - begun if timed.last else run.bench.account.spend.seconds
+                seconds.append(spent + opened(name))
                 if run.reason:
                     reasons[name] = run.reason
                     seconds[-1] = max(before, seconds[-1])
                     break
             steps = [after - before for before, after in pairwise(seconds)]
             costs[name] = _costs(timed, steps)
-    return costs, reasons
+    return {name: costs[name] for name in settings.ways}, reasons
 
 
 def total(costs: WayCosts, random: bool, seeds: int, folds: int) -> float:

@@ -43,6 +43,7 @@ class Purchase:
     way: str  # "" for a fold
     kind: str  # of the way
     seconds: float
+    last: bool = False  # made of other ways: like a fold, it waits for those that may fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def choose(
     """The purchase with the most expected gain for its seconds among those that may fit; None where none does.
 
     The gain counts as far as it is likely to come in time; of equals the first. A fold waits
-    for ways that may fit, as a way that comes later has all folds to make up for.
+    for ways that may fit, as a way that comes later has all folds to make up for; so does a way that is made of others.
 
     Args:
         purchases: that can be made now.
@@ -84,11 +85,11 @@ def choose(
     worth = gains_of(purchases, market, verdict)
     length = [max(SHORTEST, pace * purchase.seconds) for purchase in purchases]
     fits = [chance_to_fit(seconds, left) for seconds in length]
-    ways = any(p.what == "way" and f >= LEAST_CHANCE for p, f in zip(purchases, fits, strict=True))
+    ways = any(p.what == "way" and not p.last and f >= LEAST_CHANCE for p, f in zip(purchases, fits, strict=True))
     best, best_value = None, 0.0
     for purchase, gain, seconds, chance in zip(purchases, worth, length, fits, strict=True):
         value = max(gain, LEAST_GAIN) * chance / seconds
-        waits = ways and purchase.what == "fold"
+        waits = ways and (purchase.what == "fold" or purchase.last)
         if chance >= LEAST_CHANCE and not waits and value > best_value * (1 + 1e-9):
             best, best_value = purchase, value
     return best

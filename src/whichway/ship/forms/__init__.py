@@ -64,9 +64,16 @@ def known() -> Mapping[str, ShipForm]:
     return {module.NAME: module for module in modules}
 
 
+def misfit(form: ShipForm, source: ShipSource) -> str:
+    """Why a candidate cannot leave in a form; "" where it can."""
+    if source.next_stage is not None and form.NAME != DEFAULT:
+        return "it is a cascade of two candidates, and this form holds one"
+    return form.fits(source)
+
+
 def fitting(source: ShipSource) -> list[str]:
     """Names of the forms in which a candidate can leave."""
-    return [name for name, form in known().items() if not form.fits(source)]
+    return [name for name, form in known().items() if not misfit(form, source)]
 
 
 def chosen(words: Sequence[str], source: ShipSource) -> tuple[list[ShipForm], dict[str, str]]:
@@ -86,7 +93,7 @@ def chosen(words: Sequence[str], source: ShipSource) -> tuple[list[ShipForm], di
         if word != ALL and word not in known():
             raise OptionError(f"there is no form '{word}'.{did_you_mean(word, [*known(), ALL])}")
         for name in known() if word == ALL else [word]:
-            reason = known()[name].fits(source)
+            reason = misfit(known()[name], source)
             if not reason:
                 forms[name] = known()[name]
             elif word == ALL:
