@@ -242,11 +242,9 @@ class RunBench:
         """Another way's finalist, made of other rows; see the contract."""
         known = (self, *self._other_benches.values())
         recipe = next((r for b in known if (r := b.trainings.recipes.get(candidate.weights.adapter or ""))), None)
-        if recipe is None or not recipe.whole or recipe.start.adapter is not None:
+        if recipe is None or not recipe.whole or recipe.added or recipe.start.adapter is not None:
             return None
-        training = self.train(
-            recipe.kind, recipe.start, recipe.prompt, examples, candidate.seed, **dict(recipe.options)
-        )
+        training = self.train(recipe.kind, recipe.start, recipe.prompt, examples, candidate.seed, **recipe.options)
         adapter = next(islice(training, recipe.index, None), None)
         getattr(training, "close", lambda: None)()
         return None if adapter is None else replace(candidate, weights=adapter.weights)

@@ -164,7 +164,7 @@ def _arm(
         return None
     plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
     lines = [entry.facts for entry in entries if "how" not in entry.facts]
-    finalists = sorted((entry for entry in entries if entry.finalist), key=lambda entry: entry.candidate.seed)
+    finalists = _finalists(run, way)
     if any(row.fold is not None for row in test):  # a finalist's seed is its fold
         finalists = [entry for entry in finalists if run.counts(entry.candidate.seed)]
     dev_scores = [entry.facts["dev_score"] for entry in finalists]
@@ -322,9 +322,15 @@ def _votes(run: Run, arms: Sequence[Arm], answers: Answers, metric: Metric) -> L
         arm.way: np.stack([codes.answers([r[0] for r in answered]) for answered in runs])
         for arm in arms
         if arm.competes
-        and (runs := _answers_of([run.known[key] for key in arm.candidates], test, arm.folds, answers))
+        and (runs := _answers_of(_finalists(run, arm.way), test, arm.folds, answers))
     }
     return LabelVotes(tuple(codes.places), codes.targets, by_way)
+
+
+def _finalists(run: Run, way: str) -> list[CandidateEntry]:
+    """A way's finalists by seed or fold; several folds may have ended at one candidate."""
+    entries = (entry for entry in run.entries.get(way, ()) if entry.finalist)
+    return sorted(entries, key=lambda entry: entry.candidate.seed)
 
 
 def row_facts(test: Sequence[RunRow], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
