@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Backend, OpenBatch, Session, WriteRequest, WritesOpenly, WrittenPiece
 from whichway.errors import UserError
@@ -185,9 +185,7 @@ class ContinuousBatcher:
             except Exception as error:  # one bad batch must not end the server
                 self._news += [(pending, error) for pending in now]
                 continue
-            self._news += [
-                (pending, WrittenPiece(0, reply.text, reply=reply)) for pending, reply in zip(now, replies, strict=True)
-            ]
+            self._news += [(pending, _whole_piece(pending.query, r)) for pending, r in zip(now, replies, strict=True)]
 
     def _call(self, batch: list[_Pending]) -> list[Reply]:
         served, requests = batch[0].served, [pending.query.request for pending in batch]
@@ -233,12 +231,21 @@ def refuse_more(query: WriteRequest) -> None:
     Raises:
         UserError: the request wants it.
     """
-    if query.schema or query.top_p < 1 or query.plain is not None:
-        raise UserError("this model answers in whole calls: no response_format, no top_p, no text to go on with")
+    if query.schema or query.top_p < 1 or query.plain is not None or query.top_logprobs is not None:
+        names = "response_format, top_p, logprobs or a text to go on with"
+        raise UserError(f"this model answers in whole calls, without {names}")
 
 
 def _whole_answers(session: Session, requests: list[Request]) -> list[Reply]:
     return session.choose(requests) if requests[0].labels else session.generate(requests)
+
+
+def _whole_piece(query: WriteRequest, reply: Reply) -> WrittenPiece:
+    """A whole answer, cut at the first of the stop texts."""
+    places = [place for stop in query.stops if stop and (place := reply.text.find(stop)) >= 0]
+    if places:
+        reply = replace(reply, text=reply.text[: min(places)], finish="stop")
+    return WrittenPiece(0, reply.text, reply=reply)
 
 
 def _tell(news: list[tuple[_Pending, News]]) -> None:
