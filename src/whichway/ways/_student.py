@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from whichway.contracts import Bench, RaceResult, Way
-from whichway.errors import WayFailed
-from whichway.nouns import Candidate, TrainDevView
+from whichway.errors import BudgetSpent, WayFailed
+from whichway.nouns import Candidate, Example, TrainDevView
 from whichway.ways._train import TrainingOptions
 
 ALONE = "labelled rows alone"
@@ -80,17 +80,46 @@ def best_of(bench: Bench, candidates: Sequence[Candidate]) -> RaceResult | None:
     return raced[0] if raced else None
 
 
-def tell_gain(bench: Bench, alone: Sequence[Candidate], more: Sequence[Candidate], what: str) -> None:
-    """Log for each seed whether the rows that were added help on dev; where they do not, the others stand."""
-    for seed in sorted({candidate.seed for candidate in more}):
-        without = best_of(bench, [candidate for candidate in alone if candidate.seed == seed] or alone)
-        added = best_of(bench, [candidate for candidate in more if candidate.seed == seed])
-        if without is None or added is None:
-            continue
-        if added.value > without.value:
-            bench.say(f"seed {seed}: {what} help on dev, {added.value:.3f} against {without.value:.3f} without them")
-        else:
-            bench.say(
-                f"seed {seed}: {what} do not help on dev, {added.value:.3f} against {without.value:.3f} without them: "
-                "the student of the labelled rows alone stands"
-            )
+def student_and_fallback(
+    task: TrainDevView, bench: Bench, student: Student, alone: Sequence[Candidate], added: tuple[Sequence[Example], str]
+) -> Iterator[Candidate]:
+    """Yield the student with more rows beside the one without: of equals on dev the contest takes the first, this one.
+
+    Where the budget ends on the way, or dev says that the rows do not help, the labelled rows alone come first.
+
+    Args:
+        task: with the labelled rows.
+        bench: of the contest.
+        student: what is trained.
+        alone: its candidates of the labelled rows, which are measured already.
+        added: more rows, and in words what they are.
+    """
+    rows, what = added
+    if not rows:
+        bench.say("nothing is added: the student of the labelled rows alone stands")
+        yield from alone
+        return
+    wider = replace(task, train=(*task.train, *rows))
+    more: list[Candidate] = []
+    try:
+        more.extend(student.trained(wider, bench, f"with {len(rows)} {what}"))
+    except BudgetSpent as spent:
+        bench.say(str(spent))
+    helped = [seed for seed in sorted({candidate.seed for candidate in more}) if _helps(bench, alone, more, seed, what)]
+    yield from (candidate for candidate in more if candidate.seed in helped)
+    yield from alone
+    yield from (candidate for candidate in more if candidate.seed not in helped)
+
+
+def _helps(bench: Bench, alone: Sequence[Candidate], more: Sequence[Candidate], seed: int, what: str) -> bool:
+    """Whether the rows that were added are no loss on dev with a seed; logs by how much."""
+    without = best_of(bench, [candidate for candidate in alone if candidate.seed == seed] or alone)
+    added = best_of(bench, [candidate for candidate in more if candidate.seed == seed])
+    if without is None or added is None or len(added.scores) < len(without.scores):
+        return False
+    values = f"{added.value:.3f} on dev against {without.value:.3f} without them"
+    if added.value < without.value:
+        bench.say(f"seed {seed}: {what} do not help, {values}: the student of the labelled rows alone stands")
+        return False
+    bench.say(f"seed {seed}: {what} {'help' if added.value > without.value else 'are no loss'}, {values}")
+    return True

@@ -20,7 +20,7 @@ from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Example, TrainDevView, Weights
 from whichway.ways._prompt import one_seed
-from whichway.ways._student import ALONE, STUDENT, Student, best_of, student_of, tell_gain
+from whichway.ways._student import ALONE, STUDENT, Student, best_of, student_and_fallback, student_of
 from whichway.ways._teacher import Teacher, affordable, difference, label_rows, mean_score, teacher_of, with_share
 from whichway.ways._train import TrainingOptions
 from whichway.ways._writer import Question, plain, questions, rows_of, writer
@@ -28,6 +28,7 @@ from whichway.ways._writer import Question, plain, questions, rows_of, writer
 KIND = "both"
 RANDOM = True
 LABELLING = 0.5  # share of what is left of a budget beyond the training that is for labelling the written rows
+WRITTEN = "written rows"
 CALLS = 16  # questions put at once: what a spent budget can cost
 
 
@@ -64,22 +65,23 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
         raise WayFailed(f"{options.teacher} is a way, and a model is needed that writes")
     student = student_of(task, bench, options.student, options)
     base = bench.model(options.teacher) if options.teacher else bench.base
-    before, alone = bench.spent, list[Candidate]()
-    for candidate in student.trained(task, bench, ALONE):
-        alone.append(candidate)
-        yield candidate
+    before = bench.spent
+    alone: list[Candidate] = []
+    try:
+        alone.extend(student.trained(task, bench, ALONE))
+    except BudgetSpent:
+        yield from alone
+        raise
+    best_of(bench, alone)  # measured while there is money, so that they stand whatever the writer takes
     reserve = difference(bench.spent, before)
-    rows = _kept(task, bench, options, (base, reserve), alone)
-    if not rows:
-        bench.say("nothing is added: the student of the labelled rows alone stands")
+    try:
+        rows = _kept(task, bench, options, (base, reserve), alone)
+        added = _chosen_mix(task, bench, options.mix, rows, student) if rows else []
+    except BudgetSpent as spent:
+        bench.say(str(spent))
+        yield from alone
         return
-    added = _chosen_mix(task, bench, options.mix, rows, student)
-    more = list[Candidate]()
-    wider = replace(task, train=(*task.train, *added))
-    for candidate in student.trained(wider, bench, _note(added)):
-        more.append(candidate)
-        yield candidate
-    tell_gain(bench, alone, more, "written rows")
+    yield from student_and_fallback(task, bench, student, alone, (added, WRITTEN))
 
 
 def _kept(
@@ -165,16 +167,12 @@ def _chosen_mix(
     for share in mix:
         added = _part(rows, share)
         wider = replace(task, train=(*task.train, *added))
-        result = best_of(one, list(student.trained(wider, one, _note(added))))
+        result = best_of(one, list(student.trained(wider, one, f"with {len(added)} {WRITTEN}")))
         if result is not None and result.value > value:
             best, value = added, result.value
         if result is not None:
             bench.say(f"with {len(added)} written rows: dev {result.value:.3f}")
     return best
-
-
-def _note(added: Sequence[Example]) -> str:
-    return f"with {len(added)} written rows"
 
 
 def _part(rows: Sequence[Example], share: float) -> list[Example]:
