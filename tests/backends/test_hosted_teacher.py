@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from endpoint_kit import KEY, LABELS, WORDS, Endpoint, serving, shelf
-from hosted_kit import PRICE, QUICK
+from hosted_kit import PRICE, QUICK, schedule
 from hosted_kit import small_task as hosted_task
 
 import whichway as ww
@@ -123,6 +123,40 @@ def test_a_key_that_is_revoked_midway_stops_saved_and_goes_on(place: Path) -> No
         contest.hold()
     assert before > 0
     assert len(endpoint.delivered) == len(set(endpoint.delivered)), "nothing was asked twice"
+
+
+def faulty(seed: int, place: Path) -> None:
+    """A contest under a cap while the endpoint misbehaves, until it is finished."""
+    cap = (0.0006, 0.0015, 0.004, None)[seed % 4]
+    endpoint = Endpoint(fault=schedule(seed, (0.05, 0.15, 0.3)[seed % 3]))
+    contest = Taught(place, task_of(40), cap=cap)
+    with serving(endpoint) as address:
+        shelf(place, address, timeout_seconds=0.5, concurrency=8)
+        for _ in range(8):
+            try:
+                contest.hold()
+                break
+            except EndpointError:
+                continue
+        else:
+            pytest.fail("it never ended")
+    lines = contest.ledger
+    assert len({line["key"] for line in lines}) == len(lines), "a line stands twice"
+    paid = {way: sum(line["paid_usd"] for line in lines if line["who"] == way) for way in CONTEST}
+    assert cap is None or max(paid.values()) <= cap + 1e-12
+    hosted = sum(line["paid_usd"] for line in lines if line.get("way"))
+    assert hosted >= endpoint.bill_usd - 1e-9, "the books hold at least the bill"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_faults(seed: int, place: Path) -> None:
+    faulty(seed, place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 42))
+def test_many_random_faults(seed: int, place: Path) -> None:
+    faulty(seed, place)
 
 
 def test_private_rows_never_reach_it(place: Path) -> None:

@@ -71,3 +71,16 @@ def test_calibration_counts_agreement_and_leaves_out_what_is_open():
     q = advise(BASE).p_tune
     assert found.brier == pytest.approx(((q - 1) ** 2 + q**2) / 2)
     assert calibrate([("c", BASE, open_)]).brier is None
+
+
+def test_rows_that_nobody_labelled_and_a_subjective_task_are_told_and_move_nothing():
+    about = replace(BASE, unlabelled=500, subjective="sentiment")
+    advice = advise(about)
+    assert advice.p_tune == p()
+    assert advice.first[-1] == "both_distill"
+    notes = " ".join(advice.notes)
+    assert "500 rows without an answer: a teacher" in notes
+    assert "subjective ('sentiment')" in notes
+    assert "arXiv 2310.07849" in notes
+    assert "--unlabelled" in " ".join(advise(replace(BASE, rows=80)).notes)
+    assert "teacher" not in " ".join(advise(BASE).notes)

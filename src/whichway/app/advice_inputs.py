@@ -34,6 +34,7 @@ def situation(task: Task) -> Situation:
     from whichway.app.folds import test_rows
     from whichway.scoring import row_variance
     from whichway.tasks import metrics
+    from whichway.tasks.subjective import subjective_word
     from whichway.verdict.advice import Situation
 
     lengths = sorted(len(e.target) for e in (*task.train, *task.dev, *task.test))
@@ -46,6 +47,8 @@ def situation(task: Task) -> Situation:
         volume=task.volume,
         parameters=size(task.model),
         row_variance=row_variance(metrics.load(task.metric), task.test),
+        unlabelled=len(task.unlabelled),
+        subjective=subjective_word(task),
     )
 
 

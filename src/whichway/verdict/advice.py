@@ -29,6 +29,7 @@ LEAN = 0.6  # from here on the prior leans
 TEST_SHARE = 0.2  # of the rows, where the split is not known
 ARMS = 6  # ways that usually compete
 SEEDS = 3
+FEW = 200  # labelled rows, below which more of them, from whomever, are worth most
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Situation:
     maintainer: Maintainer | None = None
     changes: Changes | None = None
     row_variance: float = sample_size.OMEGA2  # of the difference of two ways from row to row, as the metric has it
+    unlabelled: int = 0  # rows that a teacher could label
+    subjective: str = ""  # the word by which people may differ on the answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,8 @@ def run_first(about: Situation, p: float) -> Iterator[str]:
     yield "prompt_plain"
     prompts, tunes = ["prompt_shots"], ["tune_probe", "tune_lora"] if about.labels else ["tune_lora"]
     yield from (*tunes, *prompts) if p >= 0.5 else (*prompts, *tunes)
+    if about.unlabelled:
+        yield "both_distill"
 
 
 def notes(about: Situation, n: int | None) -> Iterator[str]:
@@ -222,6 +227,15 @@ def notes(about: Situation, n: int | None) -> Iterator[str]:
         )
     if about.volume is not None and about.volume >= 1000:
         yield "Prompt caching moves a break-even up to tenfold: give cached input its own price (`whichway breakeven`)."
+    if about.unlabelled:
+        yield f"{about.unlabelled:,} rows without an answer: a teacher, a model or another way, can label them."
+    elif about.labels and about.rows is not None and about.rows < FEW:
+        yield "Few labelled rows: a teacher can label more of yours (--unlabelled), or write some (both_synth)."
+    if about.subjective:
+        yield (
+            f"The task looks subjective ('{about.subjective}'): there, labels and rows of a model teach worse than "
+            "people's (arXiv 2310.07849)."
+        )
     yield "With model and data held equal, both generalise alike to other domains (arXiv 2305.16938)."
     if n is not None and n < 100:
         yield f"{n} test rows show only large differences: label more rows before choosing on a small one."
