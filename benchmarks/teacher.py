@@ -31,7 +31,7 @@ from table_writer import write_table
 from whichway.app.configure import backends, encoder_of, ways
 from whichway.contest import Components, Settings, run
 from whichway.nouns import Example, MetricSpec, Task, digest
-from whichway.runs.folder import read_candidates, read_records
+from whichway.runs.folder import read_records
 from whichway.tasks import metrics
 from whichway.tasks.near_duplicates import grams, near_grams, skeleton
 from whichway.tasks.unlabelled import new_rows
@@ -98,10 +98,9 @@ def contest(task: Task, work: Path, model: str, student: str) -> dict[str, Any]:
     for record in read_records(work):
         if record.split == "test":
             answers[record.candidate][record.example] = record.points
-    notes = {c.id: c.note for c, _ in read_candidates(work).values()}
     scores = {
         s.way: {"test": s.score, "dev": s.dev_score, "usd": s.usd_fit, "seconds": s.seconds_fit,
-                "note": notes[s.candidates[0]], "rows": [answers[s.candidates[0]][e.id] for e in task.test]}
+                "rows": [answers[s.candidates[0]][e.id] for e in task.test]}
         for s in verdict.standings if s.status == "ok"
     }  # fmt: skip
     return {"scores": scores, "log": (work / "ways" / "both_distill" / "log").read_text(encoding="utf-8")}
@@ -160,7 +159,7 @@ def _line(name: str, draw: int, student: str, facts: Mapping[str, Any], gains: d
     match = re.search(r"(\d+) of (\d+) labelled rows are kept", facts["log"])
     cells = [f"{name}, {draw + 1}", facts["labels"], len(differences), f"{100 * scores[TEACHER]['test']:.1f}", student]
     cells += [f"{100 * alone['test']:.1f}", f"{100 * taught['test']:.1f}", f"{gain:+.1f} ± {error:.1f}"]
-    fell = ", not used: dev" if "labelled rows alone" in taught["note"] else ""
+    fell = ", not used by dev" if re.search("do not help|nothing is added", facts["log"]) else ""
     cells += [(f"{match[1]} of {match[2]}" if match else "none") + fell, facts["near"]]
     return f"| {' | '.join(map(str, cells))} |"
 
