@@ -5,7 +5,7 @@
     python benchmarks/int8.py write                    # the table, from what is measured
 
 EVALS: a folder of JSON lines with `input` and `target`. A cell of `scores` is one training on 200 rows and its answers,
-by exact products, to 250 others, its dev rows: no default is chosen by a test split. Both trainings of a cell have the
+by exact products, to 250 dev rows; none is a test row of `real_model.py`. Both trainings of a cell have the
 same rows, order and rate. Speed is in seconds of the processor, in turns, so that other work counts little.
 """
 
@@ -31,7 +31,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "pretraining")]
 
-from real_model import split  # noqa: E402  (the same rows as the other pages)
+from real_model import FREE, split  # noqa: E402  (the same rows as the other pages)
 from table_writer import write_table  # noqa: E402
 
 from sets import ASKS  # noqa: E402
@@ -53,7 +53,8 @@ RESULTS = HERE / "results"
 CELLS, PAGE = RESULTS / "int8.jsonl", RESULTS / "int8.md"
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SETS = ("trec6", "medical_titles", "nlupp_need", "nlupp_topic", "nlupp_domain", "restaurant_slots")
-KIND_OF = {"restaurant_slots": ("lora",)}  # written answers have no head
+DEV = 250  # rows
+KEYS = ("model", "set", "kind", "draw", "precision")
 STEPS = 3  # pairs of training steps
 ROWS = 24  # answered in a turn
 PROBE_ROWS = 64  # by which the threshold of `answered_again` is set
@@ -61,12 +62,11 @@ PROBE_ROWS = 64  # by which the threshold of `answered_again` is set
 
 def task_of(path: Path, rows: int, draw: int) -> Task:
     """A task: `rows` to train on, and 250 others as dev rows."""
-    data = split(path, rows, draw)
-    closed = path.stem != "restaurant_slots"
-    examples = {side: tuple(Example({"input": r["input"]}, r["target"]) for r in lines) for side, lines in data.items()}
-    labels = tuple(sorted({e.target for side in examples.values() for e in side})) if closed else ()
-    metric = MetricSpec("accuracy", {"labels": list(labels)}) if closed else MetricSpec("json_fields")
-    return Task(path.stem, ASKS[path.stem], examples["train"], examples["test"], (), metric, labels)
+    lines = split(path, rows + DEV, draw)["train"]
+    examples = tuple(Example({"input": line["input"]}, line["target"]) for line in lines)
+    labels = () if path.stem in FREE else tuple(sorted({e.target for e in examples}))
+    metric = MetricSpec("accuracy", {"labels": list(labels)}) if labels else MetricSpec("json_fields")
+    return Task(path.stem, ASKS[path.stem], examples[:rows], examples[rows:], (), metric, labels)
 
 
 def made_up(labels: int) -> Task:
@@ -82,13 +82,13 @@ def made_up(labels: int) -> Task:
     return Task(f"{labels} labels", "What does the customer want?", rows, rows, (), metric, tuple(names))
 
 
-def job_of(task: Task, kind: str, precision: str, **more: Any) -> TrainJob:
+def job_of(task: Task, kind: str, precision: str, model: str = MODEL) -> TrainJob:
     """The training that a way asks for by default (four epochs, at least 100 steps of 8 rows)."""
     prompt = base_prompt(task.train_dev_view())
     rows = tuple(TrainRow(messages(prompt, e.text), e.target) for e in task.train)
-    numbers: dict[str, Any] = {"epochs": 4, "batch": 8, "checkpoints": 1, "factor": 1.6, **more}
+    numbers: dict[str, Any] = {"epochs": 4, "batch": 8, "checkpoints": 1, "factor": 1.6}
     numbers |= {"precision": INT8} if precision == INT8 else {}
-    return TrainJob(kind, LocalBackend().weights(MODEL), rows, task.labels, 0, numbers)
+    return TrainJob(kind, LocalBackend().weights(model), rows, task.labels, 0, numbers)
 
 
 # Speed
@@ -190,34 +190,36 @@ def requests_of(task: Task) -> list[Request]:
 # Scores
 
 
-def measure_scores(evals: Path, sets: Iterable[str], kinds: Iterable[str], draws: Iterable[int]) -> None:
+def measure_scores(evals: Path, model: str, sets: Iterable[str], kinds: Iterable[str], draws: Iterable[int]) -> None:
     """Train every set exactly and in int8, and answer its dev rows; one line of the file a cell."""
     torch.set_num_threads(1)
-    there = {tuple(cell[key] for key in ("set", "kind", "draw", "precision")) for cell in cells("score")}
+    there = {tuple(cell[key] for key in KEYS) for cell in cells("score")}
     for draw in draws:
         for kind in kinds:
             for name in sets:
-                if kind not in KIND_OF.get(name, (kind,)):
+                if kind == "head" and name in FREE:  # written answers have none
                     continue
                 task = task_of(evals / f"{name}.jsonl", 200, draw)
                 for precision in (EXACT, INT8):
-                    if (name, kind, draw, precision) not in there:
-                        keep(scored(task, kind, draw, precision))
+                    if (model, name, kind, draw, precision) not in there:
+                        keep(scored(model, task, kind, draw, precision))
 
 
-def scored(task: Task, kind: str, draw: int, precision: str) -> dict[str, Any]:
+def scored(model: str, task: Task, kind: str, draw: int, precision: str) -> dict[str, Any]:
     """One training and its answers."""
-    backend, job, judge = LocalBackend(), job_of(task, kind, precision), metrics.load(task.metric)
+    backend, job, judge = LocalBackend(), job_of(task, kind, precision, model), metrics.load(task.metric)
     with tempfile.TemporaryDirectory() as place:
         adapter = list(backend.train(job, Path(place), None))[-1]
         with backend.open(adapter.weights, Path(place) / str(adapter.weights.adapter)) as session:
             requests = requests_of(task)
             replies = session.choose(requests) if task.labels else session.generate(requests)
-            cell = {"what": "score", "set": task.name, "kind": kind, "draw": draw, "precision": precision,
-                    "used": adapter.precision, "loss": adapter.loss, "seconds": adapter.seconds,
-                    "work": adapter.work["train"],
-                    "points": [judge(e, r.text).value or 0.0 for e, r in zip(task.dev, replies, strict=True)],
-                   }  # fmt: skip
+            cell = {
+                **dict(zip(KEYS, (model, task.name, kind, draw, precision), strict=True)),
+                "what": "score",
+                "used": adapter.precision,
+                "loss": adapter.loss,
+                "points": [judge(e, r.text).value or 0.0 for e, r in zip(task.dev, replies, strict=True)],
+            }
             if task.labels and precision == EXACT and isinstance(session, InferenceSession):
                 cell["labels"] = label_agreement(session, requests, replies)
                 base = InferenceSession(session.model, session.model.module)
@@ -303,38 +305,39 @@ def _pairs_line(name: str, pairs: list[list[float]]) -> str:
 
 
 def _score_lines() -> Iterable[str]:
-    both = {(c["set"], c["kind"], c["draw"], c["precision"]): c for c in cells("score")}
-    rows = [(key[:3], cell, both[*key[:3], EXACT]) for key, cell in both.items()
-            if key[3] == INT8 and (*key[:3], EXACT) in both]  # fmt: skip
+    both = {tuple(cell[key] for key in KEYS): cell for cell in cells("score")}
     yield "## Tuned on 200 rows, 250 dev rows answered exactly: score in percent\n"
-    yield "| set | kind | draw | exact | int8 | difference | used | loss exact | int8 |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    gaps = []
-    for (name, kind, draw), rounded, exact in rows:
+    yield "| model | set | kind | draw | exact | int8 | difference | used | loss exact | int8 |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    gaps: dict[str, list[float]] = {}
+    for key, exact in both.items():
+        rounded = both.get((*key[:-1], INT8))
+        if key[-1] == INT8 or rounded is None:
+            continue
         gap = [100 * (b - a) for a, b in zip(exact["points"], rounded["points"], strict=True)]
-        gaps.append(statistics.mean(gap))
+        gaps.setdefault(key[0], []).append(statistics.mean(gap))
         error = statistics.stdev(gap) / math.sqrt(len(gap))
-        yield (f"| {name} | {kind} | {draw} | {100 * statistics.mean(exact['points']):.1f} | "
-               f"{100 * statistics.mean(rounded['points']):.1f} | {gaps[-1]:+.1f} ± {error:.1f} | {rounded['used']} | "
-               f"{exact['loss']:.3f} | {rounded['loss']:.3f} |")  # fmt: skip
-    if len(gaps) > 1:
-        error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-        yield f"\nMean difference of {len(gaps)} cells: {statistics.mean(gaps):+.2f} ± {error:.2f} points.\n"
+        means = (100 * statistics.mean(cell["points"]) for cell in (exact, rounded))
+        yield (
+            f"| {' | '.join(map(str, key[:-1]))} | {' | '.join(f'{mean:.1f}' for mean in means)} | "
+            f"{statistics.mean(gap):+.1f} ± {error:.1f} | {rounded['used']} | {exact['loss']:.3f} | "
+            f"{rounded['loss']:.3f} |"
+        )
+    yield ""
+    for model, of in gaps.items():
+        error = f" ± {statistics.stdev(of) / math.sqrt(len(of)):.2f}" if len(of) > 1 else ""
+        yield f"Mean difference on {model}, {len(of)} cells: {statistics.mean(of):+.2f}{error} points.\n"
 
 
 def _label_lines() -> Iterable[str]:
     yield "## Answers with int8 products: the same label as exact ones, percent of rows\n"
-    yield "| set | weights | same label | rows with a small margin | same, those answered again exactly |"
-    yield "|---|---|---|---|---|"
+    yield "| model | set | weights | same label | rows with a small margin | same, those answered again exactly |"
+    yield "|---|---|---|---|---|---|"
     for cell in cells("score"):
         for name, of in (("zero-shot", cell.get("zero_shot")), (cell["kind"], cell.get("labels"))):
-            if of and not (name == "zero-shot" and cell["kind"] != "head"):
-                numbers = (of["same"], of["again"], of["same_after"])
-                yield (
-                    f"| {cell['set']}, draw {cell['draw']} | {name} | "
-                    + " | ".join(f"{100 * n:.1f}" for n in numbers)
-                    + " |"
-                )
+            if of and (name != "zero-shot" or cell["kind"] == "head"):
+                numbers = " | ".join(f"{100 * of[part]:.1f}" for part in ("same", "again", "same_after"))
+                yield f"| {cell['model']} | {cell['set']}, draw {cell['draw']} | {name} | {numbers} |"
 
 
 def main() -> None:
@@ -342,6 +345,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "scores", "write"))
     parser.add_argument("--evals", type=Path)
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--kinds", default="head,lora")
     parser.add_argument("--draws", type=int, default=1)
@@ -354,7 +358,7 @@ def main() -> None:
     elif args.what == "scores":
         if args.evals is None:
             parser.error("scores needs --evals")
-        measure_scores(args.evals, args.sets.split(","), args.kinds.split(","), range(1, args.draws + 1))
+        measure_scores(args.evals, args.model, args.sets.split(","), args.kinds.split(","), range(1, args.draws + 1))
     write_table(page(), PAGE)
 
 

@@ -12,6 +12,7 @@ from whichway.backends.local import LocalBackend
 from whichway.engine.model import decoder, int8, layers
 from whichway.engine.model.weights import FusedLinear, ParamView
 from whichway.engine.train import adapter_check, adapters, head, int8_training, run_job, trainer
+from whichway.engine.train.counted_work import WorkCounter
 from whichway.engine.train.train_progress import StopTraining
 from whichway.nouns import Message, TrainJob, TrainRow, Weights
 from whichway.training_kinds import KINDS, options, rounds
@@ -183,6 +184,15 @@ def test_only_kinds_that_were_measured_are_rounded_and_the_digest_of_the_others_
     assert {kind for kind in KINDS if rounds(kind)} == {"lora", "head"}
     assert job().id != job(precision="int8").id
     assert dataclasses.asdict(options(KINDS["lora"].options, {}))["precision"] == "exact"
+
+
+def test_a_training_in_int8_has_a_rate_of_its_own(opened, tmp_path):
+    model = opened("llama")
+    adapter, _ = trained(model, tmp_path, precision="int8")
+    counter = WorkCounter(model.folder, job().weights)
+    exact, rounded = (counter.training(task, adapter, None)[0] for task in (job(), job(precision="int8")))
+    assert exact.units == rounded.units > 0
+    assert exact.kind != rounded.kind
 
 
 def test_a_model_too_narrow_to_gain_is_not_rounded(tiny):
