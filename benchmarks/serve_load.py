@@ -150,7 +150,7 @@ def lines(clients: int, seconds: float, one: Tally, many: Tally, memory: list[in
 
 def quantile(values: list[float]) -> float:
     """The value that 95 % are not above."""
-    return sorted(values)[int(0.95 * (len(values) - 1))]
+    return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
 
 
 def main() -> None:
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
+    busy = os.getloadavg()[0]  # above the number of cores, other programs took part of the time
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "whichway", "serve", "--model", args.model, "--folder", folder, "--port", "0"]
         with subprocess.Popen([*command, "--yes"], stdout=subprocess.PIPE, text=True) as server:
@@ -177,7 +178,8 @@ def main() -> None:
         "# The server under load", "",
         f"`python benchmarks/serve_load.py --model {args.model} --clients {args.clients} --seconds {args.seconds:g}`; "
         f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}; answers of at most {args.tokens} tokens; clients "
-        "and server share the cores.", "",
+        "and server share the cores. "
+        f"Load average of the machine at the start: {busy:.1f}.", "",
     ]  # fmt: skip
     write_table([*head, *table], args.out)
 

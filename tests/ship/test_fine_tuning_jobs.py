@@ -12,6 +12,11 @@ from typing import Any
 import openai
 import pytest
 from server_kit import ServerProcess, client, server
+from starlette.testclient import TestClient
+
+from whichway.backends.local import LocalBackend
+from whichway.ship.serve import app
+from whichway.ship.served_models import ServedModel
 
 LABELS = {"billing": "I was billed twice", "shipping": "where is my parcel"}
 
@@ -206,11 +211,14 @@ def test_a_job_outlives_a_killed_server(tiny: Callable[[str], Path], tmp_path: P
         points = list(asked.fine_tuning.jobs.checkpoints.list(job.id, limit=100))
         assert [point.step_number for point in points] == list(range(96, 0, -8))
         assert any(e.level == "warn" for e in asked.fine_tuning.jobs.list_events(job.id, limit=100))
-    with server(*words) as address:  # and its models are served by the next one
-        answer = client(address).chat.completions.create(
+        answer = asked.chat.completions.create(
             model=done.fine_tuned_model, messages=[{"role": "user", "content": "I was billed twice 0"}], max_tokens=8
         )
         assert answer.choices[0].message.content == "billing"
+    models = {"base": ServedModel(LocalBackend().weights(str(tiny("llama"))))}  # the next server offers it again
+    with TestClient(app(models, {"local": LocalBackend()}, folder=tmp_path / "served")) as next_server:
+        known = {model["id"] for model in next_server.get("/v1/models").json()["data"]}
+    assert known == {"base", done.fine_tuned_model, *(point.fine_tuned_model_checkpoint for point in points)}
 
 
 def test_a_folder_has_one_server(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def answers(name: str, address: str, model: str, *words: object) -> list[str]:
 
 
 def test_foreign_clients_get_what_openais_client_gets(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
     with server("--model", tiny("llama"), "--folder", tmp_path) as address:
         asked: Any = client(address)
         own = [
@@ -48,9 +50,11 @@ def test_foreign_clients_get_what_openais_client_gets(tiny: Callable[[str], Path
         assert answers("dspy", address, "base") == own
         assert [answer[:5] for answer in answers("litellm", address, "base")] == [text[:5] for text in own]
         found = answers("lm_eval", address, "base", tiny("llama"))
+        encode = AutoTokenizer.from_pretrained(tiny("llama")).encode  # the harness sends ids, without a first mark
+        prompts = [encode(text, add_special_tokens=False) for text in TEXTS]
         written = [
-            asked.completions.create(model="base", prompt=text, max_tokens=5, temperature=0, stop="\n").choices[0].text
-            for text in TEXTS
+            asked.completions.create(model="base", prompt=ids, max_tokens=5, temperature=0, stop="\n").choices[0].text
+            for ids in prompts
         ]
     assert found[2:] == written
     scores = [line.split() for line in found[:2]]

@@ -65,8 +65,8 @@ class AccessControl:
         most = self._limits.upload if scope["path"] == UPLOADS else self._limits.body
         body = _Body(receive, most)
         try:
+            self._limit(scope)  # first, so that keys cannot be tried out faster
             self._admit(scope["path"], headers)
-            self._limit(scope)
             await body.check(headers.get("content-length", ""))
         except Refused as error:
             from starlette.responses import JSONResponse
