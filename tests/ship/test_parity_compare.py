@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +179,39 @@ def test_the_shipped_program_is_started_and_compared(run: ww.Run, tmp_path: Path
     assert found.score_gap < 1e-3
     assert found.live == pytest.approx(1, abs=0.01)
     assert found.runtime.startswith("use.py, transformers")
+
+
+PROMPTFOO = """#!{python}
+import json, sys
+out = sys.argv[sys.argv.index("-o") + 1]
+config = sys.argv[sys.argv.index("-c") + 1]
+assert sys.argv[sys.argv.index("--providers") + 1] == "echo"
+import yaml, pathlib
+place = pathlib.Path(config)
+turns = (place.parent / "prompt.json").read_text()
+results = []
+for test in yaml.safe_load(place.read_text())["tests"]:
+    text = turns
+    for name, value in test["vars"].items():
+        text = text.replace("{{{{" + name + "}}}}", json.dumps(value)[1:-1])
+    results.append({{"vars": test["vars"], "response": {{"output": text}}}})
+pathlib.Path(out).write_text(json.dumps({{"results": {{"results": results}}}}))
+"""
+
+
+def test_promptfoo_renders_the_exported_configuration(
+    run: ww.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for promptfoo's command, which writes the file that promptfoo 0.1xx writes."""
+    command = tmp_path / "promptfoo"
+    command.write_text(PROMPTFOO.format(python=sys.executable))
+    command.chmod(0o755)
+    monkeypatch.setenv("WHICHWAY_PROMPTFOO", str(command))
+    options: dict[str, Any] = {"way": "prompt_plain", "backends": backends(), "forms": ("promptfoo",)}
+    done = ship(run, tmp_path / "pf", check=CheckOptions(4), **options)
+    (found,) = done.checks
+    assert (found.status, found.rendered, found.runtime) == ("ok", 4, "promptfoo")
+    monkeypatch.setenv("WHICHWAY_PROMPTFOO", "")
+    monkeypatch.setenv("PATH", "")
+    lone = ship(run, tmp_path / "pf", check=CheckOptions(4), **options)
+    assert "not on this machine" in lone.checks[0].notes[0]

@@ -39,12 +39,13 @@ class ChatStyle:
     ends: tuple[int, ...]  # ids that end an answer, that of a turn last
 
 
-def write_merged(source: ShipSource, place: Path) -> ChatStyle:
+def write_merged(source: ShipSource, place: Path, trained: bool = True) -> ChatStyle:
     """Write the model folder.
 
     Args:
         source: a winner whose trained part can be merged (`_winners.no_merge`).
         place: an existing folder.
+        trained: with the trained part; False: the base alone, talked to in the same style.
 
     Raises:
         ModelError: the base is not there, or has changed.
@@ -54,12 +55,13 @@ def write_merged(source: ShipSource, place: Path) -> ChatStyle:
     copy_encoder(base, place)  # settings, tokenizer and weights; those of a trained part replace them
     if (base / TEMPLATE).is_file():
         shutil.copyfile(base / TEMPLATE, place / TEMPLATE)
-    if stored_as(kind, "model") and source.adapter is not None:
+    adapter = source.adapter if trained else None
+    if stored_as(kind, "model") and adapter is not None:
         _clear_weights(place)
-        copy_encoder(source.adapter, place)
-    elif source.adapter is not None:
+        copy_encoder(adapter, place)
+    elif adapter is not None:
         _clear_weights(place)
-        _merge(base, source.adapter, place, kind)
+        _merge(base, adapter, place, kind)
     for name in (LIVE, "adapter.json", "source.json", "origin.json"):
         (place / name).unlink(missing_ok=True)
     talk = style_of(place, source.candidate.decoding.thinking)

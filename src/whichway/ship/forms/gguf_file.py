@@ -33,19 +33,19 @@ def write(export: Export, folder: Path) -> None:
     write_prompt(export, folder, {} if talk.system else {"fold": True})
 
 
-def write_files(source: ShipSource, folder: Path, kinds: Sequence[Kind]) -> ChatStyle:
-    """Write `model-KIND.gguf` for each kind; how the model is talked to."""
+def write_files(source: ShipSource, folder: Path, kinds: Sequence[Kind], trained: bool = True) -> ChatStyle:
+    """Write `model-KIND.gguf` for each kind, or the base alone as `base-KIND.gguf`; how the model is talked to."""
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.merged-", dir=folder.parent) as merged:
-        talk = write_merged(source, Path(merged))
+        talk = write_merged(source, Path(merged), trained)
         for kind in kinds:
             about = ChatMetadata(talk.template, talk.bos, talk.ends)
-            write_gguf(Path(merged), folder / file_name(kind), kind, name_of(source), about)
+            write_gguf(Path(merged), folder / file_name(kind, trained), kind, name_of(source), about)
     return talk
 
 
-def file_name(kind: Kind) -> str:
+def file_name(kind: Kind, trained: bool = True) -> str:
     """The name of the file whose matrices are stored so."""
-    return f"model-{kind}.gguf"
+    return f"{'model' if trained else 'base'}-{kind}.gguf"
 
 
 def name_of(source: ShipSource) -> str:

@@ -1,11 +1,13 @@
 """An Ollama Modelfile with the model beside it: `ollama create NAME -f Modelfile` gives a model that is sent bare rows.
 
 SYSTEM and MESSAGE hold the prompt's own messages, TEMPLATE the model's chat template with the prompt's words around the
-last message, and FROM the merged model as GGUF.
+last message. FROM names the model as GGUF: the base where the trained part is a plain LoRA adapter, which ADAPTER then
+names, and otherwise the merged model.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from whichway.engine.model import tokenizer_files
 from whichway.engine.model.chat_text import ChatText, fold
 from whichway.errors import UserError
+from whichway.models.gguf.adapter_writer import reason_against, write_adapter
 from whichway.prompts.template import outline, placeholder, placeholders
 from whichway.ship.forms import Export
 from whichway.ship.forms._go_template import ChatPieces, Turn, go, of_chat
@@ -24,14 +27,14 @@ from whichway.ship.forms._winners import (
     no_prompt,
     no_writer,
 )
-from whichway.ship.forms.gguf_file import file_name, write_files
+from whichway.ship.forms.gguf_file import file_name, name_of, write_files
 from whichway.ship.source import ShipSource
 from whichway.ship.written_files import write_file
 
 NAME = "ollama"
-SUMMARY = "a Modelfile (FROM, TEMPLATE, SYSTEM, MESSAGE) with the merged model as GGUF"
+SUMMARY = "a Modelfile (FROM, ADAPTER, TEMPLATE, SYSTEM, MESSAGE) with the model as GGUF"
 RUNTIME = "ollama"
-FILE = "Modelfile"
+FILE, ADAPTER = "Modelfile", "adapter.gguf"
 _QUOTES = '"""'
 
 
@@ -52,9 +55,18 @@ def fits(source: ShipSource) -> str:
 def write(export: Export, folder: Path) -> None:
     """Write the Modelfile, the model, and the prompt."""
     source = export.source
-    talk = write_files(source, folder, ("F16",))
+    adapter = plain_adapter(source)
+    talk = write_files(source, folder, ("F16",), trained=adapter is None)
+    if adapter is not None:
+        settings = json.loads((base_folder(source) / "config.json").read_text(encoding="utf-8"))
+        write_adapter(adapter, settings, folder / ADAPTER, name_of(source))
     write_prompt(export, folder, {} if talk.system else {"fold": True})
     write_file(folder / FILE, modelfile(source, talk.bos))
+
+
+def plain_adapter(source: ShipSource) -> Path | None:
+    """The folder of an adapter that llama.cpp can put on the base; None where the weights are merged instead."""
+    return source.adapter if source.adapter is not None and not reason_against(source.adapter) else None
 
 
 def wrapped(source: ShipSource) -> tuple[list[Turn], tuple[str, str]] | None:
@@ -123,7 +135,10 @@ def modelfile(source: ShipSource, bos: bool) -> str:
     if any(_QUOTES in text or text.endswith('"') for text in texts):
         raise UserError(f'a Modelfile cannot hold {_QUOTES}, or a text that ends with ", as the prompt does')
     decoding = source.candidate.decoding
-    lines = [f"FROM ./{file_name('F16')}", f"TEMPLATE {_QUOTES}{texts[0]}{_QUOTES}"]
+    adapter = plain_adapter(source)
+    lines = [f"FROM ./{file_name('F16', adapter is None)}"]
+    lines += [f"ADAPTER ./{ADAPTER}"] if adapter is not None else []
+    lines.append(f"TEMPLATE {_QUOTES}{texts[0]}{_QUOTES}")
     for turn in fixed:
         head = "SYSTEM" if turn["role"] == "system" else f"MESSAGE {turn['role']}"
         lines.append(f"{head} {_QUOTES}{turn['content']}{_QUOTES}")

@@ -110,7 +110,8 @@ def _answers(report: ParityReport, started: Started, reference: Reference) -> Pa
     if not texts and reference.rows:
         return _with(report, note="answers are drawn at random, so they were not compared")
     rows = list(reference.rows)
-    answers = [_read(text, reference, row) for text, row in zip(texts, rows, strict=True)]
+    read = bool(started.result.get("read"))
+    answers = [text.strip() if read else _read(text, reference) for text in texts]
     measured = [reference.answer_of(row) for row in rows]
     other = [place for place, (a, b) in enumerate(zip(measured, answers, strict=True)) if a != b]
     agree = len(rows) - len(other)
@@ -121,7 +122,7 @@ def _answers(report: ParityReport, started: Started, reference: Reference) -> Pa
     report = replace(report, rows=len(rows), agree=agree, low=low, high=high, first=report.first or first)
     report = _with_metric(report, rows, answers, reference)
     if any(row.record is None for row in rows):
-        note = "made of all rows, it crossed no test split: compared with what it answers in whichway now"
+        note = "the run holds no written answers of it: compared with what it answers in whichway now"
         report = _with(report, note=note)
     return _judged(report, started, reference, other, answers)
 
@@ -150,12 +151,10 @@ def _near(place: int, answer: str, started: Started, reference: Reference) -> bo
     return max(scores.values()) - scores.get(answer, -np.inf) < 2 * started.room
 
 
-def _read(text: str, reference: Reference, row: ReferenceRow) -> str:
-    """The answer of a written text, as the contest read it; a program of ours has read it already."""
+def _read(text: str, reference: Reference) -> str:
+    """The answer of a written text, as the contest read it."""
     mark = reference.candidate.decoding.answer_mark
-    if mark and mark.lower() in text.lower():
-        return (extract(text, mark, reference.candidate.prompt.labels) or "").strip()
-    return text.strip()
+    return (extract(text, mark, reference.candidate.prompt.labels) or "" if mark else text).strip()
 
 
 def _with_metric(

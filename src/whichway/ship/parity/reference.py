@@ -34,7 +34,7 @@ class ReferenceRow:
     example: Example
     raw: Any  # the row as a shipped program takes it
     messages: tuple[Message, ...]
-    record: Record | None  # None: this candidate crossed no test split
+    record: Record | None  # None: this candidate crossed no test split, or the records hold no answers
 
 
 class Reference:
@@ -57,6 +57,11 @@ class Reference:
         return self.candidate.decoding.mode == "choose"
 
     @property
+    def prefers(self) -> bool:
+        """Whether the records say which of two texts was likelier, and not what is written."""
+        return bool(self.source.plan["metric"]["name"] == "preference")
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels that are scored on a few rows."""
         return self.source.labels if self.chooses and self.source.labels else PROBE_LABELS
@@ -65,7 +70,8 @@ class Reference:
     def rows(self) -> tuple[ReferenceRow, ...]:
         """The test rows, as many as the options say, in the order of their ids: no position decides."""
         run, key = self.export.run, self.candidate.id
-        known = {row: records[0] for (candidate, row), records in run.test_records.items() if candidate == key}
+        records = {} if self.prefers else run.test_records
+        known = {row: repeats[0] for (candidate, row), repeats in records.items() if candidate == key}
         lines = sorted((line for line in run.row_lines if line["split"] == "test"), key=lambda line: str(line["id"]))
         lines = [line for line in lines if not known or line["id"] in known][: self.options.rows]
         examples = [_example(line) for line in lines]
@@ -99,7 +105,10 @@ class Reference:
             }
 
     def answer_of(self, row: ReferenceRow) -> str:
-        """The measured answer."""
+        """The measured answer; "" where none could be read off what was written."""
+        unread = bool(self.candidate.decoding.answer_mark) and row.record is not None and row.record.outcome != "ok"
+        if unread or (row.record is None and self.replies[row.id].unread):
+            return ""
         return (row.record.text if row.record is not None else self.replies[row.id].text).strip()
 
     def _requests(self, row: ReferenceRow, decoding: Decoding, labels: tuple[str, ...]) -> list[Request]:

@@ -76,10 +76,14 @@ def _llama_cpp(form: ShipForm, folder: Path, reference: Reference) -> Iterator[S
     answers = max(len(ids) for ids in reference.answers.values())
     longest = max((len(ids) for ids in reference.prompts), default=0)
     job["context"] = longest + max(answers, 0 if reference.chooses else int(job["max_tokens"])) + 16
-    for file in sorted(folder.glob("model-*.gguf")):
+    adapter = folder / "adapter.gguf"
+    if adapter.is_file():
+        job["adapter"] = str(adapter.resolve())
+    for file in sorted(folder.glob("*-*.gguf")):
         rounded = "Q8_0" in file.name
         result = run_program("in_llama_cpp", {**job, "file": str(file.resolve())}, python)
-        yield Started(file.stem.removeprefix("model-"), result, room=EIGHT_BITS if rounded else HALF, rounded=rounded)
+        part = f"{file.name} + {adapter.name}" if adapter.is_file() else file.name
+        yield Started(part, result, room=EIGHT_BITS if rounded else HALF, rounded=rounded)
 
 
 def _onnx(form: ShipForm, folder: Path, reference: Reference) -> Iterator[Started]:

@@ -18,12 +18,12 @@ from started import best, messages_of, plain_of, run
 class LoadedFile:
     """A file as llama.cpp loads it."""
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], adapter: str | None = None) -> None:
         self.folder = Path(job["folder"])
         size = job["context"]
         options: dict[str, Any] = {"n_ctx": size, "n_batch": size, "n_ubatch": size, "logits_all": True}
-        if job.get("adapter"):
-            options["lora_path"] = job["adapter"]
+        if adapter is not None:
+            options["lora_path"] = adapter
         threads = {"n_threads": job["threads"], "n_threads_batch": job["threads"]}
         self.model = Llama(job["file"], verbose=False, type_k=0, type_v=0, **threads, **options)
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.model.model)
@@ -77,7 +77,7 @@ class LoadedFile:
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Prompts, answers and scores of the job's rows."""
-    loaded = LoadedFile(job)
+    loaded = LoadedFile(job, job.get("adapter"))
     prompts = [loaded.prompt(messages) for messages in messages_of(loaded.folder, job["rows"])]
     scored = prompts if job["choose"] else prompts[: job["probed"]]
     scores = [label_scores(loaded.logits, prompt, job["answers"], job["closing"]) for prompt in scored]
@@ -86,7 +86,11 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         answers = [loaded.write(prompt, job["max_tokens"]) for prompt in prompts] if job["write"] else []
     ends = [token for token in job["closing"] if loaded.is_end(token)]
     about = f"llama.cpp (llama-cpp-python {version('llama_cpp_python')})"
-    return {"prompts": prompts, "answers": answers, "scores": scores[: job["probed"]], "ends": ends, "runtime": about}
+    result = {"prompts": prompts, "answers": answers, "scores": scores[: job["probed"]], "ends": ends}
+    if job.get("adapter"):
+        bare, few = LoadedFile(job), prompts[: job["probed"]]
+        result["base"] = [label_scores(bare.logits, prompt, job["answers"], job["closing"]) for prompt in few]
+    return {**result, "runtime": about}
 
 
 if __name__ == "__main__":

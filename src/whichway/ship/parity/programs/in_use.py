@@ -25,7 +25,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"answers": [winner(row) for row in job["rows"]], "scores": scores, "runtime": about}
     winner = program.Winner(job["base"])
     few = job["rows"][: job["probed"]]
-    result: dict[str, Any] = {"runtime": about, "ends": sorted(winner.ends)}
+    result: dict[str, Any] = {"runtime": about, "read": True, "ends": sorted(winner.ends)}
     if job["prompted"]:
         result["prompts"] = [winner.prompt(row) for row in job["rows"]]
     if job["choose"]:
