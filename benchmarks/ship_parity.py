@@ -3,7 +3,8 @@
     python benchmarks/ship_parity.py [--peers PYTHON] [--out FILE]
 
 Tiny random models of several architectures are tried on a small task; their winners are exported, started in their own
-runtimes in processes of their own, and compared with what was measured. `--peers` names a Python that has
+runtimes, and compared with what was measured. To spare imports, one process of each Python serves all exports, where
+`whichway ship` starts one for each. `--peers` names a Python that has
 llama-cpp-python; without it GGUF files are left out, and the table says so. Lines are written as they come, and a run
 that was interrupted goes on.
 """
@@ -12,11 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from whichway.ship.parity import run_program, runtimes
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "ship")]
@@ -24,9 +28,9 @@ OUT = ROOT / "benchmarks" / "results" / "ship_parity.md"
 KINDS = ("llama", "qwen2", "qwen3", "gemma", "base", "nosystem", "bos")
 CLEAN = (
     ("tune_lora", "folder"), ("tune_lora", "peft"), ("tune_lora", "merged"), ("tune_lora", "gguf"),
-    ("tune_head", "peft"), ("tune_head", "merged"), ("prompt_plain", "folder"),
+    ("tune_head", "peft"), ("prompt_plain", "merged"), ("prompt_plain", "folder"),
 )  # fmt: skip
-MORE = (("llama", "prompt_plain", "ollama"),)  # with the seven forms of each kind of model: fifty exports
+MORE = (("llama", "tune_lora", "ollama"),)  # with the seven forms of each kind of model: fifty exports
 
 
 def tiny_models(place: Path) -> Callable[[str], Path]:
@@ -44,6 +48,43 @@ def tiny_models(place: Path) -> Callable[[str], Path]:
         return folder
 
     return make
+
+
+class Server:
+    """Runs the check's programs in one process for each Python, and starts another where one died."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __call__(self, name: str, job: dict[str, object], python: Path | str = sys.executable) -> dict[str, object]:
+        """The result of a program, as `run_program` gives it."""
+        process = self._processes.get(str(python))
+        if process is None or process.poll() is not None:
+            process = subprocess.Popen(
+                [str(python), "-c", SERVER, str(run_program.PROGRAMS)], text=True, bufsize=1,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            self._processes[str(python)] = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([name, job]) + "\n")
+        for line in process.stdout:
+            if line.startswith("RESULT "):
+                return json.loads(line.removeprefix("RESULT "))
+        return {"error": f"the process ended with {process.wait()}"}
+
+
+SERVER = """
+import importlib, json, sys
+sys.path.insert(0, sys.argv[1])
+for line in sys.stdin:
+    name, job = json.loads(line)
+    try:
+        result = importlib.import_module(name).answer(job)
+    except Exception as error:
+        result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    print("RESULT " + json.dumps(result), flush=True)
+"""
 
 
 def planted(bench) -> Iterator[dict[str, object]]:
@@ -122,6 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     from faults_kit import FaultBench
 
+    runtimes.run_program = Server()
     place = Path(tempfile.mkdtemp(prefix="whichway-ship-"))
     bench = FaultBench(tiny_models(place), place, options.peers)
     lines = measure(bench, options.out.with_suffix(".jsonl"))

@@ -16,7 +16,7 @@ from whichway.ship.parity.reference import PROBED, Reference
 from whichway.ship.parity.run_program import python_with, run_program
 from whichway.training_kinds import KINDS
 
-EXACT, HALF, EIGHT_BITS = 0.05, 0.1, 0.5  # how far a label's log-probability may go: float32, float16, Q8_0
+EXACT, HALF, EIGHT_BITS = 0.05, 0.1, 1.0  # how far a label's log-probability may go: float32, float16, Q8_0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from label_scores import label_scores
 from llama_cpp import Llama
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-from started import best, messages_of, plain_of, run
+from started import best, biased, messages_of, plain_of, run
 
 
 class LoadedFile:
@@ -57,6 +57,10 @@ class LoadedFile:
             rows.append(np.array(self.model.scores[size - 1 : size + len(ids) - 1]))
         return rows
 
+    def scores(self, prompt: Sequence[int], job: dict[str, Any]) -> dict[str, float]:
+        """Label -> log-probability."""
+        return dict(biased(label_scores(self.logits, prompt, job["answers"], job["closing"]), job["bias"]))
+
     def write(self, prompt: Sequence[int], size: int) -> str:
         """The likeliest text, up to what the file calls an end."""
         self.model.reset()
@@ -80,8 +84,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     loaded = LoadedFile(job, job.get("adapter"))
     prompts = [loaded.prompt(messages) for messages in messages_of(loaded.folder, job["rows"])]
     scored = prompts if job["choose"] else prompts[: job["probed"]]
-    scores = [label_scores(loaded.logits, prompt, job["answers"], job["closing"]) for prompt in scored]
-    answers = [best(one, job["bias"]) for one in scores]
+    scores = [loaded.scores(prompt, job) for prompt in scored]
+    answers = [best(one) for one in scores]
     if not job["choose"]:
         answers = [loaded.write(prompt, job["max_tokens"]) for prompt in prompts] if job["write"] else []
     ends = [token for token in job["closing"] if loaded.is_end(token)]
@@ -89,7 +93,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     result = {"prompts": prompts, "answers": answers, "scores": scores[: job["probed"]], "ends": ends}
     if job.get("adapter"):
         bare, few = LoadedFile(job), prompts[: job["probed"]]
-        result["base"] = [label_scores(bare.logits, prompt, job["answers"], job["closing"]) for prompt in few]
+        result["base"] = [bare.scores(prompt, job) for prompt in few]
     return {**result, "runtime": about}
 
 

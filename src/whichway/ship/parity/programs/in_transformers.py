@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from label_scores import label_scores
-from started import best, messages_of, plain_of, run
+from started import best, biased, messages_of, plain_of, run
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -80,13 +80,13 @@ class LoadedFolder:
     def scores(self, prompt: Sequence[int], job: dict[str, Any]) -> dict[str, float]:
         """Label -> log-probability."""
         if not self.head:
-            scores: dict[str, float] = label_scores(self.logits, prompt, job["answers"], job["closing"])
-            return scores
+            scores = label_scores(self.logits, prompt, job["answers"], job["closing"])
+            return dict(biased(scores, job["bias"]))
         with torch.no_grad():
             logs = self.model(torch.tensor([list(prompt)])).logits[0].float().log_softmax(-1).tolist()
         names = self.model.config.id2label
         known = {str(names[number]): value for number, value in enumerate(logs)}
-        return {label: known[label] for label in job["answers"]}
+        return dict(biased({label: known[label] for label in job["answers"]}, job["bias"]))
 
     @torch.no_grad()
     def write(self, prompt: Sequence[int], size: int) -> str:
@@ -107,7 +107,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     loaded = LoadedFolder(folder, job["base"], list(job["answers"]))
     prompts = [loaded.prompt(messages) for messages in messages_of(folder, job["rows"])]
     scores = [loaded.scores(prompt, job) for prompt in prompts[: len(prompts) if job["choose"] else job["probed"]]]
-    answers = [best(one, job["bias"]) for one in scores]
+    answers = [best(one) for one in scores]
     if not job["choose"]:
         answers = [loaded.write(prompt, job["max_tokens"]) for prompt in prompts] if job["write"] else []
     result = {"prompts": prompts, "answers": answers, "scores": scores[: job["probed"]], "ends": loaded.ends}

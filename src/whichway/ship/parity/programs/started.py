@@ -32,9 +32,14 @@ def plain_of(folder: Path, messages: list[dict[str, str]]) -> str:
     return str(module_in(folder, "row_messages").plain(messages))
 
 
-def best(scores: dict[str, float], bias: dict[str, float]) -> str:
+def biased(scores: dict[str, float], bias: dict[str, float]) -> dict[str, float]:
+    """Scores with what calibration adds to each label, as they were measured."""
+    return {label: score + bias.get(label, 0.0) for label, score in scores.items()}
+
+
+def best(scores: dict[str, float]) -> str:
     """The label of the highest score; the first of equals."""
-    return max(scores, key=lambda label: scores[label] + bias.get(label, 0.0))
+    return max(scores, key=lambda label: scores[label])
 
 
 def run(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
