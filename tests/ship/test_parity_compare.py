@@ -117,6 +117,14 @@ def test_rounded_weights_are_given_room(reference: Reference) -> None:
     assert not any("off by" in problem for problem in report(reference, started).problems)
 
 
+def test_an_engine_that_rounds_gives_room(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    off = [{label: score + 0.3 for label, score in row.items()} for row in reference.tuned]
+    assert reference.coarse is False
+    assert any("off by" in problem for problem in report(reference, scores=off).problems)
+    monkeypatch.setattr(reference, "coarse", True)
+    assert not any("off by" in problem for problem in report(reference, scores=off).problems)
+
+
 def test_a_missing_runtime_is_never_a_pass(reference: Reference) -> None:
     found = report(reference, Started(missing="llama-cpp-python is not installed"))
     assert found.status == "not run"

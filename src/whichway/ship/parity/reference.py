@@ -50,6 +50,7 @@ class Reference:
         self.source = export.source
         self.candidate = export.source.candidate
         self.weights = export.source.candidate.weights
+        self.coarse = False  # whether the engine rounds weights to 16 bits here; known once rows were scored
 
     @property
     def chooses(self) -> bool:
@@ -143,6 +144,9 @@ class Reference:
         scoring = decoding if self.chooses else replace(Decoding(), thinking=decoding.thinking)
         requests = [Request(row.messages, scoring, self.labels) for row in self.rows[:PROBED]]
         with self._backend.open(weights, adapter) as session:
+            module: Any = getattr(session, "module", None)
+            if module is not None:
+                self.coarse = any(part.dtype.itemsize < 4 for part in module.parameters())
             return [dict(reply.scores) for reply in session.choose(requests)]
 
     @cached_property
