@@ -353,11 +353,7 @@ class TrainsHosted(Protocol):
     """Optional for a hosted backend: its models are trained by a service that is paid by the token."""
 
     def training_tokens(self, job: TrainJob) -> tuple[int, int]:
-        """Tokens that a training will be billed for: about, and at most.
-
-        Raises:
-            WayFailed: the service would refuse the rows.
-        """
+        """Tokens that a training will be billed for: about, and at most."""
         ...
 
     def begun(self, job: TrainJob, folder: Path) -> bool:

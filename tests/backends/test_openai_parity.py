@@ -90,6 +90,36 @@ def test_llama_cpp_pythons_server_answers_with_labels(tmp_path: Path, monkeypatc
     assert all(reply.tokens_in > 0 and reply.tokens_out > 0 for reply in found)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(FILE).is_file(), reason="WHICHWAY_GGUF names no file")
+@pytest.mark.skipif(not Path(PEERS).is_file(), reason="WHICHWAY_PEERS names no Python")
+def test_llama_cpp_pythons_server_gives_the_labels_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file of weights here and there; a grammar has the server choose among the labels as the engine does."""
+    monkeypatch.chdir(tmp_path)
+    if subprocess.run([PEERS, "-c", "import llama_cpp.server.app"], capture_output=True, check=False).returncode:
+        pytest.skip("the peers' Python has no llama_cpp.server")
+    port, requests = "18438", asked()
+    entry = f"{{model: m, base_url: 'http://localhost:{port}/v1', capabilities: [grammar], timeout_seconds: 600}}"
+    (tmp_path / "models.yaml").write_text(f"as_of: 2026-11-30\nendpoints:\n  there: {entry}\n")
+    command = [PEERS, "-m", "llama_cpp.server", "--model", FILE, "--n_threads", "1", "--port", port, "--n_ctx", "1024"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(f"http://localhost:{port}/v1/models")
+            backend = OpenAIBackend(QUICK)
+            with backend.open(backend.weights("there"), None) as session:
+                there = session.choose(requests)
+        finally:
+            server.terminate()
+    local = LocalBackend()
+    with local.open(local.weights(FILE), None) as session:
+        here = session.choose(requests)
+    same = sum(a.text == b.text for a, b in zip(there, here, strict=True))
+    print(json.dumps({"same": same, "of": ROWS}))
+    assert same >= 0.98 * ROWS, f"{same} of {ROWS}"
+
+
 def _wait_for(address: str) -> None:
     for _ in range(120):
         try:

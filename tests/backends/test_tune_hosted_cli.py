@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -184,6 +185,24 @@ def test_jobs_from_the_command_line(service: TuningEndpoint, capsys: Any) -> Non
     assert line.split() == ["ftjob-1", "there", "succeeded", service.jobs["ftjob-1"]["fine_tuned_model"]]
     assert whichway("tuning", "--cache", "cache", "cancel", "ftjob-9") == 2
     assert "there is no fine-tuning job 'ftjob-9'" in capsys.readouterr().err
+
+
+def test_an_interrupted_wait_says_that_the_job_goes_on(
+    service: TuningEndpoint, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from whichway.backends._openai import fine_tuning
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fine_tuning, "time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic))
+        words = ("run", "--data", "tickets.csv", "--model", "there", *WAYS[1:], "--yes", "--no-probe")
+        assert whichway(*words) == 130
+    assert "the fine-tuning job ftjob-1 goes on at there." in capsys.readouterr().err
+    assert service.jobs["ftjob-1"]["status"] == "running"
+    assert run() == 0
+    assert len(service.jobs) == 1
 
 
 def test_help_of_jobs_is_light() -> None:

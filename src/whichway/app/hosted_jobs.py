@@ -46,6 +46,16 @@ def jobs(cache: Path) -> Iterator[ListedJob]:
                 yield ListedJob(record, f"unknown: {error}", "")
 
 
+def still_training(cache: Path) -> Iterator[str]:
+    """A sentence for each job of a cache that has not ended, as far as is known here; nothing is sent."""
+    for record in _records(cache):
+        if record.job and not record.status:
+            yield (
+                f"the fine-tuning job {record.job} goes on at {record.word}. The same command takes it up again; "
+                f"`whichway tuning cancel {record.job}` stops it."
+            )
+
+
 def stop(cache: Path, job: str) -> ListedJob:
     """Stop a job that has not ended.
 

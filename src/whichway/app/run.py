@@ -112,22 +112,29 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     """
     from whichway import contest
     from whichway.app.hosted import check_keys
+    from whichway.app.hosted_jobs import still_training
     from whichway.app.models import keep_speeds
     from whichway.contest.clock import Clock
+    from whichway.events import WarningGiven
     from whichway.report import html
 
     clock = Clock(ready.settings.minutes)
     check_keys(ready.components)
     files = _estimated(ready, listener, agree)
-    outcome = contest.run(
-        ready.task,
-        ready.components,
-        folder=ready.folder,
-        settings=ready.settings,
-        listener=listener,
-        beside_plan=files,
-        clock=clock,
-    )
+    try:
+        outcome = contest.run(
+            ready.task,
+            ready.components,
+            folder=ready.folder,
+            settings=ready.settings,
+            listener=listener,
+            beside_plan=files,
+            clock=clock,
+        )
+    except KeyboardInterrupt:
+        for line in still_training(ready.settings.cache):
+            listener(WarningGiven(line))
+        raise
     keep_speeds(outcome.run)
     html.write(outcome.run)
     return outcome
