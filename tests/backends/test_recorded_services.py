@@ -174,3 +174,25 @@ def test_services_are_known_by_their_address() -> None:
     assert of("https://api.openai.com/v1").limits.least_rows == 10
     with pytest.raises(ModelError, match="Fireworks trains for an account"):
         of("https://api.fireworks.ai/inference/v1")
+
+
+@pytest.mark.parametrize(("address", "model", "sentence"), [
+    ("https://api.openai.com/v1", {"id": "ft:x", "shutdown_date": "2027-10-23"},
+     "is switched off by its provider on 2027-10-23 and cannot be trained again at OpenAI, which takes no new "
+     "fine-tuning jobs from 2027-01-06 on"),
+    ("https://other.example/v1", {"shutdown_date": None}, "is switched off by its provider on 2028-01-01"),
+    ("https://other.example/v1", {"id": "ft:x", "available_until": "2029-01-01"},
+     "is switched off by its provider on 2029-01-01"),
+])  # fmt: skip
+def test_how_long_a_tuned_model_lives(address: str, model: Any, sentence: str) -> None:
+    from whichway.backends._openai.services.openai_jobs import OpenAIJobs
+
+    class Calls:
+        endpoint = HostedEndpoint("there", "x", address, retires="2028-01-01")
+
+        def get(self, path: str) -> Any:
+            assert path == "/models/ft:x"
+            return model
+
+    calls: Any = Calls()
+    assert OpenAIJobs(calls).notice("ft:x") == sentence

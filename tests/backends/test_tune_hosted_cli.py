@@ -73,6 +73,18 @@ def test_its_money_is_said_before_anything_is_sent(service: TuningEndpoint, caps
     assert len(service.jobs) == 1
 
 
+def test_a_break_even_takes_both_by_their_tokens(service: TuningEndpoint, capsys: Any) -> None:
+    assert run("--yes", "--no-probe", "--ways", "prompt_plain,tune_hosted") == 0
+    capsys.readouterr()
+    units, pair = [], ("--ways", "prompt_plain,tune_hosted")
+    for price in ("0.1", "10"):
+        assert whichway("breakeven", "run", *pair, "--json", "--price-per-hour", price) == 0
+        facts = json.loads(capsys.readouterr().out)
+        units.append((facts["unit_first"], facts["unit_second"], facts["fixed_second"]))
+    assert units[0] == units[1], "no machine of the user's is in it"
+    assert units[0][2] >= service.training_usd
+
+
 def test_prices_of_training_stand_in_the_plan_only_where_something_is_trained(service: TuningEndpoint) -> None:
     words = ("run", "--data", "tickets.csv", "--model", "there", "--no-progress", "--no-probe", "--yes")
     assert whichway(*words, "--ways", "prompt_plain", "--out", "plain") == 0

@@ -25,9 +25,22 @@ def priced(arm: Arm, factor: float, plan: Mapping[str, Any]) -> Arm:
 
 
 def by_tokens(arm: Arm, plan: Mapping[str, Any]) -> bool:
-    """Whether a way's answers were paid by tokens: prompts on a hosted model whose prices were known."""
+    """Whether a way's answers were paid by tokens: prompts on a hosted model whose prices were known, or what it tuned.
+
+    Other fine-tunes may stand beside, such as an encoder's, whose answers cost time: they are told by what rows cost.
+    """
+    import numpy as np
+
+    from whichway.verdict.breakeven import Price, token_cost
+
     model = plan["models"][arm.model]["model"] if arm.model else plan["model"]
-    return arm.kind == "prompt" and plan.get("prices", {}).get(model) is not None
+    price = plan.get("prices", {}).get(model)
+    if price is None or arm.kind == "prompt":
+        return price is not None
+    tuned = price.get("tuned")
+    if not tuned or arm.kind != "fine-tune" or arm.row_usd is None:
+        return False
+    return np.allclose(token_cost(arm, Price(**tuned)), arm.row_usd, rtol=1e-6, atol=0.0)
 
 
 def training_error(arms: Sequence[Arm], first: str, second: str, confidence: float) -> float:
