@@ -67,6 +67,26 @@ def test_a_winner_leaves_as_a_configuration_and_comes_back(tmp_path: Path, monke
     assert whichway("ship", "run", "--format", "zip", "--out", "pf3") == 2
 
 
+def test_forms_are_named_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--data", tickets(tmp_path), "--model", "fake", *SMALL, "--out", "run")
+    assert whichway("run", *words) == 0
+    capsys.readouterr()
+    assert whichway("ship", "run", "--way", "prompt_plain", "--form", "prompt.yml,python", "--no-check") == 0
+    assert Path("winner-prompt.yml-python/python/winner.py").is_file()
+    assert "not checked: --no-check" in capsys.readouterr().out
+    assert whichway("ship", "run", "--way", "prompt_plain", "--form", "all", "--to", "all", "--no-check") == 0
+    shown = capsys.readouterr().out
+    assert "left out gguf: the weights of 'fake' are not on this machine" in shown
+    assert Path("all/prompty/winner.prompty").is_file()
+    assert whichway("ship", "run", "--way", "base_majority", "--to", "plain") == 0
+    assert "folder: NOT CHECKED: no runtime but whichway itself" in capsys.readouterr().out
+    assert whichway("ship", "run", "--way", "base_majority", "--form", "peft") == 2
+    assert "cannot leave as peft: it is no language model" in capsys.readouterr().err
+
+
 def test_braces_of_the_prompt_are_fenced() -> None:
     from whichway.ship.promptfoo import fenced
 
