@@ -365,8 +365,9 @@ class ErrorGroup:
 
     by: str  # "confusion", "label", "column", "length", "form", "word", "cluster"
     name: str  # the column's, or ""
-    value: str  # the label, the column's value, the word, the words of a cluster
+    value: str  # the label, the column's value, the word or words, the words of a cluster
     answer: str  # of a confusion: the label that is given instead
+    also: tuple[str, str, str] | None  # a second property of its rows: by, name, value; None: the first says it all
     rows: int  # that are in the group, without those of clearer groups
     failing: int
     share: float  # failing / rows

@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
     @property
     def data(self):
-        return unpacked(self.scripts[0], "data-packed" in dict(next(a for t, a in self.tags if a.get("id") == "data")))
+        return unpacked(self.scripts[0], "data-packed" in dict(next(a for t, a in self.tags if a.get("id") == "row-data")))
 
     @property
     def answers(self):

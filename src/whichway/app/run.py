@@ -114,6 +114,7 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     from whichway.app.hosted import check_keys
     from whichway.app.hosted_jobs import still_training
     from whichway.app.models import keep_speeds
+    from whichway.app.row_clusters import keep_clusters
     from whichway.contest.clock import Clock
     from whichway.events import WarningGiven
     from whichway.report import html
@@ -136,6 +137,8 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
             listener(WarningGiven(line))
         raise
     keep_speeds(outcome.run)
+    if ready.settings.minutes is None:
+        keep_clusters(outcome.run, ready.components.backends)
     html.write(outcome.run)
     return outcome
 

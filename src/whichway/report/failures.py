@@ -63,7 +63,8 @@ def failure_groups(run: Run) -> list[FailureGroup]:
         doubted=np.array([row.id in doubts for row in rows], dtype=bool),
         groups=None if own is None else cluster_codes(len(rows), own),
     )
-    parts = [*parts_of(facts), *text_parts([row.text for row in rows])]
+    codes = [np.asarray(each)[places] for each in run.clusters["codes"]] if run.clusters else None
+    parts = [*parts_of(facts), *text_parts([row.text for row in rows], codes)]
     kinds = {s.way: s.kind for s in run.verdict.standings}
     return [
         FailureGroup(group, title(group), ADVICE[group.help], tuple(places[k] + 1 for k in group.members))
@@ -75,15 +76,20 @@ def title(group: ErrorGroup) -> str:
     """The group in a few words."""
     if group.by == "confusion":
         return f"“{group.value}” answered as “{group.answer}”"
-    if group.by == "column":
-        return f"{group.name} is “{group.value}”"
+    first = _property(group.by, group.name, group.value)
+    return f"{first}; {_property(*group.also)}" if group.also else first
+
+
+def _property(by: str, name: str, value: str) -> str:
+    if by == "column":
+        return f"{name} is “{value}”"
     return {
-        "label": f"wanted “{group.value}”",
-        "length": f"text of {group.value}",
-        "form": f"text that {group.value}",
-        "word": f"text with “{group.value}”",
-        "cluster": f"texts like: {group.value}",
-    }[group.by]
+        "label": f"wanted “{value}”",
+        "length": f"text of {value}",
+        "form": f"text that {value}",
+        "word": f"text with any of: {value}" if ", " in value else f"text with “{value}”",
+        "cluster": f"texts like: {value}",
+    }[by]
 
 
 def _right(run: Run, way: Standing, rows: Any) -> Any:

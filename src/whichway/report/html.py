@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from whichway.errors import DiskError
 from whichway.findings import JudgeScore
-from whichway.nouns import Pair, Standing
+from whichway.nouns import Standing
 from whichway.report import curves, estimates, formatting, plot, prompt, sections
+from whichway.report.contrasts import contrasts
 from whichway.report.data_card import data_card
 from whichway.report.environment import environment
 from whichway.report.failures import failure_groups
@@ -51,10 +52,18 @@ def write(run: Run | Path) -> Path:
 
 def write_page(run: Run, path: Path) -> Path:
     """Write the page of a finished run to a place. Raises as `write` does."""
-    page = render(run)
+    return write_file(render(run), path)
+
+
+def write_file(text: str, path: Path) -> Path:
+    """Write a report to a place that has it whole or as it was, and return the place.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
     except OSError as error:
         raise DiskError(f"{path} cannot be written ({error.strerror}). Make room or change its rights.") from error
@@ -109,10 +118,10 @@ def _file(name: str) -> str:
 
 def _first_screen(run: Run, scores: ScoreText) -> dict[str, Any]:
     """What the answer's own screen shows besides the verdict's words."""
-    contrasts = _contrasts(run.verdict.pairs, run.verdict.choice)
-    gain = sections.gain_over(run.verdict, contrasts[0])
+    both = contrasts(run.verdict.pairs, run.verdict.choice)
+    gain = sections.gain_over(run.verdict, both[0])
     return {
-        "contrasts": contrasts,
+        "contrasts": both,
         "sure": sections.sureness(run.verdict, scores.size(run.verdict.margin)),
         "gain": gain[0] if gain else None,
         "gain_what": gain[1] if gain else "",
@@ -209,46 +218,13 @@ def _variety(run: Run, width: float, height: float) -> plot.Plot | None:
     return plot.quality_against_variety(run.verdict.varieties, lines, width, height, scores)
 
 
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """A pair turned so that the choice, or else the better way, stands first: first minus second."""
-
-    first: str
-    second: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_holm: float | None
-    wins: int
-    losses: int
-
-
-def _turn(pair: Pair, forward: bool) -> Contrast:
-    """A pair as second minus first (forward, as stored) or as first minus second."""
-    if forward:
-        values = (pair.second, pair.first, pair.difference, pair.low, pair.high)
-        return Contrast(*values, pair.p_holm, pair.wins, pair.losses)
-    low, high = (None if value is None else 0.0 - value for value in (pair.high, pair.low))
-    difference = None if pair.difference is None else 0.0 - pair.difference
-    return Contrast(pair.first, pair.second, difference, low, high, pair.p_holm, pair.losses, pair.wins)
-
-
-def _contrasts(pairs: Sequence[Pair], choice: str | None) -> tuple[list[Contrast], list[Contrast]]:
-    """The choice against each other way, and all other pairs with the better way first."""
-    with_choice = [_turn(p, p.second == choice) for p in pairs if choice in (p.first, p.second)]
-    others = [_turn(p, (p.difference or 0.0) > 0) for p in pairs if choice not in (p.first, p.second)]
-    with_choice.sort(key=lambda c: (c.difference is None, c.difference or 0.0, c.second))
-    others.sort(key=lambda c: (c.difference is None, -(c.difference or 0.0), c.first, c.second))
-    return with_choice, others
-
-
 def _score_scale(standings: Sequence[Standing]) -> plot.Scale:
     return plot.scale(value for s in standings for value in (s.score, s.low, s.high))
 
 
 def _pair_scale(run: Run) -> plot.Scale:
-    contrasts = [c for group in _contrasts(run.verdict.pairs, run.verdict.choice) for c in group]
-    values = [value for c in contrasts for value in (c.difference, c.low, c.high)]
+    lines = [c for group in contrasts(run.verdict.pairs, run.verdict.choice) for c in group]
+    values = [value for c in lines for value in (c.difference, c.low, c.high)]
     return plot.scale(values, around=(-run.verdict.margin, run.verdict.margin))
 
 

@@ -7,7 +7,7 @@
   const FLAGS = { wrong: 1, differ: 2, none: 4, flips: 8, doubtful: 16 };
   const list = document.querySelector("div.rows");
   const form = document.querySelector("form.filters");
-  const store = document.getElementById("data");
+  const store = document.getElementById("row-data");
   if (!list || !form || !store) return;
 
   async function unpack() {

@@ -21,6 +21,7 @@ FORGETTING = "forgetting.json"  # of a way, beside its candidates
 REFIT = "refit.json"  # of a way measured in folds: the candidate that was made of all rows
 ESTIMATE = "estimate.json"  # what was said before the start
 PARTS = "parts"  # what the ledger says of other ways' candidates that a way is made of
+CLUSTERS = "clusters.json"  # test rows that are alike by a sentence encoder, where one was at hand
 CLOCK = "clock.json"  # of a run against the clock, or one in folds that goes on: what stands, what is missing
 # parts of a plan that follow from the others: a newer version may differ
 FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired", "spread", "pricing")

@@ -15,7 +15,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
-from whichway.runs.folder import CLOCK, ESTIMATE, FORGETTING, PARTS, REFIT
+from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,11 @@ class Run:
     def estimate(self) -> dict[str, Any] | None:
         """What was said before the start; None where nothing was."""
         return _json_if_there(self.path / ESTIMATE)
+
+    @cached_property
+    def clusters(self) -> dict[str, Any] | None:
+        """Test rows that are alike by an encoder: its name, and codes of the rows at several sizes; None: not made."""
+        return _json_if_there(self.path / CLUSTERS)
 
     @cached_property
     def clock(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ that of the other rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ class Part:
     value: str
     rows: Mask  # (n,)
     answer: str = ""  # of a "confusion": the label that is given instead
+    also: tuple[str, str, str] | None = None  # by, name, value of a second property that its rows have
+    looks: float = 1.0  # how many parts such as this one could have been taken, as a factor of those that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,60 @@ def error_groups(failures: Failures, parts: Sequence[Part], kinds: Mapping[str, 
         if place is None:
             break
         taken[place] = True
-        part = everything[place]
-        p = _exact(part, active, failures)
+        part = _sharper(everything[place], everything, active, failures)
+        p = min(1.0, _exact(part, active, failures) * part.looks)
         if p <= level:
             groups.append(_error_group(part, active, failures, min(1.0, p * len(everything)), kinds or {}))
             active &= ~part.rows
         elif strength[place] < -2 * np.log(level):  # nothing weaker can pass
             break
     return groups
+
+
+def _sharper(part: Part, parts: Sequence[Part], active: Mask, failures: Failures) -> Part:
+    """The part as it fails most clearly: one property with a second one, or a word with words that fail as it does.
+
+    A second property must tell failing rows of the part from its others, and a further word must add more than the best
+    of so many words would by chance; both pay for all that were looked at.
+    """
+    if part.by == "confusion":
+        return part
+    if part.by == "word":
+        return _with_words(part, [p for p in parts if p.by == "word"], active, failures)
+    inside = part.rows & active
+    others = [p for p in parts if p.by not in ("confusion", part.by) and (part.by, p.by) != ("cluster", "word")]
+    if not others:
+        return part
+    masks: Any = sparse.csr_array(np.stack([p.rows for p in others]), dtype=float)
+    none = np.zeros(len(others), dtype=bool)
+    strength = _strength(masks, inside, failures, none, others, largest=0.8)
+    place = _clearest(others, strength)
+    if place is None:
+        return part
+    second = others[place]
+    if _exact(second, inside, failures) > ALPHA / len(others):
+        return part
+    also = (second.by, second.name, second.value)
+    return replace(part, rows=part.rows & second.rows, also=also, looks=float(len(others)))
+
+
+def _with_words(part: Part, words: Sequence[Part], active: Mask, failures: Failures) -> Part:
+    """A word, and up to two others whose rows fail as well, as one part: rows with any of them."""
+    bar = 2 * np.log(max(2, len(words)))
+    names = [part.value]
+    for _ in range(2):
+        more = [p for p in words if p.value not in names]
+        if not more:
+            break
+        masks: Any = sparse.csr_array(np.stack([part.rows, *(part.rows | p.rows for p in more)]), dtype=float)
+        strength = _strength(masks, active, failures, np.zeros(len(more) + 1, dtype=bool), [part, *more])
+        best = int(strength[1:].argmax())
+        if strength[best + 1] < strength[0] + bar:
+            break
+        names.append(more[best].value)
+        rows = part.rows | more[best].rows
+        part = replace(part, rows=rows, value=", ".join(names), looks=part.looks * len(more))
+    return part
 
 
 def confused(failures: Failures) -> Iterator[Part]:
@@ -133,7 +181,7 @@ def _by_length(lengths: IntArray) -> Iterator[Part]:
 
 
 def _strength(
-    masks: Any, active: Mask, failures: Failures, pairs: Mask, parts: Sequence[Part]
+    masks: Any, active: Mask, failures: Failures, pairs: Mask, parts: Sequence[Part], largest: float = LARGEST
 ) -> FloatArray:
     """(m,) the likelihood-ratio statistic of each part that passes the guard on the rows still active; else 0."""
     on, fails = active.astype(float), (failures.failing & active).astype(float)
@@ -141,7 +189,7 @@ def _strength(
     sizes, inside = masks @ on, masks @ fails
     rest = (total - inside) / np.maximum(1.0, n - sizes)
     share = inside / np.maximum(1.0, sizes)
-    passes = (inside >= FEWEST) & (sizes <= LARGEST * n) & (share >= LIFT * rest) & (share >= rest + ABOVE)
+    passes = (inside >= FEWEST) & (sizes <= largest * n) & (share >= LIFT * rest) & (share >= rest + ABOVE)
     statistic = 2 * (
         special.xlogy(inside, share) + special.xlogy(sizes - inside, 1 - share)
         + special.xlogy(total - inside, rest) + special.xlogy(n - sizes - total + inside, 1 - rest)
@@ -212,7 +260,7 @@ def _error_group(part: Part, active: Mask, failures: Failures, p: float, kinds: 
     rest = failures.failing & active & ~part.rows
     advice, reason, way = _help(part, failing, failures, kinds)
     return ErrorGroup(
-        by=part.by, name=part.name, value=part.value, answer=part.answer,
+        by=part.by, name=part.name, value=part.value, answer=part.answer, also=part.also,
         rows=int(rows.sum()), failing=int(failing.sum()),
         share=round(float(failing.sum() / max(1, rows.sum())), 6),
         elsewhere=round(float(rest.sum() / max(1, (active & ~part.rows).sum())), 6),

@@ -41,12 +41,12 @@ FORMS: Mapping[str, Callable[[str], bool]] = {
 }
 
 
-def text_parts(texts: Sequence[str], vectors: FloatArray | None = None) -> Iterator[Part]:
+def text_parts(texts: Sequence[str], codes: Sequence[IntArray] | None = None) -> Iterator[Part]:
     """Candidates by the form of the text, by words, and by clusters.
 
     Args:
         texts: of each row.
-        vectors: (n, d) of a sentence encoder; None: words stand in for it.
+        codes: clusters of the rows by a sentence encoder, of several sizes (see `clusterings`); None: by words.
     """
     for name, has in FORMS.items():
         rows = np.array([has(text) for text in texts], dtype=bool)
@@ -55,7 +55,7 @@ def text_parts(texts: Sequence[str], vectors: FloatArray | None = None) -> Itera
     words = [tokens(text) for text in texts]
     yield from _by_word(words)
     if len(texts) >= LEAST_ROWS:
-        yield from _by_cluster(words, vectors)
+        yield from _by_cluster(words, codes)
 
 
 def tokens(text: str) -> list[str]:
@@ -82,21 +82,21 @@ def _frequent(words: Sequence[Sequence[str]], least: int, share: float) -> list[
     return sorted(within, key=lambda word: (-counts[word], word))
 
 
-def _by_cluster(words: Sequence[Sequence[str]], vectors: FloatArray | None) -> Iterator[Part]:
-    matrix, vocabulary = _tf_idf(words)
-    if vectors is None:
-        if min(matrix.shape) <= DIMENSIONS:
-            return
-        vectors = _reduced(matrix)
+def clusterings(vectors: FloatArray) -> list[IntArray]:
+    """Clusters of rows by their vectors (n, d), for each of `SIZES`: (n,) codes; by direction alone."""
     points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    counts = [round(len(points) / size) for size in SIZES]
+    return [k_means(points, count) for count in counts if count > 1]
+
+
+def _by_cluster(words: Sequence[Sequence[str]], codes: Sequence[IntArray] | None) -> Iterator[Part]:
+    matrix, vocabulary = _tf_idf(words)
+    if codes is None:
+        codes = clusterings(_reduced(matrix)) if min(matrix.shape) > DIMENSIONS else []
     seen = set()
-    for size in SIZES:
-        count = round(len(words) / size)
-        if count < 2:
-            continue
-        codes = k_means(points, count)
-        for code in range(count):
-            rows = codes == code
+    for each in codes:
+        for code in range(int(each.max(initial=-1)) + 1):
+            rows = each == code
             if RAREST <= rows.sum() <= LARGEST * len(words) and rows.tobytes() not in seen:
                 seen.add(rows.tobytes())
                 yield Part("cluster", "", ", ".join(_names(matrix, vocabulary, rows)), rows)
