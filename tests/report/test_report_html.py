@@ -65,7 +65,8 @@ class Page(HTMLParser):
 
     @property
     def data(self):
-        return unpacked(self.scripts[0], "data-packed" in dict(next(a for t, a in self.tags if a.get("id") == "row-data")))
+        element = next(attributes for _, attributes in self.tags if attributes.get("id") == "row-data")
+        return unpacked(self.scripts[0], "data-packed" in element)
 
     @property
     def answers(self):

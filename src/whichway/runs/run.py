@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
 from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT
+from whichway.runs.json_files import bytes_of, json_if_there, json_of, lines_of, parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Run:
 
     @cached_property
     def _plan_bytes(self) -> bytes:
-        return _bytes(self.path / "plan.json")
+        return bytes_of(self.path / "plan.json")
 
     @cached_property
     def plan_data(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Run:
         Raises:
             UserError: the folder holds no run, or the file is damaged.
         """
-        return _parsed(self._plan_bytes, self.path / "plan.json")
+        return parsed(self._plan_bytes, self.path / "plan.json")
 
     @property
     def plan_sha256(self) -> str:
@@ -99,12 +99,12 @@ class Run:
         Raises:
             UserError: the run is not finished.
         """
-        return from_json(Verdict, _json(self.path / "verdict.json"))
+        return from_json(Verdict, json_of(self.path / "verdict.json"))
 
     @cached_property
     def row_lines(self) -> list[dict[str, Any]]:
         """Dev and test rows as JSON: id, split, input, text, target, group, origin."""
-        return list(_lines(self.path / "rows.jsonl"))
+        return list(lines_of(self.path / "rows.jsonl"))
 
     @cached_property
     def rows(self) -> tuple[RunRow, ...]:
@@ -114,7 +114,7 @@ class Run:
     @cached_property
     def all_records(self) -> list[Record]:
         """Every record, in the order in which they were made."""
-        return [Record(**line) for line in _lines(self.path / "records.jsonl")]  # flat, and many: no `from_json`
+        return [Record(**line) for line in lines_of(self.path / "records.jsonl")]  # flat, and many: no `from_json`
 
     @cached_property
     def entries(self) -> dict[str, list[CandidateEntry]]:
@@ -122,7 +122,7 @@ class Run:
         by_way: dict[str, list[CandidateEntry]] = {}
         for path in sorted(self.path.glob("ways/*/candidates.jsonl")):
             by_way[path.parent.name] = [
-                CandidateEntry(from_json(Candidate, line.pop("candidate")), line) for line in _lines(path)
+                CandidateEntry(from_json(Candidate, line.pop("candidate")), line) for line in lines_of(path)
             ]
         for way, facts in self.refits.items():
             if all(entry.facts["id"] != facts["id"] for entry in by_way.get(way, ())):
@@ -133,58 +133,58 @@ class Run:
     @cached_property
     def refits(self) -> dict[str, dict[str, Any]]:
         """Way -> the candidate that was made of all rows after a cross-fit: id, candidate, how, rows, what it took."""
-        return {path.parent.name: _json(path) for path in sorted(self.path.glob(f"ways/*/{REFIT}"))}
+        return {path.parent.name: json_of(path) for path in sorted(self.path.glob(f"ways/*/{REFIT}"))}
 
     @cached_property
     def statuses(self) -> dict[str, dict[str, Any]]:
         """Way -> how it ended: status, reason, kind, and what it spent; a way that has not ended is not there."""
-        return {path.parent.name: _json(path) for path in sorted(self.path.glob("ways/*/status.json"))}
+        return {path.parent.name: json_of(path) for path in sorted(self.path.glob("ways/*/status.json"))}
 
     @cached_property
     def forgetting(self) -> tuple[Forgetting, ...]:
         """What each fine-tuned way forgot of plain text, where it was measured."""
         paths = sorted(self.path.glob(f"ways/*/{FORGETTING}"))
-        return tuple(from_json(Forgetting, _json(path)) for path in paths)
+        return tuple(from_json(Forgetting, json_of(path)) for path in paths)
 
     @cached_property
     def ledger(self) -> list[dict[str, Any]]:
         """The lines of the ledger."""
-        return list(_lines(self.path / "ledger.jsonl"))
+        return list(lines_of(self.path / "ledger.jsonl"))
 
     @cached_property
     def curve_lines(self) -> list[dict[str, Any]]:
         """The points of learning curves; none where none were asked for."""
-        return list(_lines(self.path / "curves.jsonl"))
+        return list(lines_of(self.path / "curves.jsonl"))
 
     @cached_property
     def judgements(self) -> tuple[dict[str, Any], ...]:
         """What a judge said, where there is one."""
-        return tuple(_lines(self.path / "judgements.jsonl"))
+        return tuple(lines_of(self.path / "judgements.jsonl"))
 
     @cached_property
     def grades(self) -> tuple[dict[str, Any], ...]:
         """What people graded by hand, where they did."""
-        return tuple(_lines(self.path / "grades.jsonl"))
+        return tuple(lines_of(self.path / "grades.jsonl"))
 
     @cached_property
     def race_facts(self) -> dict[str, Any] | None:
         """What the race over dev rows saved; None without a race."""
-        return _json_if_there(self.path / "race.json")
+        return json_if_there(self.path / "race.json")
 
     @cached_property
     def estimate(self) -> dict[str, Any] | None:
         """What was said before the start; None where nothing was."""
-        return _json_if_there(self.path / ESTIMATE)
+        return json_if_there(self.path / ESTIMATE)
 
     @cached_property
     def clusters(self) -> dict[str, Any] | None:
         """Test rows that are alike by an encoder: its name, and codes of the rows at several sizes; None: not made."""
-        return _json_if_there(self.path / CLUSTERS)
+        return json_if_there(self.path / CLUSTERS)
 
     @cached_property
     def clock(self) -> dict[str, Any]:
         """What a run against the clock has bought and what is missing; {} where there is no clock."""
-        return _json_if_there(self.path / CLOCK) or {}
+        return json_if_there(self.path / CLOCK) or {}
 
     # What follows from them
 
@@ -366,40 +366,3 @@ def _total(account: str, what: str, lines: Sequence[Sequence[float]]) -> Spend:
     # Sorted before adding: floating-point sums depend on order.
     calls, seconds, usd, wall = (sum(sorted(column)) for column in zip(*lines, strict=True))
     return Spend(account, what, int(calls), seconds, usd, wall)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is missing: {path.parent} is no finished run. Run `whichway run` first.") from None
-
-
-def _parsed(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(data.decode("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}). Run the same `whichway run` command again.") from error
-    return value
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return _parsed(_bytes(path), path)
-
-
-def _json_if_there(path: Path) -> dict[str, Any] | None:
-    return _json(path) if path.exists() else None
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):  # a killed writer's last line
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                hint = "Run the same `whichway run` command in a new folder."
-                raise UserError(f"{path}:{number} is damaged ({error}). {hint}") from error
