@@ -115,6 +115,11 @@ def test_a_cascade_answers_to_no_prompt_file(run: ww.Run, tmp_path: Path) -> Non
         run.ship(tmp_path / "pf", format="promptfoo", way="both_cascade")
 
 
-def test_the_page_names_both_stages(run: ww.Run) -> None:
-    page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "both_cascade" in page
+def test_the_page_says_what_each_stage_answered(run: ww.Run) -> None:
+    from whichway.report import prompt
+
+    cascade = pick(run, way="both_cascade").candidate
+    verdict = replace(run.verdict, choice="both_cascade", candidate=cascade.id)
+    first, second = prompt.stages(cascade, run.with_verdict(verdict))
+    assert (first.least, second.least) == (0.5, None)
+    assert first.candidate == cascade.stages[0]

@@ -161,11 +161,13 @@ def _findings(run: Run, scores: ScoreText) -> dict[str, Any]:
 
 
 def _prompt(run: Run) -> dict[str, Any]:
-    """The candidate that ships, and its prompt as it is sent."""
+    """The candidate that ships, and its prompt as it is sent; of a cascade, that of its last stage."""
     shipped = run.candidates.get(run.verdict.candidate or "")
+    last = shipped.stages[-1] if shipped else None
     return {
-        "candidate": shipped,
-        "sent": prompt.sent(shipped.prompt, shipped.decoding.channel) if shipped else None,
+        "candidate": last if shipped is None or last is None else replace(last, way=shipped.way, seed=shipped.seed),
+        "stages": prompt.stages(shipped, run) if shipped else [],
+        "sent": prompt.sent(last.prompt, last.decoding.channel) if last else None,
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
-from whichway.nouns import Form, Message, Prompt, Weights, to_json
+from whichway.nouns import Candidate, Form, Message, Prompt, Weights, to_json
 from whichway.prompts.nearest import named
 from whichway.prompts.template import TITLES, outline, placeholder
+from whichway.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,27 @@ class Sent:
     def bare(self) -> bool:
         """Whether the row alone is sent."""
         return len(self.messages) == 1 and self.messages[0].content == self.placeholder
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a cascade."""
+
+    candidate: Candidate
+    least: float | None  # confidence of an answer that stands; None: all that come here do
+    share: float  # of the test rows that it answered
+
+
+def stages(shipped: Candidate, run: Run) -> list[Stage]:
+    """The stages of a cascade, with what each answered on test; none where the candidate never defers."""
+    if shipped.deferral is None or run.choice is None:
+        return []
+    counts = Counter(record.stage for row in run.test for record in run.answers(run.choice, row.id))
+    count, rules = max(1, counts.total()), [rule.least for rule in shipped.deferrals]
+    return [
+        Stage(candidate, rules[k] if k < len(rules) else None, counts[k] / count)
+        for k, candidate in enumerate(shipped.stages)
+    ]
 
 
 def sent(prompt: Prompt, channel: bool = False) -> Sent:

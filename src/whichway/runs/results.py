@@ -323,6 +323,7 @@ def _votes(run: Run, arms: Sequence[Arm], answers: Answers, metric: Metric) -> L
         for arm in arms
         if arm.competes
         and (runs := _answers_of(_finalists(run, arm.way), test, arm.folds, answers))
+        and all(records for answered in runs for records in answered)  # a killed process may leave rows out
     }
     return LabelVotes(tuple(codes.places), codes.targets, by_way)
 
