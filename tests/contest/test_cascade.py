@@ -229,3 +229,18 @@ def test_few_dev_rows_are_helped_by_training_rows(held, tmp_path):
     assert len(refits) == 3
     trained = [r for r in run.all_records if r.split == "train"]
     assert len({r.example for r in trained}) == len(trained) == 120
+
+
+def test_across_models_each_stage_has_its_own(tmp_path):
+    task = small_task(90, 40, 40)
+    components = parts(task)
+    big = components.backends["fake"].weights("fake:seconds=2")
+    components = replace(components, models={"small": components.base, "big": big})
+    ways = {"base_tfidf": {}, "prompt_plain@small": {}, "prompt_plain@big": {}}
+    ways["both_cascade"] = {"cheap": "base_tfidf", "dear": "prompt_plain@big", "refits": 0}
+    outcome = run(task, components, folder=tmp_path / "run", settings=settings_for(tmp_path, ways))
+    cascade = outcome.run.finalists("both_cascade")[0]
+    assert [stage.weights.base for stage in cascade.stages] == ["tfidf", "fake:seconds=2"]
+    assert cascade.deferral.to.way == "prompt_plain@big"
+    line = next(s for s in outcome.verdict.standings if s.way == "both_cascade")
+    assert (line.model, line.status) == ("", "ok")
