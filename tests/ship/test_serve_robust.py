@@ -69,6 +69,27 @@ def test_half_open_and_broken_connections_leave_the_others_alone(running: Server
     assert healthy(running)
 
 
+@pytest.mark.slow
+def test_ten_thousand_connections_are_held_and_the_silent_ones_dropped(tiny: Callable[[str], Path]) -> None:
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 12_000:
+        pytest.skip("this user may not open so many files")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    server = ServerProcess("--model", tiny("llama"))
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connected(server)) for _ in range(10_000)]
+        assert healthy(server)
+        for one in silent[::100]:  # closed after half a minute without a request
+            one.settimeout(60)
+            with contextlib.suppress(ConnectionResetError):
+                assert one.recv(1) == b""
+        assert healthy(server)
+        server.end(signal.SIGTERM)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_ten_megabytes_are_refused_in_words(running: ServerProcess) -> None:
     body = json.dumps({"model": "base", "messages": [{"role": "user", "content": "x" * 10_000_000}]}).encode()
     call = urllib.request.Request(f"{running.address}/chat/completions", body, {"content-type": "application/json"})
