@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="an option of a way, as `whichway run` takes it")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--finished", type=Path, metavar="RUNS", help="run folders of real_model.py")
+    parser.add_argument("--draw", type=int, help="only this draw of their rows")
     parser.add_argument("--evals", type=Path, help="the evaluation sets that these were cut from")
     parser.add_argument("--processor", action="store_true", help="count processor seconds, of one thread")
     given = parser.parse_args()
@@ -159,7 +160,7 @@ def main() -> None:
         from estimates_of_runs import write_table
 
         ways = [name for name in given.ways.split(",") if name] if given.ways != ",".join(WAYS) else list(REAL)
-        write_table(given.finished, given.evals, given.model, min(given.rows, 200), given.out, ways)
+        write_table(given.finished, given.evals, given.model, given.out, ways, given.draw)
         return
     found = []
     for place in [None, *given.tasks]:

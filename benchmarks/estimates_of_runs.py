@@ -106,11 +106,14 @@ def estimated(one: Finished, folder: Path, evals: Path, model: str, cache: Path)
         return estimate(ready.task, ready.components, ready.settings, follow_nothing).ways[one.way].seconds
 
 
-def table(runs: Sequence[Finished]) -> Iterator[str]:
-    """The page in Markdown."""
-    lines, clock, quiet = [], [], []
+def table(runs: Sequence[Finished], every: Sequence[Finished]) -> Iterator[str]:
+    """The page in Markdown: of some runs, beside the paces of all."""
+    lines, clock, quiet = list[str](), list[float](), list[float]()
+    ratios = [run.estimated / quiet_seconds(run, every) for run in runs if quiet_seconds(run, every) >= SHORT]
+    middle = sorted(ratios)[len(ratios) // 2] if ratios else 1.0
+    alike = sum(1 / WITHIN <= ratio / middle <= WITHIN for ratio in ratios)
     for run in runs:
-        least = quiet_seconds(run, runs)
+        least = quiet_seconds(run, every)
         far = [_factor(run.estimated, took) for took in (run.seconds, least)]
         if far[0] is not None and far[1] is not None:
             clock.append(far[0])
@@ -126,7 +129,9 @@ def table(runs: Sequence[Finished]) -> Iterator[str]:
         f"{_share(clock)} of those by the clock. The runs of `real_model.md` shared their machine and kept seconds by "
         "the clock only; "
         '"quietest" takes trainings and answers at the pace of the quietest such part of the same way on the same set. '
-        "Estimates: the contest simulated again at the rates of one probe, in processor seconds of one thread."
+        "Estimates: the contest simulated again at the rates of a probe, in processor seconds of one thread. The probe "
+        f"had its own moment of the machine: its middle ratio is {middle:.2f}, and {alike} of {len(ratios)} "
+        f"({100 * alike / max(1, len(ratios)):.0f} %) lie within {WITHIN:g} of that, which is how well work is counted."
     )
     yield ""
     about = f"Python {platform.python_version()}, {processor()}, one thread, {date.today().isoformat()}"
@@ -153,18 +158,22 @@ def _middle(factors: Sequence[float]) -> float:
     return sorted(factors)[len(factors) // 2] if factors else 1.0
 
 
-def write_table(folder: Path, evals: Path, model: str, rows: int, out: Path | None, ways: Sequence[str]) -> None:
+def write_table(
+    folder: Path, evals: Path, model: str, out: Path | None, ways: Sequence[str], draw: int | None, rows: int = 200
+) -> None:
     """Estimate every finished run again; the page is written after each, so that an interrupted one keeps what it has.
 
     Args:
         folder: of the run folders.
         evals: of the evaluation sets they were cut from.
         model: under trial.
-        rows: labelled rows of the runs that are taken.
         out: where to; None: printed.
-        ways: that are taken.
+        ways: that are estimated.
+        draw: of the sets' rows that are estimated; None: all.
+        rows: labelled rows of the runs that are taken.
     """
-    runs = [run for run in finished_runs(folder, rows) if run.way in ways]
+    every = finished_runs(folder, rows)
+    runs = [run for run in every if run.way in ways and draw in (None, run.draw)]
     done: list[Finished] = []
     with tempfile.TemporaryDirectory() as place:
         for run in runs:
@@ -172,5 +181,5 @@ def write_table(folder: Path, evals: Path, model: str, rows: int, out: Path | No
             told = [run.name, run.draw, run.way, round(done[-1].estimated, 2), round(run.seconds, 2)]
             print(json.dumps(told), flush=True)
             if out is not None:
-                out.write_text("\n".join(table(done)) + "\n", encoding="utf-8")
-    print("\n".join(table(done)))
+                out.write_text("\n".join(table(done, every)) + "\n", encoding="utf-8")
+    print("\n".join(table(done, every)))
