@@ -165,8 +165,6 @@ def _arm(
     plan, test, entries = run.plan_data, run.test, run.entries.get(way, [])
     lines = [entry.facts for entry in entries if "how" not in entry.facts]
     finalists = _finalists(run, way)
-    if any(row.fold is not None for row in test):  # a finalist's seed is its fold
-        finalists = [entry for entry in finalists if run.counts(entry.candidate.seed)]
     dev_scores = [entry.facts["dev_score"] for entry in finalists]
     devs = () if None in dev_scores else tuple(map(float, dev_scores))  # no dev rows: nothing was selected on
     tested = [] if status["status"] == "failed" else finalists
@@ -329,9 +327,11 @@ def _votes(run: Run, arms: Sequence[Arm], answers: Answers, metric: Metric) -> L
 
 
 def _finalists(run: Run, way: str) -> list[CandidateEntry]:
-    """A way's finalists by seed or fold; several folds may have ended at one candidate."""
-    entries = (entry for entry in run.entries.get(way, ()) if entry.finalist)
-    return sorted(entries, key=lambda entry: entry.candidate.seed)
+    """A way's finalists by seed, or of the folds that count; several folds may have ended at one candidate."""
+    folded = any(row.fold is not None for row in run.rows)  # then a finalist's seed is its fold
+    entries = [entry for entry in run.entries.get(way, ()) if entry.finalist]
+    counted = [entry for entry in entries if not folded or run.counts(entry.candidate.seed)]
+    return sorted(counted, key=lambda entry: entry.candidate.seed)
 
 
 def row_facts(test: Sequence[RunRow], plan: Mapping[str, Any], columns: Sequence[str] | None) -> RowFacts:
