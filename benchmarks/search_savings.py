@@ -114,7 +114,7 @@ def table(found: Sequence[Search]) -> Iterator[str]:
                 cells += [f"{saved:.0%}", _mean([100 * change for _, change in stops])]
             yield " | ".join(cells) + " |"
     yield ""
-    yield "Runs whose search kept another rate than the first; the dev scores of both at the rung:"
+    yield "Runs whose search kept another rate than the first; the dev scores of both at the rung, and what was kept:"
     yield ""
     for one in found:
         if one.rate != one.first_rate:

@@ -37,7 +37,7 @@ FACTORS = {
     "quick": 1,
     "unless": "rate",
 }
-FEW = 200  # training rows below which dev never chose LoRA's second rate: benchmarks/results/search_savings.md
+FEW = 200  # training rows below which a search of LoRA's rate gained nothing: benchmarks/results/search_savings.md
 SEARCHED_FROM = {
     "help": "training rows from which on more than the first of the rates is tried; fewer cannot tell rates apart",
     "off_with": "factors",  # who sets them gets them

@@ -15,7 +15,7 @@ from whichway.contracts import Bench
 from whichway.errors import WayFailed
 from whichway.nouns import Candidate, TrainDevView
 from whichway.prompts.plain import base_prompt
-from whichway.ways._train import TrainingOptions, trained
+from whichway.ways._train import FEW, SEARCHED_FROM, TrainingOptions, trained
 
 KIND = "fine-tune"
 RANDOM = True
@@ -25,6 +25,7 @@ RANDOM = True
 class Options(TrainingOptions):
     """What is trained, and how long."""
 
+    search_from: int = field(default=FEW, metadata=SEARCHED_FROM)
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
     share: float = field(
         default=0.5,
