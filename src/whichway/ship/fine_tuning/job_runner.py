@@ -223,6 +223,8 @@ class JobRunner:
         if self.store.update_job(job["id"], "succeeded", **facts, **end):
             self.store.add_event(job["id"], f"New fine-tuned model created: {name}")
             self.store.add_event(job["id"], "The job has successfully completed")
+        else:  # cancelled at the last moment: its checkpoints stay
+            del self.models[name]
 
     def _results(self, name: str) -> str:
         """Losses by step, as CSV."""
