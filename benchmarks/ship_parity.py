@@ -125,6 +125,11 @@ def measure(bench, lines: Path) -> list[dict[str, object]]:
     return done
 
 
+def cell(line: dict[str, object]) -> str:
+    """What the check said, as a cell of a table."""
+    return ("; ".join(map(str, line["said"])) or str(line["status"])).replace("|", "\\|")
+
+
 def worst(statuses: list[str]) -> str:
     """Failed before not run before ok."""
     return next((word for word in ("failed", "not run") if word in statuses), "ok")
@@ -146,7 +151,7 @@ def table(lines: list[dict[str, object]]) -> str:
         "",
         "| fault | planted in | what the check said |",
         "|---|---|---|",
-        *(f"| {f['name']} | {f['form']} | {'; '.join(map(str, f['said'])) or f['status']} |" for f in faults),
+        *(f"| {f['name']} | {f['form']} | {cell(f)} |" for f in faults),
         "",
         "| clean export | form | result | runtime |",
         "|---|---|---|---|",

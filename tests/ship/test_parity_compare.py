@@ -223,3 +223,18 @@ def test_promptfoo_renders_the_exported_configuration(
     monkeypatch.setenv("PATH", "")
     lone = ship(run, tmp_path / "pf", check=CheckOptions(4), **options)
     assert "not on this machine" in lone.checks[0].notes[0]
+
+
+def test_texts_of_rounded_weights_are_judged_by_the_metric(run: ww.Run, reference: Reference) -> None:
+    writing = Reference(reference.export, reference.options)
+    object.__setattr__(writing.candidate.decoding, "mode", "generate")
+    try:
+        answers = [f"{writing.answer_of(row)} x" for row in writing.rows]
+        texts = {"runtime": "test", "answers": answers}
+        exact = compare("merged", Started(result=texts), writing)
+        assert any("only 0 %" in problem for problem in exact.problems)
+        rough = compare("gguf", Started(result=texts, room=EIGHT_BITS, rounded=True), writing)
+        assert not any("only 0 %" in problem for problem in rough.problems)
+        assert any("near ties" in note for note in rough.notes)
+    finally:
+        object.__setattr__(writing.candidate.decoding, "mode", "choose")

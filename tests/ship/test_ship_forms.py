@@ -198,3 +198,13 @@ def test_an_encoder_leaves_for_sentence_transformers_and_onnx(encoder: Path, tmp
     assert json.loads((place / "sentence_bert_config.json").read_text()) == {"max_seq_length": 128}
     assert json.loads((place / "1_Pooling" / "config.json").read_text())["word_embedding_dimension"] == 32
     assert (place / "head.safetensors").is_file()
+
+
+def test_a_modelfile_of_a_base_model_says_plain_text(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    run = contest(data(tmp_path), tiny("base"), {"prompt_plain": {"layouts": ["system"]}})
+    text = (shipped(run, tmp_path / "ollama", "prompt_plain", "ollama") / "Modelfile").read_text()
+    prompt = pick(run, way="prompt_plain").candidate.prompt
+    turns = template.messages(prompt, "a row")
+    fixed = [{"role": turn.role, "content": turn.content} for turn in turns[:-1]]
+    assert fixed
+    assert rendered(text.split('"""')[1], [*fixed, {"role": "user", "content": "a row"}]) == template.plain(turns)

@@ -74,7 +74,8 @@ def wrapped(source: ShipSource) -> tuple[list[Turn], tuple[str, str]] | None:
     prompt = source.candidate.prompt
     marks = list(placeholders(prompt).values()) if prompt.variables else [placeholder(prompt)]
     turns = [{"role": turn.role, "content": turn.content} for turn in outline(prompt)]
-    if not _chat(source).system:
+    chat = _chat(source)
+    if chat.chat and not chat.system:
         turns = fold(turns)
     *fixed, last = turns
     if len(marks) != 1 or any(marks[0] in turn["content"] for turn in fixed) or last["content"].count(marks[0]) != 1:

@@ -19,7 +19,7 @@ from whichway.prompts.answer_extraction import extract
 from whichway.scoring import paired
 from whichway.ship.parity.parity_report import ParityReport, RowDifference
 from whichway.ship.parity.reference import Reference, ReferenceRow, Scores
-from whichway.ship.parity.runtimes import Started, measured_messages
+from whichway.ship.parity.runtimes import EXACT, Started, measured_messages
 from whichway.tasks import metrics
 from whichway.verdict.stats import wilson
 
@@ -125,7 +125,7 @@ def _answers(report: ParityReport, started: Started, reference: Reference) -> Pa
     report = replace(report, rows=len(rows), agree=agree, low=low, high=high, first=report.first or first)
     report = _with_metric(report, rows, answers, reference)
     if any(row.record is None for row in rows):
-        note = "the run holds no written answers of it: compared with what it answers in whichway now"
+        note = "the run holds no answers of it to these rows: compared with what it answers in whichway now"
         report = _with(report, note=note)
     return _judged(report, started, reference, other, answers)
 
@@ -135,6 +135,8 @@ def _judged(
 ) -> ParityReport:
     """Whether the answers that differ are too many, or differ where nothing was near."""
     share = report.agree / max(1, report.rows)
+    if not reference.chooses and started.room > EXACT:
+        return _judged_by_metric(report)
     if not reference.chooses or started.rounded:
         least = _ROUNDED if started.rounded else WRITTEN
         return (
@@ -144,6 +146,16 @@ def _judged(
     if share >= WRITTEN and not far:
         return report
     return _with(report, f"{len(other)} of {report.rows} rows get another label") if other else report
+
+
+def _judged_by_metric(report: ParityReport) -> ParityReport:
+    """Whether written texts are shown better or worse; rounded weights part from others at the first near tie."""
+    if report.agree < report.rows:
+        note = "texts that rounded weights write part at near ties: the metric and the label scores decide"
+        report = _with(report, note=note)
+    if report.gap_low is None or report.gap_high is None or report.gap_low <= 0 <= report.gap_high:
+        return report
+    return _with(report, "by the metric it writes other answers than those measured")
 
 
 def _near(place: int, answer: str, started: Started, reference: Reference) -> bool:
