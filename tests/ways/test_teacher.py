@@ -247,6 +247,15 @@ def test_the_estimate_counts_the_teacher_and_both_trainings(tmp_path: Path):
     assert 0.5 < said["both_distill"].seconds / took["both_distill"] < 2
 
 
+def test_against_the_clock_teacher_and_student_are_bought_as_one_piece(tmp_path: Path):
+    options = {"base_majority": {}, "both_distill": {**TFIDF, "factors": (1.6, 0.63)}}
+    verdict = hold(small_task(), tmp_path, options, minutes=60.0, seeds=(0, 1), race=True).verdict
+    standing = next(s for s in verdict.standings if s.way == "both_distill")
+    assert standing.status == "ok", standing.reason
+    assert standing.seeds == 2
+    assert "teacher base_tfidf" in log(tmp_path)
+
+
 def test_records_hold_no_unlabelled_row(tmp_path: Path):
     task = small_task()
     hold(task, tmp_path, {"both_distill": TFIDF})
