@@ -5,6 +5,7 @@ import json
 import pytest
 import sample
 
+import whichway as ww
 from whichway.nouns import Prompt
 from whichway.report import formatting
 from whichway.report.data_card import data_card
@@ -97,6 +98,29 @@ def test_the_command_names_what_the_plan_fixes(run):
         assert part in command.replace(" \\\n  ", " ")
     assert "/home/somebody" not in command
     assert "--set prompt_plain.balanced=true" in reproduction(run).options
+
+
+def test_the_file_that_is_asked_for_says_the_form(run, tmp_path):
+    finished = ww.read_run(run.path)
+    assert finished.report(tmp_path / "a.md").read_text(encoding="utf-8") == markdown(run)
+    assert json.loads((finished.report(tmp_path / "a.json")).read_text(encoding="utf-8"))["choice"] == "tune_lora"
+    assert finished.report(tmp_path / "a.html").read_text(encoding="utf-8") == render(run)
+
+
+def test_rows_alike_by_an_encoder_are_read_from_the_run_folder(tmp_path):
+    run = read(sample.make(tmp_path, rows=150))
+    before = render(run)
+    rows = run.test
+    chosen = run.choice
+    wrong = [sum(r.points for r in run.answers(chosen, row.id)) < 1.5 for row in rows]
+    others = [k for k, fails in enumerate(wrong) if not fails]
+    alike = [k for k, fails in enumerate(wrong) if fails] + others[:2]
+    codes = [0 if k in alike else 1 + k % 2 for k in range(len(rows))]
+    (tmp_path / "clusters.json").write_text(json.dumps({"encoder": "mine", "revision": "1", "codes": [codes]}))
+    again = read(tmp_path)
+    assert "cluster" in {g.group.by for g in failure_groups(again)}
+    assert render(again) != before
+    assert render(read(tmp_path)) == render(again)
 
 
 def test_a_number_leads_to_its_rows(run):

@@ -110,11 +110,19 @@ class FinishedRun(Run):
         """Write the report, one self-contained page, and return its path.
 
         Args:
-            path: where to; None: report.html in the run folder.
+            path: where to; None: report.html in the run folder. One that ends in .md or .json gets Markdown or JSON.
         """
         from whichway.report import html
+        from whichway.report.facts import facts
+        from whichway.report.markdown import markdown
+        from whichway.runs.folder import json_text
 
-        return html.write(self) if path is None else html.write_page(self, Path(path))
+        if path is None:
+            return html.write(self)
+        ending = Path(path).suffix.lower()
+        if ending in (".md", ".json"):
+            return html.write_file(markdown(self) if ending == ".md" else json_text(facts(self)), Path(path))
+        return html.write_page(self, Path(path))
 
     @speaks_python
     def grading_sheet(self, path: str | Path = "grades.csv", inputs: int = 40) -> Path:
