@@ -3,8 +3,8 @@
 No way saw a test row before it answered, so the ways are what confident learning asks for: models from which the row
 was held out. Each way's answers over its seeds are a vote, weighted by how far it is above always giving the most
 frequent label; ways of one kind share one vote, for they err alike. At least two kinds of way must vote. As ways err
-together on hard rows, their agreement is worth only what it is worth elsewhere: nearly all rows on which they agree as
-clearly on that label must have it.
+together on hard rows, their agreement is worth only what it is worth elsewhere: nearly all rows on which they agree on
+that label must have it.
 
 Rows without which the verdict is taken are no better rows: a hard row that all ways get wrong looks like a wrong label.
 So nothing is dropped; the second verdict says only whether the first hangs on these rows.
@@ -30,7 +30,7 @@ SURE = 0.7  # share of the votes that the believed label needs
 LEAST_ROWS = 40
 FEWEST = 5  # rows of a label; rarer labels are not judged
 VOTERS = 2  # kinds of way that must vote
-RELIABLE = 0.85  # how often so clear a vote for a label must be that of the row's own label
+RELIABLE = 0.85  # share of the rows with such a vote for a label that must have this label
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,8 @@ def doubtful_rows(arms: Sequence[Arm], votes: LabelVotes) -> list[tuple[int, int
     return [
         (int(judged[row]), int(labels[k]), float(on[row, k]))
         for row, k in suspects(on, codes, SURE)
-        if _agreement(on[:, k], codes == k, float(on[row, k])) >= RELIABLE
+        if (codes == k)[on[:, k] >= SURE].mean() >= RELIABLE
     ]
-
-
-def _agreement(share: FloatArray, labelled: Any, least: float) -> float:
-    """Of the rows on which a label has at least this share of the votes, how many have that label."""
-    agreed = share >= least - 1e-9
-    return float(labelled[agreed].mean())
 
 
 def _shares(arms: Sequence[Arm], votes: LabelVotes, floor: float) -> FloatArray | None:
