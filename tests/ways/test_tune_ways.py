@@ -373,7 +373,7 @@ def test_rates_are_searched_with_one_training_each_and_the_best_is_averaged(here
         yield from honest(model, job, *more)
 
     monkeypatch.setattr(run_job, "train", noted)
-    verdict = hold(labelled(), tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "soup": 2}})
+    verdict = hold(labelled(), tmp_path, tiny("llama"), {"tune_lora": {**SMALL, "factors": FOUR[:2], "soup": 2}})
     assert verdict.standings[0].status == "ok", verdict.standings[0].reason
     searched = {factor for factor, soup in given if soup is None}
     averaged = {factor for factor, soup in given if soup == 2}

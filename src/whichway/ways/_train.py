@@ -10,12 +10,13 @@ the latest that dev cannot tell apart from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from whichway.contracts import RUNGS, Bench
+from whichway.errors import WayFailed
 from whichway.nouns import Adapter, Candidate, Decoding, Example, Prompt, TrainDevView, Weights
 from whichway.prompts.plain import base_prompt
 from whichway.training_kinds import rate_text
@@ -160,8 +161,7 @@ def trained(
     rates = rates_of(options, len(rows))
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate in rates], shares(options.checkpoints))
     final = replace(run, more={**more, "soup": soup}) if soup > 1 else run
-    for seed in bench.seeds:
-        yield from final(rates[best], seed)
+    yield from each_seed(final, in_order(options, rates, best), bench)
 
 
 def rates_of(options: TrainingOptions, rows: int) -> list[Rate]:
@@ -170,6 +170,34 @@ def rates_of(options: TrainingOptions, rows: int) -> list[Rate]:
         return [{"rate": options.rate}]
     factors = options.factors if rows >= options.search_from else options.factors[:1]
     return [{"factor": factor} for factor in factors]
+
+
+def in_order(options: TrainingOptions, rates: Sequence[Rate], best: int) -> list[Rate]:
+    """The rates to train for every seed, the next where one fails: the best one, or all that few rows left untried."""
+    untried = not options.rate and len(rates) < len(options.factors)
+    return [{"factor": factor} for factor in options.factors] if untried else [rates[best]]
+
+
+def each_seed(
+    train: Callable[[Rate, int], Iterator[Candidate]], rates: Sequence[Rate], bench: Bench
+) -> Iterator[Candidate]:
+    """The candidates of each seed, at the first of the rates at which the training does not fail.
+
+    Raises:
+        WayFailed: it fails at all of them.
+    """
+    left = list(rates)
+    for seed in bench.seeds:
+        while True:
+            try:
+                yield from train(left[0], seed)
+                break
+            except WayFailed as error:
+                if len(rates) == 1:
+                    raise
+                bench.say(f"{rate_text(left.pop(0))}: {error}")
+                if not left:
+                    raise WayFailed("the training failed at every rate that was tried; give a lower one") from error
 
 
 def shares(count: int) -> tuple[float, ...]:

@@ -30,7 +30,16 @@ from whichway.prompts.nearest import DEFAULT, RETRIEVER, chosen_encoder
 from whichway.prompts.plain import base_prompt
 from whichway.prompts.shots import shot
 from whichway.ways._prompt import not_shown
-from whichway.ways._train import FEW, SEARCHED_FROM, RateTraining, TrainingOptions, rates_of, shares
+from whichway.ways._train import (
+    FEW,
+    SEARCHED_FROM,
+    RateTraining,
+    TrainingOptions,
+    each_seed,
+    in_order,
+    rates_of,
+    shares,
+)
 
 KIND = "both"
 RANDOM = True
@@ -75,11 +84,11 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
     runs = [
         RateTraining(task, bench, "lora", options, p, rows, numbers, label=label.format(p.nearest)) for p in prompts
     ]
-    trials = list(product(rates_of(options, len(rows)), runs))
+    rates = rates_of(options, len(rows))
+    trials = list(product(rates, runs))
     best = bench.halve([partial(run, rate, bench.seeds[0]) for rate, run in trials], shares(options.checkpoints))
     rate, run = trials[best]
-    for seed in bench.seeds:
-        yield from run(rate, seed)
+    yield from each_seed(run, in_order(options, rates, rates.index(rate)), bench)
 
 
 def train_prompts(
