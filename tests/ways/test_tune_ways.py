@@ -83,8 +83,10 @@ def hold(task: Task, place: Path, base: str | Path, ways: dict[str, dict[str, An
              "encoder": EncoderBackend()}  # fmt: skip
     found = {name: importlib.import_module(f"whichway.ways.{name}") for name in ways}
     start = all_backends["fake" if str(base).startswith("fake") else "local"].weights(str(base))
+    teachers = {options["teacher"] for options in ways.values() if options.get("teacher")}
+    words = {word: all_backends["local"].weights(word) for word in teachers}
     components = Components(all_backends, found, metrics.load(task.metric), start,
-                  encoder_of=lambda word: encoder_of(word, all_backends))  # fmt: skip
+                  encoder_of=lambda word: encoder_of(word, all_backends), words=words)  # fmt: skip
     said = {"seeds": (0,), "race": False, **settings}
     return run(task, components, folder=place / "run", settings=Settings(ways, place / ".cache", **said)).verdict
 
