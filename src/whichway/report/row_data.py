@@ -29,6 +29,7 @@ from whichway.report.rows import HALF, LONGEST, STATES, RowView, shorten
 FLAGS = ("wrong", "differ", "all wrong", "flips", "doubtful")
 PLAIN = 300_000  # characters of JSON up to which nothing is compressed
 LARGEST = 3_600_000  # characters that the rows may take on the page
+SAMPLE = 1000  # rows by which the size of all is estimated
 CUTS = (LONGEST, 1000, 500, 250, 120)  # characters of a text, tried in this order
 
 
@@ -64,10 +65,16 @@ def row_data(lines: Sequence[RowView], context: RowContext) -> RowData:
         context: ways, labels, columns, groups.
     """
     count = len(lines)
+    sample = lines[:: max(1, count // SAMPLE)]  # spares whole attempts at what cannot fit
     for longest in CUTS:
-        text, packed = _text(lines, context, longest)
+        expected = len(_text(sample, context, longest)[0]) * count / max(1, len(sample))
+        if expected > 1.5 * LARGEST:
+            if longest != CUTS[-1]:
+                continue
+            count = max(1, int(count * LARGEST / expected))
+        text, packed = _text(lines[:count], context, longest)
         if len(text) <= LARGEST:
-            return RowData(text, packed, count, count, longest)
+            return RowData(text, packed, count, len(lines), longest)
     while len(text) > LARGEST and count > 1:
         count = min(count - 1, int(count * 0.95 * LARGEST / len(text)))
         text, packed = _text(lines[:count], context, longest)
