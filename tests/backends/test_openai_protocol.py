@@ -246,6 +246,28 @@ def test_completions_score_labels_by_echo(tmp_path: Path, monkeypatch: pytest.Mo
     assert (reply.text, reply.scores) == ("delivery", {})
 
 
+def test_echoed_numbers_of_other_tokens_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As llama-cpp-python answers for a model without BOS: no number for the written token, all others too early."""
+
+    def early(body: Any) -> Any:
+        if not body.get("echo"):
+            return f" {truth(body['prompt'])}\n"
+        text = body["prompt"]
+        cut = text.rindex(" ")
+        shown = {"tokens": [text[:cut], text[cut:]], "token_logprobs": [None, -8.6], "text_offset": [0, cut],
+                 "top_logprobs": [None, {".": -0.4, text[cut:]: -8.6}]}  # fmt: skip
+        choice = {"index": 0, "text": text + ".", "finish_reason": "length", "logprobs": shown}
+        return {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+
+    (reply,) = replies(Endpoint(answer=early), tmp_path, monkeypatch, ask("the parcel"), api="completions")
+    assert (reply.text, reply.scores) == ("delivery", {})  # read off the text instead
+    (reply,) = replies(
+        Endpoint(answer=early), tmp_path, monkeypatch, ask("the parcel"), api="completions", capabilities=["echo"]
+    )
+    assert reply.finish == "error"
+    assert "one token too early" in reply.error
+
+
 def test_what_an_api_cannot_do_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WayFailed, match="leave out channel"):
         replies(Endpoint(), tmp_path, monkeypatch, ask(channel=True))

@@ -18,7 +18,7 @@ from typing import Any
 from whichway.backends._openai import fine_tuning, keys
 from whichway.backends._openai.calls import Caller, Pace, RowRefused
 from whichway.backends._openai.label_reading import among, told_apart
-from whichway.backends._openai.replies import Unreadable, reply_of, spelled, usage_of
+from whichway.backends._openai.replies import Unreadable, misplaced, reply_of, spelled, usage_of
 from whichway.backends._openai.requests import Dialect, Reading, Usage, most_tokens, prompt_text
 from whichway.backends._openai.workers import answer_all
 from whichway.contracts import Meter, Session
@@ -28,6 +28,10 @@ from whichway.models.shelf import HostedEndpoint
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights
 from whichway.training_kinds import HostedOptions, kinds_of, options, stored_as
 
+MISPLACED = (
+    "echo: the log-probabilities stand one token too early, as llama-cpp-python's server gives them for models without "
+    "a BOS token. Take another capability in models.yaml (grammar there), or another server"
+)
 UNREADABLE = 3  # answers in a row that cannot be read, before a row is given up
 
 
@@ -303,7 +307,7 @@ class EndpointSession:
         """The likeliest label, by the log-probabilities of each after the prompt.
 
         Raises:
-            RowRefused: the prompt is not echoed.
+            RowRefused: the prompt is not echoed, or with log-probabilities that are those of other tokens.
         """
         prompt, echoed = prompt_text(request), {}
         for label in request.labels:
@@ -313,6 +317,8 @@ class EndpointSession:
             calls.answered(answer.reserved, usage_of(answer.body, most, len(prompt.encode()), "x"))
             calls.seconds += answer.seconds
             choice = (answer.body.get("choices") or [{}])[0]
+            if misplaced(choice):
+                raise RowRefused(MISPLACED, "echo")
             end = len(label) if request.decoding.mode != "choose" else told_apart(label, request.labels)
             own = spelled(choice, len(prompt), len(prompt) + 1 + len(label), len(prompt) + 1 + end)
             if not own:

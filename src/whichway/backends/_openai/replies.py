@@ -133,6 +133,18 @@ def spelled(choice: Mapping[str, Any], start: int, end: int, last: int) -> list[
     return [float(value) for place, value in pairs if start <= place < last and value is not None]
 
 
+def misplaced(choice: Mapping[str, Any]) -> bool:
+    """Whether echoed log-probabilities stand one token too early, each under the distribution after its own token.
+
+    llama-cpp-python's server does this for models without a BOS token. It shows where the token that was written after
+    the echo is missing among those with log-probabilities.
+    """
+    shown, text = choice.get("logprobs"), str(choice.get("text") or "")
+    if not isinstance(shown, Mapping) or not shown.get("tokens") or not shown.get("text_offset"):
+        return False
+    return int(shown["text_offset"][-1]) + len(str(shown["tokens"][-1])) < len(text)
+
+
 def usage_of(body: Mapping[str, Any], most: Usage, sent: int, text: str) -> Usage:
     """Tokens as the endpoint counts them; where it does not, or where that cannot be, as their bytes tell.
 
