@@ -123,6 +123,7 @@ class CandidateEntered(Event):
     dev: float
     rows: int
     of: int
+    candidate: str = ""  # its id
 
 
 @dataclass(frozen=True, slots=True)

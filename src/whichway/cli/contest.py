@@ -10,11 +10,15 @@ from whichway.cli.exit_codes import interrupted
 from whichway.errors import OptionError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from whichway.app.run import Ready
     from whichway.contest import Outcome
 
 
-def run_and_show(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) -> Outcome:
+def run_and_show(
+    ready: Ready, *, bars: bool, as_json: bool, yes: bool = False, events: Path | None = None
+) -> Outcome:
     """Run the contest, then show what came out.
 
     Args:
@@ -22,13 +26,15 @@ def run_and_show(ready: Ready, *, bars: bool, as_json: bool, yes: bool = False) 
         bars: show progress.
         as_json: print one JSON object on standard output, and nothing else there.
         yes: the user has agreed to what hosted models cost.
+        events: a file that hears every event as well.
     """
+    from whichway.app.event_log import logged
     from whichway.app.run import run_contest
     from whichway.app.summary import summary
     from whichway.cli.progress import follow, show
 
-    with follow(bars) as listener:
-        outcome = run_contest(ready, listener, lambda lines: agree(lines, yes))
+    with follow(bars) as listener, logged(listener, events) as heard:
+        outcome = run_contest(ready, heard, lambda lines: agree(lines, yes))
     if not as_json:
         show(outcome.run)
     out = sys.stderr if as_json else sys.stdout

@@ -27,6 +27,9 @@ def run(
             "and the end says whether the verdict would change."
         ),
     ] = None,
+    events: Annotated[
+        Path | None, Option(help="A file to which every event is added as a line of JSON, for who follows the run.")
+    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what would run, as `whichway plan` does, and stop.")
     ] = False,
@@ -42,7 +45,7 @@ def run(
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0
-    outcome = run_and_show(ready, bars=not no_progress, as_json=json, yes=task.yes)
+    outcome = run_and_show(ready, bars=not no_progress, as_json=json, yes=task.yes, events=events)
     if with_feedback is not None and not outcome.interrupted:
         from whichway.app.feedback_verdict import feedback_verdict
 

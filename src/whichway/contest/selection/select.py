@@ -100,7 +100,8 @@ def _enter(tried: WayRun, candidate: Candidate, rules: Rules, ledger: RunLedger)
     tried.entries[f"{candidate.seed}/{candidate.id}"] = entry
     tried.costs.setdefault(candidate.id, (bench.account.spend.seconds, bench.account.spend.usd))
     dev = rules.value(entry, entry.rows)
-    ledger.tell(CandidateEntered(tried.name, candidate.note, candidate.seed, dev, entry.rows, rules.looks[-1]))
+    about = tried.name, candidate.note, candidate.seed, dev, entry.rows, rules.looks[-1], candidate.id
+    ledger.tell(CandidateEntered(*about))
 
 
 def failure_reason(error: Exception, bench: RunBench) -> str:

@@ -1,0 +1,76 @@
+"""The live page as an ASGI application."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichway.app.run_jobs import RunJobs
+from whichway.errors import WhichwayError
+from whichway.web.access_gate import AccessGate
+from whichway.web.compare_pages import ComparePages
+from whichway.web.rendering import page
+from whichway.web.run_pages import RunPages
+from whichway.web.start_pages import StartPages
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+ASSETS = {
+    "style.css": (("whichway.report", "page.css"), ("whichway.web", "web.css")),
+    "live.js": (("whichway.web", "live.js"),),
+}
+
+
+def site(runs: Path, token: str) -> Starlette:
+    """The page over a folder of runs.
+
+    Args:
+        runs: the folder; made when the first run is started from the page.
+        token: that its address has.
+    """
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    jobs = RunJobs(runs.absolute())
+    return Starlette(
+        routes=[
+            Route("/assets/{name}", _asset),
+            *RunPages(jobs).routes(),
+            *StartPages(jobs).routes(),
+            *ComparePages(jobs).routes(),
+        ],
+        middleware=[Middleware(AccessGate, token)],
+        exception_handlers={WhichwayError: _told_error, HTTPException: _http_error, Exception: _broken},
+    )
+
+
+async def _asset(call: Request) -> Response:
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+
+    name = call.path_params["name"]
+    if name not in ASSETS:
+        raise HTTPException(404, "there is no such file")
+    text = "\n".join(files(package).joinpath(file).read_text("utf-8") for package, file in ASSETS[name])
+    return Response(text, media_type="text/css" if name.endswith(".css") else "text/javascript")
+
+
+async def _told_error(call: Request, error: Exception) -> Response:
+    return page("problem.html.j2", 400, message=str(error))
+
+
+async def _http_error(call: Request, error: Exception) -> Response:
+    from starlette.exceptions import HTTPException
+
+    assert isinstance(error, HTTPException)
+    return page("problem.html.j2", error.status_code, message=str(error.detail))
+
+
+async def _broken(call: Request, error: Exception) -> Response:
+    return page("problem.html.j2", 500, message=f"The page failed: {type(error).__name__}. The terminal has its trace.")
