@@ -54,5 +54,12 @@ class ComparePages:
         folders = [self._jobs.runs / words[name] for name in ("first", "second")]
         result = compare(folders[0], folders[1], (one, two), CONFIDENCE)
         scores: ScoreText = sides[0].scores
-        values = {"result": result, "scores": scores, "shared": shared(result), "finished": finished, "ways": ways}
-        return page("compare.html.j2", **values, chosen={**words, "one": one, "two": two})
+        return page(
+            "compare.html.j2",
+            result=result,
+            scores=scores,
+            shared=shared(result),
+            finished=finished,
+            ways=ways,
+            chosen={**words, "one": one, "two": two},
+        )
