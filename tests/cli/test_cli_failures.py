@@ -286,3 +286,8 @@ def test_a_run_in_which_every_way_failed_is_no_success(here: Path, capsys: Strea
 def test_a_run_in_which_one_way_failed_is_a_success(here: Path) -> None:
     words = ["run", "--data", tickets(here), *QUICK, "--ways", "base_majority,tune_lora", "--set", "tune_lora.rate=5"]
     assert whichway(*words) == 0
+
+
+def test_ship_names_a_check_python_that_is_missing(here: Path, capsys: Streams) -> None:
+    assert whichway("ship", here, "--form", "gguf", "--check-python", here / "no-python") == 2
+    assert "no-python: no such file" in capsys.readouterr().err.replace("\n", "")

@@ -77,6 +77,12 @@ def test_a_form_that_does_not_fit_says_why_and_which_do(
     assert not (tmp_path / "x").exists()
 
 
+def test_no_form_at_all_is_refused(run: ww.Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no form is named"):
+        run.ship(tmp_path / "x", form=" , ", way="prompt_plain")
+    assert not (tmp_path / "x").exists()
+
+
 def test_every_form_says_what_it_is(run: ww.Run) -> None:
     assert len(known()) == 12
     for name, form in known().items():

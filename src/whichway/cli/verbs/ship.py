@@ -33,11 +33,16 @@ def ship(
 ) -> None:
     """Write a run's winner in the forms that others accept, and check that each answers as it was measured."""
     from whichway.app.configure import backends
+    from whichway.errors import OptionError
     from whichway.ship import CheckOptions
     from whichway.ship import ship as write
 
+    if check_python is not None and not check_python.is_file():
+        raise OptionError(
+            f"--check-python {check_python}: no such file. Give the path of a Python, such as venv/bin/python."
+        )
     to = to or Path("winner" if form == "folder" else "winner-" + form.replace(",", "-"))
-    words = tuple(word.strip() for word in form.split(",") if word.strip())
+    words = tuple(dict.fromkeys(word.strip() for word in form.split(",") if word.strip()))
     options = CheckOptions(check_rows, check_python) if check else None
     shipped = write(run, to, candidate, way, backends(), words, options)
     print(f"{shipped.candidate.way} ({shipped.candidate.id}) -> {shipped.folder}")

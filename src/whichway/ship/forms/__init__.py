@@ -84,11 +84,13 @@ def chosen(words: Sequence[str], source: ShipSource) -> tuple[list[ShipForm], di
         source: the candidate.
 
     Raises:
-        OptionError: an unknown name.
+        OptionError: no name, or an unknown one.
         UserError: a form that does not fit the candidate; names those that do.
     """
     forms: dict[str, ShipForm] = {}
     left_out: dict[str, str] = {}
+    if not words:
+        raise OptionError(f"no form is named. What fits {source.candidate.way}: {', '.join(fitting(source))}.")
     for word in words:
         if word != ALL and word not in known():
             raise OptionError(f"there is no form '{word}'.{did_you_mean(word, [*known(), ALL])}")
