@@ -44,7 +44,7 @@ CASES = {
         "text,label\n" + "".join(f"{n},{t},{y}\n" for n, (t, y) in enumerate(ROWS, 1)), {}, ROWS, ["numbered"],
     ),
     "files put together": (lines("{},{}", header="text,label") + "text,label\nlast one,sales\n", {},
-                           [*ROWS, ("last one", "sales")], ["repeat the header"]),
+                           [*ROWS, ("last one", "sales")], ["repeats the header"]),
     "old Macintosh": (lines("{},{}", header="text,label", end="\r"), {}, ROWS, []),
     "doubled line ends": (lines("{},{}", header="text,label", end="\r\r\n"), {}, ROWS, []),
     "blank lines": (lines("{},{}\n\n", header="text,label\n\n"), {}, ROWS, []),

@@ -269,7 +269,7 @@ def test_the_question_is_answered_in_the_reasons_whoever_wins():
     reasons = decide(priced()).reasons
     line = next(r for r in reasons if r.startswith("Prompt or fine-tune?"))
     assert "prompt_shots 75.0 % (70.5–79.0)" in line
-    assert "tune_lora − prompt_shots = +0.7 points" in line
+    assert "tune_lora − prompt_shots = +0.8 points" in line
     won = decide(trio(350, 200, 300))
     assert any("no language model is needed" in r for r in won.reasons)
     assert "fine-tuning is ahead" in won.headline
