@@ -48,7 +48,7 @@ def test_help_lists_every_verb(capsys: Streams) -> None:
     verbs = (
         "advise breakeven check compare curves demo doctor grade init lint models plan predict prepare report run serve"
     )
-    assert set(listing()) == {*verbs.split(), "ship", "try", "tuning", "verdict"}
+    assert set(listing()) == {*verbs.split(), "ship", "try", "tuning", "verdict", "web"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
 
