@@ -78,9 +78,8 @@ def test_a_form_that_does_not_fit_says_why_and_which_do(
 
 
 def test_no_form_at_all_is_refused(run: ww.Run, tmp_path: Path) -> None:
-    from whichway.cli import main
-
-    assert main(["ship", str(run.path), "--way", "prompt_plain", "--form", " , ", "--to", str(tmp_path / "x")]) == 2
+    with pytest.raises(UserError, match="no form is named"):
+        ship(run, tmp_path / "x", None, "prompt_plain", backends(), (), None)
     assert not (tmp_path / "x").exists()
 
 

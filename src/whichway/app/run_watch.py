@@ -47,7 +47,7 @@ class LiveWay:
     name: str
     kind: str
     state: str  # waiting, at work, done, left out
-    why: str  # it was left out or its candidates were dropped
+    why: str  # it was left out
     score: float | None  # of its best candidate on the dev rows so far
     low: float | None
     high: float | None
@@ -229,8 +229,7 @@ class LiveStandings:
         if standing is not None and standing.score is not None:
             score, low, high, rows = standing.score, standing.low, standing.high, standing.rows
         kind = status.get("kind") or (standing.kind if standing else _kind_of(name))
-        dropped = [d for d in (self._run.race_facts or {}).get("dropped", ()) if d["way"] == name]
-        why = status.get("reason", "") or (dropped[-1]["why"] if dropped else "")
+        why = str(status.get("reason", ""))
         note = self._notes.get(name, "") if self._running and name == self._at_work else ""
         count = len(self._records.get(name, {}))
         return LiveWay(name, kind, self._state(name, status), why, score, low, high, rows, count, seconds, usd, note)
