@@ -182,6 +182,17 @@ class CurvePointBegan(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CellEnded(Event):
+    """A part of a contest that an executor works on has ended."""
+
+    name: ClassVar[str] = "cell"
+    title: str
+    done: bool  # False: it failed, or was killed
+    count: int  # parts that are done
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class PurchaseBegan(Event):
     """A contest against the clock begins with the next piece of work."""
 

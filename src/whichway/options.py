@@ -135,6 +135,16 @@ class RunOptions:
         "fp32", "Of frozen weights' products in trainings: fp32, int8, or auto: int8 where this machine gains by it.",
         read=precision_of, metavar="fp32|int8|auto",
     )  # fmt: skip
+    executor: str = option(
+        "", "Who works on the parts of the contest: local (processes here), ray, slurm; default: this process.",
+        metavar="NAME", planned=False,
+    )  # fmt: skip
+    workers: int | None = option(
+        None, "Parts at a time with --executor; default: as cores and memory allow.", kind=int, least=1, planned=False
+    )
+    ray_address: str = option(
+        "", "Of a Ray cluster, for --executor ray; default: one that is started here.", metavar="ADDRESS", planned=False
+    )
     private: bool = option(False, "The data stay here: refuse models behind an API.")
     general: Path | None = option(None, "Plain text on which forgetting is measured; default: a text that comes along.")
 

@@ -16,7 +16,7 @@ from contest_kit import make_components, settings_for, small_task
 from whichway.contest import Components, run
 from whichway.contest.bench import RunBench
 from whichway.contest.dry_run.simulate import estimate
-from whichway.contest.run import open_ledger
+from whichway.contest.open_books import open_ledger
 from whichway.contracts import Embedding
 from whichway.nouns import Candidate, Decoding, Prompt, Task, Weights
 from whichway.prompts.shots import shot

@@ -31,6 +31,7 @@ SAME = {
     "advice": "the opinion before anything runs, and its page",
     "assertions": "promptfoo's assertions, and the metric that checks them",
     "folds": "cross-fitting: of a contest, of its verdict",
+    "local": "on this machine: the backend of its models, the executor in its processes",
     "load": "from files into memory: a model, a task",
     "promptfoo": "that tool: its files read, its files written",
 }

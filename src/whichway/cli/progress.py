@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whichway.contracts import Listener
     from whichway.events import (
         CandidateEntered,
+        CellEnded,
         CheckpointSaved,
         CurvePointBegan,
         Event,
@@ -196,6 +197,9 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         done, full = event.race["evaluations"], event.race["full_evaluations"]
         if done < full:
             self._line(f"race: {done} row evaluations instead of {full}, {1 - done / full:.0%} saved")
+
+    def _cell(self, event: CellEnded) -> None:
+        self._line(f"[{event.count}/{event.of}] {event.title}: {'done' if event.done else 'failed'}")
 
     def _curve(self, event: CurvePointBegan) -> None:
         self._move(event.way, "curve", f"curve, {event.n} rows, seed {event.seed}", 0, None)

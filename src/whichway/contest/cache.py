@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+from whichway.contest.claims import Claims
 from whichway.contracts import Embedding
 from whichway.errors import DiskError
 from whichway.nouns import Reply, Request, Weights, digest, to_json
@@ -38,18 +40,21 @@ class Cache:
 
     Args:
         folder: the cache's place; None keeps replies in memory (simulations), and then nothing can be trained.
+        network: whether processes on other machines use it as well, through a network's file system.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, network: bool = False) -> None:
         self.folder = folder
+        self.claims: Claims | None = None  # where other processes work on the same contest
         self._adapters: dict[str, Path] = {}  # digest of a trained part -> its folder
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
             with _alone(folder):
                 self._db = sqlite3.connect(folder / "replies.sqlite" if folder else ":memory:", timeout=60)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
+                # a write-ahead log is memory that all users share: it cannot cross machines
+                self._db.execute(f"PRAGMA journal_mode={'DELETE' if network else 'WAL'}")
+                self._db.execute(f"PRAGMA synchronous={'FULL' if network else 'NORMAL'}")
                 self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, payer TEXT, reply TEXT)")
                 self._db.execute(
                     "CREATE TABLE IF NOT EXISTS vectors "
@@ -129,6 +134,24 @@ class Cache:
         rows = [(key, payer, e.tokens, e.seconds, e.vector.astype(np.float32).tobytes()) for key, e in entries]
         self._insert("vectors", rows)
 
+    def reserved(
+        self, keys: Sequence[str], known: Callable[[Sequence[str]], Mapping[str, Any]]
+    ) -> AbstractContextManager[None]:
+        """While it is held no other cell of a contest works on those of some keys that are not here yet.
+
+        Args:
+            keys: of answers or vectors.
+            known: gives those that are here: `get` or `vectors`.
+        """
+        if self.claims is None:
+            return nullcontext()
+
+        def missing() -> list[str]:
+            entries = known(keys)
+            return [key for key in dict.fromkeys(keys) if key not in entries]
+
+        return self.claims.held(missing)
+
     def training(self, key: str) -> Path:
         """The folder of one training."""
         if self.folder is None:
@@ -172,7 +195,10 @@ class Cache:
             held.release()
 
     def close(self) -> None:
-        """Close the file; what trainings of a run read together (activations) is large and quickly made again."""
-        if self.folder is not None:
+        """Close the file; what trainings of a run read together (activations) is large and quickly made again.
+
+        A cell leaves that to its contest: other cells may read it.
+        """
+        if self.folder is not None and self.claims is None:
             shutil.rmtree(self.folder / TRAININGS / "states", ignore_errors=True)
         self._db.close()

@@ -135,24 +135,10 @@ class CandidateAnswers:
             keys = [reply_key(version, candidate.weights, r) for r in requests]
             if what != "test":
                 self._account.check(keys)
-            cached = ledger.cache.get(keys)
             of_request = [e for e in rows for _ in range(len(requests) // len(rows))]
-            missing = {  # equal ones once
-                key: (r, e) for key, r, e in zip(keys, requests, of_request, strict=True) if key not in cached
-            }
-            ledger.clock.check(len(missing) * ledger.row_seconds.get(self._speed_key(candidate), 0.0))
-            if isinstance(backend, Hosted):
-                wanted = {key: request for key, (request, _) in missing.items()}
-                fresh = self._call_hosted(backend, candidate.weights, what, cached, wanted)
-            else:
-                fresh = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
-                ledger.cache.put(fresh.items(), ledger.paid_by)
-                cached, fresh = self._priced(candidate, dict(zip(keys, requests, strict=True)), cached, fresh)
-                self._charge_chunk(candidate, what, keys, cached, fresh)
-                if fresh:
-                    clock = [reply.seconds if reply.wall is None else reply.wall for reply in fresh.values()]
-                    took = sum(clock) / len(clock)
-                    ledger.row_seconds[self._speed_key(candidate)] = took
+            questions_by_key = dict(zip(keys, zip(requests, of_request, strict=True), strict=True))  # equal ones once
+            with ledger.cache.reserved(keys, ledger.cache.get):
+                cached, fresh = self._buy(backend, candidate, what, keys, questions_by_key)
             ledger.tell(RowsAnswered(self._account.way, what, start + len(rows), len(examples)))
             paid_replies = [(fresh[key], ledger.paid_by) if key in fresh else cached[key] for key in keys]
             votes = candidate.decoding.votes
@@ -161,6 +147,32 @@ class CandidateAnswers:
                 merged = read_off(candidate, [reply for reply, _ in texts])
                 merged = self._embeddings.timed(candidate.prompt, rows[i // votes].text, merged)
                 yield biased(merged, candidate.decoding.bias), all(paid_by != ledger.paid_by for _, paid_by in texts)
+
+    def _buy(
+        self,
+        backend: Backend,
+        candidate: Candidate,
+        what: str,
+        keys: Sequence[str],
+        questions_by_key: Mapping[str, tuple[Request, Example]],
+    ) -> tuple[dict[str, tuple[Reply, str]], dict[str, Reply]]:
+        """The answers of a chunk, kept and charged: those of the cache, and those that were bought now."""
+        ledger = self._ledger
+        cached = ledger.cache.get(keys)
+        missing = {key: question for key, question in questions_by_key.items() if key not in cached}
+        ledger.clock.check(len(missing) * ledger.row_seconds.get(self._speed_key(candidate), 0.0))
+        if isinstance(backend, Hosted):
+            wanted = {key: request for key, (request, _) in missing.items()}
+            return cached, self._call_hosted(backend, candidate.weights, what, cached, wanted)
+        fresh = dict(zip(missing, self._call(backend, candidate, list(missing.values())), strict=True))
+        ledger.cache.put(fresh.items(), ledger.paid_by)
+        requests = {key: request for key, (request, _) in questions_by_key.items()}
+        cached, fresh = self._priced(candidate, requests, cached, fresh)
+        self._charge_chunk(candidate, what, keys, cached, fresh)
+        if fresh:
+            clock = [reply.seconds if reply.wall is None else reply.wall for reply in fresh.values()]
+            ledger.row_seconds[self._speed_key(candidate)] = sum(clock) / len(clock)
+        return cached, fresh
 
     def _speed_key(self, candidate: Candidate) -> tuple[str, str, int, int]:
         """What candidates share that take about as long for a row: model, kind of trained part, examples."""

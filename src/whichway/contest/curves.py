@@ -58,12 +58,14 @@ def write_curves(task: Task, ledger: RunLedger, whole: Sequence[WayRun], crossed
             for size in ledger.settings.curve:
                 ledger.tell(CurvePointBegan(tried.name, size, seed, index, len(whole)))
                 if size < len(task.train):
-                    lines += _fit(task, tried.name, order[:size], seed, ledger)
+                    lines += fit_subset(task, tried.name, order[:size], seed, ledger)
         lines += _points(task, tried, crossed[index], len(task.train), ledger)
     write_text(ledger.folder / "curves.jsonl", "".join(canonical(line) + "\n" for line in lines))
 
 
-def _fit(task: Task, name: str, rows: Sequence[Example], seed: int, ledger: RunLedger) -> Iterator[dict[str, Any]]:
+def fit_subset(
+    task: Task, name: str, rows: Sequence[Example], seed: int, ledger: RunLedger
+) -> Iterator[dict[str, Any]]:
     """One way on one subset; nothing when it fails there, which its log tells."""
     practice: TrainDevView = replace(task.train_dev_view(), train=tuple(rows))
     note = f"curve, {len(rows)} rows, seed {seed}: "

@@ -44,13 +44,14 @@ class Embeddings:
         backend = embedder_of(self._backends, encoder)
         keys = [digest(["embedding", backend.version, encoder.key, text], 32) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))  # equal texts once
-        entries = self._cache.vectors(list(wanted))
-        missing = [key for key in wanted if key not in entries]
-        for start in range(0, len(missing), CHUNK):
-            part = missing[start : start + CHUNK]
-            fresh = dict(zip(part, backend.embed(encoder, [wanted[key] for key in part]), strict=True))
-            self._cache.keep_vectors(fresh.items(), self._payer)
-            entries |= {key: (embedding, "") for key, embedding in fresh.items()}
+        with self._cache.reserved(list(wanted), self._cache.vectors):
+            entries = self._cache.vectors(list(wanted))
+            missing = [key for key in wanted if key not in entries]
+            for start in range(0, len(missing), CHUNK):
+                part = missing[start : start + CHUNK]
+                fresh = dict(zip(part, backend.embed(encoder, [wanted[key] for key in part]), strict=True))
+                self._cache.keep_vectors(fresh.items(), self._payer)
+                entries |= {key: (embedding, "") for key, embedding in fresh.items()}
         prices = self._pricing.embeddings(backend, encoder, [entries[key][0] for key in wanted])
         bought = {}
         for (key, text), price in zip(wanted.items(), prices, strict=True):

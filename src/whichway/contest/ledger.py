@@ -100,6 +100,7 @@ class RunLedger:
     pricing: Pricing = field(default_factory=lambda: Pricing(None))
     row_seconds: dict[tuple[str, str, int, int], float] = field(default_factory=dict)  # of the last chunk of its like
     clock: Clock = field(default_factory=Clock)  # checked before each piece of work
+    purchases: Lines | None = None  # where a cell notes what its process paid
     rows: tuple[Example, ...] = ()  # every labelled row of the task, so that what is written anew is no copy of one
 
     @property
@@ -155,6 +156,9 @@ class RunLedger:
         paid_seconds, paid_usd = self._paid_sum(own)
         self.paid_seconds += self._paid_sum(now)[0]
         self.paid_usd += self._paid_sum(now)[1]
+        if self.purchases is not None:
+            paid = [(charge.key, *self._paid_sum([charge])) for charge in now]
+            self.purchases.append([{"key": name, "seconds": took, "usd": cost} for name, took, cost in paid])
         if key not in self.charged:
             self.charged.add(key)
             line = {"who": account, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
@@ -164,6 +168,14 @@ class RunLedger:
             if "way" in line:
                 self._paid_hosted(line)
         return seconds, usd, wall
+
+    def book(self, line: Mapping[str, Any]) -> None:
+        """Take over a line that a cell booked for this run."""
+        self.charged.add(line["key"])
+        self.paid.add(line["key"])
+        self.ledger.append([line])
+        if "way" in line:
+            self._paid_hosted(line)
 
     def _sum(self, things: Sequence[Charge]) -> tuple[float, float]:
         """List seconds and list usd of some things."""

@@ -47,6 +47,8 @@ class Components:
     # backends of one contestant, where they are its own (in a dry run each knows whose calls it counts)
     backends_of: Callable[[str], Mapping[str, Backend]] | None = None
 
+    builder: str = ""  # `module:function` that gives the same for a task in another process; "": there is none
+
     def backends_for(self, name: str) -> Mapping[str, Backend]:
         """The backends that a contestant works with."""
         return self.backends if self.backends_of is None else self.backends_of(name)

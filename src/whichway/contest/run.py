@@ -5,23 +5,20 @@ Resume is rerun: the ways run again from the start, and all that was answered or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from whichway.contest.bench import RunBench
-from whichway.contest.cache import Cache
 from whichway.contest.clock import Clock
 from whichway.contest.cross_fit import cross_fit
 from whichway.contest.curves import write_curves
-from whichway.contest.dry_run.rate_memory import probed_rates
 from whichway.contest.forgetting import measure_forgetting
 from whichway.contest.judge import refuse_judge, write_judgements
 from whichway.contest.ledger import RunLedger
+from whichway.contest.open_books import open_ledger, pricing_of
 from whichway.contest.plan import Components, Settings, continued, make_plan, values_before
-from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contest.refit import dearest, refit
 from whichway.contest.rounds import Crossed, cross, try_all
 from whichway.contest.row_sharing import rows_read_once
@@ -35,20 +32,15 @@ from whichway.errors import OptionError, PlanMismatch
 from whichway.events import PlanFixed, VerdictMade, WayRefused, WayTested
 from whichway.nouns import Plan, Task, Verdict, split_name
 from whichway.runs.folder import (
-    Lines,
     alone,
     plan_of,
     prepare,
     read_estimate,
-    read_records,
-    record_key,
     refuse,
-    run_id,
     write_json,
 )
 from whichway.runs.results import run_results
 from whichway.runs.run import Run
-from whichway.tasks.folds import all_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +98,11 @@ def run(
     if task.folds:  # the number of a fold is its seed
         settings = replace(settings, seeds=tuple(range(len(task.folds))))
     plan = make_plan(task, components, settings)
+    from whichway.contest.spread import refuse_spread, spread  # its cells are modules that run as programs
+
     refuse(folder)
     refuse_judge(task, components, settings)
+    refuse_spread(settings)
     with alone(settings.cache, folder):
         prepare(folder, plan, task, values_before(components, plan.ways))
         for name, content in (beside_plan or {}).items():
@@ -120,7 +115,10 @@ def run(
             if plan.timed:
                 ledger.clock = clock or Clock(settings.minutes)
                 return _run_timed(task, plan, ledger)
-            return _run(task, plan, ledger)
+            cells = spread(task, ledger)
+            outcome = _run(task, plan, ledger)
+            cells.close(ledger)
+            return outcome
 
 
 def _run_timed(task: Task, plan: Plan, ledger: RunLedger) -> Outcome:
@@ -189,42 +187,6 @@ def run_without_verdict(
             write_curves(task, ledger, tried, crossed)
         if task.folds:
             refit(task, ledger, tried, dearest(tried))
-
-
-def pricing_of(folder: Path, cache: Path) -> Pricing | None:
-    """How a run prices local work: as it began; None where that was by the clock."""
-    by_work = plan_of(folder).get("pricing") == "work"
-    return Pricing(Rates(folder / FILE, probed_rates(cache))) if by_work else None
-
-
-@contextmanager
-def open_ledger(
-    folder: Path, components: Components, settings: Settings, listener: Listener, pricing: Pricing | None = None,
-    task: Task | None = None,
-) -> Iterator[RunLedger]:  # fmt: skip
-    """Open the books of a run, and close them whatever happens; without `pricing` the clock says what things cost."""
-    records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
-    cache = Cache(settings.cache)
-    run_ledger = RunLedger(
-        folder=folder,
-        components=components,
-        settings=settings,
-        cache=cache,
-        paid_by=run_id(folder),
-        records=records,
-        ledger=ledger,
-        listener=listener,
-        written={record_key(r): r for r in read_records(folder)},
-        pricing=pricing or Pricing(None),
-        rows=() if task is None else all_rows(task) or (*task.train, *task.dev, *task.test),
-    )
-    run_ledger.read_ledger()
-    try:
-        yield run_ledger
-    finally:
-        records.close()
-        ledger.close()
-        cache.close()
 
 
 def _contest(task: Task, ledger: RunLedger) -> tuple[list[WayRun], list[Crossed]]:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whichway.contest.bench import RunBench
+from whichway.contest.open_books import open_ledger
 from whichway.contest.plan import Components, Settings
 from whichway.contest.rates import FILE, Pricing, Rates
-from whichway.contest.run import open_ledger
 from whichway.contracts import follow_nothing
 from whichway.nouns import Task
 

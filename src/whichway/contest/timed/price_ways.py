@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from whichway.contest.open_books import open_ledger
 from whichway.contest.plan import Components, Settings
-from whichway.contest.run import open_ledger
 from whichway.contest.selection.select import WayRun
 from whichway.contest.timed.piece import TimedWay, WayPiece, timed_way, work
 from whichway.contest.timed.purchases import WayCosts
