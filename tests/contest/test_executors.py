@@ -17,7 +17,7 @@ import pytest
 from contest_kit import small_task
 from executor_kit import TWO, InLine, hold, in_folds, ledger_of, left_by
 
-from whichway.contest import spread
+from whichway.contest import run_cells
 from whichway.contest.cell import main as cell_main
 from whichway.contest.claims import Claims
 from whichway.contest.executors import names
@@ -47,7 +47,7 @@ def plain(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def in_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spread, "executor_of", lambda name: InLine())
+    monkeypatch.setattr(run_cells, "executor_of", lambda name: InLine())
 
 
 def test_cells_leave_what_one_process_leaves(in_line, tmp_path: Path):
@@ -109,7 +109,7 @@ def test_cells_are_processes_and_a_killed_one_is_tried_again(
 
 
 def test_what_cells_leave_undone_the_contest_does_itself(plain: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(spread, "executor_of", lambda name: InLine(works=False))
+    monkeypatch.setattr(run_cells, "executor_of", lambda name: InLine(works=False))
     _, events = hold(tmp_path, "local", ways=TWO)
     assert left_by(tmp_path) == left_by(plain)
     assert money(tmp_path) == money(plain)
@@ -144,17 +144,14 @@ def test_a_training_that_failed_in_a_cell_is_not_tried_again(in_line, tmp_path: 
 def test_what_the_race_would_have_saved_is_booked_as_unused(in_line, tmp_path: Path):
     task = small_task(60, 100, 30)
     ways = {"prompt_plain": {}, "prompt_shots": {"counts": (2, 4, 8)}, "tune_probe": {}}
+    outcomes = []
     for place, executor in (("one", ""), ("many", "local")):
-        hold(tmp_path / place, executor, task, ways=ways)
+        outcomes.append(hold(tmp_path / place, executor, task, ways=ways)[0])
     assert left_by(tmp_path / "many") == left_by(tmp_path / "one")
-    ledger = ledger_of(tmp_path / "many")
-    extra = {key for key in bought(tmp_path / "many") if not key.endswith("/failed")}
-    unused = [line for line in ledger if line["what"] == "unused"]
-    paid = sum(json.loads(line)["seconds"] for f in (tmp_path / "many").glob(".cache/cells/*/purchases.jsonl")
-               for line in f.open())  # fmt: skip
-    assert sum(line["paid_seconds"] for line in ledger) == pytest.approx(paid)
-    assert len(unused) <= 1
-    assert extra
+    paid = [sum(line["paid_seconds"] for line in ledger_of(tmp_path / place)) for place in ("one", "many")]
+    assert paid == pytest.approx([outcome.paid_seconds for outcome in outcomes]), "cells' and the contest's own"
+    unused = sum(line["paid_seconds"] for line in ledger_of(tmp_path / "many") if line["what"] == "unused")
+    assert paid[1] - unused == pytest.approx(paid[0]), "what it needed costs what it costs without cells"
 
 
 @pytest.mark.parametrize(

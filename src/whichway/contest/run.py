@@ -98,11 +98,11 @@ def run(
     if task.folds:  # the number of a fold is its seed
         settings = replace(settings, seeds=tuple(range(len(task.folds))))
     plan = make_plan(task, components, settings)
-    from whichway.contest.spread import refuse_spread, spread  # its cells are modules that run as programs
+    from whichway.contest.run_cells import refuse_executor, run_cells  # its cells are modules that run as programs
 
     refuse(folder)
     refuse_judge(task, components, settings)
-    refuse_spread(settings)
+    refuse_executor(settings)
     with alone(settings.cache, folder):
         prepare(folder, plan, task, values_before(components, plan.ways))
         for name, content in (beside_plan or {}).items():
@@ -115,7 +115,7 @@ def run(
             if plan.timed:
                 ledger.clock = clock or Clock(settings.minutes)
                 return _run_timed(task, plan, ledger)
-            cells = spread(task, ledger)
+            cells = run_cells(task, ledger)
             outcome = _run(task, plan, ledger)
             cells.close(ledger)
             return outcome

@@ -27,7 +27,7 @@ TRIES = 2
 
 
 @dataclass(slots=True)
-class Spread:
+class CellPurchases:
     """The cells of one contest, and what they paid.
 
     Attributes:
@@ -47,7 +47,7 @@ class Spread:
         ledger.charge(CELLS_ACCOUNT, UNUSED, key, charges)
 
 
-def refuse_spread(settings: Any) -> None:
+def refuse_executor(settings: Any) -> None:
     """Refuse an executor that is not known, or that does not fit the run.
 
     Raises:
@@ -63,7 +63,7 @@ def refuse_spread(settings: Any) -> None:
         )
 
 
-def spread(task: Task, ledger: RunLedger) -> Spread:
+def run_cells(task: Task, ledger: RunLedger) -> CellPurchases:
     """Let an executor work on the cells of a contest, and take over what they booked.
 
     Raises:
@@ -71,7 +71,7 @@ def spread(task: Task, ledger: RunLedger) -> Spread:
     """
     settings, cache = ledger.settings, ledger.settings.cache
     if not settings.executor or (ledger.folder / "verdict.json").exists():
-        return Spread()
+        return CellPurchases()
     if not ledger.components.builder:
         raise OptionError(
             f"--executor {settings.executor}: this contest was put together in Python and cannot be built in another "
@@ -150,9 +150,9 @@ def _job(cell: Cell, ledger: RunLedger) -> CellJob:
     )  # fmt: skip
 
 
-def _taken_over(files: Sequence[Path], before: set[Path], ledger: RunLedger) -> Spread:
+def _taken_over(files: Sequence[Path], before: set[Path], ledger: RunLedger) -> CellPurchases:
     """Take over what cells booked: trainings that failed, calls that were billed for nothing, and what was paid."""
-    spread_cells = Spread(files)
+    taken = CellPurchases(files)
     for file in files:
         for line in read_books(file):
             if "reason" in line:
@@ -164,8 +164,8 @@ def _taken_over(files: Sequence[Path], before: set[Path], ledger: RunLedger) -> 
         for line in read_purchases(file):
             if line["key"].endswith(FAILED):
                 continue  # the contest books it, when it comes to it
-            if line["key"] not in spread_cells.purchases and file not in before:
+            if line["key"] not in taken.purchases and file not in before:
                 ledger.paid_seconds += line["seconds"]
                 ledger.paid_usd += line["usd"]
-            spread_cells.purchases[line["key"]] = line["seconds"], line["usd"]
-    return spread_cells
+            taken.purchases[line["key"]] = line["seconds"], line["usd"]
+    return taken
