@@ -49,6 +49,7 @@ class _Crew:
         self._work, self._meter = work, meter
         self._waiting = deque(enumerate(requests))
         self._events: queue.Queue[tuple[int, Reply | BaseException | None]] = queue.Queue()  # None: a thread has ended
+        self._kept = [threading.Event() for _ in requests]
         self._running = 0
         self.stop = threading.Event()
         self.replies: list[Reply | None] = [None] * len(requests)
@@ -74,7 +75,10 @@ class _Crew:
             self._running -= 1
         elif isinstance(result, Reply):
             self.replies[index] = result
-            self._meter.keep(index, result)
+            try:
+                self._meter.keep(index, result)
+            finally:
+                self._kept[index].set()
         else:
             self.stop.set()
             self.failure = self.failure or result
@@ -85,6 +89,7 @@ class _Crew:
                 index, request = self._waiting.popleft()
                 try:
                     self._events.put((index, self._work(request, self.stop)))
+                    self._kept[index].wait()  # a kill loses the calls under way alone, not answers that wait here
                 except BaseException as error:
                     if not isinstance(error, Stopped):
                         self._events.put((index, error))
