@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from endpoint_kit import FAULTS, LABELS, WORDS, Endpoint, truth
 
 from whichway.backends._openai.calls import Pace
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.openai import OpenAIBackend
 from whichway.contest import Components, Outcome, Settings, run
+from whichway.errors import EndpointError
 from whichway.nouns import Budget, Example, MetricSpec, Task
 from whichway.runs.folder import read_lines, read_records
 from whichway.tasks.metrics import load
@@ -88,6 +90,17 @@ class Contest:
         for record in records:
             if record.usd > 0 and record.outcome == "ok" and record.seconds > 1e-4 and record.tokens_in:
                 assert record.text == truth(texts[record.example].text)
+
+
+def until_finished(hold: Callable[[], Any]) -> None:
+    """Begin a contest and go on with it as a user would, until it is finished."""
+    for _ in range(8):
+        try:
+            hold()
+        except EndpointError:
+            continue
+        return
+    pytest.fail("it never ended")
 
 
 def schedule(seed: int, share: float) -> Callable[[int], str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from endpoint_kit import FAULTS, KEY, Endpoint, serving, shelf
-from hosted_kit import PRICE, Contest, facts, schedule, small_task
+from hosted_kit import PRICE, Contest, facts, schedule, small_task, until_finished
 
 from whichway.errors import EndpointError, OptionError
 
@@ -59,15 +59,8 @@ def test_every_fault_is_survived(fault: str, place: Path) -> None:
 
 
 def hold_to_the_end(contest: Contest, endpoint: Endpoint) -> None:
-    """Begin a contest and go on with it as a user would, until it is finished."""
-    for _ in range(8):
-        try:
-            contest.hold()
-            break
-        except EndpointError:
-            continue
-    else:
-        pytest.fail("it never ended")
+    """Go on with a contest until it is finished; its books hold."""
+    until_finished(contest.hold)
     contest.check_books(endpoint)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from endpoint_kit import KEY, LABELS, WORDS, Endpoint, serving, shelf
-from hosted_kit import PRICE, QUICK, schedule
+from hosted_kit import PRICE, QUICK, schedule, until_finished
 from hosted_kit import small_task as hosted_task
 
 import whichway as ww
@@ -132,14 +132,7 @@ def faulty(seed: int, place: Path) -> None:
     contest = Taught(place, task_of(40), cap=cap)
     with serving(endpoint) as address:
         shelf(place, address, timeout_seconds=0.5, concurrency=8)
-        for _ in range(8):
-            try:
-                contest.hold()
-                break
-            except EndpointError:
-                continue
-        else:
-            pytest.fail("it never ended")
+        until_finished(contest.hold)
     lines = contest.ledger
     assert len({line["key"] for line in lines}) == len(lines), "a line stands twice"
     paid = {way: sum(line["paid_usd"] for line in lines if line["who"] == way) for way in CONTEST}

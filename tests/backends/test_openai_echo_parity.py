@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from hosted_kit import QUICK
-from test_openai_parity import TICKETS, _wait_for
+from llama_cpp_kit import FILE, PEERS, chosen_there, served
+from test_openai_parity import TICKETS
 
 from whichway import models
 from whichway.backends.local import LocalBackend
-from whichway.backends.openai import OpenAIBackend
 from whichway.models.gguf.vocabulary_writer import ChatMetadata
 from whichway.models.gguf.writer import write
 from whichway.nouns import Decoding, Example, Prompt, Request
 from whichway.prompts.template import messages
 
-FILE, PEERS = os.environ.get("WHICHWAY_GGUF", ""), os.environ.get("WHICHWAY_PEERS", "")
 LABELS = ("billing", "delivery")
 ROWS, PORT, BOS = 40, "18440", "<|im_start|>"
 
@@ -65,24 +61,12 @@ def asked() -> list[Request]:
 def test_llama_cpp_pythons_server_scores_labels_as_this_machine_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if subprocess.run([PEERS, "-c", "import llama_cpp.server.app"], capture_output=True, check=False).returncode:
-        pytest.skip("the peers' Python has no llama_cpp.server")
     monkeypatch.chdir(tmp_path)
     folder, file = base_model(tmp_path / "base"), tmp_path / "base.gguf"
     write(folder, file, "F16", "test", ChatMetadata("", True, (2,)))
-    entry = f"{{model: m, base_url: 'http://localhost:{PORT}/v1', api: completions, capabilities: [echo, temperature]}}"
-    (tmp_path / "models.yaml").write_text(f"as_of: 2026-11-30\nendpoints:\n  there: {entry}\n")
-    command = [PEERS, "-m", "llama_cpp.server", "--model", str(file), "--n_threads", "1", "--port", PORT]
-    command += ["--n_ctx", "1024", "--logits_all", "true"]
     requests, local = asked(), LocalBackend()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            _wait_for(f"http://localhost:{PORT}/v1/models")
-            backend = OpenAIBackend(QUICK)
-            with backend.open(backend.weights("there"), None) as session:
-                there = session.choose(requests)
-        finally:
-            server.terminate()
+    with served(file, PORT, "--logits_all", "true") as address:
+        there = chosen_there(tmp_path, address, requests, "api: completions, capabilities: [echo, temperature]")
     with local.open(local.weights(str(folder)), None) as session:
         here = session.choose(requests)
     gap = max(abs(a.scores[label] - b.scores[label]) for a, b in zip(here, there, strict=True) for label in LABELS)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hosted_kit import QUICK
+from llama_cpp_kit import FILE, PEERS, chosen_there, served
 
 import whichway
 from whichway.backends.local import LocalBackend
@@ -68,8 +66,6 @@ def test_our_own_server_gives_the_labels_of_this_machine(tmp_path: Path, monkeyp
     print(json.dumps({"same": same, "of": ROWS}))
 
 
-FILE, PEERS = os.environ.get("WHICHWAY_GGUF", ""), os.environ.get("WHICHWAY_PEERS", "")
-
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path(FILE).is_file(), reason="WHICHWAY_GGUF names no file")
@@ -77,17 +73,8 @@ FILE, PEERS = os.environ.get("WHICHWAY_GGUF", ""), os.environ.get("WHICHWAY_PEER
 def test_llama_cpp_pythons_server_answers_with_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A foreign server: it takes a schema as json_object only, and answers each row with one of the labels."""
     monkeypatch.chdir(tmp_path)
-    if subprocess.run([PEERS, "-c", "import llama_cpp.server.app"], capture_output=True, check=False).returncode:
-        pytest.skip("the peers' Python has no llama_cpp.server")
-    port = "18437"
-    command = [PEERS, "-m", "llama_cpp.server", "--model", FILE, "--n_threads", "1", "--port", port, "--n_ctx", "1024"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            address = f"http://localhost:{port}/v1"
-            _wait_for(f"{address}/models")
-            found = through(address, asked()[:12])
-        finally:
-            server.terminate()
+    with served(FILE, "18437") as address:
+        found = through(address, asked()[:12])
     assert [reply.unread for reply in found] == [""] * 12
     assert all(reply.tokens_in > 0 and reply.tokens_out > 0 for reply in found)
 
@@ -105,22 +92,10 @@ def test_llama_cpp_pythons_server_chooses_as_the_same_weights_do_here(
     spelled in any tokens: the two labels are counted as well, and nothing is claimed of them.
     """
     monkeypatch.chdir(tmp_path)
-    if subprocess.run([PEERS, "-c", "import llama_cpp.server.app"], capture_output=True, check=False).returncode:
-        pytest.skip("the peers' Python has no llama_cpp.server")
-    port, requests = "18438", asked()
+    requests = asked()
     capabilities = "[grammar, temperature]"  # without the latter it would draw its answers
-    entry = f"{{model: m, base_url: 'http://localhost:{port}/v1', capabilities: {capabilities}, timeout_seconds: 600}}"
-    (tmp_path / "models.yaml").write_text(f"as_of: 2026-11-30\nendpoints:\n  there: {entry}\n")
-    file = _in_16_bits(tmp_path / "f16.gguf")
-    command = [PEERS, "-m", "llama_cpp.server", "--model", file, "--n_threads", "1", "--port", port, "--n_ctx", "1024"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            _wait_for(f"http://localhost:{port}/v1/models")
-            backend = OpenAIBackend(QUICK)
-            with backend.open(backend.weights("there"), None) as session:
-                there = session.choose(requests)
-        finally:
-            server.terminate()
+    with served(_in_16_bits(tmp_path / "f16.gguf"), "18438") as address:
+        there = chosen_there(tmp_path, address, requests, f"capabilities: {capabilities}, timeout_seconds: 600")
     local = LocalBackend()
     with local.open(local.weights(FILE), None) as session:
         scored = session.choose(requests)
@@ -168,13 +143,3 @@ def _constrained(requests: list[Request]) -> Iterator[str]:
             best = leads[int(logits[leads].argmax())]
             ids, text = [*ids, best], text + pieces[best]
         yield next(label for label in labels if label.startswith(text))
-
-
-def _wait_for(address: str) -> None:
-    for _ in range(120):
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"{address} does not answer")

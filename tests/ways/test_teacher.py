@@ -19,7 +19,8 @@ from whichway.errors import OptionError
 from whichway.nouns import Budget, Candidate, Decoding, Prompt, Reply
 from whichway.runs.folder import read_candidates, read_records
 from whichway.tasks.folds import cut
-from whichway.ways._teacher import affordable, chosen, least_confidence, mean_score
+from whichway.ways._spending import affordable
+from whichway.ways._teacher import chosen, least_confidence, mean_score
 
 QUICK = {"epochs": 1, "steps": 0, "factors": (1.6,), "checkpoints": 1}
 TFIDF = {"teacher": "base_tfidf", "student": "tune_head", **QUICK}

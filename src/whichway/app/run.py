@@ -214,7 +214,8 @@ def lines_of(ready: Ready) -> list[str]:
     from whichway.contest.selection.race import looks
     from whichway.verdict.explain.number_format import score_format
 
-    plan, form = ready.plan, score_format(ready.plan.metric_plain)
+    plan = ready.plan
+    form = score_format(plan.metric_plain)
     set_limits = {name: limit for name, limit in to_json(plan.budget).items() if limit is not None}
     limits = [f"{limit:g} {name}" for name, limit in set_limits.items()]
     at = ", ".join(map(str, looks(plan.rows["dev"])))

@@ -184,12 +184,12 @@ class RunBench:
         rows = self.trainings.rows(kind, prompt, examples)
         if self._ledger.settings.precision == INT8 and rounds(kind):
             options = {**options, "precision": INT8}
+        own = {e.id for e in self._practice.train}
+        added = tuple(e for e in examples if e.id not in own)
+        whole = own <= {e.id for e in examples}
         for index, adapter in enumerate(
             self.trainings.train(TrainJob(kind, start, rows, self._practice.labels, seed, options))
         ):
-            own = {e.id for e in self._practice.train}
-            added = tuple(e for e in examples if e.id not in own)
-            whole = own <= {e.id for e in examples}
             recipe = Recipe(kind, start, prompt, options, index, whole, added)
             self.trainings.recipes[adapter.weights.adapter or ""] = recipe
             yield adapter

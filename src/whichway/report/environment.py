@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,19 +18,31 @@ FILTERS = (
 STATIC_LONGEST = 400  # characters of a text in the rows that are plain HTML; the script has more of them
 
 
-@cache
-def environment() -> Environment:
-    """Templates with our filters; everything is escaped."""
+def escaped_pages(room: str, filters: Iterable[str], last_newline: bool = False) -> Environment:
+    """Templates of a part of the package in which everything is escaped, with filters of `formatting` by their names.
+
+    Args:
+        room: the part that holds them.
+        filters: functions of `formatting`.
+        last_newline: whether the newline at a template's end is kept.
+    """
     pages = Environment(
-        loader=PackageLoader("whichway", "report"),
+        loader=PackageLoader("whichway", room),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
+        keep_trailing_newline=last_newline,
     )
-    for name in FILTERS:
+    for name in filters:
         pages.filters[name] = getattr(formatting, name)
+    return pages
+
+
+@cache
+def environment() -> Environment:
+    """Templates of the report with their filters."""
+    pages = escaped_pages("report", FILTERS, last_newline=True)
     pages.filters["weights"] = prompt.weights
     pages.filters["canonical"] = canonical
     pages.filters["money"] = breakeven.answer

@@ -47,6 +47,13 @@ class Refused(Exception):
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
+def text_of_parts(content: Any) -> Any:
+    """Text parts of a message as one text; other parts are left as they are, and refused by their type."""
+    if isinstance(content, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in content):
+        return "".join(str(part.get("text", "")) for part in content)
+    return content
+
+
 class Turn(BaseModel):
     """One message of the client."""
 
@@ -63,10 +70,7 @@ class Turn(BaseModel):
     @field_validator("content", mode="before")
     @classmethod
     def _joined(cls, value: Any) -> Any:
-        """Text parts as one text; other parts are refused by the type."""
-        if isinstance(value, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
-            return "".join(str(part.get("text", "")) for part in value)
-        return value
+        return text_of_parts(value)
 
 
 class Structured(BaseModel):

@@ -6,13 +6,14 @@ The first is the second's measure and its fallback: both are candidates, and dev
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from whichway.contracts import Bench, RaceResult, Way
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Candidate, Example, TrainDevView
+from whichway.nouns import Budget, Candidate, Example, TrainDevView
+from whichway.ways._spending import difference
 from whichway.ways._train import TrainingOptions
 
 ALONE = "labelled rows alone"
@@ -80,7 +81,42 @@ def best_of(bench: Bench, candidates: Sequence[Candidate]) -> RaceResult | None:
     return raced[0] if raced else None
 
 
-def student_and_fallback(
+def taught(
+    task: TrainDevView,
+    bench: Bench,
+    student: Student,
+    added: Callable[[list[Candidate], Budget], tuple[Sequence[Example], str]],
+) -> Iterator[Candidate]:
+    """Yield the student of the labelled rows and the one of more rows, whichever dev prefers first.
+
+    Args:
+        task: with the labelled rows.
+        bench: of the contest.
+        student: what is trained.
+        added: gives more rows, and in words what they are, from the student's candidates of the labelled rows and what
+            these took, which the training on more rows will take again.
+
+    Raises:
+        BudgetSpent: before the student of the labelled rows was trained.
+    """
+    before = bench.spent
+    alone: list[Candidate] = []
+    try:
+        alone.extend(student.trained(task, bench, ALONE))
+    except BudgetSpent:
+        yield from alone
+        raise
+    best_of(bench, alone)  # measured while there is money, so that they stand whatever the added rows take
+    try:
+        more = added(alone, difference(bench.spent, before))
+    except BudgetSpent as spent:
+        bench.say(str(spent))
+        yield from alone
+        return
+    yield from _student_and_fallback(task, bench, student, alone, more)
+
+
+def _student_and_fallback(
     task: TrainDevView, bench: Bench, student: Student, alone: Sequence[Candidate], added: tuple[Sequence[Example], str]
 ) -> Iterator[Candidate]:
     """Yield the student with more rows beside the one without: of equals on dev the contest takes the first, this one.

@@ -19,6 +19,7 @@ from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Example, Reply, TrainDevView, split_name
 from whichway.prompts.nearest import DEFAULT
 from whichway.ways._prompt import one_seed, prompt_candidates
+from whichway.ways._spending import bought_in_blocks
 
 TEACHER = {
     "help": "who labels: a model, or a way of the contest such as tune_encoder; empty: base_encoder where there are "
@@ -200,44 +201,9 @@ def label_rows(
         rows: without a wanted answer.
         reserve: of the budget, for what comes after.
     """
-    pairs: list[tuple[Example, TeacherAnswer]] = []
-    took = Budget()
-    for start in range(0, len(rows), BLOCK):
-        block, before = rows[start : start + BLOCK], bench.spent
-        try:
-            if not affordable(bench.left, reserve, took):
-                raise BudgetSpent("what is left of the budget is for training on them")
-            answers = teacher.answers(task, bench, block)
-        except BudgetSpent as spent:
-            bench.say(f"{start} of {len(rows)} rows are labelled: {spent}")
-            break
-        took = difference(bench.spent, before)
-        pairs += [(row, answer) for row, answer in zip(block, answers, strict=True) if answer is not None]
-    return pairs
 
+    def answers(block: Sequence[Example]) -> Sequence[TeacherAnswer | None]:
+        return teacher.answers(task, bench, block)
 
-def difference(after: Budget, before: Budget) -> Budget:
-    """What was spent between two moments."""
-    return Budget(
-        (after.usd or 0.0) - (before.usd or 0.0),
-        (after.seconds or 0.0) - (before.seconds or 0.0),
-        (after.calls or 0) - (before.calls or 0),
-    )
-
-
-def with_share(reserve: Budget, left: Budget, share: float) -> Budget:
-    """A reserve with a share of what is left beyond it."""
-    parts = {
-        name: (getattr(reserve, name) or 0) + share * max(0, (getattr(left, name) or 0) - (getattr(reserve, name) or 0))
-        for name in ("usd", "seconds")
-    }
-    calls = (reserve.calls or 0) + int(share * max(0, (left.calls or 0) - (reserve.calls or 0)))
-    return Budget(**parts, calls=calls)
-
-
-def affordable(left: Budget, reserve: Budget, next_one: Budget) -> bool:
-    """Whether the next piece of work leaves the reserve."""
-    return all(
-        limit is None or limit - (getattr(reserve, name) or 0) - (getattr(next_one, name) or 0) > 0
-        for name, limit in (("usd", left.usd), ("seconds", left.seconds), ("calls", left.calls))
-    )
+    pairs = bought_in_blocks(bench, rows, BLOCK, reserve, answers, "rows are labelled")
+    return [(row, answer) for row, answer in pairs if answer is not None]

@@ -17,16 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
-from whichway.errors import BudgetSpent, WayFailed
+from whichway.errors import WayFailed
 from whichway.nouns import Budget, Candidate, Example, Prompt, TrainDevView, digest
 from whichway.prompts.plain import base_prompt
 from whichway.ways._prompt import best_prompt, not_shown
-from whichway.ways._student import ALONE, STUDENT, best_of, student_and_fallback, student_of
+from whichway.ways._student import STUDENT, best_of, student_of, taught
 from whichway.ways._teacher import (
     TEACHER,
     Teacher,
     TeacherAnswer,
-    difference,
     label_rows,
     least_confidence,
     mean_score,
@@ -118,25 +117,13 @@ def _answered(task: TrainDevView, bench: Bench, teacher: Candidate, least: float
 
 def _from_unlabelled(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candidate]:
     """The student on the labelled rows, then with rows that the teacher labelled."""
-    student = student_of(task, bench, options.student, options)
-    before = bench.spent
-    alone: list[Candidate] = []
-    try:
-        alone.extend(student.trained(task, bench, ALONE))
-    except BudgetSpent:
-        yield from alone
-        raise
-    best_of(bench, alone)  # measured while there is money, so that they stand whatever the teacher takes
-    reserve = difference(bench.spent, before)
-    try:
+
+    def added(alone: list[Candidate], reserve: Budget) -> tuple[list[Example], str]:
         teacher = teacher_of(task, bench, options.teacher, options.prompts, options.agree, options.teacher_backend)
-        added = _labelled(task, bench, options, teacher, (alone, reserve))
-    except BudgetSpent as spent:
-        bench.say(str(spent))
-        yield from alone
-        return
-    what = f"rows that {teacher.name} labelled"
-    yield from student_and_fallback(task, bench, student, alone, (added, what))
+        rows = _labelled(task, bench, options, teacher, (alone, reserve))
+        return rows, f"rows that {teacher.name} labelled"
+
+    yield from taught(task, bench, student_of(task, bench, options.student, options), added)
 
 
 def _labelled(

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 
 from whichway.contracts import Bench
 from whichway.errors import BudgetSpent, WayFailed
-from whichway.nouns import Budget, Candidate, Example, TrainDevView, Weights
+from whichway.nouns import Budget, Candidate, Example, Reply, TrainDevView, Weights
 from whichway.ways._prompt import one_seed
-from whichway.ways._student import ALONE, STUDENT, Student, best_of, student_and_fallback, student_of
-from whichway.ways._teacher import Teacher, affordable, difference, label_rows, mean_score, teacher_of, with_share
+from whichway.ways._spending import bought_in_blocks, with_share
+from whichway.ways._student import STUDENT, Student, best_of, student_of, taught
+from whichway.ways._teacher import Teacher, label_rows, mean_score, teacher_of
 from whichway.ways._train import TrainingOptions
 from whichway.ways._writer import Question, plain, questions, rows_of, writer
 
@@ -65,23 +66,12 @@ def adapt(task: TrainDevView, bench: Bench, options: Options) -> Iterator[Candid
         raise WayFailed(f"{options.teacher} is a way, and a model is needed that writes")
     student = student_of(task, bench, options.student, options)
     base = bench.model(options.teacher) if options.teacher else bench.base
-    before = bench.spent
-    alone: list[Candidate] = []
-    try:
-        alone.extend(student.trained(task, bench, ALONE))
-    except BudgetSpent:
-        yield from alone
-        raise
-    best_of(bench, alone)  # measured while there is money, so that they stand whatever the writer takes
-    reserve = difference(bench.spent, before)
-    try:
+
+    def added(alone: list[Candidate], reserve: Budget) -> tuple[list[Example], str]:
         rows = _kept(task, bench, options, (base, reserve), alone)
-        added = _chosen_mix(task, bench, options.mix, rows, student) if rows else []
-    except BudgetSpent as spent:
-        bench.say(str(spent))
-        yield from alone
-        return
-    yield from student_and_fallback(task, bench, student, alone, (added, WRITTEN))
+        return _chosen_mix(task, bench, options.mix, rows, student) if rows else [], WRITTEN
+
+    yield from taught(task, bench, student, added)
 
 
 def _kept(
@@ -109,21 +99,14 @@ def _written(
     task: TrainDevView, bench: Bench, model: Candidate, put: Sequence[Question], reserve: Budget
 ) -> list[Example]:
     """Rows of all answers, each with the label that it was written for, as far as the budget goes."""
+
+    def replies(block: Sequence[Question]) -> Sequence[Reply]:
+        return bench.ask(model, [question.row for question in block])
+
     rows: list[Example] = []
-    took = Budget()
-    for start in range(0, len(put), CALLS):
-        block, before = put[start : start + CALLS], bench.spent
-        try:
-            if not affordable(bench.left, reserve, took):
-                raise BudgetSpent("what is left of the budget is for training on them")
-            replies = bench.ask(model, [question.row for question in block])
-        except BudgetSpent as spent:
-            bench.say(f"{start} of {len(put)} questions are put to the writer: {spent}")
-            break
-        took = difference(bench.spent, before)
-        for question, reply in zip(block, replies, strict=True):
-            if reply.finish != "error":
-                rows += [Example(cells, question.label) for cells in rows_of(reply.text, reply.finish, task)]
+    for question, reply in bought_in_blocks(bench, put, CALLS, reserve, replies, "questions are put to the writer"):
+        if reply.finish != "error":
+            rows += [Example(cells, question.label) for cells in rows_of(reply.text, reply.finish, task)]
     return rows
 
 

@@ -15,19 +15,9 @@ if TYPE_CHECKING:
 @cache
 def templates() -> Environment:
     """The page's templates; everything is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from whichway.report.environment import escaped_pages
 
-    from whichway.report import formatting
-
-    pages = Environment(
-        loader=PackageLoader("whichway", "web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("seconds", "usd", "count", "signed", "probability"):
-        pages.filters[name] = getattr(formatting, name)
+    pages = escaped_pages("web", ("seconds", "usd", "count", "signed", "probability"))
     pages.filters["when"] = _when
     pages.filters["clock"] = _clock
     return pages

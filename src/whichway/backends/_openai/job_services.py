@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -70,6 +71,17 @@ class JobStep:
     steps: int
     loss: float
 
+    @staticmethod
+    def newest(steps: Iterable[Mapping[str, Any]]) -> JobStep | None:
+        """The newest step among what events report; most events tell no step with its loss."""
+        complete = []
+        for reported in steps:
+            step, steps_in_all = number(reported.get("step")), number(reported.get("total_steps"))
+            loss = real(reported.get("train_loss"))
+            if step is not None and steps_in_all and loss is not None:
+                complete.append(JobStep(step, steps_in_all, loss))
+        return max(complete, key=lambda step: step.step, default=None)
+
 
 class JobService(Protocol):
     """One protocol; every call goes through `calls`, which repeats what may be repeated."""
@@ -131,6 +143,12 @@ class JobService(Protocol):
     def notice(self, model: str) -> str:
         """What the service says of a tuned model's future, as a sentence; "" where it says nothing."""
         ...
+
+
+def base_notice(calls: JobCalls) -> str:
+    """When the base of a tuned model is switched off, as models.yaml says it."""
+    date = calls.endpoint.retires
+    return f"stands on a base that is switched off on {date}" if date else ""
 
 
 def number(value: Any) -> int | None:

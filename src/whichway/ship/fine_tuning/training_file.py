@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whichway.nouns import Message, TrainRow
+from whichway.ship.protocol import text_of_parts
 
 Method = Literal["supervised", "dpo"]
 
@@ -34,9 +35,7 @@ class _ChatTurn(BaseModel):
     @field_validator("content", mode="before")
     @classmethod
     def _joined(cls, value: Any) -> Any:
-        if isinstance(value, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
-            return "".join(str(part.get("text", "")) for part in value)
-        return value
+        return text_of_parts(value)
 
     @property
     def message(self) -> Message:

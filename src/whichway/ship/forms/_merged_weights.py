@@ -95,6 +95,11 @@ def _merge(base: Path, adapter: Path, place: Path, kind: str) -> None:
         merged.save_pretrained(place)
 
 
+def family_of(source: ShipSource) -> str:
+    """The family of transformers' classes (`AutoModelFor...`) that load the winner."""
+    return "SequenceClassification" if source.candidate.weights.kind == HEAD else "CausalLM"
+
+
 def style_of(folder: Path, thinking: bool) -> ChatStyle:
     """How the model in a folder is talked to.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whichway.ship.forms import Export
-from whichway.ship.forms._merged_weights import write_merged
+from whichway.ship.forms._merged_weights import family_of, write_merged
 from whichway.ship.forms._prompt_files import PROMPT_LINES, write_prompt
 from whichway.ship.forms._winners import no_merge
 from whichway.ship.prompts import placeholder_of
@@ -30,7 +30,7 @@ def write(export: Export, folder: Path) -> None:
 
 def use(source: ShipSource) -> Sequence[str]:
     """How it is loaded."""
-    family = "SequenceClassification" if source.candidate.weights.kind == "head" else "CausalLM"
+    family = family_of(source)
     return (
         "```python",
         f"from transformers import AutoModelFor{family}, AutoTokenizer",

@@ -20,6 +20,7 @@ from whichway.backends._openai.job_services import (
     JobStep,
     RowLimits,
     Status,
+    base_notice,
     between,
     number,
 )
@@ -110,8 +111,7 @@ class FireworksJobs:
 
     def notice(self, model: str) -> str:
         """What models.yaml says of the base."""
-        date = self.calls.endpoint.retires
-        return f"stands on a base that is switched off on {date}" if date else ""
+        return base_notice(self.calls)
 
 
 def _state(job: Mapping[str, Any]) -> JobState:

@@ -74,8 +74,7 @@ class OpenAIJobs:
     def progress(self, job: str) -> JobStep | None:
         """The newest step of its metrics events."""
         events = self.calls.get(f"/fine_tuning/jobs/{job}/events", limit=20).get("data") or ()
-        steps = [step for event in events if (step := _step(event.get("data") or {})) is not None]
-        return max(steps, key=lambda step: step.step, default=None)
+        return JobStep.newest(event.get("data") or {} for event in events)
 
     def checkpoints(self, job: str) -> list[JobCheckpoint]:
         """The checkpoints at the ends of the last epochs."""
@@ -134,8 +133,3 @@ def _state(job: Mapping[str, Any]) -> JobState:
         trained_tokens=number(job.get("trained_tokens")),
         seconds=float(finished - created) if created is not None and finished is not None else None,
     )
-
-
-def _step(data: Mapping[str, Any]) -> JobStep | None:
-    step, steps, loss = number(data.get("step")), number(data.get("total_steps")), real(data.get("train_loss"))
-    return None if step is None or not steps or loss is None else JobStep(step, steps, loss)

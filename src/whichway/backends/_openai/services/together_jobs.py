@@ -14,9 +14,9 @@ from whichway.backends._openai.job_services import (
     JobStep,
     RowLimits,
     Status,
+    base_notice,
     between,
     number,
-    real,
 )
 
 _STATUS: Mapping[str, Status] = {
@@ -63,9 +63,7 @@ class TogetherJobs:
 
     def progress(self, job: str) -> JobStep | None:
         """The newest step that an event tells with its loss; most events tell neither."""
-        events = self.calls.get(f"/fine-tunes/{job}/events").get("data") or ()
-        steps = [step for event in events if (step := _step(event)) is not None]
-        return max(steps, key=lambda step: step.step, default=None)
+        return JobStep.newest(self.calls.get(f"/fine-tunes/{job}/events").get("data") or ())
 
     def checkpoints(self, job: str) -> list[JobCheckpoint]:
         """The intermediate checkpoints, each asked as `MODEL:STEP`."""
@@ -87,8 +85,7 @@ class TogetherJobs:
 
     def notice(self, model: str) -> str:
         """What models.yaml says of the base."""
-        date = self.calls.endpoint.retires
-        return f"stands on a base that is switched off on {date}" if date else ""
+        return base_notice(self.calls)
 
 
 def _state(job: Mapping[str, Any]) -> JobState:
@@ -102,8 +99,3 @@ def _state(job: Mapping[str, Any]) -> JobState:
         trained_tokens=number(job.get("token_count")) or None,
         seconds=between(job.get("created_at"), job.get("updated_at")),
     )
-
-
-def _step(event: Mapping[str, Any]) -> JobStep | None:
-    step, steps, loss = number(event.get("step")), number(event.get("total_steps")), real(event.get("train_loss"))
-    return None if step is None or not steps or loss is None else JobStep(step, steps, loss)
