@@ -18,9 +18,10 @@ from contest_kit import small_task
 from executor_kit import TWO, InLine, hold, in_folds, ledger_of, left_by
 
 from whichway.contest import run_cells
+from whichway.contest.cell import Cell, keep_task, write_cell
 from whichway.contest.cell import main as cell_main
 from whichway.contest.claims import Claims
-from whichway.contest.executors import names
+from whichway.contest.executors import CellJob, _fork_server, environment, local, names
 from whichway.errors import OptionError
 from whichway.events import CellEnded, WarningGiven
 
@@ -106,6 +107,46 @@ def test_cells_are_processes_and_a_killed_one_is_tried_again(
     assert money(tmp_path) == money(plain)
     assert [event.done for event in events if isinstance(event, CellEnded)] == [False, True, True]
     assert not any(isinstance(event, WarningGiven) for event in events)
+
+
+def forked(place: Path) -> tuple[_fork_server.ForkServer, CellJob]:
+    """A server that was given a cell which sleeps: its builder waits for a minute."""
+    cell = Cell("prompt_plain", keep_task(small_task(6, 3, 4), place), {}, "run", "executor_kit:sleep")
+    server = _fork_server.ForkServer(environment(1), place / "server.log")
+    job = CellJob(write_cell(cell, place), cell.title)
+    server.start(job)
+    deadline = time.monotonic() + 60
+    while "asleep" not in (job.log.read_text() if job.log.exists() else "") and time.monotonic() < deadline:
+        assert server.ended() == []
+    return server, job
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_a_fork_server_ends_its_cells_when_it_is_stopped(tmp_path: Path):
+    server, job = forked(tmp_path)
+    number = int(job.log.read_text().split()[-1])
+    server.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_cells_of_a_lost_fork_server_count_as_ended(tmp_path: Path):
+    server, job = forked(tmp_path)
+    server._process.kill()
+    deadline, gone = time.monotonic() + 60, []
+    while not gone and time.monotonic() < deadline:
+        gone = server.ended()
+    assert gone == [job]
+    server.close()
+    os.kill(int(job.log.read_text().split()[-1]), signal.SIGKILL)  # its cell works on, and would be found
+
+
+def test_processes_that_are_not_forked_leave_the_same(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local, "FORKS", False)
+    hold(tmp_path, "local", ways=TWO)
+    assert left_by(tmp_path) == left_by(plain)
+    assert money(tmp_path) == money(plain)
 
 
 def test_what_cells_leave_undone_the_contest_does_itself(plain: Path, tmp_path: Path, monkeypatch):
