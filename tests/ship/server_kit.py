@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from openai_description import checking_client
+
 
 class ServerProcess:
     """A running `whichway serve`."""
@@ -40,8 +42,8 @@ def server(*words: str | Path) -> Iterator[str]:
 
 
 def client(address: str, **more: Any) -> Any:
-    """OpenAI's client, which checks what it gets against the published types."""
+    """OpenAI's client: each answer is checked against its types and against the published description."""
     from openai import OpenAI
 
-    facts = {"api_key": "none", "max_retries": 0, "timeout": 60, **more}
+    facts = {"api_key": "none", "max_retries": 0, "timeout": 60, "http_client": checking_client(), **more}
     return OpenAI(base_url=address, _strict_response_validation=True, **facts)

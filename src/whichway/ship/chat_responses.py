@@ -87,7 +87,7 @@ class ChatChunks:
     """
 
     def __init__(self, chat: Chat, head: Mapping[str, Any]) -> None:
-        self._wants_usage = bool((chat.stream_options or {}).get("include_usage"))
+        self._wants_usage = chat.wants_usage
         self._envelope = {**head, "object": "chat.completion.chunk", **({"usage": None} if self._wants_usage else {})}
         self._logprobs = chat.logprobs
 

@@ -76,6 +76,17 @@ class ChatRoutes:
         first = await first_piece(pieces)
         return _events(self._streamed(call, chat, first, pieces, head))
 
+    async def whole_replies(self, chat: Chat, served: ServedModel) -> list[Reply]:
+        """The `n` answers, whole, whether they are chosen or written.
+
+        Raises:
+            Refused: one cannot be given.
+        """
+        if not protocol.writes(chat, served):
+            return await self.answers(chat, served)
+        query = await self._rendered(protocol.write_requests, chat, served)
+        return (await whole_answers(written(self._batcher, served, query), len(query)))[0]
+
     async def answers(self, chat: Chat, served: ServedModel) -> list[Reply]:
         """The `n` answers, whole; those of a cascade that are not sure enough are its next stage's.
 
@@ -254,7 +265,7 @@ async def server_sent(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[st
         async for chunk in chunks:
             yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
     except Exception as error:
-        message = str(error) if isinstance(error, WhichwayError) else type(error).__name__
+        message = str(error) if isinstance(error, WhichwayError | Refused) else type(error).__name__
         yield f"data: {json.dumps(Refused(message, status=500).body())}\n\n"
         return
     yield "data: [DONE]\n\n"

@@ -104,28 +104,51 @@ class ResponseFormat(BaseModel):
         return self
 
 
-class Chat(BaseModel):
-    """The body of `POST /v1/chat/completions`."""
+class StreamOptions(BaseModel):
+    """What a stream brings besides the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    include_usage: bool = False
+    include_obfuscation: bool = False  # accepted because clients send it; nothing is ever obfuscated here
+
+
+class WritingBody(BaseModel):
+    """What chats and plain completions have in common: how an answer is drawn, ended and sent."""
 
     model_config = ConfigDict(extra="forbid")
     model: str
-    messages: list[Turn] = Field(min_length=1)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, le=MOST)
     stop: str | list[str] | None = None
     stream: bool = False
-    stream_options: dict[str, Any] | None = None
+    stream_options: StreamOptions | None = None
     seed: int | None = None
-    structured_outputs: Structured | None = None
-    choice_bias: dict[str, float] = Field(default_factory=dict)
     # accepted because clients send them by habit; they change nothing here
     user: str | None = None
-    metadata: dict[str, Any] | None = None
     presence_penalty: Literal[0] = 0
     frequency_penalty: Literal[0] = 0
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end an answer."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with the tokens' counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class Chat(WritingBody):
+    """The body of `POST /v1/chat/completions`."""
+
+    messages: list[Turn] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    structured_outputs: Structured | None = None
+    choice_bias: dict[str, float] = Field(default_factory=dict)
+    metadata: dict[str, Any] | None = None  # changes nothing here
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
@@ -140,11 +163,6 @@ class Chat(BaseModel):
     def limit(self) -> int | None:
         """Longest answer in tokens, by either name."""
         return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def stops(self) -> list[str]:
-        """Texts that end an answer."""
-        return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def schema_text(self) -> str:
@@ -229,7 +247,7 @@ def write_requests(chat: Chat, offer: ServedModel, retrieve: Retrieve = by_words
     """
     top = (chat.top_logprobs or 0) if chat.logprobs else None
     return [
-        WriteRequest(request, _shared(request, offer), tuple(chat.stops), chat.top_p, top, chat.schema_text)
+        WriteRequest(request, _shared(request, offer), chat.stops, chat.top_p, top, chat.schema_text)
         for request in requests(chat, offer, retrieve)
     ]
 

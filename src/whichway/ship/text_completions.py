@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from whichway.contracts import TokenLogprob, WriteRequest, WrittenPiece
 from whichway.nouns import Decoding, Reply, Request
@@ -28,7 +28,7 @@ from whichway.ship.chat_routes import (
     shown_errors,
     written,
 )
-from whichway.ship.protocol import MOST, Chat, Refused
+from whichway.ship.protocol import MOST, Chat, Refused, WritingBody
 from whichway.ship.served_models import ServedModel
 
 if TYPE_CHECKING:
@@ -39,28 +39,16 @@ MAX_TOKENS = 16  # when the client names no limit, as OpenAI has it
 PROMPTS = 256  # of one request
 
 
-class Completion(BaseModel):
+class Completion(WritingBody):
     """The body of `POST /v1/completions`."""
 
-    model_config = ConfigDict(extra="forbid")
-    model: str
     prompt: str | list[int] | list[str] | list[list[int]]
     max_tokens: int | None = Field(None, ge=0)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    n: int = Field(1, ge=1, le=MOST)
-    stop: str | list[str] | None = None
-    stream: bool = False
-    stream_options: dict[str, Any] | None = None
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
-    seed: int | None = None
     # accepted because clients send them by habit; they change nothing here
-    user: str | None = None
     suffix: None = None
     best_of: Literal[1] | None = None
-    presence_penalty: Literal[0] = 0
-    frequency_penalty: Literal[0] = 0
 
     @property
     def prompts(self) -> list[str | tuple[int, ...]]:
@@ -70,11 +58,6 @@ class Completion(BaseModel):
         if self.prompt and isinstance(self.prompt[0], int):
             return [tuple(int(token) for token in self.prompt)]
         return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in self.prompt]  # type: ignore[arg-type]
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """Texts that end an answer."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
 class CompletionRoutes:
@@ -104,7 +87,7 @@ class CompletionRoutes:
             body = {**head, "choices": [_choice(query, n, _whole_piece(r)) for n, r in enumerate(replies)]}
             if not query.stream:
                 return JSONResponse({**body, "usage": usage(replies)})
-            return StreamingResponse(server_sent(_one(body)), media_type="text/event-stream")
+            return StreamingResponse(server_sent(_whole(query, body, replies)), media_type="text/event-stream")
         requests = [request for prompt in query.prompts for request in plain_requests(query, prompt)]
         pieces = written(self._batcher, served, requests)
         if query.stream:
@@ -131,10 +114,10 @@ class CompletionRoutes:
         for prompt in query.prompts:
             if not isinstance(prompt, str):
                 raise Refused(f"'{query.model}' reads rows as text; send texts, no token ids", "prompt")
-            facts = {"n": query.n, "stop": query.stop, "temperature": query.temperature, "seed": query.seed}
+            facts = {name: getattr(query, name) for name in ("n", "stop", "temperature", "top_p", "seed")}
             row = {"messages": [{"role": "user", "content": prompt}], "max_tokens": query.max_tokens or None}
             chat = Chat.model_validate({"model": query.model, **facts, **row})
-            replies += await self._chats.answers(chat, served)
+            replies += await self._chats.whole_replies(chat, served)
         return replies
 
 
@@ -202,17 +185,20 @@ async def _streamed(
     call: Call, query: Completion, head: Mapping[str, Any], first: tuple[int, WrittenPiece], pieces: Any
 ) -> AsyncIterator[dict[str, Any]]:
     replies: list[Reply] = []
-    wants_usage = (query.stream_options or {}).get("include_usage")
-    none = {"usage": None} if wants_usage else {}
-    yield {**head, "choices": [_choice(query, *first)], **none}
+    yield {**head, "choices": [_choice(query, *first)]}
     replies += [first[1].reply] if first[1].reply is not None else []
     async for index, piece in pieces:
-        replies += [piece.reply] if piece.reply is not None else []
-        yield {**head, "choices": [_choice(query, index, piece)], **none}
+        if piece.reply is not None:
+            refuse_broken([piece.reply])
+            replies.append(piece.reply)
+        yield {**head, "choices": [_choice(query, index, piece)]}
     call.state.replies = replies
-    if wants_usage:
+    if query.wants_usage:  # unlike a chat's, its other chunks have no "usage": the published schema has no null there
         yield {**head, "choices": [], "usage": usage(replies)}
 
 
-async def _one(body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def _whole(query: Completion, body: dict[str, Any], replies: Sequence[Reply]) -> AsyncIterator[dict[str, Any]]:
+    """Answers that are there already, as a stream's chunks."""
     yield body
+    if query.wants_usage:
+        yield {**body, "choices": [], "usage": usage(replies)}

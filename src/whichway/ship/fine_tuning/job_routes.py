@@ -119,7 +119,8 @@ class FineTuning:
         if call.query_params.get("order") == "asc":
             rows.reverse()
         chosen = [_file(row) for row in rows if purpose is None or row["purpose"] == purpose]
-        return _json(_page(call, chosen, _FILES, _FILES))
+        page = _page(call, chosen, _FILES, _FILES)
+        return _json({**page, **_ends(page, "")})  # the published schema knows no null there
 
     async def file(self, call: Call) -> Response:
         """One file."""
@@ -215,8 +216,7 @@ class FineTuning:
         """A job's checkpoints, the newest first."""
         rows = self._store.checkpoints(self._job(call)["id"])
         page = _page(call, [_checkpoint(row) for row in rows], 10)
-        ends = [row["id"] for row in (page["data"][:1] + page["data"][-1:])] or [None]
-        return _json({**page, "first_id": ends[0], "last_id": ends[-1]})
+        return _json({**page, **_ends(page, None)})
 
     def _job(self, call: Call) -> dict[str, Any]:
         name = call.path_params["job"]
@@ -248,6 +248,12 @@ def _job(job: Mapping[str, Any]) -> dict[str, Any]:
 def _checkpoint(row: Mapping[str, Any]) -> dict[str, Any]:
     names = {"fine_tuned_model_checkpoint": row["name"], "fine_tuning_job_id": row["job"]}
     return _only(row, ("id", "created_at", "step_number", "metrics"), object="fine_tuning.job.checkpoint", **names)
+
+
+def _ends(page: Mapping[str, Any], none: str | None) -> dict[str, str | None]:
+    """The first and the last id of a page; `none`, where it is empty."""
+    ids = [row["id"] for row in page["data"]] or [none]
+    return {"first_id": ids[0], "last_id": ids[-1]}
 
 
 def _page(call: Call, rows: list[dict[str, Any]], size: int = _PAGE, most: int = _MOST) -> dict[str, Any]:
