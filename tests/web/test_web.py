@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
-import time
 
 import pytest
 from starlette.testclient import TestClient
+from web_kit import BASE, NASTY, TOKEN, client, data, hold, wait
 
 from whichway.app.event_log import line_of, logged, read_events
 from whichway.app.run_form import arguments_of, keep_upload
@@ -18,28 +15,6 @@ from whichway.errors import DataError, OptionError, UserError
 from whichway.events import CandidateEntered, WaySaid
 from whichway.web.site import site
 
-TOKEN = "a-token-for-tests"
-BASE = "http://127.0.0.1:8123"
-NASTY = "<script>alert(1)</script>"
-TEAMS = ("billing", "delivery", "account")
-WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
-
-
-def data(path, rows=90, nasty=""):
-    with path.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        writer.writerow(["text", "team"])
-        for k in range(rows):
-            words = " ".join(WORDS[(k * step + k // 12 + step) % 12] for step in (1, 5, 7, 11))
-            writer.writerow([f"{nasty}{words} {TEAMS[k % 3]} number {k * 7919 % 1009}", TEAMS[k % 3]])
-    return path
-
-
-def client(runs):
-    page = TestClient(site(runs, TOKEN), base_url=BASE, headers={"origin": BASE})
-    page.get("/", params={"token": TOKEN})
-    return page
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
@@ -47,10 +22,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     source = data(folder.parent / f"{folder.name}.csv", nasty=NASTY)
     for name, ways in (("one", "base_majority,prompt_plain"), ("two", "base_majority,base_tfidf")):
-        words = ["run", "--data", source, "--input", "text", "--target", "team", "--ask", f"Which? {NASTY}"]
-        words += ["--model", "fake", "--ways", ways, "--folds", "1", "--no-progress", "--no-probe"]
-        words += ["--out", folder / name, "--events", folder / f"{name}.events"]
-        subprocess.run([sys.executable, "-m", "whichway", *map(str, words)], check=True, capture_output=True)
+        hold(source, folder / name, ways, "--events", folder / f"{name}.events")
     return folder
 
 
@@ -59,13 +31,6 @@ def upload(page, path):
         answer = page.post("/new", files={"file": (path.name, file)})
     assert answer.status_code == 200, answer.text
     return answer
-
-
-def wait(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 # Who may come in

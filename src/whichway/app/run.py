@@ -39,6 +39,7 @@ class Ready:
     folder: Path
     probe: bool = True  # whether to estimate what it takes
     feedback: FeedbackRows | None = None  # that ways train on as well
+    spec: Spec | None = None  # what was said about the task, where its rows can be read again
 
     @property
     def plan(self) -> Plan:
@@ -62,7 +63,8 @@ def prepare(spec: Spec, request: RunRequest | None = None, table: DataTable | No
     from whichway.app.load_task import load_task
 
     examined = load_task(spec, table)
-    return ready_for(examined.task, request or RunRequest(), examined.findings.warnings)
+    ready = ready_for(examined.task, request or RunRequest(), examined.findings.warnings)
+    return ready if table is not None else replace(ready, spec=spec)
 
 
 def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> Ready:
@@ -149,13 +151,16 @@ def _estimated(ready: Ready, listener: Listener, agree: Agree | None) -> dict[st
     if begun:  # it goes on, or it will be refused
         return {}
     from whichway.app.hosted import costs, money_lines, refuse_unasked
+    from whichway.app.run_task import spec_file
     from whichway.contest.dry_run.simulate import FILE, estimate_json
+    from whichway.runs.folder import SPEC
 
     _ = ready.plan  # an option that does not fit is refused before anything is measured
     result = estimate(ready, listener) if ready.probe else None
     if costs(ready.components):
         (agree or refuse_unasked)(list(money_lines(ready.components, ready.settings, result)))
-    return {} if result is None else {FILE: estimate_json(result)}
+    files = {} if ready.spec is None else {SPEC: spec_file(ready.spec, ready.folder)}
+    return files if result is None else {**files, FILE: estimate_json(result)}
 
 
 def estimate(ready: Ready, listener: Listener) -> Estimate | None:

@@ -20,6 +20,7 @@ from whichway.nouns import Candidate, Example, Plan, Record, Task, Verdict, dige
 FORGETTING = "forgetting.json"  # of a way, beside its candidates
 REFIT = "refit.json"  # of a way measured in folds: the candidate that was made of all rows
 ESTIMATE = "estimate.json"  # what was said before the start
+SPEC = "spec.json"  # what the user said about the task, so that the same rows can be read again
 PARTS = "parts"  # what the ledger says of other ways' candidates that a way is made of
 CLUSTERS = "clusters.json"  # test rows that are alike by a sentence encoder, where one was at hand
 CLOCK = "clock.json"  # of a run against the clock, or one in folds that goes on: what stands, what is missing

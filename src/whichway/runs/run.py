@@ -14,7 +14,7 @@ from typing import Any
 from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
-from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT
+from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT, SPEC
 from whichway.runs.json_files import bytes_of, json_if_there, json_of, lines_of, parsed
 
 
@@ -175,6 +175,11 @@ class Run:
     def estimate(self) -> dict[str, Any] | None:
         """What was said before the start; None where nothing was."""
         return json_if_there(self.path / ESTIMATE)
+
+    @cached_property
+    def spec_data(self) -> dict[str, Any] | None:
+        """What was said about the task, as JSON; None for rows out of memory, and for runs of older versions."""
+        return json_if_there(self.path / SPEC)
 
     @cached_property
     def clusters(self) -> dict[str, Any] | None:

@@ -266,7 +266,7 @@ def read_spec(path: Path) -> Spec:
         at, message = _explain(error)
         line = next((marks[at[:n]] for n in range(len(at), -1, -1) if at[:n] in marks), 1)
         raise DataError(f"{path}:{line}: {message}") from None
-    return _rebase(spec, path.parent)
+    return rebased(spec, path.parent)
 
 
 def from_flags(task: Path | None = None, **flags: Any) -> Spec:
@@ -284,7 +284,7 @@ def from_flags(task: Path | None = None, **flags: Any) -> Spec:
         by_flags: Spec = Spec.model_validate({key: value for key, value in flags.items() if value is not None})
     except ValidationError as error:
         raise OptionError(f"--{_explain(error)[1]}") from None
-    by_flags = _rebase(by_flags, Path())
+    by_flags = rebased(by_flags, Path())
     if task is None:
         return by_flags
     spec: Spec = read_spec(task).model_copy(update={key: getattr(by_flags, key) for key in by_flags.model_fields_set})
@@ -333,7 +333,7 @@ def _shares(parts: Mapping[str, float]) -> dict[str, float]:
     return {"train": 1 - test - dev, "dev": dev, "test": test}
 
 
-def _rebase(spec: Spec, folder: Path) -> Spec:
+def rebased(spec: Spec, folder: Path) -> Spec:
     """Join relative paths to the folder they are relative to. A model is a path when it exists there."""
     update: dict[str, Any] = {}
     if spec.data is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +13,7 @@ from whichway.app.run_jobs import RunJobs
 from whichway.errors import WhichwayError
 from whichway.web.access_gate import AccessGate
 from whichway.web.compare_pages import ComparePages
+from whichway.web.playground_pages import PlaygroundPages
 from whichway.web.rendering import page
 from whichway.web.run_pages import RunPages
 from whichway.web.start_pages import StartPages
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 ASSETS = {
     "style.css": (("whichway.report", "page.css"), ("whichway.web", "web.css")),
     "live.js": (("whichway.web", "live.js"),),
+    "playground.js": (("whichway.web", "playground.js"),),
 }
 
 
@@ -38,15 +43,24 @@ def site(runs: Path, token: str) -> Starlette:
     from starlette.routing import Route
 
     jobs = RunJobs(runs.absolute())
+    playgrounds = PlaygroundPages(jobs)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(playgrounds.close)
+
     return Starlette(
         routes=[
             Route("/assets/{name}", _asset),
             *RunPages(jobs).routes(),
             *StartPages(jobs).routes(),
             *ComparePages(jobs).routes(),
+            *playgrounds.routes(),
         ],
         middleware=[Middleware(AccessGate, token)],
         exception_handlers={WhichwayError: _told_error, HTTPException: _http_error, Exception: _broken},
+        lifespan=lifespan,
     )
 
 
