@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import yaml
-from web_kit import NASTY, client, data, fields_of, hold, wait
+from web_kit import NASTY, client, data, fields_of, hold_here, wait
 
 from whichway.app.prompt_form import carried, filled, slots_of
 from whichway.app.prompt_session import open_session
@@ -22,7 +22,8 @@ PLACE = "/runs/one/playground"
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    hold(data(folder / "tickets.csv", 200, NASTY), folder / "one", "base_majority,prompt_plain,prompt_shots")
+    ways = ("base_majority", "prompt_plain", "prompt_shots")
+    hold_here(data(folder / "tickets.csv", 200, NASTY), folder / "one", ways)
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from whichway.app.run_jobs import RunJobs
 from whichway.errors import WhichwayError
 from whichway.web.access_gate import AccessGate
+from whichway.web.chat_pages import ChatPages
 from whichway.web.compare_pages import ComparePages
 from whichway.web.playground_pages import PlaygroundPages
 from whichway.web.rendering import page
@@ -27,6 +28,7 @@ ASSETS = {
     "style.css": (("whichway.report", "page.css"), ("whichway.web", "web.css")),
     "live.js": (("whichway.web", "live.js"),),
     "playground.js": (("whichway.web", "playground.js"),),
+    "chat.js": (("whichway.web", "feedback.js"), ("whichway.web", "chat.js")),
 }
 
 
@@ -43,11 +45,12 @@ def site(runs: Path, token: str) -> Starlette:
     from starlette.routing import Route
 
     jobs = RunJobs(runs.absolute())
-    playgrounds = PlaygroundPages(jobs)
+    playgrounds, chats = PlaygroundPages(jobs), ChatPages(jobs)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        await chats.close()
         await asyncio.to_thread(playgrounds.close)
 
     return Starlette(
@@ -57,6 +60,7 @@ def site(runs: Path, token: str) -> Starlette:
             *StartPages(jobs).routes(),
             *ComparePages(jobs).routes(),
             *playgrounds.routes(),
+            *chats.routes(),
         ],
         middleware=[Middleware(AccessGate, token)],
         exception_handlers={WhichwayError: _told_error, HTTPException: _http_error, Exception: _broken},

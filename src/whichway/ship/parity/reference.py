@@ -75,7 +75,7 @@ class Reference:
         known = {row: repeats[0] for (candidate, row), repeats in records.items() if candidate == key}
         lines = sorted((line for line in run.row_lines if line["split"] == "test"), key=lambda line: str(line["id"]))
         lines = [line for line in lines if not known or line["id"] in known][: self.options.rows]
-        examples = [_example(line) for line in lines]
+        examples = [example_of(line) for line in lines]
         retrieve = retriever_of(self.export.backends)
         retrieve.prepare(self.candidate.prompt, (example.text for example in examples))
         rows = []
@@ -208,7 +208,7 @@ class Reference:
         return base_folder(self.source)
 
 
-def _example(line: dict[str, Any]) -> Example:
+def example_of(line: dict[str, Any]) -> Example:
     """A row of the run folder as an example."""
     turns = tuple(Message(turn["role"], turn["content"], bool(turn.get("earlier"))) for turn in line.get("turns") or ())
     return Example(line["input"], line["target"], line.get("group"), turns=turns)
