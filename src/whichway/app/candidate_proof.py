@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WRITTEN = 3  # rows where answers are written: that takes longer
 MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
-Asked = list[tuple[Request, ...]]
+RowRequests = list[tuple[Request, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ async def _prove_stage(
     examples, recorded = _rows(run, candidate, PROBED if served.labels else WRITTEN)
     bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
     retriever.prepare(candidate.prompt, (example.text for example in examples))
-    asked = [questions(bare, example, served.labels, retrieve=retriever) for example in examples]
-    mine = await _answers(candidate, served, asked, batcher)
+    requests = [questions(bare, example, served.labels, retrieve=retriever) for example in examples]
+    mine = await _answers(candidate, served, requests, batcher)
     weights = candidate.weights
     alone = ServedModel(Weights(weights.backend, weights.base, weights.revision))
     moved: float | None = None
@@ -122,8 +122,8 @@ async def _prove_stage(
     elif weights.backend in ("classical", "encoder"):
         note = "its trained part is all that answers; it was compared with its saved answers when it was loaded"
     else:
-        without = await _answers(candidate, alone, asked, batcher)
-        moved = await _moved(mine, without, (served, alone), asked, batcher)
+        without = await _answers(candidate, alone, requests, batcher)
+        moved = await _moved(mine, without, (served, alone), requests, batcher)
         theirs = [reply.text for reply in without]
     rows = [
         ProofRow(example.text, reply.text, old, base)
@@ -142,10 +142,10 @@ def _rows(run: Run, candidate: Candidate, count: int) -> tuple[list[Example], li
 
 
 async def _answers(
-    candidate: Candidate, served: ServedModel, asked: Asked, batcher: ContinuousBatcher
+    candidate: Candidate, served: ServedModel, requests: RowRequests, batcher: ContinuousBatcher
 ) -> list[Reply]:
-    replies = iter(await batcher.ask(served, [one for requests in asked for one in requests]))
-    read = [answer(candidate, [next(replies) for _ in requests]) for requests in asked]
+    replies = iter(await batcher.ask(served, [one for of_row in requests for one in of_row]))
+    read = [answer(candidate, [next(replies) for _ in of_row]) for of_row in requests]
     return [biased(reply, candidate.decoding.bias) for reply in read]
 
 
@@ -153,12 +153,12 @@ async def _moved(
     mine: Sequence[Reply],
     without: Sequence[Reply],
     pair: tuple[ServedModel, ServedModel],
-    asked: Asked,
+    requests: RowRequests,
     batcher: ContinuousBatcher,
 ) -> float:
     """The most nats by which a label's score moves; where answers are written, a few words are scored for this."""
     if not mine[0].scores:
-        scored = [replace(requests[0], decoding=Decoding(), labels=PROBE_LABELS) for requests in asked]
+        scored = [replace(of_row[0], decoding=Decoding(), labels=PROBE_LABELS) for of_row in requests]
         mine, without = [await batcher.ask(served, scored) for served in pair]
     gaps = [
         abs(score - other.scores[label])
