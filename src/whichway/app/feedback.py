@@ -103,7 +103,7 @@ def read_rows(place: Path, task: Task) -> FeedbackRows:
 def with_rows(task: Task, feedback: FeedbackRows) -> Task:
     """The task with feedback to train on, in its one split or in every fold."""
     if task.folds:
-        return replace(task, extra_train=feedback.rows)
+        return replace(task, extra_train=(*task.extra_train, *feedback.rows))
     return replace(task, train=(*task.train, *feedback.rows))
 
 

@@ -59,7 +59,9 @@ def tested(task: Task) -> str:
 
 
 def _rows(task: Task) -> int:
-    return len(task.train) + len(task.dev) + len(task.test)
+    from whichway.tasks.folds import free_rows
+
+    return len(free_rows(task))
 
 
 def _reason(task: Task) -> str:

@@ -73,7 +73,7 @@ def write_sheet(run: Run, path: Path, count: int = USUAL) -> Sheet:
             level = known.get((one.row.id, answer.ways[0][0]))
             graded += level is not None
             grade = "" if level is None else str(level + 1)
-            lines.append((answer.id, _inert(one.row.text), _inert(answer.text), grade))
+            lines.append((answer.id, inert(one.row.text), inert(answer.text), grade))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8-sig", newline="") as out:
@@ -83,7 +83,7 @@ def write_sheet(run: Run, path: Path, count: int = USUAL) -> Sheet:
     return Sheet(path, len(inputs), len(lines) - 1, graded, judge.rubric, judge.levels)
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """A cell that no spreadsheet computes."""
     return f"'{text}" if text.startswith(FORMULA) else text
 

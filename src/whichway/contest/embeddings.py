@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 
 from whichway.contest.cache import Cache
 from whichway.contest.rates import Pricing
-from whichway.contracts import Backend, Embedding
+from whichway.contracts import Backend, Embedder, Embedding
 from whichway.nouns import Prompt, Reply, Weights, digest
 from whichway.prompts.nearest import embedder_of
 
 CHUNK = 256  # texts read and kept at once: what a kill can cost
+
+
+def embedding_key(backend: Embedder, encoder: Weights, text: str) -> str:
+    """The key of a text's vector in the cache."""
+    return digest(["embedding", backend.version, encoder.key, text], 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Embeddings:
     def get(self, encoder: Weights, texts: Sequence[str]) -> list[BoughtEmbedding]:
         """The vector of each text."""
         backend = embedder_of(self._backends, encoder)
-        keys = [digest(["embedding", backend.version, encoder.key, text], 32) for text in texts]
+        keys = [embedding_key(backend, encoder, text) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))  # equal texts once
         with self._cache.reserved(list(wanted), self._cache.vectors):
             entries = self._cache.vectors(list(wanted))

@@ -181,7 +181,7 @@ def make_plan(task: Task, components: Components, settings: Settings) -> Plan:
         metric_plain=components.metric.plain,
         prices=_prices(components, ways),
         folds=max(1, len(task.folds)),
-        foldable=task.foldable,
+        foldable=task.foldable and not task.extra_train,
         precision=INT8 if settings.precision == INT8 else "",
         timed=settings.minutes is not None,
         unlabelled=_unlabelled(task),

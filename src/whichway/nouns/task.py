@@ -59,7 +59,7 @@ class Task:
     unlabelled: tuple[Example, ...] = field(default=(), metadata=LATE)  # rows without a wanted answer, for a teacher
     # word of a model that only teaches -> the prompting ways that stand in the contest on it
     teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata=LATE)
-    # with folds: rows that are trained on in each of them and never tested, such as corrected answers
+    # rows that are trained on and never tested, such as corrected answers; without folds they are rows of train as well
     extra_train: tuple[Example, ...] = field(default=(), metadata=LATE)
 
     @property

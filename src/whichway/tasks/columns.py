@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from whichway.errors import DataError, did_you_mean
 from whichway.tasks.chat_formats import SYSTEM
-from whichway.tasks.table import SPLIT_WORDS, DataTable, Row
+from whichway.tasks.table import ANY_SPLIT, SPLIT_WORDS, DataTable, Row
 
 PAIRS = (  # (input columns, target column); of two that share columns the longer one wins
     (("input",), "target"),
@@ -187,7 +187,7 @@ def _one(free: Iterable[str], names: Iterable[str], fits: Callable[[str], bool] 
 
 def _is_split(table: DataTable, name: str) -> bool:
     """Whether a column called split holds splits; where only some values are, the first other one is refused."""
-    known = [row.fields.get(name, "").casefold() in SPLIT_WORDS for row in table.rows]
+    known = [row.fields.get(name, "").casefold() in (*SPLIT_WORDS, ANY_SPLIT) for row in table.rows]
     if any(known) and not all(known):
         row = table.rows[known.index(False)]
         raise DataError(

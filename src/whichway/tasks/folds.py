@@ -48,7 +48,7 @@ def cut(task: Task, count: int) -> Task:
     Raises:
         DataError: a fold would have too few rows, or what is trained on without it one label.
     """
-    rows = (*task.train, *task.dev, *task.test)
+    rows = free_rows(task)
     of = assign(rows, count)
     folds = tuple(tuple(e for e, k in zip(rows, of, strict=True) if k == fold) for fold in range(count))
     small = min(folds, key=len)
@@ -61,6 +61,12 @@ def cut(task: Task, count: int) -> Task:
     if task.labels and any(len({e.target for e in practice(folded, k).train}) < 2 for k in range(count)):
         raise DataError(f"folds: in {count} folds some would train on one label only. Give 1 for a single split.")
     return folded
+
+
+def free_rows(task: Task) -> tuple[Example, ...]:
+    """The rows of a task in three splits that folds may test: not those that are there to be trained on only."""
+    trained_only = set(map(id, task.extra_train))
+    return tuple(e for e in (*task.train, *task.dev, *task.test) if id(e) not in trained_only)
 
 
 def practice(task: Task, fold: int) -> TrainDevView:

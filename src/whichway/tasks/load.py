@@ -107,7 +107,10 @@ def _examine(spec: Spec, rows: DataTable | None) -> Examined:
         fractions=_fractions(spec),
     )
     task = _task(spec, parts, samples, sides.of, answers_read.labels, answers_read.metric)
-    task = replace(task, foldable=not (any(s.side for s in samples) or spec.split or parts.rejected))
+    free = any(s.side is None for s in samples)  # all of them, or those that are marked "any"
+    named = spec.split is not None and spec.split != parts.split
+    only = (s.example for s, side in zip(samples, sides.of, strict=True) if free and s.side and side)
+    task = replace(task, foldable=free and not (named or parts.rejected), extra_train=tuple(only))
     check.refuse_splits(task, where, notes.group_advice(parts, [s.example for s in samples]))
     task = replace(task, prompts=tuple(settled(p, parts.input, parts.target) for p in loaded.prompts))
     bare = unlabelled.read_unlabelled(spec, task, parts)

@@ -21,7 +21,9 @@ Groups are cut by their own name alone. A row that is near to earlier ones on an
 families or two groups) would leak wherever it goes, and is set aside. When over a fifth of all rows would be one family
 or set aside, the data are written from a template; then nearness means nothing and rows are split one by one.
 
-Splits that the data bring are kept. A missing dev or test split is carved from train by the same points.
+Splits that the data bring are kept. A missing dev or test split is carved from train by the same points, or, where some
+rows are marked "any" and the others "train", from these alone: rows that were chosen to be labelled, say, are no sample
+of what will be asked, so they train and never test. Those that are near to a row marked "any" are set aside.
 """
 
 from __future__ import annotations
@@ -70,9 +72,11 @@ def split(
         fractions: share of train, dev and test; floors on rows are off when the user gave them.
 
     Raises:
-        DataError: data that are split already lack a train split.
+        DataError: data that are split already lack a train split, or some but not all rows are in dev or test.
     """
     if sides_in_data is not None and any(sides_in_data):
+        if None in sides_in_data:
+            return _beside(examples, sides_in_data, fractions or DEFAULT, stratify, floors=fractions is None)
         return _complete(examples, sides_in_data, stratify)
     return _cut(examples, fractions or DEFAULT, stratify, floors=fractions is None)
 
@@ -102,6 +106,32 @@ def _complete(examples: Sequence[Example], sides_in_data: Sequence[Split | None]
         sides[i] = carved
     note = f"The data bring no {' and no '.join(missing)} split; carved from train by content hash."
     return Sides(tuple(sides), cut.near_duplicates, (note, *warnings, *cut.warnings))
+
+
+def _beside(
+    examples: Sequence[Example],
+    sides_in_data: Sequence[Split | None],
+    shares: Mapping[Split, float],
+    stratify: bool,
+    *,
+    floors: bool,
+) -> Sides:
+    """Cut the rows that may go anywhere; the others train, but for those that are near to one of these."""
+    if set(sides_in_data) != {None, "train"}:
+        raise DataError('The split column says "any" beside dev or test. Beside "any" there can be "train" alone.')
+    free = [i for i, side in enumerate(sides_in_data) if side is None]
+    cut = _cut([examples[i] for i in free], shares, stratify, floors=floors)
+    sides: list[Split | None] = list(sides_in_data)
+    for i, side in zip(free, cut.of, strict=True):
+        sides[i] = side
+    which, links = links_of(examples)
+    near = {skeleton for i in free for skeleton in links[which[i]]}
+    groups = {examples[i].group for i in free} - {None}
+    lost = [i for i, side in enumerate(sides_in_data) if side and (which[i] in near or examples[i].group in groups)]
+    for i in lost:
+        sides[i] = None
+    note = f"{plural(len(lost), 'row')} marked train set aside: near to rows that may be tested, they would leak."
+    return Sides(tuple(sides), cut.near_duplicates, (*cut.warnings, *((note,) if lost else ())))
 
 
 def _leaks(examples: Sequence[Example], sides_in_data: Sequence[Split | None]) -> tuple[str, ...]:
@@ -182,6 +212,15 @@ def points_of(
             points.append(point(key))
         first.setdefault(skeleton, row)
     return points
+
+
+def family_points(examples: Sequence[Example]) -> list[float]:
+    """The point of each row, which near-copies and rows of a group share; its own where rows are of one template."""
+    which, links = links_of(examples)
+    own = points_of(examples, which, [[i] for i in range(len(links))])
+    points = points_of(examples, which, links, own)
+    largest = max(Counter(p for p, q in zip(points, own, strict=True) if p != q).values(), default=0)
+    return own if largest > max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(examples)) else points
 
 
 def _sides(

@@ -20,6 +20,7 @@ SPLIT_WORDS: Mapping[str, Split] = {
     "test": "test",
     "testing": "test",
 }
+ANY_SPLIT = "any"  # in a split column, beside "train": a row that may be cut as if the data had no splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Row:
         return self.raw.get(column, self.fields.get(column, ""))
 
     def side(self, column: str | None, use: str = "train, dev or test") -> Split | None:
-        """The split that a column names; without a column, the one that the data came in.
+        """The split that a column names; without a column, the one that the data came in. None: any.
 
         Args:
             column: the split column.
@@ -143,6 +144,8 @@ class Row:
         if column is None:
             return self.split
         word = self.fields.get(column, "")
+        if word.casefold() == ANY_SPLIT:
+            return None
         if word.casefold() not in SPLIT_WORDS:
             raise DataError(f"{self.where}: column '{column}' says '{word[:40]}', which is no split. Use {use}.")
         return SPLIT_WORDS[word.casefold()]

@@ -57,7 +57,7 @@ class AccessGate:
             await answer(scope, receive, send)
             return
         if refusal is None and not self._same(call.cookies.get(self._cookie, "")):
-            refusal = "This page is opened with the address that `whichway web` prints, its token included."
+            refusal = "This page is opened with the address that whichway prints, its token included."
         if refusal is not None:
             answer = PlainTextResponse(refusal, 403)
             answer.headers.update({**HEADERS, "content-security-policy": POLICY})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
 
 ASSETS = {
     "style.css": (("whichway.report", "page.css"), ("whichway.web", "web.css")),
     "live.js": (("whichway.web", "live.js"),),
     "playground.js": (("whichway.web", "playground.js"),),
     "chat.js": (("whichway.web", "feedback.js"), ("whichway.web", "chat.js")),
+    "label.css": (("whichway.web", "label.css"),),
+    "label.js": (("whichway.web", "label.js"),),
 }
 
 
@@ -39,11 +42,6 @@ def site(runs: Path, token: str) -> Starlette:
         runs: the folder; made when the first run is started from the page.
         token: that its address has.
     """
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.middleware import Middleware
-    from starlette.routing import Route
-
     jobs = RunJobs(runs.absolute())
     playgrounds, chats = PlaygroundPages(jobs), ChatPages(jobs)
 
@@ -53,15 +51,29 @@ def site(runs: Path, token: str) -> Starlette:
         await chats.close()
         await asyncio.to_thread(playgrounds.close)
 
+    pages = (RunPages(jobs), StartPages(jobs), ComparePages(jobs), playgrounds, chats)
+    return application([route for one in pages for route in one.routes()], token, lifespan)
+
+
+def application(
+    routes: Sequence[Route],
+    token: str,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+) -> Starlette:
+    """Routes as an application behind its token, with styles and scripts, in which errors are pages.
+
+    Args:
+        routes: of the pages.
+        token: that the address has.
+        lifespan: what is done when it ends.
+    """
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
     return Starlette(
-        routes=[
-            Route("/assets/{name}", _asset),
-            *RunPages(jobs).routes(),
-            *StartPages(jobs).routes(),
-            *ComparePages(jobs).routes(),
-            *playgrounds.routes(),
-            *chats.routes(),
-        ],
+        routes=[Route("/assets/{name}", _asset), *routes],
         middleware=[Middleware(AccessGate, token)],
         exception_handlers={WhichwayError: _told_error, HTTPException: _http_error, Exception: _broken},
         lifespan=lifespan,
