@@ -18,6 +18,7 @@ window.whichwayFeedback = (send, labels) => {
   field.dir = "auto";
   const save = make("button", "Save it", "quiet small");
   correction.append(field);
+  correction.hidden = save.hidden = true; // until it is wrong
   form.append(up, down, correction, save, status);
   const give = async (body, said) => {
     try {
@@ -29,7 +30,10 @@ window.whichwayFeedback = (send, labels) => {
     }
   };
   up.addEventListener("click", () => give({ thumbs: "up" }, "Noted: right."));
-  down.addEventListener("click", () => give({ thumbs: "down" }, "Noted: wrong. The right answer helps most."));
+  down.addEventListener("click", () => {
+    correction.hidden = save.hidden = false;
+    give({ thumbs: "down" }, "Noted: wrong. The right answer helps most.");
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (field.value.trim()) give({ thumbs: "down", answer: field.value }, "Noted, with the right answer.");

@@ -8,9 +8,10 @@
   const MOST = 400;
   const clock = (at) => new Date(at * 1000).toTimeString().slice(0, 8);
   const source = new EventSource(standings.dataset.events);
-  const end = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const box = log.parentElement;
+  const end = () => box.scrollHeight - box.scrollTop - box.clientHeight < 40;
 
-  log.scrollTop = log.scrollHeight;
+  box.scrollTop = box.scrollHeight;
   source.addEventListener("log", (event) => {
     const follow = end();
     for (const line of JSON.parse(event.data)) {
@@ -32,7 +33,7 @@
       log.append(item);
     }
     while (log.children.length > MOST) log.firstElementChild.remove();
-    if (follow) log.scrollTop = log.scrollHeight;
+    if (follow) box.scrollTop = box.scrollHeight;
   });
   source.addEventListener("standings", (event) => {
     const open = standings.querySelector("details")?.open;

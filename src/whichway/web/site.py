@@ -16,6 +16,7 @@ from whichway.web.chat_pages import ChatPages
 from whichway.web.compare_pages import ComparePages
 from whichway.web.playground_pages import PlaygroundPages
 from whichway.web.rendering import page
+from whichway.web.row_pages import RowPages
 from whichway.web.run_pages import RunPages
 from whichway.web.start_pages import StartPages
 
@@ -32,6 +33,7 @@ ASSETS = {
     "chat.js": (("whichway.web", "feedback.js"), ("whichway.web", "chat.js")),
     "label.css": (("whichway.web", "label.css"),),
     "label.js": (("whichway.web", "label.js"),),
+    "rows.js": (("whichway.web", "feedback.js"), ("whichway.web", "rows.js")),
 }
 
 
@@ -51,7 +53,7 @@ def site(runs: Path, token: str) -> Starlette:
         await chats.close()
         await asyncio.to_thread(playgrounds.close)
 
-    pages = (RunPages(jobs), StartPages(jobs), ComparePages(jobs), playgrounds, chats)
+    pages = (RunPages(jobs), StartPages(jobs), ComparePages(jobs), RowPages(jobs), playgrounds, chats)
     return application([route for one in pages for route in one.routes()], token, lifespan)
 
 
