@@ -203,7 +203,11 @@ def test_report_rebuilds_equal_bytes(place: Path, capsys: Streams) -> None:
     page.unlink()
     assert whichway("report", place / "run") == 0
     assert page.read_bytes() == before
-    assert "report.html" in capsys.readouterr().out
+    assert f"Report: {page}" in capsys.readouterr().out.replace("\n", "")
+    other = place / "elsewhere.html"
+    assert whichway("report", place / "run", "--out", other) == 0
+    assert other.read_bytes() == before
+    assert capsys.readouterr().out.splitlines()[-1] == f"Report: {other}"
 
 
 @pytest.mark.parametrize("way", ["base_tfidf", "prompt_shots", "tune_head"])

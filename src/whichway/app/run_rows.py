@@ -91,8 +91,7 @@ class RunRows:
         except Refused as refusal:
             return JSONResponse(refusal.body(), refusal.status)
         except (ValueError, AttributeError):
-            refusal = Refused("the body is no JSON object")
-            return JSONResponse(refusal.body(), refusal.status)
+            return JSONResponse(Refused("the body is no JSON object").body(), 400)
 
     def _note(self, name: str) -> None:
         """Let feedback to an answer of the run come, as if it had just been served."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whichway.cli.standings import StandingsView
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from rich.console import Group
@@ -236,10 +237,10 @@ def follow(bars: bool) -> AbstractContextManager[Listener]:
     return ProgressScreen() if bars else Quiet()
 
 
-def show(run: Run) -> None:
-    """The verdict of a finished run on the terminal."""
+def show(run: Run, page: Path | None = None) -> None:
+    """The verdict of a finished run on the terminal, with the place of its report; None: in its folder."""
     from rich.console import Console
 
     from whichway.report import terminal
 
-    terminal.show(run, Console(highlight=False))
+    terminal.show(run, Console(highlight=False), page=page)

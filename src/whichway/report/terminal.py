@@ -21,13 +21,14 @@ SPARE = ("Per row", "To make", "Kind", "Dev", "Per 1000")  # columns that a narr
 STYLES = {"prompt": "blue", "fine-tune": "dark_orange", "both": "magenta", "baseline": "bright_black"}
 
 
-def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> None:
+def show(run: Run | Path, console: Console, verdict: Verdict | None = None, page: Path | None = None) -> None:
     """Print the table of ways and the verdict of a finished run.
 
     Args:
         run: the run, or its folder.
         console: where to; colour is decoration only.
         verdict: another verdict on the run than the one it holds.
+        page: where its report was written; None: in its folder.
 
     Raises:
         UserError: the folder holds no finished run.
@@ -43,7 +44,7 @@ def show(run: Run | Path, console: Console, verdict: Verdict | None = None) -> N
     if run.estimate is not None:
         rows = estimates.lines_of(run.estimate, run.wall_seconds)
         console.print(Text(estimates.after(rows, not run.clock.get("missing")), style="dim"))
-    report = run.path / "report.html"
+    report = page or run.path / "report.html"
     paid_text = (
         f"Paid {formatting.usd(usd)} and {formatting.seconds(seconds)} of computing for this run, all starts together."
     )

@@ -49,4 +49,4 @@ def report(
         html.write(finished)
     else:
         html.write_page(finished, out)
-    show(finished)
+    show(finished, out)
