@@ -93,6 +93,7 @@ __all__ = [
     "WrittenPiece",
     "combines",
     "follow_nothing",
+    "learns",
     "read_kind",
 ]
 
@@ -341,7 +342,7 @@ class Way(Protocol):
     RANDOM: bool  # whether seeds matter
     Options: type  # a frozen dataclass; each field's metadata["help"] is its help text
     # optional: OWN_MODEL = True, no model under trial is needed; COMBINES = True, it is made of other ways' finalists,
-    # and worked on after them
+    # and worked on after them; LEARNS = False, it gives the same answer to every row
 
     def adapt(self, task: TrainDevView, bench: Bench, options: Any) -> Iterator[Candidate]:
         """Turn prompts and weights into candidates."""
@@ -351,6 +352,11 @@ class Way(Protocol):
 def combines(way: Way) -> bool:
     """Whether a way is made of other ways' finalists."""
     return bool(getattr(way, "COMBINES", False))
+
+
+def learns(way: Way) -> bool:
+    """Whether a way is trained on rows, so that it can be the student of a teacher."""
+    return way.KIND in ("fine-tune", "baseline") and bool(getattr(way, "LEARNS", True))
 
 
 class Listener(Protocol):

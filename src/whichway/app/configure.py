@@ -10,11 +10,11 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from whichway.app.combined_ways import check_parts
 from whichway.app.plugins import Plugins
 from whichway.app.request import RunRequest
-from whichway.errors import OptionError
+from whichway.errors import ModelError, ModelMissing, OptionError
 from whichway.nouns import Budget, Task, Weights, qualified_name, split_name
-from whichway.options import defaults
 
 if TYPE_CHECKING:
     from whichway.contest import Components, Settings
@@ -129,7 +129,7 @@ def build(task: Task, warnings: Sequence[str]) -> Components:
     from whichway.tasks import metrics
 
     known_backends = backends()
-    bases = [base_of(word, known_backends) for word in task.models or (task.model,)]
+    bases = [_base(word, task, known_backends) for word in task.models or (task.model,)]
     judge = base_of(task.judge.model, known_backends) if task.judge else None
     hosted = hosted_of([*bases, *([judge] if judge else [])], known_backends)
     if task.options.get("private"):
@@ -143,6 +143,16 @@ def build(task: Task, warnings: Sequence[str]) -> Components:
         encoder_of=functools.partial(encoder_of, backends_by_name=known_backends), prices=prices_of(hosted),
         builder=f"{__name__}:rebuild",
     )  # fmt: skip
+
+
+def _base(word: str, task: Task, known_backends: Backends) -> Weights:
+    """A model of the contest; what is wrong with one that an option of a way names is said of that option's word."""
+    try:
+        return base_of(word, known_backends)
+    except ModelMissing:
+        raise  # it can be fetched
+    except ModelError as error:
+        raise (ModelError(f"teacher {word}: {error}") if word in task.teachers else error) from None
 
 
 def rebuild(task: Task) -> Components:
@@ -177,14 +187,10 @@ def settings_for(task: Task, request: RunRequest, components: Components, folder
     from whichway.app import prices
     from whichway.app.hosted import refuse_unpriced
     from whichway.contest import Settings
-    from whichway.contest.plan import settled_precision
-    from whichway.runs.folder import plan_of
     from whichway.tasks.open_ended import REPEATS
 
     options: dict[str, Any] = {"repeats": REPEATS} if task.reference_free else {}
     options |= dict(task.options)
-    wanted = options.get("precision", defaults()["precision"])
-    options["precision"] = settled_precision(wanted, components, plan_of(folder))
     if "price_per_hour" not in options:
         options["price_per_hour"] = prices.load().machine_usd_per_hour
     budget = _budget(task, request.budget)
@@ -232,7 +238,9 @@ def chosen_ways(task: Task, request: RunRequest, components: Components) -> dict
             chosen[name][option] = value
     if task.reference_free and request.ways is None and not task.ways:
         chosen = {name: {**OPEN_WAYS[split_name(name)[0]], **options} for name, options in chosen.items()}
-    return dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+    chosen = dict(pair for name, options in chosen.items() for pair in variants(name, options, known))
+    check_parts(chosen, known)
+    return chosen
 
 
 def family(word: str, known: Mapping[str, Any]) -> list[str]:

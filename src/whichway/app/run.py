@@ -46,7 +46,15 @@ class Ready:
         """Everything that is fixed."""
         from whichway.contest import make_plan
 
-        return make_plan(self.task, self.components, self.settings)
+        return make_plan(self.task, self.components, self.held)
+
+    @property
+    def held(self) -> Settings:
+        """The settings as the contest will hold them: a run that goes on keeps what it began with."""
+        from whichway.contest.plan import continued
+        from whichway.runs.folder import plan_of
+
+        return continued(self.settings, self.components, plan_of(self.folder))
 
 
 def prepare(spec: Spec, request: RunRequest | None = None, table: DataTable | None = None) -> Ready:
@@ -172,7 +180,8 @@ def estimate(ready: Ready, listener: Listener) -> Estimate | None:
 
     try:
         with shared_timings(ready.components.bases, ready.settings.cache):
-            result = simulate(ready.task, ready.components, ready.settings, listener)
+            settings = replace(ready.held, minutes=ready.settings.minutes)  # the rest of a run goes on without a clock
+            result = simulate(ready.task, ready.components, settings, listener)
         keep_probed(result.seconds_per_row, ready.task.name)
         return result
     except WayFailed as error:

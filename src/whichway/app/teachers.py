@@ -13,6 +13,7 @@ from typing import Any
 from whichway import models
 from whichway.app.configure import VARIANT, family, short_names, ways
 from whichway.app.request import RunRequest
+from whichway.contracts import learns
 from whichway.errors import OptionError, did_you_mean
 from whichway.nouns import Task, split_name
 from whichway.tasks.subjective import SOURCE, subjective_word
@@ -117,13 +118,13 @@ def _parsed(teacher: str, known: Mapping[str, Any], short: Sequence[str]) -> tup
 def _check_way(name: str, teacher: str, known: Mapping[str, Any]) -> None:
     if _way_of(name) == WRITES:
         raise OptionError(f"{name}: {teacher} is a way, and a model is needed that writes. Name one, or leave it out.")
-    if known[teacher].KIND == "both":
+    if known[teacher].KIND == "both" or not getattr(known[teacher], "LEARNS", True):
         raise OptionError(f"{name}: {teacher} cannot teach. Name a model, or a way of another kind: tune_encoder.")
 
 
 def _check_students(name: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for field in _marked(known[_way_of(name)], STUDENT):
         for student in map(str, _several(options.get(field, ""))):
-            if student and (student not in known or known[student].KIND not in ("fine-tune", "baseline")):
-                tuned = [way for way in known if known[way].KIND == "fine-tune"]
+            if student and (student not in known or not learns(known[student])):
+                tuned = [way for way in known if learns(known[way])]
                 raise OptionError(f"{name}.{field}={student}: no way that is trained.{did_you_mean(student, tuned)}")

@@ -94,7 +94,7 @@ def fill_options(name: str, way: Way, values: Mapping[str, Any]) -> Any:
 
     Raises:
         OptionError: an option that the way does not have, a value of another type than its default, or a number out of
-            its range: negative, not finite, or as the field's metadata say ("least", "above", "below").
+            its range: negative, not finite, or as the field's metadata say ("least", "above", "below", "most").
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -126,10 +126,12 @@ def _check_range(where: str, value: Any, limits: Mapping[str, Any]) -> None:
         if isinstance(number, bool) or not isinstance(number, int | float):
             continue
         least, above, below = limits.get("least", 0), limits.get("above", -math.inf), limits.get("below", math.inf)
-        if math.isfinite(number) and number >= least and above < number < below:
+        most = limits.get("most", math.inf)
+        if math.isfinite(number) and least <= number <= most and above < number < below:
             continue
         wanted = f"above {above:g}" if "above" in limits else f"{least:g} or more"
         wanted += f" and below {below:g}" if "below" in limits else ""
+        wanted += f" and at most {most:g}" if "most" in limits else ""
         raise OptionError(f"option '{where}' wants a number that is {wanted}; got {number:g}")
 
 

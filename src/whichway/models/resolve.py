@@ -118,5 +118,6 @@ def _from_hub(word: str, entries: Mapping[str, shelf.ShelfEntry]) -> Path:
     except ModelError as error:
         near = "" if "/" in word else f" On the shelf:{did_you_mean(word, entries).replace(' Known:', '')}"
         raise ModelError(
-            f"There is no folder {word}, and {error}. Give the path of a model folder, or use --model embedded.{near}"
+            f"There is no folder {word}, and {error}. Give the path of a model folder, or 'embedded', which is always "
+            f"here.{near}"
         ) from error

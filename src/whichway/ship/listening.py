@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from whichway.errors import OptionError
@@ -16,28 +18,36 @@ _FINISH_SECONDS = 120  # for answers under way when the server is to end
 _WAITING = 2048  # connections that wait to be accepted
 
 
-def listen(application: object, host: str, port: int) -> None:
-    """Run the server until it is interrupted.
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on an address, before anything is loaded; nobody can connect yet.
 
     Raises:
         OptionError: the port is taken, or the address is not this machine's.
     """
-    import socket
+    place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _refused(place, host, port):
+        place.bind((host, port))
+    return place
 
+
+def listen(application: object, place: socket.socket) -> None:
+    """Run the server until it is interrupted.
+
+    Args:
+        application: of ASGI.
+        place: what `bound` gave.
+
+    Raises:
+        OptionError: another server came first.
+    """
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.socket(family, socket.SOCK_STREAM)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        place.bind((host, port))
+    host, port = place.getsockname()[:2]
+    with _refused(place, host, port):
         place.listen(_WAITING)  # whoever reads the address below may connect at once
-    except OSError as error:
-        place.close()
-        raise OptionError(f"--host {host} --port {port}: {error.strerror}. Give another with --port.") from error
     _allow_connections()
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{place.getsockname()[1]}/v1", flush=True)
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1", flush=True)
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]  # any ASGI application
         log_level="warning",
@@ -48,6 +58,15 @@ def listen(application: object, host: str, port: int) -> None:
     )
     with suppress(KeyboardInterrupt):  # the way to stop it
         uvicorn.Server(config).run(sockets=[place])
+
+
+@contextmanager
+def _refused(place: socket.socket, host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place.close()
+        raise OptionError(f"--host {host} --port {port}: {error.strerror}. Give another with --port.") from error
 
 
 def _allow_connections() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whichway.contracts import Bench, RaceResult, Way
+from whichway.contracts import Bench, RaceResult, Way, learns
 from whichway.errors import BudgetSpent, WayFailed
 from whichway.nouns import Budget, Candidate, Example, TrainDevView
 from whichway.ways._spending import difference
@@ -59,7 +59,7 @@ def student_of(task: TrainDevView, bench: Bench, name: str, own: TrainingOptions
     """
     name = name or ("tune_head" if task.labels else "tune_lora")
     other = bench.way(name)
-    if other is None or other[0].KIND not in ("fine-tune", "baseline"):
+    if other is None or not learns(other[0]):
         raise WayFailed(
             f"student {name} is no way that is trained; name one such as tune_head, tune_lora, tune_encoder"
         )

@@ -11,6 +11,7 @@ from whichway.nouns import Candidate, Decoding, Prompt, TrainDevView
 
 KIND = "baseline"
 RANDOM = False
+LEARNS = False  # no row's input plays a part
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,14 @@ class Options:
 
     cheap: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "ways that may answer first; empty: those that cost half of the dear one's price or less"},
+        metadata={
+            "help": "ways that may answer first; empty: those that cost half of the dear one's price or less",
+            "part": True,
+        },
     )
     dear: tuple[str, ...] = field(
-        default=(), metadata={"help": "ways that may answer the rest; empty: all. The best on dev is taken"}
+        default=(),
+        metadata={"help": "ways that may answer the rest; empty: all. The best on dev is taken", "part": True},
     )
     care: float = field(
         default=1.0,

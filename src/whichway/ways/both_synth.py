@@ -51,7 +51,12 @@ class Options(TrainingOptions):
     write_temperature: float = field(default=0.8, metadata={"help": "temperature of the writing"})
     mix: tuple[float, ...] = field(
         default=(1.0, 0.5),
-        metadata={"help": "shares of the written rows to mix with the real ones; dev chooses", "above": 0, "quick": 1},
+        metadata={
+            "help": "shares of the written rows to mix with the real ones; dev chooses",
+            "above": 0,
+            "most": 1,
+            "quick": 1,
+        },
     )
     rank: int = field(default=16, metadata={"help": "rank of the adapter", "least": 1})
 

@@ -43,20 +43,25 @@ def serve(
     from whichway.runs.run import Run
     from whichway.ship import served_models
     from whichway.ship.access import AccessLimits
-    from whichway.ship.listening import listen
+    from whichway.ship.listening import bound, listen
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
     if host not in LOCAL and key is None:
         raise OptionError(f"--host {host}: others could reach this. Give --api-key, or set WHICHWAY_API_KEY.")
-    known_backends = backends()
-    run_served = None if run is None else Run(run)
-    offers = (
-        served_models.of_run(run_served)
-        if run_served is not None
-        else served_models.of_model(with_models(lambda: base_of(model or "", known_backends), yes))
-    )
-    for name, description in served_models.names(offers):
-        print(f"  {name:<24}{description}")
-    place = folder or (Path("whichway-serve") if run is None else run / "serve")
-    listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place, run_served), host, port)
+    if run is not None and model is not None:
+        raise OptionError(
+            f"--model {model}: a run is served with its own models. Leave out --model, or the run folder."
+        )
+    with bound(host, port) as address:  # a taken port is said before anything is loaded
+        known_backends = backends()
+        run_served = None if run is None else Run(run)
+        offers = (
+            served_models.of_run(run_served)
+            if run_served is not None
+            else served_models.of_model(with_models(lambda: base_of(model or "", known_backends), yes))
+        )
+        for name, description in served_models.names(offers):
+            print(f"  {name:<24}{description}")
+        place = folder or (Path("whichway-serve") if run is None else run / "serve")
+        listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place, run_served), address)

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from whichway.contest.dry_run.combined import about_combined
 from whichway.contest.dry_run.hosted_work import WITHIN, HostedWork
 from whichway.contest.dry_run.made_up import CHARACTERS_PER_TOKEN, answer_tokens, chance, made_up, own_text, right
 from whichway.contest.dry_run.profile import LIMIT, Timings, own_examples, units_of
@@ -39,6 +40,7 @@ from whichway.contracts import (
     Session,
     Sized,
     TrainsHosted,
+    combines,
     follow_nothing,
 )
 from whichway.errors import ModelError
@@ -130,16 +132,18 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
             spent.append(Run(folder).usd)
             reasons = {name: _reason(folder, name) for name in settings.ways}
         ways = {}
+        combined = {name: reasons.pop(name) for name in settings.ways if combines(simulated.ways[split_name(name)[0]])}
         for name in settings.ways:
-            seconds, most = took[0].get(name, 0.0), took[-1].get(name, 0.0)
+            at = -1 if name in combined else 0  # its parts are all there only where racing drops nobody
+            seconds, usd, most = took[at].get(name, 0.0), spent[at].get(name, 0.0), took[-1].get(name, 0.0)
             memory, disk = simulation.memory.get(name), sum(simulation.disk[name].values())
             opening = simulation.load_seconds.get((settings.race, name), 0.0)
-            usd = spent[0].get(name, 0.0)
-            amount = Amount(seconds, max(seconds, most), usd, memory, disk, reasons[name], opening)
+            amount = Amount(seconds, max(seconds, most), usd, memory, disk, reasons.get(name, ""), opening)
             usage = simulation.hosted.of(name, settings.budget.usd)
             ways[name] = amount if usage is None else replace(amount, **usage)
         pieces = _pieces(task, simulated, settings, simulation, Path(place)).pieces if settings.minutes else {}
-        return Estimate(ways, _within(timings), simulation.per_row, pieces, tuple(timings.memory.notes()))
+        notes = (*about_combined(combined), *timings.memory.notes())
+        return Estimate(ways, _within(timings), simulation.per_row, pieces, notes)
 
 
 def _pieces(task: Task, simulated: Components, settings: Settings, simulation: SimulatedRun, place: Path) -> Estimate:
