@@ -158,7 +158,7 @@ def test_another_verdict_leaves_the_run_as_it_is(old: Path):
     other = run.with_verdict(results_of(run).verdict(margin=0.4))
     assert other.verdict.margin == 0.4
     assert run.verdict.margin != 0.4
-    assert other.all_records is run.all_records
+    assert other.record_file is run.record_file
 
 
 def test_a_damaged_file_is_named_with_its_line(old: Path):

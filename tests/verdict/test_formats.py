@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
@@ -48,8 +50,12 @@ def test_only_prompts_of_equal_words_on_shared_rows_are_compared() -> None:
     found = {c.id: c for c in (*family, other)}
     records = [record(c, f"e{k}", float(k < n)) for n, c in enumerate(family) for k in range(4 + n)]
     records += [record(c, "t", 1.0, "test") for c in family] + [record(other, "e0", 1.0)]
-    (told,) = spread_over_forms(["v", "w"], found, records)
+
+    def of(ids: Collection[str]) -> list[Record]:
+        return [r for r in records if r.candidate in ids]
+
+    (told,) = spread_over_forms(["v", "w"], found, of)
     assert (told.way, told.forms, told.rows) == ("w", 3, 4)
     assert told.worst == "no framework, headings none"
     assert (told.best, told.low, told.high) == ("TAG, headings markdown", 0.0, 0.5)
-    assert spread_over_forms(["w"], dict(list(found.items())[1:]), records) == ()
+    assert spread_over_forms(["w"], dict(list(found.items())[1:]), of) == ()

@@ -20,7 +20,6 @@ from whichway.prompts.ask import questions
 from whichway.prompts.calibrate import biased
 from whichway.prompts.deferral import in_stages
 from whichway.prompts.nearest import ShotRetriever
-from whichway.runs.folder import record_key
 from whichway.scoring import judge, refuse_written
 
 CHUNK = 64  # rows answered and kept at once: what a kill can cost, and the same batches on every rerun
@@ -80,14 +79,15 @@ class CandidateAnswers:
         metric = self._ledger.components.metric
         refuse_written(metric, candidate)
         records: list[Record] = []
+        chunk: list[Record] = []
         name, answers = candidate.id, self.answers(candidate, examples, what, repeat)
         for example, split, (reply, cached) in zip(examples, splits, answers, strict=True):
             usd = self._usd(candidate, example, reply)
-            records.append(judge(metric, name, example, split, repeat, reply, usd, cached))
-            if len(records) % CHUNK == 0:
-                self._ledger.write_records(records[-CHUNK:])
-        self._ledger.write_records(records)
-        return [self._ledger.written[record_key(r)] for r in records]  # what the file says, also after a lost cache
+            chunk.append(judge(metric, name, example, split, repeat, reply, usd, cached))
+            if len(chunk) == CHUNK:
+                records += self._ledger.write_records(chunk)
+                chunk = []
+        return records + self._ledger.write_records(chunk)
 
     def _usd(self, candidate: Candidate, example: Example, reply: Reply) -> float:
         """List price of an answer; of a cascade, what each stage that was asked takes."""

@@ -20,7 +20,8 @@ from whichway.contracts import Listener
 from whichway.errors import BudgetSpent
 from whichway.events import Event
 from whichway.nouns import Budget, Example, Record, Reply, Weights
-from whichway.runs.folder import Lines, record_key
+from whichway.runs.folder import Lines
+from whichway.runs.records import WrittenRecords
 
 SHARED = "shared"  # who paid for a row that was read for another way before: that way's own line holds it
 LOST = "lost"  # what the ledger says of a call that may have been billed and gave no answer
@@ -85,10 +86,9 @@ class RunLedger:
     settings: Settings
     cache: Cache
     paid_by: str
-    records: Lines
+    records: WrittenRecords
     ledger: Lines
     listener: Listener
-    written: dict[tuple[str, str, str, int], Record] = field(default_factory=dict)
     charged: set[str] = field(default_factory=set)
     failures: dict[str, TrainingFailure] = field(default_factory=dict)  # training key -> what became of it in this run
     paid: set[str] = field(default_factory=set)  # answers and checkpoints whose payment stands in the ledger
@@ -187,14 +187,9 @@ class RunLedger:
         """Seconds by the clock and usd of some things: what is paid is what it took, not what it lists at."""
         return self._sum([replace(thing, seconds=_clock(thing)) for thing in things])
 
-    def write_records(self, records: Sequence[Record]) -> None:
-        """Append those not written before."""
-        new = []
-        for record in records:
-            if record_key(record) not in self.written:
-                self.written[record_key(record)] = record
-                new.append(record)
-        self.records.append(new)
+    def write_records(self, records: Sequence[Record]) -> list[Record]:
+        """Append those not written before; returns each as the file has it, also after a lost cache."""
+        return self.records.add(records)
 
     def tell(self, event: Event) -> None:
         """Let the listener know."""

@@ -14,7 +14,8 @@ from whichway.contest.plan import Components, Settings
 from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contracts import Listener
 from whichway.nouns import Task
-from whichway.runs.folder import Lines, plan_of, read_records, record_key, run_id
+from whichway.runs.folder import Lines, plan_of, run_id
+from whichway.runs.records import WrittenRecords
 from whichway.tasks.folds import all_rows
 
 
@@ -30,7 +31,7 @@ def open_ledger(
     task: Task | None = None,
 ) -> Iterator[RunLedger]:  # fmt: skip
     """Open the books of a run, and close them whatever happens; without `pricing` the clock says what things cost."""
-    records, ledger = Lines(folder / "records.jsonl"), Lines(folder / "ledger.jsonl")
+    records, ledger = WrittenRecords(Lines(folder / "records.jsonl")), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache, network=bool(settings.executor) and executor_of(settings.executor).SHARES_DISK)
     run_ledger = RunLedger(
         folder=folder,
@@ -41,7 +42,6 @@ def open_ledger(
         records=records,
         ledger=ledger,
         listener=listener,
-        written={record_key(r): r for r in read_records(folder)},
         pricing=pricing or Pricing(None),
         rows=() if task is None else all_rows(task) or (*task.train, *task.dev, *task.test),
     )

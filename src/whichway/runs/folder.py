@@ -24,6 +24,7 @@ SPEC = "spec.json"  # what the user said about the task, so that the same rows c
 PARTS = "parts"  # what the ledger says of other ways' candidates that a way is made of
 CLUSTERS = "clusters.json"  # test rows that are alike by a sentence encoder, where one was at hand
 CLOCK = "clock.json"  # of a run against the clock, or one in folds that goes on: what stands, what is missing
+TAIL = 1 << 16  # bytes read at a time from a file's end
 # parts of a plan that follow from the others: a newer version may differ
 FOLLOWS = ("smallest_gap", "metric_title", "metric_plain", "foldable", "paired", "spread", "pricing")
 
@@ -90,24 +91,32 @@ class Lines:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
-        self._out = path.open("a", encoding="utf-8")
+        self._out = path.open("ab")
 
     def _mend(self) -> None:
         if not self.path.exists():
             return
-        data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
+        with self.path.open("r+b") as file:
+            size = end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - TAIL)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    end = start + newline + 1
+                    break
+                end = start
+            if end < size:
+                file.truncate(end)
 
-    def append(self, values: list[Any]) -> None:
-        """Add lines and hand them to the operating system at once."""
-        text = "".join(
-            json.dumps(to_json(v), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for v in values
-        )
-        self._out.write(text)
+    def append(self, values: list[Any]) -> list[int]:
+        """Add lines and hand them to the operating system at once; returns their lengths in bytes."""
+        lines = [
+            f"{json.dumps(to_json(v), sort_keys=True, ensure_ascii=False, allow_nan=False)}\n".encode() for v in values
+        ]
+        self._out.write(b"".join(lines))
         self._out.flush()
+        return [len(line) for line in lines]
 
     def read(self) -> Iterator[dict[str, Any]]:
         """All lines written so far."""

@@ -13,7 +13,7 @@ same verdict, byte for byte. What it reads beside the files of `folder.py`:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,8 @@ def run_results(
     """
     run = as_run(run)
     plan, test = run.plan_data, run.test
-    answers, calls = _answers(run.all_records), run.test_calls
-    arms = [arm for way in plan["ways"] if (arm := _arm(run, way, answers, calls.get(way), metric, checks)) is not None]
+    calls, votes = run.test_calls, _Votes(test, plan, metric)
+    arms = [arm for way in plan["ways"] if (arm := _arm(run, way, calls.get(way), metric, checks, votes)) is not None]
     side = Extras(
         rows=row_facts(test, plan, columns),
         dev_rows=sum(row.split == "dev" for row in run.rows),
@@ -108,14 +108,14 @@ def run_results(
         models=_models(plan),
         forgetting=run.forgetting,
         repeats=int(plan.get("repeats") or 1),
-        formats=spread_over_forms(plan["ways"], run.candidates, run.all_records),
+        formats=spread_over_forms(plan["ways"], run.candidates, run.record_file.of),
         judged=run.judgements,
         grades=run.grades,
         paired=str(plan.get("paired") or "t"),
         spread=str(plan.get("spread") or "bootstrap"),
         data_rows=_rows_to_fold(plan),
         missing=_missing(run, {arm.way for arm in arms}),
-        votes=_votes(run, arms, answers, metric),
+        votes=votes.all(),
     )
     return RunResults(plan, tuple(arms), side, tuple(_notices(run)))
 
@@ -144,7 +144,7 @@ def _models(plan: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(models, key=lambda name: (models[name]["model"] != plan["model"], name)))
 
 
-def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+def _answers(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     by_example: dict[tuple[str, str], list[Record]] = defaultdict(list)
     seen = set()
     for record in sorted((r for r in records if r.split == "test"), key=lambda r: r.repeat):
@@ -156,9 +156,9 @@ def _answers(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def _arm(
-    run: Run, way: str, answers: Answers, calls: float | None, metric: Metric, checks: Checks | None
+    run: Run, way: str, calls: float | None, metric: Metric, checks: Checks | None, votes: _Votes
 ) -> Arm | None:
-    """One way; None when it was not tried yet."""
+    """One way, whose records are held only while it is made; None when it was not tried yet."""
     status = run.statuses.get(way)
     if status is None:
         return None
@@ -169,12 +169,14 @@ def _arm(
     devs = () if None in dev_scores else tuple(map(float, dev_scores))  # no dev rows: nothing was selected on
     tested = [] if status["status"] == "failed" else finalists
     folds = _folds(test)
-    runs = _answers_of(tested, test, folds, answers)
+    runs = _answers_of(tested, test, folds, _answers(run.record_file.of({entry.facts["id"] for entry in tested})))
     _refuse_unfinished(run, way, runs)
     shape = (len(runs), len(test))
     gold, codes = (None, None) if is_mean(metric) else _codes(test, runs, metric)
     flat = [record for answered in runs for records in answered for record in records]
     repeats, every = _points(runs, shape)
+    if status["status"] == "ok":
+        votes.take(way, runs)
     writes = bool(tested) and all(entry.candidate.decoding.mode == "generate" for entry in tested)
     return Arm(
         way=way,
@@ -310,20 +312,23 @@ def _codes(test: Sequence[RunRow], runs: FinalistRecords, metric: Metric) -> Any
     return codes.targets, np.stack(first) if first else np.zeros((0, len(test)), dtype=int)
 
 
-def _votes(run: Run, arms: Sequence[Arm], answers: Answers, metric: Metric) -> LabelVotes:
+class _Votes:
     """What the ways answered as label codes; nothing where rows have no single label."""
-    test = run.test
-    codes = label_codes(test, metric)
-    if not run.plan_data["labels"] or not 2 <= len(codes.places) <= MANY_LABELS:
-        return LabelVotes()
-    by_way = {
-        arm.way: np.stack([codes.answers([r[0] for r in answered]) for answered in runs])
-        for arm in arms
-        if arm.competes
-        and (runs := _answers_of(_finalists(run, arm.way), test, arm.folds, answers))
-        and all(records for answered in runs for records in answered)  # a killed process may leave rows out
-    }
-    return LabelVotes(tuple(codes.places), codes.targets, by_way)
+
+    def __init__(self, test: Sequence[RunRow], plan: Mapping[str, Any], metric: Metric) -> None:
+        self._codes, self._by_way = label_codes(test, metric), dict[str, Any]()
+        self._votable = bool(plan["labels"]) and 2 <= len(self._codes.places) <= MANY_LABELS
+
+    def take(self, way: str, runs: FinalistRecords) -> None:
+        """Keep what a way's finalists answered first."""
+        if self._votable and runs:
+            self._by_way[way] = np.stack([self._codes.answers([r[0] for r in answered]) for answered in runs])
+
+    def all(self) -> LabelVotes:
+        """Those of all ways."""
+        if not self._votable:
+            return LabelVotes()
+        return LabelVotes(tuple(self._codes.places), self._codes.targets, self._by_way)
 
 
 def _finalists(run: Run, way: str) -> list[CandidateEntry]:

@@ -16,6 +16,7 @@ from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
 from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT, SPEC
 from whichway.runs.json_files import bytes_of, json_if_there, json_of, lines_of, parsed
+from whichway.runs.records import RecordFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,12 @@ class Run:
     @cached_property
     def all_records(self) -> list[Record]:
         """Every record, in the order in which they were made."""
-        return [Record(**line) for line in lines_of(self.path / "records.jsonl")]  # flat, and many: no `from_json`
+        return list(self.record_file.all())
+
+    @cached_property
+    def record_file(self) -> RecordFile:
+        """Every record, by candidate, where there may be too many to hold."""
+        return RecordFile(self.path / "records.jsonl")
 
     @cached_property
     def entries(self) -> dict[str, list[CandidateEntry]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,20 +14,20 @@ from whichway.verdict.format_spread import FEWEST, formats
 
 
 def spread_over_forms(
-    ways: Iterable[str], candidates: Mapping[str, Candidate], records: Sequence[Record]
+    ways: Iterable[str], candidates: Mapping[str, Candidate], records: Callable[[Collection[str]], Iterable[Record]]
 ) -> tuple[Formats, ...]:
     """The spread of each way that asked the same words in three forms and more.
 
     Args:
         ways: of the plan, in its order.
         candidates: id -> candidate.
-        records: of all candidates; those on dev count.
+        records: gives those of some candidates; those on dev count.
     """
     wanted = {key: group for key, group in _families(candidates).items() if len(group) >= FEWEST}
     ids = {key for group in wanted.values() for key in group}
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for record in records:
-        if record.candidate in ids and record.split == "dev" and not record.repeat:
+    for record in records(ids):
+        if record.split == "dev" and not record.repeat:
             scores[record.candidate][record.example] = record.points
     spreads = []
     for way in ways:
