@@ -23,6 +23,7 @@ Groups = Sequence[Any] | NDArray[Any]
 
 SEED_SD = 0.02  # τ before anything is measured: two points from training to training, as small fine-tunes have
 BLOCK = 500  # resamples held in memory at a time
+LARGEST = 1 << 22  # numbers of such a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,8 +345,9 @@ def row_weights(
     rng = np.random.default_rng(seed)
     codes = clusters(n, groups)
     count = int(codes.max()) + 1
-    for start in range(0, resamples, BLOCK):
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(BLOCK, resamples - start))
+    block = max(1, min(BLOCK, LARGEST // n))
+    for start in range(0, resamples, block):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(block, resamples - start))
         weights = drawn[:, codes]
         if within and count < n:
             for c in range(count):
