@@ -46,9 +46,9 @@ def test_help_lists_every_verb(capsys: Streams) -> None:
     assert whichway("--help") == 0
     told = capsys.readouterr().out
     verbs = (
-        "advise breakeven check compare curves demo doctor grade init lint models plan predict prepare report run serve"
+        "advise breakeven check compare curves demo doctor grade init label lint models plan predict prepare report run"
     )
-    assert set(listing()) == {*verbs.split(), "ship", "try", "tuning", "verdict", "web"}
+    assert set(listing()) == {*verbs.split(), "serve", "ship", "try", "tuning", "verdict", "web"}
     assert all(f"  {name}" in told and text in told for name, text in listing().items())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pytest
+from rich.console import Console
 
 from whichway.cli import progress
-from whichway.cli.progress import ProgressScreen
+from whichway.cli.progress import ProgressScreen, console_of
 from whichway.events import (
     EVENTS,
     CandidateEntered,
@@ -64,3 +66,33 @@ def test_a_bar_of_the_next_fold_still_names_its_way():
     with screen._console.capture() as shown:
         screen._console.print(screen._bars.get_renderable())
     assert "tune_lora" in shown.get()
+
+
+def test_bars_and_shares_are_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    screen, out = ProgressScreen(), io.StringIO()
+    screen(WayBegan("both_prompt_then_lora", 0, 1))
+    screen(TrainingBegan("both_prompt_then_lora", "lora", 25.0, 600))
+    screen(TrainingStep("both_prompt_then_lora", "lora", 150, 600, 0.5, 1234.0, 450.0))
+    Console(file=out, width=80).print(screen._shown())
+    (line,) = out.getvalue().splitlines()
+    assert "both_prompt_then_lora" in line
+    assert "━" in line
+    assert "25 %" in line
+    assert "training, ste" in line
+    assert len(line) <= 80
+
+
+def test_no_color_and_plain_are_heeded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert console_of(False).color_system is not None
+    assert not console_of(False).no_color
+    plain = console_of(True)
+    assert not plain.is_terminal
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = io.StringIO()
+    console = console_of(False)
+    console.file = out
+    console.print("[red]word[/red]")
+    assert "\x1b[31m" not in out.getvalue()
+    assert "word" in out.getvalue()

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from whichway.report import formatting
 from whichway.report.html import write
-from whichway.report.terminal import show
+from whichway.report.terminal import TerminalLayout, show
 from whichway.runs.run import read
 
 
@@ -83,3 +83,44 @@ def test_a_narrow_terminal_keeps_names_scores_and_prices(folder, width):
         line = next(line for line in table.splitlines() if s.way in line)
         assert ("failed" if s.score is None else formatting.points(s.score)) in line
         assert s.score is None or formatting.usd(s.usd_per_1000) in line
+
+
+def fitted(folder: Path, lines: int, plain: bool = False) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, color_system=None, force_terminal=True)
+    show(folder, console, layout=TerminalLayout(plain, lines))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("lines", [14, 22, 30])
+def test_on_a_small_terminal_the_verdict_fits_and_says_where_the_rest_is(folder, lines):
+    write(folder)
+    text, verdict = fitted(folder, lines), read(folder).verdict
+    wrapped = len(text[-1]) // 80  # a path is not broken by us, the terminal does
+    assert len(text) + wrapped <= lines
+    flat = " ".join(" ".join(text).split())
+    assert f"> {verdict.choice}" in flat
+    assert formatting.title(verdict) in flat
+    assert formatting.headline(verdict) in flat
+    assert "whichway verdict" in flat
+    assert text[-1].startswith("Report: ")
+
+
+def test_what_fits_is_shown_whole(folder):
+    assert fitted(folder, 200) == shown(folder, 80).splitlines()
+
+
+def test_the_choice_is_shown_where_ways_are_left_out(tmp_path):
+    ways = [sample.Made(f"tune_{k}", "fine-tune", 0.9, 1, 1.0, 0.1, (1, 1, 1)) for k in range(9)]
+    folder = sample.make(tmp_path, rows=60, ways=[*ways, *sample.WAYS[:2]])
+    text = fitted(folder, 14)
+    assert sum(line.startswith("> ") for line in text) == 1
+    assert len(text) + len(text[-1]) // 80 <= 14
+
+
+def test_plain_text_has_neither_frames_nor_escapes(folder):
+    text = "\n".join(fitted(folder, 200, plain=True))
+    assert not set("╭│╰─━\x1b") & set(text)
+    verdict = read(folder).verdict
+    for sentence in (*verdict.reasons, *verdict.dissent, *verdict.would_decide):
+        assert sentence in " ".join(text.split())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run_and_show(
-    ready: Ready, *, bars: bool, as_json: bool, yes: bool = False, events: Path | None = None
+    ready: Ready, *, bars: bool, as_json: bool, yes: bool = False, events: Path | None = None, plain: bool = False
 ) -> Outcome:
     """Run the contest, then show what came out.
 
@@ -27,16 +27,17 @@ def run_and_show(
         as_json: print one JSON object on standard output, and nothing else there.
         yes: the user has agreed to what hosted models cost.
         events: a file that hears every event as well.
+        plain: no colours, frames or bars.
     """
     from whichway.app.event_log import logged
     from whichway.app.run import run_contest
     from whichway.app.summary import summary
     from whichway.cli.progress import follow, show
 
-    with follow(bars) as listener, logged(listener, events) as heard:
+    with follow(bars, plain) as listener, logged(listener, events) as heard:
         outcome = run_contest(ready, heard, lambda lines: agree(lines, yes))
     if not as_json:
-        show(outcome.run)
+        show(outcome.run, plain=plain, fit=True)
     out = sys.stderr if as_json else sys.stdout
     print(f"Paid by this start: {outcome.paid_seconds:.1f} s, ${outcome.paid_usd:.4f}.", file=out)
     if as_json:

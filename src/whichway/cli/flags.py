@@ -15,6 +15,7 @@ from typer import Argument, Option
 from whichway import options
 
 Yes = Annotated[bool, Option("--yes", help="Without asking: fetch a missing model, spend money on a hosted one.")]
+Plain = Annotated[bool, Option("--plain", help="No colours, frames or bars: lines of text alone.")]
 # Fields of a bundle that stand for many flags: those of all declared options, and of all keys of a task file
 OPTIONS, KEYS = "options", "keys"
 

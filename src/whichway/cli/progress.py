@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from rich.console import Group
+    from rich.console import Console, Group
     from rich.progress import Progress, TaskID
 
     from whichway.contracts import Listener
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     )
     from whichway.runs.run import Run
 
+WIDE = 104  # columns from which bars are long
+BELOW = 2  # lines that stand below the verdict: what this start paid, and the shell's own
 EVERY = 60.0  # seconds between lines on a training where there are no bars
 WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
 
@@ -58,23 +60,17 @@ class Quiet(AbstractContextManager["Listener"]):
 
 
 class ProgressScreen(AbstractContextManager["Listener"]):
-    """A bar with an ETA for each way on a terminal; plain lines elsewhere, such as in a log file."""
+    """A bar with an ETA for each way on a terminal; plain lines elsewhere, such as in a log file.
 
-    def __init__(self) -> None:
-        from rich.console import Console
+    Args:
+        plain: plain lines on a terminal as well.
+    """
+
+    def __init__(self, plain: bool = False) -> None:
         from rich.live import Live
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(stderr=True, highlight=False)
-        self._bars: Progress = Progress(
-            TextColumn("{task.fields[way]:<14}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[spent]:>6}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-        )
+        self._console = console_of(plain, stderr=True)
+        self._bars = bars_on(self._console)
         self._standings = StandingsView()
         self._screen = Live(console=self._console, get_renderable=self._shown, refresh_per_second=4)
         self._of: dict[str, TaskID] = {}
@@ -232,15 +228,47 @@ class ProgressScreen(AbstractContextManager["Listener"]):
         )  # fmt: skip
 
 
-def follow(bars: bool) -> AbstractContextManager[Listener]:
-    """A listener that shows progress, or one that does not."""
-    return ProgressScreen() if bars else Quiet()
-
-
-def show(run: Run, page: Path | None = None) -> None:
-    """The verdict of a finished run on the terminal, with the place of its report; None: in its folder."""
+def console_of(plain: bool, stderr: bool = False) -> Console:
+    """A console; a plain one takes a terminal for a file: no colours, no escapes, nothing that moves."""
     from rich.console import Console
 
+    terminal = False if plain else None  # None: looked at
+    return Console(stderr=stderr, highlight=False, force_terminal=terminal, no_color=True if plain else None)
+
+
+def bars_on(console: Console) -> Progress:
+    """A line for each way: bar, share, time spent and left, and what it is at, which gives way where room is short."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    return Progress(
+        TextColumn("{task.fields[way]:<14}"),
+        BarColumn(bar_width=24 if console.width >= WIDE else 10),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[spent]:>6}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+        console=console,
+        expand=True,
+    )
+
+
+def follow(bars: bool, plain: bool = False) -> AbstractContextManager[Listener]:
+    """A listener that shows progress, or one that does not."""
+    return ProgressScreen(plain) if bars else Quiet()
+
+
+def show(run: Run, page: Path | None = None, plain: bool = False, fit: bool = False) -> None:
+    """The verdict of a finished run on the terminal.
+
+    Args:
+        run: a finished run.
+        page: where its report was written; None: in its folder.
+        plain: no colours, frames or rules.
+        fit: on a terminal, only what its height shows, and how to see the rest.
+    """
     from whichway.report import terminal
 
-    terminal.show(run, Console(highlight=False), page=page)
+    console = console_of(plain)
+    least = console.height - BELOW if fit and console.is_terminal else None
+    terminal.show(run, console, page=page, layout=terminal.TerminalLayout(plain, least))

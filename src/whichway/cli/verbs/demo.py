@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from whichway.app.bundled_examples import DEFAULT, find
-from whichway.cli.flags import ContestFlags, TaskFlags, Yes, spread
+from whichway.cli.flags import ContestFlags, Plain, TaskFlags, Yes, spread
 from whichway.options import MODEL_HELP
 
 SEEDS = 1  # a contest of yours has three: minutes are short
@@ -25,6 +25,7 @@ def demo(
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
     no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
+    plain: Plain = False,
 ) -> int:
     """Run an example that comes along, end to end, into runs/demo (or runs/demo-NAME)."""
     import dataclasses
@@ -40,7 +41,7 @@ def demo(
     flags = dataclasses.replace(contest, out=contest.out or RUNS / place, options=options)
     task = TaskFlags(task=find(example), keys={"model": [model]} if model else {}, yes=yes)
     ready = with_models(lambda: prepare(spec_of(task, flags), request_of(flags)), yes)
-    outcome = run_and_show(ready, bars=not no_progress, as_json=json)
+    outcome = run_and_show(ready, bars=not no_progress, as_json=json, plain=plain)
     start = "run --data your.csv" if example == DEFAULT else f"init --example {example}"
     print(f"Next: whichway {start}", file=sys.stderr if json else sys.stdout)
     return exit_code(outcome)

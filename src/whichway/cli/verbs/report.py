@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from whichway.cli.flags import Plain
+
 
 def report(
     run: Annotated[Path, Argument(help="A finished run folder.")],
@@ -18,6 +20,7 @@ def report(
     out: Annotated[
         Path | None, Option(help="File to write; default: report.html in the run folder, or standard output.")
     ] = None,
+    plain: Plain = False,
 ) -> None:
     """Rebuild report.html from the run folder and show the verdict; or print the report as Markdown or JSON."""
     from whichway.cli.progress import show
@@ -49,4 +52,4 @@ def report(
         html.write(finished)
     else:
         html.write_page(finished, out)
-    show(finished, out)
+    show(finished, out, plain)

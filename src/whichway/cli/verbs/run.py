@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Option
 
-from whichway.cli.flags import ContestFlags, TaskFlags, spread
+from whichway.cli.flags import ContestFlags, Plain, TaskFlags, spread
 
 
 @spread
@@ -20,6 +20,7 @@ def run(
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
     no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
+    plain: Plain = False,
     with_feedback: Annotated[
         Path | None,
         Option(
@@ -45,7 +46,7 @@ def run(
     if dry_run:
         print("\n".join(lines_of(ready)))
         return 0
-    outcome = run_and_show(ready, bars=not no_progress, as_json=json, yes=task.yes, events=events)
+    outcome = run_and_show(ready, bars=not no_progress, as_json=json, yes=task.yes, events=events, plain=plain)
     if with_feedback is not None and not outcome.interrupted:
         from whichway.app.feedback_verdict import feedback_verdict
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from whichway.cli.flags import Plain
+
 if TYPE_CHECKING:
     from whichway.nouns import Verdict
     from whichway.runs.run import Run
@@ -27,6 +29,7 @@ def verdict(
     ] = None,
     json: Annotated[bool, Option("--json", help="Print the verdict as JSON, as verdict.json holds it.")] = False,
     write: Annotated[bool, Option("--write", help="Write verdict.json and report.html anew; grades are kept.")] = False,
+    plain: Plain = False,
 ) -> None:
     """Recompute the verdict from the run folder. No model is called; without options it gives verdict.json again."""
     from whichway.app.grading_sheet import keep_grades, read_sheet
@@ -52,7 +55,7 @@ def verdict(
     else:
         for note in sheet.notes if sheet else ():
             print(note)
-        _show(finished, decided, text)
+        _show(finished, decided, text, plain)
     if write:
         if sheet is not None:
             keep_grades(finished, sheet)
@@ -63,12 +66,11 @@ def verdict(
         html.write(finished.with_verdict(decided))
 
 
-def _show(run: Run, decided: Verdict, text: str) -> None:
-    from rich.console import Console
-
+def _show(run: Run, decided: Verdict, text: str, plain: bool) -> None:
+    from whichway.cli.progress import console_of
     from whichway.report import terminal
 
-    terminal.show(run, Console(highlight=False), decided)
+    terminal.show(run, console_of(plain), decided, layout=terminal.TerminalLayout(plain))
     stored = run.path / "verdict.json"
     if stored.exists():
         same = stored.read_text(encoding="utf-8") == text
