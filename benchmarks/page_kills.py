@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 TEAMS = ("billing", "delivery", "account")
 WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
 WAYS = ("base_majority", "prompt_plain", "tune_lora", "tune_bias")
-MOST = 8  # kills of one run, so that it ends
+MOST = 12  # kills of one run, so that it ends
 PATIENCE = 300.0  # seconds until a run that nobody kills any more must have ended
 HEAD = """# The live page and its runs, killed
 
@@ -154,6 +154,7 @@ class Tally:
     doubled: int = 0
     disordered: int = 0
     equal: int = 0
+    errors: int = 0  # starts that ended with an error
     survived: int = 0  # kills of the page under which the run lived on
     delays: list[float] = field(default_factory=list)
     streams: int = 0
@@ -167,7 +168,8 @@ class Tally:
             ("of them, the run lived on", self.survived),
             ("kills of a run", self.kills["run"]),
             ("runs, each begun from the form and ended with a verdict", self.runs),
-            ("of them, records equal to those of a run that nobody killed", self.equal),
+            ("starts that ended with an error", self.errors),
+            ("runs with records equal to those of a run that nobody killed", self.equal),
             ("events written", f"{self.events:,}"),
             ("events that the follower did not get", self.lost),
             ("events that it got twice", self.doubled),
@@ -204,7 +206,7 @@ def hold(page: Page, jobs: RunJobs, data: Path, name: str, kills: int, tally: Ta
     thread = threading.Thread(target=follower.follow, daemon=True)
     thread.start()
     while kills and not (jobs.runs / name / "verdict.json").exists():
-        time.sleep(rng.uniform(0.2, 4.0))
+        time.sleep(rng.uniform(0.2, 3.0))
         job = jobs.find(name)
         assert job is not None
         if not jobs.running(job):
@@ -220,7 +222,13 @@ def hold(page: Page, jobs: RunJobs, data: Path, name: str, kills: int, tally: Ta
             tally.kills["run"] += 1
             until(lambda job=job: not jobs.running(job))
             page.client.post(f"/runs/{name}/resume").raise_for_status()
-    until(lambda: (jobs.runs / name / "verdict.json").exists() and not jobs.running(jobs.find(name)))
+    while not (jobs.runs / name / "verdict.json").exists():
+        until(lambda: not jobs.running(jobs.find(name)))
+        if not (jobs.runs / name / "verdict.json").exists():
+            tally.errors += 1
+            print(jobs.output(name), flush=True)
+            page.client.post(f"/runs/{name}/resume").raise_for_status()
+    until(lambda: not jobs.running(jobs.find(name)))
     count(jobs, name, follower, tally)
     follower.over = True
     thread.join(10)

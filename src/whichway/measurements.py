@@ -18,6 +18,7 @@ IDLE = 0.15  # share of the processor's time that other programs may take while 
 AGREE = 1.3  # factor within which two days' measurements agree
 DAYS = 30  # after which a measurement is not believed any more
 MOST = 5  # measurements that are kept
+LEAST = 1e-12  # seconds: what a clock that did not move has measured, so that times can be compared
 ENOUGH = 3  # of a machine that is always busy, after which it is not measured anew each time
 
 
@@ -89,7 +90,10 @@ class History:
 def history_of(facts: Mapping[str, Any]) -> History | None:
     """A history as a file holds it; None where it says nothing of when it was measured, as older files do."""
     try:
-        lines = [Measurement(float(s), datetime.fromisoformat(when), float(b)) for s, when, b in facts["measured"]]
+        lines = [
+            Measurement(max(LEAST, float(seconds)), datetime.fromisoformat(when), float(busy))
+            for seconds, when, busy in facts["measured"]
+        ]
     except (KeyError, TypeError, ValueError):
         return None
     return History(tuple(lines)) if lines else None

@@ -87,6 +87,20 @@ class Machine:
         return memory.rate(kind or read_kind(self.backend.weights("fake")))  # type: ignore[return-value]
 
 
+def test_a_clock_that_does_not_move_is_no_fault(tmp_path):
+    for seconds in (0.0, 0.0, 1.0, 0.0):
+        memory = RateMemory(tmp_path / TIMINGS)
+        memory.learn([Work("fake read", 10, seconds)])
+        assert len(memory.notes()) >= 1
+    stored = json.loads((tmp_path / TIMINGS).read_text(encoding="utf-8"))
+    for facts in stored.values():  # as versions before this one wrote it
+        facts["measured"] = [[0.0, when, busy] for _, when, busy in facts["measured"]]
+    (tmp_path / TIMINGS).write_text(json.dumps(stored), encoding="utf-8")
+    memory = RateMemory(tmp_path / TIMINGS)
+    memory.learn([Work("fake read", 10, 0.0)])
+    assert memory.notes()
+
+
 def test_a_remembered_rate_is_checked_with_one_short_measurement(tmp_path):
     machine = Machine(tmp_path)
     first, rate = machine.asked, machine.rate()

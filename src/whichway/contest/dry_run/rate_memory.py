@@ -15,7 +15,7 @@ from typing import Any
 
 from whichway.contest.dry_run.machine_load import Load, LoadSince, load_from_now, machine
 from whichway.contracts import Work
-from whichway.measurements import AGREE, DAYS, IDLE, History, Measurement, history_of, merged
+from whichway.measurements import AGREE, DAYS, IDLE, LEAST, History, Measurement, history_of, merged
 from whichway.nouns import digest
 
 TIMINGS = "timings.json"  # in the cache
@@ -105,7 +105,7 @@ class RateMemory:
         for kind, (units, seconds) in sums.items():
             if units > 0 and (anew or kind not in self._before):
                 load = self.load
-                self._add(kind, Measurement(seconds / units / load.slowed, self._now(), load.busy))
+                self._add(kind, Measurement(max(LEAST, seconds / units / load.slowed), self._now(), load.busy))
         self.save()
 
     def _add(self, kind: str, new: Measurement) -> None:
