@@ -104,6 +104,18 @@ def test_thumbs_and_corrections_are_what_a_run_with_feedback_reads(page, runs):
     assert json.loads((folder / "serve" / "feedback.jsonl").read_text().splitlines()[-1])["input"] == {"text": ROW}
 
 
+def test_of_written_answers_the_texts_are_compared(runs):
+    file = runs / "replies.csv"
+    lines = [f"ticket {k * 37 % 101} about item {k % 7},Please send item {k % 7} again: order {k}." for k in range(90)]
+    file.write_text("\n".join(["text,reply", *lines]), encoding="utf-8")
+    hold_here(file, runs / "written", ("tune_lora",), target="reply", metric="token_f1")
+    with client(runs) as browser:
+        text = browser.get("/runs/written/chat/proof", params={"model": "tune_lora"}).text
+    assert 'data-live="yes"' in text
+    assert "3 of 3 rows answered as in the run" in text
+    assert "answers are others" in text
+
+
 def test_a_closed_chat_says_so(page):
     assert ask(page, "base").status_code == 400
     wait(lambda: page.get(PLACE).status_code == 200)

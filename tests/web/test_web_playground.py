@@ -11,6 +11,7 @@ from web_kit import NASTY, client, data, fields_of, hold_here, wait
 
 from whichway.app.prompt_form import carried, filled, slots_of
 from whichway.app.prompt_session import open_session
+from whichway.app.run_playground import open_playground
 from whichway.app.run_task import spec_of_run
 from whichway.errors import OptionError, ProtectedPart
 from whichway.nouns import Prompt, Shot
@@ -119,6 +120,21 @@ def test_a_run_that_does_not_say_where_its_rows_lie_has_no_playground(runs):
         assert answer.status_code == 400
         assert "whichway try" in answer.text
         assert browser.get("/runs/none/playground").status_code == 400
+
+
+def test_of_a_run_in_folds_no_worked_example_is_a_dev_row(tmp_path):
+    source = data(tmp_path / "tickets.csv", 90)
+    folder = hold_here(source, tmp_path / "folded", ("prompt_shots",), folds=None, seeds=None)
+    assert Run(folder).plan.folds > 1
+    playground = open_playground(tmp_path, "folded")
+    assert playground.ready(60)
+    assert playground.missing == 0
+    dev = {row.text for row in playground._whole.session.data.practice.dev}
+    for start in playground.starts:
+        assert dev.isdisjoint(shot.text for shot in (*start.prompt.shots, *start.prompt.pool))
+    number = playground.begin(playground.starts[0].prompt, playground.starts[0].prompt)
+    assert wait(lambda: playground.trial(number).state == "done")
+    playground.close()
 
 
 def test_a_form_gives_its_prompt_back():

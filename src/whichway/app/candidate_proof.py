@@ -61,9 +61,14 @@ class StageProof:
         return sum(row.bare is not None and row.bare != row.answer for row in self.rows)
 
     @property
+    def shift(self) -> float | None:
+        """By how much scores move without the trained part, where that is no rounding."""
+        return self.moved if self.moved is not None and self.moved > MOVED else None
+
+    @property
     def live(self) -> bool | None:
         """Whether the trained part is at work; None: there is none, or the base alone cannot answer."""
-        return None if self.moved is None else self.moved > MOVED or self.changed > 0
+        return None if self.moved is None else self.shift is not None or self.changed > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,14 +226,17 @@ class RunPlayground:
             self._ready.set()
 
     def _starting(self, session: PlaygroundSession) -> _Opened:
-        bench = session.trials.scale.bench
+        bench, dev = session.trials.scale.bench, {example.text for example in session.data.practice.dev}
         starts = [("the plain prompt", session.plain)]
         starts += [(f"your prompt {number}", own) for number, own in enumerate(self._run.plan.prompts, 1)]
         for way, entries in self._run.entries.items():
             for entry in entries:
                 candidate = entry.candidate
-                if entry.finalist and candidate.deferral is None and candidate.weights.key == bench.base.key:
-                    starts.append((f"{way}: {candidate.note}" if candidate.note else way, candidate.prompt))
+                prompt = candidate.prompt
+                # of a run in folds, a fold's worked examples may be dev rows here, which would score themselves
+                fair = all(shot.text not in dev for shot in (*prompt.shots, *prompt.pool))
+                if fair and entry.finalist and candidate.deferral is None and candidate.weights.key == bench.base.key:
+                    starts.append((f"{way}: {candidate.note}" if candidate.note else way, prompt))
         by_key: dict[str, StartPrompt] = {}
         for name, prompt in starts:
             by_key.setdefault(key_of(prompt), StartPrompt(key_of(prompt), name, prompt))
