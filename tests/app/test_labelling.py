@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
 
+import whichway as ww
 from whichway.app.folds import folded
 from whichway.app.labelling import label_journal, stop_advice
 from whichway.app.labelling.cheap_ways import LabelledRow, cheap_verdict
@@ -17,6 +19,7 @@ from whichway.app.labelling.labelling_session import LabellingSession, LabelSugg
 from whichway.app.labelling.next_rows import doubted_rows, doubts, typical_rows
 from whichway.app.labelling.quick_head import fit_head
 from whichway.app.labelling.row_vectors import row_vectors
+from whichway.app.labelling.start_labelling import LabellingRequest, start_labelling
 from whichway.app.labelling.stop_advice import LabelLook, advise_stop
 from whichway.errors import DataError, UserError
 from whichway.tasks.load import examine, load
@@ -247,6 +250,31 @@ def test_suggestions_of_a_run_come_first_but_not_beside_rows_drawn_at_random(tmp
     assert "parcels" in dict(state.labels)
 
 
+def test_the_winner_of_a_run_suggests(tmp_path):
+    first = tmp_path / "first.csv"
+    data(first, 90, labelled=90)
+    ways = {"base_majority": {}, "base_tfidf": {}}
+    options = {"ways": ways, "folds": 1, "probe": False, "model": "fake", "out": tmp_path / "run"}
+    done = ww.run(first, input="text", target="label", **options)
+    assert done.verdict.choice == "base_tfidf"
+    path = data(tmp_path / "a.csv", 60)
+    request = LabellingRequest(path, run=tmp_path / "run", encoder="words", cache=None)
+    heard = []
+    one = start_labelling(request, heard.append)
+    end = time.monotonic() + 60
+    while len(one._suggested) < sum(not row.drawn for row in one.pool.rows):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert {label.source for label in one._suggested.values()} == {"base_tfidf"}
+    texts_of = {row.key: row.text for row in one.pool.rows}
+    right = [label.label == oracle(texts_of[key]) for key, label in one._suggested.items()]
+    assert np.mean(right) > 0.8
+    assert all(1 / 3 <= label.probability <= 1 for label in one._suggested.values())
+    assert sorted(name for name, _ in one.state().labels) == sorted(TEAMS)
+    with pytest.raises(DataError, match="its rows have text"):
+        start_labelling(LabellingRequest(path, PoolColumns(("id", "text")), run=tmp_path / "run"), heard.append)
+
+
 def test_two_pages_do_not_write_one_file(tmp_path):
     with alone(tmp_path / "out.csv"), pytest.raises(UserError, match="another"), alone(tmp_path / "out.csv"):
         pass
@@ -266,6 +294,15 @@ def test_labels_of_the_file_teach_and_never_test(tmp_path):
         lines = list(csv.DictReader(file))
     assert len(lines) == 90
     assert {line["split"] for line in lines if line["selection"] == "given"} == {"train"}
+
+
+def test_one_label_has_one_spelling(tmp_path):
+    path = data(tmp_path / "a.csv", 90, labelled=30)
+    path.write_text(path.read_text(encoding="utf-8").replace(",billing", ",Billing ", 2), encoding="utf-8")
+    one = session(path, tmp_path / "out.csv")
+    assert sorted(name for name, _ in one.state().labels) == sorted(TEAMS)
+    one.act("label", one.state().row.key, "BILLING")
+    assert one.state().last.label == "billing"
 
 
 @pytest.mark.parametrize(("text", "message"), [

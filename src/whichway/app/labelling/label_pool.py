@@ -9,6 +9,7 @@ beside them. Rows that are nearly copies, and rows of one group, are on one side
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,6 @@ class LabelPool:
     @property
     def given_labels(self) -> tuple[str, ...]:
         """The labels that the file has already, the most frequent first."""
-        from collections import Counter
-
         return tuple(label for label, _ in Counter(row.label for row in self.rows if row.label).most_common())
 
 
@@ -132,6 +131,7 @@ def _rows(table: DataTable, inputs: Sequence[str], target: str, share: float) ->
     from whichway.nouns import Example, digest
     from whichway.tasks.columns import GROUPS
     from whichway.tasks.conversation_rows import example_of, with_conversations
+    from whichway.tasks.metrics._text import plain
     from whichway.tasks.split import family_points, point
     from whichway.tasks.unusable import MISSING
 
@@ -147,7 +147,11 @@ def _rows(table: DataTable, inputs: Sequence[str], target: str, share: float) ->
 
     def label(key: str) -> str:
         values = (table.rows[place].fields.get(target, "") for place in places[key])
-        return next((value for value in values if value and value.casefold() not in MISSING), "")
+        value = next((value for value in values if value and value.casefold() not in MISSING), "")
+        return usual[plain(value)] if value else ""
+
+    spelled = Counter(row.fields.get(target, "") for row in table.rows)
+    usual = {plain(text): text for text, _ in reversed(spelled.most_common())}  # one label, one spelling: the usual one
 
     points = family_points(list(examples.values()))
     return tuple(

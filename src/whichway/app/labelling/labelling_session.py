@@ -144,7 +144,9 @@ class LabellingSession:
             if action == "undo":
                 self._undo()
             else:
-                self._say(action, key, " ".join(label.split()))
+                label = " ".join(label.split())
+                known = {name.casefold(): name for name in self._labels}
+                self._say(action, key, known.get(label.casefold(), label))
             write_labelled(self.pool, self._journal.latest(), self.out)
         self._refill()
         return self.state()

@@ -28,7 +28,12 @@ _STEPS = 20  # of k-means
 
 
 def teaching_rows(
-    vectors: Any, places: Sequence[int], count: int, labelled: Sequence[int], probabilities: FloatArray | None
+    vectors: Any,
+    places: Sequence[int],
+    count: int,
+    labelled: Sequence[int],
+    probabilities: FloatArray | None,
+    typical: float = TYPICAL,
 ) -> list[int]:
     """The next rows to label, the typical ones first.
 
@@ -38,13 +43,14 @@ def teaching_rows(
         count: how many; all of them where there are fewer.
         labelled: rows that have a label, or will have one before these.
         probabilities: (N, K) that a head gives the labels for all rows; None: there is no head.
+        typical: share of them that are typical.
     """
     if probabilities is None:
         return typical_rows(vectors, places, count, labelled)
-    typical = typical_rows(vectors, places, round(TYPICAL * count), labelled)
-    taken = set(typical)
+    first = typical_rows(vectors, places, round(typical * count), labelled)
+    taken = set(first)
     rest = [place for place in places if place not in taken]
-    return typical + doubted_rows(vectors, probabilities, rest, count - len(typical))
+    return first + doubted_rows(vectors, probabilities, rest, count - len(first))
 
 
 def typical_rows(vectors: Any, places: Sequence[int], count: int, labelled: Sequence[int] = ()) -> list[int]:

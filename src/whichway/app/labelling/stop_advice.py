@@ -51,17 +51,20 @@ class StopAdvice:
     lines: tuple[str, ...]
 
 
-def look(vectors: RowVectors, labelled: Sequence[LabelledRow], left: int) -> LabelLook | None:
+def look(
+    vectors: RowVectors, labelled: Sequence[LabelledRow], left: int, verdict: CheapVerdict | None = None
+) -> LabelLook | None:
     """What the labels say now; None while too few rows drawn at random have one.
 
     Args:
         vectors: of all rows.
         labelled: in the order in which they were labelled.
         left: rows drawn at random that have no label yet.
+        verdict: of these labels, where it is known.
     """
     import numpy as np
 
-    verdict = cheap_verdict(vectors, labelled, MARGIN)
+    verdict = verdict or cheap_verdict(vectors, labelled, MARGIN)
     if verdict is None:
         return None
     place = verdict.ruling.choice
