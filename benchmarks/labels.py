@@ -93,7 +93,6 @@ class Order:
 
     name: str
     share: float  # of labels on rows drawn at random; 1: random order
-    typical: float = next_rows.TYPICAL  # share of chosen rows that are typical rather than doubted
 
 
 RANDOM = Order("random", 1.0)
@@ -136,7 +135,7 @@ def _chosen(data: LabelSet, order: Order, rows: list[LabelledRow], places: list[
     dense, known = data.vectors.dense, [row.place for row in rows]
     head = fit_head(dense[known], [row.label for row in rows]) if rows and data.closed else None
     probabilities = None if head is None else head.probabilities(dense)
-    return next_rows.teaching_rows(dense, places, count, known, probabilities, order.typical)
+    return next_rows.teaching_rows(dense, places, count, known, probabilities)
 
 
 def right_share(predict: Predict, rows: Sequence[LabelledRow], data: LabelSet) -> float:
@@ -216,7 +215,6 @@ TUNED = (
     OURS,
     replace(OURS, name="a quarter at random", share=0.25),
     replace(OURS, name="half at random", share=0.5),
-    replace(OURS, name="doubted rows alone", typical=0.0),
 )
 
 
