@@ -8,63 +8,18 @@ import time
 
 import numpy as np
 import pytest
+from labelling_kit import NASTY, TEAMS, WORDS, data, label, oracle, session, texts
 
 import whichway as ww
-from whichway.app.folds import folded
-from whichway.app.labelling import label_journal, stop_advice
-from whichway.app.labelling.cheap_ways import LabelledRow, cheap_verdict
+from whichway.app.labelling import label_journal
 from whichway.app.labelling.label_journal import LabelEntry, LabelJournal, alone, journal_of
 from whichway.app.labelling.label_pool import PoolColumns, read_pool
-from whichway.app.labelling.labelling_session import LabellingSession, LabelSuggestion, mixed
+from whichway.app.labelling.labelling_session import LabelSuggestion, mixed
 from whichway.app.labelling.next_rows import doubted_rows, doubts, typical_rows
 from whichway.app.labelling.quick_head import fit_head
 from whichway.app.labelling.row_vectors import row_vectors
 from whichway.app.labelling.start_labelling import LabellingRequest, start_labelling
-from whichway.app.labelling.stop_advice import LabelLook, advise_stop
 from whichway.errors import DataError, UserError
-from whichway.tasks.load import examine, load
-from whichway.tasks.spec import from_flags
-
-TEAMS = ("billing", "delivery", "account")
-WORDS = ("amber", "birch", "cedar", "dahlia", "elm", "fig", "ginger", "hazel", "iris", "jasmine", "kale", "lilac")
-NASTY = (
-    "=cmd()|' /C calc'!A0", '"quoted", and\na second line', "مرحبا، أين طلبي؟", "<script>alert(1)</script>", "-2+3",
-)  # fmt: skip
-
-
-def texts(rows):
-    rng = np.random.default_rng(5)
-    for k in range(rows):
-        yield f"{' '.join(rng.choice(WORDS, 6))} {TEAMS[k % 3]} {rng.choice(WORDS)} {k * 7919 % 1009}", TEAMS[k % 3]
-
-
-def data(path, rows=90, extra=(), labelled=0):
-    with path.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        writer.writerow(["id", "text", *(["label"] if labelled else [])])
-        for k, (text, label) in enumerate(texts(rows)):
-            writer.writerow([k, text, *([label if k < labelled else ""] if labelled else [])])
-        for k, text in enumerate(extra, rows):
-            writer.writerow([k, text, *([""] if labelled else [])])
-    return path
-
-
-def session(path, out, **options):
-    pool = read_pool(path, PoolColumns(), options.get("share", 1 / 3))
-    vectors = row_vectors([row.text for row in pool.rows], "words")
-    return LabellingSession(pool, vectors, out, annotator="ann", background=False, **options)
-
-
-def oracle(text):
-    return next((team for team in TEAMS if team in text), "odd")
-
-
-def label(one, count):
-    state = one.state()
-    for _ in range(count):
-        state = one.act("label", state.row.key, oracle(state.row.text))
-    return state
-
 
 # Rows that come next
 
@@ -343,80 +298,3 @@ def test_a_labelled_file_of_other_data_is_refused(tmp_path):
     (tmp_path / "taken.csv").write_text("text\nmine\n", encoding="utf-8")
     with pytest.raises(DataError, match="no journal"):
         session(path, tmp_path / "taken.csv")
-
-
-# What a run makes of it
-
-
-def labelled_file(tmp_path, rows=240, labels=150):
-    out = tmp_path / "out.csv"
-    label(session(data(tmp_path / "a.csv", rows), out, share=0.5), labels)
-    return out
-
-
-def test_a_run_tests_on_rows_drawn_at_random_alone(tmp_path):
-    out = labelled_file(tmp_path)
-    examined = examine(from_flags(data=out, target="label"))
-    task = examined.task
-    with out.open(encoding="utf-8-sig", newline="") as file:
-        kinds = {line["text"]: line["selection"] for line in csv.DictReader(file)}
-    assert {kinds[e.text] for e in (*task.dev, *task.test)} == {"random"}
-    assert {kinds[e.text] for e in task.extra_train} == {"active"}
-    assert {e.id for e in task.extra_train} <= {e.id for e in task.train}
-    in_folds = folded(task, tmp_path / "run")
-    tested = [e for fold in in_folds.folds for e in fold]
-    assert len(in_folds.folds) == 5
-    assert {kinds[e.text] for e in tested} == {"random"}
-    assert len(tested) == sum(kind == "random" for kind in kinds.values())
-    assert len(task.train) + len(task.dev) + len(task.test) == 150
-
-
-def test_rows_beside_a_row_that_may_test_are_set_aside(tmp_path):
-    path = tmp_path / "a.csv"
-    lines = [f'"{text}",{answer},any' for text, answer in texts(70)]
-    lines += [f'"{text}!",{answer},train' for text, answer in list(texts(70))[:8]]
-    lines += [f'"quite another thing {word} {k}",{TEAMS[k % 3]},train' for k, word in enumerate(WORDS)]
-    path.write_text("text,label,split\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    examined = examine(from_flags(data=path))
-    assert len(examined.task.extra_train) == len(WORDS)
-    assert any("8 rows marked train set aside" in warning for warning in examined.findings.warnings)
-    path.write_text(path.read_text().replace(",train\n", ",test\n", 3), encoding="utf-8")
-    with pytest.raises(DataError, match='"any"'):
-        load(from_flags(data=path))
-
-
-# When to stop
-
-
-def looks(*pairs, **facts):
-    base = {"tested": 80, "score": 0.8, "low": 0.7, "high": 0.87, "decided": True, "chance": None, "gain": 0.0,
-            "gain_error": 0.01}  # fmt: skip
-    return [LabelLook(labels=n, choice=choice, **(base | facts)) for n, choice in pairs]
-
-
-def test_nobody_is_told_to_stop_early():
-    steady = ((180, "base_encoder"), (200, "base_encoder"), (220, "base_encoder"))
-    assert advise_stop(looks(*steady), 80).stop
-    assert advise_stop(looks(*steady, decided=False, chance=0.05), 80).stop
-    for facts in ({"decided": False, "chance": 0.5}, {"gain": 0.03}, {"tested": 40}):
-        assert not advise_stop(looks(*steady, **facts), 80).stop
-    assert not advise_stop(looks(*steady[:2]), 80).stop
-    assert not advise_stop(looks((180, "base_tfidf"), *steady[1:]), 80).stop
-    assert "20 labels" in advise_stop([], 7).lines[0]
-    assert "cheap ways" in advise_stop(looks(*steady), 80).lines[-1]
-
-
-def test_a_look_scores_on_rows_drawn_at_random_alone():
-    rows = list(texts(120))
-    vectors = row_vectors([text for text, _ in rows], "words")
-    labelled = [LabelledRow(k, answer if k % 2 else "wrong", bool(k % 2)) for k, (_, answer) in enumerate(rows)]
-    verdict = cheap_verdict(vectors, labelled, 0.01)
-    assert verdict.table.n == 60
-    assert [arm.way for arm in verdict.table.arms] == ["base_majority", "base_tfidf"]
-    assert cheap_verdict(vectors, labelled[:30], 0.01) is None
-    good = [LabelledRow(k, answer, bool(k % 2)) for k, (_, answer) in enumerate(rows)]
-    one = stop_advice.look(vectors, good, 100)
-    assert one.choice == "base_tfidf"
-    assert one.decided
-    assert one.chance is None
-    assert one.score > 0.9

@@ -113,7 +113,8 @@ def advise_stop(looks: Sequence[LabelLook], tested: int) -> StopAdvice:
         f"The last third of the labels changed that by {100 * last.gain:+.1f} points (± {196 * last.gain_error:.1f})."
     )
     if not last.decided and last.chance is not None:
-        lines.append(f"Labelling all rows of this file would decide between them with a chance of {100 * last.chance:.0f} %.")
+        chance = f"{100 * last.chance:.0f} %"
+        lines.append(f"Labelling all rows of this file would decide between them with a chance of {chance}.")
     agree = len(looks) >= LOOKS and len({one.choice for one in looks[-LOOKS:]}) == 1
     settled = last.decided or last.chance is None or last.chance < UNLIKELY
     if not (agree and settled and last.gain < MARGIN and last.tested >= FIRST):
