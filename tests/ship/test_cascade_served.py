@@ -19,7 +19,9 @@ from whichway.app.predict import answers
 from whichway.nouns import Deferral, Example, to_json
 from whichway.prompts.deferral import log_odds
 from whichway.runs.run import Run
-from whichway.ship import pick, served_models
+from whichway.ship import CheckOptions, pick, served_models, ship
+from whichway.ship.forms import Export
+from whichway.ship.parity import Reference, check_joint
 from whichway.ship.serve import app
 
 
@@ -108,6 +110,29 @@ def test_the_shipped_folder_answers_alone(run: ww.Run, tmp_path: Path) -> None:
     assert "## Stages" in card
     assert "threshold 0.5" in card
     run.ship(tmp_path / "winner", way="both_cascade", check=False)  # it is ours to replace
+
+
+def test_the_check_starts_the_stages_and_the_whole(run: ww.Run, tmp_path: Path) -> None:
+    """The thresholds are the cascade's own: a stage that answers what the other should is found."""
+    done = ship(run, tmp_path / "winner", way="both_cascade", backends=backends(), check=CheckOptions(8))
+    assert [report.part for report in done.checks] == ["stage_1", "stage_2", "use.py"]
+    whole = done.checks[-1]
+    assert (whole.status, whole.rows, whole.agree) == ("ok", 8, 8), whole
+    stored = json.loads((tmp_path / "winner" / "parity.json").read_text(encoding="utf-8"))
+    assert [part["part"] for part in stored] == ["stage_1", "stage_2", "use.py"]
+    reference = Reference(Export(pick(run, way="both_cascade"), run, backends()), CheckOptions(8))
+    place = tmp_path / "winner" / "manifest.json"
+    facts = json.loads(place.read_text(encoding="utf-8"))
+    facts["deferrals"][0]["least"] = 0.0
+    place.write_text(json.dumps(facts), encoding="utf-8")
+    wrong = check_joint("folder", tmp_path / "winner", reference)
+    assert wrong.status == "failed"
+    assert "answered by another stage" in wrong.problems[0]
+    assert "0 of 8 rows went to a later stage" in wrong.notes
+    (tmp_path / "winner" / "stage_2" / "use.py").write_text("Winner = None")
+    facts["deferrals"][0]["least"] = 1.0
+    place.write_text(json.dumps(facts), encoding="utf-8")
+    assert "cannot be started" in check_joint("folder", tmp_path / "winner", reference).problems[0]
 
 
 def test_a_cascade_answers_to_no_prompt_file(run: ww.Run, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "prompt_shots": {"kinds": ["knn"], "counts": [2]},
     "base_tfidf": {},
 }
+ONNX = ["onnx"] if find_spec("onnx") and find_spec("onnxscript") else []
 PROMPTS = ["prompt", "prompt.yml", "promptfoo", "prompty", "python"]
 
 
@@ -48,7 +50,7 @@ def shipped(run: ww.Run, out: Path, way: str, *forms: str) -> Path:
     ("way", "forms"),
     [
         ("tune_lora", ["folder", "gguf", "merged", "ollama", "peft", *PROMPTS]),
-        ("tune_head", ["folder", "merged", "peft", *PROMPTS]),
+        ("tune_head", ["folder", "merged", "peft", *ONNX, *PROMPTS]),
         ("tune_soft_prompt", ["folder", "peft", *PROMPTS]),
         ("prompt_plain", ["folder", "gguf", "merged", "ollama", *PROMPTS]),
         ("prompt_shots", ["folder", "gguf", "merged", "prompt", "promptfoo", "python"]),
@@ -66,7 +68,7 @@ def test_which_forms_fit(run: ww.Run, way: str, forms: list[str]) -> None:
         ("tune_head", "ollama", "a head over the labels took the place"),
         ("prompt_shots", "prompty", "chosen for each row"),
         ("prompt_plain", "peft", "it has no adapter"),
-        ("tune_lora", "onnx", "only encoders"),
+        ("tune_lora", "onnx", "only heads over labels"),
     ],
 )
 def test_a_form_that_does_not_fit_says_why_and_which_do(

@@ -111,3 +111,24 @@ def test_a_server_of_conversations_wants_the_user_last(tiny: Callable[[str], Pat
         response = client.post("/v1/chat/completions", json={"model": "winner", "messages": messages})
         assert response.status_code == 400
         assert "user's message last" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["mail", "talk", "system"])
+def test_an_encoder_reads_objects_and_conversations_as_they_were_measured(
+    kind: str, encoder: Path, tmp_path: Path
+) -> None:
+    """`use.py` takes what the card says: an object with the fields, or the turns, also as a line of JSON."""
+    columns = {"input": ("title", "body"), "target": "team"} if kind == "mail" else {}
+    run = contest(rows(tmp_path, kind), "fake", {"base_encoder": {"model": str(encoder)}}, **columns)
+    winner = run.ship(tmp_path / "winner", way="base_encoder", check=False)
+    use, known = standalone(winner), measured(run, manifest(winner)["candidate"])
+    assert len(known) >= 4
+    for row, answer in known:
+        assert use(as_input(row)) == answer
+        if not isinstance(as_input(row), str):
+            assert use(json.dumps(as_input(row))) == answer
+    fresh = [{"messages": row["turns"]} if "turns" in row else row["input"] for row, _ in known]
+    lines = run.answer(fresh, way="base_encoder")
+    gaps = [abs(use.scores(as_input(row))[label] - score) for (row, _), line in zip(known, lines, strict=True)
+            for label, score in line["scores"].items()]  # fmt: skip
+    assert max(gaps) < 1e-3

@@ -44,7 +44,7 @@ class RowMessages:
 
     def __call__(self, row: Any) -> list[dict[str, Any]]:
         """The chat messages for one row."""
-        whole, fields, talk = self.read(row)
+        whole, fields, talk = read(row, self.facts)
         talk = [] if self.label else talk  # texts are scored under labels as wholes
         own = [turn for turn in talk[:1] if turn["role"] == "system"]
         last = talk[-1]["content"] if talk else whole
@@ -61,28 +61,6 @@ class RowMessages:
             place = next(n for n, turn in enumerate(turns) if turn["role"] == "user" and not turn.get("earlier"))
             turns[place] = {**turns[place], "content": f"{self.first}\n\n{turns[place]['content']}"}
         return folded(turns) if self.fold else turns
-
-    def read(self, row: Any) -> tuple[str, dict[str, str], list[dict[str, str]]]:
-        """A row as one text, its fields, and the turns of its conversation where it is one."""
-        names = self.facts.get("fields") or ["text"]
-        several = len(names) > 1
-        if isinstance(row, str) and (several or (self.facts.get("conversation") and row.lstrip()[:1] in ("[", "{"))):
-            row = json.loads(row)
-        if isinstance(row, dict) and "messages" in row and self.facts.get("conversation"):
-            row = row["messages"]
-        if isinstance(row, list):
-            talk = [turn for turn in row if turn["role"] != "system"]
-            whole = transcript(talk)
-            column = next((name for name in names if name != "system"), "input")
-            fields = {"system": "\n\n".join(t["content"] for t in row if t["role"] == "system"), column: whole}
-            known = {name: fields[name] for name in names if name in fields}
-            text = lines(known) if len(known) > 1 else whole
-            return text, {**fields, column: talk[-1]["content"]}, row
-        if isinstance(row, dict):
-            fields = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in row.items()}
-            known = {name: fields[name] for name in names}
-            return (lines(known) if len(known) > 1 else fields[names[0]]), fields, []
-        return row, {names[0]: row}, []
 
     def filled(self, text: str, last: str, fields: dict[str, str]) -> str:
         """A message of the prompt with the row in it; what is put in is not read again."""
@@ -109,6 +87,41 @@ class RowMessages:
                 room -= size
                 chosen.append(shot)
         return chosen
+
+
+def read(row: Any, facts: dict[str, Any]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
+    """A row as one text, its fields, and the turns of its conversation where it is one.
+
+    Args:
+        row: a text, an object with the fields, or a list of messages; the latter two also as JSON.
+        facts: what `manifest.json` says.
+    """
+    names = facts.get("fields") or ["text"]
+    several = len(names) > 1
+    if isinstance(row, str) and (several or (facts.get("conversation") and row.lstrip()[:1] in ("[", "{"))):
+        row = json.loads(row)
+    if isinstance(row, dict) and "messages" in row and facts.get("conversation"):
+        row = row["messages"]
+    if isinstance(row, list):
+        talk = [turn for turn in row if turn["role"] != "system"]
+        whole = transcript(talk)
+        column = next((name for name in names if name != "system"), "input")
+        fields = {"system": "\n\n".join(t["content"] for t in row if t["role"] == "system"), column: whole}
+        known = {name: fields[name] for name in names if name in fields}
+        text = lines(known) if len(known) > 1 else whole
+        return text, {**fields, column: talk[-1]["content"]}, row
+    if isinstance(row, dict):
+        fields = {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in row.items()}
+        known = {name: fields[name] for name in names}
+        return (lines(known) if len(known) > 1 else fields[names[0]]), fields, []
+    return row, {names[0]: row}, []
+
+
+def bare_text(row: Any, facts: dict[str, Any]) -> str:
+    """A row as what is asked by no prompt reads it: of a conversation its turns, no system message of its own."""
+    text, _, talk = read(row, facts)
+    turns = [turn for turn in talk if turn["role"] != "system"]
+    return transcript(turns) if turns else text
 
 
 def transcript(talk: list[dict[str, str]]) -> str:

@@ -120,6 +120,8 @@ def _fill(
         write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))
         if reference is not None:
             parts = parity.check(form, place, reference) if staged is None else staged
+            if staged is not None and source.stands_alone:
+                parts = [*parts, parity.check_joint(form.NAME, place, reference)]
             reports += parts
             write_file(place / REPORT, [part.stored for part in parts])
             write_file(place / MANIFEST, manifest(source, form.NAME, digests(place)))

@@ -111,7 +111,7 @@ def style_of(folder: Path, thinking: bool) -> ChatStyle:
 
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    chat = ChatText(tokenizer, _named_ends(folder))
+    chat = ChatText(tokenizer, named_ends(folder))
     template = tokenizer.get_chat_template() if chat.chat else ""
     prompt = chat.prompt_ids([_PROBE[0]], thinking)[0]
     bos = tokenizer.bos_token_id is not None and prompt[:1] == [tokenizer.bos_token_id]
@@ -121,7 +121,7 @@ def style_of(folder: Path, thinking: bool) -> ChatStyle:
     return ChatStyle(_as_measured(chat, template, thinking), chat.system or not chat.chat, bos, ordered)
 
 
-def _named_ends(folder: Path) -> list[int]:
+def named_ends(folder: Path) -> list[int]:
     """What the model's own configuration calls an end."""
     for name in ("generation_config.json", "config.json"):
         file = folder / name

@@ -9,6 +9,7 @@ from typing import Any
 
 from whichway.prompts.nearest import embedder_of
 from whichway.ship.forms import Export
+from whichway.ship.forms._prompt_files import MODULE
 from whichway.ship.source import ShipSource
 from whichway.ship.written_files import copy_encoder, copy_trained, program, write_file
 from whichway.training_kinds import KINDS, stored_as
@@ -37,6 +38,7 @@ def write(export: Export, folder: Path) -> None:
     width = settings.get("hidden_size") or settings.get("dim")
     write_file(place / _POOLING / "config.json", {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True})
     write_file(folder / "use.py", program("standalone_classifier.py"))
+    write_file(folder / MODULE, program(MODULE))
 
 
 def write_encoder(export: Export, place: Path) -> None:

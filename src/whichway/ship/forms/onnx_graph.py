@@ -1,9 +1,8 @@
-"""A sentence encoder with its head as one ONNX graph, exported by torch; `use.py` runs it in ONNX Runtime."""
+"""A sentence encoder or a language model with its head as one ONNX graph; `use.py` runs it in ONNX Runtime."""
 
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,28 +13,35 @@ from typing import Any
 from whichway.engine.model.load import quiet
 from whichway.errors import UserError
 from whichway.ship.forms import Export
+from whichway.ship.forms._onnx_export import write_onnx
+from whichway.ship.forms._onnx_head import write_head
+from whichway.ship.forms._prompt_files import MODULE
+from whichway.ship.forms._winners import HEAD
 from whichway.ship.forms.encoder_folder import LONGEST, write_encoder
 from whichway.ship.source import ShipSource
 from whichway.ship.written_files import program, write_file
 from whichway.training_kinds import stored_as
 
 NAME = "onnx"
-SUMMARY = "encoder and head as model.onnx, with use.py for ONNX Runtime"
+SUMMARY = "encoder or language model with its head as model.onnx, with use.py for ONNX Runtime"
 RUNTIME = "onnx"
-_OPSET = 18
 _PACKAGES = ("onnx", "onnxscript")
 
 
 def fits(source: ShipSource) -> str:
-    """Heads on encoders do, where the exporter's packages are here."""
-    if not stored_as(source.candidate.weights.kind, "encoder"):
-        return "only encoders with their heads are exported as ONNX graphs"
+    """Heads on encoders and on whole language models do, where the exporter's packages are here."""
+    weights = source.candidate.weights
+    if not stored_as(weights.kind, "encoder") and weights.kind != HEAD:
+        return "only heads over labels, on an encoder or on a whole language model, are exported as ONNX graphs"
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     return f"{' and '.join(missing)} are not installed: pip install 'whichway[onnx]'" if missing else ""
 
 
 def write(export: Export, folder: Path) -> None:
     """Write graph, tokenizer, labels, program."""
+    if export.source.candidate.weights.kind == HEAD:
+        write_head(export, folder)
+        return
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.encoder-", dir=folder.parent) as place:
         write_encoder(export, Path(place))
         if not (Path(place) / "tokenizer.json").is_file():
@@ -45,6 +51,7 @@ def write(export: Export, folder: Path) -> None:
         description = json.loads((Path(place) / "head.json").read_text(encoding="utf-8"))
         write_file(folder / "head.json", {**description, "longest": longest})
     write_file(folder / "use.py", program("standalone_onnx.py"))
+    write_file(folder / MODULE, program(MODULE))
 
 
 def export_graph(place: Path, file: Path) -> int:
@@ -61,22 +68,8 @@ def export_graph(place: Path, file: Path) -> int:
     with quiet():
         encoder = AutoModel.from_pretrained(place, **options).float().eval()
     graph = _graph(encoder, place)
-    ids = torch.ones(2, 7, dtype=torch.int64)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages for images
-    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    with quiet():
-        torch.onnx.export(
-            graph,
-            (ids, torch.ones_like(ids)),
-            str(file),
-            dynamo=True,
-            external_data=False,
-            opset_version=_OPSET,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["scores"],
-            dynamic_shapes=(sizes, sizes),
-            verbose=False,
-        )
+    ids, sizes = torch.ones(2, 7, dtype=torch.int64), {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    write_onnx(graph, (ids, torch.ones_like(ids)), file, ("input_ids", "attention_mask"), (sizes, sizes))
     return int(min(getattr(encoder.config, "max_position_embeddings", None) or LONGEST, LONGEST))
 
 
@@ -110,7 +103,7 @@ def _graph(encoder: Any, place: Path) -> Any:
 def use(source: ShipSource) -> Sequence[str]:
     """How it is started."""
     return (
-        "`use.py` needs `onnxruntime` and `tokenizers`, not whichway:",
+        f"`use.py` needs `onnxruntime` and `{'transformers' if source.asks else 'tokenizers'}`, not whichway or torch:",
         "",
         "```",
         "python use.py < rows.txt",

@@ -39,9 +39,9 @@ def write(export: Export, folder: Path) -> None:
     if source.stands_alone:
         classifier = candidate.weights.backend == "encoder"
         write_file(folder / "use.py", program("standalone_classifier.py" if classifier else "standalone.py"))
+        write_file(folder / MODULE, program(MODULE))
         if not classifier:
             write_file(folder / "chat_text.py", CHAT_TEXT.read_text(encoding="utf-8"))
-            write_file(folder / MODULE, program(MODULE))
     if source.adapter is not None:
         copy_trained(source.adapter, folder / trained_place(candidate.weights.kind))
     if encoder is not None:

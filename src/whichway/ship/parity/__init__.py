@@ -9,11 +9,12 @@ from whichway.ship.forms import ShipForm
 from whichway.ship.parity.check_options import CheckOptions
 from whichway.ship.parity.compare_results import compare
 from whichway.ship.parity.intact import broken_files
+from whichway.ship.parity.joint_check import check_joint
 from whichway.ship.parity.parity_report import ParityReport
 from whichway.ship.parity.reference import Reference
 from whichway.ship.parity.runtimes import started
 
-__all__ = ["CheckOptions", "ParityReport", "Reference", "check"]
+__all__ = ["CheckOptions", "ParityReport", "Reference", "check", "check_joint"]
 
 
 def check(form: ShipForm, folder: Path, reference: Reference) -> list[ParityReport]:

@@ -7,6 +7,7 @@ base's do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ class ReferenceRow:
     example: Example
     raw: Any  # the row as a shipped program takes it
     messages: tuple[Message, ...]
+    text: str  # the row as what is asked by no prompt reads it
     record: Record | None  # None: this candidate crossed no test split, or the records hold no answers
 
 
@@ -84,25 +86,26 @@ class Reference:
             raw: Any = dict(example.input)
             if self.source.conversation and example.turns:
                 raw = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-            if not self.source.asks:
-                raw = row_text(messages)
-            rows.append(ReferenceRow(line["id"], example, raw, messages, known.get(line["id"])))
+            rows.append(ReferenceRow(line["id"], example, raw, messages, row_text(messages), known.get(line["id"])))
         return tuple(rows)
 
     @cached_property
     def replies(self) -> dict[str, Reply]:
         """Row -> the engine's answer now, of candidates that crossed no test split (one made of all rows)."""
-        open_ = [row for row in self.rows if row.record is None]
-        if not open_:
+        return self.answered_now([row for row in self.rows if row.record is None])
+
+    def answered_now(self, rows: Sequence[ReferenceRow]) -> dict[str, Reply]:
+        """Row -> the engine's answer now; of a cascade, what its first stage answers."""
+        if not rows:
             return {}
         labels = self.source.labels if self.chooses else ()
-        all_requests = [self._requests(row, self.candidate.decoding, labels) for row in open_]
+        all_requests = [self._requests(row, self.candidate.decoding, labels) for row in rows]
         with self._backend.open(self.weights, self.source.adapter) as session:
             flat = [one for requests in all_requests for one in requests]
             replies = iter(session.choose(flat) if labels else session.generate(flat))
             return {
                 row.id: answer(self.candidate, [next(replies) for _ in requests])
-                for row, requests in zip(open_, all_requests, strict=True)
+                for row, requests in zip(rows, all_requests, strict=True)
             }
 
     def answer_of(self, row: ReferenceRow) -> str:

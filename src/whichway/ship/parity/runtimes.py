@@ -40,6 +40,7 @@ def job_of(folder: Path, reference: Reference) -> dict[str, Any]:
     job = {
         "folder": str(folder.resolve()),
         "rows": [row.raw for row in reference.rows],
+        "texts": [row.text for row in reference.rows],
         "probed": PROBED,
         "choose": reference.chooses,
         "write": decoding.votes == 1 and decoding.temperature == 0 and not reference.chooses,

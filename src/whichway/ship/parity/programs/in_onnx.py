@@ -14,7 +14,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     winner = module_in(Path(job["folder"]), "use").Winner()
     scores = [] if job["sets"] else [winner.scores(row) for row in job["rows"][: job["probed"]]]
     about = f"ONNX Runtime {version('onnxruntime')}"
-    return {"answers": [winner(row) for row in job["rows"]], "scores": scores, "runtime": about}
+    prompts = {"prompts": [winner.prompt(row) for row in job["rows"]]} if job["asks"] and job["prompted"] else {}
+    return {"answers": [winner(row) for row in job["rows"]], "scores": scores, "runtime": about, **prompts}
 
 
 if __name__ == "__main__":

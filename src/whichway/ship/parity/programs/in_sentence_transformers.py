@@ -19,7 +19,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     place = Path(job["folder"]) / "encoder"
     encoder = SentenceTransformer(str(place), device="cpu")
 
-    states = np.asarray(encoder.encode(list(job["rows"]), show_progress_bar=False), np.float64)
+    states = np.asarray(encoder.encode(list(job["texts"]), show_progress_bar=False), np.float64)
     answers, scores = head_answers(place, states)
     about = f"sentence-transformers {version('sentence-transformers')}"
     return {"answers": answers, "scores": [] if job["sets"] else scores[: job["probed"]], "runtime": about}
