@@ -145,6 +145,9 @@ class RunOptions:
     ray_address: str = option(
         "", "Of a Ray cluster, for --executor ray; default: one that is started here.", metavar="ADDRESS", planned=False
     )
+    track: str = option(
+        "", "Hand the finished run to a tracker: mlflow, wandb or tensorboard.", metavar="NAME", planned=False
+    )
     private: bool = option(False, "The data stay here: refuse models behind an API.")
     general: Path | None = option(None, "Plain text on which forgetting is measured; default: a text that comes along.")
 

@@ -26,6 +26,7 @@ SAID = {
     "curve": ("8,4", (8, 4)), "repeats": (2, 2), "until": (0.5, 0.5), "forgetting": (False, False),
     "precision": ("int8", "int8"),
     "executor": ("local", "local"), "workers": (4, 4), "ray_address": ("auto", "auto"),
+    "track": ("tensorboard", "tensorboard"),
     "general": ("general.txt", Path("general.txt")), "private": (True, True), "minutes": (5, 5.0),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ CLASSES = {
 
 VERBS = (
     *("advise", "breakeven", "check", "compare", "curves", "data_report", "doctor", "models", "plan", "predict", "run"),
-    *("serve",),
+    *("serve", "track"),
 )
 # Files of one name. A verb, what app does for it and the room that holds the thing are one thing in three places.
 SAME = {

@@ -84,9 +84,13 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     from whichway.app.configure import build, settings_for
     from whichway.app.feedback import read_rows, with_rows
     from whichway.app.folds import folded
+    from whichway.app.remote_folders import refuse_remote
     from whichway.app.teachers import about_teachers, with_teachers
     from whichway.tasks.check import of_split
+    from whichway.tracking import tracker_of
 
+    refuse_remote("--out", request.out)
+    refuse_remote("--cache", request.cache)
     folder = usual_folder(task, request)
     feedback = None if request.feedback is None else read_rows(request.feedback, task)
     if feedback is not None:
@@ -99,6 +103,8 @@ def ready_for(task: Task, request: RunRequest, warnings: Sequence[str] = ()) -> 
     task, request = with_teachers(task, request)
     components = build(task, warnings)
     settings = settings_for(task, request, components, folder)
+    if settings.track:
+        tracker_of(settings.track)
     components = replace(components, warnings=(*components.warnings, *about_teachers(task, settings.ways)))
     return Ready(task, components, settings, folder, request.probe, feedback)
 
@@ -125,7 +131,9 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     from whichway.app.hosted_jobs import still_training
     from whichway.app.models import keep_speeds
     from whichway.app.row_clusters import keep_clusters
+    from whichway.app.track import track
     from whichway.contest.clock import Clock
+    from whichway.errors import UserError
     from whichway.events import WarningGiven
     from whichway.report import html
 
@@ -150,6 +158,12 @@ def run_contest(ready: Ready, listener: Listener, agree: Agree | None = None) ->
     if ready.settings.minutes is None:
         keep_clusters(outcome.run, ready.components.backends)
     html.write(outcome.run)
+    if ready.settings.track and not outcome.interrupted:
+        try:
+            track(ready.folder, ready.settings.track)
+        except UserError as error:  # the run is done all the same
+            again = f"whichway track {ready.folder} --to {ready.settings.track}"
+            listener(WarningGiven(f"the run was not tracked: {error} Later: {again}"))
     return outcome
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from whichway.runs.run import Run
     from whichway.tasks import Spec
 
-_LEFT_OUT = {"prompt", "ways", "minutes", "executor"}  # prompts are in the plan; the others are of the run alone
+_LEFT_OUT = {"prompt", "ways", "minutes", "executor", "track"}  # prompts are in the plan, the others of the run
 
 
 def spec_file(spec: Spec, folder: Path) -> dict[str, Any]:

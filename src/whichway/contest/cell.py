@@ -91,7 +91,7 @@ def keep_task(task: Task, cache: Path) -> str:
 
 def settings_json(settings: Settings) -> Any:
     """The settings as a cell holds them."""
-    plain = replace(settings, workers=None, ray_address="")  # the executor says how the cache is opened
+    plain = replace(settings, workers=None, ray_address="", track="")  # the executor says how the cache is opened
     return json.loads(json.dumps(to_json(plain), default=str))
 
 
