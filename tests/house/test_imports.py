@@ -10,11 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Tests outside tests/cli that are about the command line.
 COMMAND_LINE = {
+    "tests/app/test_remote_folders.py": "a run in a remote folder is refused with what to do instead",
     "tests/backends/test_hosted_cli.py": "what a user of a hosted model sees and is asked",
     "tests/backends/test_hosted_keys.py": "what a user is told of keys and endpoints",
     "tests/models/test_cli_models.py": "what a user who lacks a model sees and is asked",
     "tests/models/models_kit.py": "fetches in a process of its own, which is then killed",
     "tests/runs/test_run_folder.py": "counts the files that `whichway run` opens, its screen included",
+    "tests/tracking/test_tracking.py": "a run with --track, from its start to what its end says",
     "tests/tasks/test_odd_files.py": "a file that is refused ends a command with exit code 2",
     "tests/tasks/test_answers.py": "rows on standard input are read as those of a file",
 }
