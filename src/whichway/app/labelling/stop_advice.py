@@ -121,7 +121,7 @@ def advise_stop(looks: Sequence[LabelLook], tested: int) -> StopAdvice:
         return StopAdvice(False, tuple(lines))
     why = "its lead is shown" if last.decided else "the ways are too close for this file to tell them apart"
     lines.append(
-        f"You may stop: {why}, {LOOKS} looks in a row agree, and labels add less than a point. That is about the cheap "
-        "ways; a fine-tuned model may gain from more."
+        f"You may stop: {why}, {LOOKS} looks in a row agree, and as far as {last.tested} rows show, labels add less "
+        "than a point now. That is about the cheap ways; a fine-tuned model may gain from more."
     )
     return StopAdvice(True, tuple(lines))
