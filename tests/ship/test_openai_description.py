@@ -162,6 +162,16 @@ def test_errors(ask: Server, method: str, path: str, body: Any, status: int) -> 
     assert ask(method, path, body, status)["error"]["message"]
 
 
+def test_what_is_not_there_names_what_is(ask: Server) -> None:
+    message = ask("GET", "/nothing", None, 404)["error"]["message"]
+    assert "Served here: /health" in message
+    assert "/v1/chat/completions, /v1/completions" in message
+    models = {model["id"]: model["description"] for model in ask("GET", "/models")["data"]}
+    assert models["winner"].startswith("the verdict's choice, ")
+    assert models["base_tfidf"] == "what ships of it: word and character TF-IDF, logistic regression"
+    assert len(set(models.values())) >= 4
+
+
 CHAT: dict[str, Any] = {
     "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None,

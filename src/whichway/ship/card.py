@@ -70,7 +70,9 @@ def _what(source: ShipSource) -> str:
             f"{'The choice' if winner else 'A candidate'} of a whichway run. The verdict: {verdict.headline}",
             "",
             f"- candidate: `{candidate.id}` ({candidate.note or candidate.way}{_origin(source)})",
-            f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
+            f"- base: none, it is {source.classical}"
+            if source.classical
+            else f"- base: `{weights.base}` ({weights.backend}), revision `{weights.revision}`",
             f"- trained part: {trained}",
             f"- answer: {reads}",
             *_stages(source),

@@ -31,6 +31,12 @@ def bound(host: str, port: int) -> socket.socket:
     return place
 
 
+def address_of(place: socket.socket) -> str:
+    """Where clients find the server."""
+    host, port = place.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
 def listen(application: object, place: socket.socket) -> None:
     """Run the server until it is interrupted.
 
@@ -47,7 +53,7 @@ def listen(application: object, place: socket.socket) -> None:
     with _refused(place, host, port):
         place.listen(_WAITING)  # whoever reads the address below may connect at once
     _allow_connections()
-    print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1", flush=True)
+    print(address_of(place), flush=True)
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]  # any ASGI application
         log_level="warning",

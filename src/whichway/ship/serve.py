@@ -127,8 +127,10 @@ async def _unknown(call: Call, error: Exception) -> Response:
     from starlette.responses import JSONResponse
 
     assert isinstance(error, HTTPException)
-    refusal = Refused(f"{call.method} {call.url.path}: {error.detail}", status=error.status_code)
-    return JSONResponse(refusal.body(), error.status_code)
+    paths = dict.fromkeys(route.path.replace(":path", "") for route in call.app.routes)
+    known = f". Served here: {', '.join(paths)}" if error.status_code == 404 else ""
+    refusal = Refused(f"{call.method} {call.url.path}: {error.detail}{known}", status=error.status_code)
+    return JSONResponse(refusal.body(), error.status_code, error.headers)
 
 
 async def _broken(call: Call, error: Exception) -> Response:

@@ -87,5 +87,10 @@ def _base(candidates: Iterable[Candidate]) -> Weights | None:
 def names(offers: Mapping[str, ServedModel]) -> Iterator[tuple[str, str]]:
     """Model id and what it is, in a few words."""
     for name, offer in offers.items():
-        description = offer.candidate.way if offer.candidate else "the model without a prompt of ours"
-        yield name, description
+        if offer.candidate is None:
+            yield name, "the model without a prompt of ours"
+        elif name in (offer.candidate.way, WINNER):
+            note = f": {offer.candidate.note}" if offer.candidate.note else ""
+            yield name, f"the verdict's choice, {offer.candidate.way}" if name == WINNER else f"what ships of it{note}"
+        else:
+            yield name, f"a finalist of {offer.candidate.way}"

@@ -44,6 +44,14 @@ class ShipSource:
         return next((s for s in self.verdict.standings if s.way == self.candidate.way), None)
 
     @property
+    def classical(self) -> str:
+        """What answers in place of a model, in words: of baselines that have none; "" of all others."""
+        weights = self.candidate.weights
+        if weights.backend != "classical":
+            return ""
+        return "word counts" if "tfidf" in weights.base else "the most frequent answer"
+
+    @property
     def asks(self) -> bool:
         """Whether the candidate answers to a prompt; a classical baseline or an encoder reads the bare row.
 

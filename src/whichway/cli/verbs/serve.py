@@ -43,7 +43,7 @@ def serve(
     from whichway.runs.run import Run
     from whichway.ship import served_models
     from whichway.ship.access import AccessLimits
-    from whichway.ship.listening import bound, listen
+    from whichway.ship.listening import address_of, bound, listen
     from whichway.ship.serve import app
 
     key = api_key or os.environ.get("WHICHWAY_API_KEY") or None
@@ -63,5 +63,8 @@ def serve(
         )
         for name, description in served_models.names(offers):
             print(f"  {name:<24}{description}")
+        first = next(iter(offers))
+        body = f'{{"model": "{first}", "messages": [{{"role": "user", "content": "..."}}]}}'
+        print(f"Ctrl-C stops it. Try: curl {address_of(address)}/chat/completions -d '{body}'")
         place = folder or (Path("whichway-serve") if run is None else run / "serve")
         listen(app(offers, known_backends, AccessLimits(key, requests_per_minute), place, run_served), address)

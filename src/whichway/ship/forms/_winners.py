@@ -15,8 +15,8 @@ HEAD, SOFT = "head", "soft_prompt"
 def no_weights(source: ShipSource) -> str:
     """Why there are no weights of a language model to ship; "" where there are."""
     weights = source.candidate.weights
-    if weights.backend == "classical":
-        return f"it is no language model but {'word counts' if 'tfidf' in weights.base else 'the most frequent answer'}"
+    if source.classical:
+        return f"it is no language model but {source.classical}"
     if weights.backend == "encoder":
         return "its model is a sentence encoder, not a language model"
     if weights.backend != "local":

@@ -30,7 +30,6 @@ class Started:
     rounded: bool = False  # whether the weights are rounded so that answers may part at near ties
 
 
-CLASSICAL = {"tfidf": "word counts", "majority": "the most frequent answer"}  # in words
 Runtime = Callable[[ShipForm, Path, Reference], Iterator[Started]]
 
 
@@ -60,8 +59,7 @@ def _use(form: ShipForm, folder: Path, reference: Reference) -> Iterator[Started
     if not (folder / "use.py").is_file():
         weights = reference.weights
         what = f"a {weights.kind} of {weights.base}" if weights.adapter else f"'{weights.base}'"
-        what = CLASSICAL.get(weights.base, what) if weights.backend == "classical" else what
-        yield Started(missing=f"no runtime but whichway itself answers with {what}")
+        yield Started(missing=f"no runtime but whichway itself answers with {reference.source.classical or what}")
         return
     yield Started(result=run_program("in_use", job_of(folder, reference)))
 

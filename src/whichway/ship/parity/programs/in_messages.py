@@ -69,6 +69,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     about = f"Python {sys.version.split()[0]}"
     if form in MEANS:
         messages = MEANS[form](folder, job["rows"])
+        about += f", Jinja2 {version('jinja2')}" if form == "prompty" else ""
     else:
         messages = messages_of(folder, job["rows"])
         if (folder / "prompt.j2").is_file():
