@@ -7,6 +7,7 @@ that were loaded and changed nothing have been served before, and nobody noticed
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -112,10 +113,8 @@ async def _prove_stage(
     candidate = served.candidate
     assert candidate is not None
     candidate = replace(candidate, deferral=None)
-    examples, recorded = _rows(run, candidate, PROBED if served.labels else WRITTEN)
-    bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
-    retriever.prepare(candidate.prompt, (example.text for example in examples))
-    requests = [questions(bare, example, served.labels, retrieve=retriever) for example in examples]
+    prepared = await asyncio.to_thread(_prepared, run, candidate, served.labels, retriever)  # files, an encoder
+    examples, recorded, requests = prepared
     mine = await _answers(candidate, served, requests, batcher)
     weights = candidate.weights
     alone = ServedModel(Weights(weights.backend, weights.base, weights.revision))
@@ -135,6 +134,16 @@ async def _prove_stage(
         for example, reply, old, base in zip(examples, mine, recorded, theirs, strict=True)
     ]
     return StageProof(candidate.id, weights.adapter or "", tuple(rows), moved, note)
+
+
+def _prepared(
+    run: Run, candidate: Candidate, labels: tuple[str, ...], retriever: ShotRetriever
+) -> tuple[list[Example], list[str | None], RowRequests]:
+    """Rows, what the candidate answered to them in its run, and the questions, as the contest asked them."""
+    examples, recorded = _rows(run, candidate, PROBED if labels else WRITTEN)
+    bare = replace(candidate, decoding=replace(candidate.decoding, bias=()))
+    retriever.prepare(candidate.prompt, (example.text for example in examples))
+    return examples, recorded, [questions(bare, example, labels, retrieve=retriever) for example in examples]
 
 
 def _rows(run: Run, candidate: Candidate, count: int) -> tuple[list[Example], list[str | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from whichway.app import run_watch
@@ -28,6 +29,7 @@ class ChatPages:
     def __init__(self, jobs: RunJobs) -> None:
         self._jobs = jobs
         self._open: dict[str, RunChat] = {}  # the one that was used last stands last
+        self._opening = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -88,12 +90,17 @@ class ChatPages:
 
     async def _of(self, name: str) -> RunChat:
         """The run's chat; opened where it is not, and then the one that was used longest ago is closed."""
-        chat = self._open.pop(name, None)
-        if chat is None:
-            run_watch.overview(self._jobs, name)  # raises where there is no such run
-            chat = await open_chat(self._jobs.runs / name).__aenter__()
-        self._open[name] = chat
-        while len(self._open) > MOST:
-            oldest = self._open.pop(next(iter(self._open)))
-            await oldest.__aexit__(None, None, None)
-        return chat
+        async with self._opening:
+            chat = self._open.pop(name, None)
+            if chat is None:
+                chat = await asyncio.to_thread(self._read, name)
+                await chat.__aenter__()
+            self._open[name] = chat
+            while len(self._open) > MOST:
+                oldest = self._open.pop(next(iter(self._open)))
+                await oldest.__aexit__(None, None, None)
+            return chat
+
+    def _read(self, name: str) -> RunChat:
+        run_watch.overview(self._jobs, name)  # raises where there is no such run
+        return open_chat(self._jobs.runs / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 from whichway.app import run_watch
@@ -33,6 +34,7 @@ class PlaygroundPages:
     def __init__(self, jobs: RunJobs) -> None:
         self._jobs = jobs
         self._open: dict[str, RunPlayground] = {}  # the one that was used last stands last
+        self._guard = threading.Lock()
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -61,7 +63,7 @@ class PlaygroundPages:
         try:
             ready = await asyncio.to_thread(playground.ready, AT_ONCE)
         except UserError:
-            del self._open[name]  # the next try opens it anew
+            self._open.pop(name, None)  # the next try opens it anew
             raise
         if not ready:
             return page("playground_opening.html.j2", run=name)
@@ -140,11 +142,12 @@ class PlaygroundPages:
 
     def _of(self, name: str) -> RunPlayground:
         """The run's playground; opened where it is not, and then the one that was used longest ago is closed."""
-        playground = self._open.pop(name, None)
-        if playground is None:
-            run_watch.overview(self._jobs, name)  # raises where there is no such run
-            playground = open_playground(self._jobs.runs, name)
-        self._open[name] = playground
-        while len(self._open) > MOST:
-            self._open.pop(next(iter(self._open))).close()
-        return playground
+        with self._guard:
+            playground = self._open.pop(name, None)
+            if playground is None:
+                run_watch.overview(self._jobs, name)  # raises where there is no such run
+                playground = open_playground(self._jobs.runs, name)
+            self._open[name] = playground
+            while len(self._open) > MOST:
+                self._open.pop(next(iter(self._open))).close()
+            return playground

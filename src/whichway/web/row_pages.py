@@ -45,7 +45,8 @@ class RowPages:
         rows = await asyncio.to_thread(self._of, name)
         query = {key: call.query_params.get(key, usual) for key, usual in (("show", "all"), ("find", ""))}
         number = call.query_params.get("page", "1")
-        shown = rows.page(query["show"], query["find"], int(number) if number.isdecimal() else 1)
+        page_number = int(number) if number.isdecimal() else 1
+        shown = await asyncio.to_thread(rows.page, query["show"], query["find"], page_number)
         places = {step: urlencode({**query, "page": shown.number + by}) for step, by in (("before", -1), ("after", 1))}
         return page(
             "rows.html.j2", run=name, shown=shown, query=query, filters=FILTERS, places=places, labels=rows.labels
