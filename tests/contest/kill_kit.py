@@ -90,12 +90,12 @@ def _half_a_line(count: int) -> None:
 
     honest, calls = Lines.append, itertools.count(1)
 
-    def watched(self: Any, values: list[Any]) -> None:
+    def watched(self: Any, values: list[Any]) -> list[int]:
         if self.path.name == "checkpoints.jsonl" and next(calls) == count:
-            self._out.write('{"bytes": 12')
+            self._out.write(b'{"bytes": 12')
             self._out.flush()
             _die()
-        honest(self, values)
+        return honest(self, values)
 
     Lines.append = watched  # type: ignore[method-assign]
 

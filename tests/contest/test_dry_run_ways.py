@@ -10,6 +10,7 @@ from contest_kit import settings_for, small_task
 from whichway.app import configure as front
 from whichway.contest import Components, run
 from whichway.contest.dry_run.simulate import estimate
+from whichway.contracts import combines
 from whichway.runs.run import Run
 from whichway.tasks import metrics
 
@@ -25,10 +26,12 @@ def test_a_way_is_simulated_and_takes_about_as_long(name, tmp_path, monkeypatch)
     task = small_task(60, 40, 40)
     backends = front.backends()
     components = Components(backends, front.ways(), metrics.load(task.metric), backends["fake"].weights("fake"))
-    settings = settings_for(tmp_path, {name: {}})
+    parts = {"cheap": ("base_tfidf",), "dear": ("prompt_plain",)} if combines(components.ways[name]) else {}
+    others = {way: {} for ways in parts.values() for way in ways}
+    settings = settings_for(tmp_path, {**others, name: parts})
     found = estimate(task, components, settings, lambda event: None).ways[name]
     outcome = run(task, components, folder=tmp_path / "run", settings=settings)
-    standing = outcome.verdict.standings[0]
+    standing = next(s for s in outcome.verdict.standings if s.way == name)
     if found.reason or standing.status == "failed":
         assert bool(found.reason) == (standing.status == "failed"), (found.reason, standing.reason)
         return
