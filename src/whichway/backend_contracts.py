@@ -117,6 +117,13 @@ class KeepsSessions(Protocol):
     sessions: int
 
 
+@runtime_checkable
+class OneProcess(Protocol):
+    """Optional for a backend: its models take what a machine has but once, so that one process alone may ask them."""
+
+    one_process: bool
+
+
 class Backend(Protocol):
     """Access to models. `name` and `version` enter every digest."""
 

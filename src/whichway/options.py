@@ -16,7 +16,8 @@ from typing import Annotated, Any, get_type_hints
 from whichway.errors import OptionError
 
 MODEL_HELP = (
-    "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, a hub name, or 'fake'"
+    "A name of `whichway models`, a model folder, a .gguf file, ollama:NAME, lmstudio:NAME, vllm:NAME, a hub name, or "
+    "'fake'"
 )
 PRECISIONS = ("fp32", "int8", "auto")
 AUTO = 0  # folds: as many as suit the rows

@@ -13,6 +13,7 @@ COMMAND_LINE = {
     "tests/app/test_remote_folders.py": "a run in a remote folder is refused with what to do instead",
     "tests/backends/test_hosted_cli.py": "what a user of a hosted model sees and is asked",
     "tests/backends/test_hosted_keys.py": "what a user is told of keys and endpoints",
+    "tests/backends/test_vllm.py": "what a user without vLLM is told; that a run which is ended leaves no server",
     "tests/models/test_cli_models.py": "what a user who lacks a model sees and is asked",
     "tests/models/models_kit.py": "fetches in a process of its own, which is then killed",
     "tests/runs/test_run_folder.py": "counts the files that `whichway run` opens, its screen included",

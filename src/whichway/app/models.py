@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whichway.runs.run import Run
 
 PLAIN, PROBE = "prompt_plain", "a probe"
+VLLM = "vllm:"  # before a word for a local model: a server answers for it
 LOCAL = ("local", "encoder")  # backends whose models lie on this machine
 
 
@@ -169,6 +170,10 @@ def show(word: str) -> Iterator[tuple[str, str]]:
     if endpoint is not None:
         yield from endpoint_facts(endpoint)
         return
+    served = word.startswith(VLLM)
+    if served:
+        word = word.removeprefix(VLLM)
+        yield "asked by", "a server of vLLM, which is started when it is needed"
     entry = shelf.load().entries.get(word)
     if entry is not None:
         yield "what", entry.what
@@ -194,7 +199,7 @@ def show(word: str) -> Iterator[tuple[str, str]]:
             yield "from", f"{facts.get('source', 'unknown')}, {facts.get('fetched', '')}"
     for place, source in enumerate(entry.sources if entry else (), 1):
         yield f"source {place}", f"{source.title}, {source.fetch_mb:.0f} MB"
-    took = speed.of(word)
+    took = None if served else speed.of(word)
     if took is not None:
         on = f"{took.way} on {took.task}, {f'{took.rows} rows, ' if took.rows else ''}{took.measured}"
         yield "speed", f"{seconds(took)} s for 1,000 rows here ({on})"

@@ -52,7 +52,7 @@ class OpenAIBackend:
 
     def __init__(self, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
-        self._lines: dict[tuple[str, str], _Line] = {}
+        self._lines: dict[tuple[str, str], EndpointConnection] = {}
         self.watch: Callable[[Mapping[str, Any]], None] | None = None  # hears of trainings, see `contracts.Attended`
 
     def weights(self, base: str) -> Weights:
@@ -66,7 +66,7 @@ class OpenAIBackend:
     @contextmanager
     def open(self, weights: Weights, adapter: Path | None) -> Iterator[Session]:
         """A session that costs whatever it costs."""
-        yield self._session(weights, _Free(), adapter)
+        yield self._session(weights, Unmetered(), adapter)
 
     @contextmanager
     def metered(self, weights: Weights, meter: Meter, adapter: Path | None = None) -> Iterator[Session]:
@@ -163,18 +163,32 @@ class OpenAIBackend:
             endpoint = replace(endpoint, model=fine_tuning.tuned_model(adapter))
         key = (weights.base, endpoint.model)
         if key not in self._lines:
-            dialect = Dialect(endpoint, weights.adapter is not None)
-            self._lines[key] = _Line(endpoint, Caller(endpoint, self._pace), dialect)
+            self._lines[key] = connect(endpoint, self._pace, tuned=weights.adapter is not None)
         return EndpointSession(self._lines[key], meter)
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class EndpointConnection:
     """The connection to one endpoint."""
 
     endpoint: HostedEndpoint
     caller: Caller
     dialect: Dialect
+
+
+def connect(endpoint: HostedEndpoint, pace: Pace, tuned: bool = False, key: str = "") -> EndpointConnection:
+    """A connection to an endpoint; nothing is sent yet.
+
+    Args:
+        endpoint: which.
+        pace: how patiently it is asked.
+        tuned: whether its model was trained to write the label itself.
+        key: that is sent; "": the one that the endpoint names.
+
+    Raises:
+        ModelError: the key that it names is not set.
+    """
+    return EndpointConnection(endpoint, Caller(endpoint, pace, key), Dialect(endpoint, tuned))
 
 
 @dataclass(slots=True)
@@ -197,10 +211,11 @@ class _Calls:
             self.meter.waste(used.tokens_in, used.tokens_cached, used.tokens_out, why)
 
 
-class _Free:
+class Unmetered:
     """A meter without a cap."""
 
     def reserve(self, tokens_in: int, tokens_out: int) -> float:
+        """Nothing is set aside."""
         return 0.0
 
     def release(self, reserved: float) -> None:
@@ -223,7 +238,7 @@ class _Free:
 class EndpointSession:
     """Asks one endpoint. What it learned about it is shared with all other sessions."""
 
-    line: _Line
+    line: EndpointConnection
     meter: Meter
     stop: threading.Event = field(default_factory=threading.Event)
 

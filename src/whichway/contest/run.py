@@ -102,7 +102,7 @@ def run(
 
     refuse(folder)
     refuse_judge(task, components, settings)
-    refuse_executor(settings)
+    refuse_executor(settings, components)
     with alone(settings.cache, folder):
         prepare(folder, plan, task, values_before(components, plan.ways))
         for name, content in (beside_plan or {}).items():

@@ -14,7 +14,8 @@ from typing import Any
 from whichway.contest.cell import Cell, is_done, keep_task, read_books, read_purchases, settings_json, write_cell
 from whichway.contest.executors import Capacity, CellJob, executor_of
 from whichway.contest.ledger import LOST, Charge, RunLedger, TrainingFailure
-from whichway.contracts import combines
+from whichway.contest.plan import Components, Settings
+from whichway.contracts import OneProcess, combines
 from whichway.errors import OptionError
 from whichway.events import CellEnded, WarningGiven
 from whichway.nouns import Budget, Task, digest, split_name
@@ -47,7 +48,7 @@ class CellPurchases:
         ledger.charge(CELLS_ACCOUNT, UNUSED, key, charges)
 
 
-def refuse_executor(settings: Any) -> None:
+def refuse_executor(settings: Settings, components: Components) -> None:
     """Refuse an executor that is not known, or that does not fit the run.
 
     Raises:
@@ -61,6 +62,12 @@ def refuse_executor(settings: Any) -> None:
             f"--executor {settings.executor} does not go with --minutes: a contest against the clock chooses each "
             "piece of work by what came out before. Leave one of them out."
         )
+    for base in components.bases:
+        if isinstance(components.backends[base.backend], OneProcess):
+            raise OptionError(
+                f"--executor {settings.executor} does not go with {base.base}: each process would start a server of "
+                "its own. Leave --executor out, or start one server by hand and name it: NAME@http://host/v1."
+            )
 
 
 def run_cells(task: Task, ledger: RunLedger) -> CellPurchases:

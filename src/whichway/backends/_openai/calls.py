@@ -108,11 +108,12 @@ class Caller:
     Args:
         endpoint: which.
         pace: how patiently.
+        key: that is sent; "": the one that the endpoint names, if it names one.
     """
 
-    def __init__(self, endpoint: HostedEndpoint, pace: Pace) -> None:
+    def __init__(self, endpoint: HostedEndpoint, pace: Pace, key: str = "") -> None:
         self._endpoint, self._pace = endpoint, pace
-        self._key = keys.find(endpoint.key) if endpoint.key else ""
+        self._key = key or (keys.find(endpoint.key) if endpoint.key else "")
         self.client = client_of(endpoint, self._key)
         self._limiter = Limiter(endpoint.concurrency)
         self._lock = threading.Lock()
