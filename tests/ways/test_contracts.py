@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -169,12 +170,17 @@ def test_a_backend_trains_what_it_says_and_answers_in_order(name, tmp_path, requ
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_backend_refuses_unknown_training_options(name, tmp_path, request):
+def test_a_backend_refuses_unknown_training_options(name, tmp_path, request, monkeypatch):
+    program = tmp_path / "bin" / "vllm"  # is looked for when a model is named, and started when it is asked
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     backend = front.backends()[name]
     kind = next(iter(sorted(backend.trains())), "lora")  # one that trains nothing refuses every training
     base = {"fake": "fake", "classical": "majority", "openai": "openai:model"}.get(name) or str(
         request.getfixturevalue("tiny")("llama")
     )
+    base = f"vllm:{base}" if name == "vllm" else base
     rows = tuple(TrainRow((Message("user", f"x {i}"),), "ab"[i % 2]) for i in range(4))
     job = TrainJob(kind, backend.weights(base), rows, ("a", "b"), 0, {"learning_rat": 1.0})
     with pytest.raises(OptionError):
