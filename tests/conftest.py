@@ -1,10 +1,11 @@
-"""Tiny random models of each architecture, built once per session, only when a test asks for one."""
+"""What tests of several rooms ask for: tiny random models of each architecture, built once; a browser."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,16 @@ def model(request: pytest.FixtureRequest, opened: Callable[[str], Any]) -> Any:
 def folder(request: pytest.FixtureRequest, tiny: Callable[[str], Path]) -> Path:
     """A model folder of each architecture in turn."""
     return tiny(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium; without one, or without the package playwright, the test is left out."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
