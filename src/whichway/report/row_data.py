@@ -67,7 +67,8 @@ def row_data(lines: Sequence[RowView], context: RowContext) -> RowData:
     count = len(lines)
     sample = lines[:: max(1, count // SAMPLE)]  # spares whole attempts at what cannot fit
     for longest in CUTS:
-        expected = len(_text(sample, context, longest)[0]) * count / max(1, len(sample))
+        plain = PLAIN if len(sample) == count else 0  # a part is compressed as all of them will be
+        expected = len(_text(sample, context, longest, plain)[0]) * count / max(1, len(sample))
         if expected > 1.5 * LARGEST:
             if longest != CUTS[-1]:
                 continue
@@ -81,9 +82,9 @@ def row_data(lines: Sequence[RowView], context: RowContext) -> RowData:
     return RowData(text, packed, count, len(lines), longest)
 
 
-def _text(lines: Sequence[RowView], context: RowContext, longest: int) -> tuple[Markup, bool]:
+def _text(lines: Sequence[RowView], context: RowContext, longest: int, plain: int = PLAIN) -> tuple[Markup, bool]:
     data = json.dumps(layout(lines, context, longest), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    if len(data) > PLAIN:
+    if len(data) > plain:
         deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
         raw = deflate.compress(data.encode()) + deflate.flush()
         return Markup(base64.b64encode(raw).decode()), True
