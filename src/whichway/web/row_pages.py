@@ -6,17 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from whichway.app import run_watch
 from whichway.app.run_jobs import RunJobs
 from whichway.app.run_rows import FILTERS, RunRows
 from whichway.web.rendering import page
+from whichway.web.verdict_cache import VerdictCache
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
-
-MOST = 4  # runs whose rows are held
 
 
 class RowPages:
@@ -27,8 +25,7 @@ class RowPages:
     """
 
     def __init__(self, jobs: RunJobs) -> None:
-        self._jobs = jobs
-        self._rows: dict[str, tuple[float, RunRows]] = {}  # run -> when its verdict was written, its rows
+        self._rows = VerdictCache(jobs, RunRows)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -42,7 +39,7 @@ class RowPages:
     async def show(self, call: Request) -> Response:
         """A page of rows."""
         name = call.path_params["name"]
-        rows = await asyncio.to_thread(self._of, name)
+        rows = await asyncio.to_thread(self._rows.of, name)
         query = {key: call.query_params.get(key, usual) for key, usual in (("show", "all"), ("find", ""))}
         number = call.query_params.get("page", "1")
         page_number = int(number) if number.isdecimal() else 1
@@ -54,17 +51,5 @@ class RowPages:
 
     async def feedback(self, call: Request) -> Response:
         """A thumb or a correction."""
-        rows = await asyncio.to_thread(self._of, call.path_params["name"])
+        rows = await asyncio.to_thread(self._rows.of, call.path_params["name"])
         return await rows.feedback(call)
-
-    def _of(self, name: str) -> RunRows:
-        run_watch.overview(self._jobs, name)  # raises where there is no such run
-        folder = self._jobs.runs / name
-        file = folder / "verdict.json"
-        when = file.stat().st_mtime if file.exists() else 0.0
-        if name not in self._rows or self._rows[name][0] != when:
-            self._rows.pop(name, None)
-            self._rows[name] = when, RunRows(folder)
-            while len(self._rows) > MOST:
-                self._rows.pop(next(iter(self._rows)))
-        return self._rows[name][1]

@@ -6,13 +6,13 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichway.app import run_watch
 from whichway.app.run_jobs import RunJobs
 from whichway.errors import WhichwayError
 from whichway.web.rendering import fragment, page
+from whichway.web.verdict_cache import VerdictCache
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -33,7 +33,7 @@ class RunPages:
 
     def __init__(self, jobs: RunJobs) -> None:
         self._jobs = jobs
-        self._reports: dict[str, tuple[float, str]] = {}  # run -> when its verdict was written, the page
+        self._reports = VerdictCache(jobs, run_watch.report_page)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -73,18 +73,10 @@ class RunPages:
         """The report, under the policy that it states itself."""
         from starlette.responses import HTMLResponse
 
-        text = await asyncio.to_thread(self._report, call.path_params["name"])
+        text = await asyncio.to_thread(self._reports.of, call.path_params["name"])
         policy = _META.search(text)
         assert policy is not None
         return HTMLResponse(text, headers={"content-security-policy": policy[1] + _OWN})
-
-    def _report(self, name: str) -> str:
-        seen = run_watch.overview(self._jobs, name)
-        folder: Path = self._jobs.runs / seen.name
-        when = (folder / "verdict.json").stat().st_mtime if (folder / "verdict.json").exists() else 0.0
-        if self._reports.get(name, (None,))[0] != when:
-            self._reports[name] = when, run_watch.report_page(folder)
-        return self._reports[name][1]
 
     async def events(self, call: Request) -> Response:
         """What happens in a run, as server-sent events; an event's id is its place in the log, so that none is lost."""
