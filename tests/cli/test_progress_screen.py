@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from whichway.cli import progress
-from whichway.cli.progress import ProgressScreen, console_of
+from whichway.cli.progress import ProgressScreen, console_of, follow
 from whichway.events import (
     EVENTS,
     CandidateEntered,
@@ -17,6 +17,7 @@ from whichway.events import (
     TrainingBegan,
     TrainingStep,
     VerdictMade,
+    WarningGiven,
     WayBegan,
 )
 
@@ -96,3 +97,10 @@ def test_no_color_and_plain_are_heeded(monkeypatch: pytest.MonkeyPatch):
     console.print("[red]word[/red]")
     assert "\x1b[31m" not in out.getvalue()
     assert "word" in out.getvalue()
+
+
+def test_without_progress_warnings_are_still_shown(capsys):
+    with follow(bars=False) as listener:
+        listener(WayBegan("tune_lora", 0, 1))
+        listener(WarningGiven("2 [rows] were left out"))
+    assert capsys.readouterr().err == "warning: 2 [rows] were left out\n"

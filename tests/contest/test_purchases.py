@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from whichway.contest.timed.purchases import Market, Purchase, chance_to_fit, choose, gains_of
+from whichway.contest.timed.purchases import AHEAD, NEAR, Market, Purchase, chance_to_fit, choose, gains_of
 from whichway.nouns import Standing, Verdict
 
 KINDS = {
@@ -61,6 +61,17 @@ def test_baselines_zero_shot_and_head_come_before_shots_lora_and_search():
     assert whole_order() == list(SECONDS)
 
 
+def test_of_ways_that_are_worth_nearly_the_same_a_prompt_comes_last():
+    shots, head = Purchase("way", "prompt_shots", "prompt", 160.0), Purchase("way", "tune_head", "fine-tune", 165.0)
+    stands = verdict(standing("base_tfidf", 0.5), standing("base_encoder", 0.7), standing("prompt_plain", 0.2))
+    for offers in ([shots, head], [head, shots]):
+        assert choose(offers, MARKET, stands, 260.0) == head
+    dear = replace(head, seconds=2 * shots.seconds)
+    assert choose([shots, dear], MARKET, stands, None) == shots
+    seeds = [replace(shots, what="seed"), replace(head, what="seed")]  # nothing of this holds for what is known
+    assert choose(seeds, MARKET, stands, None) == choose(seeds[::-1], MARKET, stands, None)
+
+
 def test_a_measured_way_gets_seeds_only_where_they_may_change_the_choice():
     stands = verdict(standing("base_tfidf", 0.5), standing("tune_head", 0.77), standing("tune_probe", 0.3))
     market = replace(MARKET, kinds={name: KINDS[name] for name in ("base_tfidf", "tune_head", "tune_probe")})
@@ -100,7 +111,9 @@ def test_the_order_is_one_of_the_costs_and_results_alone(number: int):
     offers = [Purchase("way", name, kinds[name], one) for name, one in seconds.items()]
     first, again = choose(offers, MARKET, None, None), choose(offers, replace(MARKET, kinds=kinds), None, None)
     assert first == again
-    assert first.seconds == min(seconds.values())  # where nothing stands yet, all ways are worth the same
+    cheapest = min(offers, key=lambda offer: offer.seconds)
+    near = [offer for offer in offers if offer.seconds <= NEAR * cheapest.seconds and offer.kind in AHEAD]
+    assert first in (cheapest, *near)  # where nothing stands yet, all ways are worth the same
     assert first == choose(offers, MARKET, None, None, pace=3.0)
     cheaper = replace(offers[-1], seconds=0.1)
     assert choose([*offers[:-1], cheaper], MARKET, None, None) == cheaper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -47,16 +48,28 @@ EVERY = 60.0  # seconds between lines on a training where there are no bars
 WORDS = {"score": "dev", "ask": "calibrating", "test": "test"}
 
 
-class Quiet(AbstractContextManager["Listener"]):
-    """A listener that shows nothing."""
+class WarningsOnly(AbstractContextManager["Listener"]):
+    """A listener that shows warnings alone, a line each: whoever wants no bars still wants to know of a fault."""
 
     def __enter__(self) -> Listener:
-        return lambda event: None  # noqa: ARG005
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to close."""
+
+    def __call__(self, event: Event) -> None:
+        """Show the warnings of a plan, and each that comes later."""
+        from whichway.events import PlanFixed, WarningGiven
+
+        messages: tuple[str, ...] = ()
+        if isinstance(event, PlanFixed):
+            messages = event.plan.warnings
+        elif isinstance(event, WarningGiven):
+            messages = (event.message,)
+        for message in messages:
+            print(f"warning: {message}", file=sys.stderr)
 
 
 class ProgressScreen(AbstractContextManager["Listener"]):
@@ -254,8 +267,8 @@ def bars_on(console: Console) -> Progress:
 
 
 def follow(bars: bool, plain: bool = False) -> AbstractContextManager[Listener]:
-    """A listener that shows progress, or one that does not."""
-    return ProgressScreen(plain) if bars else Quiet()
+    """A listener that shows progress, or warnings alone."""
+    return ProgressScreen(plain) if bars else WarningsOnly()
 
 
 def show(run: Run, page: Path | None = None, plain: bool = False, fit: bool = False) -> None:

@@ -24,7 +24,7 @@ def demo(
     json: Annotated[
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
-    no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress; warnings are still shown.")] = False,
     plain: Plain = False,
 ) -> int:
     """Run an example that comes along, end to end, into runs/demo (or runs/demo-NAME)."""

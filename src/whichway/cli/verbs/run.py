@@ -19,7 +19,7 @@ def run(
     json: Annotated[
         bool, Option("--json", help="One JSON object on standard output; progress on standard error.")
     ] = False,
-    no_progress: Annotated[bool, Option("--no-progress", help="No progress.")] = False,
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress; warnings are still shown.")] = False,
     plain: Plain = False,
     with_feedback: Annotated[
         Path | None,
