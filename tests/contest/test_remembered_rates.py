@@ -11,14 +11,16 @@ import pytest
 from contest_kit import make_components, settings_for, small_task
 from test_probe_limit import SlowModel, asks, job, train_kind
 
-from whichway.contest.dry_run.machine_load import Load, load_from_now
+from whichway.backends.fake import FakeBackend
+from whichway.contest.dry_run import machine_load
+from whichway.contest.dry_run.machine_load import Load, Since, load_from_now
 from whichway.contest.dry_run.profile import Timings
-from whichway.contest.dry_run.rate_memory import TIMINGS, RateMemory, probed_rates, together
+from whichway.contest.dry_run.rate_memory import TIMINGS, RateMemory, RatesFromRuns, probed_rates, together
 from whichway.contest.dry_run.simulate import estimate
-from whichway.contest.rates import FILE, Rates
+from whichway.contest.rates import FILE, Pricing, Rates
 from whichway.contracts import Work, read_kind
 from whichway.measurements import DAYS, ENOUGH, MOST, History, Measurement, of_measurements
-from whichway.nouns import Decoding, Message, Reply, Request
+from whichway.nouns import Adapter, Decoding, Message, Reply, Request, TrainJob
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -248,3 +250,47 @@ def test_a_run_keeps_the_rates_that_it_began_with(tmp_path):
     assert resumed == began
     fresh = Rates(tmp_path / "other.json", machine.memory().rate_in_force).price([Work(kind, 100.0, 9.0)])
     assert fresh == pytest.approx([1.6 * 100 * 4e-4], rel=0.01)
+
+
+def test_trainings_of_a_contest_teach_the_estimates_of_later_ones(tmp_path):
+    slow, read = Work("local m lora train", 100.0, 40.0), Work("local m read", 10.0, 90.0)
+    RateMemory(tmp_path / TIMINGS, load=lambda: Load).learn([slow, read])
+    learn = RatesFromRuns(tmp_path)
+    learn([Work(slow.kind, 1000.0, 200.0), read], Load(busy=0.02))
+    learn([Work(slow.kind, 1000.0, 900.0)], Load(busy=0.02))  # one checkpoint is enough of a run
+    rate = RateMemory(tmp_path / TIMINGS).rate
+    assert rate(slow.kind) == pytest.approx(0.2)
+    assert rate(read.kind) == pytest.approx(9.0)  # reading is checked by every probe
+    RatesFromRuns(tmp_path)([Work(slow.kind, 1000.0, 900.0)], Load(busy=0.9, own=0.9))
+    assert RateMemory(tmp_path / TIMINGS).rate(slow.kind) == pytest.approx(0.2)  # it was only busy
+
+
+def test_only_work_that_was_done_now_is_learned_from(tmp_path):
+    class Trainer(FakeBackend):
+        def training_work(self, job, adapter, before):
+            return (Work("fake train", 10.0, adapter.seconds),)
+
+        def answer_work(self, weights, request, reply):
+            return Work("fake read", 1.0, reply.seconds)
+
+    learned: list[float] = []
+    pricing = Pricing(Rates(tmp_path / FILE), lambda works, load: learned.append(works[0].seconds))
+    backend = Trainer()
+    job = TrainJob("lora", backend.weights("fake"), (), (), 0)
+    quick, old = (Adapter(job.weights, 1, 1.0, None, seconds, 0, 0) for seconds in (0.0, 60.0))
+    assert pricing.training(backend, job, quick, None, Since())[1] == 0.0
+    assert pricing.training(backend, job, old, None, Since())[1] == 60.0
+    assert pricing.training(backend, job, old, None)[1] == 60.0
+    assert learned == [0.0]
+
+
+def test_rates_belong_to_a_number_of_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    one = machine_load.machine()
+    assert machine_load.threads_at_hand() == 1
+    monkeypatch.setattr(machine_load, "_cores", lambda: [0, 1, 2])
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert machine_load.threads_at_hand() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert machine_load.threads_at_hand() == 3
+    assert machine_load.machine() != one

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whichway.contest.cache import Cache
-from whichway.contest.dry_run.rate_memory import probed_rates
+from whichway.contest.dry_run.rate_memory import RatesFromRuns, probed_rates
 from whichway.contest.executors import executor_of
 from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import Components, Settings
@@ -22,7 +22,7 @@ from whichway.tasks.folds import all_rows
 def pricing_of(folder: Path, cache: Path) -> Pricing | None:
     """How a run prices local work: as it began; None where that was by the clock."""
     by_work = plan_of(folder).get("pricing") == "work"
-    return Pricing(Rates(folder / FILE, probed_rates(cache))) if by_work else None
+    return Pricing(Rates(folder / FILE, probed_rates(cache)), RatesFromRuns(cache)) if by_work else None
 
 
 @contextmanager

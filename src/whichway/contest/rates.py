@@ -2,22 +2,26 @@
 
 Seconds by the clock hold whatever else the machine did at that moment; a zero-shot prompt once came out dearer than the
 same prompt with an adapter. Tokens do not: equal work costs equal, in every way, fold and resumed start of a run. A
-rate is the one that a probe of this machine knows, else that of the first work of its kind that the run buys; from then
-on it stands in the run folder.
+rate is the one that a probe of this machine knows, else that of the first work of its kind that the run buys, which
+stands against a slower one of the probe as well: a machine is never faster than it is. From then on it stands in the
+run folder.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from whichway.contest.dry_run.machine_load import Load, Since
 from whichway.contracts import Backend, Counted, Embedding, Work, read_kind
+from whichway.measurements import agree
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights
 from whichway.runs.folder import write_json
 
 FILE = "rates.json"
+Learn = Callable[[Sequence[Work], Load], None]
 
 
 def unknown(kind: str) -> float | None:
@@ -45,8 +49,9 @@ class Rates:
             sums[work.kind] = units + work.units, seconds + work.seconds
         new = {kind: both for kind, both in sums.items() if kind not in self._known and both[0] > 0}
         for kind, (units, seconds) in new.items():
-            probed = self._probed(kind)
-            self._known[kind] = seconds / units if probed is None else probed
+            probed, here = self._probed(kind), seconds / units
+            too_slow = probed is not None and here < probed and not agree(probed, here)
+            self._known[kind] = here if probed is None or too_slow else probed
         if new:
             write_json(self._path, self._known)
         return [work.units * self._known.get(work.kind, 0.0) for work in works]
@@ -57,10 +62,11 @@ class Pricing:
 
     Args:
         rates: of the run; None: the list price of everything is its seconds by the clock.
+        learn: is given the work of each training that was done just now, and the load of the machine meanwhile.
     """
 
-    def __init__(self, rates: Rates | None) -> None:
-        self._rates = rates
+    def __init__(self, rates: Rates | None, learn: Learn | None = None) -> None:
+        self._rates, self._learn = rates, learn
 
     def replies(
         self, backend: Backend, weights: Weights, requests: Iterable[Request], replies: Iterable[Reply]
@@ -74,13 +80,24 @@ class Pricing:
         return [replace(r, seconds=s, wall=r.seconds) for r, s in zip(replies, seconds, strict=True)]
 
     def training(
-        self, backend: Backend, job: TrainJob, adapter: Adapter, before: Adapter | None
+        self, backend: Backend, job: TrainJob, adapter: Adapter, before: Adapter | None, since: Since | None = None
     ) -> tuple[float, float | None]:
-        """List seconds from a checkpoint to the next, and those by the clock where they are not the same."""
+        """List seconds from a checkpoint to the next, and those by the clock where they are not the same.
+
+        Args:
+            backend: that trains.
+            job: the training.
+            adapter: the checkpoint.
+            before: the one before it; None: there is none.
+            since: begun when the work on this checkpoint began; one that is older than that is not learned from.
+        """
         wall = adapter.seconds - (before.seconds if before else 0.0)
         if self._rates is None or not isinstance(backend, Counted):
             return wall, None
-        return sum(self._rates.price(backend.training_work(job, adapter, before))), wall
+        works = backend.training_work(job, adapter, before)
+        if self._learn is not None and since is not None and since.seconds >= wall:
+            self._learn(works, since.load)
+        return sum(self._rates.price(works)), wall
 
     def embeddings(
         self, backend: object, weights: Weights, embeddings: Iterable[Embedding]

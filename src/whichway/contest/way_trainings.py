@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.contest.account import WayAccount
+from whichway.contest.dry_run.machine_load import Since
 from whichway.contest.hosted_calls import HostedCalls
 from whichway.contest.hosted_trainings import check_job
 from whichway.contest.ledger import Charge, RunLedger
@@ -97,9 +98,10 @@ class WayTrainings:
         if length is not None:
             ledger.tell(TrainingBegan(way, job.kind, length.epochs, length.steps * int(job.options.get("soup", 1))))
         before: Adapter | None = None
+        since = Since()
         try:
             for index, (adapter, paid_by) in enumerate(training.checkpoints()):
-                seconds, wall = ledger.pricing.training(backend, job, adapter, before)
+                seconds, wall = ledger.pricing.training(backend, job, adapter, before, since)
                 tokens = adapter.tokens - (before.tokens if before else 0)
                 usd = ledger.training_usd(job.weights, tokens)
                 charges = [Charge(f"{key}/{index}", seconds, paid_by, usd, wall)]
@@ -111,6 +113,7 @@ class WayTrainings:
                 before = adapter
                 ledger.tell(CheckpointSaved(way, job.kind, adapter.epoch, adapter.loss))
                 yield adapter
+                since = Since()
         except WayFailed:
             account.charge_failure(key)
             raise

@@ -58,11 +58,36 @@ def load_from_now() -> LoadSince:
     return load
 
 
+class Since:
+    """The time since some moment, and how busy the machine was with other programs meanwhile."""
+
+    def __init__(self) -> None:
+        self._began, self._load = time.perf_counter(), load_from_now()
+
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+        return time.perf_counter() - self._began
+
+    @property
+    def load(self) -> Load:
+        """Of the machine."""
+        return self._load()
+
+
 def machine() -> str:
-    """This machine in a few characters: its processor, cores and memory."""
+    """This machine in a few characters: its processor, cores and memory, and how many threads may be used of it."""
     import psutil
 
-    return digest([platform.machine(), processor(), psutil.cpu_count(), psutil.virtual_memory().total], 8)
+    facts = [platform.machine(), processor(), psutil.cpu_count(), psutil.virtual_memory().total, threads_at_hand()]
+    return digest(facts, 8)
+
+
+def threads_at_hand() -> int:
+    """Threads that products may take: as OMP_NUM_THREADS says, at most one for each core that this process may use."""
+    with suppress(ValueError):
+        return max(1, min(len(_cores()), int(os.environ.get("OMP_NUM_THREADS", ""))))
+    return len(_cores())
 
 
 @cache

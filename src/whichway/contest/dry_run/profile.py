@@ -30,8 +30,9 @@ from whichway.training_length import length_of
 
 STEPS = (4, 40)  # of the longer of two trainings
 TRAINING = 1.5  # seconds it should take
-SLOW = 0.4  # seconds of a step of a few rows from which on such steps are measured only
-SMALL = 3  # rows of such a step
+SLOW = 0.4  # seconds of a step of some rows from which on such steps are measured only
+SOME = 8  # rows of such a step; with three a token took twice as long as in whole steps
+SMALL = 3  # rows of which so many as of answers are fitted at first, where reading is slow
 LIMIT = 20.0  # seconds that a probe takes
 RESERVE = 5.0  # of them, that are wanted to look at one more training
 RATES = ("rate", "factor", "epochs", "checkpoints")  # options of a training that its time for a step does not depend on
@@ -180,7 +181,7 @@ class Timings:
             return self._small_steps(backend, job) or self._steps(backend, job)
 
     def _small_steps(self, backend: Backend, job: TrainJob) -> Learning | None:
-        """Three steps of a few rows with a checkpoint after each, where steps are slow and their work is counted.
+        """Three steps of some rows with a checkpoint after each, where steps are slow and their work is counted.
 
         The first step, slower than all others, is not counted; where the two others disagree, they are run once more.
 
@@ -192,7 +193,7 @@ class Timings:
         paces: dict[str, list[float]] = {}
         while True:
             began, marks = time.perf_counter(), list[Adapter]()
-            training = self._training(backend, self._few_steps(job, 3, 3, SMALL))
+            training = self._training(backend, self._few_steps(job, 3, 3, SOME))
             for mark in training:
                 marks.append(mark)
                 if not paces and len(marks) == 2 and mark.seconds - marks[0].seconds <= SLOW:
@@ -227,9 +228,10 @@ class Timings:
     def _run(self, backend: Backend, job: TrainJob, steps: int, checkpoints: int) -> list[Adapter]:
         return self._trained(backend, self._few_steps(job, steps, checkpoints))
 
-    def _few_steps(self, job: TrainJob, steps: int, checkpoints: int, batch: int | None = None) -> TrainJob:
-        """The same training for a few steps, of fewer rows where `batch` says so."""
-        options = dict(job.options) if batch is None else {**job.options, "batch": batch}
+    def _few_steps(self, job: TrainJob, steps: int, checkpoints: int, most: int | None = None) -> TrainJob:
+        """The same training for a few steps, of fewer rows where `most` says so."""
+        batch = int(job.options.get("batch", 16))
+        options = dict(job.options) if most is None else {**job.options, "batch": min(batch, most)}
         each = int(options.get("batch", 16)) * (2 if KINDS[job.kind].pairs else 1)
         some = replace(job, rows=spread(job.rows, steps * each, pairs=True), options=options)
         length = length_of(some)

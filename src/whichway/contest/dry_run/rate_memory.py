@@ -1,7 +1,8 @@
 """What probes of this machine have measured, kept in a file of the cache: rates with their dates, and other facts.
 
 A rate is measured once a month, and checked by a few rows whenever a contest is estimated. One that was only measured
-while other programs kept the machine busy is measured anew, up to three times. Other facts age, too.
+while other programs kept the machine busy is measured anew, up to three times. What trainings take is learned from the
+contests themselves as well. Other facts age, too.
 """
 
 from __future__ import annotations
@@ -194,6 +195,30 @@ class RateMemory:
 def probed_rates(cache: Path) -> Callable[[str], float | None]:
     """The rates of this machine that probes have left in a cache."""
     return RateMemory(cache / TIMINGS).rate_in_force
+
+
+class RatesFromRuns:
+    """What trainings of a contest teach of this machine, for the contests that come later.
+
+    A probe looks at a few short steps, a contest at hundreds of whole ones. The first checkpoint of each kind of
+    training counts as one more measurement, where a probe has measured it before.
+
+    Args:
+        cache: with the file of rates.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._path = cache / TIMINGS
+        self._learned: set[str] = set()
+
+    def __call__(self, works: Sequence[Work], load: Load) -> None:
+        """Learn from work that was done just now, while the machine was as busy as `load` says."""
+        new = [work for work in works if work.kind not in self._learned and not work.kind.endswith(READ)]
+        self._learned |= {work.kind for work in new}
+        if new:
+            memory = RateMemory(self._path, load=lambda: lambda: load)  # read anew: others write the file as well
+            memory.watch()
+            memory.learn([work for work in new if memory.rate(work.kind) is not None])
 
 
 def together(*files: Mapping[str, Any]) -> dict[str, Facts]:
