@@ -134,12 +134,6 @@ def test_a_rate_is_probed_or_the_first_that_is_bought_and_stays(tmp_path):
     assert Rates(tmp_path / FILE).price([Work("other", 0.0, 3.0)]) == [0.0]  # no work, no price, no rate
 
 
-def test_a_rate_of_the_probe_gives_way_to_work_that_was_clearly_faster(tmp_path):
-    rates = Rates(tmp_path / FILE, {"train": 0.5, "read": 0.5}.get)
-    assert rates.price([Work("train", 4.0, 1.0), Work("read", 4.0, 1.8)]) == [1.0, 2.0]
-    assert rates.price([Work("train", 4.0, 9.0)]) == [1.0]  # and stays
-
-
 def test_what_a_run_took_is_told_by_the_clock():
     rows = estimates.lines_of(
         {"within": 1.5, "ways": {"a": {"seconds": 9.0, "ceiling_seconds": 9.0, "usd": 0.0, "memory_bytes": None,

@@ -2,9 +2,8 @@
 
 Seconds by the clock hold whatever else the machine did at that moment; a zero-shot prompt once came out dearer than the
 same prompt with an adapter. Tokens do not: equal work costs equal, in every way, fold and resumed start of a run. A
-rate is the one that a probe of this machine knows, else that of the first work of its kind that the run buys, which
-stands against a slower one of the probe as well: a machine is never faster than it is. From then on it stands in the
-run folder.
+rate is the one that a probe of this machine knows, else that of the first work of its kind that the run buys; from then
+on it stands in the run folder.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from whichway.contest.dry_run.machine_load import Load, Since
 from whichway.contracts import Backend, Counted, Embedding, Work, read_kind
-from whichway.measurements import agree
 from whichway.nouns import Adapter, Reply, Request, TrainJob, Weights
 from whichway.runs.folder import write_json
 
@@ -49,9 +47,8 @@ class Rates:
             sums[work.kind] = units + work.units, seconds + work.seconds
         new = {kind: both for kind, both in sums.items() if kind not in self._known and both[0] > 0}
         for kind, (units, seconds) in new.items():
-            probed, here = self._probed(kind), seconds / units
-            too_slow = probed is not None and here < probed and not agree(probed, here)
-            self._known[kind] = here if probed is None or too_slow else probed
+            probed = self._probed(kind)
+            self._known[kind] = seconds / units if probed is None else probed
         if new:
             write_json(self._path, self._known)
         return [work.units * self._known.get(work.kind, 0.0) for work in works]
