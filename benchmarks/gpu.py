@@ -3,7 +3,11 @@
 Usage: python benchmarks/gpu.py [--model smollm2] [--rows N] [--out FILE]
 
 It trains and asks the same small contest twice in processes of their own, on the processor (the card hidden) and on
-what the probe chose, and compares: answers, scores, seconds. Without a card that computes it says why, and ends with 1.
+what the probe chose, and compares: answers, scores, seconds. Where there are several cards it also trains one adapter
+on one of them and sharded over all (FSDP), and compares: loss, seconds, memory, answers. Without a card that computes
+it says why, and ends with 1.
+
+`--part --shards 2` prints the numbers of such a training alone, also on a processor.
 """
 
 from __future__ import annotations
@@ -25,10 +29,12 @@ import torch
 from table_writer import write_table
 
 import whichway
+from whichway import models
 from whichway.app.configure import build
+from whichway.backends import local
 from whichway.contest import Settings, run
 from whichway.engine.model import load, throughput
-from whichway.nouns import Example, MetricSpec, Task
+from whichway.nouns import Decoding, Example, Message, MetricSpec, Request, Task, TrainJob, TrainRow
 
 TICKETS = Path(whichway.__file__).parent / "examples" / "support" / "tickets.csv"
 WAYS: dict[str, dict[str, Any]] = {"prompt_plain": {}, "prompt_shots": {"counts": (8,)}, "tune_lora": {"epochs": 2}}
@@ -83,8 +89,51 @@ def contest(model: str, rows: int) -> dict[str, Any]:
         }
 
 
+def training(model: str, rows: int, shards: int) -> dict[str, Any]:
+    """A LoRA training in this process's care, shared out among so many; and what its adapter answers."""
+    backend = local.backend()
+    backend.shards = shards
+    with TICKETS.open(encoding="utf-8", newline="") as file:
+        pairs = [((Message("user", f"Which team?\n{r['text']}"),), r["team"]) for r in csv.DictReader(file)][: 2 * rows]
+    labels = tuple(sorted({team for _, team in pairs}))
+    weights = backend.weights(models.name_of(model))
+    job = TrainJob("lora", weights, tuple(TrainRow(*pair) for pair in pairs[:rows]), labels, 0, {"checkpoints": 1})
+    with tempfile.TemporaryDirectory() as place:
+        began = time.perf_counter()
+        trained = list(backend.train(job, Path(place), None))[-1]
+        seconds = time.perf_counter() - began
+        with backend.open(trained.weights, Path(place) / str(trained.weights.adapter)) as session:
+            replies = session.choose([Request(messages, Decoding(), labels) for messages, _ in pairs[rows:]])
+    return {
+        "seconds": seconds, "fit": trained.seconds, "loss": trained.loss, "tokens": trained.tokens,
+        "memory": trained.peak_bytes, "answers": {str(n): reply.text for n, reply in enumerate(replies)},
+    }  # fmt: skip
+
+
+def sharded_lines(words: list[str], cards: int) -> Iterator[str]:
+    """The part of the page about a training over several cards."""
+    yield ""
+    yield f"One LoRA training on one card, and sharded over {cards}:"
+    yield ""
+    yield "| cards | seconds | of them training | tokens/s | loss | memory of a card, GiB |"
+    yield "|---:|---:|---:|---:|---:|---:|"
+    results = [apart([*words, "--shards", str(count)], None) for count in (1, cards)]
+    for count, result in zip((1, cards), results, strict=True):
+        if "error" in result:
+            yield f"| {count} | failed: {result['error']} | | | | |"
+            continue
+        rate, memory = result["tokens"] / result["fit"], (result["memory"] or 0) / 2**30
+        yield (
+            f"| {count} | {result['seconds']:.1f} | {result['fit']:.1f} | {rate:,.0f} | {result['loss']:.4f} "
+            f"| {memory:.2f} |"
+        )
+    first, second = (result.get("answers", {}) for result in results)
+    yield ""
+    yield f"Equal answers: {sum(first.get(key) == text for key, text in second.items())} of {len(second)}."
+
+
 def apart(words: list[str], visible: str | None) -> dict[str, Any]:
-    """The contest in a process of its own, which sees the card or does not."""
+    """The contest, or a training, in a process of its own, which sees the card or does not."""
     env = dict(os.environ) if visible is None else {**os.environ, "CUDA_VISIBLE_DEVICES": visible}
     command = [sys.executable, __file__, "--part", *words]
     answer = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
@@ -119,6 +168,9 @@ def lines(words: list[str], command: str) -> Iterator[str]:
         yield ""
         equal = sum(first[key] == second[key] for key in both)
         yield f"Equal answers: {equal} of {len(both)}. Formats differ in rounding."
+    cards = torch.cuda.device_count()
+    if cards > 1:
+        yield from sharded_lines(words, cards)
 
 
 def main() -> int:
@@ -128,10 +180,12 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=40, help="of each split")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--shards", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     words = ["--model", chosen.model, "--rows", str(chosen.rows)]
     if chosen.part:
-        print(json.dumps(contest(chosen.model, chosen.rows)))
+        named = chosen.model, chosen.rows
+        print(json.dumps(training(*named, chosen.shards) if chosen.shards else contest(*named)))
         return 0
     if load.device().type != "cuda":
         print(f"No card is used: {why_none()}.", file=sys.stderr)

@@ -118,6 +118,13 @@ class KeepsSessions(Protocol):
 
 
 @runtime_checkable
+class SharesBase(Protocol):
+    """Optional for a backend: so many processes share a base in its trainings; None: as memory demands."""
+
+    shards: int | None
+
+
+@runtime_checkable
 class OneProcess(Protocol):
     """Optional for a backend: its models take what a machine has but once, so that one process alone may ask them."""
 

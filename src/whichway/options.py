@@ -136,6 +136,10 @@ class RunOptions:
         "fp32", "Of frozen weights' products in trainings: fp32, int8, or auto: int8 where this machine gains by it.",
         read=precision_of, metavar="fp32|int8|auto",
     )  # fmt: skip
+    shards: int | None = option(
+        None, "Processes (cards) that share a model's weights in trainings of adapters and heads; default: one, or all "
+        "cards where one does not hold the model.", kind=int, least=1, planned=False,
+    )  # fmt: skip
     executor: str = option(
         "", "Who works on the parts of the contest: local (processes here), ray, slurm; default: this process.",
         metavar="NAME", planned=False,

@@ -163,18 +163,19 @@ class TrainingKind:
     quotes_data: bool = False  # whether the trained part holds pieces of the training rows
     sets: bool = False  # whether an answer is a set of labels
     on_base: bool = False  # whether the part is a head alone, which the files of its base have to go along with
+    shards: bool = False  # whether several processes can share the base in a training
 
 
 # Rates of few numbers, each of which must move far, are higher: biases, soft prompts. Preferences: a small departure.
 _ROWS = (
-    TrainingKind("lora", "local", LoraOptions, "adapter", version=3),
+    TrainingKind("lora", "local", LoraOptions, "adapter", version=3, shards=True),
     TrainingKind("full", "local", FullOptions, "model", version=3, times=0.1),
-    TrainingKind("top", "local", TopOptions, "adapter", version=3),
+    TrainingKind("top", "local", TopOptions, "adapter", version=3, shards=True),
     TrainingKind("top_full", "local", TopFullOptions, "model", version=3, times=0.1),
     TrainingKind("bias", "local", BiasOptions, "adapter", version=3, times=2.0),
     TrainingKind("soft_prompt", "local", SoftOptions, "adapter", version=3, times=20.0),
     TrainingKind("dpo", "local", DpoOptions, "adapter", version=3, times=0.1, pairs=True),
-    TrainingKind("head", "local", HeadOptions, "adapter", version=3),
+    TrainingKind("head", "local", HeadOptions, "adapter", version=3, shards=True),
     TrainingKind("probe", "local", ProbeOptions, "probe", loads_without_us=False, quotes_data=True),
     TrainingKind("encoder", "encoder", NoOptions, "encoder", on_base=True),
     TrainingKind("encoder_multi_label", "encoder", LabelSetOptions, "encoder", on_base=True, sets=True),

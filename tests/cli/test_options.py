@@ -24,7 +24,7 @@ SAID = {
     "seeds": (4, (0, 1, 2, 3)), "folds": ("4", 4),
     "confidence": (0.9, 0.9), "price_per_hour": (2, 2.0), "race": (False, False),
     "curve": ("8,4", (8, 4)), "repeats": (2, 2), "until": (0.5, 0.5), "forgetting": (False, False),
-    "precision": ("int8", "int8"),
+    "precision": ("int8", "int8"), "shards": (2, 2),
     "executor": ("local", "local"), "workers": (4, 4), "ray_address": ("auto", "auto"),
     "track": ("tensorboard", "tensorboard"),
     "general": ("general.txt", Path("general.txt")), "private": (True, True), "minutes": (5, 5.0),

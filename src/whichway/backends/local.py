@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import threading
 from collections import OrderedDict
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from whichway.engine.infer.session import InferenceSession
     from whichway.engine.model.activation_store import ActivationStore
     from whichway.engine.model.load import Model
+    from whichway.engine.model.placement import Sharding
     from whichway.engine.train.counted_work import WorkCounter
     from whichway.engine.train.train_progress import ProgressWatcher, TrainProgress
 
@@ -45,6 +47,7 @@ class LocalBackend:
         self._heads: frozenset[tuple[Message, ...]] = frozenset()
         self._states = False
         self._counters: dict[str, WorkCounter] = {}  # revision -> counter
+        self.shards: int | None = None  # processes that share the base in a training; None: as memory demands
         self.watch: Callable[[Mapping[str, Any]], None] | None = None
 
     def weights(self, base: str) -> Weights:
@@ -83,15 +86,56 @@ class LocalBackend:
             WayFailed: it diverged, or did not fit into memory.
             OptionError: an unknown option.
         """
-        from whichway.engine.train import probe
+        from whichway.engine.model import forward
+        from whichway.engine.train import probe, sharded_run
 
         if job.kind not in self.trains():
             raise WayFailed(f"A local model cannot be trained as '{job.kind}'.")
+        unfit = sharded_run.refusal(job)
+        sharding = None if unfit else self._sharding(job.weights)
+        if sharding is not None:
+            yield from self._train_sharded(job, folder, adapter, sharding)
+            return
         model = self._base(job.weights)
         if stored_as(job.kind, "probe"):  # one pass of the model that is in memory here, then a small fit
             yield from probe.train(model, job, folder, self._reads(model))
+        elif forward.in_parts(model.module):
+            raise WayFailed(f"One card does not hold this model, and this training cannot be sharded: {unfit}.")
         else:
             yield from _train_apart(model, job, folder, adapter, functools.partial(_say, self.watch))
+
+    def _sharding(self, weights: Weights) -> Sharding | None:
+        """How a training on this base is shared out among processes; None: one does it."""
+        from whichway.engine.model import load, placement
+
+        folder, _ = _located(weights)
+        try:
+            return placement.sharding(folder, load.products_of(folder)[1], load.device().type, self.shards)
+        except ModelError as error:  # it may answer all the same
+            raise WayFailed(str(error)) from error
+
+    def _train_sharded(
+        self, job: TrainJob, folder: Path, adapter: Path | None, sharding: Sharding
+    ) -> Iterator[Adapter]:
+        """Train in a process for each card. While they work the model leaves the cards; who asks it loads it anew."""
+        base, mark = _located(job.weights)
+        training = _in_worker(base, mark, job, folder, adapter, functools.partial(_say, self.watch), sharding=sharding)
+        self._give_up(sharding)
+        for trained in training:
+            yield trained
+            self._give_up(sharding)
+
+    def _give_up(self, sharding: Sharding) -> None:
+        """Free what the base takes of the cards."""
+        if sharding.device == "cpu":
+            return
+        import torch
+
+        with self._guard:
+            self._model = None
+            self._open.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def rounds(self, weights: Weights) -> bool:
         """Whether frozen weights of this model multiply faster in int8 on this processor; measured once, then kept."""
@@ -170,14 +214,10 @@ class LocalBackend:
             return self._open[key]
 
     def _base(self, weights: Weights) -> Model:
-        from whichway import models
         from whichway.engine.model import load
         from whichway.engine.train import worker
 
-        folder = models.find(weights.base)
-        mark = load.revision(folder)
-        if weights.revision and weights.revision != mark:
-            raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
+        folder, mark = _located(weights)
         with self._guard:
             if self._model is None or self._model.revision != mark:
                 self._model = None
@@ -186,6 +226,22 @@ class LocalBackend:
                     worker.start()
                 self._model = load.load(folder)
             return self._model
+
+
+def _located(weights: Weights) -> tuple[Path, str]:
+    """The folder of a base, and its revision.
+
+    Raises:
+        ModelError: the base cannot be used, or is not the revision that `weights` names.
+    """
+    from whichway import models
+    from whichway.engine.model import load
+
+    folder = models.find(weights.base)
+    mark = load.revision(folder)
+    if weights.revision and weights.revision != mark:
+        raise ModelError(f"The model {weights.base} has changed since this run began (its files are not the same).")
+    return folder, mark
 
 
 def _attach(model: Model, weights: Weights, adapter: Path | None, reads: RowReads | None) -> InferenceSession:
@@ -217,15 +273,23 @@ def _train_apart(
     model: Model, job: TrainJob, folder: Path, adapter: Path | None, watch: ProgressWatcher
 ) -> Iterator[Adapter]:
     """Train in a process of its own, on this model's files."""
-    import torch
-
     from whichway.engine.model import decoder
-    from whichway.engine.train import worker
 
     own_decoder = decoder.decoder_of(model.module) is not None
+    yield from _in_worker(model.folder, model.revision, job, folder, adapter, watch, own_decoder=own_decoder)
+
+
+def _in_worker(
+    base: Path, revision: str, job: TrainJob, folder: Path, adapter: Path | None, watch: ProgressWatcher,
+    *, own_decoder: bool = False, sharding: Sharding | None = None,
+) -> Iterator[Adapter]:  # fmt: skip
+    import torch
+
+    from whichway.engine.train import worker
+
     place = adapter.resolve() if adapter else None
     request = worker.TrainRequest(
-        model.folder.resolve(), model.revision, own_decoder, job, folder.resolve(), place, torch.get_num_threads()
+        base.resolve(), revision, own_decoder, job, folder.resolve(), place, torch.get_num_threads(), sharding
     )
     yield from worker.train(request, watch)
 

@@ -12,7 +12,7 @@ from whichway.contest.executors import executor_of
 from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import Components, Settings
 from whichway.contest.rates import FILE, Pricing, Rates
-from whichway.contracts import Listener
+from whichway.contracts import Listener, SharesBase
 from whichway.nouns import Task
 from whichway.runs.folder import Lines, plan_of, run_id
 from whichway.runs.records import WrittenRecords
@@ -25,12 +25,21 @@ def pricing_of(folder: Path, cache: Path) -> Pricing | None:
     return Pricing(Rates(folder / FILE, probed_rates(cache)), RatesFromRuns(cache)) if by_work else None
 
 
+def share_bases(components: Components, settings: Settings) -> None:
+    """Tell the backends of the models under trial how many processes share a base in trainings."""
+    for name in {base.backend for base in components.bases}:
+        backend = components.backends[name]
+        if isinstance(backend, SharesBase):
+            backend.shards = settings.shards
+
+
 @contextmanager
 def open_ledger(
     folder: Path, components: Components, settings: Settings, listener: Listener, pricing: Pricing | None = None,
     task: Task | None = None,
 ) -> Iterator[RunLedger]:  # fmt: skip
     """Open the books of a run, and close them whatever happens; without `pricing` the clock says what things cost."""
+    share_bases(components, settings)
     records, ledger = WrittenRecords(Lines(folder / "records.jsonl")), Lines(folder / "ledger.jsonl")
     cache = Cache(settings.cache, network=bool(settings.executor) and executor_of(settings.executor).SHARES_DISK)
     run_ledger = RunLedger(

@@ -26,6 +26,7 @@ from whichway.contest.dry_run.hosted_work import WITHIN, HostedWork
 from whichway.contest.dry_run.made_up import CHARACTERS_PER_TOKEN, answer_tokens, chance, made_up, own_text, right
 from whichway.contest.dry_run.profile import LIMIT, Timings, own_examples, units_of
 from whichway.contest.dry_run.rate_memory import TIMINGS
+from whichway.contest.open_books import share_bases
 from whichway.contest.plan import Components, Settings
 from whichway.contest.run import run_without_verdict
 from whichway.contest.selection.race import looks
@@ -109,6 +110,7 @@ def estimate(task: Task, components: Components, settings: Settings, listener: L
     """
     with tempfile.TemporaryDirectory(prefix="whichway-") as place:
         limit = LIMIT if settings.minutes is None else min(LIMIT, PROBE_SHARE * 60 * settings.minutes)
+        share_bases(components, settings)
         timings = Timings(settings.cache / TIMINGS, Path(place) / "probed", limit)
         test = frozenset() if task.folds else frozenset(e.id for e in task.test)
         hosted = HostedWork(components)

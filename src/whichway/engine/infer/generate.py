@@ -128,7 +128,7 @@ class ContinuousBatch:
             ]
         for n, old in enumerate(self.cache):
             for into, new in zip(old, key_values.pop(n), strict=True):
-                rows = layout.rows(new)  # [N, count, S, D]
+                rows = layout.on(new.device).rows(new)  # [N, count, S, D]
                 into[:, at : at + count, : rows.shape[2]] = rows
 
     def _step(self, rows: Sequence[GeneratedRow]) -> None:

@@ -16,6 +16,7 @@ from whichway.engine.model import packing
 from whichway.engine.model.decoder import Decoder, decoder_of
 from whichway.engine.model.packing import Layout, PrefixCache, pack_rows
 from whichway.engine.model.prefix_attention import KeyValue
+from whichway.engine.model.weights import PARTS
 
 
 def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor | None = None) -> Tensor:
@@ -23,7 +24,9 @@ def logits(module: Any, ids: Tensor, layout: Layout, keep: Tensor, only: Tensor 
     own_decoder, ids = _own_decoder(module), _padded(ids, layout)
     if own_decoder is not None:
         return own_decoder.logits(ids, layout, keep, only)
-    out = torch.as_tensor(module(**_inputs(ids, layout), logits_to_keep=keep).logits[0])
+    # A list goes to whatever device the last layer is on; a tensor would be moved to that of the first one.
+    places = keep.tolist() if in_parts(module) else keep
+    out = torch.as_tensor(module(**_inputs(ids, layout), logits_to_keep=places).logits[0])
     return out if only is None else out.index_select(1, only)
 
 
@@ -33,7 +36,7 @@ def depths(module: Any, ids: Tensor, layout: Layout) -> list[Tensor]:
     if own_decoder is not None:
         return own_decoder.depths(ids, layout)
     every = module.base_model(**_inputs(ids, layout), output_hidden_states=True).hidden_states
-    return [every[n][0] for n in (0, len(every) // 2, -1)]
+    return [every[n][0].to(ids.device) for n in (0, len(every) // 2, -1)]
 
 
 def logits_and_depths(
@@ -73,6 +76,11 @@ def _padded(ids: Tensor, layout: Layout) -> Tensor:
 def _own_decoder(module: Any) -> Decoder | None:
     # Autograd follows transformers' own layers; our decoder has its gradients by hand (`decoder_loss.Losses`).
     return None if torch.is_grad_enabled() else decoder_of(module)
+
+
+def in_parts(module: Any) -> bool:
+    """Whether a module's layers lie on several devices; see `placement`."""
+    return bool(getattr(module, PARTS, None))
 
 
 def even(module: Any) -> bool:
@@ -138,8 +146,41 @@ def answer_logprobs(
         spans: earlier answers in each row's prompt, behind the prefix, that are read as well: `(start, end)`.
     """
     device = module.device
-    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
+    fed, keep, targets = _predicted(rows, start, spans)
     layout = pack_rows([len(ids) for ids in fed], start, device, prefix=prefix, even=even(module))
+    return _logprobs(module, [i for row in fed for i in row], layout, (keep, targets))
+
+
+def whole_logprobs(
+    module: Any,
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    prefix: Sequence[int],
+    spans: Sequence[Sequence[tuple[int, int]]] | None = None,
+) -> Tensor:
+    """What `answer_logprobs` gives, with the shared prefix run in the same pass.
+
+    Args:
+        module: the model.
+        rows: (prompt, answer) token ids.
+        prefix: token ids that all prompts begin with.
+        spans: as there.
+    """
+    device, size = module.device, len(prefix)
+    fed, keep, targets = _predicted(rows, size, spans)
+    layout: Layout = pack_rows([len(ids) for ids in fed], size, device)
+    if size:
+        layout = packing.PrefixedRows(pack_rows([size], 0, device), pack_rows([len(ids) for ids in fed], size, device))
+    tokens = [*prefix, *(i for row in fed for i in row)]
+    return _logprobs(module, tokens, layout, ([place + size for place in keep], targets))
+
+
+def _predicted(
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]],
+    start: int,
+    spans: Sequence[Sequence[tuple[int, int]]] | None,
+) -> tuple[list[list[int]], list[int], list[int]]:
+    """The ids of each row after the prefix, the places in them from which answers are predicted, and their tokens."""
+    fed = [[*prompt[start:], *answer[:-1]] for prompt, answer in rows]
     keep: list[int] = []
     targets: list[int] = []
     first = 0
@@ -148,7 +189,11 @@ def answer_logprobs(
         keep.extend(first + place - start for place in at)
         targets.extend(whole[place + 1] for place in at)
         first += len(ids)
-    tokens = torch.tensor([i for row in fed for i in row], device=device)
-    wanted = torch.tensor(targets, device=device)
-    out = logits(module, tokens, layout, torch.tensor(keep, device=device)).float()
-    return -F.cross_entropy(out, wanted, reduction="none")
+    return fed, keep, targets
+
+
+def _logprobs(module: Any, ids: list[int], layout: Layout, wanted: tuple[list[int], list[int]]) -> Tensor:
+    """Log-probability of the tokens `wanted[1]` at the places `wanted[0]`."""
+    keep, targets = (torch.tensor(numbers, device=module.device) for numbers in wanted)
+    out = logits(module, torch.tensor(ids, device=module.device), layout, keep).float()
+    return -F.cross_entropy(out, targets, reduction="none")

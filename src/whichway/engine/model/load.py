@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.model import decoder, forward, packing, throughput
+from whichway.engine.model import decoder, forward, packing, placement, throughput
 from whichway.engine.model.chat_template import Renderer
 from whichway.engine.model.tokenizer_files import (
     check,
@@ -24,6 +24,7 @@ from whichway.engine.model.tokenizer_files import (
     first_line,
     limit_of,
     refuse_larger,
+    tokenizer_and_context,
     tokenizer_of,
 )
 from whichway.errors import ModelError
@@ -35,7 +36,10 @@ _LAYERS = {"full_attention", "sliding_attention"}
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A base model in memory. `module` is never changed: whoever changes weights works on a `fork`."""
+    """A base model in memory. `module` is never changed: whoever changes weights works on a `fork`.
+
+    Its layers may lie on several devices (`forward.in_parts`); `device` is that of the first one, where tokens go.
+    """
 
     folder: Path
     revision: str
@@ -84,20 +88,57 @@ def _load(folder: Path, proved: str | None) -> Model:
     mark = proved or revision(folder)
     tokenizer = tokenizer_of(folder)
     module = _module(folder)
-    config = module.config.get_text_config()
-    others = set(getattr(config, "layer_types", None) or []) - _LAYERS
-    if others:
-        names = ", ".join(sorted(others))
-        raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
+    _refuse_layers(module, folder)
     if proved:
-        packing.register()
-        module.set_attn_implementation(packing.ATTENTION)
+        _attend(module)
     else:
         verify(folder, module)
     refuse_larger(tokenizer, int(module.get_input_embeddings().weight.shape[0]), folder)
     renderer = Renderer(tokenizer, _eos(module))
-    settings = config.to_dict()
+    settings = module.config.get_text_config().to_dict()
     return Model(folder, mark, module, tokenizer, renderer, context_of(settings), limit_of(settings))
+
+
+def load_to_share(folder: Path, mark: str, dtype: torch.dtype, *, weights: bool) -> Model:
+    """Open a model whose weights are then shared out among processes (`train/shards.py`).
+
+    Args:
+        folder: the model's.
+        mark: its revision.
+        dtype: format of its weights.
+        weights: have them in the memory of the processor; False: shapes alone, where parts will be sent.
+
+    Raises:
+        ModelError: it cannot be opened, or its architecture does not fit the engine.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind: Any = AutoModelForCausalLM
+    tokenizer, ends, context = tokenizer_and_context(folder)
+    if weights:
+        module = _read(folder, dtype=dtype)
+    else:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            module = kind.from_config(config, dtype=dtype)
+    module.requires_grad_(False).eval()
+    _refuse_layers(module, folder)
+    _attend(module)
+    decoder.unregister(module)
+    limit = limit_of(module.config.get_text_config().to_dict())
+    return Model(folder, mark, module, tokenizer, Renderer(tokenizer, ends), context, limit)
+
+
+def _refuse_layers(module: Any, folder: Path) -> None:
+    others = set(getattr(module.config.get_text_config(), "layer_types", None) or []) - _LAYERS
+    if others:
+        names = ", ".join(sorted(others))
+        raise ModelError(f"{folder} has layers of type {names}; so far only attention layers are supported.")
+
+
+def _attend(module: Any) -> None:
+    packing.register()
+    module.set_attn_implementation(packing.ATTENTION)
 
 
 def _width(folder: Path) -> int:
@@ -109,17 +150,6 @@ def products_of(folder: Path) -> tuple[int, torch.dtype]:
     """Width of a model's products, and the format of their weights here."""
     width = _width(folder)
     return width, throughput.dtype(device(), width)
-
-
-def _loaded(kind: Any, folder: Path) -> Any:
-    return kind.from_pretrained(
-        folder,
-        dtype=products_of(folder)[1],
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
 
 
 @contextmanager
@@ -140,17 +170,39 @@ def quiet() -> Iterator[None]:
 
 
 def _module(folder: Path) -> Any:
+    """The weights where they compute: on one device, or in parts over several."""
+    dtype = products_of(folder)[1]
+    parts = placement.parts_of(folder, dtype)
+    if parts is None:
+        return _read(folder, dtype=dtype).requires_grad_(False).eval().to(device())
+    places = {"device_map": "auto", "max_memory": dict(parts.max_memory), "offload_folder": parts.offload}
+    module = _read(folder, dtype=dtype, **places)
+    elsewhere = {"cpu", "disk"} & set(module.hf_device_map.values()) - set(parts.max_memory)
+    if elsewhere and parts.offload is None:
+        raise ModelError(
+            f"The layers of the model in {folder} cannot be laid over the cards: {', '.join(sorted(elsewhere))} would "
+            "hold some of them. Take a smaller model, or free memory of the cards."
+        )
+    for name in ("to", "cuda"):  # accelerate's warnings, which a fork would call on this module
+        vars(module).pop(name, None)
+    return module.requires_grad_(False).eval()
+
+
+def _read(folder: Path, **options: Any) -> Any:
+    """A causal language model with its weights, as transformers reads them."""
     from transformers import AutoModelForCausalLM
 
+    kind: Any = AutoModelForCausalLM
+    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
         with quiet():
-            module, report = _loaded(AutoModelForCausalLM, folder)
+            module, report = kind.from_pretrained(folder, output_loading_info=True, **safe, **options)
     except Exception as error:  # broken headers, shapes that do not fit, configurations of another version
         raise ModelError(f"The weights in {folder} cannot be read: {first_line(error)}") from error
     if report["missing_keys"]:
         names = sorted(report["missing_keys"])
         raise ModelError(f"{len(names)} weights are missing in {folder}, {names[0]} first; is the download complete?")
-    return module.requires_grad_(False).eval().to(device())
+    return module
 
 
 def _eos(module: Any) -> list[int]:
@@ -222,7 +274,17 @@ def fork(module: Any, own: Iterable[str] = ()) -> Any:
         for name, p in module.named_parameters()
     }
     memo |= {id(buffer): buffer for buffer in module.buffers()}
+    memo |= {id(weights): weights for weights in _weights_of_hooks(module)}
     return copy.deepcopy(module, memo)
+
+
+def _weights_of_hooks(module: Any) -> Iterator[object]:
+    """What the hooks of a model in parts hold of its weights."""
+    for part in module.modules():
+        hook = getattr(part, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):
+            held = (getattr(one, name, None) for name in ("weights_map", "tied_params_map"))
+            yield from (weights for weights in held if weights is not None)
 
 
 def own_float32(base: Any) -> Any:

@@ -11,8 +11,8 @@ G = H / N, D the size of a head, V the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -69,6 +69,10 @@ class Layout(Protocol):
         """Take up keys and values of a layer whose attention nobody needs."""
         ...
 
+    def on(self, device: torch.device) -> Layout:
+        """The same layout for a layer on this device, where a model's layers lie on several."""
+        ...
+
 
 @dataclass(slots=True)
 class PackedRows:
@@ -79,8 +83,22 @@ class PackedRows:
     slots: Tensor | None  # [B * S] packed index of each padded slot; None: rows are equally long
     unpack_index: Tensor | None  # [R] slot of each packed token
     row_mask: Tensor | None  # [B, S, S] bool; None: plain causal
-    prefix: Sequence[KeyValue] | None = None
+    prefix: Sequence[KeyValue] | Mapping[int, KeyValue] | None = None  # by layer, each where its layer is
     key_values: dict[int, KeyValue] | None = None  # filled with this pass's keys and values, `[N, R, D]`, when not None
+    elsewhere: dict[torch.device, PackedRows] = field(default_factory=dict, repr=False)
+
+    def on(self, device: torch.device) -> PackedRows:
+        """The same layout with its indices and masks on this device; keys and values stay where their layers are."""
+        if device == self.positions.device:
+            return self
+        if device not in self.elsewhere:
+            slots, index, mask = (
+                None if t is None else t.to(device) for t in (self.slots, self.unpack_index, self.row_mask)
+            )
+            positions = self.positions.to(device)
+            moved = replace(self, positions=positions, slots=slots, unpack_index=index, row_mask=mask)
+            self.elsewhere[device] = moved
+        return self.elsewhere[device]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams) -> Tensor:
         """Attention of each token over the prefix and its row."""
@@ -143,13 +161,45 @@ class PackedRows:
 
 
 @dataclass(slots=True)
+class PrefixedRows:
+    """Layout of the shared prefix and of rows after it in one pass: the rows attend to what the prefix gives there.
+
+    A model whose weights are fetched layer by layer runs once so, and is followed back once.
+    """
+
+    front: PackedRows  # the prefix
+    packed: PackedRows  # the rows
+    positions: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.positions = torch.cat([self.front.positions, self.packed.positions])
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: AttentionParams) -> Tensor:
+        """Attention of the prefix over itself, and of each row over the prefix and itself."""
+        size = len(self.front.positions)
+        (q, row_q), (k, row_k), (v, row_v) = ((t[:, :size], t[:, size:]) for t in (query, key, value))
+        self.packed.prefix = {layer: (k, v)}
+        first = self.front.attend(layer, q, k, v, how)
+        return torch.cat([first, self.packed.attend(layer, row_q, row_k, row_v, how)])
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Every layer attends."""
+        raise NotImplementedError
+
+    def on(self, device: torch.device) -> PrefixedRows:
+        """This layout: the layers of a model that is trained so are run on one device."""
+        return self
+
+
+@dataclass(slots=True)
 class DecodeStep:
     """Layout of one decoding step: one new token per row, with the keys and values of the row so far."""
 
     cache: list[KeyValue]  # per layer `[N, B, C, D]`, with room for the tokens to come
     lengths: Tensor  # [B] own tokens so far, without the new one
     start: int  # length of the prefix
-    prefix: Sequence[KeyValue] | None
+    prefix: Sequence[KeyValue] | Mapping[int, KeyValue] | None
+    elsewhere: dict[torch.device, DecodeStep] = field(default_factory=dict, repr=False)
     positions: Tensor = field(init=False)
     used: int = field(init=False)
 
@@ -172,6 +222,14 @@ class DecodeStep:
     def store(self, layer: int, key: Tensor, value: Tensor) -> None:
         """A decoding step asks for every token."""
         raise NotImplementedError
+
+    def on(self, device: torch.device) -> DecodeStep:
+        """The same step with its lengths on this device; keys and values stay where their layers are."""
+        if device == self.lengths.device:
+            return self
+        if device not in self.elsewhere:
+            self.elsewhere[device] = replace(self, lengths=self.lengths.to(device))
+        return self.elsewhere[device]
 
     def _windows(self, window: int | None, prefix: KeyValue | None) -> tuple[Tensor, Tensor | None]:
         slots = torch.arange(self.used, device=self.lengths.device)
@@ -263,7 +321,7 @@ def _attention(
         return out, None
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     how = AttentionParams(scaling, others.get("sliding_window"), others.get("softcap"))
-    return layout.attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
+    return layout.on(query.device).attend(module.layer_idx, query[0], key[0], value[0], how)[None], None
 
 
 def pads_shapes(kind: torch.dtype, device: torch.device) -> bool:

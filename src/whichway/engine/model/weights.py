@@ -28,6 +28,9 @@ _ACTIVATIONS = {
 }
 
 
+PARTS = "hf_device_map"  # accelerate's attribute of a module whose layers lie on several devices
+
+
 class Unknown(Exception):
     """This model, or what was put on it, has parts that are run through transformers instead."""
 
@@ -152,7 +155,7 @@ def read(module: Any) -> DecoderWeights:
         Unknown: it has parts that we do not compute ourselves.
     """
     config = module.config.get_text_config()
-    if config.model_type not in _KNOWN:
+    if config.model_type not in _KNOWN or getattr(module, PARTS, None):
         raise Unknown(config.model_type)
     reader = _Reader(config)
     return reader.gpt2(module) if config.model_type == "gpt2" else reader.llama(module)

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FILE = "live.json"
 _FEW = 4  # rows
 _MOVED = 1e-6  # nats; an adapter without effect gives exactly 0
+SampledRow = dict[str, Any]  # prompt and answer as token ids, and "logprob": nats per answer token
 _ASKS = ("Hello!", "What is the capital of France?", "Write one word.")  # for adapters that others trained
 
 
@@ -62,12 +63,16 @@ def measure(module: Any, rows: Sequence[Encoded]) -> list[float]:
     return [float(part.mean()) for part in torch.split(total, sizes)]
 
 
-def write(folder: Path, module: Any, rows: Sequence[Encoded]) -> None:
-    """Store a few of a training's rows and what `module` gives them, next to its trained part."""
+def sample(module: Any, rows: Sequence[Encoded]) -> list[SampledRow]:
+    """A few of a training's rows, and what `module` gives them."""
     few = rows[:: max(1, len(rows) // _FEW)][:_FEW]
     measured = zip(few, measure(module, few), strict=True)
-    stored = [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in measured]
-    (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
+    return [{"prompt": row.prompt, "answer": row.answer, "logprob": number} for row, number in measured]
+
+
+def write(folder: Path, rows: Sequence[SampledRow]) -> None:
+    """Store sampled rows next to the trained part that gave them their numbers."""
+    (folder / FILE).write_text(json.dumps(rows), encoding="utf-8")
 
 
 def check(folder: Path, model: Model, module: Any, base: Any = None) -> None:

@@ -75,7 +75,8 @@ class Soup:
         if not place.exists():
             with checkpoint.written(place) as temporary:
                 _join([self.folder / str(adapter.weights.adapter) for adapter in members], temporary)
-                adapter_check.write(temporary, adapters.trained(self.model.module, temporary), self.runs[0].rows)
+                module = adapters.trained(self.model.module, temporary)
+                adapter_check.write(temporary, adapter_check.sample(module, self.runs[0].rows))
                 checkpoint.write_facts(
                     temporary,
                     kind=self.job.kind,

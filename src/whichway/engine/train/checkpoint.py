@@ -37,6 +37,11 @@ def read_adapter(place: Path, start: Weights) -> Adapter:
     return Adapter(dataclasses.replace(start, adapter=place.name, kind=kind), **facts)
 
 
+def state_file(folder: Path, key: str) -> Path:
+    """Where a training keeps its state."""
+    return folder / "state" / f"{key}.safetensors"
+
+
 def finish(state: Path, done: Sequence[str]) -> None:
     """Mark a training as done, with the names of its checkpoints; its state is of no more use."""
     goal = state.with_suffix(".json")
@@ -53,3 +58,17 @@ def finished(state: Path, folder: Path) -> list[str] | None:
         return None
     names: list[str] = json.loads(goal.read_text(encoding="utf-8"))
     return names if all((folder / name).exists() for name in names) else None
+
+
+def saved(state: Path, folder: Path) -> tuple[list[str], bool]:
+    """The names of the checkpoints that a training has left so far, and whether it is done."""
+    from safetensors import safe_open
+
+    names = finished(state, folder)
+    if names is not None:
+        return names, True
+    if not state.exists():
+        return [], False
+    with safe_open(state, "pt") as file:
+        done: list[str] = json.loads(file.metadata()["progress"])["done"]
+    return (done if all((folder / name).exists() for name in done) else []), False

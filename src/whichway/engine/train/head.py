@@ -47,11 +47,11 @@ _GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 class _Linear(nn.Linear):
-    """A head that takes states of any format."""
+    """A head that takes states of any format, from whatever device the last layer is on."""
 
     def forward(self, states: Tensor) -> Tensor:
         """`[..., hidden]` to `[..., K]`."""
-        return super().forward(states.to(self.weight.dtype))
+        return super().forward(states.to(self.weight))
 
 
 def put(base: Any, weight: Tensor) -> Any:

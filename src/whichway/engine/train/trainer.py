@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whichway.engine.model import decoder, decoder_loss, forward, packing, weights
+from whichway.engine.model import decoder, decoder_loss, forward, packing, placement, weights
 from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
@@ -34,16 +34,18 @@ from whichway.engine.train import adapter_check, checkpoint, head, int8_training
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import FrozenStates
 from whichway.engine.train.int8_training import Int8Products
+from whichway.engine.train.job_rows import encode
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
-from whichway.engine.train.trainable import set_up, trained_layers, word_dropout
+from whichway.engine.train.trainable import Trainable, set_up, trained_layers, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
-from whichway.errors import DataError, WayFailed
+from whichway.errors import WayFailed
 from whichway.nouns import Adapter, TrainJob, digest
 from whichway.training_kinds import EXACT, INT8, KINDS, FullOptions, default_rate
 from whichway.training_length import training_length
 
 STATE_SECONDS = 20.0  # between saved states: what a kill can cost
-_MICRO = {"cpu": 4096, "cuda": 65536}  # tokens in one backward pass
+_MICRO = placement.MOST_TOKENS
+ONE_ROW = "One training row does not fit into memory; use shorter rows or a smaller model."
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,11 @@ class TrainerState:
     work_seconds: float = 0.0
 
 
+def training_key(job: TrainJob, member: int = 0) -> str:
+    """What a training's state and checkpoints are named by; `member`: number among trainings of one job."""
+    return digest(["learn", KINDS[job.kind].version, job, *([member] if member else [])])
+
+
 class TrainingRun:
     """One training from its rows to its last checkpoint."""
 
@@ -77,7 +84,7 @@ class TrainingRun:
         self.watch = watch
         self.model, self.job, self.settings, self.folder, self.start = model, job, settings, folder, start
         self.draw: int | str = f"{job.seed}+{member}" if member else job.seed
-        self.key = digest(["learn", KINDS[job.kind].version, job, *([member] if member else [])])
+        self.key = training_key(job, member)
         self.rows = self._fitting(prompt_tuning.with_soft_prompt(encode(model, job), model, settings))
         self.rows, self.prefix = adapter_check.shared(self.rows)
         length = training_length(
@@ -88,7 +95,7 @@ class TrainingRun:
         self.stops = self._stops()
         self.dropped = self._word_dropout()
         self.rounded: Int8Products | None = None  # the frozen weights, where their products are in int8
-        self.limit = _MICRO[model.device.type]
+        self.limit = _MICRO.get(model.device.type, 1)
 
     def steps(self) -> Iterator[Adapter]:
         """Train to the end, from where it stopped."""
@@ -116,15 +123,18 @@ class TrainingRun:
             elif time.perf_counter() - saved >= STATE_SECONDS:
                 self._save_state()
                 saved = time.perf_counter()
-        checkpoint.finish(self._state, self.at.done)
+        self._finish()
 
     def set_up(self) -> None:
         """Have the trained part and the optimiser in memory, as they were left or at their start."""
-        self.trainable = set_up(self.model, self.job, self.settings, self.start)
+        self.trainable = self._trainable()
         self.below = self._below()
         self.adam = torch.optim.AdamW(self.trainable.tensors.values(), lr=self.rate, weight_decay=0.0, fused=True)
         self.at = self._resume() or self._begin()
         self._round()
+
+    def _trainable(self) -> Trainable:
+        return set_up(self.model, self.job, self.settings, self.start)
 
     def _fitting(self, rows: list[Encoded]) -> list[Encoded]:
         """Rows that the model can read whole; one that is too long is left out, as evaluation counts it as an error."""
@@ -234,8 +244,7 @@ class TrainingRun:
                 if not out_of_memory(error):
                     raise
                 if max(len(piece) for piece in pieces) == self.unit:
-                    reason = "One training row does not fit into memory; use shorter rows or a smaller model."
-                    raise WayFailed(reason) from error
+                    raise WayFailed(ONE_ROW) from error
                 self.limit = max(self._size(piece) for piece in pieces) // 2
 
     @contextmanager
@@ -245,8 +254,12 @@ class TrainingRun:
             yield
             return
         with torch.random.fork_rng():
-            torch.manual_seed(int(digest([self.draw, self.at.step], 8), 16))
+            torch.manual_seed(int(digest(self._dropout_seed, 8), 16))
             yield
+
+    @property
+    def _dropout_seed(self) -> list[int | str]:
+        return [self.draw, self.at.step]
 
     def _piece(self, rows: Sequence[Encoded], trained: int) -> float:
         losses = row_losses(self.trainable.module, rows, self.prefix, self.trainable.masters, self.below)
@@ -277,27 +290,38 @@ class TrainingRun:
     def _checkpoint(self) -> str:
         """Save the trained part by write-then-rename; return its digest."""
         name = digest([self.key, self.at.step])
-        place = self.folder / name
-        if not place.exists():
-            with checkpoint.written(place) as temporary:
-                self.trainable.save(temporary, self.model.tokenizer)
-                with self.rounded.exact() if self.rounded else nullcontext():
-                    adapter_check.write(temporary, self.trainable.module, self.rows)
-                checkpoint.write_facts(
-                    temporary,
-                    kind=self.job.kind,
-                    step=self.at.step,
-                    epoch=self.at.step / self.per_epoch,
-                    loss=self.at.loss / self.at.trained,
-                    seconds=self.at.seconds,
-                    tokens=self.at.tokens,
-                    peak_bytes=process_memory.peak_bytes(),
-                    work={"train": pace.settle(self.at), **self._read_before()},
-                    precision=self.at.precision,
-                )
+        self._save(self.folder / name)
         self.at.loss, self.at.trained = 0.0, 0
         self.at.done.append(name)
         return name
+
+    def _save(self, folder: Path) -> None:
+        if not folder.exists():
+            with checkpoint.written(folder) as temporary:
+                self._write(temporary)
+
+    def _write(self, place: Path) -> None:
+        self.trainable.save(place, self.model.tokenizer)
+        adapter_check.write(place, self._sampled())
+        checkpoint.write_facts(
+            place,
+            kind=self.job.kind,
+            step=self.at.step,
+            epoch=self.at.step / self.per_epoch,
+            loss=self.at.loss / self.at.trained,
+            seconds=self.at.seconds,
+            tokens=self.at.tokens,
+            peak_bytes=process_memory.peak_bytes(),
+            work={"train": pace.settle(self.at), **self._read_before()},
+            precision=self.at.precision,
+        )
+
+    def _sampled(self) -> list[adapter_check.SampledRow]:
+        with self.rounded.exact() if self.rounded else nullcontext():
+            return adapter_check.sample(self.trainable.module, self.rows)
+
+    def _finish(self) -> None:
+        checkpoint.finish(self._state, self.at.done)
 
     def _read_before(self) -> dict[str, tuple[float, float]]:
         """What was read before the first step, in whole tokens and seconds; layers that were kept count as well."""
@@ -308,7 +332,7 @@ class TrainingRun:
 
     @property
     def _state(self) -> Path:
-        return self.folder / "state" / f"{self.key}.safetensors"
+        return checkpoint.state_file(self.folder, self.key)
 
     def _save_state(self) -> None:
         from safetensors.torch import save_file
@@ -369,26 +393,3 @@ def row_losses(
         return decoder_loss.losses(masters.vector, own_decoder, paper, states, first)[: paper.real]
     front = forward.run_prefix(module, prefix, module.device)
     return -forward.answer_logprobs(module, pairs, front, len(prefix), spans)
-
-
-def encode(model: Model, job: TrainJob) -> list[Encoded]:
-    """A job's rows as token ids.
-
-    Raises:
-        DataError: there are no rows, one has nothing to train on, or no earlier answer that should be is found.
-    """
-    if not job.rows:
-        raise DataError("There are no rows to train on.")
-    wanted: adapter_check.Targets = "all" if job.options.get("targets") == "all" else "last"
-    rows = adapter_check.encode(model.renderer, [(row.messages, row.answer) for row in job.rows], wanted, model.context)
-    trimmed = sum(row.trimmed > 0 for row in rows)
-    if trimmed:
-        log.warning(
-            "%d of %d conversations are longer than the model reads; oldest turns left out.", trimmed, len(rows)
-        )
-    for number, row in enumerate(rows):
-        if not row.answer or not row.prompt:
-            raise DataError(f"Training row {number + 1} ({job.rows[number].answer!r}) has no token to train on.")
-    if wanted == "all":
-        adapter_check.count_earlier(rows, [row.messages for row in job.rows])
-    return head.encode(rows, job) if job.kind == "head" else rows

@@ -5,6 +5,8 @@ milliseconds and shares the base's memory. The helper computes on one thread onl
 survive a fork; the fork starts its own. Where forking is not safe (all but Linux, and with a GPU, whose state no fork
 may use) the helper runs one job and ends.
 
+A training that is shared out among several processes is supervised by the helper (`ranks.py`).
+
 The child goes on only when asked to, so that a caller who scores a checkpoint has the processor to itself. When the
 caller is gone, the child saves its state at the next step and ends.
 """
@@ -20,33 +22,20 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
-from whichway.errors import WayFailed, WhichwayError
-from whichway.nouns import Adapter, TrainJob
+from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable
+from whichway.errors import WayFailed
+from whichway.nouns import Adapter
 
+__all__ = ["Helper", "TrainRequest", "serve", "start", "train"]
 _EVERY = 0.5  # seconds between words of progress
 _PATIENCE = 1.2  # seconds that a child has to save its state when it is to end; Ctrl-C promises two in all
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRequest:
-    """What the helper is to do."""
-
-    model: Path
-    revision: str
-    own_decoder: bool  # whether our own decoder is proved on this model
-    job: TrainJob
-    folder: Path
-    adapter: Path | None
-    threads: int
 
 
 class Helper:
@@ -117,7 +106,7 @@ class Helper:
                     return
                 elif what in ("free", "died"):  # without a word before
                     ended = what == "free"
-                    raise WayFailed(_exit_text(content))
+                    raise WayFailed(exit_text("The training process", content))
         finally:
             if not ended and not (waits and self._dismiss()):
                 self.stop()
@@ -144,12 +133,6 @@ class Helper:
             self.stop()
             return "died", None
         return received
-
-
-def _exit_text(status: int | None) -> str:
-    by = f"by signal {status}" if status else "unexpectedly"
-    hint = ", most likely because memory ran out; use a smaller batch, shorter rows or a smaller model"
-    return f"The training process was ended {by}{hint if status in (None, 9) else ''}."
 
 
 _idle: list[Helper] = []
@@ -186,15 +169,11 @@ def _new() -> Helper:
 # The helper's side
 
 
-class _Gone(BaseException):
-    """Nobody listens any more."""
-
-
 def serve(handle: int) -> None:
     """Take requests from the link until the caller is gone."""
     import torch
 
-    from whichway.engine.train import probe, run_job  # noqa: F401  (imported once, for all children)
+    from whichway.engine.train import probe, ranks, run_job  # noqa: F401  (imported once, for all children)
 
     torch.set_num_threads(1)
     link = Connection(handle)
@@ -204,6 +183,11 @@ def serve(handle: int) -> None:
             request = link.recv()
             if not isinstance(request, TrainRequest):
                 continue  # a word to a child that has died since
+            if request.sharding is not None:
+                models.clear()  # the processes that share it hold the base
+                ranks.supervise(link, request)
+                link.send(("free", None))
+                continue
             if not _forks():
                 _work(link, request, models)
                 return
@@ -225,7 +209,7 @@ def _keep_only(request: TrainRequest, models: dict[tuple[Path, str], Any], link:
             models[request.model, request.revision] = _open(request)
         _round(request, models[request.model, request.revision])
     except Exception as error:
-        link.send(("error", _portable(error)))
+        link.send(("error", portable(error)))
         link.send(("free", None))
         return False
     return True
@@ -264,15 +248,15 @@ def _fork(link: Connection, request: TrainRequest, models: dict[tuple[Path, str]
 
 def _work(link: Connection, request: TrainRequest, models: dict[tuple[Path, str], Any]) -> None:
     """One job, in the child."""
-    logging.getLogger("whichway").addHandler(_Wire(link))
+    logging.getLogger("whichway").addHandler(LogWire(link))
     try:
         if not models:
             models[request.model, request.revision] = _open(request)
         _train(link, request, next(iter(models.values())))
-    except (_Gone, EOFError, BrokenPipeError, ConnectionResetError):
+    except (CallerGone, EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
-        link.send(("error", _portable(error)))
+        link.send(("error", portable(error)))
         return
     link.send(("done", None))
 
@@ -299,24 +283,4 @@ def _train(link: Connection, request: TrainRequest, model: Any) -> None:
     for adapter in run_job.train(model, request.job, request.folder, request.adapter, watch):
         link.send(("adapter", adapter))
         if link.recv() != "go":
-            raise _Gone
-
-
-def _portable(error: Exception) -> Exception:
-    """The error as it can cross: ours as they are, others as a `RuntimeError` with their traceback."""
-    if isinstance(error, WhichwayError):
-        return error
-    return RuntimeError(f"The training process failed.\n{''.join(traceback.format_exception(error))}")
-
-
-class _Wire(logging.Handler):
-    """Sends log lines to the caller."""
-
-    def __init__(self, link: Connection) -> None:
-        super().__init__()
-        self.link = link
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one line; whoever is gone is noticed elsewhere."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.link.send(("log", (record.levelno, "%s", record.getMessage())))
+            raise CallerGone
