@@ -14,6 +14,7 @@ from test_engine_learn import job, tensors
 from whichway.backends.local import backend
 from whichway.engine.model.placement import Sharding
 from whichway.engine.train import run_job, sharded_run, shards, worker
+from whichway.engine.train.train_progress import StopTraining
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import Decoding, Message, Request
 
@@ -177,10 +178,28 @@ def test_a_stopped_training_saves_its_state_and_leaves_no_process(opened, faulty
     assert len(ranks) == 2
     assert waits(lambda: not any(os.path.exists(f"/proc/{rank}") for rank in ranks))  # noqa: PTH110
     assert [file.suffix for file in (tmp_path / "shared" / "state").iterdir()] == [".safetensors"]
-    again = list(worker.train(sharded(model, tmp_path / "shared", task)))
+    again = list(run_job.train(model, task, tmp_path / "shared", None))  # one process goes on
     alone = list(run_job.train(model, task, tmp_path / "alone", None))
     assert again[-1].step == 30
     assert again[-1].loss == pytest.approx(alone[-1].loss, rel=1e-3)
+
+
+def test_two_processes_go_on_where_one_was_stopped(opened, tmp_path):
+    model, task = opened("llama"), job(rate=0.003)
+    wanted = list(run_job.train(model, task, tmp_path / "alone", None))
+
+    def stop(now):
+        if now.step == 5:
+            raise StopTraining
+
+    with pytest.raises(StopTraining):
+        list(run_job.train(model, task, tmp_path / "shared", None, stop))
+    seen = []
+    again = list(worker.train(sharded(model, tmp_path / "shared", task), seen.append))
+    assert [now.step for now in seen] == [6]
+    assert [a.loss for a in again] == pytest.approx([a.loss for a in wanted], rel=1e-5)
+    name = wanted[-1].weights.adapter
+    alike(tensors(tmp_path / "alone" / name), tensors(tmp_path / "shared" / name))
 
 
 @pytest.mark.slow

@@ -181,7 +181,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def _cards(free: list[int]) -> str:

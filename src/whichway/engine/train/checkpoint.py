@@ -58,17 +58,3 @@ def finished(state: Path, folder: Path) -> list[str] | None:
         return None
     names: list[str] = json.loads(goal.read_text(encoding="utf-8"))
     return names if all((folder / name).exists() for name in names) else None
-
-
-def saved(state: Path, folder: Path) -> tuple[list[str], bool]:
-    """The names of the checkpoints that a training has left so far, and whether it is done."""
-    from safetensors import safe_open
-
-    names = finished(state, folder)
-    if names is not None:
-        return names, True
-    if not state.exists():
-        return [], False
-    with safe_open(state, "pt") as file:
-        done: list[str] = json.loads(file.metadata()["progress"])["done"]
-    return (done if all((folder / name).exists() for name in done) else []), False

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from whichway.engine.model import throughput
+from whichway.engine.train.seeded_draws import seeded
 
 _EXACT = 1024  # up to this size all singular vectors are computed; above it the leading ones, by power iteration
 _FILE = "adapter_model.safetensors"
@@ -75,8 +76,7 @@ def _factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if min(weight.shape) <= _EXACT:
         u, s, vh = torch.linalg.svd(weight, full_matrices=False)
     else:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with seeded(0):
             u, s, v = torch.svd_lowrank(weight, q=rank + 8, niter=8)
         vh = v.t()
     count = min(rank, len(s))

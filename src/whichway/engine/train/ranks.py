@@ -27,7 +27,7 @@ import torch
 
 from whichway.engine.model import load
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.train import checkpoint
+from whichway.engine.train import checkpoint, saved_state
 from whichway.engine.train.sharded_run import ShardedRun, refusal
 from whichway.engine.train.shards import Shards
 from whichway.engine.train.train_progress import StopTraining, TrainProgress
@@ -71,7 +71,7 @@ def _checkpoints(link: Connection, request: TrainRequest) -> Iterator[Adapter]:
     state = checkpoint.state_file(request.folder, training_key(request.job))
     passed_on, tokens, ended = 0, request.sharding.tokens, ""
     while True:
-        names, done = checkpoint.saved(state, request.folder)
+        names, done = _saved(state, request.folder)
         for name in names[passed_on:]:
             yield checkpoint.read_adapter(request.folder / name, request.job.weights)
         if done:
@@ -85,6 +85,15 @@ def _checkpoints(link: Connection, request: TrainRequest) -> Iterator[Adapter]:
                 raise WayFailed(ONE_ROW)
             tokens = max(1, tokens // 2)
             link.send(("log", (logging.WARNING, "%s", f"Memory ran out: passes of {tokens} tokens from now on.")))
+
+
+def _saved(state: Path, folder: Path) -> tuple[list[str], bool]:
+    """The names of the checkpoints that a training has left so far, and whether it is done."""
+    names = checkpoint.finished(state, folder)
+    if names is not None:
+        return names, True
+    done: list[str] = (saved_state.read_facts(state) or {}).get("done", [])
+    return (done if all((folder / name).exists() for name in done) else []), False
 
 
 def _run_ranks(link: Connection, request: TrainRequest, tokens: int, done: int) -> str:

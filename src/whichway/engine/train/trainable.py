@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from whichway.engine.model import decoder, weights
 from whichway.engine.model.load import Model, fork, own_float32, quiet
 from whichway.engine.train import adapters, bitfit, head, lora_variants, prompt_tuning
+from whichway.engine.train.seeded_draws import seeded
 from whichway.errors import OptionError, WayFailed
 from whichway.nouns import TrainJob
 from whichway.training_kinds import (
@@ -51,6 +52,15 @@ class Trainable:
         for parameter, mask in self.frozen:
             if parameter.grad is not None:
                 parameter.grad *= mask
+
+    def by_name(self, name: str, values: Tensor) -> dict[str, Tensor]:
+        """Values of one of `tensors`, or of what an optimiser has for it, by the names of the model's parameters."""
+        if self.masters is None:
+            return {name: values}
+        return {
+            own: values[view.storage_offset() :][: view.numel()].view(view.shape)
+            for own, view in self.masters.names.items()
+        }
 
     def refresh(self) -> None:
         """Bring the weights that are computed with up to date after a step."""
@@ -212,8 +222,7 @@ def _lora(base: Any, settings: AdapterOptions, seed: int, start: Path | None) ->
             fan_in_fan_out=base.config.model_type == "gpt2",
             **lora_variants.peft_arguments(settings.variant),
         )
-        with torch.random.fork_rng(), quiet():
-            torch.manual_seed(seed)
+        with seeded(seed), quiet():
             wrapped = get_peft_model(fork(base), config)
     # The base stays in eval mode: its dropout is not ours to use. The adapter's own is switched on.
     wrapped.eval()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import math
 import random
@@ -30,11 +29,21 @@ from whichway.engine.model import decoder, decoder_loss, forward, packing, place
 from whichway.engine.model.attention import pack_train_batch
 from whichway.engine.model.load import Model
 from whichway.engine.model.out_of_memory import out_of_memory
-from whichway.engine.train import adapter_check, checkpoint, head, int8_training, pace, process_memory, prompt_tuning
+from whichway.engine.train import (
+    adapter_check,
+    checkpoint,
+    head,
+    int8_training,
+    pace,
+    process_memory,
+    prompt_tuning,
+    saved_state,
+)
 from whichway.engine.train.adapter_check import Encoded
 from whichway.engine.train.frozen_states import FrozenStates
 from whichway.engine.train.int8_training import Int8Products
 from whichway.engine.train.job_rows import encode
+from whichway.engine.train.seeded_draws import seeded
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
 from whichway.engine.train.trainable import Trainable, set_up, trained_layers, word_dropout
 from whichway.engine.train.word_dropout import WordDropout
@@ -253,8 +262,7 @@ class TrainingRun:
         if getattr(self.settings, "dropout", 0.0) == 0:
             yield
             return
-        with torch.random.fork_rng():
-            torch.manual_seed(int(digest(self._dropout_seed, 8), 16))
+        with seeded(int(digest(self._dropout_seed, 8), 16)):
             yield
 
     @property
@@ -335,37 +343,22 @@ class TrainingRun:
         return checkpoint.state_file(self.folder, self.key)
 
     def _save_state(self) -> None:
-        from safetensors.torch import save_file
-
-        tensors: dict[str, Tensor] = {}
-        for name, p in self.trainable.tensors.items():
-            moments = self.adam.state[p]
-            tensors |= {f"w/{name}": p.data, f"m/{name}": moments["exp_avg"], f"v/{name}": moments["exp_avg_sq"]}
-        self._state.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._state.with_suffix(".tmp")
-        facts = json.dumps(dataclasses.asdict(self.at) | {"limit": self.limit, "threads": torch.get_num_threads()})
-        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata={"progress": facts})
-        temporary.replace(self._state)
+        facts = dataclasses.asdict(self.at) | {"limit": self.limit, "threads": torch.get_num_threads()}
+        saved_state.save(self._state, self.trainable, self.adam, facts)
 
     def _resume(self) -> TrainerState | None:
         """Take up the saved state, if there is one and its checkpoints still stand."""
-        from safetensors import safe_open
-
-        if not self._state.exists():
+        facts = saved_state.read_facts(self._state)
+        if facts is None:
             return None
-        with safe_open(self._state, "pt") as file:
-            facts = json.loads(file.metadata()["progress"])
-            self.limit = facts.pop("limit")
-            torch.set_num_threads(facts.pop("threads"))  # sums in another order would not be bit-equal
-            at = TrainerState(**facts)
-            if not all((self.folder / name).exists() for name in at.done):
-                return None
-            for name, p in self.trainable.tensors.items():
-                p.data.copy_(file.get_tensor(f"w/{name}"))
-                m, v = (file.get_tensor(f"{kind}/{name}").to(p.device) for kind in "mv")
-                step = torch.tensor(float(at.step), device=p.device)
-                self.adam.state[p] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
-        self.trainable.refresh()
+        limit, threads = facts.pop("limit"), facts.pop("threads")
+        at = TrainerState(**facts)
+        if not all((self.folder / name).exists() for name in at.done):
+            return None
+        if not saved_state.load(self._state, self.trainable, self.adam, at.step):
+            return None
+        self.limit = limit
+        torch.set_num_threads(threads)  # sums in another order would not be bit-equal
         return at
 
     def _finished(self) -> list[Adapter] | None:
