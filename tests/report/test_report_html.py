@@ -20,6 +20,7 @@ from whichway.prompts import template
 from whichway.report import formatting, prompt
 from whichway.report.html import STATIC, render, write
 from whichway.report.rows import side_by_side
+from whichway.report.shown_rows import shown
 from whichway.runs.run import read
 
 NASTY = (
@@ -319,3 +320,24 @@ def test_open_answers_can_be_read_and_nothing_is_said_to_be_wanted(tmp_path):
     whiskers = re.findall(r'class="whisker" d="M([\d.]+) [\d.]+H([\d.]+)', page)
     assert whiskers
     assert all(float(left) < float(right) for left, right in whiskers)
+
+
+def test_of_very_many_rows_a_part_is_looked_at_one_by_one(tmp_path, monkeypatch):
+    folder = sample.make(tmp_path, rows=200)
+    everything = Page(write(folder).read_text(encoding="utf-8"))
+    ways = len(read(folder).plan_data["ways"])
+    monkeypatch.setattr("whichway.report.shown_rows.SHOWN", 50 * ways)
+    run = read(folder)
+    part = shown(run)
+    assert len(part.test) == 50
+    assert len(run.test) == 200
+    assert {example for _, example in part.test_records} == {row.id for row in part.test}
+    doubtful = run.verdict.doubtful.rows if run.verdict.doubtful else ()
+    named = {row for spread in run.verdict.spreads for row in spread.flips} | {row.example for row in doubtful}
+    assert len(named & {row.id for row in part.test}) == min(50, len(named))
+    assert shown(run).test == part.test
+    page = Page(write(folder).read_text(encoding="utf-8"))
+    assert len(page.data["texts"]) == 50
+    assert len(everything.data["texts"]) == 200
+    assert "The contest has 200 test rows. 50 of them, drawn by their content" in " ".join(page.text.split())
+    assert "The contest has 200" not in everything.text

@@ -11,7 +11,7 @@ from whichway.verdict import Arm, decide
 from whichway.verdict.compare import Table
 from whichway.verdict.curves import CurveRun
 from whichway.verdict.decide import Extras
-from whichway.verdict.predictive import MOST, Predictive, errors
+from whichway.verdict.predictive import MOST, Predictive
 from whichway.verdict.rule import rule
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -61,11 +61,12 @@ def test_folds_are_predicted_as_the_folds_rule_measures_them():
     ]
     table = Table(arms, 0.95)
     future = Predictive(table, 0.01).future(1.0, 1)
-    se, df = errors(future)
     for place in (0, 17):
-        wanted = table.fold_noise.error(future.rows[0, 1], future.folds[place, 0, 1], future.rows_df, 0, 1)
-        assert (se[place, 0, 1], df[place, 0, 1]) == pytest.approx(wanted)
-    assert se.shape == future.folds.shape
+        pair = [np.array([k]) for k in (place, 0, 1)]
+        (scatter,), ((se,), (df,)) = future.folded(*pair), future.errors(*pair)
+        wanted = table.fold_noise.error(future.rows[0, 1], scatter, future.rows_df, 0, 1)
+        assert (se, df) == pytest.approx(wanted)
+        assert (se, df) == pytest.approx([x[0] for x in future.errors(pair[0], pair[2], pair[1])])
 
 
 def test_more_rows_and_more_seeds_draw_nearer_to_the_truth():

@@ -204,7 +204,7 @@ class LiveStandings:
         self.spends = self._spent()
         self._rows = {row.id: row for row in run.rows}
         self._records: dict[str, dict[str, dict[str, Record]]] = defaultdict(lambda: defaultdict(dict))
-        for record in run.all_records:
+        for record in run.record_file.all():
             way = self._way_of.get(record.candidate)
             if way is not None and record.split == "dev" and record.repeat == 0 and record.example in self._rows:
                 self._records[way][record.candidate].setdefault(record.example, record)

@@ -17,10 +17,6 @@ Rows = Mapping[str, RunRow]  # example id -> the row, in the order of the test s
 def summary(run: Run, metric: Metric) -> dict[str, Any]:
     """What `run --json` prints about a finished run."""
     rows, verdict = {row.id: row for row in run.test}, run.verdict
-    records: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in run.all_records:
-        if record.split == "test" and record.repeat == 0:
-            records[record.candidate][record.example] = record
     facts = {key: {"seed": entry.candidate.seed, **entry.facts} for key, entry in run.known.items()}
     return {
         "verdict": verdict.answer,
@@ -33,9 +29,18 @@ def summary(run: Run, metric: Metric) -> dict[str, Any]:
         "candidates": [
             line
             for standing in verdict.standings
-            for line in _lines(standing, facts, rows, records, metric, verdict.confidence)
+            for line in _lines(standing, facts, rows, _first_answers(run, standing), metric, verdict.confidence)
         ],
     }
+
+
+def _first_answers(run: Run, standing: Standing) -> dict[str, dict[str, Record]]:
+    """Candidate -> test row -> its first answer, of one way: those of all may be too many to hold."""
+    records: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in run.record_file.of(standing.candidates):
+        if record.split == "test" and record.repeat == 0:
+            records[record.candidate][record.example] = record
+    return records
 
 
 def _lines(

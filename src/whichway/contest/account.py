@@ -6,10 +6,13 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from whichway.contest.ledger import LOST, SHARED, Charge, RunLedger, SpendMeter
 from whichway.errors import BudgetSpent
 from whichway.nouns import Budget, Reply, Weights, digest
 from whichway.runs.folder import PARTS
+from whichway.runs.key_index import KeySet
 
 
 class WayAccount:
@@ -27,10 +30,10 @@ class WayAccount:
         self, ledger: RunLedger, way: str, name: str, share: float | None = None, earlier: WayAccount | None = None
     ) -> None:
         self._ledger, self.way, self.name, self.folded = ledger, way, name, share is not None
-        self._bought: set[str] = set() if earlier is None else earlier._bought  # answers and checkpoints
+        self._bought: KeySet = KeySet(ledger.keys) if earlier is None else earlier._bought  # answers and checkpoints
         # with folds a row that was dev is test later on: its crossing is counted, its answer is there already
-        crossed = self._bought if share is None else set()
-        self._crossed: set[str] = crossed if earlier is None else earlier._crossed
+        crossed = self._bought if share is None else KeySet(ledger.keys)
+        self._crossed: KeySet = crossed if earlier is None else earlier._crossed
         self.spend: SpendMeter = SpendMeter(usd=ledger.lost_usd.get(name, 0.0)) if earlier is None else earlier.spend
         # the same without test rows: what it took to get a candidate
         self.fit: SpendMeter = SpendMeter(usd=self.spend.usd) if earlier is None else earlier.fit
@@ -50,11 +53,15 @@ class WayAccount:
             facts: further columns of the line.
         """
         known = self._crossed if what == "test" else self._bought
-        new = {charge.key: charge for charge in charges if charge.key not in known}
-        priced = [charge for charge in new.values() if charge.key not in self._bought]
+        numbers = self._ledger.keys.add([charge.key for charge in charges])
+        here = zip(numbers.tolist(), charges, known.has(numbers).tolist(), strict=True)
+        new = {number: charge for number, charge, has in here if not has}
         if new:
-            known.update(new)
-            self._bought.update(new)
+            numbers = np.fromiter(new, dtype=np.int64, count=len(new))
+            bought = self._bought.has(numbers).tolist()
+            priced = [charge for charge, has in zip(new.values(), bought, strict=True) if not has]
+            known.add(numbers)
+            self._bought.add(numbers)
             count = len(new) if calls else 0
             seconds, usd, wall = self._ledger.charge(self.name, what, key, priced, count, **facts)
             self._add(seconds, usd, count, wall, fit=what != "test")
@@ -78,7 +85,7 @@ class WayAccount:
             known.add(part.seconds, part.usd, part.calls, part.wall)
         wall = None if spent.wall is None else spent.wall - (known.seconds if known.wall is None else known.wall)
         part = SpendMeter(spent.seconds - known.seconds, spent.usd - known.usd, spent.calls - known.calls, wall)
-        self._bought |= other._bought
+        self._bought.take_over(other._bought)
         if part.calls or part.seconds > 0 or part.usd > 0:
             key = digest([self.name, PARTS, other.name, len(before)], 32)
             charges = [Charge(key, part.seconds, SHARED, part.usd, part.wall)]
@@ -118,7 +125,7 @@ class WayAccount:
         Raises:
             BudgetSpent: a key is not bought, and a limit of the budget is reached.
         """
-        if not self._bought.issuperset(keys):
+        if self._bought.missing(keys):
             self.spend.check(self.budget, self.name)
 
     def check_price(self, key: str, usd: float | None) -> None:
@@ -133,7 +140,7 @@ class WayAccount:
 
     def missing(self, keys: Collection[str]) -> int:
         """How many of these keys are not bought yet."""
-        return len(set(keys) - self._bought)
+        return len(self._bought.missing(set(keys)))
 
     def charge_failure(self, key: str) -> None:
         """Charge a training that failed in this run, if this one did."""

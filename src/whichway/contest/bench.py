@@ -15,6 +15,7 @@ from whichway.contest.account import WayAccount
 from whichway.contest.candidate_answers import CandidateAnswers
 from whichway.contest.ledger import RunLedger
 from whichway.contest.plan import fill_options
+from whichway.contest.row_splits import RowSplits
 from whichway.contest.selection.candidate_race import CandidateRace, Contender, run_race
 from whichway.contest.selection.race import Entry, Rules, looks, shuffled
 from whichway.contest.selection.successive_halving import (
@@ -100,8 +101,7 @@ class RunBench:
         self.trainings.dev_rows = len(practice.dev)
         if earlier is not None:
             self.trainings.go_on(earlier.trainings)
-        self._split: dict[str, Split] = {e.id: "dev" for e in practice.dev} | {e.id: "train" for e in practice.train}  # type: ignore[assignment]
-        self._order = shuffled(practice.dev)
+        self._splits, self._order = RowSplits(practice), shuffled(practice.dev)
         self.halvings: list[HalvingResult] = []
         self.rung_rows = [0, 0]  # dev rows answered at rungs, and those of whole dev splits
         self.base = ledger.components.base_of(way)
@@ -147,7 +147,7 @@ class RunBench:
         """For each new text the split of a labelled row that it is nearly a copy of; rows out of reach are test."""
         order: tuple[Split, ...] = ("test", "dev", "train")
         ranked = sorted(
-            ((order.index(self._split.get(e.id, "test")), e) for e in self._ledger.rows), key=lambda pair: pair[0]
+            ((order.index(self._splits.get(e.id) or "test"), e) for e in self._ledger.rows), key=lambda pair: pair[0]
         )
         sides: dict[str, Split] = {}
         for rank, example in ranked:
@@ -170,7 +170,7 @@ class RunBench:
         Raises:
             KeyError: a row that is neither in train nor in dev.
         """
-        return self._answers.judged(candidate, examples, [self._split[e.id] for e in examples], "score")
+        return self._answers.judged(candidate, examples, [self._splits[e.id] for e in examples], "score")
 
     def value(self, candidate: Candidate) -> float:
         """The metric on the whole dev split."""

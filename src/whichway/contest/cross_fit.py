@@ -68,7 +68,7 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
         The ways, each with a finalist for every fold, or with the reason why not.
     """
     ways = {name: FoldedWay(name) for name in ledger.settings.ways}
-    rounds: list[Round] = []
+    races: list[dict[str, Any]] = []
     interim = Interim(ledger, len(task.folds))
     interim.write(ways, 0)
     for fold, test in enumerate(task.folds):
@@ -76,9 +76,10 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
         if not live:
             break
         held = _hold(task, ledger, ways, live, fold)
-        rounds.append(held)
+        races += [race_facts(held.tried, held.rules, held.taken)] if ledger.settings.race else []
         for one in held.tried:
             _cross(ways[one.name], one, test, ledger, fold, len(task.folds))
+            one.release()
         if fold + 1 >= LOOK:
             for name, reason in lost(task, ways, ledger, fold + 1).items():
                 ways[name].reason = reason
@@ -90,8 +91,8 @@ def cross_fit(task: Task, ledger: RunLedger) -> list[WayRun]:
             ledger.tell(WayRefused(one.name, one.reason))
         ledger.tell(WayTested(one.name, len(one.finalists)))
     interim.end()
-    if ledger.settings.race and rounds:
-        write_race(_merged([race_facts(held.tried, held.rules, held.taken) for held in rounds]), ledger)
+    if races:
+        write_race(_merged(races), ledger)
     return tried
 
 
@@ -138,6 +139,8 @@ def _hold(task: Task, ledger: RunLedger, ways: Mapping[str, FoldedWay], live: Se
 
 def _cross(way: FoldedWay, tried: WayRun, test: Sequence[Example], ledger: RunLedger, fold: int, count: int) -> None:
     """The finalist of a fold over its rows; a way that fails in a fold has no score on all rows."""
+    for part in way.parts:
+        part.bench = tried.bench  # knows all that theirs know of the way, which need not be held any more
     way.parts.append(tried)
     cross(tried, test, ledger)
     if tried.reason:
@@ -186,11 +189,12 @@ def _outraced(task: Task, ways: Sequence[FoldedWay], ledger: RunLedger, done: in
         for way in ways
     ]
     by_name = {way.name: way for way in ways}
-    known = {e.id: e for fold in task.folds for e in fold}
+    grouped = any(e.group for fold in task.folds for e in fold)
+    known = {e.id: e for fold in task.folds for e in fold} if grouped else {}
 
     def gap(one: str, two: str) -> tuple[list[float], tuple[str, ...] | None]:
         differences, rows = _differences(by_name[one], by_name[two])
-        return differences, clusters([known[row] for row in rows])
+        return differences, clusters([known[row] for row in rows]) if grouped else None
 
     left = f"not tried in the last {len(task.folds) - done} of {len(task.folds)} folds"
     return {
@@ -202,7 +206,7 @@ def _outraced(task: Task, ways: Sequence[FoldedWay], ledger: RunLedger, done: in
 
 def _cost(task: Task, way: FoldedWay) -> float:
     """What it has cost so far and its answers in a month, usd; as the verdict has it, to two digits."""
-    usd = [record.usd for part in way.parts for record in part.last[0].records]
+    usd = [price for part in way.parts for price in part.last[0].usd]
     month = MONTH * task.volume * (sum(usd) / len(usd) if usd else 0.0)
     return two_digits(way.parts[-1].bench.account.spend.usd + month)
 
@@ -215,7 +219,7 @@ def _differences(way: FoldedWay, other: FoldedWay) -> tuple[list[float], list[st
         first, second = one.last[0], two.last[0]
         count = min(first.rows, second.rows)
         gap += [a - b for a, b in zip(first.scores[:count], second.scores[:count], strict=True)]
-        rows += [record.example for record in first.records[:count]]
+        rows += first.examples[:count]
     return gap, rows
 
 

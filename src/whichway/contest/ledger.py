@@ -21,6 +21,7 @@ from whichway.errors import BudgetSpent
 from whichway.events import Event
 from whichway.nouns import Budget, Example, Record, Reply, Weights
 from whichway.runs.folder import Lines
+from whichway.runs.key_index import KeyIndex, KeySet
 from whichway.runs.records import WrittenRecords
 
 SHARED = "shared"  # who paid for a row that was read for another way before: that way's own line holds it
@@ -89,9 +90,10 @@ class RunLedger:
     records: WrittenRecords
     ledger: Lines
     listener: Listener
-    charged: set[str] = field(default_factory=set)
+    keys: KeyIndex = field(default_factory=KeyIndex)  # of lines, answers and checkpoints
+    charged: KeySet = field(init=False)  # lines that the ledger has
+    paid: KeySet = field(init=False)  # answers and checkpoints whose payment stands in the ledger
     failures: dict[str, TrainingFailure] = field(default_factory=dict)  # training key -> what became of it in this run
-    paid: set[str] = field(default_factory=set)  # answers and checkpoints whose payment stands in the ledger
     paid_seconds: float = 0.0
     paid_usd: float = 0.0
     hosted_usd: dict[str, float] = field(default_factory=dict)  # way -> really paid for calls of hosted models
@@ -103,6 +105,9 @@ class RunLedger:
     purchases: Lines | None = None  # where a cell notes what its process paid
     rows: tuple[Example, ...] = ()  # every labelled row of the task, so that what is written anew is no copy of one
 
+    def __post_init__(self) -> None:
+        self.charged, self.paid = KeySet(self.keys), KeySet(self.keys)
+
     @property
     def usd_per_second(self) -> float:
         """The price of this machine."""
@@ -111,7 +116,7 @@ class RunLedger:
     def read_ledger(self) -> None:
         """Take up what an earlier start of this run booked."""
         for line in self.ledger.read():
-            self.charged.add(line["key"])
+            self.charged.update([line["key"]])
             if "reason" in line:
                 name = line["key"].rpartition("/")[0]
                 usd = line["usd"] if "way" in line else None
@@ -147,8 +152,10 @@ class RunLedger:
             list seconds, list usd, and the seconds by the clock where they are not the list's.
         """
         bought = list(charges)
-        new = [charge for charge in bought if charge.key not in self.paid]
-        self.paid.update(charge.key for charge in new)
+        numbers = self.keys.add([charge.key for charge in bought])
+        known = self.paid.has(numbers).tolist()
+        self.paid.add(numbers)
+        new = [charge for charge, paid in zip(bought, known, strict=True) if not paid]
         own = [charge for charge in new if charge.paid_by in ("", self.paid_by)]
         now = [charge for charge in own if charge.paid_by == ""]
         seconds, usd = self._sum(bought)
@@ -160,7 +167,7 @@ class RunLedger:
             paid = [(charge.key, *self._paid_sum([charge])) for charge in now]
             self.purchases.append([{"key": name, "seconds": took, "usd": cost} for name, took, cost in paid])
         if key not in self.charged:
-            self.charged.add(key)
+            self.charged.update([key])
             line = {"who": account, "what": what, "key": key, "calls": calls, "seconds": seconds, "usd": usd}
             line |= {} if wall is None else {"wall_seconds": wall}
             line |= {"paid_seconds": paid_seconds, "paid_usd": paid_usd, **facts}
@@ -171,8 +178,8 @@ class RunLedger:
 
     def book(self, line: Mapping[str, Any]) -> None:
         """Take over a line that a cell booked for this run."""
-        self.charged.add(line["key"])
-        self.paid.add(line["key"])
+        self.charged.update([line["key"]])
+        self.paid.update([line["key"]])
         self.ledger.append([line])
         if "way" in line:
             self._paid_hosted(line)

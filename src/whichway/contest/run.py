@@ -190,7 +190,11 @@ def run_without_verdict(
 
 
 def _contest(task: Task, ledger: RunLedger) -> tuple[list[WayRun], list[Crossed]]:
-    """All ways to their finalists, and these over the test rows: on the task's split, or fold by fold."""
+    """All ways to their finalists, and these over the test rows: on the task's split, or fold by fold.
+
+    Returns:
+        the ways, and their answers to test rows where curves or a judge need them.
+    """
     if task.folds:
         return cross_fit(task, ledger), []
     ledger.test_answers = len(task.test) * ledger.settings.repeats
@@ -203,11 +207,13 @@ def _contest(task: Task, ledger: RunLedger) -> tuple[list[WayRun], list[Crossed]
             ledger.tell(WayRefused(one.name, one.reason))
     if ledger.settings.race:
         write_race(race_facts(held.tried, held.rules, held.taken), ledger)
-    crossed = []
+    crossed: list[Crossed] = []
     for one in held.tried:
         failed = bool(one.reason)
-        crossed.append(cross(one, task.test, ledger))
+        answers = cross(one, task.test, ledger)
+        one.release()
+        crossed.append(answers if ledger.settings.curve or task.judge else [])  # else they are in their file only
         if one.reason and not failed:
             write_status(one, ledger)
-        ledger.tell(WayTested(one.name, len(crossed[-1])))
+        ledger.tell(WayTested(one.name, len(answers)))
     return list(held.tried), crossed

@@ -7,7 +7,7 @@ was killed, the contest does itself: an executor can make a run faster, never di
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from whichway.errors import OptionError
 from whichway.events import CellEnded, WarningGiven
 from whichway.nouns import Budget, Task, digest, split_name
 from whichway.runs.folder import read_estimate
+from whichway.runs.key_index import KeySet
 
 UNUSED = "unused"  # the ledger's word for what cells paid and the contest did not need
 CELLS_ACCOUNT = "cells"
@@ -29,18 +30,16 @@ TRIES = 2
 
 @dataclass(slots=True)
 class CellPurchases:
-    """The cells of one contest, and what they paid.
-
-    Attributes:
-        purchases: key -> seconds by the clock and usd that a cell paid for it.
-    """
+    """The cells of one contest, whose files say what they paid."""
 
     files: Sequence[Path] = ()
-    purchases: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def close(self, ledger: RunLedger) -> None:
         """Book what cells paid and the contest did not need: rows that the race across ways would have saved."""
-        unused = {key: paid for key, paid in self.purchases.items() if key not in ledger.paid}
+        unused: dict[str, tuple[float, float]] = {}
+        for file in self.files:
+            paid = _paid(file)
+            unused |= {key: paid[key] for key in ledger.paid.missing(list(paid))}
         if not unused:
             return
         key = digest([UNUSED, sorted(unused)], 32)
@@ -159,7 +158,7 @@ def _job(cell: Cell, ledger: RunLedger) -> CellJob:
 
 def _taken_over(files: Sequence[Path], before: set[Path], ledger: RunLedger) -> CellPurchases:
     """Take over what cells booked: trainings that failed, calls that were billed for nothing, and what was paid."""
-    taken = CellPurchases(files)
+    seen = KeySet(ledger.keys)
     for file in files:
         for line in read_books(file):
             if "reason" in line:
@@ -168,11 +167,16 @@ def _taken_over(files: Sequence[Path], before: set[Path], ledger: RunLedger) -> 
                 ledger.failures.setdefault(name, failure)
             elif line["what"] == LOST and line["key"] not in ledger.charged:
                 ledger.book(line)
-        for line in read_purchases(file):
-            if line["key"].endswith(FAILED):
-                continue  # the contest books it, when it comes to it
-            if line["key"] not in taken.purchases and file not in before:
-                ledger.paid_seconds += line["seconds"]
-                ledger.paid_usd += line["usd"]
-            taken.purchases[line["key"]] = line["seconds"], line["usd"]
-    return taken
+        paid = _paid(file)
+        fresh = seen.missing(list(paid))
+        seen.update(fresh)
+        for seconds, usd in (paid[key] for key in fresh if file not in before):
+            ledger.paid_seconds += seconds
+            ledger.paid_usd += usd
+    return CellPurchases(files)
+
+
+def _paid(file: Path) -> dict[str, tuple[float, float]]:
+    """Key -> seconds by the clock and usd that a cell paid; failed trainings are left for the contest to book."""
+    lines = read_purchases(file)
+    return {line["key"]: (line["seconds"], line["usd"]) for line in lines if not line["key"].endswith(FAILED)}

@@ -15,6 +15,7 @@ from whichway.report.failures import failure_groups
 from whichway.report.prompt import sent
 from whichway.report.prompt_differences import prompt_differences
 from whichway.report.reproduce import reproduction
+from whichway.report.shown_rows import shown
 from whichway.runs.run import Run
 
 FORMAT = 1  # raised when a key changes its meaning or goes
@@ -54,7 +55,7 @@ def facts(run: Run) -> dict[str, Any]:
         "slices": [to_json(part) for part in verdict.slices],
         "curves": [to_json(curve) for curve in verdict.curves],
         "crossovers": [to_json(cross) for cross in verdict.crossovers],
-        "error_groups": [_group(group) for group in failure_groups(run)],
+        "error_groups": [_group(group) for group in failure_groups(shown(run))],
         "doubtful_labels": to_json(verdict.doubtful),
         "prompt": to_json(sent(shipped.prompt, shipped.decoding.channel).messages) if shipped else None,
         "prompt_differences": [to_json(difference) for difference in prompt_differences(run)],

@@ -25,6 +25,7 @@ from whichway.report.prompt_differences import prompt_differences
 from whichway.report.reproduce import reproduction
 from whichway.report.row_data import RowContext, row_data
 from whichway.report.rows import RowView, answering, binary, confusions, side_by_side
+from whichway.report.shown_rows import shown
 from whichway.runs.results import row_facts
 from whichway.runs.run import Run, as_run
 
@@ -72,6 +73,7 @@ def write_file(text: str, path: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
+    whole, run = run, shown(run)
     verdict, scores = run.verdict, formatting.scores(run.plan, run.verdict)
     lines = side_by_side(run)
     scripts = [_file("page.js"), *([_file("rows.js")] if lines else [])]
@@ -100,7 +102,8 @@ def render(run: Run) -> str:
             estimates=estimates.lines_of(run.estimate, run.wall_seconds, run.peaks) if run.estimate else [],
             wishes=formatting.diversity_advice(verdict),
             score_name=formatting.score(run.plan, verdict),
-            data=data_card(run),
+            data=data_card(whole),
+            test_rows=len(whole.test),
             reproduce=reproduction(run),
             differences=prompt_differences(run),
             **_first_screen(run, scores),

@@ -71,11 +71,6 @@ def alone(cache: Path, folder: Path) -> Iterator[None]:
         raise UserError(f"another whichway is at work in {folder}. Wait for it, or give another folder.") from None
 
 
-def record_key(record: Record) -> tuple[str, str, str, int]:
-    """What a record is the only one of."""
-    return (record.candidate, record.example, record.split, record.repeat)
-
-
 def run_id(folder: Path) -> str:
     """The run's random id, by which the cache remembers which run paid."""
     path = folder / "run_id"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,18 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: a line is damaged; names it.
     """
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):  # a killed writer's last line
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                hint = "Run the same `whichway run` command in a new folder."
-                raise UserError(f"{path}:{number} is damaged ({error}). {hint}") from error
+    if path.exists():
+        with path.open("rb") as file:
+            yield from lines_in(file, path)
+
+
+def lines_in(lines: Iterable[bytes], path: Path) -> Iterator[dict[str, Any]]:
+    """The same of lines that were read already."""
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):  # a killed writer's last line
+            return
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            hint = "Run the same `whichway run` command in a new folder."
+            raise UserError(f"{path}:{number} is damaged ({error}). {hint}") from error

@@ -12,14 +12,13 @@ from typing import BinaryIO
 
 from whichway.errors import UserError
 from whichway.nouns import Record
-from whichway.runs.folder import Lines, record_key
+from whichway.runs.folder import Lines
+from whichway.runs.key_index import KeyIndex
 
 CANDIDATE = b'"candidate": "'  # as the file has it; inside of a text the quotes would be escaped
 BEGIN_ANEW = "Run the same `whichway run` command in a new folder."
 
-LENGTH_BITS = 32
-LENGTH = (1 << LENGTH_BITS) - 1
-Key = tuple[str, str, str, int]
+PART = 4096  # lines that are taken up at a time
 
 
 class RecordFile:
@@ -105,13 +104,19 @@ class WrittenRecords:
     """
 
     def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-        self._spans: dict[int, int] = {}  # hash of a record's key -> where its line begins, and its length
-        self._alike: dict[Key, int] = {}  # the same by the whole key, of those whose hash another one has
+        self._lines, self._keys = lines, KeyIndex()
+        self._begins, self._lengths = array("Q"), array("I")  # of the line of each key, by its number
         self._end = 0
+        part: list[tuple[str, int]] = []
         with lines.path.open("rb") as file:
             for line in file:
-                self._place(record_key(Record(**json.loads(line))), len(line))
+                facts = json.loads(line)
+                key = _key(facts["candidate"], facts["example"], facts["split"], facts["repeat"])
+                part.append((key, len(line)))
+                if len(part) == PART:
+                    self._place(part)
+                    part = []
+        self._place(part)
         self._file = lines.path.open("rb", buffering=0)
 
     def add(self, records: Sequence[Record]) -> list[Record]:
@@ -120,13 +125,14 @@ class WrittenRecords:
         Returns:
             each as the file has it: of those that were written before, what was written then.
         """
-        known: list[Record] = []
-        fresh: dict[Key, Record] = {}
-        for record in records:
-            key = record_key(record)
-            known.append(fresh.get(key) or self._written(key) or fresh.setdefault(key, record))
-        for key, length in zip(fresh, self._lines.append(list(fresh.values())), strict=True):
-            self._place(key, length)
+        keys = [_key(one.candidate, one.example, one.split, one.repeat) for one in records]
+        numbers = self._keys.find(keys).tolist()
+        fresh: dict[str, Record] = {}
+        known = [
+            self._read(number) if number >= 0 else fresh.setdefault(key, record)
+            for key, number, record in zip(keys, numbers, records, strict=True)
+        ]
+        self._place(list(zip(fresh, self._lines.append(list(fresh.values())), strict=True)))
         return known
 
     def close(self) -> None:
@@ -134,17 +140,20 @@ class WrittenRecords:
         self._file.close()
         self._lines.close()
 
-    def _written(self, key: Key) -> Record | None:
-        for span in (self._alike.get(key), self._spans.get(hash(key))):
-            if span is not None:
-                self._file.seek(span >> LENGTH_BITS)
-                record = Record(**json.loads(self._file.read(span & LENGTH)))
-                if record_key(record) == key:
-                    return record
-        return None
+    def _read(self, number: int) -> Record:
+        self._file.seek(self._begins[number])
+        return Record(**json.loads(self._file.read(self._lengths[number])))
 
-    def _place(self, key: Key, length: int) -> None:
-        span = self._end << LENGTH_BITS | length
-        if self._spans.setdefault(hash(key), span) != span:
-            self._alike[key] = span
-        self._end += length
+    def _place(self, lines: Sequence[tuple[str, int]]) -> None:
+        """Know lines that follow one another by their keys and lengths; the first of a key counts."""
+        numbers = self._keys.add([key for key, _ in lines]).tolist()
+        for number, (_, length) in zip(numbers, lines, strict=True):
+            if number == len(self._begins):
+                self._begins.append(self._end)
+                self._lengths.append(length)
+            self._end += length
+
+
+def _key(candidate: str, example: str, split: str, repeat: int) -> str:
+    """What a record is the only one of."""
+    return f"{candidate}\0{example}\0{split}\0{repeat}"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from whichway.errors import UserError
 from whichway.findings import Forgetting, Race
 from whichway.nouns import Candidate, Plan, Record, Standing, Verdict, from_json
 from whichway.runs.folder import CLOCK, CLUSTERS, ESTIMATE, FORGETTING, PARTS, REFIT, SPEC
-from whichway.runs.json_files import bytes_of, json_if_there, json_of, lines_of, parsed
+from whichway.runs.json_files import bytes_of, json_if_there, json_of, lines_in, lines_of, parsed
 from whichway.runs.records import RecordFile
 
 
@@ -65,6 +66,8 @@ class Run:
         path: the run folder.
     """
 
+    _part: frozenset[str] | None = None  # the test rows whose records are held; None: all of them
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -103,14 +106,20 @@ class Run:
         return from_json(Verdict, json_of(self.path / "verdict.json"))
 
     @cached_property
+    def _row_bytes(self) -> bytes:
+        path = self.path / "rows.jsonl"
+        return bytes_of(path) if path.exists() else b""
+
+    @cached_property
     def row_lines(self) -> list[dict[str, Any]]:
         """Dev and test rows as JSON: id, split, input, text, target, group, origin."""
-        return list(lines_of(self.path / "rows.jsonl"))
+        return list(lines_in(BytesIO(self._row_bytes), self.path / "rows.jsonl"))
 
     @cached_property
     def rows(self) -> tuple[RunRow, ...]:
-        """Dev and test rows."""
-        return tuple(from_json(RunRow, line) for line in self.row_lines)
+        """Dev and test rows. Their JSON takes several times as much memory as their text, and is not held for them."""
+        lines = lines_in(BytesIO(self._row_bytes), self.path / "rows.jsonl")
+        return tuple(from_json(RunRow, line) for line in lines)
 
     @cached_property
     def all_records(self) -> list[Record]:
@@ -212,8 +221,8 @@ class Run:
     def test_records(self) -> dict[tuple[str, str], tuple[Record, ...]]:
         """(candidate, example) -> test records by repeat. The order in which a resumed run wrote its lines is lost."""
         unique: dict[tuple[str, str, int], Record] = {}
-        for record in self.all_records:
-            if record.split == "test":
+        for record in self.record_file.all():
+            if record.split == "test" and (self._part is None or record.example in self._part):
                 unique.setdefault((record.candidate, record.example, record.repeat), record)
         grouped: dict[tuple[str, str], tuple[Record, ...]] = {}
         for candidate, example, repeat in sorted(unique):
@@ -255,6 +264,15 @@ class Run:
         """The same run with other grades than its folder holds."""
         other = copy.copy(self)
         other.grades = tuple(lines)
+        return other
+
+    def with_test_rows(self, part: frozenset[str]) -> Run:
+        """The same run with some of its test rows and their records only."""
+        other = copy.copy(self)
+        for name in ("test_records", "all_records"):
+            other.__dict__.pop(name, None)
+        other._part = part
+        other.rows = tuple(row for row in self.rows if row.split == "dev" or row.id in part)
         return other
 
     @property

@@ -167,12 +167,6 @@ class FoldNoise:
         se, df = moderated(np.array(rows), np.array(folds), prior.weights, prior.added, self.count)
         return float(se), min(rows_df, float(df))
 
-    def errors(self, rows: FloatArray, folds: FloatArray, rows_df: float) -> tuple[FloatArray, FloatArray]:
-        """The same of all differences: rows (M, M), folds (..., M, M)."""
-        added = self.pairs_varying[:, :, None] * TAUS**2 / self.count
-        se, df = moderated(rows, folds, self.prior, added, self.count)
-        return se, np.minimum(df, rows_df)
-
 
 def moderated(
     rows: FloatArray, folds: FloatArray, prior: FloatArray, added: FloatArray, count: int

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from whichway.verdict.folds import clustered_covariance
+from whichway.verdict.future_rule import Future, decided, kinds_differ
 from whichway.verdict.hand_grades import ADDED, ENOUGH, GradedTable
 from whichway.verdict.posterior import posterior
-from whichway.verdict.predictive import DRAWS, SEED, Future, decided, root
+from whichway.verdict.predictive import DRAWS, SEED, root
 
 LIKELY = 0.93  # probability from which a number is named: in simulations it then holds in four of five cases
 
@@ -73,10 +74,7 @@ class GradesPredictive:
         count = len(own)
         nothing = np.zeros(count)
         future = Future(values, variances, clusters - 1, np.zeros_like(values), nothing, np.ones(count, dtype=np.int64))
-        kinds = [arm.kind for arm in table.arms]
-        differ = np.array([[a != b for b in kinds] for a in kinds])
-        if len(set(kinds)) == 1:
-            differ = ~np.eye(count, dtype=bool)
+        differ = kinds_differ([arm.kind for arm in table.arms])
         look = table.grades.look
         level = (1 - table.confidence) * look / (look + 1)  # at which the next look tests
         return float(decided(future, differ, self.margin, level).mean())

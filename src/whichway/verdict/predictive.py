@@ -4,8 +4,8 @@
 undecided contest is small by luck or small in truth, and is never known well. So the prediction is drawn. Each draw is
 a world that agrees with what was measured: true scores from the posterior (`posterior.py`), and how much of what was
 observed is the luck of seeds, of rows that all ways share, and of single answers. Further rows and seeds are drawn in
-it, the rule is applied to all together, and the share of draws that it decides is the predictive probability
-(Spiegelhalter & Freedman 1986, Statistics in Medicine 5:1; "assurance").
+it, the rule is applied to all together (`future_rule.py`), and the share of draws that it decides is the predictive
+probability (Spiegelhalter & Freedman 1986, Statistics in Medicine 5:1; "assurance").
 
 `Var = Ω/n + MSe/(nS) + τ²/S` for each way: Ω (K, K) the rows that ways share, MSe what is left of scores without their
 row and seed means, τ² between seeds. The rows answered already stay as they are, and so do the trained seeds. Where
@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
 from whichway.verdict import stats
 from whichway.verdict.compare import Table
-from whichway.verdict.folds import TAUS, FoldNoise, weak_prior
+from whichway.verdict.folds import TAUS, weak_prior
+from whichway.verdict.future_rule import FoldFuture, Future, decided, kinds_differ
 from whichway.verdict.posterior import posterior, seed_noise
 from whichway.verdict.stats import FloatArray, IntArray
 
@@ -35,8 +35,6 @@ LIKELY = 0.87  # probability from which a number is named: in simulations it the
 APART = 0.85  # quantile of a distance that is said to hold with `SAID`
 STATED = 0.8
 SEED = 23
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +48,6 @@ class Prospect:
     seeds_chance: float
     both: tuple[int, int] | None  # further test rows, and times the seeds; where neither alone is likely
     both_chance: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Future:
-    """Results that have not been measured yet, in DRAWS worlds.
-
-    Args:
-        values: (D, K) scores.
-        rows: (K, K) row variance of each difference.
-        rows_df: its degrees of freedom.
-        between: (D, K) V/S of each way's seeds; 0 with one seed.
-        left: (K,) MSe/(nS), as the test takes it off.
-        seeds: (K,) S.
-        folds: (D, K, K) squared errors of the differences with folds as clusters; None without folds.
-        noise: what trainings add from fold to fold; None without folds.
-    """
-
-    values: FloatArray
-    rows: FloatArray
-    rows_df: float
-    between: FloatArray
-    left: FloatArray
-    seeds: IntArray
-    folds: FloatArray | None = None
-    noise: FoldNoise | None = None
 
 
 class Predictive:
@@ -99,6 +72,7 @@ class Predictive:
         self.tau2 = self.seed_variances(rng)
         self.split(rng)
         self.fresh = rng.normal(size=(3, *self.true.shape))
+        self.chances: dict[tuple[float, int], float] = {}
 
     def seed_variances(self, rng: np.random.Generator) -> FloatArray:
         """τ² of each way, (D, K): drawn where several seeds were measured, else as the posterior takes it.
@@ -154,21 +128,20 @@ class Predictive:
         values += self.row_luck / rows + math.sqrt(rows - 1) / rows * (self.fresh[1] @ self.root.T)
         values += old * self.single_luck + np.sqrt(old * (1 - old) * self.residual) * self.fresh[2]
         left = self.residual * old
-        noise = None if self.table.folds is None else self.table.fold_noise
-        variances = self.row_variances(rows, left, count)
         return Future(
-            values, variances, self.table.clusters * rows - 1, self.between(rows, count),
-            np.zeros_like(left) if self.table.pooled else left, count, self.folded(variances), noise,
+            values, self.row_variances(rows, left, count), self.table.clusters * rows - 1, self.between(rows, count),
+            np.zeros_like(left) if self.table.pooled else left, count, self.folds,
         )  # fmt: skip
 
-    def folded(self, rows: FloatArray) -> FloatArray | None:
-        """Squared errors with folds as clusters that will be measured, (D, K, K), from the rows' (K, K)."""
+    @cached_property
+    def folds(self) -> FoldFuture | None:
+        """What folds will add; None without folds."""
         if self.table.folds is None:
             return None
-        df = self.table.fold_count - 1
-        drawn = np.random.default_rng(SEED + 2).chisquare(df, (len(self.true), *rows.shape)) / df
-        drawn = np.triu(drawn) + np.triu(drawn, 1).transpose(0, 2, 1)
-        return np.asarray((rows + self.tau2[:, :, None] + self.tau2[:, None, :]) * drawn)
+        df, ways = self.table.fold_count - 1, len(self.seeds)
+        scatter = np.random.default_rng(SEED + 2).chisquare(df, (len(self.true), ways, ways))
+        scatter /= df
+        return FoldFuture(self.table.fold_noise, self.tau2, scatter)
 
     def row_variances(self, rows: float, left: FloatArray, seeds: IntArray) -> FloatArray:
         """Row variance of each paired difference, (K, K), with the discordant row that `compare.py` adds."""
@@ -203,11 +176,11 @@ class Predictive:
 
     def chance(self, rows: float = 1.0, seeds: int = 1) -> float:
         """Probability that the rule decides at `rows` times the rows and `seeds` times the seeds."""
-        kinds = [arm.kind for arm in self.table.arms]
-        differ = np.array([[a != b for b in kinds] for a in kinds])
-        if len(set(kinds)) == 1:
-            differ = ~np.eye(len(kinds), dtype=bool)
-        return float(decided(self.future(rows, seeds), differ, self.margin, 1 - self.table.confidence).mean())
+        if (rows, seeds) not in self.chances:
+            differ = kinds_differ([arm.kind for arm in self.table.arms])
+            worlds = decided(self.future(rows, seeds), differ, self.margin, 1 - self.table.confidence)
+            self.chances[rows, seeds] = float(worlds.mean())
+        return self.chances[rows, seeds]
 
     def apart(self, choice: int, others: list[int]) -> float:
         """How far some arms are from the choice at most, with a probability of SAID in simulated contests."""
@@ -219,10 +192,8 @@ class Predictive:
         top = self.chance(1 + most)
         rows, chance = self.fewest(most) if top >= LIKELY else (None, top)
         several = bool((self.seeds > 1).any())
-        tried = [(k, self.chance(seeds=k)) for k in SEEDS] if several else []
-        seeds, seeds_chance = next(
-            (prospect_of_rows for prospect_of_rows in tried if prospect_of_rows[1] >= LIKELY), (None, 0.0)
-        )
+        enough = ((k, self.chance(seeds=k)) for k in (SEEDS if several else ()) if self.chance(seeds=k) >= LIKELY)
+        seeds, seeds_chance = next(enough, (None, 0.0))
         prospect_of_rows = Prospect(rows, round(chance, 2), self.count(most), seeds, round(seeds_chance, 2), None, 0.0)
         if rows is not None or seeds is not None or not several:
             return prospect_of_rows
@@ -261,56 +232,3 @@ def root(matrix: FloatArray) -> FloatArray:
     """A square root of a symmetric matrix, negative eigenvalues as 0."""
     values, vectors = np.linalg.eigh(matrix)
     return np.asarray(vectors * np.sqrt(values.clip(min=0.0)), dtype=np.float64)
-
-
-def decided(future: Future, differ: BoolArray, margin: float, alpha: float) -> BoolArray:
-    """Whether `rule.rule` decides, in each of many worlds: (D,).
-
-    Args:
-        future: what would be measured.
-        differ: (K, K) whether two arms' kinds differ (all do, where there is only one kind).
-        margin: δ.
-        alpha: two-sided level.
-    """
-    ahead = future.values[:, :, None] - future.values[:, None, :]  # (D, K, K): first minus second
-    se, df = errors(future)
-    p = 2 * special.stdtr(df, -np.abs(ahead) / se)
-    held = special.stdtr(df, -(ahead + margin) / se) < alpha / 2
-    standing, levels = step_down(ahead > 0, p, alpha)
-    count = ahead.shape[1]
-    dearer = np.triu(np.ones((count, count), dtype=bool), 1)
-    fine = np.where(dearer, held, (ahead > 0) & (p <= levels[:, None, :]))
-    same = np.eye(count, dtype=bool)
-    settled = (fine | ~differ | same).all(axis=2) & (standing | (held | same).all(axis=2))
-    return np.asarray(settled.any(axis=1), dtype=np.bool_)
-
-
-def errors(future: Future) -> tuple[FloatArray, FloatArray]:
-    """Standard error and degrees of freedom of every difference, (D, K, K): `stats.satterthwaite`, many at a time."""
-    if future.noise is not None and future.folds is not None:
-        return future.noise.errors(future.rows, future.folds, future.rows_df)
-    between, left = future.between, future.left
-    df = np.where(future.seeds > 1, future.seeds - 1.0, np.inf)
-    added = between - np.where(future.seeds > 1, left, 0.0)
-    total = np.maximum(future.rows + added[:, :, None] + added[:, None, :], future.rows)
-    spread = between**2 / df + np.where(future.seeds > 1, left**2 / (df * future.rows_df), 0.0)
-    spread = future.rows**2 / future.rows_df + spread[:, :, None] + spread[:, None, :]
-    fewest = np.where(between > 0, df, np.inf)
-    least = np.minimum(np.minimum(fewest[:, :, None], fewest[:, None, :]), future.rows_df)
-    return np.sqrt(total), np.maximum(least, total**2 / spread)
-
-
-def step_down(better: BoolArray, p: FloatArray, alpha: float) -> tuple[BoolArray, FloatArray]:
-    """`rule.step_down` in each of many worlds: the arms that stand (D, K), and the level each was last tested at."""
-    worlds, count = better.shape[0], better.shape[1]
-    standing, levels = np.ones((worlds, count), dtype=bool), np.full((worlds, count), alpha)
-    active: BoolArray = np.ones(worlds, dtype=bool)
-    for _ in range(count - 1):
-        level = alpha / np.maximum(standing.sum(axis=1) - 1, 1)
-        levels = np.where(standing & active[:, None], level[:, None], levels)
-        shown = better & (p <= level[:, None, None]) & standing[:, :, None] & standing[:, None, :]
-        clearest = np.where(shown, p, np.inf).min(axis=1)  # (D, K) of the arm that is shown worse
-        active = active & np.isfinite(clearest.min(axis=1))
-        worst = count - 1 - clearest[:, ::-1].argmin(axis=1)  # the last of equals
-        standing[np.flatnonzero(active), worst[active]] = False
-    return standing, levels

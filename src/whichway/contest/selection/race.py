@@ -31,7 +31,9 @@ are then those of the jackknife.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from array import array
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,8 +73,9 @@ class Entry:
     candidate: Candidate
     training: str = ""  # of which, under which prompt and decoding, it is a checkpoint; "" when it is none
     step: int = 0  # of that training
-    scores: list[float] = field(default_factory=list)  # an answer that could not be read counts 0
-    records: list[Record] = field(default_factory=list)
+    scores: MutableSequence[float] = field(default_factory=list)  # an answer that could not be read counts 0
+    records: list[Record] = field(default_factory=list)  # none any more, once it was released
+    released: tuple[tuple[str, ...], Sequence[float]] = ((), ())  # row and price of each record, once they are gone
     drop: Drop | None = None
     paused: bool = False  # no more rows, though not dropped: settled, or its way's budget is spent
 
@@ -87,6 +90,26 @@ class Entry:
         return len(self.scores)
 
     @property
+    def usd(self) -> Sequence[float]:
+        """What each of its answers cost."""
+        return [record.usd for record in self.records] or self.released[1]
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """The rows that it answered."""
+        return [record.example for record in self.records] or self.released[0]
+
+    def release(self, whole: bool) -> None:
+        """Let its records go, which are in their file: after the race there may be many.
+
+        Args:
+            whole: False: keep the row and the price of each. Scores are kept all the same.
+        """
+        if not whole:
+            self.released = tuple(map(sys.intern, self.examples)), array("d", self.usd)
+        self.scores, self.records = array("d", self.scores), []
+
+    @property
     def going(self) -> bool:
         """Whether it gets more rows."""
         return self.drop is None and not self.paused
@@ -97,7 +120,7 @@ def mean(entry: Entry, rows: int) -> float:
     return float(np.mean(entry.scores[:rows])) if rows else 0.0
 
 
-def scores(entry: Entry, rows: int) -> list[float]:
+def scores(entry: Entry, rows: int) -> Sequence[float]:
     """What each of the first rows adds to an entry's value, for metrics that are means."""
     return entry.scores[:rows]
 

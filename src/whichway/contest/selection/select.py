@@ -38,6 +38,12 @@ class WayRun:
     last: tuple[Entry, ...] = ()  # the finalists with their answers to dev rows
     fit: dict[str, float] = field(default_factory=dict)  # what it spent before test
 
+    def release(self) -> None:
+        """Let the records of its dev rows go, once the race is over."""
+        last = set(map(id, self.last))
+        for entry in self.entries.values():
+            entry.release(id(entry) not in last)
+
 
 def rules_of(practice: TrainDevView, ledger: RunLedger) -> Rules:
     """The race over the dev rows of a task."""
@@ -173,7 +179,7 @@ def beside(tried: Iterable[WayRun]) -> dict[str, tuple[OtherWay, RunBench]]:
         values = [value for _, value in one.finalists if value is not None]
         if one.reason or not values or combines(one.way):
             continue
-        usd = [record.usd for entry in one.last for record in entry.records]
+        usd = [price for entry in one.last for price in entry.usd]
         candidates = tuple(candidate for candidate, _ in one.finalists)
         other = OtherWay(candidates, one.way.KIND, sum(values) / len(values), sum(usd) / max(1, len(usd)))
         others[one.name] = (other, one.bench)

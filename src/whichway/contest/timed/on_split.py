@@ -49,7 +49,7 @@ class SplitContest:
 
     @property
     def crossed(self) -> list[Crossed]:
-        """Their answers to test rows, in the same order."""
+        """Their answers to test rows, in the same order, where curves or a judge need them."""
         return [one.crossed for one in self.ways.values() if one.run is not None]
 
     @property
@@ -112,7 +112,8 @@ class SplitContest:
             run.bench.say(f"goes no further: {run.reason}")
             one.timed.closed = True
             return
-        one.seeds, one.timed.searched, one.run, one.crossed = seeds, searched, run, crossed
+        one.seeds, one.timed.searched, one.run = seeds, searched, run
+        one.crossed = crossed if self._ledger.settings.curve or self._task.judge else []  # else in their file only
         one.timed.closed = bool(run.reason) and searched
         run.fit = one.timed.fit
         write_way(run, self._ledger)

@@ -120,10 +120,10 @@ class TrainingRun:
             loss = self._step()
             pace.count_step(self.at, self.at.tokens - tokens, time.perf_counter() - start)
             self.at.seconds = time.perf_counter() - began
+            name = self._checkpoint() if self.at.step in self.stops else None
             if self.watch is not None:
-                self._tell(loss)
-            if self.at.step in self.stops:
-                name = self._checkpoint()
+                self._tell(loss)  # may stop here; then the checkpoint is made already, as no later start would make it
+            if name is not None:
                 self._save_state()
                 away = time.perf_counter()
                 yield self._adapter(name)
