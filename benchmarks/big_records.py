@@ -221,8 +221,8 @@ def lines(millions: list[float], whole: list[float], work: Path) -> Iterator[str
     yield "# Many records"
     yield ""
     spelled = [" ".join(f"{m:g}" for m in counts) for counts in (millions, whole)]
-    yield f"`python benchmarks/big_records.py --millions {spelled[0]}{f' --whole {spelled[1]}' if whole else ''}`: twenty"
-    yield "contestants in fifty folds (1,000 cells); each answers each row once. Seconds of one core, and peak memory."
+    yield f"`python benchmarks/big_records.py --millions {spelled[0]}{f' --whole {spelled[1]}' if whole else ''}`:"
+    yield "twenty contestants in fifty folds (1,000 cells); each answers each row once. Seconds of a core, peak memory."
     yield ""
     yield "| records | file | plan | | a driver goes on | | verdict | |"
     yield "|---:|---:|---:|---:|---:|---:|---:|---:|"

@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/many_ways.py [--ways 6 25 100] [--out FILE]
 
-Simulated ways of three kinds, which lie so close that nothing is decided: then the verdict says what would decide, which
-takes longest. Ways with one seed, half of them with three, and in five folds, as a run of 250 rows has them.
+Simulated ways of three kinds, which lie so close that nothing is decided: then the verdict says what would decide,
+which takes longest. Ways with one seed, half of them with three, and in five folds, as a run of 250 rows has them.
 """
 
 from __future__ import annotations

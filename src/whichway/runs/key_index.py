@@ -41,7 +41,8 @@ class KeyIndex:
         numbers = self._find(digests)
         if (numbers >= 0).all():
             return numbers
-        fresh = {key: place for place, (key, number) in enumerate(zip(keys, numbers.tolist(), strict=True)) if number < 0}
+        known = zip(keys, numbers.tolist(), strict=True)
+        fresh = {key: place for place, (key, number) in enumerate(known) if number < 0}
         places = np.fromiter(fresh.values(), dtype=np.int64, count=len(fresh))  # of equal ones, the last
         self._append(digests[places])
         return self._find(digests)
