@@ -108,7 +108,7 @@ def render(run: Run) -> str:
             differences=prompt_differences(run),
             **_first_screen(run, scores),
             **_plots(run, scores),
-            **_findings(run, scores),
+            **_findings(run, whole),
             **_prompt(run),
             **_rows(run, lines),
         )
@@ -145,8 +145,8 @@ def _plots(run: Run, scores: ScoreText) -> dict[str, Any]:
     }
 
 
-def _findings(run: Run, scores: ScoreText) -> dict[str, Any]:
-    """What the verdict found besides its ranking."""
+def _findings(run: Run, whole: Run) -> dict[str, Any]:
+    """What the verdict found besides its ranking; `whole` has every test row."""
     verdict = run.verdict
     return {
         "tornado": sections.tornado(verdict.break_even) if verdict.break_even else None,
@@ -154,7 +154,7 @@ def _findings(run: Run, scores: ScoreText) -> dict[str, Any]:
         "flips": sections.flips(run),
         "spreads": sections.ranked(run),
         "slices": sections.worst(verdict.slices),
-        "slice_queries": sections.slice_queries(run) if verdict.slices else {},
+        "slice_queries": sections.slice_queries(whole) if verdict.slices else {},
         "varieties": sections.by_standing(verdict.varieties, verdict.standings),
         "judge": run.plan.judge if verdict.judgement else None,
         "samples": sections.samples(run),

@@ -17,7 +17,7 @@ def shown(run: Run) -> Run:
     test = run.test
     if len(test) <= count:
         return run
-    doubtful = run.verdict.doubtful.rows if run.verdict.doubtful else ()
-    named = {row.example for row in doubtful} | {row for spread in run.verdict.spreads for row in spread.flips}
-    drawn = sorted(test, key=lambda row: (row.id not in named, row.id))[:count]  # an id is a digest
+    doubtful = {row.example for row in run.verdict.doubtful.rows} if run.verdict.doubtful else set()
+    divided = {row for spread in run.verdict.spreads for row in spread.flips}
+    drawn = sorted(test, key=lambda row: (row.id not in doubtful, row.id not in divided, row.id))[:count]  # by digest
     return run.with_test_rows(frozenset(row.id for row in drawn))

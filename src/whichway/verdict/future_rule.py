@@ -184,7 +184,8 @@ def decided(future: Future, differ: BoolArray, margin: float, alpha: float) -> B
     worlds, count = future.values.shape
     answers = np.zeros(worlds, dtype=bool)
     arms = candidates(future, differ, margin, alpha)
-    strict, none = alpha / max(count - 1, 1), (arms.worse > alpha).all(axis=1)
+    strict = alpha / max(count - 1, 1)
+    none: BoolArray = np.asarray((arms.worse > alpha).all(axis=1), dtype=np.bool_)
     answers[arms.world[arms.settle(differ, none, np.array(strict))]] = True
     best = future.values.argmax(axis=1)[arms.world]
     falls = arms.worse[np.arange(len(best)), best] <= strict
