@@ -32,7 +32,7 @@ def cards(monkeypatch, *gib):
 
 
 def test_a_model_goes_whole_to_a_card_that_holds_it_else_in_parts(large, monkeypatch, caplog):
-    for free in ((), (80,), (48, 48)):
+    for free in ((), (80,), (40.5,), (48, 48)):
         cards(monkeypatch, *free)
         assert placement.parts_of(large, torch.bfloat16) is None
     cards(monkeypatch, 24, 24)
@@ -43,6 +43,16 @@ def test_a_model_goes_whole_to_a_card_that_holds_it_else_in_parts(large, monkeyp
         cards(monkeypatch, *free)
         with pytest.raises(ModelError, match=r"weights take 40.0 GiB in bfloat16.* free on the .*Take a smaller model"):
             placement.parts_of(large, torch.bfloat16)
+
+
+def test_free_memory_is_that_of_each_card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n: (100 + n, 500))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda n: 30)
+    assert placement.free_bytes() == [100, 101]
+    assert placement.free_bytes(own=True) == [130, 131]
 
 
 def test_trainings_are_sharded_where_one_card_does_not_hold_model_and_training(large, monkeypatch, caplog):

@@ -11,6 +11,9 @@ it.
 - Learning: `options`, `trainee`, `learn` (in a process of its own: `child`), `below` and `kept` for states that many
   trainings read, `probe` for a head on frozen states.
 
+- Several cards: `placement` decides by their memory; to answer, a model's layers are laid over them, to train,
+  processes share its weights (`shards`, `sharded_run`, `ranks`).
+
 A GPU is taken when there is one that computes (`load.device`). Tensors are made where the model is and attention is
 PyTorch's fused one there; tests hold that on a device without numbers. It has not been run on a real GPU yet, and there
 are no CUDA graphs and no compiling.

@@ -20,7 +20,7 @@ from whichway.engine.model.tokenizer_files import config_of
 from whichway.errors import ModelError, OptionError
 from whichway.models.model_files import parameters
 
-ANSWERING = 2 << 30  # bytes of each card that answers work in, beside the weights
+ANSWERING = 2 << 30  # bytes of each of several cards that answers work in, beside the weights
 TRAINING = 4 << 30  # bytes of each card that a training works in, at least
 _SPARE = 2 << 30  # bytes of each card that a step may take beside what `token_bytes` counts
 MOST_TOKENS = {"cpu": 4096, "cuda": 65536}  # in one backward pass of a process
@@ -82,7 +82,7 @@ def parts_of(folder: Path, dtype: torch.dtype) -> Parts | None:
     if not free:
         return None
     size = weight_bytes(folder, dtype)
-    if size + ANSWERING <= free[0]:
+    if size + ANSWERING * (len(free) > 1) <= free[0]:  # the only card is tried, however little is left beside them
         return None
     room = [max(0, card - ANSWERING) for card in free]
     if size > sum(room):
