@@ -7,7 +7,20 @@ from contest_kit import make_components, settings_for, small_task
 from whichway.backends.fake import FakeBackend
 from whichway.contest import run
 from whichway.contest.dry_run.simulate import estimate
+from whichway.contest.executors.ray import most_cards
 from whichway.contracts import follow_nothing
+
+
+def test_ray_gives_a_cell_no_more_cards_than_a_node_has():
+    class Ray:
+        @staticmethod
+        def nodes():
+            return [
+                {"Alive": True, "Resources": {"CPU": 4, "GPU": 2}}, {"Alive": True, "Resources": {"CPU": 4}},
+                {"Alive": False, "Resources": {"GPU": 8}},
+            ]  # fmt: skip
+
+    assert most_cards(Ray) == 2
 
 
 class Sharing(FakeBackend):

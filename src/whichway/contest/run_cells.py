@@ -150,9 +150,10 @@ def _job(cell: Cell, ledger: RunLedger) -> CellJob:
     facts: Mapping[str, Any] = read_estimate(ledger.folder).get("ways", {}).get(cell.way, {})
     components = ledger.components
     local = components.base_of(cell.way).backend == "local"
-    gpu = local and components.ways[split_name(cell.way)[0]].KIND != "baseline"
+    computes = local and components.ways[split_name(cell.way)[0]].KIND != "baseline"
+    gpus = (ledger.settings.shards or 1) if computes else 0
     return CellJob(
-        write_cell(cell, ledger.settings.cache), cell.title, int(facts.get("memory_bytes") or 0), gpu
+        write_cell(cell, ledger.settings.cache), cell.title, int(facts.get("memory_bytes") or 0), gpus
     )  # fmt: skip
 
 

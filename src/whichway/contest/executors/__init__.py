@@ -30,13 +30,13 @@ class CellJob:
         file: of the cell; its log goes beside it.
         title: for a reader.
         memory_bytes: that it takes; 0: not known.
-        gpu: whether it gains by a GPU: it computes with a local model.
+        gpus: cards that it gains by, as it computes with a local model: 1, or as many as share the model.
     """
 
     file: Path
     title: str
     memory_bytes: int = 0
-    gpu: bool = False
+    gpus: int = 0
 
     @property
     def result(self) -> Path:

@@ -55,7 +55,7 @@ def _connect(ray: Any, capacity: Capacity) -> None:
 
 def _hold(ray: Any, jobs: Sequence[CellJob], capacity: Capacity, ended: Callable[[CellJob], None]) -> None:
     """Submit, as many at a time as the user wants, and wait."""
-    gpus = bool(ray.cluster_resources().get("GPU"))
+    cards = most_cards(ray)
     waiting, running = list(jobs), dict[Any, CellJob]()
     most = capacity.workers or len(jobs)
     while waiting or running:
@@ -63,7 +63,7 @@ def _hold(ray: Any, jobs: Sequence[CellJob], capacity: Capacity, ended: Callable
             job = waiting.pop(0)
             remote = ray.remote(_process).options(
                 num_cpus=1,
-                num_gpus=int(gpus and job.gpu),
+                num_gpus=min(cards, job.gpus),
                 memory=job.memory_bytes or None,
                 max_retries=RETRIES,
                 name=job.title,
@@ -78,6 +78,11 @@ def _hold(ray: Any, jobs: Sequence[CellJob], capacity: Capacity, ended: Callable
                 with job.log.open("a", encoding="utf-8") as log:
                     log.write(f"Ray gave the cell up: {error}\n")
             ended(job)
+
+
+def most_cards(ray: Any) -> int:
+    """GPUs of the node that has most; a cell works on one node."""
+    return max((int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
 
 
 def _process(words: list[str], log: str, paths: str) -> int:
