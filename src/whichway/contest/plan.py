@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, split_n
 from whichway.options import RunOptions, declared, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
-from whichway.tasks.folds import all_rows, practice
+from whichway.tasks.folds import all_rows
 from whichway.training_kinds import INT8, stored_as
 from whichway.verdict import sample_size, stats
 from whichway.verdict.breakeven import Price
@@ -228,15 +229,32 @@ def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
         sides = {"train": task.train, "dev": task.dev, "test": task.test}
         digests = {name: digest([e.id for e in examples]) for name, examples in sides.items()}
         return digests, {name: len(examples) for name, examples in sides.items()}
-    seen = [practice(task, k) for k in range(len(task.folds))]
-    ids = {
-        "train": [[e.id for e in one.train] for one in seen],
-        "dev": [[e.id for e in one.dev] for one in seen],
-        "test": [[e.id for e in fold] for fold in task.folds],
+    count, extra = len(task.folds), task.extra_train
+    parts = [_ids(fold) for fold in task.folds]
+    devs = [(fold + 1) % count for fold in range(count)]  # as `tasks.folds.practice` has it
+    trains = ([k for k in range(count) if k not in (fold, dev)] for fold, dev in enumerate(devs))
+    digests = {
+        "train": _digest_of_lists([*(parts[k] for k in train), *([_ids(extra)] if extra else [])] for train in trains),
+        "dev": _digest_of_lists([parts[dev]] for dev in devs),
+        "test": _digest_of_lists([part] for part in parts),
     }
-    counts = {name: sum(map(len, lists)) for name, lists in ids.items()}
-    means = {name: round(counts[name] / len(seen)) for name in ("train", "dev")}
-    return {name: digest(lists) for name, lists in ids.items()}, {**means, "test": counts["test"]}
+    whole = sum(map(len, task.folds))
+    means = {"train": round((whole * (count - 2) + count * len(extra)) / count), "dev": round(whole / count)}
+    return digests, {**means, "test": whole}
+
+
+def _ids(rows: Sequence[Example]) -> bytes:
+    """The ids of rows as they stand in a list in JSON: hexadecimal, so that nothing is escaped."""
+    return ",".join(f'"{e.id}"' for e in rows).encode()
+
+
+def _digest_of_lists(lists: Iterable[Sequence[bytes]]) -> str:
+    """`digest` of lists of ids, each given in parts: of many rows in many folds no text of all of them is made."""
+    whole = hashlib.sha256(b"[")
+    for number, parts in enumerate(lists):
+        whole.update((b"," if number else b"") + b"[" + b",".join(parts) + b"]")
+    whole.update(b"]")
+    return whole.hexdigest()[:16]
 
 
 def _others(settings: Settings) -> dict[str, Any]:
