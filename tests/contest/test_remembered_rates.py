@@ -261,6 +261,7 @@ def test_trainings_of_a_contest_teach_the_estimates_of_later_ones(tmp_path):
     rate = RateMemory(tmp_path / TIMINGS).rate
     assert rate(slow.kind) == pytest.approx(0.2)
     assert rate(read.kind) == pytest.approx(9.0)  # reading is checked by every probe
+    RatesFromRuns(tmp_path)([Work(slow.kind, 10.0, 1.0)], Load(busy=0.02))  # too short to say more than a probe
     RatesFromRuns(tmp_path)([Work(slow.kind, 1000.0, 900.0)], Load(busy=0.9, own=0.9))
     assert RateMemory(tmp_path / TIMINGS).rate(slow.kind) == pytest.approx(0.2)  # it was only busy
 

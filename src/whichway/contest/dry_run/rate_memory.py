@@ -22,6 +22,7 @@ from whichway.nouns import digest
 TIMINGS = "timings.json"  # in the cache
 READ = " read"  # how kinds of reading end
 SURE = timedelta(minutes=10)  # after an idle measurement in which it is not checked
+TEACHES = 10.0  # seconds of a training from which on it says more than a probe
 LEVEL = 1.05  # factor up to which two times are the same to a reader
 
 Facts = dict[str, Any]
@@ -201,7 +202,7 @@ class RatesFromRuns:
     """What trainings of a contest teach of this machine, for the contests that come later.
 
     A probe looks at a few short steps, a contest at hundreds of whole ones. The first checkpoint of each kind of
-    training counts as one more measurement, where a probe has measured it before.
+    training counts as one more measurement, where it took ten seconds and a probe has measured it before.
 
     Args:
         cache: with the file of rates.
@@ -213,7 +214,8 @@ class RatesFromRuns:
 
     def __call__(self, works: Sequence[Work], load: Load) -> None:
         """Learn from work that was done just now, while the machine was as busy as `load` says."""
-        new = [work for work in works if work.kind not in self._learned and not work.kind.endswith(READ)]
+        long = [work for work in works if work.seconds >= TEACHES and not work.kind.endswith(READ)]
+        new = [work for work in long if work.kind not in self._learned]
         self._learned |= {work.kind for work in new}
         if new:
             memory = RateMemory(self._path, load=lambda: lambda: load)  # read anew: others write the file as well
