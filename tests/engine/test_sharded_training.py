@@ -99,6 +99,7 @@ def test_two_processes_train_what_one_does_in_passes_of_a_few_rows(opened, tmp_p
     assert again == shared
 
 
+@pytest.mark.slow
 def test_a_head_is_trained_by_two_processes(opened, tmp_path):
     both(opened("llama"), tmp_path, job("head", rate=0.003, max_steps=3))
 
@@ -138,6 +139,7 @@ def test_what_was_shared_answers_in_one_process(tiny, tmp_path):
     assert seen[0]["steps"] == 4
 
 
+@pytest.mark.slow
 def test_when_memory_runs_out_all_begin_again_with_smaller_passes(opened, faulty, tmp_path, caplog):
     model, task = opened("llama"), job(seed=FORGETS, max_steps=2, rate=0.003)
     wanted = list(run_job.train(model, task, tmp_path / "alone", None))
@@ -184,6 +186,7 @@ def test_a_stopped_training_saves_its_state_and_leaves_no_process(opened, faulty
     assert again[-1].loss == pytest.approx(alone[-1].loss, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_was_stopped(opened, tmp_path):
     model, task = opened("llama"), job(rate=0.003)
     wanted = list(run_job.train(model, task, tmp_path / "alone", None))
