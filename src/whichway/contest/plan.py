@@ -19,7 +19,7 @@ from whichway.nouns import Budget, Example, Plan, Task, Weights, digest, split_n
 from whichway.options import RunOptions, declared, defaults
 from whichway.prompts.nearest import WORDS
 from whichway.scoring import row_variance
-from whichway.tasks.folds import all_rows
+from whichway.tasks.folds import all_rows, dev_fold
 from whichway.training_kinds import INT8, stored_as
 from whichway.verdict import sample_size, stats
 from whichway.verdict.breakeven import Price
@@ -231,7 +231,7 @@ def _splits(task: Task) -> tuple[dict[str, str], dict[str, int]]:
         return digests, {name: len(examples) for name, examples in sides.items()}
     count, extra = len(task.folds), task.extra_train
     parts = [_ids(fold) for fold in task.folds]
-    devs = [(fold + 1) % count for fold in range(count)]  # as `tasks.folds.practice` has it
+    devs = [dev_fold(fold, count) for fold in range(count)]
     trains = ([k for k in range(count) if k not in (fold, dev)] for fold, dev in enumerate(devs))
     digests = {
         "train": _digest_of_lists([*(parts[k] for k in train), *([_ids(extra)] if extra else [])] for train in trains),

@@ -69,10 +69,15 @@ def free_rows(task: Task) -> tuple[Example, ...]:
     return tuple(e for e in (*task.train, *task.dev, *task.test) if id(e) not in trained_only)
 
 
+def dev_fold(fold: int, count: int) -> int:
+    """The fold of `count` that is dev where `fold` is test: the next one."""
+    return (fold + 1) % count
+
+
 def practice(task: Task, fold: int) -> TrainDevView:
     """What a way sees in a fold: the next fold as dev, the others to train on."""
     count = len(task.folds)
-    dev = (fold + 1) % count
+    dev = dev_fold(fold, count)
     train = tuple(e for k in range(count) if k not in (fold, dev) for e in task.folds[k])
     return replace(task.train_dev_view(), train=(*train, *task.extra_train), dev=task.folds[dev])
 

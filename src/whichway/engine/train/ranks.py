@@ -32,7 +32,7 @@ from whichway.engine.train.sharded_run import ShardedRun, refusal
 from whichway.engine.train.shards import Shards
 from whichway.engine.train.train_progress import StopTraining, TrainProgress
 from whichway.engine.train.trainer import ONE_ROW, training_key
-from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable
+from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable, reporting
 from whichway.errors import WayFailed, WhichwayError
 from whichway.nouns import Adapter
 
@@ -44,17 +44,11 @@ _NO_MEMORY, _ENDED = "memory", "ended"
 
 def supervise(link: Connection, request: TrainRequest) -> None:
     """Run a sharded training; the link gets what a single process would send."""
-    try:
+    with reporting(link):
         for adapter in _checkpoints(link, request):
             link.send(("adapter", adapter))
             if link.recv() != "go":
-                return
-    except (CallerGone, EOFError, BrokenPipeError, ConnectionResetError):
-        return
-    except Exception as error:
-        link.send(("error", portable(error)))
-        return
-    link.send(("done", None))
+                raise CallerGone
 
 
 def _checkpoints(link: Connection, request: TrainRequest) -> Iterator[Adapter]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, TrainProgress
-from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable
+from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable, reporting
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter
 
@@ -249,16 +249,10 @@ def _fork(link: Connection, request: TrainRequest, models: dict[tuple[Path, str]
 def _work(link: Connection, request: TrainRequest, models: dict[tuple[Path, str], Any]) -> None:
     """One job, in the child."""
     logging.getLogger("whichway").addHandler(LogWire(link))
-    try:
+    with reporting(link):
         if not models:
             models[request.model, request.revision] = _open(request)
         _train(link, request, next(iter(models.values())))
-    except (CallerGone, EOFError, BrokenPipeError, ConnectionResetError):
-        return
-    except Exception as error:
-        link.send(("error", portable(error)))
-        return
-    link.send(("done", None))
 
 
 def _train(link: Connection, request: TrainRequest, model: Any) -> None:

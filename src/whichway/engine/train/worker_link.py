@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +44,22 @@ class LogWire(logging.Handler):
         """Send one line; whoever is gone is noticed elsewhere."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.link.send(("log", (record.levelno, "%s", record.getMessage())))
+
+
+@contextlib.contextmanager
+def reporting(link: Connection) -> Iterator[None]:
+    """Around the work on a request: the link then hears that it is done, or the error that ended it.
+
+    Where the caller is gone nobody is told.
+    """
+    try:
+        yield
+    except (CallerGone, EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:
+        link.send(("error", portable(error)))
+        return
+    link.send(("done", None))
 
 
 def portable(error: Exception) -> Exception:
