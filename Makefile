@@ -13,9 +13,10 @@ demo: models
 models: $(INSTALLED)
 	-$(BIN)/whichway models fetch smollm2 minilm --yes
 
-# One thread for each test process: two processes on two cores would otherwise wait for each other.
+# One thread for each test process: two processes on two cores would otherwise wait for each other. `check` has run
+# tests/house already.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/house
 
 test-full: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"

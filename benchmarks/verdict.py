@@ -27,7 +27,7 @@ from typing import Any
 from tune_trl import ASKS, BATCH, CHECKPOINTS, EPOCHS, place_of, rates, task_of
 
 from whichway import models
-from whichway.contest.dry_run.profile import processor
+from whichway.contest.dry_run.machine_load import processor
 from whichway.nouns import Task, to_json
 from whichway.prompts.plain import base_prompt
 from whichway.prompts.template import messages

@@ -32,7 +32,7 @@ from sets import ASKS, LORA_ROWS, PHRASINGS, POOL, SHOTS, Set, draws, read
 from tables import table
 from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
-from whichway.contest.dry_run.profile import processor
+from whichway.contest.dry_run.machine_load import processor
 from whichway.contest.selection.successive_halving import latest
 from whichway.nouns import Adapter, Decoding, Example, Message, Prompt, Reply, Request, Shot, TrainJob, TrainRow
 from whichway.prompts.calibrate import batch_bias

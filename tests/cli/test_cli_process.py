@@ -52,7 +52,7 @@ def heed_interrupts() -> None:
 
 def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     words = ["run", "--data", str(tickets(tmp_path)), *QUICK, "--ways", "base_majority,prompt_plain,tune_probe"]
-    words += ["--model", "fake:delay=1.5", "--out", "run", "--json"]
+    words += ["--model", "fake:delay=0.1", "--out", "run", "--json"]
     process = subprocess.Popen(
         [*START, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
     )

@@ -26,7 +26,7 @@ def alive(kind: type) -> int:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_past_folds_leave_neither_records_nor_benches(tmp_path, again: bool):
-    task = in_folds(small_task(60, 30, 30), 6)
+    task = in_folds(small_task(60, 30, 30), 4)
     seen: list[tuple[int, int]] = []
     before = alive(Record), alive(RunBench)
 
@@ -40,9 +40,9 @@ def test_past_folds_leave_neither_records_nor_benches(tmp_path, again: bool):
     if not again:
         (tmp_path / "r" / "records.jsonl").unlink()
     run(task, components, folder=tmp_path / "r", settings=settings, listener=listen)
-    assert len(seen) == 6
+    assert len(seen) == 4
     records, benches = zip(*seen, strict=True)
-    assert max(records[2:]) <= records[1] <= 3 * 2 * 20, "at most those of the fold before"
+    assert max(records[2:]) <= records[1] <= 3 * 2 * 30, "at most those of the fold before"
     assert max(benches) <= 2 * len(WAYS)
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from whichway.contest.dry_run.costs import CHUNK, FEW, SHORT, Answering, Learning, spread
+from whichway.contest.dry_run.costs import CHUNK, FEW, Answering, Learning, spread
 from whichway.contest.dry_run.rate_memory import READ, RateMemory
 from whichway.contracts import Backend, ForecastsWork, Work, read_kind
 from whichway.errors import AdapterNotLive
@@ -24,6 +24,8 @@ from whichway.training_length import length_of
 
 LEARN_READS = 3.0  # what training on a token takes, as a multiple of reading it: forward, and twice that backward
 AGREE = 1.25  # factor within which two times agree; a third decides where they do not
+ENOUGH = 2.0  # seconds of reading that tell its rate: eight short rows are read 1.3 times slower than a chunk of them
+BESIDE, WORDS = CHUNK // 2, 8  # rows that are written side by side, as in a contest, and the tokens of each
 
 
 class KnownTimes(Protocol):
@@ -109,38 +111,45 @@ def _ask(backend: Backend, weights: Weights, place: Path | None, requests: Seque
         return ask(requests)
 
 
-def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> list[Reply]:
-    """Answer some rows until two times agree, with the remembered one or each other; learn their rate by the median."""
-    assert isinstance(backend, ForecastsWork)
+def _live(
+    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
+) -> tuple[Weights, Path | None, list[Reply]]:
+    """Weights that answer in place of simulated ones, their trained part, and the answers: the base where so few steps
+    of training changed nothing that is seen.
+    """
+    real, place = known.real_part(weights)
+    try:
+        return real, place, _ask(backend, real, place, requests)
+    except AdapterNotLive:
+        base = replace(weights, adapter=None, kind="none")
+        return base, None, _ask(backend, base, None, requests)
+
+
+def _read(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> None:
+    """Answer rows until two times agree, with the remembered one or each other; learn their rate by the median."""
     with known.measuring():
-        replies, times = _timed_rows(known, backend, weights, requests)
+        times = _timed_rows(known, backend, weights, requests)
     pace = statistics.median_low([_pace(works) for works in times])
     known.memory.learn([Work(times[0][0].kind, 1.0, pace)])
     known.memory.remember(_memory_name(backend, weights), {"memory_bytes": _rss()})
-    return replies
 
 
-def _timed_rows(
-    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
-) -> tuple[list[Reply], list[list[Work]]]:
-    """The last answers, and the work of each call, until they are enough."""
+def _timed_rows(known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]) -> list[list[Work]]:
+    """The work of each call, until they are enough: all rows where texts are written, some that take long to read."""
     assert isinstance(backend, ForecastsWork)
-    real, place = known.real_part(weights)
     few = spread(requests, FEW)
-    try:
-        _ask(backend, real, place, few[:2])  # the first answers are slower than all others
-    except AdapterNotLive:  # so few steps may change nothing that is seen
-        real, place = replace(weights, adapter=None, kind="none"), None
-    rows, times = few, list[list[Work]]()
-    replies: list[Reply] = []
+    real, place, _ = _live(known, backend, weights, few[:2])  # the first answers are slower than all others
+    rows = few if requests[0].labels else tuple(requests)
+    times = list[list[Work]]()
     while not _enough(known.memory, times):
         replies = _ask(backend, real, place, rows)
         works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
-        if rows is few and sum(work.seconds for work in works) < SHORT and len(requests) > FEW:
-            rows = spread(requests, CHUNK)  # a few were too quick to tell
+        took = sum(work.seconds for work in works)
+        if rows is few and took < ENOUGH / 2 and len(requests) > FEW:
+            rows = spread(requests, min(CHUNK, int(FEW * ENOUGH / max(took, FEW * ENOUGH / CHUNK))))
             continue
         times.append(works)
-    return replies, times
+    return times
 
 
 def _pace(works: Sequence[Work]) -> float:
@@ -160,26 +169,33 @@ def _enough(memory: RateMemory, times: Sequence[Sequence[Work]]) -> bool:
 def _written(
     known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request], about: Sequence[Any]
 ) -> Answering:
-    """What a row costs whose answer is written, by texts that are written once."""
+    """What a row costs whose answer is written, by the length of a few texts and the rate of many side by side.
+
+    A text of eight that are written at once takes up to four times as long as one of sixty-four.
+    """
     assert isinstance(backend, ForecastsWork)
     memory, few = known.memory, spread(requests, FEW)
     name, kind = ["written", *about], backend.expected_answers(weights, few[:1])[0].kind
     facts = memory.remembered(name)
-    if facts is None or memory.stale(kind) or memory.unchecked(kind):
-        facts = _written_units(known, backend, weights, requests)
+    if facts is None:
+        facts = _written_units(known, backend, weights, few)
         memory.remember(name, facts)
+    if memory.stale(kind) or memory.unchecked(kind):
+        _read(known, backend, weights, [_begun(request) for request in spread(requests, BESIDE)])
     rate, opening = memory.rate(kind) or 0.0, _opening(known, backend, weights, few)
     return Answering(rate * facts["units"], _memory(known, backend, weights), rate * facts["shared"], opening)
 
 
-def _written_units(
-    known: KnownTimes, backend: Backend, weights: Weights, requests: Sequence[Request]
-) -> dict[str, float]:
+def _begun(request: Request) -> Request:
+    """The same request for the first words of its answer."""
+    return replace(request, decoding=replace(request.decoding, max_tokens=min(WORDS, request.decoding.max_tokens)))
+
+
+def _written_units(known: KnownTimes, backend: Backend, weights: Weights, rows: Sequence[Request]) -> dict[str, float]:
     """The work of a row whose answer is written now, and of the prompt that rows share."""
     assert isinstance(backend, ForecastsWork)
-    replies = _read(known, backend, weights, requests)
-    real, _ = known.real_part(weights)
-    rows = spread(requests, len(replies))
+    with known.measuring():
+        real, _, replies = _live(known, backend, weights, rows)
     works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
     alike = rows[1] if len(rows) > 1 else rows[0]
     first, second = backend.expected_answers(weights, [alike, alike])
