@@ -89,7 +89,8 @@ def shots():
                 time.sleep(0.5)
         place = f"http://127.0.0.1:{port}/v1"
         lm = dspy.LM("openai/local", api_base=place, api_key="none", temperature=0.0, max_tokens=48, cache=True)
-        dspy.configure(lm=lm)
+        # asked again for JSON, so small a model writes texts without end: half a minute a row
+        dspy.configure(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False))
         kind = Literal[tuple(labels)]
         signature = dspy.Signature({"text": (str, dspy.InputField()), "label": (kind, dspy.OutputField())}, ask)
         rows = {s: [dspy.Example(**row).with_inputs("text") for row in job[s]] for s in ("train", "dev", "test")}

@@ -31,6 +31,7 @@ from whichway.engine.train.train_progress import ProgressWatcher, StopTraining, 
 from whichway.engine.train.worker_link import CallerGone, LogWire, TrainRequest, exit_text, portable, reporting
 from whichway.errors import WayFailed
 from whichway.nouns import Adapter
+from whichway.training_kinds import stored_as
 
 __all__ = ["Helper", "TrainRequest", "serve", "start", "train"]
 _EVERY = 0.5  # seconds between words of progress
@@ -191,7 +192,7 @@ def serve(handle: int) -> None:
             if not _forks():
                 _work(link, request, models)
                 return
-            if _keep_only(request, models, link):
+            if _ready(request, models, link):
                 _fork(link, request, models)
 
 
@@ -201,9 +202,11 @@ def _forks() -> bool:
     return sys.platform == "linux" and load.device().type == "cpu"
 
 
-def _keep_only(request: TrainRequest, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
-    """Have the base model of this request in memory, and only that."""
+def _ready(request: TrainRequest, models: dict[tuple[Path, str], Any], link: Connection) -> bool:
+    """Have in memory what a child needs: of base models that of this request alone."""
     try:
+        if stored_as(request.job.kind, "adapter"):
+            import peft  # noqa: F401  (once for all children, each of which would take two seconds for it)
         if (request.model, request.revision) not in models:
             models.clear()
             models[request.model, request.revision] = _open(request)
