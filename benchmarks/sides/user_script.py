@@ -88,8 +88,10 @@ def shots():
             except httpx.HTTPError:
                 time.sleep(0.5)
         place = f"http://127.0.0.1:{port}/v1"
-        lm = dspy.LM("openai/local", api_base=place, api_key="none", temperature=0.0, max_tokens=48, cache=True)
-        # asked again for JSON, so small a model writes texts without end: half a minute a row
+        # the server hears of a limit only by this name; DSPy sends another
+        most = {"max_tokens": 48}
+        lm = dspy.LM("openai/local", api_base=place, api_key="none", temperature=0.0, cache=True, extra_body=most)
+        # asked again for JSON, so small a model writes nothing that could be read either
         dspy.configure(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False))
         kind = Literal[tuple(labels)]
         signature = dspy.Signature({"text": (str, dspy.InputField()), "label": (kind, dspy.OutputField())}, ask)

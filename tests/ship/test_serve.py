@@ -50,6 +50,13 @@ def serving(*words: str | Path) -> Iterator[str]:
             process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def served(run: ww.Run) -> Iterator[str]:
+    """The address of one server of the run, for all tests."""
+    with serving(run.path) as address:
+        yield address
+
+
 def post(address: str, body: Any, key: str | None = None) -> dict[str, Any]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
@@ -66,41 +73,39 @@ def said(answer: dict[str, Any]) -> str:
     return str(answer["choices"][0]["message"]["content"])
 
 
-def test_every_finalist_answers_as_recorded(run: ww.Run) -> None:
+def test_every_finalist_answers_as_recorded(run: ww.Run, served: str) -> None:
     offers = served_models.of_run(run)
-    with serving(run.path) as address:
-        for name in ("prompt_plain", "tune_lora", "both_shots_lora", "tune_head"):
-            candidate = offers[name].candidate
-            assert candidate is not None
-            for text, answer in recorded(run, candidate.id).items():
-                got = post(address, {"model": name, "messages": [{"role": "user", "content": text}]})
-                assert said(got) == answer
-                assert got["usage"]["prompt_tokens"] > 10
-                assert set(got["choices"][0]["scores"]) == {"billing", "bill", "shipping"}
+    for name in ("prompt_plain", "tune_lora", "both_shots_lora", "tune_head"):
+        candidate = offers[name].candidate
+        assert candidate is not None
+        for text, answer in recorded(run, candidate.id).items():
+            got = post(served, {"model": name, "messages": [{"role": "user", "content": text}]})
+            assert said(got) == answer
+            assert got["usage"]["prompt_tokens"] > 10
+            assert set(got["choices"][0]["scores"]) == {"billing", "bill", "shipping"}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_exported_prompt_by_curl_answers_as_recorded(run: ww.Run, tmp_path: Path) -> None:
+def test_exported_prompt_by_curl_answers_as_recorded(run: ww.Run, served: str, tmp_path: Path) -> None:
     """The shipped request, filled by text substitution and sent by curl to the bare model, repeats the records."""
     winner = run.ship(tmp_path / "winner", way="prompt_plain", check=False)
     facts, body = manifest(winner), (winner / "request.json").read_text()
-    with serving(run.path) as address:
-        for text, answer in recorded(run, facts["candidate"]).items():
-            filled = body.replace(facts["placeholder"], json.dumps(text)[1:-1])
-            command = ["curl", "-s", f"{address}/chat/completions", "-d", filled]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            assert said(json.loads(out)) == answer
+    for text, answer in recorded(run, facts["candidate"]).items():
+        filled = body.replace(facts["placeholder"], json.dumps(text)[1:-1])
+        command = ["curl", "-s", f"{served}/chat/completions", "-d", filled]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert said(json.loads(out)) == answer
 
 
-def test_a_batch_of_clients_is_answered_row_by_row(run: ww.Run) -> None:
+def test_a_batch_of_clients_is_answered_row_by_row(run: ww.Run, served: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     candidate = served_models.of_run(run)["prompt_plain"].candidate
     assert candidate is not None
     answers = recorded(run, candidate.id)
-    with serving(run.path) as address, ThreadPoolExecutor(16) as clients:
+    with ThreadPoolExecutor(16) as clients:
         ask = [{"model": "prompt_plain", "messages": [{"role": "user", "content": t}]} for t in list(answers) * 4]
-        got = list(clients.map(lambda body: said(post(address, body)), ask))
+        got = list(clients.map(lambda body: said(post(served, body)), ask))
     assert got == list(answers.values()) * 4
 
 
@@ -205,10 +210,9 @@ def test_bad_requests_are_refused_in_openai_shape(bare: str, body: Any, status: 
     assert got["error"]["type"] == "invalid_request_error"
 
 
-def test_candidate_ids_refuse_prompts_of_others(run: ww.Run) -> None:
-    with serving(run.path) as address:
-        turns = [{"role": "system", "content": "Be kind."}, *USER]
-        got = post(address, {"model": "prompt_plain", "messages": turns})
+def test_candidate_ids_refuse_prompts_of_others(served: str) -> None:
+    turns = [{"role": "system", "content": "Be kind."}, *USER]
+    got = post(served, {"model": "prompt_plain", "messages": turns})
     assert got["status"] == 400
     assert "'base'" in got["error"]["message"]
 
