@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo models test test-full check fix install clean
+.PHONY: demo models test suite test-full check fix install clean
 
 demo: models
 	$(BIN)/whichway demo --yes
@@ -13,10 +13,13 @@ demo: models
 models: $(INSTALLED)
 	-$(BIN)/whichway models fetch smollm2 minilm --yes
 
-# One thread for each test process: two processes on two cores would otherwise wait for each other. `check` has run
-# tests/house already.
-test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/house
+# Checks beside tests. One thread for each test process, as processes would otherwise wait for each other; three of them
+# on two cores, as many tests wait for a server, a job or a signal. `check` runs tests/house.
+test: $(INSTALLED)
+	$(MAKE) --no-print-directory --jobs 2 check suite
+
+suite: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/house
 
 test-full: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
