@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from contest_kit import make_components, settings_for, small_task
 
+from whichway.backends.classical import ClassicalBackend
 from whichway.backends.local import LocalBackend
 from whichway.contest import run
 from whichway.contest.dry_run.profile import Timings
@@ -112,3 +113,23 @@ def test_channel_rows_are_counted_like_those_that_are_answered(tiny):
         replies = session.choose(requests)
     done = [backend.answer_work(base, q, r).units for q, r in zip(requests, replies, strict=True)]
     assert [w.units for w in backend.expected_answers(base, requests)] == pytest.approx(done, rel=0.05)
+
+
+class Importing(ClassicalBackend):
+    """Its first training loads a library, as that of a new process does."""
+
+    trained = 0
+
+    def train(self, job, folder, adapter):
+        for made in super().train(job, folder, adapter):
+            yield replace(made, seconds=0.01 + 9.0 * (self.trained == 0))
+            self.trained += 1
+
+
+def test_a_library_that_the_first_training_loads_is_in_no_rate(tmp_path: Path):
+    backend, timings = Importing(), Timings(tmp_path / TIMINGS, tmp_path)
+    rows = tuple(TrainRow((Message("user", f"row {n} " * 8),), ("billing", "shipping")[n % 2]) for n in range(200))
+    job = TrainJob("tfidf", backend.weights("tfidf"), rows, ("billing", "shipping"), 0, {})
+    cost = timings.learning(backend, job)
+    assert cost.seconds(len(rows), 0) == pytest.approx(0.01)
+    assert backend.trained > 1

@@ -243,6 +243,8 @@ class Timings:
         if isinstance(backend, ForecastsWork):
             rows = spread(job.rows, FEW * SMALL)
             adapter = self._trained(backend, replace(job, rows=rows))[-1]
+            if adapter.seconds > TRAINING / 4:  # the first may have loaded libraries
+                adapter = self._trained(backend, replace(job, rows=rows))[-1]
             if adapter.seconds > TRAINING / 4:
                 return Learning(0.0, adapter.seconds / len(rows), 0.0, adapter.bytes, adapter.peak_bytes)
         rows = spread(job.rows, max(CHUNK, len(job.rows) // 4))
