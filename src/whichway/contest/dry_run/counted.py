@@ -146,7 +146,7 @@ def _timed_rows(known: KnownTimes, backend: Backend, weights: Weights, requests:
         works = [backend.answer_work(real, q, r) for q, r in zip(rows, replies, strict=True)]
         took = sum(work.seconds for work in works)
         if rows is few and took < ENOUGH / 2 and len(requests) > FEW:
-            rows = spread(requests, min(CHUNK, int(FEW * ENOUGH / max(took, FEW * ENOUGH / CHUNK))))
+            rows = spread(requests, int(FEW * ENOUGH / max(took, FEW * ENOUGH / CHUNK)))  # a chunk at most
             continue
         times.append(works)
     return times

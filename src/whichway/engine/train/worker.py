@@ -206,7 +206,7 @@ def _ready(request: TrainRequest, models: dict[tuple[Path, str], Any], link: Con
     """Have in memory what a child needs: of base models that of this request alone."""
     try:
         if stored_as(request.job.kind, "adapter"):
-            import peft  # noqa: F401  (once for all children, each of which would take two seconds for it)
+            import peft  # noqa: F401  (once for all children)
         if (request.model, request.revision) not in models:
             models.clear()
             models[request.model, request.revision] = _open(request)
