@@ -4,7 +4,7 @@
 
 EVALS: a folder of JSON lines with `input` and `target`. Each training has 200 rows; 45 other rows are the dev split by
 which `deeper=10,30` decides whether to go on, and 205 more tell what that was worth. None is a test row of
-`real_model.py`. Goes on where it was stopped. Seconds are of the processor, of training alone; one thread.
+`real_model.py`. Goes on where it was stopped. Seconds are by the clock, of training alone; one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -41,13 +40,11 @@ def measured(evals: Path, name: str, layers: int) -> dict[str, Any]:
     job, backend, judge = job_of(task, "lora", EXACT), LocalBackend(), metrics.load(task.metric)
     job = replace(job, kind="top", options={**job.options, "layers": layers})
     with tempfile.TemporaryDirectory() as place:
-        began = time.process_time()
         adapter = list(backend.train(job, Path(place), None))[-1]
-        seconds = max(adapter.seconds, time.process_time() - began)  # a training runs in a process of its own
         with backend.open(adapter.weights, Path(place) / str(adapter.weights.adapter)) as session:
             replies = session.choose(requests_of(task))
     points = [judge(e, r.text).value or 0.0 for e, r in zip(task.dev, replies, strict=True)]
-    return {"set": name, "layers": layers, "seconds": seconds, "points": points}
+    return {"set": name, "layers": layers, "seconds": adapter.seconds, "points": points}
 
 
 def chosen(cells: Sequence[dict[str, Any]]) -> tuple[int, float]:
@@ -74,7 +71,7 @@ def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield (
         f"`python benchmarks/top_layers.py`: SmolLM2-135M-Instruct, {ROWS} training rows, four epochs, one rate, one "
         f"training a cell. Dev: {DEV} rows, by which `deeper` decides; other: 205 rows that decide nothing. Seconds "
-        "of training, one thread, beside other work; what lies below the trained layers is read once."
+        "of training by the clock, one thread, beside other work; what lies below the trained layers is read once."
     )
     yield ""
     yield f"{processor()}, {date.today().isoformat()}; whichway {whichway.__version__}."

@@ -3,7 +3,7 @@
     python user_script.py STEP JOB.json DEV     STEP: words, encoder, shots, lora, harness
 
 Prints one JSON line: the best score on dev of this step and that candidate's score on the test rows; the slow steps
-answer the test rows only where no step before had DEV or more on dev.
+answer the test rows only where they score more on dev than DEV, the best of the other steps.
 """
 
 import json

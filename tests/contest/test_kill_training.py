@@ -9,6 +9,7 @@ from kill_kit import SPOTS, left_by, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
 FULL = [(spot, count) for spot in SPOTS for count in (1, 2, 4)]
+FULL += [("the line of a checkpoint", 3), ("the search for a rate", 3)]
 QUICK = [("a training step", 7), ("the write of the state", 9)]  # beside one run that is killed at every place in turn
 
 

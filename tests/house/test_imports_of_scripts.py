@@ -12,7 +12,7 @@ SCRIPTS = sorted(path for folder in ("benchmarks", "pretraining") for path in (R
 
 
 def names_of(module: Path) -> set[str]:
-    """Names that stand at a module's top, under conditions as well; a package's modules among them."""
+    """Names that a module binds, wherever it does; of a package its modules as well."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     found = {path.stem for path in module.parent.iterdir()} if module.name == "__init__.py" else set()
     for node in ast.walk(tree):

@@ -129,6 +129,10 @@ def test_the_check_starts_the_stages_and_the_whole(run: ww.Run, tmp_path: Path) 
     assert wrong.status == "failed"
     assert "answered by another stage" in wrong.problems[0]
     assert "0 of 8 rows went to a later stage" in wrong.notes
+    (tmp_path / "winner" / "stage_2" / "use.py").write_text("Winner = None")
+    facts["deferrals"][0]["least"] = 1.0
+    place.write_text(json.dumps(facts), encoding="utf-8")
+    assert "cannot be started" in check_joint("folder", tmp_path / "winner", reference).problems[0]
 
 
 def test_a_cascade_answers_to_no_prompt_file(run: ww.Run, tmp_path: Path) -> None:
